@@ -1,1 +1,9 @@
+//! The types that the parts of dbt-api exchange and keep: identifiers, the events of the journal, and dbt's artifacts. No I/O.
 
+mod artifacts;
+mod event;
+mod ids;
+
+pub use artifacts::*;
+pub use event::*;
+pub use ids::*;

@@ -1,1 +1,15 @@
+//! Accounts, projects, environments and tokens: who may do what where.
+//!
+//! The truth is events under `events/directory/` in the bucket. [`apply`] brings one into PostgreSQL, [`Snapshot`] is a copy in memory
+//! that needs neither, and the functions of [`queries`] read the tables.
 
+mod access;
+mod apply;
+mod key;
+pub mod queries;
+mod snapshot;
+
+pub use access::Access;
+pub use apply::{apply, begin_change, is_applied};
+pub use key::{InvalidKey, Key, hash_of_key};
+pub use snapshot::{Place, Snapshot};

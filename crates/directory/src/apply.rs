@@ -1,0 +1,195 @@
+//! Events of the directory into PostgreSQL.
+
+use chrono::{DateTime, Utc};
+use schemas::{
+    AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, RecordState, TokenIssued,
+    TokenRevoked,
+};
+use sqlx::PgConnection;
+
+/// Waits until no other transaction changes the directory, and keeps others waiting until this one ends: what is checked before an
+/// event is made stays true until it is applied.
+///
+/// # Errors
+/// Those of the database.
+pub async fn begin_change(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('dbt-api directory'))")
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Was this event applied?
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_applied(connection: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM directory.ledger WHERE event_id = $1) AS "exists!""#,
+        event.0
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Applies an event of the directory, in the caller's transaction. Applying it again, or after a later one, changes nothing.
+/// Events that are none of the directory's are left alone.
+///
+/// # Errors
+/// Those of the database.
+pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventData) -> sqlx::Result<()> {
+    begin_change(transaction).await?;
+    let (id, time) = (event.id, event.time);
+    match data {
+        EventData::AccountRecorded(account) => apply_account(transaction, id, time, account).await?,
+        EventData::ProjectRecorded(project) => apply_project(transaction, id, time, project).await?,
+        EventData::EnvironmentRecorded(environment) => {
+            apply_environment(transaction, id, time, environment).await?;
+        }
+        EventData::TokenIssued(token) => issue_token(transaction, time, token).await?,
+        EventData::TokenRevoked(token) => revoke_token(transaction, time, token).await?,
+        _ => return Ok(()),
+    }
+    sqlx::query!(
+        "INSERT INTO directory.ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
+        id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// As the tables have it.
+fn state_text(state: RecordState) -> &'static str {
+    match state {
+        RecordState::Active => "active",
+        RecordState::Inactive => "inactive",
+    }
+}
+
+async fn apply_account(
+    transaction: &mut PgConnection,
+    id: EventId,
+    time: DateTime<Utc>,
+    account: &AccountRecorded,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO accounts AS a (id, name, slug, state, created_at, updated_at, event_id)
+         VALUES ($1, $2, $3, $4, $5, $5, $6)
+         ON CONFLICT (id) DO UPDATE SET
+            (name, slug, state, updated_at, event_id) = (SELECT w.name, w.slug, w.state, w.updated_at, w.event_id
+                FROM (VALUES (a.name, a.slug, a.state, a.updated_at, a.event_id),
+                    (excluded.name, excluded.slug, excluded.state, excluded.updated_at, excluded.event_id)
+                ) AS w (name, slug, state, updated_at, event_id) ORDER BY w.updated_at DESC, w.event_id DESC LIMIT 1),
+            created_at = least(a.created_at, excluded.created_at)",
+        account.account_id.0,
+        account.name,
+        account.slug.as_ref().map(|slug| slug.as_str()),
+        state_text(account.state),
+        time,
+        id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn apply_project(
+    transaction: &mut PgConnection,
+    id: EventId,
+    time: DateTime<Utc>,
+    project: &ProjectRecorded,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO projects AS p (id, account_id, name, slug, state, created_at, updated_at, event_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+         ON CONFLICT (id) DO UPDATE SET
+            (name, slug, state, updated_at, event_id) = (SELECT w.name, w.slug, w.state, w.updated_at, w.event_id
+                FROM (VALUES (p.name, p.slug, p.state, p.updated_at, p.event_id),
+                    (excluded.name, excluded.slug, excluded.state, excluded.updated_at, excluded.event_id)
+                ) AS w (name, slug, state, updated_at, event_id) ORDER BY w.updated_at DESC, w.event_id DESC LIMIT 1),
+            created_at = least(p.created_at, excluded.created_at)",
+        project.project_id.0,
+        project.account_id.0,
+        project.name,
+        project.slug.as_str(),
+        state_text(project.state),
+        time,
+        id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn apply_environment(
+    transaction: &mut PgConnection,
+    id: EventId,
+    time: DateTime<Utc>,
+    environment: &EnvironmentRecorded,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO environments AS e
+            (id, account_id, project_id, name, slug, environment_type, state, created_at, updated_at, event_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+         ON CONFLICT (id) DO UPDATE SET
+            (name, slug, environment_type, state, updated_at, event_id) =
+                (SELECT w.name, w.slug, w.environment_type, w.state, w.updated_at, w.event_id
+                FROM (VALUES (e.name, e.slug, e.environment_type, e.state, e.updated_at, e.event_id),
+                    (excluded.name, excluded.slug, excluded.environment_type, excluded.state, excluded.updated_at,
+                        excluded.event_id)
+                ) AS w (name, slug, environment_type, state, updated_at, event_id)
+                ORDER BY w.updated_at DESC, w.event_id DESC LIMIT 1),
+            created_at = least(e.created_at, excluded.created_at)",
+        environment.environment_id.0,
+        environment.account_id.0,
+        environment.project_id.0,
+        environment.name,
+        environment.slug.as_str(),
+        environment.environment_type.as_str(),
+        state_text(environment.state),
+        time,
+        id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn issue_token(transaction: &mut PgConnection, time: DateTime<Utc>, token: &TokenIssued) -> sqlx::Result<()> {
+    let scopes: Vec<String> = token.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+    sqlx::query!(
+        "INSERT INTO tokens (id, account_id, name, key_sha256, scopes, environment_id, issued_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM revocations WHERE token_id = $1)
+         ON CONFLICT DO NOTHING",
+        token.token_id.0,
+        token.account_id.0,
+        token.name,
+        token.key_sha256.0.as_slice(),
+        &scopes,
+        token.environment_id.map(|id| id.0),
+        time
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn revoke_token(transaction: &mut PgConnection, time: DateTime<Utc>, token: &TokenRevoked) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO revocations (token_id, account_id, revoked_at) VALUES ($1, $2, $3)
+         ON CONFLICT (token_id) DO UPDATE SET revoked_at = least(revocations.revoked_at, excluded.revoked_at)",
+        token.token_id.0,
+        token.account_id.0,
+        time
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!("DELETE FROM token_use WHERE token_id = $1", token.token_id.0)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query!("DELETE FROM tokens WHERE id = $1", token.token_id.0)
+        .execute(transaction)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! What each type of event says.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, ArtifactKind, EnvironmentId, EventId, ProjectId, RunId, Sha256, Slug, TokenId};
+
+/// Data of `dbt.artifacts.uploaded.v1`: one upload, however many files it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ArtifactsUploaded {
+    /// Whose.
+    pub account_id: AccountId,
+    /// The environment's project.
+    pub project_id: ProjectId,
+    /// Where dbt ran.
+    pub environment_id: EnvironmentId,
+    /// The Airflow DAG, when the client said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dag_id: Option<String>,
+    /// Airflow's id of the DAG run, when the client said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// A name that the client gave to the upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The token that was used.
+    pub uploader: TokenId,
+    /// In the order of the upload.
+    pub files: Vec<UploadedFile>,
+}
+
+/// A file of an upload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UploadedFile {
+    /// As clients ask for it: `manifest.json`.
+    pub name: String,
+    /// What it is, told from its content.
+    pub kind: ArtifactKind,
+    /// Of the bytes as uploaded.
+    pub sha256: Sha256,
+    /// Bytes as uploaded.
+    pub size: u64,
+    /// Bytes as stored.
+    pub stored_size: u64,
+    /// What `metadata.dbt_schema_version` says; a hint, wrong in some files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dbt_schema_version: Option<String>,
+    /// What `metadata.dbt_version` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dbt_version: Option<String>,
+    /// What `metadata.invocation_id` says: files of one dbt command share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation_id: Option<String>,
+    /// What `metadata.generated_at` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated_at: Option<DateTime<Utc>>,
+}
+
+/// Data of `dbt.files.stored.v1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FilesStored {
+    /// Whose.
+    pub account_id: AccountId,
+    /// The environment's project.
+    pub project_id: ProjectId,
+    /// Where the files belong.
+    pub environment_id: EnvironmentId,
+    /// The token that was used.
+    pub uploader: TokenId,
+    /// In the order of the upload.
+    pub files: Vec<StoredFile>,
+}
+
+/// A file with the tag under which it is found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoredFile {
+    /// As the client named it; none when the file is found by its name alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The file.
+    #[serde(flatten)]
+    pub file: UploadedFile,
+}
+
+/// Data of `dbt.file.deleted.v1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FileDeleted {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Where the file was.
+    pub environment_id: EnvironmentId,
+    /// The event that stored it.
+    pub stored_by: EventId,
+    /// The file's place in that event, from 0.
+    pub place: u32,
+    /// The token that was used.
+    pub deleted_by: TokenId,
+}
+
+/// Whether a record of the directory is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordState {
+    /// In use.
+    #[default]
+    Active,
+    /// No longer: kept for what was uploaded.
+    Inactive,
+}
+
+/// Data of `directory.account.recorded.v1`: the whole record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountRecorded {
+    /// Its number.
+    pub account_id: AccountId,
+    /// For people.
+    pub name: String,
+    /// For URLs, where the account has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<Slug>,
+    /// In use or not.
+    #[serde(default)]
+    pub state: RecordState,
+}
+
+/// Data of `directory.project.recorded.v1`: the whole record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectRecorded {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Its number, unique over all accounts.
+    pub project_id: ProjectId,
+    /// For people.
+    pub name: String,
+    /// For URLs; unique in the account.
+    pub slug: Slug,
+    /// In use or not.
+    #[serde(default)]
+    pub state: RecordState,
+}
+
+/// What an environment is for; dbt Cloud's `deployment_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvironmentType {
+    /// Where the data is made that people rely on.
+    Production,
+    /// Where it is tried out.
+    Staging,
+    /// Where people write their models.
+    #[default]
+    Development,
+}
+
+impl EnvironmentType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Production, Self::Staging, Self::Development];
+
+    /// As it is written in events and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Staging => "staging",
+            Self::Development => "development",
+        }
+    }
+}
+
+impl std::str::FromStr for EnvironmentType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not one of production, staging, development"))
+    }
+}
+
+/// Data of `directory.environment.recorded.v1`: the whole record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EnvironmentRecorded {
+    /// Whose.
+    pub account_id: AccountId,
+    /// The project that it belongs to.
+    pub project_id: ProjectId,
+    /// Its number, unique over all accounts.
+    pub environment_id: EnvironmentId,
+    /// For people.
+    pub name: String,
+    /// For uploads and URLs; unique in the account.
+    pub slug: Slug,
+    /// What it is for.
+    #[serde(rename = "type", default)]
+    pub environment_type: EnvironmentType,
+    /// In use or not.
+    #[serde(default)]
+    pub state: RecordState,
+}
+
+/// What a token allows; scopes combine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Read what the API shows.
+    Read,
+    /// Upload, and read the files and manifests of the environments that the token may upload to.
+    Upload,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Read, Self::Upload];
+
+    /// As it is written in events and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Upload => "upload",
+        }
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not a scope: read and upload are"))
+    }
+}
+
+/// Data of `token.issued.v1`. The key itself is nowhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenIssued {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Its id.
+    pub token_id: TokenId,
+    /// For people.
+    pub name: String,
+    /// Of the key, 256 random bits behind a prefix.
+    pub key_sha256: Sha256,
+    /// At least one.
+    pub scopes: Vec<Scope>,
+    /// The only environment that the token sees, when it is bound to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_id: Option<EnvironmentId>,
+}
+
+/// Data of `token.revoked.v1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenRevoked {
+    /// Whose.
+    pub account_id: AccountId,
+    /// Its id.
+    pub token_id: TokenId,
+}
+
+/// Data of `airflow.run.observed.v1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AirflowRunObserved {
+    /// Whose.
+    pub account_id: AccountId,
+    /// The environment whose Airflow was asked.
+    pub environment_id: EnvironmentId,
+    /// The DAG.
+    pub dag_id: String,
+    /// Airflow's id of the run.
+    pub run_id: String,
+    /// As Airflow names it: `queued`, `running`, `success`, `failed`.
+    pub state: String,
+    /// When it was queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The DAG's schedule, as Airflow writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+}
+
+/// Data of `retention.pruned.v1`: wins over what came before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RetentionPruned {
+    /// Whose.
+    pub account_id: AccountId,
+    /// The runs that were removed.
+    pub run_ids: Vec<RunId>,
+}
