@@ -45,8 +45,8 @@ CREATE INDEX ON runs (account_id, project_id, id);
 
 -- A dbt invocation of a run, or an upload whose invocation is not known.
 CREATE TABLE run_steps (
-    id             bigint PRIMARY KEY,
     account_id     bigint NOT NULL,
+    id             bigint NOT NULL,      -- 53 bits
     environment_id bigint NOT NULL,
     run_id         bigint NOT NULL,
     invocation_id  text,
@@ -55,7 +55,8 @@ CREATE TABLE run_steps (
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
     started_at     timestamptz,
-    finished_at    timestamptz
+    finished_at    timestamptz,
+    PRIMARY KEY (account_id, id)
 );
 CREATE INDEX ON run_steps (account_id, run_id, created_at, id);
 
@@ -108,9 +109,9 @@ CREATE TABLE quarantined_nodes (
     sha256     bytea NOT NULL,           -- the manifest's
     section    text NOT NULL,
     unique_id  text NOT NULL,
-    reason     text NOT NULL,
-    PRIMARY KEY (account_id, sha256, section, unique_id)
+    reason     text NOT NULL
 );
+CREATE INDEX ON quarantined_nodes (account_id, sha256);
 
 -- The nodes of a manifest, by resource type in the order of unique_id; manifests with the same nodes share them.
 CREATE TABLE node_sets (

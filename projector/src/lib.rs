@@ -1,1 +1,56 @@
+//! From the journal and the stream into the read model.
+//!
+//! An event comes by the stream at once, or by the sweep of the journal later; both ways lead to the same [`Projector::apply`]. Applying
+//! is idempotent and its result does not depend on the order of the events, so any number of projectors may run.
 
+mod apply;
+mod consume;
+mod error;
+mod manifest;
+mod placement;
+mod sweep;
+
+use std::sync::Arc;
+
+use bucket::Bucket;
+use clock::Clock;
+use sqlx::PgPool;
+use stream::Stream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use apply::Outcome;
+pub use error::ApplyError;
+
+/// How many bytes of artifacts are worked upon at once, in MiB.
+const MEMORY_MIB: usize = 1024;
+
+/// What turns events into rows. Cheap to clone.
+#[derive(Clone)]
+pub struct Projector {
+    pool: PgPool,
+    bucket: Bucket,
+    clock: Clock,
+    memory: Arc<Semaphore>,
+}
+
+impl Projector {
+    /// A projector; the pool's connections must have taken the role `dbt_api_projector` and [`read_model::SEARCH_PATH`].
+    #[must_use]
+    pub fn new(pool: PgPool, bucket: Bucket, clock: Clock) -> Self {
+        Self {
+            pool,
+            bucket,
+            clock,
+            memory: Arc::new(Semaphore::new(MEMORY_MIB)),
+        }
+    }
+
+    /// Applies events as they come, until the shutdown; what was begun is brought to its end.
+    pub async fn run(self, stream: Stream, shutdown: CancellationToken) {
+        tokio::join!(
+            consume::run(&self, &stream, &shutdown),
+            sweep::run(&self, &shutdown),
+        );
+    }
+}

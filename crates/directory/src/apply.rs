@@ -1,11 +1,14 @@
 //! Events of the directory into PostgreSQL.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use schemas::{
     AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, RecordState, TokenIssued,
     TokenRevoked,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// Waits until no other transaction changes the directory, and keeps others waiting until this one ends: what is checked before an
 /// event is made stays true until it is applied.
@@ -19,17 +22,16 @@ pub async fn begin_change(transaction: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Was this event applied?
+/// Which of these events were applied.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn is_applied(connection: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM directory.ledger WHERE event_id = $1) AS "exists!""#,
-        event.0
-    )
-    .fetch_one(connection)
-    .await
+pub async fn applied(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<HashSet<EventId>> {
+    let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
+    let applied = sqlx::query_scalar!("SELECT event_id FROM directory.ledger WHERE event_id = ANY($1)", &ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(applied.into_iter().map(EventId).collect())
 }
 
 /// Applies an event of the directory, in the caller's transaction. Applying it again, or after a later one, changes nothing.

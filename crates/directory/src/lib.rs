@@ -10,6 +10,6 @@ pub mod queries;
 mod snapshot;
 
 pub use access::Access;
-pub use apply::{apply, begin_change, is_applied};
+pub use apply::{applied, apply, begin_change};
 pub use key::{InvalidKey, Key, hash_of_key};
 pub use snapshot::{Place, Snapshot};

@@ -1,1 +1,31 @@
+//! What the API shows, in PostgreSQL: the migrations, the projector's writes and the API's queries.
 
+mod artifacts;
+mod doc;
+mod ids;
+mod journal;
+mod manifests;
+pub mod queries;
+mod runs;
+mod text;
+
+pub use artifacts::{Artifact, insert_artifacts};
+pub use doc::{DocEncoder, InvalidDoc, decode_doc};
+pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id};
+pub use journal::{
+    Admission, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, set_swept_upto, swept_upto, unknown_of,
+};
+pub use manifests::{
+    ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest, insert_node_set,
+    insert_nodes, unknown_hashes,
+};
+pub use runs::{
+    Placed, RunPlace, key_of_run, lock_placement, refresh_run, refresh_steps, set_placement, shrink_run, unplaced_alike,
+};
+pub use text::without_nul;
+
+/// The tables, policies and roles. The connection that runs them must have the plain search path.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// The search path under which all statements are written.
+pub const SEARCH_PATH: &str = "read_model,ids,directory,public";

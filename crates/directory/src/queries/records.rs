@@ -158,3 +158,19 @@ pub async fn environment(
     .fetch_optional(connection)
     .await
 }
+
+/// The highest number of a project, of all accounts.
+///
+/// # Errors
+/// Those of the database.
+pub async fn highest_project(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("SELECT max(id) FROM projects").fetch_one(connection).await
+}
+
+/// The highest number of an environment, of all accounts.
+///
+/// # Errors
+/// Those of the database.
+pub async fn highest_environment(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("SELECT max(id) FROM environments").fetch_one(connection).await
+}

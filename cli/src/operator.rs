@@ -1,0 +1,196 @@
+//! What operators record: accounts, projects, environments and tokens.
+//!
+//! Each is an event in the bucket first, and then in the database at once. If the database fails after the event is put, the projectors'
+//! next sweep applies it.
+
+use anyhow::{Context, bail, ensure};
+use bucket::{Bucket, Claim, ClaimKind};
+use clock::Clock;
+use directory::{Key, queries};
+use schemas::{
+    AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
+    ProjectId, ProjectRecorded, RecordState, Scope, Slug, TokenId, TokenIssued, TokenRevoked,
+};
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
+
+/// Who records.
+pub struct Operator {
+    /// With the projector's role.
+    pub pool: PgPool,
+    pub bucket: Bucket,
+    pub clock: Clock,
+}
+
+impl Operator {
+    /// Adds an account.
+    pub async fn add_account(&self, name: String, slug: Option<Slug>) -> anyhow::Result<queries::Account> {
+        let mut change = self.pool.begin().await?;
+        directory::begin_change(&mut change).await?;
+        let accounts = queries::accounts(&mut change).await?;
+        if let Some(slug) = &slug {
+            let taken = accounts.iter().find(|account| account.slug.as_deref() == Some(slug.as_str()));
+            ensure!(taken.is_none(), "the slug `{slug}` is taken by another account; choose another");
+        }
+        let highest = accounts.iter().map(|account| account.id).max();
+        let id = AccountId(self.new_number(ClaimKind::Account, highest, &json!({ "name": name, "slug": slug })).await?);
+        let data = AccountRecorded {
+            account_id: id,
+            name,
+            slug,
+            state: RecordState::Active,
+        };
+        self.record(&mut change, data.into()).await?;
+        let account = queries::account(&mut change, id).await?;
+        change.commit().await?;
+        account.context("the account is not there after it was added")
+    }
+
+    /// Adds a project.
+    pub async fn add_project(&self, account: AccountId, name: String, slug: Slug) -> anyhow::Result<queries::Project> {
+        let mut change = self.pool.begin().await?;
+        directory::begin_change(&mut change).await?;
+        require_account(&mut change, account).await?;
+        let projects = queries::projects(&mut change, account).await?;
+        ensure!(
+            projects.iter().all(|project| project.slug != slug.as_str()),
+            "the slug `{slug}` is taken by another project of account {account}; choose another"
+        );
+        let highest = queries::highest_project(&mut change).await?;
+        let owner = json!({ "account_id": account, "slug": slug });
+        let id = ProjectId(self.new_number(ClaimKind::Project, highest, &owner).await?);
+        let data = ProjectRecorded {
+            account_id: account,
+            project_id: id,
+            name,
+            slug,
+            state: RecordState::Active,
+        };
+        self.record(&mut change, data.into()).await?;
+        let project = queries::project(&mut change, account, id).await?;
+        change.commit().await?;
+        project.context("the project is not there after it was added")
+    }
+
+    /// Adds an environment.
+    pub async fn add_environment(
+        &self,
+        account: AccountId,
+        project: ProjectId,
+        name: String,
+        slug: Slug,
+        environment_type: EnvironmentType,
+    ) -> anyhow::Result<queries::Environment> {
+        let mut change = self.pool.begin().await?;
+        directory::begin_change(&mut change).await?;
+        require_account(&mut change, account).await?;
+        if queries::project(&mut change, account, project).await?.is_none() {
+            bail!("account {account} has no project {project}; `dbt-api project list --account {account}` lists its projects");
+        }
+        let environments = queries::environments(&mut change, account).await?;
+        ensure!(
+            environments.iter().all(|environment| environment.slug != slug.as_str()),
+            "the slug `{slug}` is taken by another environment of account {account}; choose another"
+        );
+        let highest = queries::highest_environment(&mut change).await?;
+        let owner = json!({ "account_id": account, "slug": slug });
+        let id = EnvironmentId(self.new_number(ClaimKind::Environment, highest, &owner).await?);
+        let data = EnvironmentRecorded {
+            account_id: account,
+            project_id: project,
+            environment_id: id,
+            name,
+            slug,
+            environment_type,
+            state: RecordState::Active,
+        };
+        self.record(&mut change, data.into()).await?;
+        let environment = queries::environment(&mut change, account, id).await?;
+        change.commit().await?;
+        environment.context("the environment is not there after it was added")
+    }
+
+    /// Makes a token. The key is nowhere but in the answer.
+    pub async fn create_token(
+        &self,
+        account: AccountId,
+        name: String,
+        environment: Option<Slug>,
+        scopes: Vec<Scope>,
+    ) -> anyhow::Result<(TokenId, Key)> {
+        let mut change = self.pool.begin().await?;
+        directory::begin_change(&mut change).await?;
+        require_account(&mut change, account).await?;
+        let environment_id = match environment {
+            None => None,
+            Some(slug) => {
+                let environments = queries::environments(&mut change, account).await?;
+                let found = environments.iter().find(|environment| environment.slug == slug.as_str());
+                let Some(found) = found else {
+                    bail!(
+                        "account {account} has no environment `{slug}`; `dbt-api environment list --account {account}` lists them"
+                    );
+                };
+                Some(EnvironmentId(found.id))
+            }
+        };
+        let mut scopes = scopes;
+        scopes.sort_unstable();
+        scopes.dedup();
+        let key = Key::generate()?;
+        let token_id = TokenId(self.clock.new_id(self.clock.now()));
+        let data = TokenIssued {
+            account_id: account,
+            token_id,
+            name,
+            key_sha256: key.sha256(),
+            scopes,
+            environment_id,
+        };
+        self.record(&mut change, data.into()).await?;
+        change.commit().await?;
+        Ok((token_id, key))
+    }
+
+    /// Deletes a token. First the revocation, which holds even while the database is away, so that a failure later never leaves a token
+    /// that seems deleted and is not.
+    pub async fn delete_token(&self, token: TokenId) -> anyhow::Result<()> {
+        let mut change = self.pool.begin().await?;
+        directory::begin_change(&mut change).await?;
+        let Some(account) = queries::account_of_token(&mut change, token).await? else {
+            bail!("there is no token {token}; `dbt-api token list` lists them");
+        };
+        self.bucket.revoke(token).await?;
+        let data = TokenRevoked {
+            account_id: account,
+            token_id: token,
+        };
+        self.record(&mut change, data.into()).await?;
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// The lowest number that nobody claimed, above those that the database knows.
+    async fn new_number(&self, kind: ClaimKind, highest: Option<i64>, owner: &serde_json::Value) -> anyhow::Result<i64> {
+        let mut number = highest.unwrap_or(0) + 1;
+        while let Claim::Taken(_) = self.bucket.claim(kind, number, owner).await? {
+            number += 1;
+        }
+        Ok(number)
+    }
+
+    async fn record(&self, change: &mut PgConnection, data: EventData) -> anyhow::Result<()> {
+        let time = self.clock.now();
+        let event = Event::new(EventId(self.clock.new_id(time)), time, &data)?;
+        self.bucket.put_event(&event).await?;
+        directory::apply(change, &event, &data).await?;
+        Ok(())
+    }
+}
+
+async fn require_account(connection: &mut PgConnection, account: AccountId) -> anyhow::Result<()> {
+    match queries::account(connection, account).await? {
+        Some(_) => Ok(()),
+        None => bail!("there is no account {account}; `dbt-api account list` lists them"),
+    }
+}

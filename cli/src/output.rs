@@ -1,0 +1,89 @@
+//! What commands print.
+
+use std::io::Write;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// How results are printed.
+#[derive(Clone, Copy)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Output {
+    /// Prints one thing: a line a field, or a JSON object.
+    pub fn one(self, thing: &impl Serialize) -> anyhow::Result<()> {
+        let value = serde_json::to_value(thing)?;
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(&value)?),
+            Self::Text => {
+                let fields = fields(&value);
+                let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+                let lines: Vec<String> = fields
+                    .iter()
+                    .map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned())
+                    .collect();
+                print(&lines.join("\n"))
+            }
+        }
+    }
+
+    /// Prints several things: a table, or a JSON list. `none` is what people read when there are none.
+    pub fn many(self, things: &[impl Serialize], none: &str) -> anyhow::Result<()> {
+        let values: Vec<Value> = things.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(&values)?),
+            Self::Text if values.is_empty() => print(none),
+            Self::Text => print(&table(&values)),
+        }
+    }
+
+    /// Says that something was done.
+    pub fn done(self, text: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Json => print("{}"),
+            Self::Text => print(text),
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
+}
+
+fn fields(value: &Value) -> Vec<(String, String)> {
+    let Value::Object(fields) = value else { return Vec::new() };
+    fields.iter().map(|(name, value)| (name.clone(), cell(value))).collect()
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+fn table(rows: &[Value]) -> String {
+    let rows: Vec<Vec<(String, String)>> = rows.iter().map(fields).collect();
+    let header: Vec<String> = rows[0].iter().map(|(name, _)| name.to_uppercase()).collect();
+    let mut lines: Vec<Vec<String>> = vec![header];
+    lines.extend(rows.into_iter().map(|row| row.into_iter().map(|(_, value)| value).collect()));
+    let columns = lines[0].len();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let text: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
+    text.join("\n")
+}

@@ -1,0 +1,94 @@
+//! The files of uploads, as their events tell of them.
+
+use chrono::{DateTime, Utc};
+use schemas::{ArtifactsUploaded, EventId, Sha256};
+use sqlx::PgConnection;
+
+use crate::ids::in_microseconds;
+use crate::without_nul;
+
+/// The longest invocation id that is believed. dbt's are UUIDs; a longer text could not be indexed.
+const LONGEST_INVOCATION_ID: usize = 100;
+
+/// What an event tells of one of its files.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// The upload.
+    pub event_id: EventId,
+    /// The file's place in it, from 0.
+    pub place: i32,
+    /// When the upload was accepted.
+    pub event_time: DateTime<Utc>,
+    /// The DAG, where the client said it.
+    pub dag_id: Option<String>,
+    /// Airflow's id of the run, where the client said it.
+    pub run_id: Option<String>,
+    /// The client's name for the upload.
+    pub tag: Option<String>,
+    /// dbt's id of the invocation that wrote the file.
+    pub invocation_id: Option<String>,
+}
+
+impl Artifact {
+    /// The files of an upload.
+    #[must_use]
+    pub fn of_upload(event_id: EventId, event_time: DateTime<Utc>, upload: &ArtifactsUploaded) -> Vec<Self> {
+        let clean = |text: &Option<String>| text.as_deref().map(|text| without_nul(text).into_owned());
+        let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
+        (0..)
+            .zip(&upload.files)
+            .map(|(place, file)| Self {
+                event_id,
+                place,
+                event_time,
+                dag_id: clean(&upload.dag_id),
+                run_id: clean(&upload.run_id),
+                tag: clean(&upload.tag),
+                invocation_id: clean(&file.invocation_id.as_ref().filter(believed).cloned()),
+            })
+            .collect()
+    }
+}
+
+/// Inserts the files of an upload, not yet placed in runs.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_artifacts(
+    transaction: &mut PgConnection,
+    upload: &ArtifactsUploaded,
+    artifacts: &[Artifact],
+) -> sqlx::Result<()> {
+    for (artifact, file) in artifacts.iter().zip(&upload.files) {
+        let Sha256(sha256) = file.sha256;
+        // A clock that is ahead must not make a file newer than its upload.
+        let generated_at = file
+            .generated_at
+            .map(|time| in_microseconds(time).min(artifact.event_time));
+        sqlx::query!(
+            "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id,
+                airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            artifact.event_id.0,
+            artifact.place,
+            upload.account_id.0,
+            upload.project_id.0,
+            upload.environment_id.0,
+            artifact.event_time,
+            artifact.dag_id,
+            artifact.run_id,
+            artifact.tag,
+            artifact.invocation_id,
+            file.kind.as_str(),
+            without_nul(&file.name).as_ref(),
+            sha256.as_slice(),
+            i64::try_from(file.size).unwrap_or(i64::MAX),
+            file.dbt_schema_version.as_deref().map(without_nul).as_deref(),
+            file.dbt_version.as_deref().map(without_nul).as_deref(),
+            generated_at
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}

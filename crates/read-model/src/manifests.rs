@@ -1,0 +1,241 @@
+//! What manifests hold: each content is read once, each node is stored once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, Sha256};
+use sqlx::PgConnection;
+
+/// How many nodes go to the database in one statement: large enough to make round trips cheap, small beside a manifest.
+const BATCH: usize = 2_000;
+
+/// What is kept of a manifest beside its nodes.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestFacts {
+    /// As the file says.
+    pub dbt_schema_version: Option<String>,
+    /// As the file says.
+    pub dbt_version: Option<String>,
+    /// dbt's name of the project.
+    pub project_name: Option<String>,
+    /// Such as `snowflake`.
+    pub adapter_type: Option<String>,
+    /// As the file says.
+    pub generated_at: Option<DateTime<Utc>>,
+}
+
+/// A node of a manifest by its content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeSetMember {
+    /// Such as `model`.
+    pub resource_type: String,
+    /// dbt's id.
+    pub unique_id: String,
+    /// Of the definition.
+    pub hash: Sha256,
+}
+
+/// A row of `nodes`.
+#[derive(Clone, Debug)]
+pub struct NodeRow {
+    /// Of the definition.
+    pub hash: Sha256,
+    /// dbt's id.
+    pub unique_id: String,
+    /// Such as `model`.
+    pub resource_type: String,
+    /// For people.
+    pub name: Option<String>,
+    /// The dbt package that defines it.
+    pub package_name: Option<String>,
+    /// The definition, as [`crate::DocEncoder`] writes it.
+    pub doc: Vec<u8>,
+}
+
+/// A part of a manifest that could not be read as a node.
+#[derive(Clone, Debug)]
+pub struct QuarantineRow {
+    /// The top-level key.
+    pub section: String,
+    /// Its key there.
+    pub unique_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Was this content read before?
+///
+/// # Errors
+/// Those of the database.
+pub async fn has_manifest(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM manifests WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
+        account.0,
+        sha256.0.as_slice()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Is this set of nodes stored?
+///
+/// # Errors
+/// Those of the database.
+pub async fn has_node_set(connection: &mut PgConnection, account: AccountId, hash: Sha256) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM node_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
+        account.0,
+        hash.0.as_slice()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Which of these definitions are not stored yet.
+///
+/// # Errors
+/// Those of the database.
+pub async fn unknown_hashes(
+    connection: &mut PgConnection,
+    account: AccountId,
+    members: &[NodeSetMember],
+) -> sqlx::Result<HashSet<Sha256>> {
+    let known = ids_of_nodes(connection, account, members).await?;
+    Ok(members
+        .iter()
+        .map(|member| member.hash)
+        .filter(|hash| !known.contains_key(hash))
+        .collect())
+}
+
+async fn ids_of_nodes(
+    connection: &mut PgConnection,
+    account: AccountId,
+    members: &[NodeSetMember],
+) -> sqlx::Result<HashMap<Sha256, i64>> {
+    let hashes: Vec<Vec<u8>> = members.iter().map(|member| member.hash.0.to_vec()).collect();
+    let rows = sqlx::query!(
+        "SELECT id, hash FROM nodes WHERE account_id = $1 AND hash = ANY($2)",
+        account.0,
+        &hashes
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .collect())
+}
+
+/// Inserts definitions that may be there already. They must come in the order of their hashes, so that two projectors that insert
+/// the same ones never wait for each other in a circle.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    nodes: &[NodeRow],
+) -> sqlx::Result<()> {
+    for batch in nodes.chunks(BATCH) {
+        let hashes: Vec<&[u8]> = batch.iter().map(|node| node.hash.0.as_slice()).collect();
+        let unique_ids: Vec<&str> = batch.iter().map(|node| node.unique_id.as_str()).collect();
+        let resource_types: Vec<&str> = batch.iter().map(|node| node.resource_type.as_str()).collect();
+        let names: Vec<Option<&str>> = batch.iter().map(|node| node.name.as_deref()).collect();
+        let packages: Vec<Option<&str>> = batch.iter().map(|node| node.package_name.as_deref()).collect();
+        let docs: Vec<&[u8]> = batch.iter().map(|node| node.doc.as_slice()).collect();
+        sqlx::query!(
+            "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, package_name, doc)
+             SELECT $1, n.hash, n.unique_id, n.resource_type, n.name, n.package_name, n.doc
+             FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+                WITH ORDINALITY AS n (hash, unique_id, resource_type, name, package_name, doc, place) ORDER BY n.place
+             ON CONFLICT DO NOTHING",
+            account.0,
+            &hashes as &[&[u8]],
+            &unique_ids as &[&str],
+            &resource_types as &[&str],
+            &names as &[Option<&str>],
+            &packages as &[Option<&str>],
+            &docs as &[&[u8]],
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Stores a set of nodes, all of which are stored.
+///
+/// # Errors
+/// Those of the database; `RowNotFound` when a node is not stored.
+pub async fn insert_node_set(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    hash: Sha256,
+    members: &[NodeSetMember],
+) -> sqlx::Result<()> {
+    let ids = ids_of_nodes(transaction, account, members).await?;
+    let mut by_type: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for member in members {
+        let id = ids.get(&member.hash).ok_or(sqlx::Error::RowNotFound)?;
+        by_type.entry(&member.resource_type).or_default().push(*id);
+    }
+    for (resource_type, node_ids) in by_type {
+        sqlx::query!(
+            "INSERT INTO node_sets (account_id, hash, resource_type, node_ids) VALUES ($1, $2, $3, $4)
+             ON CONFLICT DO NOTHING",
+            account.0,
+            hash.0.as_slice(),
+            resource_type,
+            &node_ids
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Stores what a manifest says of itself, which nodes it holds and what could not be read of it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_manifest(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    sha256: Sha256,
+    node_set: Sha256,
+    facts: &ManifestFacts,
+    quarantine: &[QuarantineRow],
+) -> sqlx::Result<()> {
+    let inserted = sqlx::query!(
+        "INSERT INTO manifests
+            (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        account.0,
+        sha256.0.as_slice(),
+        node_set.0.as_slice(),
+        facts.dbt_schema_version,
+        facts.dbt_version,
+        facts.project_name,
+        facts.adapter_type,
+        facts.generated_at
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if inserted.rows_affected() == 0 {
+        return Ok(());
+    }
+    for row in quarantine {
+        sqlx::query!(
+            "INSERT INTO quarantined_nodes (account_id, sha256, section, unique_id, reason) VALUES ($1, $2, $3, $4, $5)",
+            account.0,
+            sha256.0.as_slice(),
+            row.section,
+            row.unique_id,
+            row.reason
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! What the API reads. Each query names its account, although row-level security would hold it to that.
+
+mod artifacts;
+mod jobs;
+mod nodes;
+mod page;
+mod runs;
+mod steps;
+
+pub use artifacts::{RunFile, artifact_names, run_file};
+pub use jobs::{Job, JobFilter, JobOrder, job, jobs, jobs_by_id};
+pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, nodes};
+pub use page::{Order, Page, Slice};
+pub use runs::{Run, RunFilter, RunOrder, run, runs};
+pub use steps::{Step, steps_of_runs};

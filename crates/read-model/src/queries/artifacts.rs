@@ -1,0 +1,82 @@
+//! Files of runs.
+
+use schemas::{AccountId, RunId, Sha256};
+use sqlx::PgConnection;
+
+/// Which bytes a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunFile {
+    /// Of the bytes as uploaded.
+    pub sha256: Sha256,
+    /// Bytes as uploaded.
+    pub size: i64,
+}
+
+/// The names of a run's files, each once, in their order; those of one of its steps, if a step is named by its place from 1.
+///
+/// # Errors
+/// Those of the database.
+pub async fn artifact_names(
+    connection: &mut PgConnection,
+    account: AccountId,
+    run: RunId,
+    step: Option<i64>,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "SELECT DISTINCT name FROM artifacts WHERE account_id = $1 AND run_id = $2
+            AND ($3::bigint IS NULL OR step_id = (
+                SELECT s.id FROM (
+                    SELECT id, row_number() OVER (ORDER BY created_at, id) AS index FROM run_steps
+                    WHERE account_id = $1 AND run_id = $2
+                ) s WHERE s.index = $3))
+         ORDER BY name",
+        account.0,
+        run.0,
+        step
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The file that a run has under a name: the newest, or that of one of its steps, if a step is named by its place from 1.
+///
+/// # Errors
+/// Those of the database.
+pub async fn run_file(
+    connection: &mut PgConnection,
+    account: AccountId,
+    run: RunId,
+    name: &str,
+    step: Option<i64>,
+) -> sqlx::Result<Option<RunFile>> {
+    let row = sqlx::query!(
+        "SELECT sha256, size FROM artifacts WHERE account_id = $1 AND run_id = $2 AND name = $3
+            AND ($4::bigint IS NULL OR step_id = (
+                SELECT s.id FROM (
+                    SELECT id, row_number() OVER (ORDER BY created_at, id) AS index FROM run_steps
+                    WHERE account_id = $1 AND run_id = $2
+                ) s WHERE s.index = $4))
+         ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1",
+        account.0,
+        run.0,
+        name,
+        step
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(RunFile {
+            sha256: sha256_of_column(row.sha256)?,
+            size: row.size,
+        })
+    })
+    .transpose()
+}
+
+/// A hash as the tables hold it.
+pub(super) fn sha256_of_column(bytes: Vec<u8>) -> sqlx::Result<Sha256> {
+    let bytes = bytes
+        .try_into()
+        .map_err(|bytes: Vec<u8>| sqlx::Error::Decode(format!("a SHA-256 has {} bytes", bytes.len()).into()))?;
+    Ok(Sha256(bytes))
+}

@@ -1,0 +1,202 @@
+//! The nodes of an environment: those of its newest manifest.
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, Sha256};
+use sqlx::PgConnection;
+
+use super::artifacts::sha256_of_column;
+use super::{Page, Slice};
+
+/// The newest manifest of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewestManifest {
+    /// Where it was uploaded to.
+    pub environment_id: i64,
+    /// When.
+    pub event_time: DateTime<Utc>,
+    /// The key of its nodes.
+    pub node_set: Sha256,
+    /// Of the dbt that wrote it.
+    pub dbt_version: Option<String>,
+    /// Such as `snowflake`.
+    pub adapter_type: Option<String>,
+}
+
+/// The newest manifests of these environments, for those that have one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn newest_manifests(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environments: &[i64],
+) -> sqlx::Result<Vec<NewestManifest>> {
+    let rows = sqlx::query!(
+        r#"SELECT e.id AS "environment_id!", a.event_time, m.node_set, m.dbt_version, m.adapter_type
+         FROM unnest($2::bigint[]) AS e (id)
+         CROSS JOIN LATERAL (
+            SELECT account_id, sha256, event_time FROM artifacts
+            WHERE account_id = $1 AND environment_id = e.id AND kind = 'manifest'
+            ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1
+         ) a
+         JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256"#,
+        account.0,
+        environments
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(NewestManifest {
+                environment_id: row.environment_id,
+                event_time: row.event_time,
+                node_set: sha256_of_column(row.node_set)?,
+                dbt_version: row.dbt_version,
+                adapter_type: row.adapter_type,
+            })
+        })
+        .collect()
+}
+
+/// A node as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// dbt's id.
+    pub unique_id: String,
+    /// The definition, for [`crate::decode_doc`].
+    pub doc: Vec<u8>,
+}
+
+/// Which nodes; all of what is said must be so.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFilter {
+    /// Such as `model`.
+    pub resource_type: Option<String>,
+    /// With this in the name, in any case of letters.
+    pub name_contains: Option<String>,
+    /// dbt's id.
+    pub unique_id: Option<String>,
+}
+
+/// A page of a node set, in the order of `unique_id`, which begins with the resource type.
+///
+/// # Errors
+/// Those of the database.
+pub async fn nodes(
+    connection: &mut PgConnection,
+    account: AccountId,
+    node_set: Sha256,
+    filter: &NodeFilter,
+    slice: Slice,
+) -> sqlx::Result<Page<Node>> {
+    let by_place = filter.name_contains.is_none() && filter.unique_id.is_none();
+    let rows = if by_place {
+        nodes_by_place(connection, account, node_set, filter, slice).await?
+    } else {
+        nodes_by_filter(connection, account, node_set, filter, slice).await?
+    };
+    let total = match slice.total_if_last(rows.len()) {
+        Some(total) => total,
+        None if by_place => size_of_set(connection, account, node_set, filter).await?,
+        None => count_by_filter(connection, account, node_set, filter).await?,
+    };
+    Ok(Page { rows, total })
+}
+
+/// Cuts the page out of the arrays, laid end to end: as quick at any depth.
+async fn nodes_by_place(
+    connection: &mut PgConnection,
+    account: AccountId,
+    node_set: Sha256,
+    filter: &NodeFilter,
+    slice: Slice,
+) -> sqlx::Result<Vec<Node>> {
+    sqlx::query_as!(
+        Node,
+        r#"WITH sets AS (
+            SELECT resource_type, node_ids, cardinality(node_ids)::bigint AS size,
+                sum(cardinality(node_ids)) OVER (ORDER BY resource_type COLLATE "C") - cardinality(node_ids) AS before
+            FROM node_sets WHERE account_id = $1 AND hash = $2 AND ($3::text IS NULL OR resource_type = $3)
+        ), page AS (
+            SELECT s.resource_type, u.id, u.place
+            FROM sets s CROSS JOIN unnest(
+                s.node_ids[least(greatest($5 - s.before, 0), s.size)::int + 1:greatest(least($5 - s.before + $4, s.size), 0)::int]
+            ) WITH ORDINALITY AS u (id, place)
+        )
+        SELECT n.unique_id, n.doc FROM page p JOIN nodes n ON n.account_id = $1 AND n.id = p.id
+        ORDER BY p.resource_type COLLATE "C", p.place"#,
+        account.0,
+        node_set.0.as_slice(),
+        filter.resource_type,
+        slice.limit,
+        slice.offset
+    )
+    .fetch_all(connection)
+    .await
+}
+
+async fn nodes_by_filter(
+    connection: &mut PgConnection,
+    account: AccountId,
+    node_set: Sha256,
+    filter: &NodeFilter,
+    slice: Slice,
+) -> sqlx::Result<Vec<Node>> {
+    sqlx::query_as!(
+        Node,
+        r#"SELECT n.unique_id, n.doc
+         FROM node_sets s CROSS JOIN unnest(s.node_ids) WITH ORDINALITY AS u (id, place)
+         JOIN nodes n ON n.account_id = s.account_id AND n.id = u.id
+         WHERE s.account_id = $1 AND s.hash = $2 AND ($3::text IS NULL OR s.resource_type = $3)
+            AND ($4::text IS NULL OR strpos(lower(n.name), lower($4)) > 0) AND ($5::text IS NULL OR n.unique_id = $5)
+         ORDER BY s.resource_type COLLATE "C", u.place LIMIT $6 OFFSET $7"#,
+        account.0,
+        node_set.0.as_slice(),
+        filter.resource_type,
+        filter.name_contains,
+        filter.unique_id,
+        slice.limit,
+        slice.offset
+    )
+    .fetch_all(connection)
+    .await
+}
+
+async fn size_of_set(
+    connection: &mut PgConnection,
+    account: AccountId,
+    node_set: Sha256,
+    filter: &NodeFilter,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(cardinality(node_ids)), 0)::bigint AS "total!" FROM node_sets
+         WHERE account_id = $1 AND hash = $2 AND ($3::text IS NULL OR resource_type = $3)"#,
+        account.0,
+        node_set.0.as_slice(),
+        filter.resource_type
+    )
+    .fetch_one(connection)
+    .await
+}
+
+async fn count_by_filter(
+    connection: &mut PgConnection,
+    account: AccountId,
+    node_set: Sha256,
+    filter: &NodeFilter,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "total!"
+         FROM node_sets s CROSS JOIN unnest(s.node_ids) AS u (id)
+         JOIN nodes n ON n.account_id = s.account_id AND n.id = u.id
+         WHERE s.account_id = $1 AND s.hash = $2 AND ($3::text IS NULL OR s.resource_type = $3)
+            AND ($4::text IS NULL OR strpos(lower(n.name), lower($4)) > 0) AND ($5::text IS NULL OR n.unique_id = $5)"#,
+        account.0,
+        node_set.0.as_slice(),
+        filter.resource_type,
+        filter.name_contains,
+        filter.unique_id
+    )
+    .fetch_one(connection)
+    .await
+}

@@ -1,0 +1,87 @@
+//! A page of a list.
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+
+/// Which rows of a list are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// How many at most.
+    pub limit: i64,
+    /// How many to pass over.
+    pub offset: i64,
+}
+
+/// In what order. Ties are broken by id the same way, and nulls come last whichever way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order<F> {
+    /// By what.
+    pub field: F,
+    /// The highest first.
+    pub descending: bool,
+}
+
+impl<F> Order<F> {
+    pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>, column: &'static str) {
+        let direction = if self.descending { "DESC" } else { "ASC" };
+        query.push(format_args!(" ORDER BY {column} {direction} NULLS LAST"));
+        if column != "id" {
+            query.push(format_args!(", id {direction}"));
+        }
+    }
+}
+
+/// Some rows of a list, and how many it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Those asked for.
+    pub rows: Vec<T>,
+    /// Of the whole list.
+    pub total: i64,
+}
+
+impl Slice {
+    pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
+        query.push(" LIMIT ").push_bind(self.limit);
+        query.push(" OFFSET ").push_bind(self.offset);
+    }
+
+    /// How many rows the list has, if this page of it tells: one that is not full is the last.
+    pub(super) fn total_if_last(&self, rows: usize) -> Option<i64> {
+        let rows = i64::try_from(rows).ok()?;
+        let is_last = rows < self.limit && (rows > 0 || self.offset == 0);
+        is_last.then_some(self.offset + rows)
+    }
+
+    /// Fetches the page; rows are counted only where it does not tell their number.
+    pub(super) async fn fetch<T>(
+        &self,
+        connection: &mut PgConnection,
+        mut page: QueryBuilder<Postgres>,
+        mut count: QueryBuilder<Postgres>,
+    ) -> sqlx::Result<Page<T>>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let rows = page.build_query_as().fetch_all(&mut *connection).await?;
+        let total = match self.total_if_last(rows.len()) {
+            Some(total) => total,
+            None => count.build_query_scalar().fetch_one(connection).await?,
+        };
+        Ok(Page { rows, total })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_short_page_tells_the_total() {
+        let slice = Slice { limit: 3, offset: 6 };
+        assert_eq!(slice.total_if_last(2), Some(8));
+        assert_eq!(slice.total_if_last(3), None);
+        assert_eq!(slice.total_if_last(0), None);
+        assert_eq!(Slice { offset: 0, ..slice }.total_if_last(0), Some(0));
+    }
+}

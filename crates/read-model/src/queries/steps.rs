@@ -1,0 +1,49 @@
+//! Steps of runs.
+
+use chrono::{DateTime, Utc};
+use schemas::AccountId;
+use sqlx::PgConnection;
+
+/// A row of `run_steps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its number.
+    pub id: i64,
+    /// Whose step it is.
+    pub run_id: i64,
+    /// Its place in the run, from 1.
+    pub index: i64,
+    /// dbt's id of the invocation.
+    pub invocation_id: Option<String>,
+    /// dbt Cloud's number, as of a run.
+    pub status: i16,
+    /// When its first upload was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When its latest upload was accepted.
+    pub updated_at: DateTime<Utc>,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The steps of these runs, run by run, each in the order of its steps.
+///
+/// # Errors
+/// Those of the database.
+pub async fn steps_of_runs(
+    connection: &mut PgConnection,
+    account: AccountId,
+    runs: &[i64],
+) -> sqlx::Result<Vec<Step>> {
+    sqlx::query_as!(
+        Step,
+        r#"SELECT id, run_id, row_number() OVER (PARTITION BY run_id ORDER BY created_at, id) AS "index!", invocation_id,
+            status, created_at, updated_at, started_at, finished_at
+         FROM run_steps WHERE account_id = $1 AND run_id = ANY($2) ORDER BY run_id, created_at, id"#,
+        account.0,
+        runs
+    )
+    .fetch_all(connection)
+    .await
+}

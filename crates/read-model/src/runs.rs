@@ -1,0 +1,299 @@
+//! Which run and step each file belongs to, and what follows for runs, steps and jobs.
+
+use schemas::{AccountId, EnvironmentId, EventId, JobId, ProjectId, RunId, StepId};
+use sqlx::PgConnection;
+
+use crate::{Artifact, RunKey};
+
+/// A file with the run and step that it belongs to at present.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// What its event tells.
+    pub artifact: Artifact,
+    /// None: it belongs to no run, or was not placed yet.
+    pub run_id: Option<RunId>,
+    /// As `run_id`.
+    pub step_id: Option<StepId>,
+}
+
+/// Keeps others from placing files of this environment until the transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_placement(transaction: &mut PgConnection, environment: EnvironmentId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api placement', $1))",
+        environment.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// The earlier files whose place may follow from what is now known: those without a DAG of the runs whose DAG was told,
+/// and those without a run id of the invocations whose run was told.
+///
+/// # Errors
+/// Those of the database.
+pub async fn unplaced_alike(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    runs_with_dag: &[String],
+    invocations_with_run: &[String],
+) -> sqlx::Result<Vec<Placed>> {
+    let rows = sqlx::query!(
+        "SELECT event_id, place, event_time, dag_id, airflow_run_id, tag, invocation_id, run_id, step_id FROM artifacts
+         WHERE environment_id = $1 AND dag_id IS NULL
+            AND (airflow_run_id = ANY($2) OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
+        environment.0,
+        runs_with_dag,
+        invocations_with_run
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Placed {
+            artifact: Artifact {
+                event_id: EventId(row.event_id),
+                place: row.place,
+                event_time: row.event_time,
+                dag_id: row.dag_id,
+                run_id: row.airflow_run_id,
+                tag: row.tag,
+                invocation_id: row.invocation_id,
+            },
+            run_id: row.run_id.map(RunId),
+            step_id: row.step_id.map(StepId),
+        })
+        .collect())
+}
+
+/// The run that a file belongs to, from all that is known of its environment; none for what is tagged `latest-…`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn key_of_run(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    artifact: &Artifact,
+) -> sqlx::Result<Option<RunKey>> {
+    if let Some(run_id) = &artifact.run_id {
+        let dag_id = match &artifact.dag_id {
+            Some(dag) => Some(dag.clone()),
+            None => only_dag(connection, environment, run_id).await?,
+        };
+        return Ok(Some(RunKey {
+            dag_id,
+            run_id: Some(run_id.clone()),
+            ..RunKey::default()
+        }));
+    }
+    if artifact.tag.as_deref().is_some_and(|tag| tag.starts_with("latest-")) {
+        return Ok(None);
+    }
+    let Some(invocation_id) = &artifact.invocation_id else {
+        return Ok(Some(RunKey {
+            dag_id: artifact.dag_id.clone(),
+            event_id: Some(artifact.event_id),
+            ..RunKey::default()
+        }));
+    };
+    let told = sqlx::query!(
+        r#"SELECT dag_id, airflow_run_id AS "run_id!" FROM artifacts
+         WHERE environment_id = $1 AND invocation_id = $2 AND airflow_run_id IS NOT NULL
+         ORDER BY event_time, event_id, place LIMIT 1"#,
+        environment.0,
+        invocation_id
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    Ok(Some(match told {
+        Some(told) => RunKey {
+            dag_id: match told.dag_id {
+                Some(dag) => Some(dag),
+                None => only_dag(connection, environment, &told.run_id).await?,
+            },
+            run_id: Some(told.run_id),
+            ..RunKey::default()
+        },
+        None => RunKey {
+            dag_id: artifact.dag_id.clone(),
+            invocation_id: Some(invocation_id.clone()),
+            ..RunKey::default()
+        },
+    }))
+}
+
+/// The DAG that has this run, if exactly one is known to: Airflow gives the same run ids to many DAGs.
+async fn only_dag(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    run_id: &str,
+) -> sqlx::Result<Option<String>> {
+    let dags = sqlx::query_scalar!(
+        r#"SELECT DISTINCT dag_id AS "dag_id!" FROM artifacts
+         WHERE environment_id = $1 AND airflow_run_id = $2 AND dag_id IS NOT NULL LIMIT 2"#,
+        environment.0,
+        run_id
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(<[String; 1]>::try_from(dags).ok().map(|[dag]| dag))
+}
+
+/// Puts a file into a step of a run, or out of all.
+///
+/// # Errors
+/// Those of the database.
+pub async fn set_placement(
+    transaction: &mut PgConnection,
+    artifact: &Artifact,
+    place: Option<(RunId, StepId)>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE artifacts SET run_id = $3, step_id = $4 WHERE event_id = $1 AND place = $2",
+        artifact.event_id.0,
+        artifact.place,
+        place.map(|(run, _)| run.0),
+        place.map(|(_, step)| step.0)
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Computes steps anew from their files; those that have none any more are removed.
+///
+/// A manifest alone says that dbt ended well, since that is when clients send it: status 10.
+///
+/// # Errors
+/// Those of the database.
+pub async fn refresh_steps(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    steps: &[StepId],
+) -> sqlx::Result<()> {
+    let ids: Vec<i64> = steps.iter().map(|id| id.0).collect();
+    sqlx::query!("DELETE FROM run_steps WHERE account_id = $1 AND id = ANY($2)", account.0, &ids)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query!(
+        "INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, dbt_version, created_at,
+            updated_at, started_at, finished_at)
+         SELECT account_id, step_id, environment_id, run_id, max(invocation_id), 10,
+            (array_agg(dbt_version ORDER BY dbt_version IS NULL, event_time DESC, event_id DESC, place DESC))[1],
+            min(event_time), max(event_time), min(coalesce(generated_at, event_time)), max(coalesce(generated_at, event_time))
+         FROM artifacts WHERE account_id = $1 AND step_id = ANY($2)
+         GROUP BY account_id, step_id, environment_id, run_id",
+        account.0,
+        &ids
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// A run and what it belongs to.
+#[derive(Clone, Debug)]
+pub struct RunPlace<'a> {
+    /// The run.
+    pub run_id: RunId,
+    /// Its job.
+    pub job_id: JobId,
+    /// Whose.
+    pub account_id: AccountId,
+    /// The environment's project.
+    pub project_id: ProjectId,
+    /// Where it ran.
+    pub environment_id: EnvironmentId,
+    /// What makes it what it is.
+    pub key: &'a RunKey,
+}
+
+/// Computes a run anew from its steps and tells its job of it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO runs (id, account_id, project_id, environment_id, job_id, dag_id, airflow_run_id, status, dbt_version,
+            created_at, updated_at, started_at, finished_at)
+         SELECT $2, $1, $3, $4, $5, $6, $7, max(status),
+            (array_agg(dbt_version ORDER BY dbt_version IS NULL, updated_at DESC, id DESC))[1],
+            min(created_at), max(updated_at), min(started_at), max(finished_at)
+         FROM run_steps WHERE account_id = $1 AND run_id = $2 HAVING count(*) > 0
+         ON CONFLICT (id) DO UPDATE SET (status, dbt_version, created_at, updated_at, started_at, finished_at) =
+            (excluded.status, excluded.dbt_version, excluded.created_at, excluded.updated_at, excluded.started_at,
+            excluded.finished_at)",
+        run.account_id.0,
+        run.run_id.0,
+        run.project_id.0,
+        run.environment_id.0,
+        run.job_id.0,
+        run.key.dag_id,
+        run.key.run_id
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO jobs AS j (id, account_id, project_id, environment_id, dag_id, created_at, updated_at)
+         SELECT job_id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM runs
+         WHERE account_id = $1 AND id = $2
+         ON CONFLICT (id) DO UPDATE SET created_at = least(j.created_at, excluded.created_at),
+            updated_at = greatest(j.updated_at, excluded.updated_at)",
+        run.account_id.0,
+        run.run_id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// After files were taken out of a run: computes it anew, and its job, and removes what is empty now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn shrink_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
+    let job = sqlx::query_scalar!("SELECT job_id FROM runs WHERE account_id = $1 AND id = $2", account.0, run.0)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    sqlx::query!(
+        "DELETE FROM runs WHERE account_id = $1 AND id = $2
+            AND NOT EXISTS (SELECT FROM run_steps WHERE account_id = $1 AND run_id = $2)",
+        account.0,
+        run.0
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE runs r SET (status, dbt_version, created_at, updated_at, started_at, finished_at) =
+            (SELECT max(status), (array_agg(dbt_version ORDER BY dbt_version IS NULL, updated_at DESC, id DESC))[1],
+                min(created_at), max(updated_at), min(started_at), max(finished_at)
+             FROM run_steps s WHERE s.account_id = $1 AND s.run_id = $2)
+         WHERE r.account_id = $1 AND r.id = $2",
+        account.0,
+        run.0
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let Some(job) = job else { return Ok(()) };
+    sqlx::query!(
+        "DELETE FROM jobs WHERE account_id = $1 AND id = $2
+            AND NOT EXISTS (SELECT FROM runs WHERE account_id = $1 AND job_id = $2)",
+        account.0,
+        job
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE jobs j SET (created_at, updated_at) =
+            (SELECT min(created_at), max(updated_at) FROM runs WHERE account_id = $1 AND job_id = $2)
+         WHERE j.account_id = $1 AND j.id = $2",
+        account.0,
+        job
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

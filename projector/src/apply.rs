@@ -1,0 +1,118 @@
+//! One event into the read model, or to the dead letters.
+
+use read_model::{
+    Admission, Artifact, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, insert_artifacts,
+};
+use schemas::{ArtifactKind, ArtifactsUploaded, Event, EventData};
+
+use crate::manifest::{self, ReadManifest};
+use crate::{ApplyError, Projector, placement};
+
+/// How the work upon an event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its rows are in the read model.
+    Applied,
+    /// It was applied, or found to be a dead letter, before.
+    Known,
+    /// It cannot be applied and is among the dead letters now.
+    Buried,
+}
+
+impl Projector {
+    /// Applies an event, once and for all: afterwards it is in the ledger or among the dead letters.
+    ///
+    /// # Errors
+    /// Only [`ApplyError::Unavailable`]: then nothing was changed, and the event is to be tried again later.
+    pub async fn apply(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let mut connection = self.pool.acquire().await?;
+        let admission = begin_attempt(&mut connection, event.id).await?;
+        drop(connection);
+        match admission {
+            Admission::Done => return Ok(Outcome::Known),
+            Admission::Exhausted => {
+                let cause = "the work upon it was begun several times and never came to an end: it may kill its projector";
+                return self.bury(event, cause).await;
+            }
+            Admission::Admitted => {}
+        }
+        // In a task of its own, so that a panic ends the work upon this event and nothing else.
+        let task = tokio::spawn({
+            let (projector, event) = (self.clone(), event.clone());
+            async move { projector.project(&event).await }
+        });
+        match task.await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(ApplyError::Rejected(cause))) => self.bury(event, &cause).await,
+            Ok(Err(unavailable)) => {
+                // When this fails as well, the start counts: an outage is noticed again before the fifth.
+                if let Err(error) = forget_attempt(&self.pool, event.id).await {
+                    tracing::debug!(event_id = %event.id, %error, "the attempt could not be taken back");
+                }
+                Err(unavailable)
+            }
+            Err(panic) => self.bury(event, &format!("the projector failed upon it: {panic}")).await,
+        }
+    }
+
+    async fn bury(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        bury(&mut transaction, event, cause).await?;
+        transaction.commit().await?;
+        metrics::counter!("dbt_api_dead_letters_total").increment(1);
+        tracing::error!(event_id = %event.id, kind = event.kind, cause, "the event became a dead letter");
+        Ok(Outcome::Buried)
+    }
+
+    async fn project(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
+        match &data {
+            EventData::ArtifactsUploaded(upload) => self.project_upload(event, upload).await,
+            EventData::AccountRecorded(_)
+            | EventData::ProjectRecorded(_)
+            | EventData::EnvironmentRecorded(_)
+            | EventData::TokenIssued(_)
+            | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
+            EventData::FilesStored(_)
+            | EventData::FileDeleted(_)
+            | EventData::AirflowRunObserved(_)
+            | EventData::RetentionPruned(_) => Err(ApplyError::Rejected(format!(
+                "events of type `{}` are not applied by this version; upgrade dbt-api, then run `dbt-api dead-letters retry`",
+                event.kind
+            ))),
+        }
+    }
+
+    async fn project_directory(&self, event: &Event, data: &EventData) -> Result<Outcome, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        directory::apply(&mut transaction, event, data).await?;
+        end_attempt(&mut transaction, event.id).await?;
+        transaction.commit().await?;
+        Ok(Outcome::Applied)
+    }
+
+    async fn project_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Outcome, ApplyError> {
+        let mut manifests: Vec<ReadManifest> = Vec::new();
+        for file in &upload.files {
+            if file.kind == ArtifactKind::Manifest && !manifests.iter().any(|read| read.sha256 == file.sha256) {
+                manifests.extend(manifest::read(self, upload.account_id, file).await?);
+            }
+        }
+        let mut transaction = self.pool.begin().await?;
+        if !add_to_ledger(&mut transaction, event.id, upload.account_id).await? {
+            return Ok(Outcome::Known);
+        }
+        for manifest in manifests {
+            manifest.write(&mut transaction, upload.account_id).await?;
+        }
+        let artifacts = Artifact::of_upload(event.id, event.time, upload);
+        insert_artifacts(&mut transaction, upload, &artifacts).await?;
+        placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;
+        end_attempt(&mut transaction, event.id).await?;
+        transaction.commit().await?;
+        let lag = (self.clock.now() - event.time).as_seconds_f64();
+        metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
+        tracing::info!(event_id = %event.id, account_id = %upload.account_id, files = upload.files.len(), lag, "applied");
+        Ok(Outcome::Applied)
+    }
+}

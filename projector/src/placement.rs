@@ -1,0 +1,180 @@
+//! Which run and step each file of an upload belongs to, and the numbers of runs and jobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bucket::{Bucket, Claim, ClaimKind};
+use read_model::{
+    Artifact, Numbers, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids, lock_placement,
+    record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
+};
+use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, JobId, RunId, StepId};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use crate::ApplyError;
+
+/// Places the files of an upload, and earlier files of which it tells more.
+///
+/// Which run a file belongs to follows from the set of events, never from their order: so an upload that names the DAG of a run moves
+/// the earlier uploads of that run that did not.
+pub(crate) async fn place(
+    transaction: &mut PgConnection,
+    bucket: &Bucket,
+    upload: &ArtifactsUploaded,
+    artifacts: Vec<Artifact>,
+) -> Result<(), ApplyError> {
+    let environment = upload.environment_id;
+    lock_placement(transaction, environment).await?;
+    let earlier = earlier_files(transaction, environment, &artifacts).await?;
+
+    let mut target: Vec<(Placed, Option<RunKey>)> = Vec::new();
+    for placed in earlier.into_iter().chain(artifacts.into_iter().map(not_placed)) {
+        let key = key_of_run(transaction, environment, &placed.artifact).await?;
+        target.push((placed, key));
+    }
+    // Numbers are given last, so that the lock upon them, which is one for all accounts, is held shortly.
+    let keys: BTreeSet<&RunKey> = target.iter().filter_map(|(_, key)| key.as_ref()).collect();
+    let runs = numbers_of(transaction, bucket, upload, &keys).await?;
+
+    let (mut steps, mut left) = (BTreeSet::new(), BTreeSet::new());
+    for (placed, key) in &target {
+        let artifact = &placed.artifact;
+        let run = key.as_ref().and_then(|key| runs.get(key)).map(|(run, _)| *run);
+        let place = run.map(|run| (run, step_id(run, artifact.invocation_id.as_deref(), artifact.event_id)));
+        if place == placed.run_id.zip(placed.step_id) {
+            continue;
+        }
+        set_placement(transaction, artifact, place).await?;
+        steps.extend(place.map(|(_, step)| step));
+        steps.extend(placed.step_id);
+        left.extend(placed.run_id.filter(|old| Some(*old) != run));
+    }
+    let steps: Vec<StepId> = steps.into_iter().collect();
+    refresh_steps(transaction, upload.account_id, &steps).await?;
+    for (key, (run_id, job_id)) in &runs {
+        let run = RunPlace {
+            run_id: *run_id,
+            job_id: *job_id,
+            account_id: upload.account_id,
+            project_id: upload.project_id,
+            environment_id: environment,
+            key,
+        };
+        refresh_run(transaction, &run).await?;
+    }
+    for run in left {
+        shrink_run(transaction, upload.account_id, run).await?;
+    }
+    Ok(())
+}
+
+fn not_placed(artifact: Artifact) -> Placed {
+    Placed {
+        artifact,
+        run_id: None,
+        step_id: None,
+    }
+}
+
+/// The earlier files whose place may follow from these: at first those that these tell of, then those that the first tell of.
+async fn earlier_files(
+    transaction: &mut PgConnection,
+    environment: EnvironmentId,
+    artifacts: &[Artifact],
+) -> Result<Vec<Placed>, ApplyError> {
+    let runs_with_dag: Vec<String> = artifacts
+        .iter()
+        .filter(|artifact| artifact.dag_id.is_some())
+        .filter_map(|artifact| artifact.run_id.clone())
+        .collect();
+    let mut invocations: Vec<String> = artifacts
+        .iter()
+        .filter(|artifact| artifact.run_id.is_some())
+        .filter_map(|artifact| artifact.invocation_id.clone())
+        .collect();
+    if !runs_with_dag.is_empty() {
+        let first = unplaced_alike(transaction, environment, &runs_with_dag, &[]).await?;
+        invocations.extend(first.into_iter().filter_map(|placed| placed.artifact.invocation_id));
+    }
+    if runs_with_dag.is_empty() && invocations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut earlier = unplaced_alike(transaction, environment, &runs_with_dag, &invocations).await?;
+    earlier.retain(|placed| placed.artifact.event_id != artifacts[0].event_id);
+    Ok(earlier)
+}
+
+/// The numbers of runs, and of their jobs.
+async fn numbers_of<'k>(
+    transaction: &mut PgConnection,
+    bucket: &Bucket,
+    upload: &ArtifactsUploaded,
+    keys: &BTreeSet<&'k RunKey>,
+) -> Result<BTreeMap<&'k RunKey, (RunId, JobId)>, ApplyError> {
+    let mut runs = BTreeMap::new();
+    for key in keys {
+        let job = number(transaction, bucket, Numbers::Jobs, upload, &key.job()).await?;
+        let run = number(transaction, bucket, Numbers::Runs, upload, key).await?;
+        runs.insert(*key, (RunId(run), JobId(job)));
+    }
+    Ok(runs)
+}
+
+/// Whose a number is, as the claim in the bucket says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Owner {
+    account_id: AccountId,
+    environment_id: EnvironmentId,
+    key: serde_json::Value,
+}
+
+/// The number of a job or a run: the one that it has, else the first that nobody claimed. The claim in the bucket decides, so that
+/// a database that was lost, or restored from an old backup, never gives a number a second meaning.
+async fn number<K: Serialize + Sync>(
+    transaction: &mut PgConnection,
+    bucket: &Bucket,
+    numbers: Numbers,
+    upload: &ArtifactsUploaded,
+    key: &K,
+) -> Result<i64, ApplyError> {
+    let (account, environment) = (upload.account_id, upload.environment_id);
+    let key = serde_json::to_value(key).map_err(|error| ApplyError::Rejected(error.to_string()))?;
+    let text = key.to_string();
+    if let Some(id) = id_of_key(transaction, numbers, environment, &text).await? {
+        return Ok(id);
+    }
+    lock_ids(transaction).await?;
+    if let Some(id) = id_of_key(transaction, numbers, environment, &text).await? {
+        return Ok(id);
+    }
+    let kind = match numbers {
+        Numbers::Jobs => ClaimKind::Job,
+        Numbers::Runs => ClaimKind::Run,
+    };
+    let owner = serde_json::to_value(Owner {
+        account_id: account,
+        environment_id: environment,
+        key,
+    })
+    .map_err(|error| ApplyError::Rejected(error.to_string()))?;
+    let mut id = first_free_id(transaction, numbers).await?;
+    loop {
+        match bucket.claim(kind, id, &owner).await? {
+            Claim::Mine => {
+                record_id(transaction, numbers, id, account, environment, &text).await?;
+                return Ok(id);
+            }
+            Claim::Taken(other) => {
+                let other: Owner = serde_json::from_value(other).map_err(|error| {
+                    ApplyError::Rejected(format!("the claim of number {id} cannot be read ({error}); mend it in the bucket"))
+                })?;
+                let other_text = other.key.to_string();
+                record_id(transaction, numbers, id, other.account_id, other.environment_id, &other_text).await?;
+                if other.environment_id == environment && other_text == text {
+                    return Ok(id);
+                }
+                id += 1;
+            }
+        }
+    }
+}
