@@ -171,11 +171,11 @@ event_data! {
     RetentionPruned = "retention.pruned.v1",
 }
 
-/// The JSON Schema of the envelope; `data` is described by the schema of the event's type.
+/// For the JSON Schema of the envelope; `data` is described by the schema of the event's type.
 #[derive(JsonSchema)]
 #[schemars(rename = "Event")]
 #[expect(dead_code, reason = "only its schema is used: RawValue has none")]
-pub struct EventSchema {
+struct EventSchema {
     specversion: String,
     id: EventId,
     source: String,
@@ -186,6 +186,17 @@ pub struct EventSchema {
     datacontenttype: String,
     dataschema: String,
     data: serde_json::Value,
+}
+
+/// The committed files under `schemas/json/`: name and content.
+#[must_use]
+pub fn json_schema_files() -> Vec<(String, String)> {
+    let mut schemas = EventData::json_schemas();
+    schemas.push(("event", schemars::schema_for!(EventSchema)));
+    schemas
+        .into_iter()
+        .map(|(name, schema)| (format!("{name}.json"), format!("{:#}\n", schema.as_value())))
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,190 @@
+//! What a manifest holds: an index of its nodes.
+//!
+//! One reader for all versions, from the unversioned files of dbt 0.18 to the newest: a version number is no contract, since dbt adds and
+//! drops fields without changing it. Nothing that dbt wrote is refused: a node that cannot be read is set aside, never the file.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use super::Node;
+use super::raw::{Entries, text};
+use super::scan::read_time;
+
+/// The sections whose entries are nodes, and the resource type of entries that do not tell their own.
+const SECTIONS: [(&str, &str); 11] = [
+    ("nodes", "unknown"),
+    ("sources", "source"),
+    ("macros", "macro"),
+    ("docs", "doc"),
+    ("exposures", "exposure"),
+    ("metrics", "metric"),
+    ("groups", "group"),
+    ("semantic_models", "semantic_model"),
+    ("saved_queries", "saved_query"),
+    ("unit_tests", "unit_test"),
+    ("functions", "function"),
+];
+
+/// A file that cannot be read as a manifest.
+#[derive(Debug, thiserror::Error)]
+#[error("the manifest cannot be read: {0}")]
+pub struct InvalidManifest(#[from] serde_json::Error);
+
+/// A manifest of any version.
+pub struct Manifest<'a> {
+    /// What it says of itself.
+    pub metadata: ManifestMetadata,
+    /// Models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes are not among them.
+    pub nodes: Vec<Node<'a>>,
+    /// What stands among the nodes and is none.
+    pub quarantined: Vec<QuarantinedNode>,
+}
+
+/// What a manifest says of itself; all of it may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestMetadata {
+    /// A URL that ends in the version, such as `v12.json`.
+    pub dbt_schema_version: Option<String>,
+    /// Such as `1.12.6`, and not always a semantic version.
+    pub dbt_version: Option<String>,
+    /// When it was written.
+    pub generated_at: Option<DateTime<Utc>>,
+    /// The dbt command that wrote it.
+    pub invocation_id: Option<String>,
+    /// dbt's name of the project.
+    pub project_name: Option<String>,
+    /// A hash of the name.
+    pub project_id: Option<String>,
+    /// Such as `snowflake`.
+    pub adapter_type: Option<String>,
+}
+
+/// An entry that stands where nodes do and is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantinedNode {
+    /// The top-level key.
+    pub section: String,
+    /// Its key there.
+    pub unique_id: String,
+    /// Why it is none.
+    pub reason: String,
+}
+
+impl<'a> Manifest<'a> {
+    pub(super) fn read(json: &'a str) -> Result<Self, InvalidManifest> {
+        let sections: Entries<'a> = serde_json::from_str(json)?;
+        let mut manifest = Self {
+            metadata: metadata(&sections),
+            nodes: Vec::new(),
+            quarantined: Vec::new(),
+        };
+        for (name, value) in newest(&sections) {
+            let known = SECTIONS.iter().find(|(section, _)| *section == name);
+            let Some(entries) = Entries::of(value) else { continue };
+            match known {
+                Some((_, resource_type)) => manifest.add(name, resource_type, &entries),
+                None if holds_nodes(&entries) => {
+                    // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
+                    let singular = name.strip_suffix('s').unwrap_or(name).to_owned();
+                    manifest.add(name, &singular, &entries);
+                }
+                None => {}
+            }
+        }
+        Ok(manifest)
+    }
+
+    fn add(&mut self, section: &str, resource_type: &str, entries: &Entries<'a>) {
+        for (unique_id, value) in newest(entries) {
+            match Node::read(unique_id, resource_type, value) {
+                Some(node) => self.nodes.push(node),
+                None => self.quarantined.push(QuarantinedNode {
+                    section: section.to_owned(),
+                    unique_id: unique_id.to_owned(),
+                    reason: format!("`{section}` has {} here, where an object is due", beginning(value)),
+                }),
+            }
+        }
+    }
+}
+
+/// The entries in the order of the file; of doubled keys, the last.
+fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e str, &'a RawValue)> {
+    let last: HashMap<&str, usize> = entries.0.iter().enumerate().map(|(at, (key, _))| (key.as_ref(), at)).collect();
+    entries
+        .0
+        .iter()
+        .enumerate()
+        .filter(move |(at, (key, _))| last.get(key.as_ref()) == Some(at))
+        .map(|(_, (key, value))| (key.as_ref(), *value))
+}
+
+/// Are these nodes of a kind that is not known yet? Maps such as `parent_map` have lists in them; an internal dump of dbt has a copy of
+/// the graph as `flat_graph`, whose values are maps of nodes.
+fn holds_nodes(entries: &Entries<'_>) -> bool {
+    !entries.0.is_empty()
+        && entries.0.iter().all(|(_, value)| {
+            Entries::of(value).is_some_and(|node| node.get("unique_id").is_some() && node.get("resource_type").is_some())
+        })
+}
+
+fn metadata(sections: &Entries<'_>) -> ManifestMetadata {
+    let written_by_old_dbt = || sections.text("generated_at").as_deref().and_then(read_time);
+    let Some(entries) = sections.get("metadata").and_then(Entries::of) else {
+        return ManifestMetadata {
+            generated_at: written_by_old_dbt(),
+            ..ManifestMetadata::default()
+        };
+    };
+    let get = |key: &str| entries.get(key).and_then(text).map(std::borrow::Cow::into_owned);
+    ManifestMetadata {
+        dbt_schema_version: get("dbt_schema_version"),
+        dbt_version: get("dbt_version"),
+        generated_at: get("generated_at").as_deref().and_then(read_time).or_else(written_by_old_dbt),
+        invocation_id: get("invocation_id"),
+        project_name: get("project_name"),
+        project_id: get("project_id"),
+        adapter_type: get("adapter_type"),
+    }
+}
+
+fn beginning(value: &RawValue) -> String {
+    value.get().chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ManifestText;
+
+    #[test]
+    fn nodes_of_all_sections_are_found() {
+        let text = r#"{"metadata": {"dbt_version": "1.12.6", "generated_at": "2026-01-01T00:00:00"},
+            "nodes": {"model.p.a": {"resource_type": "model"}, "model.p.b": 3, "x": {}},
+            "sources": {"source.p.s.t": {"name": "t"}},
+            "semantic_things": {"thing.p.a": {"unique_id": "thing.p.a", "resource_type": "semantic_thing"}},
+            "parent_map": {"model.p.a": []}, "disabled": {"model.p.c": [{"resource_type": "model"}]},
+            "flat_graph": {"nodes": {"model.p.a": {}}}, "macros": null}"#;
+        let text = ManifestText::read(text.into()).unwrap();
+        let manifest = text.manifest().unwrap();
+        let nodes: Vec<_> = manifest.nodes.iter().map(|node| (node.unique_id(), node.resource_type())).collect();
+        assert_eq!(
+            nodes,
+            [("model.p.a", "model"), ("x", "unknown"), ("source.p.s.t", "source"), ("thing.p.a", "semantic_thing")]
+        );
+        assert_eq!(manifest.quarantined[0].unique_id, "model.p.b");
+        assert_eq!(manifest.quarantined[0].reason, "`nodes` has 3 here, where an object is due");
+        assert_eq!(manifest.metadata.dbt_version.as_deref(), Some("1.12.6"));
+        assert_eq!(manifest.metadata.generated_at.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn of_doubled_keys_the_last_counts() {
+        let text = r#"{"nodes": {"a": {"resource_type": "model"}, "a": {"resource_type": "seed"}}}"#;
+        let text = ManifestText::read(text.into()).unwrap();
+        let manifest = text.manifest().unwrap();
+        assert_eq!(manifest.nodes.len(), 1);
+        assert_eq!(manifest.nodes[0].resource_type(), "seed");
+    }
+}

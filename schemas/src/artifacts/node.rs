@@ -1,0 +1,273 @@
+//! A node of a manifest: model, test, source, macro or whatever else has a unique id.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::raw::{Entries, text, texts};
+use crate::Sha256;
+
+/// What changes at every parse though the definition is the same.
+const VOLATILE: [&str; 6] = ["created_at", "build_path", "compiled_path", "deferred", "root_path", "compiled"];
+
+/// The same, by the beginning of the key.
+const VOLATILE_PREFIXES: [&str; 2] = ["compiled_", "extra_ctes"];
+
+/// A node of any version. Fields are read when they are asked for; one of an unexpected type counts as absent, or is read for what it says.
+pub struct Node<'a> {
+    unique_id: Cow<'a, str>,
+    resource_type: Cow<'a, str>,
+    entries: Entries<'a>,
+}
+
+/// A definition without what changes at every parse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeContent {
+    /// Of `json`.
+    pub sha256: Sha256,
+    /// An object with its keys in order, its values as they stand in the file.
+    pub json: Vec<u8>,
+}
+
+/// A column as a node declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// The declared type.
+    pub data_type: Option<String>,
+}
+
+impl<'a> Node<'a> {
+    /// None when the value is no object.
+    pub(super) fn read(key: &str, resource_type: &str, value: &'a RawValue) -> Option<Self> {
+        let entries = Entries::of(value)?;
+        Some(Self {
+            unique_id: entries.text("unique_id").unwrap_or_else(|| Cow::Owned(key.to_owned())),
+            resource_type: entries.text("resource_type").unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
+            entries,
+        })
+    }
+
+    /// dbt's id, such as `model.shop.orders`.
+    #[must_use]
+    pub fn unique_id(&self) -> &str {
+        &self.unique_id
+    }
+
+    /// Such as `model`.
+    #[must_use]
+    pub fn resource_type(&self) -> &str {
+        &self.resource_type
+    }
+
+    /// A field as it stands in the file; none when it is absent or null.
+    #[must_use]
+    pub fn raw(&self, key: &str) -> Option<&'a RawValue> {
+        self.entries.get(key)
+    }
+
+    /// A field that is a text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.entries.text(key)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn name(&self) -> Option<Cow<'a, str>> {
+        self.text("name")
+    }
+
+    /// The dbt package that defines it.
+    #[must_use]
+    pub fn package_name(&self) -> Option<Cow<'a, str>> {
+        self.text("package_name")
+    }
+
+    /// The code with its Jinja: `raw_code`, before dbt 1.3 `raw_sql`.
+    #[must_use]
+    pub fn raw_code(&self) -> Option<Cow<'a, str>> {
+        self.first_text(&["raw_code", "raw_sql"])
+    }
+
+    /// The code that the warehouse gets, when the command compiled it: `compiled_code`, before dbt 1.3 `compiled_sql`, before 0.20
+    /// with its ephemeral models as `injected_sql`.
+    #[must_use]
+    pub fn compiled_code(&self) -> Option<Cow<'a, str>> {
+        self.first_text(&["compiled_code", "injected_sql", "compiled_sql"])
+    }
+
+    fn first_text(&self, keys: &[&str]) -> Option<Cow<'a, str>> {
+        keys.iter().find_map(|key| self.text(key))
+    }
+
+    /// The node's configuration as it stands in the file.
+    #[must_use]
+    pub fn config(&self) -> Option<&'a RawValue> {
+        self.raw("config")
+    }
+
+    /// How it is built, such as `table`.
+    #[must_use]
+    pub fn materialized(&self) -> Option<Cow<'a, str>> {
+        self.configured("materialized").and_then(text)
+    }
+
+    fn configured(&self, key: &str) -> Option<&'a RawValue> {
+        self.config().and_then(Entries::of)?.get(key)
+    }
+
+    /// Its tags; those of its configuration where it has none of its own.
+    #[must_use]
+    pub fn tags(&self) -> Vec<String> {
+        self.raw("tags").or_else(|| self.configured("tags")).map(texts).unwrap_or_default()
+    }
+
+    /// What its authors attached; of its configuration where it has none of its own.
+    #[must_use]
+    pub fn meta(&self) -> Option<&'a RawValue> {
+        self.raw("meta").or_else(|| self.configured("meta"))
+    }
+
+    /// The nodes that it is made of.
+    #[must_use]
+    pub fn depends_on_nodes(&self) -> Vec<String> {
+        self.depends_on("nodes")
+    }
+
+    /// The macros that it calls.
+    #[must_use]
+    pub fn depends_on_macros(&self) -> Vec<String> {
+        self.depends_on("macros")
+    }
+
+    fn depends_on(&self, key: &str) -> Vec<String> {
+        let depends_on = self.raw("depends_on").and_then(Entries::of);
+        depends_on.and_then(|entries| entries.get(key)).map(texts).unwrap_or_default()
+    }
+
+    /// The node that a test is about: as dbt 1.5 and later say it, else the only node that it depends on.
+    #[must_use]
+    pub fn attached_node(&self) -> Option<String> {
+        if let Some(node) = self.text("attached_node") {
+            return Some(node.into_owned());
+        }
+        if self.resource_type != "test" {
+            return None;
+        }
+        <[String; 1]>::try_from(self.depends_on_nodes()).ok().map(|[node]| node)
+    }
+
+    /// The hash that dbt took of the file: a text, or an object with the method beside it.
+    #[must_use]
+    pub fn checksum(&self) -> Option<String> {
+        let value = self.raw("checksum")?;
+        let checksum = match Entries::of(value) {
+            Some(entries) => entries.text("checksum"),
+            None => text(value),
+        };
+        checksum.map(Cow::into_owned)
+    }
+
+    /// Its declared columns in the order of the file.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        let Some(columns) = self.raw("columns").and_then(Entries::of) else { return Vec::new() };
+        let column = |(key, value): &(Cow<'a, str>, &'a RawValue)| {
+            let entries = Entries::of(value)?;
+            Some(Column {
+                name: entries.text("name").unwrap_or_else(|| key.clone()).into_owned(),
+                description: entries.text("description").map(Cow::into_owned),
+                data_type: entries.text("data_type").map(Cow::into_owned),
+            })
+        };
+        columns.0.iter().filter_map(column).collect()
+    }
+
+    /// The definition without what changes at every parse; equal definitions have equal hashes.
+    #[must_use]
+    pub fn content(&self) -> NodeContent {
+        let mut lasting: Vec<(&str, &RawValue)> = self
+            .entries
+            .0
+            .iter()
+            .map(|(key, value)| (key.as_ref(), *value))
+            .filter(|(key, _)| !is_volatile(key))
+            .collect();
+        // Stable: of doubled keys the last stays the last, as whoever reads it expects.
+        lasting.sort_by_key(|(key, _)| *key);
+        let mut json = Vec::with_capacity(lasting.iter().map(|(key, value)| key.len() + value.get().len() + 4).sum());
+        json.push(b'{');
+        for (at, (key, value)) in lasting.into_iter().enumerate() {
+            if at > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(serde_json::Value::from(key).to_string().as_bytes());
+            json.push(b':');
+            json.extend_from_slice(value.get().as_bytes());
+        }
+        json.push(b'}');
+        NodeContent {
+            sha256: Sha256::of(&json),
+            json,
+        }
+    }
+}
+
+fn is_volatile(key: &str) -> bool {
+    VOLATILE.contains(&key) || VOLATILE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(json: &str) -> Node<'_> {
+        Node::read("model.p.a", "unknown", serde_json::from_str(json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn renamed_fields_are_one() {
+        assert_eq!(node(r#"{"raw_sql": "a", "compiled_sql": "b"}"#).raw_code().unwrap(), "a");
+        let new = node(r#"{"raw_code": "a", "compiled_code": "b"}"#);
+        assert_eq!(new.compiled_code().unwrap(), "b");
+        assert_eq!(node(r#"{"checksum": "x"}"#).checksum().unwrap(), "x");
+        assert_eq!(node(r#"{"checksum": {"name": "sha256", "checksum": "x"}}"#).checksum().unwrap(), "x");
+    }
+
+    #[test]
+    fn wrong_types_are_tolerated() {
+        let odd = node(
+            r#"{"name": 7, "tags": "one", "depends_on": {"nodes": ["model.p.b", null], "macros": null}, "config": {"materialized": true},
+                "columns": {"id": {"data_type": "int"}, "odd": 3}, "package_name": {}}"#,
+        );
+        assert_eq!(odd.name().unwrap(), "7");
+        assert_eq!(odd.tags(), ["one"]);
+        assert_eq!(odd.depends_on_nodes(), ["model.p.b"]);
+        assert_eq!(odd.materialized().unwrap(), "true");
+        assert_eq!(odd.columns().len(), 1);
+        assert_eq!(odd.package_name(), None);
+    }
+
+    #[test]
+    fn a_test_is_attached_to_its_only_node() {
+        let test = node(r#"{"resource_type": "test", "depends_on": {"nodes": ["model.p.b"]}}"#);
+        assert_eq!(test.attached_node().unwrap(), "model.p.b");
+        let two = node(r#"{"resource_type": "test", "depends_on": {"nodes": ["model.p.b", "model.p.c"]}}"#);
+        assert_eq!(two.attached_node(), None);
+        let told = node(r#"{"resource_type": "test", "attached_node": "model.p.c", "depends_on": {"nodes": []}}"#);
+        assert_eq!(told.attached_node().unwrap(), "model.p.c");
+    }
+
+    #[test]
+    fn what_changes_at_every_parse_is_no_part_of_the_content() {
+        let one = node(r#"{"name": "a", "created_at": 1.5, "compiled_code": "x", "compiled": true, "alias": "b", "root_path": "/x"}"#);
+        let other = node(r#"{"alias": "b", "name": "a", "created_at": 2.5, "build_path": "y", "extra_ctes": []}"#);
+        assert_eq!(one.content(), other.content());
+        assert_eq!(one.content().json, br#"{"alias":"b","name":"a"}"#);
+        assert_ne!(one.content().sha256, node(r#"{"name": "b", "alias": "b"}"#).content().sha256);
+    }
+}

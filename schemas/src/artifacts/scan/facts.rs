@@ -1,0 +1,145 @@
+//! What a scan notices on its way, and what follows from it.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use super::{ScanError, Scanned};
+use crate::ArtifactKind;
+
+/// How many keys an error names.
+const KEYS_NAMED: usize = 12;
+
+/// The top-level keys that tell what a file is.
+const TELLING: [&str; 9] = [
+    "nodes",
+    "macros",
+    "sources",
+    "results",
+    "semantic_models",
+    "metrics",
+    "project_configuration",
+    "meta",
+    "generated_at",
+];
+
+#[derive(Default)]
+pub(super) struct Facts {
+    /// The telling keys that were seen at the top level, as bits.
+    seen: u16,
+    /// The first keys of the top level, for the error.
+    keys: Vec<String>,
+    /// The key of the top level that is being read.
+    section: String,
+    /// The key below it that is being read.
+    entry: String,
+    /// Is `results` a list, or an object?
+    has_result: bool,
+    /// Has an entry of `results` what only freshness has?
+    freshness: bool,
+    dbt_schema_version: Option<String>,
+    dbt_version: Option<String>,
+    invocation_id: Option<String>,
+    generated_at: Option<String>,
+}
+
+impl Facts {
+    /// Does the content of this string matter? `depth` counts the open brackets.
+    pub(super) fn wants(&self, depth: usize, is_key: bool) -> bool {
+        if is_key {
+            depth == 1
+                || (depth == 2 && self.section == "metadata")
+                || (depth == 3 && self.section == "results" && !self.freshness)
+        } else {
+            (depth == 1 && self.section == "generated_at") || (depth == 2 && self.section == "metadata")
+        }
+    }
+
+    pub(super) fn key(&mut self, depth: usize, text: &[u8]) {
+        match depth {
+            1 => {
+                let key = String::from_utf8_lossy(text).into_owned();
+                if let Some(place) = TELLING.iter().position(|telling| *telling == key) {
+                    self.seen |= 1 << place;
+                }
+                if self.keys.len() < KEYS_NAMED {
+                    self.keys.push(key.clone());
+                }
+                self.section = key;
+            }
+            2 if self.section == "metadata" => self.entry = String::from_utf8_lossy(text).into_owned(),
+            3 if self.section == "results" => {
+                self.freshness |= matches!(text, b"max_loaded_at" | b"snapshotted_at" | b"criteria");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn open(&mut self, depth: usize, is_object: bool) {
+        self.has_result |= depth == 2 && is_object && self.section == "results";
+    }
+
+    pub(super) fn string(&mut self, depth: usize, text: &[u8]) {
+        let value = || Some(String::from_utf8_lossy(text).into_owned());
+        if depth == 1 && self.section == "generated_at" {
+            self.generated_at = value();
+        } else if depth == 2 && self.section == "metadata" {
+            match self.entry.as_str() {
+                "dbt_schema_version" => self.dbt_schema_version = value(),
+                "dbt_version" => self.dbt_version = value(),
+                "invocation_id" => self.invocation_id = value(),
+                "generated_at" => self.generated_at = value(),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn conclude(self) -> Result<Scanned, ScanError> {
+        let Some(kind) = self.kind() else {
+            let found = match self.keys.as_slice() {
+                [] => "it is an empty object".to_owned(),
+                keys => format!("its keys are {}", keys.join(", ")),
+            };
+            return Err(ScanError::NotAnArtifact { found });
+        };
+        Ok(Scanned {
+            kind,
+            dbt_schema_version: self.dbt_schema_version,
+            dbt_version: self.dbt_version,
+            invocation_id: self.invocation_id,
+            generated_at: self.generated_at.as_deref().and_then(read_time),
+        })
+    }
+
+    fn has(&self, key: &str) -> bool {
+        TELLING.iter().position(|telling| *telling == key).is_some_and(|place| self.seen & (1 << place) != 0)
+    }
+
+    fn kind(&self) -> Option<ArtifactKind> {
+        let schema = self.dbt_schema_version.as_deref().unwrap_or_default();
+        // Trimmed manifests have lost their macros, but not what they say of themselves.
+        if self.has("nodes") && (self.has("macros") || schema.contains("/manifest/")) {
+            Some(ArtifactKind::Manifest)
+        } else if self.has("results") {
+            // An empty list has no shape: then the version decides.
+            let sources = self.freshness || (!self.has_result && schema.contains("/sources/"));
+            Some(if sources { ArtifactKind::Sources } else { ArtifactKind::RunResults })
+        } else if self.has("nodes") && (self.has("sources") || schema.contains("/catalog/") || self.has("generated_at")) {
+            // Catalogs before dbt 0.19 have the sources among the nodes.
+            Some(ArtifactKind::Catalog)
+        } else if self.has("semantic_models") && self.has("metrics") && self.has("project_configuration") {
+            Some(ArtifactKind::SemanticManifest)
+        } else if self.has("meta") && self.has("sources") {
+            // Freshness before dbt 0.19.
+            Some(ArtifactKind::Sources)
+        } else {
+            None
+        }
+    }
+}
+
+/// A time as dbt wrote it in one of its versions: with `Z`, an offset, or neither, which is UTC.
+pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|time| time.and_utc()))
+        .ok()
+}

@@ -1,0 +1,124 @@
+//! The text of a manifest, as JSON that can be read.
+
+use serde::de::IgnoredAny;
+
+use super::{InvalidManifest, Manifest};
+
+/// A manifest whose text is JSON. The stored bytes may not be: dbt writes `NaN`, and files may hold lone surrogates.
+pub struct ManifestText(String);
+
+impl ManifestText {
+    /// Takes the bytes of a manifest and mends what JSON does not allow: bare `NaN` and `Infinity` become null, lone surrogates and
+    /// invalid UTF-8 become U+FFFD, a byte order mark is dropped.
+    ///
+    /// # Errors
+    /// When the bytes are no JSON even so.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidManifest> {
+        let mut text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        // Skipping a string does not check its surrogates, so whatever may be one is mended.
+        let suspicious = ["\\ud", "\\uD"].iter().any(|escape| text.contains(escape));
+        if suspicious || serde_json::from_str::<IgnoredAny>(&text).is_err() {
+            text = mend(&text);
+            serde_json::from_str::<IgnoredAny>(&text)?;
+        }
+        Ok(Self(text))
+    }
+
+    /// What the manifest holds.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn manifest(&self) -> Result<Manifest<'_>, InvalidManifest> {
+        Manifest::read(&self.0)
+    }
+}
+
+fn mend(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut mended = String::with_capacity(text.len());
+    let (mut at, mut copied) = (0, 0);
+    let mut in_string = false;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                in_string = !in_string;
+                at += 1;
+            }
+            b'\\' if in_string => match surrogate(bytes, at) {
+                Some(Half::High) if surrogate(bytes, at + 6) == Some(Half::Low) => at += 12,
+                Some(_) => {
+                    mended.push_str(&text[copied..at]);
+                    mended.push_str("\\ufffd");
+                    at += 6;
+                    copied = at;
+                }
+                None => at += 2,
+            },
+            b'N' | b'I' | b'-' if !in_string => {
+                let word = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| text[at..].starts_with(word));
+                match word {
+                    Some(word) => {
+                        mended.push_str(&text[copied..at]);
+                        mended.push_str("null");
+                        at += word.len();
+                        copied = at;
+                    }
+                    None => at += 1,
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    mended.push_str(&text[copied..]);
+    mended
+}
+
+#[derive(PartialEq)]
+enum Half {
+    High,
+    Low,
+}
+
+/// Is there an escaped half of a surrogate pair?
+fn surrogate(bytes: &[u8], at: usize) -> Option<Half> {
+    let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    match u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()? {
+        0xd800..0xdc00 => Some(Half::High),
+        0xdc00..0xe000 => Some(Half::Low),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> String {
+        ManifestText::read(text.to_vec()).unwrap().0
+    }
+
+    #[test]
+    fn good_json_stays_as_it_is() {
+        let text = r#"{"a": "NaN \" Infinity 😀 \ud83d\ude00 \\ud800", "b": [-1]}"#;
+        assert_eq!(read(text.as_bytes()), text);
+    }
+
+    #[test]
+    fn what_json_forbids_is_mended() {
+        assert_eq!(read(br#"{"a": [NaN, -Infinity, "NaN"]}"#), r#"{"a": [null, null, "NaN"]}"#);
+        assert_eq!(read(br#"{"a": "x\ud800y"}"#), r#"{"a": "x\ufffdy"}"#);
+        assert_eq!(read(br#"{"a": "\udc00\ud83d\ude00"}"#), r#"{"a": "\ufffd\ud83d\ude00"}"#);
+        assert_eq!(read(b"\xef\xbb\xbf{\"a\": \"\xff\"}"), "{\"a\": \"\u{fffd}\"}");
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error() {
+        assert!(ManifestText::read(b"{\"a\": Nope}".to_vec()).is_err());
+    }
+}
