@@ -122,8 +122,8 @@ impl Index {
             .nodes
             .iter()
             .map(|node| NodeSetMember {
-                resource_type: clean(node.resource_type()),
-                unique_id: clean(node.unique_id()),
+                resource_type: without_nul(node.resource_type()),
+                unique_id: without_nul(node.unique_id()),
                 hash: node.content().sha256,
             })
             .collect();
@@ -133,7 +133,7 @@ impl Index {
             all.extend_from_slice(&member.hash.0);
         }
         let metadata = &manifest.metadata;
-        let text = |value: &Option<String>| value.as_deref().map(clean);
+        let text = |value: &Option<String>| value.as_deref().map(without_nul);
         Self {
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
@@ -148,9 +148,9 @@ impl Index {
                 .quarantined
                 .iter()
                 .map(|node| QuarantineRow {
-                    section: clean(&node.section),
-                    unique_id: clean(&node.unique_id),
-                    reason: clean(&node.reason),
+                    section: without_nul(&node.section),
+                    unique_id: without_nul(&node.unique_id),
+                    reason: without_nul(&node.reason),
                 })
                 .collect(),
         }
@@ -174,14 +174,10 @@ fn rows_of(manifest: &Manifest<'_>, mut wanted: HashSet<Sha256>) -> Result<Vec<N
 fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {
     NodeRow {
         hash,
-        unique_id: clean(node.unique_id()),
-        resource_type: clean(node.resource_type()),
-        name: node.name().as_deref().map(clean),
-        package_name: node.package_name().as_deref().map(clean),
+        unique_id: without_nul(node.unique_id()),
+        resource_type: without_nul(node.resource_type()),
+        name: node.name().as_deref().map(without_nul),
+        package_name: node.package_name().as_deref().map(without_nul),
         doc,
     }
-}
-
-fn clean(text: &str) -> String {
-    without_nul(text).into_owned()
 }

@@ -21,6 +21,9 @@ pub struct Place {
     pub environment_id: EnvironmentId,
 }
 
+/// The newest event of an environment, and where it is if it is in use.
+type Recorded = ((DateTime<Utc>, EventId), Option<(Place, Slug)>);
+
 /// All environments that are in use and all tokens, at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -74,7 +77,7 @@ impl Snapshot {
     /// Reads it from all events of the directory, in any order. Events of other kinds are passed over.
     #[must_use]
     pub fn from_events(events: &[Event]) -> Self {
-        let mut newest: HashMap<EnvironmentId, ((DateTime<Utc>, EventId), Option<(Place, Slug)>)> = HashMap::new();
+        let mut newest: HashMap<EnvironmentId, Recorded> = HashMap::new();
         let mut tokens = HashMap::new();
         let mut revoked = HashSet::new();
         for event in events {

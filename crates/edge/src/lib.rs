@@ -1,1 +1,19 @@
+//! Between the socket and the handler: keys, error bodies, slashes, request ids, lenient queries and dbt Cloud's envelope.
 
+mod auth;
+mod cloud_error;
+mod envelope;
+mod layers;
+mod paging;
+mod params;
+mod path;
+mod upload_error;
+
+pub use auth::key_of;
+pub use cloud_error::CloudError;
+pub use envelope::{Extra, Many, One, Pagination, Status, many, one};
+pub use layers::{observe, panics_as_cloud_error};
+pub use paging::{OrderBy, Paging};
+pub use params::{InvalidParam, Params};
+pub use path::absorb_slashes;
+pub use upload_error::UploadError;

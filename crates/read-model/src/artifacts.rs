@@ -33,7 +33,7 @@ impl Artifact {
     /// The files of an upload.
     #[must_use]
     pub fn of_upload(event_id: EventId, event_time: DateTime<Utc>, upload: &ArtifactsUploaded) -> Vec<Self> {
-        let clean = |text: &Option<String>| text.as_deref().map(|text| without_nul(text).into_owned());
+        let clean = |text: &Option<String>| text.as_deref().map(without_nul);
         let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
         (0..)
             .zip(&upload.files)
@@ -80,11 +80,11 @@ pub async fn insert_artifacts(
             artifact.tag,
             artifact.invocation_id,
             file.kind.as_str(),
-            without_nul(&file.name).as_ref(),
+            without_nul(&file.name),
             sha256.as_slice(),
             i64::try_from(file.size).unwrap_or(i64::MAX),
-            file.dbt_schema_version.as_deref().map(without_nul).as_deref(),
-            file.dbt_version.as_deref().map(without_nul).as_deref(),
+            file.dbt_schema_version.as_deref().map(without_nul),
+            file.dbt_version.as_deref().map(without_nul),
             generated_at
         )
         .execute(&mut *transaction)

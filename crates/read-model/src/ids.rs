@@ -172,8 +172,7 @@ pub fn step_id(run: RunId, invocation_id: Option<&str>, event: EventId) -> StepI
 }
 
 /// As PostgreSQL keeps times.
-#[must_use]
-pub fn in_microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn in_microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 

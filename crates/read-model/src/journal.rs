@@ -98,9 +98,9 @@ pub async fn bury(transaction: &mut PgConnection, event: &Event, cause: &str) ->
          ON CONFLICT (event_id) DO UPDATE SET cause = excluded.cause, died_at = now()",
         event.id.0,
         account,
-        crate::without_nul(&event.kind).as_ref(),
+        crate::without_nul(&event.kind),
         event.time,
-        crate::without_nul(cause).as_ref()
+        crate::without_nul(cause)
     )
     .execute(&mut *transaction)
     .await?;

@@ -1,0 +1,86 @@
+//! Errors as dbt Cloud answers them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::envelope::Status;
+
+/// An error in dbt Cloud's envelope. Clients tell 401, 403 and 404 apart and read the body as JSON.
+#[derive(Debug)]
+pub struct CloudError {
+    status: StatusCode,
+    message: String,
+}
+
+impl CloudError {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// 400: a parameter cannot be read.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: no key, or one that is not known (any more).
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized: Invalid or expired token.")
+    }
+
+    /// 403: the token does not allow this.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Forbidden: You do not have permission to access this resource.")
+    }
+
+    /// 404: there is no such thing, or the token does not see it; which of the two is not told.
+    #[must_use]
+    pub fn not_found() -> Self {
+        let message = "The requested resource was not found. Please check that you have the proper permissions.";
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 405: the API only reads.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed: this API is read-only.")
+    }
+
+    /// 503: what is needed is away for the moment.
+    #[must_use]
+    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+        tracing::warn!(%cause, "answered 503");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "The service is temporarily unavailable. Please try again shortly.")
+    }
+
+    /// 500: a fault of ours, which is logged; the client finds it by the request id in the header `X-Request-Id`.
+    #[must_use]
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "answered 500");
+        let message = "An internal error occurred. Please tell the operator the X-Request-Id of this answer.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+}
+
+impl IntoResponse for CloudError {
+    fn into_response(self) -> Response {
+        let status = Status {
+            code: self.status.as_u16(),
+            is_success: false,
+            user_message: self.message,
+            developer_message: String::new(),
+        };
+        let mut response = (self.status, Json(json!({ "status": status, "data": null }))).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

@@ -1,0 +1,57 @@
+//! Slashes that clients have too many of.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
+use tower::Layer;
+use tower::util::MapRequestLayer;
+
+/// Lets a router, whose routes end without a slash, answer both forms of each route, and paths with doubled slashes. Without a redirect:
+/// some clients lose their token, or their upload, on one.
+pub fn absorb_slashes(router: Router) -> Router {
+    let absorbing = MapRequestLayer::new(|mut request: Request| {
+        if let Some(uri) = plain(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        request
+    });
+    Router::new().fallback_service(absorbing.layer(router))
+}
+
+/// The URI without the slashes; none when there is nothing to absorb.
+fn plain(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    if path == "/" || !(path.ends_with('/') || path.contains("//")) {
+        return None;
+    }
+    let mut plain = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        plain.push('/');
+        plain.push_str(part);
+    }
+    if plain.is_empty() {
+        plain.push('/');
+    }
+    if let Some(query) = uri.query() {
+        plain.push('?');
+        plain.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(plain).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slashes_are_absorbed() {
+        let of = |uri: &str| plain(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(of("/api//v2/accounts/?a=/b/").as_deref(), Some("/api/v2/accounts?a=/b/"));
+        assert_eq!(of("//").as_deref(), Some("/"));
+        assert_eq!(of("/"), None);
+        assert_eq!(of("/a%2F/b"), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! Errors of the write side: clients read `errors` of the body, as JSON.
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+/// An error with the body `{"errors": {"message": "…"}}`, or `{"errors": {"<field>": ["…"]}}` where one field is at fault.
+#[derive(Debug)]
+pub struct UploadError {
+    status: StatusCode,
+    field: &'static str,
+    message: String,
+}
+
+impl UploadError {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            field: "message",
+            message: message.into(),
+        }
+    }
+
+    /// 400: the request is broken.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: no key, or one that is not known (any more).
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        let message = "the token is missing, unknown or deleted; send `Authorization: Bearer <token>`";
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// 403: the token does not allow this.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 404: there is no such route.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing here")
+    }
+
+    /// 405: the route knows other methods only.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not know this method")
+    }
+
+    /// 408: the client stopped sending.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "the upload stalled and was given up; send it again")
+    }
+
+    /// 413: more bytes than are accepted.
+    #[must_use]
+    pub fn too_large(limit: u64) -> Self {
+        let message = format!("the file is larger than {limit} bytes, which is the most that is accepted (MAX_UPLOAD_BYTES)");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// 422: a field is missing or wrong.
+    pub fn unprocessable(field: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            field,
+            message: message.into(),
+        }
+    }
+
+    /// 503: what is needed is away for the moment; nothing was kept of the upload.
+    #[must_use]
+    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+        tracing::warn!(%cause, "answered 503");
+        let message = "the storage does not answer at the moment and nothing was kept; send it again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// 500: a fault of ours, which is logged; the client finds it by the request id in the header `X-Request-Id`.
+    #[must_use]
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "answered 500");
+        let message = "an internal error occurred; tell the operator the X-Request-Id of this answer";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for UploadError {
+    fn into_response(self) -> Response {
+        let value = if self.field == "message" {
+            Value::from(self.message)
+        } else {
+            json!([self.message])
+        };
+        let errors = Map::from_iter([(self.field.to_owned(), value)]);
+        let mut response = (self.status, Json(json!({ "errors": errors }))).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
