@@ -1,1 +1,19 @@
+//! How a process starts, is seen, and stops: settings, logs, metrics, health, the listener and the shutdown.
 
+mod database;
+mod health;
+mod logs;
+mod metrics;
+mod server;
+mod settings;
+mod shutdown;
+mod tls;
+
+pub use database::DatabaseSettings;
+pub use health::{Health, Need};
+pub use logs::start_logs;
+pub use metrics::start_metrics;
+pub use server::serve;
+pub use settings::{LogFormat, Lookup, LookupError, ServiceSettings};
+pub use shutdown::on_signals;
+pub use tls::install_tls;

@@ -1,0 +1,105 @@
+//! Where PostgreSQL is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+
+/// Where PostgreSQL is, and how to log in. Never prints a secret.
+#[derive(Clone)]
+pub struct DatabaseSettings(PgConnectOptions);
+
+impl DatabaseSettings {
+    /// The environment variables that [`DatabaseSettings::read`] reads; each also with `DATACOVES_` in front.
+    pub const VARIABLES: &[&str] =
+        &["DB_URL", "DB_HOST", "DB_PORT", "DB_USER", "DB_PASS", "DB_NAME", "DB_SSL_ENABLED"];
+
+    /// Reads the settings; `lookup` gives the value of a variable.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
+        if let Some(url) = lookup("DB_URL") {
+            // The value is not told: it may hold a password.
+            return PgConnectOptions::from_str(&url)
+                .map(Self)
+                .map_err(|_| vec!["DB_URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due".to_owned()]);
+        }
+        let mut problems = Vec::new();
+        let mut required = |name: &str| {
+            lookup(name).unwrap_or_else(|| {
+                problems.push(format!("{name} is not set: set it, or DB_URL in place of all DB_… variables"));
+                String::new()
+            })
+        };
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&required("DB_HOST"))
+            .username(&required("DB_USER"))
+            .password(&required("DB_PASS"))
+            .database(&required("DB_NAME"));
+        let port = lookup("DB_PORT").unwrap_or_else(|| "5432".to_owned());
+        let port = port.parse().unwrap_or_else(|_| {
+            problems.push(format!("DB_PORT={port} is no port: a number from 1 to 65535 is due"));
+            0
+        });
+        let ssl = match lookup("DB_SSL_ENABLED").map(|value| value.to_lowercase()).as_deref() {
+            None | Some("false" | "0" | "no") => PgSslMode::Prefer,
+            Some("true" | "1" | "yes") => PgSslMode::Require,
+            Some(other) => {
+                problems.push(format!("DB_SSL_ENABLED={other} is not known: true or false is due"));
+                PgSslMode::Prefer
+            }
+        };
+        if problems.is_empty() {
+            Ok(Self(options.port(port).ssl_mode(ssl)))
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// How to connect as the user itself, with PostgreSQL's own search path.
+    #[must_use]
+    pub fn options(&self) -> PgConnectOptions {
+        self.0.clone().application_name("dbt-api")
+    }
+
+    /// A pool whose connections take this role and search path. It does not wait for PostgreSQL.
+    #[must_use]
+    pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
+        let timeout = format!("{}ms", statement_timeout.as_millis());
+        let settings = [("role", role), ("search_path", search_path), ("statement_timeout", &timeout)];
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(self.options().options(settings))
+    }
+}
+
+impl fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, name) = (self.0.get_host(), self.0.get_database());
+        f.debug_struct("DatabaseSettings")
+            .field("host", &host)
+            .field("name", &name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_and_secrets_are_not_told() {
+        let problems = DatabaseSettings::read(&|name| (name == "DB_PORT").then(|| "x".to_owned())).unwrap_err();
+        for name in ["DB_HOST", "DB_USER", "DB_PASS", "DB_NAME", "DB_PORT=x"] {
+            assert!(problems.iter().any(|problem| problem.contains(name)), "{name}");
+        }
+        let read = |url: &'static str| DatabaseSettings::read(&move |name| (name == "DB_URL").then(|| url.to_owned()));
+        assert!(!read("pa55://x").unwrap_err().join("").contains("pa55"));
+        let good = format!("{:?}", read("postgresql://user:pa55@db.example/name").unwrap());
+        assert!(good.contains("db.example") && !good.contains("pa55"), "{good}");
+    }
+}

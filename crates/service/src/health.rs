@@ -1,0 +1,124 @@
+//! Is the process alive, and are the parts that it needs there?
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::future::join_all;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Map, Value, json};
+
+/// The longest that a check may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What it means when a part is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The process is not ready: requests should go to another.
+    Required,
+    /// It is ready, and something is late or missing.
+    Degrading,
+}
+
+type Checking = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+struct Part {
+    name: &'static str,
+    need: Need,
+    check: Box<dyn Fn() -> Checking + Send + Sync>,
+}
+
+/// The parts that a process needs, each with its check.
+#[derive(Default)]
+pub struct Health {
+    parts: Vec<Part>,
+}
+
+impl Health {
+    /// Adds a part; the first of a name counts, since two roles of one process may need the same.
+    #[must_use]
+    pub fn part<F, E>(mut self, name: &'static str, need: Need, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        if self.parts.iter().any(|part| part.name == name) {
+            return self;
+        }
+        let check = Box::new(move || {
+            let checking = check();
+            Box::pin(async move { checking.await.map_err(|error| error.to_string()) }) as Checking
+        });
+        self.parts.push(Part { name, need, check });
+        self
+    }
+
+    /// `/healthz/live`, `/healthz/ready` and `/metrics`.
+    pub fn routes(self, metrics: PrometheusHandle) -> Router {
+        let render = move || std::future::ready(metrics.render());
+        Router::new()
+            .route("/healthz/ready", get(ready))
+            .with_state(Arc::new(self))
+            .route("/healthz/live", get(async || "ok"))
+            .route("/metrics", get(render))
+    }
+
+    async fn check(&self) -> (StatusCode, Value) {
+        let checks = self.parts.iter().map(|part| async move {
+            let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
+            (part, tokio::time::timeout(PATIENCE, (part.check)()).await.unwrap_or_else(late))
+        });
+        let (mut unready, mut degraded) = (false, false);
+        let mut parts = Map::new();
+        for (part, result) in join_all(checks).await {
+            let value = match result {
+                Ok(()) => json!({ "status": "ok" }),
+                Err(error) => {
+                    unready |= part.need == Need::Required;
+                    degraded = true;
+                    json!({ "status": "away", "required": part.need == Need::Required, "error": error })
+                }
+            };
+            parts.insert(part.name.to_owned(), value);
+        }
+        let (code, status) = match (unready, degraded) {
+            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+            (false, true) => (StatusCode::OK, "degraded"),
+            (false, false) => (StatusCode::OK, "ready"),
+        };
+        (code, json!({ "status": status, "parts": parts }))
+    }
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, Json<Value>) {
+    let (code, body) = health.check().await;
+    (code, Json(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(required: Result<(), &'static str>, degrading: Result<(), &'static str>) -> (u16, Value) {
+        let health = Health::default()
+            .part("bucket", Need::Required, move || std::future::ready(required))
+            .part("stream", Need::Degrading, move || std::future::ready(degrading));
+        let (code, body) = health.check().await;
+        (code.as_u16(), body)
+    }
+
+    #[tokio::test]
+    async fn only_what_is_required_makes_unready() {
+        assert_eq!(check(Ok(()), Ok(())).await.1["status"], "ready");
+        let (code, body) = check(Ok(()), Err("gone")).await;
+        assert_eq!((code, &body["status"]), (200, &json!("degraded")));
+        assert_eq!(body["parts"]["stream"]["error"], "gone");
+        let (code, body) = check(Err("gone"), Ok(())).await;
+        assert_eq!((code, &body["status"]), (503, &json!("unready")));
+    }
+}
