@@ -1,1 +1,41 @@
+//! The read side: answers as dbt Cloud's Administrative API v2 does, so that its clients need a change of host only.
+//!
+//! A handler takes a `View`, which is the right to read: one transaction that sees the token's account and cannot write.
 
+mod error;
+mod format;
+mod list;
+mod openapi;
+mod routes;
+mod view;
+
+use bucket::Bucket;
+use clock::Clock;
+use sqlx::PgPool;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use openapi::documentation;
+
+/// What the handlers need. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Under the role `dbt_api_reader`, with the read model's search path.
+    pub pool: PgPool,
+    /// Where the artifacts are.
+    pub bucket: Bucket,
+    /// Where clients reach the service, without a slash at the end.
+    pub public_url: String,
+    /// How old things are follows from it.
+    pub clock: Clock,
+}
+
+/// The routes, without a slash at the end, with their OpenAPI document. What is unknown under `/api` is answered too, so that routes
+/// merged with these have to be more specific.
+pub fn router(state: State) -> OpenApiRouter<()> {
+    let router = OpenApiRouter::with_openapi(openapi::description()).merge(routes::all());
+    let (router, document) = router.split_for_parts();
+    let router = router.method_not_allowed_fallback(routes::method_not_allowed).with_state(state);
+    let mut router = OpenApiRouter::from(router);
+    *router.get_openapi_mut() = document;
+    router
+}

@@ -1,1 +1,80 @@
+//! The write side: takes the artifacts of dbt from those who run it, and answers when they are safe.
+//!
+//! An upload is accepted when its bytes and the event that tells of it are in the bucket. Nothing else has to be there: while PostgreSQL
+//! is away, tokens are known from memory; while NATS is away, the projectors find the event in the bucket.
 
+mod body;
+mod directory;
+mod form;
+mod manifests;
+mod parameters;
+mod settings;
+mod spool;
+
+use std::sync::Arc;
+
+use bucket::Bucket;
+use clock::Clock;
+use stream::Stream;
+use tokio::sync::Semaphore;
+use utoipa::openapi::path::PathItem;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use crate::directory::Directory;
+pub use crate::settings::Settings;
+
+/// What the routes work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    settings: Arc<Settings>,
+    bucket: Bucket,
+    stream: Stream,
+    directory: Directory,
+    clock: Clock,
+    /// One for each upload that is read.
+    turns: Arc<Semaphore>,
+}
+
+impl Ingest {
+    /// The write side over these. Whoever makes it also runs [`Directory::run`].
+    #[must_use]
+    pub fn new(settings: Settings, bucket: Bucket, stream: Stream, directory: Directory, clock: Clock) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(settings.max_uploads)),
+            settings: Arc::new(settings),
+            bucket,
+            stream,
+            directory,
+            clock,
+        }
+    }
+}
+
+/// The routes with their documentation, under `/api/v2/datacoves` and under the older `/api/internal`.
+pub fn router(ingest: Ingest) -> OpenApiRouter {
+    let routes = || {
+        OpenApiRouter::new()
+            .routes(routes!(manifests::post_manifest))
+            .routes(routes!(healthcheck))
+            .with_state(ingest.clone())
+    };
+    let mut older = routes();
+    older.get_openapi_mut().paths.paths.values_mut().for_each(mark_older);
+    OpenApiRouter::new()
+        .nest("/api/v2/datacoves", routes())
+        .nest("/api/internal", older)
+}
+
+/// Ids of operations have to be unique in a document.
+fn mark_older(path: &mut PathItem) {
+    for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+        operation.operation_id = operation.operation_id.take().map(|id| format!("internal_{id}"));
+    }
+}
+
+/// Whether the server answers
+#[utoipa::path(get, path = "/healthcheck", tag = "Uploads", responses((status = 200, description = "`ok`", body = String)))]
+async fn healthcheck() -> &'static str {
+    "ok"
+}

@@ -1,1 +1,18 @@
+//! The bucket: where artifacts, the journal of events, claims of ids and revocations are kept. It is the truth of the system;
+//! all else can be made again from it. The only crate that names `object_store`, and the only one that knows the bucket's keys.
 
+mod artifacts;
+mod claims;
+mod decompress;
+mod error;
+mod journal;
+mod revocations;
+mod settings;
+mod store;
+
+pub use artifacts::Compressed;
+pub use claims::{Claim, ClaimKind};
+pub use error::{Error, Problem};
+pub use journal::Journal;
+pub use settings::Settings;
+pub use store::Bucket;

@@ -63,6 +63,8 @@ pub async fn newest_manifests(
 pub struct Node {
     /// dbt's id.
     pub unique_id: String,
+    /// Such as `model`.
+    pub resource_type: String,
     /// The definition, for [`crate::decode_doc`].
     pub doc: Vec<u8>,
 }
@@ -89,6 +91,11 @@ pub async fn nodes(
     filter: &NodeFilter,
     slice: Slice,
 ) -> sqlx::Result<Page<Node>> {
+    // No array is longer; a sum of the highest numbers would be out of range.
+    let slice = Slice {
+        offset: slice.offset.min(i32::MAX.into()),
+        ..slice
+    };
     let by_place = filter.name_contains.is_none() && filter.unique_id.is_none();
     let rows = if by_place {
         nodes_by_place(connection, account, node_set, filter, slice).await?
@@ -123,7 +130,7 @@ async fn nodes_by_place(
                 s.node_ids[least(greatest($5 - s.before, 0), s.size)::int + 1:greatest(least($5 - s.before + $4, s.size), 0)::int]
             ) WITH ORDINALITY AS u (id, place)
         )
-        SELECT n.unique_id, n.doc FROM page p JOIN nodes n ON n.account_id = $1 AND n.id = p.id
+        SELECT n.unique_id, n.resource_type, n.doc FROM page p JOIN nodes n ON n.account_id = $1 AND n.id = p.id
         ORDER BY p.resource_type COLLATE "C", p.place"#,
         account.0,
         node_set.0.as_slice(),
@@ -144,7 +151,7 @@ async fn nodes_by_filter(
 ) -> sqlx::Result<Vec<Node>> {
     sqlx::query_as!(
         Node,
-        r#"SELECT n.unique_id, n.doc
+        r#"SELECT n.unique_id, n.resource_type, n.doc
          FROM node_sets s CROSS JOIN unnest(s.node_ids) WITH ORDINALITY AS u (id, place)
          JOIN nodes n ON n.account_id = s.account_id AND n.id = u.id
          WHERE s.account_id = $1 AND s.hash = $2 AND ($3::text IS NULL OR s.resource_type = $3)

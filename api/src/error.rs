@@ -1,0 +1,72 @@
+//! What a request fails with.
+
+use std::fmt::Display;
+
+use axum::response::{IntoResponse, Response};
+use edge::{CloudError, InvalidParam};
+use read_model::InvalidDoc;
+
+/// A failure of a request as the client is told of it. What the client can do nothing about goes to the log.
+#[derive(Debug)]
+pub(crate) struct Error(CloudError);
+
+impl Error {
+    /// A row of the read model that cannot be shown.
+    pub(crate) fn unreadable(cause: &dyn Display) -> Self {
+        Self(CloudError::internal(cause))
+    }
+}
+
+impl From<CloudError> for Error {
+    fn from(error: CloudError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<InvalidParam> for Error {
+    fn from(error: InvalidParam) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_away(&error) {
+            return Self(CloudError::unavailable(&format_args!("the database does not answer: {error}")));
+        }
+        Self(CloudError::internal(&format_args!("a query failed: {error}")))
+    }
+}
+
+impl From<bucket::Error> for Error {
+    fn from(error: bucket::Error) -> Self {
+        if error.is_unavailable() {
+            return Self(CloudError::unavailable(&error));
+        }
+        Self(CloudError::internal(&error))
+    }
+}
+
+impl From<InvalidDoc> for Error {
+    fn from(error: InvalidDoc) -> Self {
+        Self::unreadable(&error)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+/// Is it the database's absence, which may pass, rather than a fault of ours?
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        // Classes of SQLSTATE: connections, resources such as too many of them, and operators who shut down.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class))),
+        _ => false,
+    }
+}

@@ -1,0 +1,149 @@
+//! What all lists have in common: filters, and pages of what is too little to be paged by the database.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, Utc};
+use edge::{InvalidParam, OrderBy, Paging, Params};
+use read_model::queries::Slice;
+use schemas::AccountId;
+use serde_json::{Map, Value};
+
+/// Reads filters from a query, and keeps which were applied, since the envelope tells them.
+pub(crate) struct Filters<'a> {
+    params: &'a Params,
+    applied: Map<String, Value>,
+}
+
+impl<'a> Filters<'a> {
+    pub(crate) fn new(params: &'a Params, account: AccountId) -> Self {
+        let applied = Map::from_iter([("account_id".to_owned(), account.0.into())]);
+        Self { params, applied }
+    }
+
+    pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<i64>, InvalidParam> {
+        let number = self.params.number(name)?;
+        self.note(name, number);
+        Ok(number)
+    }
+
+    pub(crate) fn numbers(&mut self, name: &'static str) -> Result<Option<Vec<i64>>, InvalidParam> {
+        let numbers = self.params.numbers(name)?;
+        self.note(name, numbers.clone());
+        Ok(numbers)
+    }
+
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
+        let text = self.params.text(name).map(str::to_owned);
+        self.note(name, text.clone());
+        text
+    }
+
+    /// Those that were applied.
+    pub(crate) fn applied(self) -> Map<String, Value> {
+        self.applied
+    }
+
+    fn note(&mut self, name: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.applied.insert(name.to_owned(), value.into());
+        }
+    }
+}
+
+/// Does `include_related` name this? It is written as `a,b`, `["a","b"]`, `['a','b']` or `[a]`.
+pub(crate) fn includes(params: &Params, related: &str) -> bool {
+    let is_quote = |letter: char| !letter.is_ascii_alphanumeric();
+    let mut names = params.text("include_related").unwrap_or_default().split(',');
+    names.any(|name| name.trim_matches(is_quote) == related)
+}
+
+/// The page as the read model's queries take it.
+pub(crate) fn slice(paging: Paging) -> Slice {
+    Slice {
+        limit: paging.limit,
+        offset: paging.offset,
+    }
+}
+
+/// By what records of the directory can be ordered.
+pub(crate) const RECORD_FIELDS: &[&str] = &["id", "name", "created_at", "updated_at"];
+
+/// The fields of a record of the directory that it can be ordered by.
+pub(crate) struct RecordKey<'a> {
+    pub(crate) id: i64,
+    pub(crate) name: &'a str,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// A page of records that are all in memory, and how many there are.
+pub(crate) fn page_of_records<T>(
+    mut records: Vec<T>,
+    order: OrderBy,
+    paging: Paging,
+    key: impl for<'r> Fn(&'r T) -> RecordKey<'r>,
+) -> (Vec<T>, i64) {
+    records.sort_by(|one, other| {
+        let (one, other) = (key(one), key(other));
+        let by_field = match order.field {
+            "name" => one.name.cmp(other.name),
+            "created_at" => one.created_at.cmp(&other.created_at),
+            "updated_at" => one.updated_at.cmp(&other.updated_at),
+            _ => Ordering::Equal,
+        };
+        let rising = by_field.then(one.id.cmp(&other.id));
+        if order.descending { rising.reverse() } else { rising }
+    });
+    let total = i64::try_from(records.len()).unwrap_or(i64::MAX);
+    let offset = usize::try_from(paging.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(paging.limit).unwrap_or(0);
+    (records.into_iter().skip(offset).take(limit).collect(), total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn related_things_are_named_in_many_ways() {
+        for query in ["job,run_steps", "[\"job\",\"run_steps\"]", "['job', 'run_steps']", "[run_steps]", "run_steps"] {
+            let query: String = format!("include_related={}", query.replace(' ', "+"));
+            assert!(includes(&Params::read(&query), "run_steps"), "{query}");
+        }
+        assert!(!includes(&Params::read("include_related=steps"), "run_steps"));
+        assert!(!includes(&Params::read("include_related="), "run_steps"));
+        assert!(!includes(&Params::read(""), "run_steps"));
+    }
+
+    #[test]
+    fn filters_that_are_absent_are_not_told() {
+        let params = Params::read("project_id=7&status__in=[10,20]&other=1");
+        let mut filters = Filters::new(&params, AccountId(1));
+        assert_eq!(filters.number("project_id").unwrap(), Some(7));
+        assert_eq!(filters.number("environment_id").unwrap(), None);
+        assert_eq!(filters.numbers("status__in").unwrap(), Some(vec![10, 20]));
+        let told = serde_json::json!({"account_id": 1, "project_id": 7, "status__in": [10, 20]});
+        assert_eq!(Value::from(filters.applied()), told);
+    }
+
+    #[test]
+    fn records_are_ordered_with_ties_by_id() {
+        let record = |(id, name): &(i64, &'static str)| RecordKey {
+            id: *id,
+            name,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        let page = |order: &str, paging: &str| {
+            let order = OrderBy::read(&Params::read(order), RECORD_FIELDS).unwrap();
+            let paging = Paging::read(&Params::read(paging)).unwrap();
+            let (rows, total) = page_of_records(vec![(1, "b"), (2, "a"), (3, "b")], order, paging, record);
+            (rows.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), total)
+        };
+        assert_eq!(page("", ""), (vec![1, 2, 3], 3));
+        assert_eq!(page("order_by=name", ""), (vec![2, 1, 3], 3));
+        assert_eq!(page("order_by=-name", "limit=2"), (vec![3, 1], 3));
+        assert_eq!(page("order_by=-created_at", "offset=2"), (vec![1], 3));
+        assert_eq!(page("", "offset=9"), (vec![], 3));
+    }
+}

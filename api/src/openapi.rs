@@ -1,0 +1,80 @@
+//! The OpenAPI document and Swagger UI, which people read and try the routes with.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use edge::CloudError;
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::Config;
+
+/// What the document says beside the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "dbt-api",
+        description = "dbt's artifacts as dbt Cloud's API shows them. Authorize with a token to try the routes."
+    ),
+    security(("token" = [])),
+    modifiers(&Token)
+)]
+struct Description;
+
+/// How clients authorize themselves.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The key of a token; `dbt-api token create` shows it."))
+            .build();
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The document without routes.
+pub(crate) fn description() -> Document {
+    Description::openapi()
+}
+
+/// `/api/v2/openapi`, which answers with this document, and `/api/v2/swaggerui`, which shows it. All files of Swagger UI are in the
+/// executable, and none asks another host.
+pub fn documentation(mut document: Document) -> Router {
+    let paths = std::mem::take(&mut document.paths.paths);
+    // The router's sign for a parameter that takes the rest of the path is none of OpenAPI's.
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    let document = Arc::new(document);
+    let config = Arc::new(
+        Config::from("../openapi")
+            .validator_url("none")
+            .persist_authorization(true)
+            .try_it_out_enabled(true),
+    );
+    Router::new()
+        .route("/api/v2/openapi", get(async move || Json(document)))
+        .route("/api/v2/swaggerui", get(async || Redirect::temporary("/api/v2/swaggerui/index.html")))
+        .route(
+            "/api/v2/swaggerui/{*file}",
+            get(async move |Path(file): Path<String>| swagger_file(&file, config)),
+        )
+}
+
+fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Response {
+    match utoipa_swagger_ui::serve(name, config) {
+        Ok(Some(file)) if file.gzpipped => {
+            ([(CONTENT_TYPE, file.content_type.as_str()), (CONTENT_ENCODING, "gzip")], file.bytes.into_owned()).into_response()
+        }
+        Ok(Some(file)) => ([(CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+        Ok(None) => CloudError::not_found().into_response(),
+        Err(error) => CloudError::internal(&error).into_response(),
+    }
+}

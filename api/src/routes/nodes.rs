@@ -1,0 +1,72 @@
+//! Nodes of an environment: what its newest manifest holds. A route of our own; dbt Cloud has none like it.
+
+use std::collections::BTreeMap;
+
+use edge::{CloudError, Many, OrderBy, Paging, Params, many};
+use read_model::decode_doc;
+use read_model::queries::{self, NodeFilter};
+use schemas::{AccountId, EnvironmentId};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
+
+use crate::error::Error;
+use crate::list::{Filters, slice};
+use crate::view::{Ids, View};
+
+/// A node as dbt wrote it into the manifest, without what changes at every parse.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = Object)]
+pub(crate) struct Node(BTreeMap<String, Box<RawValue>>);
+
+impl Node {
+    fn new(row: &queries::Node) -> Result<Self, Error> {
+        let unreadable = |error| Error::unreadable(&format_args!("the stored node `{}` is no object: {error}", row.unique_id));
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&decode_doc(&row.doc)?).map_err(unreadable)?;
+        // Old versions of dbt wrote nodes that do not say which they are.
+        for (name, value) in [("unique_id", &row.unique_id), ("resource_type", &row.resource_type)] {
+            if !fields.contains_key(name) {
+                fields.insert(name.to_owned(), to_raw_value(value).map_err(unreadable)?);
+            }
+        }
+        Ok(Self(fields))
+    }
+}
+
+/// Lists the nodes of the newest manifest of an environment, by `unique_id`.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes", tag = "Environments", operation_id = "List Nodes",
+    params(
+        ("account_id" = i64, Path),
+        ("id" = i64, Path, description = "The environment"),
+        ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
+        ("name__icontains" = Option<String>, Query, description = "Only nodes with this in their name, in any case of letters"),
+        ("unique_id" = Option<String>, Query, description = "Only the node with this id"),
+        ("limit" = Option<i64>, Query, description = "At most 100"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+    ),
+    responses((status = 200, body = Many<Node>))
+)]
+pub(crate) async fn list(
+    mut view: View,
+    Ids((account, environment)): Ids<(AccountId, EnvironmentId)>,
+    params: Params,
+) -> Result<Many<Node>, Error> {
+    let (paging, order) = (Paging::read(&params)?, OrderBy::read(&params, &["unique_id"])?);
+    let mut filters = Filters::new(&params, account);
+    let filter = NodeFilter {
+        resource_type: filters.text("resource_type"),
+        name_contains: filters.text("name__icontains"),
+        unique_id: filters.text("unique_id"),
+    };
+    directory::queries::environment(view.connection(), account, environment)
+        .await?
+        .ok_or_else(CloudError::not_found)?;
+    let manifest = queries::newest_manifests(view.connection(), account, &[environment.0]).await?.pop();
+    let Some(manifest) = manifest else {
+        return Ok(many(Vec::new(), 0, paging, &order, filters.applied()));
+    };
+    let page = queries::nodes(view.connection(), account, manifest.node_set, &filter, slice(paging)).await?;
+    let nodes = page.rows.iter().map(Node::new).collect::<Result<_, _>>()?;
+    Ok(many(nodes, page.total, paging, &order, filters.applied()))
+}

@@ -1,0 +1,45 @@
+//! What is answered without a token.
+
+use axum::Json;
+use axum::http::Method;
+use edge::CloudError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Which program answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Program {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Says which program answers: clients test their connection with it.
+#[utoipa::path(get, path = "/", tag = "Service", operation_id = "Root", security(()),
+    responses((status = 200, body = Program)))]
+pub(crate) async fn root() -> Json<Program> {
+    Json(Program {
+        name: "dbt-api",
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Says `ok`.
+#[utoipa::path(get, path = "/api/v2/healthcheck", tag = "Service", operation_id = "Healthcheck", security(()),
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn healthcheck() -> &'static str {
+    "ok"
+}
+
+/// Where nothing is.
+pub(crate) async fn not_found() -> CloudError {
+    CloudError::not_found()
+}
+
+/// Where nothing is, among what dbt Cloud would let clients change: this service is read-only.
+pub(crate) async fn nothing_of_account(method: Method) -> CloudError {
+    if method.is_safe() {
+        CloudError::not_found()
+    } else {
+        CloudError::method_not_allowed()
+    }
+}

@@ -1,0 +1,253 @@
+//! Runs: the runs of DAGs.
+
+use axum::extract;
+use chrono::{DateTime, Utc};
+use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
+use read_model::queries::{self, Order, RunFilter, RunOrder};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, ProjectId, RunId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::environments::{self, Environment};
+use super::jobs::{self, Job};
+use super::steps::{self, Step};
+use crate::State;
+use crate::error::Error;
+use crate::format::{clock_duration, humanized_age, humanized_duration, spaced_time};
+use crate::list::{Filters, includes, slice};
+use crate::view::{Ids, View};
+
+/// A run.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Run {
+    id: i64,
+    account_id: i64,
+    project_id: i64,
+    environment_id: i64,
+    job_definition_id: i64,
+    job_id: i64,
+    /// 1 queued, 2 starting, 3 running, 10 success, 20 error, 30 cancelled.
+    status: i16,
+    status_humanized: &'static str,
+    in_progress: bool,
+    is_complete: bool,
+    is_success: bool,
+    is_error: bool,
+    is_cancelled: bool,
+    is_running: bool,
+    dbt_version: Option<String>,
+    artifacts_saved: bool,
+    has_docs_generated: bool,
+    has_sources_generated: bool,
+    notifications_sent: bool,
+    can_retry: bool,
+    blocked_by: Vec<i64>,
+    created_at: String,
+    created_at_humanized: String,
+    updated_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    finished_at_humanized: Option<String>,
+    duration: String,
+    duration_humanized: String,
+    queued_duration: String,
+    queued_duration_humanized: String,
+    run_duration: String,
+    run_duration_humanized: String,
+    /// Where this run is read.
+    href: String,
+    /// With `include_related=job`.
+    job: Option<Job>,
+    /// With `include_related=environment`.
+    environment: Option<Environment>,
+    /// With `include_related=run_steps`.
+    run_steps: Vec<Step>,
+    #[serde(flatten)]
+    unknown: UnknownOfRun,
+}
+
+/// What dbt Cloud knows of its own runs, and nobody of these: always null.
+#[derive(Default, Serialize, ToSchema)]
+struct UnknownOfRun {
+    trigger_id: Option<i64>,
+    #[schema(value_type = Option<Object>)]
+    trigger: Option<()>,
+    git_branch: Option<String>,
+    git_sha: Option<String>,
+    status_message: Option<String>,
+    owner_thread_id: Option<String>,
+    executed_by_thread_id: Option<String>,
+    deferring_run_id: Option<i64>,
+    artifact_s3_path: Option<String>,
+    dequeued_at: Option<String>,
+    last_checked_at: Option<String>,
+    last_heartbeat_at: Option<String>,
+    should_start_at: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    deprecation: Option<()>,
+    retrying_run_id: Option<i64>,
+    retry_not_supported_reason: Option<String>,
+    used_repo_cache: Option<bool>,
+    #[schema(value_type = Option<Object>)]
+    audit: Option<()>,
+}
+
+impl Run {
+    fn new(row: queries::Run, now: DateTime<Utc>, public_url: &str) -> Self {
+        let has = |kind: ArtifactKind| row.kinds.iter().any(|has| has == kind.as_str());
+        // What is uploaded after it ran was never queued.
+        let asked_for = row.started_at.map_or(row.created_at, |started| started.min(row.created_at));
+        let started = row.started_at.unwrap_or(now).max(asked_for);
+        let finished = row.finished_at.unwrap_or(now).max(started);
+        Self {
+            id: row.id,
+            account_id: row.account_id,
+            project_id: row.project_id,
+            environment_id: row.environment_id,
+            job_definition_id: row.job_id,
+            job_id: row.job_id,
+            status: row.status,
+            status_humanized: status_humanized(row.status),
+            in_progress: matches!(row.status, 1..=3),
+            is_complete: matches!(row.status, 10 | 20 | 30),
+            is_success: row.status == 10,
+            is_error: row.status == 20,
+            is_cancelled: row.status == 30,
+            is_running: row.status == 3,
+            dbt_version: row.dbt_version,
+            artifacts_saved: !row.kinds.is_empty(),
+            has_docs_generated: has(ArtifactKind::Catalog),
+            has_sources_generated: has(ArtifactKind::Sources),
+            notifications_sent: false,
+            can_retry: false,
+            blocked_by: Vec::new(),
+            created_at: spaced_time(row.created_at),
+            created_at_humanized: humanized_age(row.created_at, now),
+            updated_at: spaced_time(row.updated_at),
+            started_at: row.started_at.map(spaced_time),
+            finished_at: row.finished_at.map(spaced_time),
+            finished_at_humanized: row.finished_at.map(|time| humanized_age(time, now)),
+            duration: clock_duration(finished - asked_for),
+            duration_humanized: humanized_duration(finished - asked_for),
+            queued_duration: clock_duration(started - asked_for),
+            queued_duration_humanized: humanized_duration(started - asked_for),
+            run_duration: clock_duration(finished - started),
+            run_duration_humanized: humanized_duration(finished - started),
+            href: format!("{public_url}/api/v2/accounts/{}/runs/{}/", row.account_id, row.id),
+            job: None,
+            environment: None,
+            run_steps: Vec::new(),
+            unknown: UnknownOfRun::default(),
+        }
+    }
+}
+
+/// dbt Cloud's word for a status of a run or a step.
+pub(super) fn status_humanized(status: i16) -> &'static str {
+    match status {
+        1 => "Queued",
+        2 => "Starting",
+        3 => "Running",
+        10 => "Success",
+        20 => "Error",
+        30 => "Cancelled",
+        _ => "Unknown",
+    }
+}
+
+/// Lists the runs of the account.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/runs", tag = "Runs", operation_id = "List Runs",
+    params(
+        ("account_id" = i64, Path),
+        ("job_definition_id" = Option<i64>, Query, description = "Only runs of this job"),
+        ("environment_id" = Option<i64>, Query, description = "Only runs of this environment"),
+        ("project_id" = Option<i64>, Query, description = "Only runs of this project"),
+        ("status" = Option<i64>, Query, description = "Only runs with this status"),
+        ("status__in" = Option<String>, Query, description = "Only runs with one of these statuses, as JSON", example = "[10,20]"),
+        ("id__gt" = Option<i64>, Query, description = "Only runs with a higher id"),
+        ("include_related" = Option<String>, Query, description = "`job`, `environment`, `run_steps`, separated by commas"),
+        ("order_by" = Option<String>, Query, description = "`id`, `created_at` or `finished_at`; `-` in front reverses"),
+        ("limit" = Option<i64>, Query, description = "At most 100"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+    ),
+    responses((status = 200, body = Many<Run>))
+)]
+pub(crate) async fn list(
+    extract::State(state): extract::State<State>,
+    mut view: View,
+    params: Params,
+) -> Result<Many<Run>, Error> {
+    let account = view.account();
+    let paging = Paging::read(&params)?;
+    let order = OrderBy::read(&params, &["id", "created_at", "finished_at"])?;
+    let mut filters = Filters::new(&params, account);
+    let filter = RunFilter {
+        job_id: filters.number("job_definition_id")?.map(JobId),
+        environment_id: filters.number("environment_id")?.map(EnvironmentId),
+        project_id: filters.number("project_id")?.map(ProjectId),
+        status: filters.number("status")?,
+        status_in: filters.numbers("status__in")?,
+        id_above: filters.number("id__gt")?.map(RunId),
+    };
+    let by = Order {
+        field: match order.field {
+            "created_at" => RunOrder::CreatedAt,
+            "finished_at" => RunOrder::FinishedAt,
+            _ => RunOrder::Id,
+        },
+        descending: order.descending,
+    };
+    let page = queries::runs(view.connection(), account, &filter, by, slice(paging)).await?;
+    let runs = answers(&state, &mut view, &params, page.rows).await?;
+    Ok(many(runs, page.total, paging, &order, filters.applied()))
+}
+
+/// Shows a run.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/runs/{id}", tag = "Runs", operation_id = "Retrieve Run",
+    params(
+        ("account_id" = i64, Path),
+        ("id" = i64, Path),
+        ("include_related" = Option<String>, Query, description = "`job`, `environment`, `run_steps`, separated by commas"),
+    ),
+    responses((status = 200, body = One<Run>))
+)]
+pub(crate) async fn show(
+    extract::State(state): extract::State<State>,
+    mut view: View,
+    Ids((account, id)): Ids<(AccountId, RunId)>,
+    params: Params,
+) -> Result<One<Run>, Error> {
+    let row = queries::run(view.connection(), account, id).await?;
+    let mut runs = answers(&state, &mut view, &params, row.into_iter().collect()).await?;
+    Ok(one(runs.pop().ok_or_else(CloudError::not_found)?))
+}
+
+/// These runs with what `include_related` names, each fetched for all of them at once.
+async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Run>) -> Result<Vec<Run>, Error> {
+    let now = state.clock.now();
+    let mut runs: Vec<Run> = rows.into_iter().map(|row| Run::new(row, now, &state.public_url)).collect();
+    if includes(params, "job") {
+        let ids: Vec<i64> = runs.iter().map(|run| run.job_id).collect();
+        let jobs = jobs::by_id(view, &ids).await?;
+        for run in &mut runs {
+            run.job = jobs.get(&run.job_id).cloned();
+        }
+    }
+    if includes(params, "environment") {
+        let ids: Vec<i64> = runs.iter().map(|run| run.environment_id).collect();
+        let environments = environments::by_id(view, &ids).await?;
+        for run in &mut runs {
+            run.environment = environments.get(&run.environment_id).cloned();
+        }
+    }
+    if includes(params, "run_steps") {
+        let ids: Vec<i64> = runs.iter().map(|run| run.id).collect();
+        let mut steps = steps::by_run(view, &ids).await?;
+        for run in &mut runs {
+            run.run_steps = steps.remove(&run.id).unwrap_or_default();
+        }
+    }
+    Ok(runs)
+}

@@ -1,0 +1,78 @@
+//! Claims of the ids that clients see: `ids/<kind>/<n>.json`, created once and never changed, so that no number ever means two
+//! things, whatever becomes of the database.
+
+use serde_json::Value;
+
+use crate::store::Created;
+use crate::{Bucket, Error};
+
+/// What an id is the id of. Each has numbers of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClaimKind {
+    /// An account.
+    Account,
+    /// A project.
+    Project,
+    /// An environment.
+    Environment,
+    /// A job.
+    Job,
+    /// A run.
+    Run,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    /// The number is the asking owner's, now or since an earlier claim.
+    Mine,
+    /// The number is of this other owner.
+    Taken(Value),
+}
+
+impl Bucket {
+    /// Claims the number `n` for `owner`. Of any number of concurrent claims by different owners, one succeeds.
+    ///
+    /// # Errors
+    /// Unavailable (the claim may or may not have been made: repeat it); corrupt when the claim that is there is not JSON.
+    pub async fn claim(&self, kind: ClaimKind, n: i64, owner: &Value) -> Result<Claim, Error> {
+        let key = key(kind, n);
+        if self.create(&key, owner.to_string().into()).await? == Created::Now {
+            return Ok(Claim::Mine);
+        }
+        let holder = self.read_claim(&key).await?;
+        Ok(if holder == *owner {
+            Claim::Mine
+        } else {
+            Claim::Taken(holder)
+        })
+    }
+
+    /// Who claimed the number `n`, if anyone.
+    ///
+    /// # Errors
+    /// Unavailable; corrupt when the claim is not JSON.
+    pub async fn claim_owner(&self, kind: ClaimKind, n: i64) -> Result<Option<Value>, Error> {
+        match self.read_claim(&key(kind, n)).await {
+            Ok(owner) => Ok(Some(owner)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_claim(&self, key: &str) -> Result<Value, Error> {
+        let bytes = self.read(key).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(key, error))
+    }
+}
+
+fn key(kind: ClaimKind, n: i64) -> String {
+    let folder = match kind {
+        ClaimKind::Account => "accounts",
+        ClaimKind::Project => "projects",
+        ClaimKind::Environment => "environments",
+        ClaimKind::Job => "jobs",
+        ClaimKind::Run => "runs",
+    };
+    format!("ids/{folder}/{n}.json")
+}

@@ -1,0 +1,181 @@
+//! From zstd frames to what they hold: piece by piece, or whole.
+
+use std::io;
+
+use async_compression::tokio::bufread::ZstdDecoder;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use tokio_util::io::{ReaderStream, StreamReader};
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+
+use crate::{Bucket, Error};
+
+/// The size of the pieces that a stream gives, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The content of the frames in `compressed`, which are those of the object `key`.
+pub(crate) fn stream(
+    bucket: Bucket,
+    key: String,
+    compressed: BoxStream<'static, object_store::Result<Bytes>>,
+) -> BoxStream<'static, Result<Bytes, Error>> {
+    let mut decoder = ZstdDecoder::new(StreamReader::new(compressed.map_err(io::Error::other)));
+    decoder.multiple_members(true);
+    let pieces = ReaderStream::with_capacity(decoder, PIECE);
+    let pieces = pieces.map_err(move |error| match error.downcast::<object_store::Error>() {
+        Ok(error) => bucket.error(&key, error),
+        Err(error) => Error::corrupt(&key, error),
+    });
+    pieces.boxed()
+}
+
+/// The whole content of zstd frames, decompressed straight to where it stays.
+pub(crate) struct Whole {
+    decoder: Decoder<'static>,
+    content: Vec<u8>,
+    limit: u64,
+    begun: bool,
+    /// Whether the last frame is complete.
+    complete: bool,
+}
+
+impl Whole {
+    /// For content of at most `limit` bytes.
+    pub(crate) fn new(limit: u64) -> Result<Self, String> {
+        Ok(Self {
+            decoder: Decoder::new().map_err(|error| error.to_string())?,
+            content: Vec::new(),
+            limit,
+            begun: false,
+            complete: false,
+        })
+    }
+
+    /// Takes the next piece of the frames.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), String> {
+        if !self.begun {
+            self.begun = true;
+            self.make_room(piece)?;
+        }
+        let mut input = InBuffer::around(piece);
+        while input.pos() < piece.len() || (!self.complete && self.is_full()) {
+            if self.is_full() {
+                self.grow();
+            }
+            let end = self.content.len();
+            let mut output = OutBuffer::around_pos(&mut self.content, end);
+            let hint = self.decoder.run(&mut input, &mut output);
+            self.complete = hint.map_err(|error| error.to_string())? == 0;
+            if self.content.len() as u64 > self.limit {
+                return Err(self.too_large());
+            }
+        }
+        Ok(())
+    }
+
+    /// The content, when the frames are complete.
+    pub(crate) fn finish(self) -> Result<Vec<u8>, String> {
+        if self.complete {
+            Ok(self.content)
+        } else {
+            Err("it ends before its last zstd frame does".to_owned())
+        }
+    }
+
+    /// Reserves what the first frame's header announces, and a byte more, so that the end is seen without growing again.
+    fn make_room(&mut self, first: &[u8]) -> Result<(), String> {
+        let Ok(Some(announced)) = zstd::zstd_safe::get_frame_content_size(first) else {
+            return Ok(());
+        };
+        if announced > self.limit {
+            return Err(self.too_large());
+        }
+        self.content
+            .reserve_exact(usize::try_from(announced).map_or(0, |size| size.saturating_add(1)));
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.content.len() == self.content.capacity()
+    }
+
+    /// Doubles the room, but not far beyond the limit: one byte more shows that it is exceeded.
+    fn grow(&mut self) {
+        let size = self.content.len();
+        let most = usize::try_from(self.limit)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(size)
+            .saturating_add(1);
+        self.content.reserve_exact(size.max(PIECE).min(most));
+    }
+
+    fn too_large(&self) -> String {
+        format!("it holds more than the {} bytes that are allowed", self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Vec<u8> {
+        (0..300_000_u32).flat_map(|n| (n % 1009).to_le_bytes()).collect()
+    }
+
+    fn read(frames: &[u8], limit: u64, piece: usize) -> Result<Vec<u8>, String> {
+        let mut whole = Whole::new(limit)?;
+        for piece in frames.chunks(piece) {
+            whole.push(piece)?;
+        }
+        whole.finish()
+    }
+
+    #[test]
+    fn frames_are_read_whole_in_pieces_of_any_size() {
+        let content = content();
+        // The first announces its size, the second does not.
+        let known = zstd::bulk::compress(&content, 3).unwrap();
+        let unknown = zstd::encode_all(content.as_slice(), 3).unwrap();
+        for frames in [known, unknown] {
+            for piece in [1, 7, 4096, usize::MAX] {
+                assert_eq!(read(&frames, content.len() as u64, piece).unwrap(), content);
+            }
+            let twice = [frames.as_slice(), &frames].concat();
+            assert_eq!(
+                read(&twice, u64::MAX, 4096).unwrap(),
+                [content.as_slice(), &content].concat()
+            );
+        }
+    }
+
+    #[test]
+    fn empty_content_is_content_but_no_frame_is_not() {
+        assert_eq!(read(&zstd::encode_all([].as_slice(), 3).unwrap(), 0, 1).unwrap(), b"");
+        assert!(read(b"", 10, 1).is_err());
+    }
+
+    #[test]
+    fn one_byte_over_the_limit_is_refused() {
+        let content = content();
+        let limit = content.len() as u64 - 1;
+        for frames in [
+            zstd::bulk::compress(&content, 3).unwrap(),
+            zstd::encode_all(content.as_slice(), 3).unwrap(),
+        ] {
+            let refusal = read(&frames, limit, 4096).unwrap_err();
+            assert!(refusal.contains("1199999 bytes"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn broken_frames_are_refused() {
+        let frames = zstd::encode_all(content().as_slice(), 3).unwrap();
+        assert!(
+            read(&frames[..frames.len() - 1], u64::MAX, 4096)
+                .unwrap_err()
+                .contains("ends before")
+        );
+        assert!(read(b"{\"metadata\": {}}", u64::MAX, 4096).is_err());
+        assert!(read(&[frames.as_slice(), b"rest"].concat(), u64::MAX, 4096).is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! The journal: an object an event, never changed. Events of uploads lie in folders by the hour in which their id was made, so
+//! that the newest are found by listing one folder; those of the directory lie in one folder, being few and read whole.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Timelike, Utc};
+use schemas::{Event, EventId};
+
+use crate::{Bucket, Error};
+
+const UPLOADS: &str = "events/uploads";
+const DIRECTORY: &str = "events/directory";
+
+/// The two parts of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Journal {
+    /// Uploads, files and what Airflow told.
+    Uploads,
+    /// Accounts, projects, environments, tokens and retention.
+    Directory,
+}
+
+impl Journal {
+    /// The part that an event belongs to.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        let of_directory = ["directory.", "token.", "retention."];
+        if of_directory.iter().any(|prefix| event.kind.starts_with(prefix)) {
+            Self::Directory
+        } else {
+            Self::Uploads
+        }
+    }
+}
+
+impl Bucket {
+    /// Puts an event into its part of the journal. May be repeated: an event that is there stays as it is.
+    ///
+    /// # Errors
+    /// Unavailable; or an id that is not a UUIDv7.
+    pub async fn put_event(&self, event: &Event) -> Result<(), Error> {
+        let key = key(Journal::of(event), event.id)?;
+        match event.to_json() {
+            Ok(json) => self.create(&key, json.into()).await.map(drop),
+            Err(error) => Err(Error::Input {
+                key,
+                source: error.into(),
+            }),
+        }
+    }
+
+    /// An event.
+    ///
+    /// # Errors
+    /// Unavailable; not found; corrupt when what is there is not that event; or an id that is not a UUIDv7.
+    pub async fn get_event(&self, place: Journal, id: EventId) -> Result<Event, Error> {
+        let key = key(place, id)?;
+        let bytes = self.read(&key).await?;
+        let event = Event::from_json(&bytes).map_err(|error| Error::corrupt(&key, error))?;
+        if event.id != id {
+            return Err(Error::corrupt(&key, format_args!("it holds the event `{}`", event.id)));
+        }
+        Ok(event)
+    }
+
+    /// The ids of the events of uploads made in the hour that `hour` falls in, ascending.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn list_events_of_hour(&self, hour: DateTime<Utc>) -> Result<Vec<EventId>, Error> {
+        self.list_events(&folder_of(hour)).await
+    }
+
+    /// The ids of all events of the directory, ascending.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn list_directory_events(&self) -> Result<Vec<EventId>, Error> {
+        self.list_events(DIRECTORY).await
+    }
+
+    /// The first hour that the journal holds events of uploads of: where a replay begins.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn first_hour(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        // Depth first, since a local folder may be left empty: it is made just before the object in it.
+        let mut folders = vec![Vec::new()];
+        while let Some(parts) = folders.pop() {
+            if parts.len() == 4 {
+                let hour = hour_of_parts(&parts);
+                if let Some(hour) = hour
+                    && !self.list_events_of_hour(hour).await?.is_empty()
+                {
+                    return Ok(Some(hour));
+                }
+                continue;
+            }
+            let prefix = parts
+                .iter()
+                .fold(UPLOADS.to_owned(), |path, part| format!("{path}/{part:02}"));
+            let mut numbers: Vec<u32> = self
+                .list_folders(&prefix)
+                .await?
+                .iter()
+                .filter_map(|name| parse(name))
+                .collect();
+            numbers.sort_unstable_by(|a, b| b.cmp(a));
+            folders.extend(numbers.into_iter().map(|number| [parts.as_slice(), &[number]].concat()));
+        }
+        Ok(None)
+    }
+
+    async fn list_events(&self, folder: &str) -> Result<Vec<EventId>, Error> {
+        let names = self.list(folder).await?;
+        let ids = names
+            .iter()
+            .filter_map(|name| parse(name.strip_suffix(".json").unwrap_or(name)));
+        let mut ids: Vec<EventId> = ids.collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+/// What the journal did not put there is passed over, but not in silence.
+fn parse<T: FromStr>(name: &str) -> Option<T> {
+    let parsed = name.parse().ok();
+    if parsed.is_none() {
+        tracing::warn!(name, "the journal holds something that is no event");
+    }
+    parsed
+}
+
+fn key(place: Journal, id: EventId) -> Result<String, Error> {
+    match place {
+        Journal::Directory => Ok(format!("{DIRECTORY}/{id}.json")),
+        Journal::Uploads => {
+            let hour = made_at(id).ok_or(Error::InvalidEventId(id))?;
+            Ok(format!("{}/{id}.json", folder_of(hour)))
+        }
+    }
+}
+
+fn folder_of(hour: DateTime<Utc>) -> String {
+    format!("{UPLOADS}/{}", hour.format("%Y/%m/%d/%H"))
+}
+
+fn made_at(id: EventId) -> Option<DateTime<Utc>> {
+    if id.0.get_version_num() != 7 {
+        return None;
+    }
+    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
+    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+}
+
+fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {
+    let &[year, month, day, hour] = parts else { return None };
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    Some(date.and_time(NaiveTime::default()).with_hour(hour)?.and_utc())
+}

@@ -1,0 +1,228 @@
+//! The bucket itself: how it is opened, and the few operations on objects that all else is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, ClientOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+};
+use secrecy::ExposeSecret;
+
+use crate::error::{Error, Problem};
+use crate::settings::Settings;
+
+/// Written once by [`Bucket::check`], and then only attempted.
+const CHECK_KEY: &str = "check";
+
+/// How often a creation is attempted that neither succeeds nor finds an object in its way.
+const CREATE_ATTEMPTS: usize = 3;
+
+/// A bucket: a folder, or one in S3, MinIO or Azure Blob Storage. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// How messages name it.
+    pub(crate) place: Arc<str>,
+}
+
+/// What became of a creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Created {
+    Now,
+    Before,
+}
+
+impl Bucket {
+    /// Opens the bucket. A local folder is created when it is absent; a remote bucket is not contacted before it is used.
+    ///
+    /// # Errors
+    /// Unavailable when a local folder cannot be created, or when no HTTP client can be made of the settings.
+    pub fn open(settings: &Settings) -> Result<Self, Error> {
+        let place = settings.place();
+        let store: Arc<dyn ObjectStore> = match settings {
+            Settings::Local { path } => {
+                let failed = |source| Error::unavailable(&place, Problem::Failed, source);
+                std::fs::create_dir_all(path).map_err(failed)?;
+                let local = LocalFileSystem::new_with_prefix(path);
+                Arc::new(local.map_err(|e| Error::from_store(&place, "", e))?.with_fsync(true))
+            }
+            Settings::S3 {
+                bucket,
+                access_key,
+                secret_key,
+                region,
+                endpoint,
+            } => {
+                let mut builder =
+                    s3(bucket, access_key.expose_secret(), secret_key.expose_secret()).with_region(region);
+                if let Some(endpoint) = endpoint {
+                    builder = builder.with_endpoint(endpoint.as_str());
+                }
+                Arc::new(builder.build().map_err(|e| Error::from_store(&place, "", e))?)
+            }
+            Settings::Minio {
+                url,
+                bucket,
+                access_key,
+                secret_key,
+            } => {
+                let builder = s3(bucket, access_key.expose_secret(), secret_key.expose_secret())
+                    .with_region("us-east-1")
+                    .with_endpoint(url.as_str());
+                Arc::new(builder.build().map_err(|e| Error::from_store(&place, "", e))?)
+            }
+            Settings::Blob {
+                container,
+                account,
+                key,
+                endpoint,
+            } => {
+                let mut builder = MicrosoftAzureBuilder::new()
+                    .with_container_name(container)
+                    .with_account(account)
+                    .with_access_key(key.expose_secret())
+                    .with_client_options(client_options())
+                    .with_retry(retries());
+                if let Some(endpoint) = endpoint {
+                    builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned());
+                }
+                Arc::new(builder.build().map_err(|e| Error::from_store(&place, "", e))?)
+            }
+        };
+        Ok(Self {
+            store,
+            place: place.into(),
+        })
+    }
+
+    /// Whether the bucket can be reached with these credentials, takes what is written, and honours create-if-absent. Costs one
+    /// small request that changes nothing, after the first time.
+    ///
+    /// # Errors
+    /// Unavailable; the message says whether nothing answers, access is refused, or the bucket does not exist.
+    pub async fn check(&self) -> Result<(), Error> {
+        if self.create_once(CHECK_KEY, Bytes::new()).await? == Created::Before {
+            return Ok(());
+        }
+        match self.create_once(CHECK_KEY, Bytes::new()).await? {
+            Created::Before => Ok(()),
+            Created::Now => Err(Error::unavailable(
+                &self.place,
+                Problem::Unconditional,
+                "the second creation of one object succeeded",
+            )),
+        }
+    }
+
+    /// Creates an object unless there is one. After it, there is one.
+    pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
+        for _ in 0..CREATE_ATTEMPTS {
+            if self.create_once(key, bytes.clone()).await? == Created::Now {
+                return Ok(Created::Now);
+            }
+            // S3 also refuses when two creations meet, of which both may fail: so look.
+            if self.exists(key).await? {
+                return Ok(Created::Before);
+            }
+        }
+        let reason = format!("`{key}` was neither created nor found");
+        Err(Error::unavailable(&self.place, Problem::Failed, reason))
+    }
+
+    async fn create_once(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
+        let options = PutOptions::from(PutMode::Create);
+        match self.store.put_opts(&Path::from(key), bytes.into(), options).await {
+            Ok(_) => Ok(Created::Now),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Before),
+            Err(error) => Err(self.write_error(key, error)),
+        }
+    }
+
+    pub(crate) async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
+        let result = self.store.put(&Path::from(key), bytes.into()).await;
+        result.map(drop).map_err(|e| self.write_error(key, e))
+    }
+
+    pub(crate) async fn exists(&self, key: &str) -> Result<bool, Error> {
+        match self.store.head(&Path::from(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error(key, error)),
+        }
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<GetResult, Error> {
+        let result = self.store.get(&Path::from(key)).await;
+        result.map_err(|e| self.error(key, e))
+    }
+
+    pub(crate) async fn read(&self, key: &str) -> Result<Bytes, Error> {
+        let result = self.get(key).await?.bytes().await;
+        result.map_err(|e| self.error(key, e))
+    }
+
+    /// The last parts of the keys under a prefix, unordered.
+    pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let listing = self.store.list(Some(&Path::from(prefix)));
+        let names = listing.map_ok(|object| object.location.filename().unwrap_or_default().to_owned());
+        names.try_collect().await.map_err(|e| self.error(prefix, e))
+    }
+
+    /// The next parts of the keys under a prefix that have further parts, as folders have.
+    pub(crate) async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let listing = self.store.list_with_delimiter(Some(&Path::from(prefix))).await;
+        let folders = listing.map_err(|e| self.error(prefix, e))?.common_prefixes;
+        let names = folders.iter().filter_map(|folder| folder.filename());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    pub(crate) fn error(&self, key: &str, error: object_store::Error) -> Error {
+        Error::from_store(&self.place, key, error)
+    }
+
+    /// A write needs no object, so that a 404 can only mean the bucket.
+    pub(crate) fn write_error(&self, key: &str, error: object_store::Error) -> Error {
+        match error {
+            object_store::Error::NotFound { .. } => Error::unavailable(&self.place, Problem::Missing, error),
+            error => self.error(key, error),
+        }
+    }
+}
+
+fn s3(bucket: &str, access_key: &str, secret_key: &str) -> AmazonS3Builder {
+    AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_access_key_id(access_key)
+        .with_secret_access_key(secret_key)
+        .with_client_options(client_options())
+        .with_retry(retries())
+}
+
+/// A request has no time limit as a whole, since a large artifact may be read slowly; but a store that says nothing for that long
+/// is gone. The longest silence is while a part of 8 MiB, or an object of twice that, is sent.
+fn client_options() -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(true)
+        .with_connect_timeout(Duration::from_secs(3))
+        .with_read_timeout(Duration::from_secs(30))
+        .with_timeout_disabled()
+}
+
+/// Hiccups are bridged, but a store that is gone is noticed within about five seconds.
+fn retries() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(2),
+            base: 2.0,
+        },
+        max_retries: 5,
+        retry_timeout: Duration::from_secs(10),
+    }
+}

@@ -1,0 +1,192 @@
+//! A server of the S3 protocol for one test: over HTTP, on a free port, with real signatures, and as strict as S3 where it counts.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bucket::Settings;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, IF_NONE_MATCH};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use s3s::Body;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+const ACCESS_KEY: &str = "test-access-key";
+const SECRET_KEY: &str = "test-secret-key";
+
+/// A running server, whose objects are gone when it is dropped.
+pub struct S3Server {
+    root: TempDir,
+    address: SocketAddr,
+    handler: Handler,
+    running: JoinHandle<()>,
+}
+
+impl S3Server {
+    /// Starts a server without buckets.
+    ///
+    /// # Errors
+    /// When no folder or port can be had.
+    pub async fn start() -> anyhow::Result<Self> {
+        // Clients are built with TLS even when they speak plain HTTP. Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let root = tempfile::tempdir()?;
+        let files = FileSystem::new(root.path()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let handler = Handler {
+            root: root.path().into(),
+            service: service.build(),
+            creations: Arc::default(),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Ok(Self {
+            root,
+            address: listener.local_addr()?,
+            running: tokio::spawn(serve(listener, handler.clone())),
+            handler,
+        })
+    }
+
+    /// The server's address, for example `http://127.0.0.1:41234`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How to open this bucket, which is made unless it exists. Its name needs three letters.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn settings(&self, bucket: &str) -> anyhow::Result<Settings> {
+        std::fs::create_dir_all(self.root.path().join(bucket))?;
+        self.settings_of(bucket, SECRET_KEY)
+    }
+
+    /// How to open a bucket that does not exist.
+    ///
+    /// # Errors
+    /// None that happens.
+    pub fn missing_bucket_settings(&self) -> anyhow::Result<Settings> {
+        self.settings_of("missing", SECRET_KEY)
+    }
+
+    /// How to try to open a bucket that exists, with a wrong secret.
+    ///
+    /// # Errors
+    /// As [`S3Server::settings`].
+    pub fn wrong_credentials_settings(&self, bucket: &str) -> anyhow::Result<Settings> {
+        self.settings(bucket)?;
+        self.settings_of(bucket, "wrong-secret-key")
+    }
+
+    /// The server goes away: from now on connections are refused, and those that were open are cut.
+    pub async fn stop(&mut self) {
+        self.running.abort();
+        // Ends as cancelled, which is what was asked for; by then the port is closed.
+        let _ = (&mut self.running).await;
+    }
+
+    /// The server comes back with all that it held, at the same address.
+    ///
+    /// # Errors
+    /// When the port was taken in the meantime.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await;
+        let listener = TcpListener::bind(self.address).await?;
+        self.running = tokio::spawn(serve(listener, self.handler.clone()));
+        Ok(())
+    }
+
+    fn settings_of(&self, bucket: &str, secret_key: &str) -> anyhow::Result<Settings> {
+        Ok(Settings::S3 {
+            bucket: bucket.to_owned(),
+            access_key: ACCESS_KEY.into(),
+            secret_key: secret_key.into(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(self.url().parse()?),
+        })
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// Ends only when it is aborted, and its connections with it.
+async fn serve(listener: TcpListener, handler: Handler) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Ok((socket, _)) = listener.accept() => {
+                let handler = handler.clone();
+                let service = service_fn(move |request| handler.clone().handle(request));
+                connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Handler {
+    root: Arc<Path>,
+    service: S3Service,
+    /// A lock for each key that was ever created conditionally.
+    creations: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Handler {
+    async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let path = request.uri().path().to_owned();
+        if request.method() == Method::GET && !self.has_bucket_of(&path) {
+            return Ok(no_such_bucket());
+        }
+        let service = self.service.clone();
+        let answer = if request.headers().contains_key(IF_NONE_MATCH) {
+            // s3s-fs looks first and writes then: without a lock, two creations could both succeed.
+            let lock = self.lock_of(path);
+            let _held = lock.lock().await;
+            hyper::service::Service::call(&service, request).await
+        } else {
+            hyper::service::Service::call(&service, request).await
+        };
+        Ok(answer.unwrap_or_else(|_| {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }))
+    }
+
+    fn has_bucket_of(&self, path: &str) -> bool {
+        let bucket = path.split('/').nth(1).unwrap_or_default();
+        self.root.join(bucket).is_dir()
+    }
+
+    fn lock_of(&self, path: String) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.creations.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        locks.entry(path).or_default().clone()
+    }
+}
+
+/// s3s-fs says of an object in an absent bucket that the object is absent; S3 says that the bucket is.
+fn no_such_bucket() -> Response<Body> {
+    let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchBucket</Code>\
+        <Message>The specified bucket does not exist</Message></Error>";
+    let mut response = Response::new(Body::from(xml.to_owned()));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/xml"));
+    response
+}

@@ -1,0 +1,118 @@
+//! The body of an upload as it comes from the client: read at the client's pace and ours, within limits of size and time.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+/// How much may come between two parts of a form: the headers of a part, or what stands before the first. The form's reader keeps
+/// all of it in memory. A chunk from the socket has at most some 400 KiB.
+const MOST_BETWEEN_PARTS: u64 = 1 << 20;
+
+/// How much of a refused upload is still read.
+const MOST_DRAINED: u64 = 8 << 20;
+
+/// How long a refused upload is still read.
+const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+
+/// The body of a request. Clones share it, so that whoever read a part of it can leave the rest to another.
+#[derive(Clone)]
+pub(crate) struct ClientBody(Arc<Mutex<Incoming>>);
+
+struct Incoming {
+    stream: BodyDataStream,
+    /// How many bytes may still come at all.
+    left: u64,
+    /// Bytes since a part was reached or read.
+    between_parts: u64,
+    /// A chunk was just given out, so that it is another's turn.
+    yielding: bool,
+}
+
+/// A body that is too large.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TooLarge {
+    #[error("the upload has more bytes than are accepted")]
+    Body,
+    #[error("more than {MOST_BETWEEN_PARTS} bytes stand between two parts of the form")]
+    BetweenParts,
+}
+
+impl ClientBody {
+    /// A body of at most this many bytes.
+    pub(crate) fn new(body: Body, most: u64) -> Self {
+        Self(Arc::new(Mutex::new(Incoming {
+            stream: body.into_data_stream(),
+            left: most,
+            between_parts: 0,
+            yielding: false,
+        })))
+    }
+
+    /// The body for a reader of forms.
+    pub(crate) fn chunks(&self) -> Body {
+        Body::from_stream(self.clone())
+    }
+
+    /// To be called when a part was reached, or a chunk of it was read.
+    pub(crate) fn made_progress(&self) {
+        self.incoming(|incoming| incoming.between_parts = 0);
+    }
+
+    /// Reads on for a while and forgets what it reads: a client that is still sending would otherwise see a broken connection instead
+    /// of the answer.
+    pub(crate) async fn drain(mut self) {
+        self.incoming(|incoming| incoming.left = MOST_DRAINED);
+        let rest = async {
+            while let Some(Ok(_)) = self.next().await {
+                self.made_progress();
+            }
+        };
+        // Whether all was read or time ran out, the answer is the same.
+        tokio::time::timeout(LONGEST_DRAIN, rest).await.ok();
+    }
+
+    fn incoming<T>(&self, act: impl FnOnce(&mut Incoming) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Stream for ClientBody {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.incoming(|incoming| incoming.poll(context))
+    }
+}
+
+impl Incoming {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        // The form's reader takes chunks for as long as they are ready and keeps them all, so that a fast client would fill the
+        // memory. After each chunk there is none for a moment.
+        if std::mem::take(&mut self.yielding) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let chunk = match std::task::ready!(self.stream.poll_next_unpin(context)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            Some(Ok(chunk)) => chunk,
+        };
+        let size = chunk.len() as u64;
+        self.between_parts += size;
+        if size > self.left {
+            return Poll::Ready(Some(Err(TooLarge::Body.into())));
+        }
+        if self.between_parts > MOST_BETWEEN_PARTS {
+            return Poll::Ready(Some(Err(TooLarge::BetweenParts.into())));
+        }
+        self.left -= size;
+        self.yielding = true;
+        Poll::Ready(Some(Ok(chunk)))
+    }
+}

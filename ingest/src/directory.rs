@@ -1,0 +1,187 @@
+//! The directory as ingest knows it: PostgreSQL while it answers; else the copy in memory, which the bucket can fill too.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bucket::{Bucket, Journal};
+use directory::{Access, Place, Snapshot, hash_of_key, queries};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use schemas::{AccountId, EnvironmentId, Slug};
+use sqlx::PgPool;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// How long PostgreSQL may take for one key. The client waits 5 s for all.
+const LONGEST_LOOKUP: Duration = Duration::from_millis(800);
+
+/// How long PostgreSQL, and then the bucket, may take to tell all while a client waits.
+const LONGEST_LOAD: Duration = Duration::from_secs(2);
+
+/// How old the copy gets while PostgreSQL answers.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
+
+/// How soon the first copy is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How many events are read from the bucket at a time.
+const READ_AT_ONCE: usize = 16;
+
+/// Accounts, environments and tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    bucket: Bucket,
+    copy: RwLock<Option<Arc<Snapshot>>>,
+    /// One load at a time.
+    loading: tokio::sync::Mutex<()>,
+}
+
+/// Neither PostgreSQL nor the bucket answers, so that nobody can be told from anybody.
+#[derive(Debug, thiserror::Error)]
+#[error("neither PostgreSQL nor the bucket tells who may upload where; try again later")]
+pub(crate) struct Unavailable;
+
+impl Directory {
+    /// A directory that knows nothing yet. The pool is of the role `dbt_api_ingest`.
+    #[must_use]
+    pub fn new(pool: PgPool, bucket: Bucket) -> Self {
+        Self(Arc::new(Inner {
+            pool,
+            bucket,
+            copy: RwLock::default(),
+            loading: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Whether there is a copy in memory, so that uploads are accepted even when PostgreSQL goes away.
+    #[must_use]
+    pub fn loaded(&self) -> bool {
+        self.copy().is_some()
+    }
+
+    /// Keeps the copy new until shutdown.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        loop {
+            self.refresh().await;
+            let pause = if self.loaded() { REFRESH_EVERY } else { RETRY_EVERY };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// From PostgreSQL; from the bucket only when there is no copy at all, since reading all events is dear.
+    async fn refresh(&self) {
+        let _one = self.0.loading.lock().await;
+        if let Some(snapshot) = self.ask_postgres().await {
+            self.keep(snapshot);
+        } else if !self.loaded()
+            && let Some(snapshot) = self.ask_bucket().await
+        {
+            self.keep(snapshot);
+        }
+    }
+
+    /// The bearer of a key. None: nobody.
+    pub(crate) async fn access(&self, key: &str) -> Result<Option<Access>, Unavailable> {
+        let hash = hash_of_key(key);
+        match timeout(LONGEST_LOOKUP, queries::access_by_key(&self.0.pool, hash)).await {
+            Ok(Ok(access)) => return Ok(access),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "PostgreSQL does not tell whose a key is; the copy in memory does")
+            }
+            Err(_) => tracing::warn!("PostgreSQL is slow to tell whose a key is; the copy in memory does"),
+        }
+        let copy = self.copy().ok_or(Unavailable)?;
+        let Some(access) = copy.access(&hash) else {
+            return Ok(None);
+        };
+        // The copy may be older than the token's end; revocations are in the bucket before they are anywhere else.
+        match timeout(LONGEST_LOAD, self.0.bucket.is_revoked(access.token_id)).await {
+            Ok(Ok(revoked)) => Ok((!revoked).then(|| access.clone())),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the bucket does not tell whether a token was deleted");
+                Err(Unavailable)
+            }
+            Err(_) => {
+                tracing::warn!("the bucket is slow to tell whether a token was deleted");
+                Err(Unavailable)
+            }
+        }
+    }
+
+    /// An environment by its slug. None: the account has none of that slug in use.
+    pub(crate) async fn place_by_slug(&self, account: AccountId, slug: &Slug) -> Result<Option<Place>, Unavailable> {
+        self.find(|copy| copy.place_by_slug(account, slug)).await
+    }
+
+    /// An environment by its number. None: it is not in use.
+    pub(crate) async fn place(&self, environment: EnvironmentId) -> Result<Option<Place>, Unavailable> {
+        self.find(|copy| copy.place(environment)).await
+    }
+
+    /// In the copy; and when it is not there, in a new copy, since environments may be younger than the old one.
+    async fn find(&self, look: impl Fn(&Snapshot) -> Option<Place>) -> Result<Option<Place>, Unavailable> {
+        let old = self.copy();
+        if let Some(place) = old.as_deref().and_then(&look) {
+            return Ok(Some(place));
+        }
+        let _one = self.0.loading.lock().await;
+        let present = self.copy();
+        if let Some(present) = &present
+            && old.is_none_or(|old| !Arc::ptr_eq(&old, present))
+        {
+            // Another upload brought it while this one waited.
+            return Ok(look(present));
+        }
+        let new = match self.ask_postgres().await {
+            Some(new) => Some(new),
+            None => self.ask_bucket().await,
+        };
+        Ok(look(&self.keep(new.ok_or(Unavailable)?)))
+    }
+
+    async fn ask_postgres(&self) -> Option<Snapshot> {
+        let load = async {
+            let mut connection = self.0.pool.acquire().await?;
+            Snapshot::load(&mut connection).await
+        };
+        match timeout(LONGEST_LOAD, load).await {
+            Ok(Ok(snapshot)) => return Some(snapshot),
+            Ok(Err(error)) => tracing::warn!(%error, "the directory cannot be read from PostgreSQL"),
+            Err(_) => tracing::warn!("the directory cannot be read from PostgreSQL in time"),
+        }
+        None
+    }
+
+    async fn ask_bucket(&self) -> Option<Snapshot> {
+        let bucket = &self.0.bucket;
+        let load = async {
+            let ids = bucket.list_directory_events().await?;
+            let events: Vec<_> = stream::iter(ids)
+                .map(|id| bucket.get_event(Journal::Directory, id))
+                .buffer_unordered(READ_AT_ONCE)
+                .try_collect()
+                .await?;
+            Ok::<_, bucket::Error>(Snapshot::from_events(&events))
+        };
+        match load.await {
+            Ok(snapshot) => return Some(snapshot),
+            Err(error) => tracing::warn!(%error, "the directory cannot be read from the bucket"),
+        }
+        None
+    }
+
+    fn copy(&self) -> Option<Arc<Snapshot>> {
+        self.0.copy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        *self.0.copy.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
+        snapshot
+    }
+}

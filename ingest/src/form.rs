@@ -1,0 +1,349 @@
+//! The form of an upload: parameters and one file, in any order.
+
+use std::error::Error;
+
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::request::Parts;
+use edge::UploadError;
+use tokio::time::timeout;
+
+use crate::Settings;
+use crate::body::{ClientBody, TooLarge};
+use crate::parameters::Parameters;
+use crate::spool::{Spool, SpoolError, Spooled};
+
+/// What may stand around the file in a form: parameters, headers and boundaries.
+const MOST_AROUND_FILE: u64 = 4 << 20;
+
+/// The most bytes of a parameter that are looked at.
+const LONGEST_PARAMETER: usize = 64 << 10;
+
+/// What an upload says and brings.
+pub(crate) struct Form {
+    pub(crate) parameters: Parameters,
+    pub(crate) file: Spooled,
+}
+
+/// The most bytes that a form may have.
+pub(crate) fn largest(settings: &Settings) -> u64 {
+    settings.max_upload_bytes + MOST_AROUND_FILE
+}
+
+impl Form {
+    /// Reads a form to its end.
+    pub(crate) async fn read(head: &Parts, body: &ClientBody, settings: &Settings) -> Result<Self, UploadError> {
+        let reading = async {
+            let mut request = Request::from_parts(head.clone(), body.chunks());
+            // The limits are those of `body`.
+            DefaultBodyLimit::disable().apply(&mut request);
+            let form = Multipart::from_request(request, &()).await;
+            let form = form.map_err(|_| no_file("send it as multipart/form-data"))?;
+            Reader { body, settings }.read(form).await
+        };
+        timeout(settings.upload_timeout, reading)
+            .await
+            .unwrap_or_else(|_| Err(UploadError::timeout()))
+    }
+}
+
+struct Reader<'a> {
+    body: &'a ClientBody,
+    settings: &'a Settings,
+}
+
+impl Reader<'_> {
+    async fn read(&self, mut form: Multipart) -> Result<Form, UploadError> {
+        let mut parameters = Parameters::default();
+        let mut file = None;
+        while let Some(mut field) = self.in_time(form.next_field()).await? {
+            match field.name().unwrap_or_default().to_owned().as_str() {
+                "file" if file.is_some() => {
+                    return Err(UploadError::unprocessable(
+                        "file",
+                        "was sent twice; send one file per request",
+                    ));
+                }
+                "file" => file = Some(self.spool(&mut field).await?),
+                name => parameters.set(name, &self.parameter(&mut field).await?)?,
+            }
+        }
+        let file = file.ok_or_else(|| no_file("the form has no part of that name"))?;
+        Ok(Form { parameters, file })
+    }
+
+    async fn spool(&self, field: &mut Field<'_>) -> Result<Spooled, UploadError> {
+        let spool = Spool::begin(self.settings.spool_dir.clone());
+        let mut size = 0;
+        while let Some(chunk) = self.in_time(field.chunk()).await? {
+            size += chunk.len() as u64;
+            if size > self.settings.max_upload_bytes {
+                return Err(UploadError::too_large(self.settings.max_upload_bytes));
+            }
+            if !spool.push(chunk).await {
+                break;
+            }
+        }
+        spool.finish().await.map_err(|error| match error {
+            SpoolError::Scan(reason) => UploadError::unprocessable("file", reason.to_string()),
+            SpoolError::Disk(_) => UploadError::unavailable(&error),
+            SpoolError::Thread(_) => UploadError::internal(&error),
+        })
+    }
+
+    /// A parameter, cut off where it is too long in any case.
+    async fn parameter(&self, field: &mut Field<'_>) -> Result<Vec<u8>, UploadError> {
+        let mut value = Vec::new();
+        while let Some(chunk) = self.in_time(field.chunk()).await? {
+            let room = LONGEST_PARAMETER - value.len();
+            value.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        Ok(value)
+    }
+
+    /// The next of the client, unless it stops sending.
+    async fn in_time<T>(&self, next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, UploadError> {
+        let next = timeout(self.settings.idle_timeout, next)
+            .await
+            .map_err(|_| UploadError::timeout())?;
+        self.body.made_progress();
+        next.map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &MultipartError) -> UploadError {
+        let mut causes = std::iter::successors(error.source(), |&error| error.source());
+        match causes.find_map(|cause| cause.downcast_ref()) {
+            Some(TooLarge::Body) => UploadError::too_large(self.settings.max_upload_bytes),
+            Some(between @ TooLarge::BetweenParts) => UploadError::bad_request(between.to_string()),
+            None => UploadError::bad_request(format!("the form cannot be read to its end: {}", error.body_text())),
+        }
+    }
+}
+
+fn no_file(reason: &str) -> UploadError {
+    UploadError::unprocessable("file", format!("can't be blank: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use schemas::{ArtifactKind, Sha256};
+
+    use super::*;
+
+    const MANIFEST: &str = r#"{"metadata":{},"nodes":{},"macros":{}}"#;
+
+    /// A form with these parts, written as curl and requests do.
+    fn form(parts: &[(&str, &str)]) -> String {
+        let mut text = String::new();
+        for (name, content) in parts {
+            let file = if *name == "file" { r#"; filename="file""# } else { "" };
+            text += &format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n");
+        }
+        text + "--b0--\r\n"
+    }
+
+    async fn read(body: Body, settings: &Settings) -> Result<Form, UploadError> {
+        let request = Request::post("/").header("content-type", "multipart/form-data; boundary=b0");
+        let (head, body) = request.body(body).unwrap().into_parts();
+        Form::read(&head, &ClientBody::new(body, largest(settings)), settings).await
+    }
+
+    async fn read_text(text: String) -> Result<Form, UploadError> {
+        read(Body::from(text), &Settings::default()).await
+    }
+
+    /// The status, and the body as text.
+    async fn refusal(result: Result<Form, UploadError>) -> (StatusCode, String) {
+        let error = result.err().expect("is refused");
+        let status = error.status();
+        let body = axum::body::to_bytes(error.into_response().into_body(), 10_000)
+            .await
+            .unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn parts_may_come_in_any_order_and_in_any_chunks() {
+        let parts = [
+            ("run_id", "r-1"),
+            ("file", MANIFEST),
+            ("unknown", "x"),
+            ("environment_slug", "dev123"),
+            ("tag", ""),
+        ];
+        for (turn, chunk) in [(0, 1), (2, 5), (3, 1000)] {
+            let mut parts = parts;
+            parts.rotate_left(turn);
+            let chunks: Vec<_> = form(&parts)
+                .into_bytes()
+                .chunks(chunk)
+                .map(Bytes::copy_from_slice)
+                .collect();
+            let body = Body::from_stream(stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>)));
+            let form = read(body, &Settings::default()).await.unwrap();
+            assert_eq!(form.file.sha256, Sha256::of(MANIFEST.as_bytes()));
+            assert_eq!(form.file.scanned.kind, ArtifactKind::Manifest);
+            let expected = Parameters {
+                environment_slug: Some("dev123".to_owned()),
+                run_id: Some("r-1".to_owned()),
+                ..Parameters::default()
+            };
+            assert_eq!(form.parameters, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_named() {
+        let long = "x".repeat(1001);
+        let huge = "x".repeat(200_000);
+        let whole = form(&[("file", MANIFEST)]);
+        for (text, status, message) in [
+            (form(&[("run_id", "r")]), 422, r#"{"errors":{"file":["can't be blank"#),
+            (
+                form(&[("file", MANIFEST), ("file", MANIFEST)]),
+                422,
+                r#"{"errors":{"file":["was sent twice"#,
+            ),
+            (form(&[("file", "")]), 422, r#"{"errors":{"file":["the file is empty"#),
+            (
+                form(&[("file", "nodes: []")]),
+                422,
+                r#"{"errors":{"file":["the file is not JSON"#,
+            ),
+            (
+                form(&[("file", "{\"nodes\":{")]),
+                422,
+                r#"{"errors":{"file":["the file is truncated"#,
+            ),
+            (
+                form(&[("file", "{\"a\":1}")]),
+                422,
+                r#"{"errors":{"file":["the file is JSON, but no artifact"#,
+            ),
+            (
+                form(&[("dag_id", &long), ("file", MANIFEST)]),
+                422,
+                r#"{"errors":{"dag_id":["has 1001 characters"#,
+            ),
+            (
+                form(&[("dag_id", &huge), ("file", MANIFEST)]),
+                422,
+                r#"{"errors":{"dag_id":["has 65536 characters"#,
+            ),
+            (
+                whole[..whole.len() - 6].to_owned(),
+                400,
+                r#"{"errors":{"message":"the form cannot be read to its end"#,
+            ),
+            (
+                "no form".to_owned(),
+                400,
+                r#"{"errors":{"message":"the form cannot be read to its end"#,
+            ),
+        ] {
+            let (got, body) = refusal(read_text(text).await).await;
+            assert_eq!(got, status, "{body}");
+            assert!(body.starts_with(message), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_no_form_has_no_file() {
+        let request = Request::post("/").header("content-type", "application/json");
+        let (head, body) = request.body(Body::from(MANIFEST)).unwrap().into_parts();
+        let settings = Settings::default();
+        let (status, body) = refusal(Form::read(&head, &ClientBody::new(body, 1000), &settings).await).await;
+        assert_eq!(status, 422);
+        assert!(body.contains("multipart/form-data"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_file_may_have_as_many_bytes_as_the_settings_say_and_no_more() {
+        let settings = |max_upload_bytes| Settings {
+            max_upload_bytes,
+            ..Settings::default()
+        };
+        let body = || Body::from(form(&[("file", MANIFEST)]));
+        assert!(read(body(), &settings(MANIFEST.len() as u64)).await.is_ok());
+        let (status, body) = refusal(read(body(), &settings(MANIFEST.len() as u64 - 1)).await).await;
+        assert_eq!(status, 413);
+        assert!(
+            body.starts_with(r#"{"errors":{"message":"the file is larger than 37 bytes"#),
+            "{body}"
+        );
+    }
+
+    /// A body that never ends, of chunks that are always ready, and how many were taken.
+    fn endless(first: String) -> (Body, Arc<AtomicUsize>) {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&taken);
+        let rest = stream::repeat_with(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Bytes::from_static(&[b' '; 64 << 10])
+        });
+        let chunks = stream::iter([Bytes::from(first)])
+            .chain(rest)
+            .map(Ok::<_, std::io::Error>);
+        (Body::from_stream(chunks), taken)
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_limit_is_read_of_an_endless_body() {
+        let head = |name: &str| format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        let settings = Settings {
+            max_upload_bytes: 3 << 20,
+            ..Settings::default()
+        };
+        for (first, status, most) in [
+            (head("file"), 413, 3 << 20),
+            (head("other"), 413, largest(&settings)),
+            ("preamble".to_owned(), 400, 1 << 20),
+            ("--b0\r\nX: ".to_owned(), 400, 1 << 20),
+        ] {
+            let (body, taken) = endless(first.clone());
+            let (got, text) = refusal(read(body, &settings).await).await;
+            assert_eq!(got, status, "{first}: {text}");
+            assert!(taken.load(Ordering::Relaxed) as u64 <= (most >> 16) + 1, "{first}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_sending_is_given_up() {
+        let begun = form(&[("file", MANIFEST)])[..80].to_owned();
+        let chunks = stream::iter([Ok::<_, std::io::Error>(begun)]).chain(stream::pending());
+        let (status, _) = refusal(read(Body::from_stream(chunks), &Settings::default()).await).await;
+        assert_eq!(status, 408);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_too_slowly_is_given_up() {
+        let begun = stream::iter([Bytes::from(form(&[("file", MANIFEST)])[..80].to_owned())]);
+        let drops = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            Some((Bytes::from_static(b" "), ()))
+        });
+        let chunks = begun.chain(drops).map(Ok::<_, std::io::Error>);
+        let started = tokio::time::Instant::now();
+        let (status, _) = refusal(read(Body::from_stream(chunks), &Settings::default()).await).await;
+        assert_eq!(status, 408);
+        assert_eq!(started.elapsed().as_secs(), 600);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_breaks_off_is_told_apart() {
+        let begun = form(&[("file", MANIFEST)])[..80].to_owned();
+        let broken = Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        let chunks = stream::iter([Ok(begun), broken]);
+        let (status, _) = refusal(read(Body::from_stream(chunks), &Settings::default()).await).await;
+        assert_eq!(status, 400);
+    }
+}

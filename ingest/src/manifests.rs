@@ -1,0 +1,268 @@
+//! `POST /manifests`: an artifact of dbt, and where and in which run it was made.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use directory::{Access, Place};
+use edge::{Params, UploadError, key_of};
+use schemas::{ArtifactsUploaded, Event, EventId, Scope, UploadedFile};
+use serde::Serialize;
+use tokio::time::timeout;
+use tracing::Instrument;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::Ingest;
+use crate::body::ClientBody;
+use crate::form::{self, Form};
+use crate::parameters::Parameters;
+use crate::spool::Spooled;
+
+/// How long the bucket may take. A client of dbt-coves has left by then, others wait longer.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
+
+/// How long an upload may wait until it is read.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// The form of an upload. Each field but the file may stand in the query instead.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: the form is read as a stream")]
+struct ManifestForm {
+    /// An artifact of dbt, such as `target/manifest.json`: what it is, is told from its content.
+    #[schema(value_type = String, format = Binary)]
+    file: String,
+    /// Where dbt ran. May be left out with a token that is bound to one environment.
+    environment_slug: Option<String>,
+    /// The Airflow DAG.
+    dag_id: Option<String>,
+    /// Airflow's id of the DAG run.
+    run_id: Option<String>,
+    /// A name for the upload.
+    tag: Option<String>,
+}
+
+/// What was accepted.
+#[derive(Serialize, ToSchema)]
+struct Answer {
+    /// The upload.
+    data: Accepted,
+}
+
+/// An upload that is kept.
+#[derive(Serialize, ToSchema)]
+struct Accepted {
+    /// The event that tells of it.
+    event_id: Uuid,
+    /// `manifest`, `run_results`, `catalog`, `sources` or `semantic_manifest`.
+    kind: &'static str,
+    /// Under which it is found, such as `manifest.json`.
+    name: String,
+    /// Of the bytes as uploaded, in hexadecimal digits.
+    sha256: String,
+    /// Bytes as uploaded.
+    size: u64,
+    /// The number of the environment.
+    environment_id: i64,
+    /// As the client said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment_slug: Option<String>,
+    /// As the client said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dag_id: Option<String>,
+    /// As the client said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    /// As the client said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+}
+
+/// Upload an artifact of dbt
+///
+/// The answer comes when the artifact is stored durably; what it holds shows in the API moments later. The same artifact may be sent
+/// again.
+#[utoipa::path(
+    post,
+    path = "/manifests",
+    tag = "Uploads",
+    request_body(content = ManifestForm, content_type = "multipart/form-data"),
+    params(
+        ("environment_slug" = Option<String>, Query, description = "As in the form, which wins"),
+        ("dag_id" = Option<String>, Query, description = "As in the form, which wins"),
+        ("run_id" = Option<String>, Query, description = "As in the form, which wins"),
+        ("tag" = Option<String>, Query, description = "As in the form, which wins"),
+    ),
+    responses(
+        (status = 201, description = "Stored durably", body = Answer),
+        (status = 400, description = "The form is broken"),
+        (status = 401, description = "The token is missing, unknown or deleted"),
+        (status = 403, description = "The token does not allow uploads, or not to this environment"),
+        (status = 408, description = "The upload stalled"),
+        (status = 413, description = "The file is too large"),
+        (status = 422, description = "A field is missing or wrong, or the file is no artifact of dbt"),
+        (status = 503, description = "The storage is away; nothing was kept"),
+    ),
+    security(("token" = []))
+)]
+pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request) -> Response {
+    let begun = Instant::now();
+    let (head, body) = request.into_parts();
+    let body = ClientBody::new(body, form::largest(&ingest.settings));
+    let result = accept(&ingest, &head, &body).await;
+    let (kind, status) = match &result {
+        Ok(accepted) => (accepted.kind, StatusCode::CREATED),
+        Err(error) => ("none", error.status()),
+    };
+    metrics::counter!("dbt_api_uploads_total", "kind" => kind, "status" => status.as_str().to_owned()).increment(1);
+    metrics::histogram!("dbt_api_upload_seconds", "kind" => kind).record(begun.elapsed());
+    match result {
+        Ok(data) => {
+            metrics::counter!("dbt_api_upload_bytes_total", "kind" => kind).increment(data.size);
+            (status, Json(Answer { data })).into_response()
+        }
+        Err(error) => {
+            body.drain().await;
+            error.into_response()
+        }
+    }
+}
+
+async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Accepted, UploadError> {
+    let access = authenticate(ingest, head).await?;
+    let turn = timeout(LONGEST_WAIT, ingest.turns.clone().acquire_owned()).await;
+    let turn = turn.map_err(|_| UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many"))?;
+    let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
+    let form = Form::read(head, body, &ingest.settings).await?;
+    let parameters = form.parameters.or(query);
+    let place = find_place(ingest, &access, parameters.environment_slug.as_deref()).await?;
+    let ingest = ingest.clone();
+    let storing = async move {
+        let _turn = turn;
+        store(&ingest, &access, place, parameters, form.file).await
+    };
+    // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
+    let stored = tokio::spawn(storing.in_current_span()).await;
+    stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
+}
+
+async fn authenticate(ingest: &Ingest, head: &Parts) -> Result<Access, UploadError> {
+    let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
+    let access = ingest
+        .directory
+        .access(key)
+        .await
+        .map_err(|error| UploadError::unavailable(&error))?;
+    let access = access.ok_or_else(UploadError::unauthorized)?;
+    if !access.allows(Scope::Upload) {
+        return Err(UploadError::forbidden(
+            "the token does not allow uploads: its scopes lack `upload`",
+        ));
+    }
+    Ok(access)
+}
+
+/// Where the upload goes. The token decides what may be named, and whether anything has to be.
+async fn find_place(ingest: &Ingest, access: &Access, slug: Option<&str>) -> Result<Place, UploadError> {
+    let place = match (slug, access.environment_id) {
+        (None, None) => {
+            let message = "can't be blank: this token is not bound to one environment";
+            return Err(UploadError::unprocessable("environment_slug", message));
+        }
+        (None, Some(bound)) => ingest.directory.place(bound).await,
+        (Some(slug), _) => match slug.parse() {
+            Ok(slug) => ingest.directory.place_by_slug(access.account_id, &slug).await,
+            Err(_) => Ok(None),
+        },
+    };
+    let place = place.map_err(|error| UploadError::unavailable(&error))?;
+    match (place, slug) {
+        (Some(place), _) if access.sees(place.environment_id) => Ok(place),
+        (None, Some(slug)) if access.environment_id.is_none() => {
+            let message = format!("`{slug}` is not an environment of this account that is in use");
+            Err(UploadError::unprocessable("environment_slug", message))
+        }
+        (_, Some(slug)) => {
+            let message = format!("the token is bound to another environment than `{slug}`");
+            Err(UploadError::forbidden(message))
+        }
+        (_, None) => Err(UploadError::forbidden(
+            "the environment that the token is bound to is not in use",
+        )),
+    }
+}
+
+/// First the bytes, then the event that tells of them; then the upload is accepted, whatever becomes of the rest.
+async fn store(
+    ingest: &Ingest,
+    access: &Access,
+    place: Place,
+    parameters: Parameters,
+    file: Spooled,
+) -> Result<Accepted, UploadError> {
+    let kind = file.scanned.kind;
+    let uploaded = UploadedFile {
+        name: kind.file_name().unwrap_or("file").to_owned(),
+        kind,
+        sha256: file.sha256,
+        size: file.size,
+        stored_size: file.stored_size,
+        dbt_schema_version: file.scanned.dbt_schema_version,
+        dbt_version: file.scanned.dbt_version,
+        invocation_id: file.scanned.invocation_id,
+        generated_at: file.scanned.generated_at,
+    };
+    let data = ArtifactsUploaded {
+        account_id: place.account_id,
+        project_id: place.project_id,
+        environment_id: place.environment_id,
+        dag_id: parameters.dag_id.clone(),
+        run_id: parameters.run_id.clone(),
+        tag: parameters.tag.clone(),
+        uploader: access.token_id,
+        files: vec![uploaded.clone()],
+    };
+    let writing = async {
+        ingest
+            .bucket
+            .put_artifact(place.account_id, file.sha256, file.compressed)
+            .await?;
+        let time = ingest.clock.now();
+        let event = Event::new(EventId(ingest.clock.new_id(time)), time, &data.into())?;
+        ingest.bucket.put_event(&event).await?;
+        Ok::<_, WriteError>(event)
+    };
+    let event = match timeout(LONGEST_WRITE, writing).await {
+        Ok(Ok(event)) => event,
+        Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => return Err(UploadError::unavailable(&error)),
+        Ok(Err(error)) => return Err(UploadError::internal(&error)),
+        Err(_) => return Err(UploadError::unavailable(&"the bucket is too slow")),
+    };
+    if let Err(error) = ingest.stream.publish(&event).await {
+        tracing::warn!(event = %event.id, %error, "an upload is not announced; the projectors' sweep will find it");
+    }
+    Ok(Accepted {
+        event_id: event.id.0,
+        kind: kind.as_str(),
+        name: uploaded.name,
+        sha256: uploaded.sha256.to_string(),
+        size: uploaded.size,
+        environment_id: place.environment_id.0,
+        environment_slug: parameters.environment_slug,
+        dag_id: parameters.dag_id,
+        run_id: parameters.run_id,
+        tag: parameters.tag,
+    })
+}
+
+/// Why an upload was not stored.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Bucket(#[from] bucket::Error),
+    #[error("the event cannot be written as JSON: {0}")]
+    Event(#[from] serde_json::Error),
+}

@@ -1,0 +1,135 @@
+//! Settings of the write side.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Limits of uploads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The most bytes that an uploaded file may have, as it comes.
+    pub max_upload_bytes: u64,
+    /// Uploads that are read at the same time; others wait. Each takes up to 12 MiB of memory.
+    pub max_uploads: usize,
+    /// How long an upload may send nothing.
+    pub idle_timeout: Duration,
+    /// How long an upload may take, from its first byte to its last.
+    pub upload_timeout: Duration,
+    /// Where large uploads are kept while they come; none: the system's folder for temporary files.
+    pub spool_dir: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_upload_bytes: 1 << 30,
+            max_uploads: 32,
+            idle_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_secs(600),
+            spool_dir: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The names of the settings.
+    pub const VARIABLES: &[&str] = &[
+        "MAX_UPLOAD_BYTES",
+        "MAX_UPLOADS",
+        "UPLOAD_IDLE_TIMEOUT_SECONDS",
+        "UPLOAD_TIMEOUT_SECONDS",
+        "SPOOL_DIR",
+    ];
+
+    /// Reads the settings; what is not set or empty has its default.
+    ///
+    /// # Errors
+    /// Each problem, naming the setting, its value and the rule.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut number = |name: &str, default: u64, most: u64| match set(lookup, name) {
+            None => default,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|number| (1..=most).contains(number))
+                .unwrap_or_else(|| {
+                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {most}"));
+                    default
+                }),
+        };
+        let default = Self::default();
+        let settings = Self {
+            max_upload_bytes: number("MAX_UPLOAD_BYTES", default.max_upload_bytes, 1 << 40),
+            max_uploads: usize::try_from(number("MAX_UPLOADS", default.max_uploads as u64, 200))
+                .unwrap_or(default.max_uploads),
+            idle_timeout: Duration::from_secs(number(
+                "UPLOAD_IDLE_TIMEOUT_SECONDS",
+                default.idle_timeout.as_secs(),
+                3600,
+            )),
+            upload_timeout: Duration::from_secs(number(
+                "UPLOAD_TIMEOUT_SECONDS",
+                default.upload_timeout.as_secs(),
+                86_400,
+            )),
+            spool_dir: set(lookup, "SPOOL_DIR").map(PathBuf::from),
+        };
+        if let Some(folder) = settings.spool_dir.as_ref().filter(|folder| !folder.is_dir()) {
+            problems.push(format!("SPOOL_DIR: `{}` is not a folder; create it", folder.display()));
+        }
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+fn set(lookup: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        assert_eq!(Settings::read(&|_| None).unwrap(), Settings::default());
+        assert_eq!(Settings::read(&|_| Some(String::new())).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn what_is_set_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let lookup = |name: &str| match name {
+            "MAX_UPLOAD_BYTES" => Some("1000".to_owned()),
+            "UPLOAD_TIMEOUT_SECONDS" => Some("60".to_owned()),
+            "SPOOL_DIR" => Some(folder.path().display().to_string()),
+            _ => None,
+        };
+        let settings = Settings::read(&lookup).unwrap();
+        assert_eq!(settings.max_upload_bytes, 1000);
+        assert_eq!(settings.upload_timeout, Duration::from_secs(60));
+        assert_eq!(settings.spool_dir.as_deref(), Some(folder.path()));
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let lookup = |name: &str| match name {
+            "MAX_UPLOAD_BYTES" => Some("1GiB".to_owned()),
+            "MAX_UPLOADS" => Some("0".to_owned()),
+            "SPOOL_DIR" => Some("/does/not/exist".to_owned()),
+            _ => None,
+        };
+        let problems = Settings::read(&lookup).unwrap_err();
+        assert_eq!(
+            problems,
+            [
+                "MAX_UPLOAD_BYTES: `1GiB` is not a whole number from 1 to 1099511627776",
+                "MAX_UPLOADS: `0` is not a whole number from 1 to 200",
+                "SPOOL_DIR: `/does/not/exist` is not a folder; create it",
+            ]
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! From the bytes of an upload to what is stored: hashed, scanned and compressed while they come, and kept in memory while they are
+//! few, else in a file without a name. Two threads share the work, since hashing and scanning take about as long as compressing.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bucket::Compressed;
+use bytes::Bytes;
+use schemas::{ScanError, Scanned, Scanner, Sha256};
+use sha2::Digest;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinHandle;
+
+/// Compressed bytes that are kept in memory; more of them go into a file.
+const MOST_IN_MEMORY: usize = 4 << 20;
+
+/// Chunks that may wait for each of the threads.
+const CHUNKS_WAITING: usize = 4;
+
+/// zstd's own default: higher levels cost more time than they save space.
+const LEVEL: i32 = 3;
+
+/// A file that was read to its end.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    /// Of the bytes as they came.
+    pub(crate) sha256: Sha256,
+    /// Bytes as they came.
+    pub(crate) size: u64,
+    /// What the file is.
+    pub(crate) scanned: Scanned,
+    /// Bytes as they will be stored.
+    pub(crate) stored_size: u64,
+    /// As it will be stored.
+    pub(crate) compressed: Compressed,
+}
+
+/// Why a file was not spooled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpoolError {
+    /// It is no artifact of dbt.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The disk is full, or the like.
+    #[error("the upload cannot be kept while it comes; is there room where SPOOL_DIR points? {0}")]
+    Disk(#[from] io::Error),
+    /// A thread ended without a result.
+    #[error("a thread that reads the upload failed: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// A file that is coming.
+pub(crate) struct Spool {
+    to_reader: Sender<Bytes>,
+    to_compressor: Sender<Bytes>,
+    reader: JoinHandle<Result<(Sha256, u64, Scanned), ScanError>>,
+    compressor: JoinHandle<io::Result<(Compressed, u64)>>,
+}
+
+impl Spool {
+    /// Begins a file. Large ones go to `folder`, or to the system's folder for temporary files.
+    pub(crate) fn begin(folder: Option<PathBuf>) -> Self {
+        let (to_reader, chunks) = mpsc::channel(CHUNKS_WAITING);
+        let reader = tokio::task::spawn_blocking(move || read(chunks));
+        let (to_compressor, chunks) = mpsc::channel(CHUNKS_WAITING);
+        let compressor = tokio::task::spawn_blocking(move || compress(chunks, folder));
+        Self {
+            to_reader,
+            to_compressor,
+            reader,
+            compressor,
+        }
+    }
+
+    /// Takes the next bytes, when there is room for them. False when no more are wanted, since the file is refused: [`Self::finish`]
+    /// says why.
+    pub(crate) async fn push(&self, chunk: Bytes) -> bool {
+        self.to_compressor.send(chunk.clone()).await.is_ok() && self.to_reader.send(chunk).await.is_ok()
+    }
+
+    /// The file has ended.
+    pub(crate) async fn finish(self) -> Result<Spooled, SpoolError> {
+        drop((self.to_reader, self.to_compressor));
+        // First the disk: without it, the reader did not see the whole file, and would call it truncated.
+        let (compressed, stored_size) = self.compressor.await??;
+        let (sha256, size, scanned) = self.reader.await??;
+        Ok(Spooled {
+            sha256,
+            size,
+            scanned,
+            stored_size,
+            compressed,
+        })
+    }
+}
+
+fn read(mut chunks: Receiver<Bytes>) -> Result<(Sha256, u64, Scanned), ScanError> {
+    let mut hash = sha2::Sha256::new();
+    let mut scanner = Scanner::new();
+    let mut size = 0;
+    while let Some(chunk) = chunks.blocking_recv() {
+        hash.update(&chunk);
+        scanner.push(&chunk)?;
+        size += chunk.len() as u64;
+    }
+    Ok((Sha256(hash.finalize().into()), size, scanner.finish()?))
+}
+
+fn compress(mut chunks: Receiver<Bytes>, folder: Option<PathBuf>) -> io::Result<(Compressed, u64)> {
+    let mut encoder = zstd::Encoder::new(Store::new(folder), LEVEL)?;
+    while let Some(chunk) = chunks.blocking_recv() {
+        encoder.write_all(&chunk)?;
+    }
+    Ok(encoder.finish()?.end())
+}
+
+/// Where compressed bytes go.
+struct Store {
+    folder: PathBuf,
+    memory: Vec<u8>,
+    file: Option<File>,
+    size: u64,
+}
+
+impl Store {
+    fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder: folder.unwrap_or_else(std::env::temp_dir),
+            memory: Vec::new(),
+            file: None,
+            size: 0,
+        }
+    }
+
+    fn end(self) -> (Compressed, u64) {
+        let compressed = match self.file {
+            Some(file) => Compressed::File { file, size: self.size },
+            None => Compressed::Bytes(self.memory.into()),
+        };
+        (compressed, self.size)
+    }
+}
+
+impl Write for Store {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.file.is_none() && self.memory.len() + bytes.len() > MOST_IN_MEMORY {
+            let mut file = tempfile::tempfile_in(&self.folder)?;
+            file.write_all(&std::mem::take(&mut self.memory))?;
+            self.file = Some(file);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(bytes)?,
+            None => self.memory.extend_from_slice(bytes),
+        }
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+
+    use schemas::ArtifactKind;
+
+    use super::*;
+
+    /// A manifest of about this many bytes that zstd cannot shrink much.
+    fn manifest(size: usize) -> Vec<u8> {
+        let mut text = String::from(r#"{"metadata":{"invocation_id":"i-1"},"nodes":{},"macros":{},"docs":{"#);
+        let mut seed = Sha256::of(b"seed");
+        text.push_str(r#""first":"""#);
+        while text.len() < size {
+            seed = Sha256::of(&seed.0);
+            text.push_str(&format!(r#","{seed}":1"#));
+        }
+        text.push_str("}}");
+        text.into_bytes()
+    }
+
+    async fn spool(bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
+        let spool = Spool::begin(None);
+        for part in bytes.chunks(chunk) {
+            if !spool.push(Bytes::copy_from_slice(part)).await {
+                break;
+            }
+        }
+        spool.finish().await
+    }
+
+    fn content(compressed: Compressed) -> Vec<u8> {
+        match compressed {
+            Compressed::Bytes(bytes) => zstd::decode_all(bytes.as_ref()).unwrap(),
+            Compressed::File { mut file, size } => {
+                let mut bytes = Vec::new();
+                file.rewind().unwrap();
+                file.read_to_end(&mut bytes).unwrap();
+                assert_eq!(bytes.len() as u64, size);
+                zstd::decode_all(bytes.as_slice()).unwrap()
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_of_any_size_make_the_same_file() {
+        let bytes = manifest(100_000);
+        for chunk in [1, 7, 4096, 1 << 20] {
+            let spooled = spool(&bytes, chunk).await.unwrap();
+            assert_eq!(spooled.sha256, Sha256::of(&bytes));
+            assert_eq!(spooled.size, bytes.len() as u64);
+            assert_eq!(spooled.scanned.kind, ArtifactKind::Manifest);
+            assert_eq!(spooled.scanned.invocation_id.as_deref(), Some("i-1"));
+            assert!(matches!(spooled.compressed, Compressed::Bytes(_)));
+            assert_eq!(content(spooled.compressed), bytes);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_file_goes_to_disk_unchanged() {
+        let bytes = manifest(24 << 20);
+        let spooled = spool(&bytes, 64 << 10).await.unwrap();
+        assert!(matches!(spooled.compressed, Compressed::File { .. }));
+        assert!(spooled.stored_size > MOST_IN_MEMORY as u64);
+        assert_eq!(spooled.sha256, Sha256::of(&bytes));
+        assert_eq!(content(spooled.compressed), bytes);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_artifact_is_refused_before_its_end() {
+        let spool = Spool::begin(None);
+        let mut pushed = 0;
+        while spool.push(Bytes::from_static(b"PK\x03\x04")).await {
+            pushed += 1;
+            assert!(pushed < 1000, "a zip is not refused");
+        }
+        let error = spool.finish().await.unwrap_err();
+        assert!(matches!(error, SpoolError::Scan(ScanError::NotJson { .. })), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_truncated_file_is_found_out() {
+        let bytes = manifest(10_000);
+        let error = spool(&bytes[..9_000], 512).await.unwrap_err();
+        assert!(
+            matches!(error, SpoolError::Scan(ScanError::Truncated { .. })),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_is_refused() {
+        let error = spool(b"", 1).await.unwrap_err();
+        assert!(matches!(error, SpoolError::Scan(ScanError::Empty)), "{error}");
+    }
+}
