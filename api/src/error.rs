@@ -32,7 +32,9 @@ impl From<InvalidParam> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if is_away(&error) {
-            return Self(CloudError::unavailable(&format_args!("the database does not answer: {error}")));
+            return Self(CloudError::unavailable(&format_args!(
+                "the database does not answer: {error}"
+            )));
         }
         Self(CloudError::internal(&format_args!("a query failed: {error}")))
     }

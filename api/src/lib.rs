@@ -34,7 +34,9 @@ pub struct State {
 pub fn router(state: State) -> OpenApiRouter<()> {
     let router = OpenApiRouter::with_openapi(openapi::description()).merge(routes::all());
     let (router, document) = router.split_for_parts();
-    let router = router.method_not_allowed_fallback(routes::method_not_allowed).with_state(state);
+    let router = router
+        .method_not_allowed_fallback(routes::method_not_allowed)
+        .with_state(state);
     let mut router = OpenApiRouter::from(router);
     *router.get_openapi_mut() = document;
     router

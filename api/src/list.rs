@@ -106,7 +106,13 @@ mod tests {
 
     #[test]
     fn related_things_are_named_in_many_ways() {
-        for query in ["job,run_steps", "[\"job\",\"run_steps\"]", "['job', 'run_steps']", "[run_steps]", "run_steps"] {
+        for query in [
+            "job,run_steps",
+            "[\"job\",\"run_steps\"]",
+            "['job', 'run_steps']",
+            "[run_steps]",
+            "run_steps",
+        ] {
             let query: String = format!("include_related={}", query.replace(' ', "+"));
             assert!(includes(&Params::read(&query), "run_steps"), "{query}");
         }
@@ -128,16 +134,16 @@ mod tests {
 
     #[test]
     fn records_are_ordered_with_ties_by_id() {
-        let record = |(id, name): &(i64, &'static str)| RecordKey {
-            id: *id,
-            name,
-            created_at: DateTime::UNIX_EPOCH,
-            updated_at: DateTime::UNIX_EPOCH,
-        };
         let page = |order: &str, paging: &str| {
             let order = OrderBy::read(&Params::read(order), RECORD_FIELDS).unwrap();
             let paging = Paging::read(&Params::read(paging)).unwrap();
-            let (rows, total) = page_of_records(vec![(1, "b"), (2, "a"), (3, "b")], order, paging, record);
+            let records = vec![(1, "b"), (2, "a"), (3, "b")];
+            let (rows, total) = page_of_records(records, order, paging, |(id, name)| RecordKey {
+                id: *id,
+                name,
+                created_at: DateTime::UNIX_EPOCH,
+                updated_at: DateTime::UNIX_EPOCH,
+            });
             (rows.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), total)
         };
         assert_eq!(page("", ""), (vec![1, 2, 3], 3));

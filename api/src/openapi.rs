@@ -51,7 +51,10 @@ pub(crate) fn description() -> Document {
 pub fn documentation(mut document: Document) -> Router {
     let paths = std::mem::take(&mut document.paths.paths);
     // The router's sign for a parameter that takes the rest of the path is none of OpenAPI's.
-    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document.paths.paths = paths
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
     let document = Arc::new(document);
     let config = Arc::new(
         Config::from("../openapi")
@@ -61,7 +64,10 @@ pub fn documentation(mut document: Document) -> Router {
     );
     Router::new()
         .route("/api/v2/openapi", get(async move || Json(document)))
-        .route("/api/v2/swaggerui", get(async || Redirect::temporary("/api/v2/swaggerui/index.html")))
+        .route(
+            "/api/v2/swaggerui",
+            get(async || Redirect::temporary("/api/v2/swaggerui/index.html")),
+        )
         .route(
             "/api/v2/swaggerui/{*file}",
             get(async move |Path(file): Path<String>| swagger_file(&file, config)),
@@ -70,9 +76,11 @@ pub fn documentation(mut document: Document) -> Router {
 
 fn swagger_file(name: &str, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
-        Ok(Some(file)) if file.gzpipped => {
-            ([(CONTENT_TYPE, file.content_type.as_str()), (CONTENT_ENCODING, "gzip")], file.bytes.into_owned()).into_response()
-        }
+        Ok(Some(file)) if file.gzpipped => (
+            [(CONTENT_TYPE, file.content_type.as_str()), (CONTENT_ENCODING, "gzip")],
+            file.bytes.into_owned(),
+        )
+            .into_response(),
         Ok(Some(file)) => ([(CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
         Ok(None) => CloudError::not_found().into_response(),
         Err(error) => CloudError::internal(&error).into_response(),

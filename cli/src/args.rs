@@ -9,16 +9,16 @@ use schemas::{AccountId, EnvironmentType, ProjectId, Scope, Slug, TokenId};
 /// `dbt-api config check` tells what is wrong with them.
 #[derive(Debug, Parser)]
 #[command(name = "dbt-api", version)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Print results as JSON.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run all roles on one port.
     Serve,
     /// Run the write side alone: take uploads.
@@ -49,7 +49,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum AccountCommand {
+pub(crate) enum AccountCommand {
     /// Add an account.
     Add {
         /// Its name, for people.
@@ -68,14 +68,14 @@ pub enum AccountCommand {
 }
 
 #[derive(Args, Debug)]
-pub struct OfAccount {
+pub(crate) struct OfAccount {
     /// The number of the account.
     #[arg(long)]
-    pub account: AccountId,
+    pub(crate) account: AccountId,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ProjectCommand {
+pub(crate) enum ProjectCommand {
     /// Add a project.
     Add {
         #[command(flatten)]
@@ -102,7 +102,7 @@ pub enum ProjectCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum EnvironmentCommand {
+pub(crate) enum EnvironmentCommand {
     /// Add an environment.
     Add {
         #[command(flatten)]
@@ -135,7 +135,7 @@ pub enum EnvironmentCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Make a token and print its key, which is shown this once.
     Create {
         #[command(flatten)]
@@ -164,7 +164,7 @@ pub enum TokenCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Read all settings and tell all that is wrong with them.
     Check,
     /// List the names of all settings.

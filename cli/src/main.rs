@@ -1,1 +1,61 @@
-fn main() {}
+//! The one executable of dbt-api: its services, and the commands of those who operate it.
+
+mod args;
+mod commands;
+mod operator;
+mod output;
+mod roles;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command, ConfigCommand};
+use output::Output;
+use roles::Roles;
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = if arguments.json { Output::Json } else { Output::Text };
+    service::install_tls();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(run(arguments.command, output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command, output: Output) -> anyhow::Result<()> {
+    if let Command::Config(command) = &command {
+        return match command {
+            ConfigCommand::Check => commands::config::check(output),
+            ConfigCommand::Variables => commands::config::variables(output),
+        };
+    }
+    let settings = Settings::load()?;
+    service::start_logs(&settings.service);
+    match command {
+        Command::Serve => roles::run(settings, Roles::ALL).await,
+        Command::Ingest => roles::run(settings, Roles::INGEST).await,
+        Command::Projector => roles::run(settings, Roles::PROJECTOR).await,
+        Command::Api => roles::run(settings, Roles::API).await,
+        Command::Migrate => commands::migrate::run(&settings, output).await,
+        Command::Healthcheck => commands::healthcheck::run(&settings, output).await,
+        Command::Account(command) => commands::account::run(&settings, command, output).await,
+        Command::Project(command) => commands::project::run(&settings, command, output).await,
+        Command::Environment(command) => commands::environment::run(&settings, command, output).await,
+        Command::Token(command) => commands::token::run(&settings, command, output).await,
+        Command::Config(_) => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not have begun, and this is for the one who typed the command")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("Error: {error:#}");
+    ExitCode::FAILURE
+}

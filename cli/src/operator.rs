@@ -12,19 +12,28 @@ use schemas::{
     ProjectId, ProjectRecorded, RecordState, Scope, Slug, TokenId, TokenIssued, TokenRevoked,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres};
 
 /// Who records.
-pub struct Operator {
+pub(crate) struct Operator {
     /// With the projector's role.
-    pub pool: PgPool,
-    pub bucket: Bucket,
-    pub clock: Clock,
+    pub(crate) pool: PgPool,
+    pub(crate) bucket: Bucket,
+    pub(crate) clock: Clock,
 }
 
 impl Operator {
+    /// A connection, to read with.
+    pub(crate) async fn connection(&self) -> anyhow::Result<PoolConnection<Postgres>> {
+        self.pool
+            .acquire()
+            .await
+            .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+    }
+
     /// Adds an account.
-    pub async fn add_account(&self, name: String, slug: Option<Slug>) -> anyhow::Result<queries::Account> {
+    pub(crate) async fn add_account(&self, name: String, slug: Option<Slug>) -> anyhow::Result<queries::Account> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
         let accounts = queries::accounts(&mut change).await?;
@@ -47,7 +56,7 @@ impl Operator {
     }
 
     /// Adds a project.
-    pub async fn add_project(&self, account: AccountId, name: String, slug: Slug) -> anyhow::Result<queries::Project> {
+    pub(crate) async fn add_project(&self, account: AccountId, name: String, slug: Slug) -> anyhow::Result<queries::Project> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
         require_account(&mut change, account).await?;
@@ -73,7 +82,7 @@ impl Operator {
     }
 
     /// Adds an environment.
-    pub async fn add_environment(
+    pub(crate) async fn add_environment(
         &self,
         account: AccountId,
         project: ProjectId,
@@ -111,7 +120,7 @@ impl Operator {
     }
 
     /// Makes a token. The key is nowhere but in the answer.
-    pub async fn create_token(
+    pub(crate) async fn create_token(
         &self,
         account: AccountId,
         name: String,
@@ -154,7 +163,7 @@ impl Operator {
 
     /// Deletes a token. First the revocation, which holds even while the database is away, so that a failure later never leaves a token
     /// that seems deleted and is not.
-    pub async fn delete_token(&self, token: TokenId) -> anyhow::Result<()> {
+    pub(crate) async fn delete_token(&self, token: TokenId) -> anyhow::Result<()> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
         let Some(account) = queries::account_of_token(&mut change, token).await? else {

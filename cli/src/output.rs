@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// How results are printed.
 #[derive(Clone, Copy)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people.
     Text,
     /// For programs.
@@ -16,7 +16,7 @@ pub enum Output {
 
 impl Output {
     /// Prints one thing: a line a field, or a JSON object.
-    pub fn one(self, thing: &impl Serialize) -> anyhow::Result<()> {
+    pub(crate) fn one(self, thing: &impl Serialize) -> anyhow::Result<()> {
         let value = serde_json::to_value(thing)?;
         match self {
             Self::Json => print(&serde_json::to_string_pretty(&value)?),
@@ -33,7 +33,7 @@ impl Output {
     }
 
     /// Prints several things: a table, or a JSON list. `none` is what people read when there are none.
-    pub fn many(self, things: &[impl Serialize], none: &str) -> anyhow::Result<()> {
+    pub(crate) fn many(self, things: &[impl Serialize], none: &str) -> anyhow::Result<()> {
         let values: Vec<Value> = things.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
         match self {
             Self::Json => print(&serde_json::to_string_pretty(&values)?),
@@ -42,8 +42,24 @@ impl Output {
         }
     }
 
+    /// Prints texts: a line each, or a JSON list.
+    pub(crate) fn lines(self, lines: &[&str]) -> anyhow::Result<()> {
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(lines)?),
+            Self::Text => print(&lines.join("\n")),
+        }
+    }
+
+    /// Tells people something beside the result.
+    pub(crate) fn note(self, text: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Json => Ok(()),
+            Self::Text => print(text),
+        }
+    }
+
     /// Says that something was done.
-    pub fn done(self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn done(self, text: &str) -> anyhow::Result<()> {
         match self {
             Self::Json => print("{}"),
             Self::Text => print(text),

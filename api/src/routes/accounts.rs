@@ -96,7 +96,13 @@ pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Account>
         created_at: row.created_at,
         updated_at: row.updated_at,
     });
-    Ok(many(rows.into_iter().map(Account::new).collect(), total, paging, &order, filters.applied()))
+    Ok(many(
+        rows.into_iter().map(Account::new).collect(),
+        total,
+        paging,
+        &order,
+        filters.applied(),
+    ))
 }
 
 /// Shows an account.

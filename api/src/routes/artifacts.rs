@@ -29,8 +29,12 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<One<Vec<String>>, Error> {
     let step = params.number("step")?;
-    queries::run(view.connection(), account, run).await?.ok_or_else(CloudError::not_found)?;
-    Ok(one(queries::artifact_names(view.connection(), account, run, step).await?))
+    queries::run(view.connection(), account, run)
+        .await?
+        .ok_or_else(CloudError::not_found)?;
+    Ok(one(
+        queries::artifact_names(view.connection(), account, run, step).await?
+    ))
 }
 
 /// Downloads a file of a run, as it was uploaded.
@@ -89,7 +93,12 @@ mod tests {
 
     #[test]
     fn what_the_client_has_is_read_from_its_header() {
-        let has = |value: &'static str| has_already(&HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]), "\"ab\"");
+        let has = |value: &'static str| {
+            has_already(
+                &HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]),
+                "\"ab\"",
+            )
+        };
         assert!(has("\"ab\""));
         assert!(has("\"cd\", W/\"ab\""));
         assert!(has("*"));

@@ -90,19 +90,22 @@ pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, E
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;
     rows.retain(|row| ids.contains(&row.id));
-    Ok(answers(view, rows).await?.into_iter().map(|answer| (answer.id, answer)).collect())
+    Ok(answers(view, rows)
+        .await?
+        .into_iter()
+        .map(|answer| (answer.id, answer))
+        .collect())
 }
 
 /// These environments with what their newest manifests tell.
-async fn answers(
-    view: &mut View,
-    rows: Vec<directory::queries::Environment>,
-) -> Result<Vec<Environment>, Error> {
+async fn answers(view: &mut View, rows: Vec<directory::queries::Environment>) -> Result<Vec<Environment>, Error> {
     let account = view.account();
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let manifests = newest_manifests(view.connection(), account, &ids).await?;
-    let mut versions: HashMap<i64, Option<String>> =
-        manifests.into_iter().map(|manifest| (manifest.environment_id, manifest.dbt_version)).collect();
+    let mut versions: HashMap<i64, Option<String>> = manifests
+        .into_iter()
+        .map(|manifest| (manifest.environment_id, manifest.dbt_version))
+        .collect();
     let answer = |row: directory::queries::Environment| {
         let dbt_version = versions.remove(&row.id).flatten();
         Environment::new(row, dbt_version)
@@ -135,7 +138,13 @@ pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Environm
         created_at: row.created_at,
         updated_at: row.updated_at,
     });
-    Ok(many(answers(&mut view, rows).await?, total, paging, &order, filters.applied()))
+    Ok(many(
+        answers(&mut view, rows).await?,
+        total,
+        paging,
+        &order,
+        filters.applied(),
+    ))
 }
 
 /// Shows an environment.

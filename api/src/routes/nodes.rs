@@ -21,8 +21,14 @@ pub(crate) struct Node(BTreeMap<String, Box<RawValue>>);
 
 impl Node {
     fn new(row: &queries::Node) -> Result<Self, Error> {
-        let unreadable = |error| Error::unreadable(&format_args!("the stored node `{}` is no object: {error}", row.unique_id));
-        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&decode_doc(&row.doc)?).map_err(unreadable)?;
+        let unreadable = |error| {
+            Error::unreadable(&format_args!(
+                "the stored node `{}` is no object: {error}",
+                row.unique_id
+            ))
+        };
+        let mut fields: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_slice(&decode_doc(&row.doc)?).map_err(unreadable)?;
         // Old versions of dbt wrote nodes that do not say which they are.
         for (name, value) in [("unique_id", &row.unique_id), ("resource_type", &row.resource_type)] {
             if !fields.contains_key(name) {
@@ -62,7 +68,9 @@ pub(crate) async fn list(
     directory::queries::environment(view.connection(), account, environment)
         .await?
         .ok_or_else(CloudError::not_found)?;
-    let manifest = queries::newest_manifests(view.connection(), account, &[environment.0]).await?.pop();
+    let manifest = queries::newest_manifests(view.connection(), account, &[environment.0])
+        .await?
+        .pop();
     let Some(manifest) = manifest else {
         return Ok(many(Vec::new(), 0, paging, &order, filters.applied()));
     };

@@ -151,7 +151,13 @@ pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Project>
         created_at: row.created_at,
         updated_at: row.updated_at,
     });
-    Ok(many(answers(&mut view, rows).await?, total, paging, &order, filters.applied()))
+    Ok(many(
+        answers(&mut view, rows).await?,
+        total,
+        paging,
+        &order,
+        filters.applied(),
+    ))
 }
 
 /// Shows a project.
@@ -160,7 +166,10 @@ pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Project>
     params(("account_id" = i64, Path), ("id" = i64, Path)),
     responses((status = 200, body = One<Project>))
 )]
-pub(crate) async fn show(mut view: View, Ids((account, id)): Ids<(AccountId, ProjectId)>) -> Result<One<Project>, Error> {
+pub(crate) async fn show(
+    mut view: View,
+    Ids((account, id)): Ids<(AccountId, ProjectId)>,
+) -> Result<One<Project>, Error> {
     let row = directory::queries::project(view.connection(), account, id).await?;
     let mut answers = answers(&mut view, row.into_iter().collect()).await?;
     Ok(one(answers.pop().ok_or_else(CloudError::not_found)?))

@@ -96,7 +96,9 @@ impl Run {
     fn new(row: queries::Run, now: DateTime<Utc>, public_url: &str) -> Self {
         let has = |kind: ArtifactKind| row.kinds.iter().any(|has| has == kind.as_str());
         // What is uploaded after it ran was never queued.
-        let asked_for = row.started_at.map_or(row.created_at, |started| started.min(row.created_at));
+        let asked_for = row
+            .started_at
+            .map_or(row.created_at, |started| started.min(row.created_at));
         let started = row.started_at.unwrap_or(now).max(asked_for);
         let finished = row.finished_at.unwrap_or(now).max(started);
         Self {
@@ -227,7 +229,10 @@ pub(crate) async fn show(
 /// These runs with what `include_related` names, each fetched for all of them at once.
 async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Run>) -> Result<Vec<Run>, Error> {
     let now = state.clock.now();
-    let mut runs: Vec<Run> = rows.into_iter().map(|row| Run::new(row, now, &state.public_url)).collect();
+    let mut runs: Vec<Run> = rows
+        .into_iter()
+        .map(|row| Run::new(row, now, &state.public_url))
+        .collect();
     if includes(params, "job") {
         let ids: Vec<i64> = runs.iter().map(|run| run.job_id).collect();
         let jobs = jobs::by_id(view, &ids).await?;

@@ -29,7 +29,8 @@ pub struct S3Server {
     root: TempDir,
     address: SocketAddr,
     handler: Handler,
-    running: JoinHandle<()>,
+    /// Unless it is stopped.
+    running: Option<JoinHandle<()>>,
 }
 
 impl S3Server {
@@ -53,7 +54,7 @@ impl S3Server {
         Ok(Self {
             root,
             address: listener.local_addr()?,
-            running: tokio::spawn(serve(listener, handler.clone())),
+            running: Some(tokio::spawn(serve(listener, handler.clone()))),
             handler,
         })
     }
@@ -85,16 +86,18 @@ impl S3Server {
     ///
     /// # Errors
     /// As [`S3Server::settings`].
-    pub fn wrong_credentials_settings(&self, bucket: &str) -> anyhow::Result<Settings> {
-        self.settings(bucket)?;
-        self.settings_of(bucket, "wrong-secret-key")
+    pub fn wrong_credentials_settings(&self) -> anyhow::Result<Settings> {
+        self.settings("closed")?;
+        self.settings_of("closed", "wrong-secret-key")
     }
 
     /// The server goes away: from now on connections are refused, and those that were open are cut.
     pub async fn stop(&mut self) {
-        self.running.abort();
-        // Ends as cancelled, which is what was asked for; by then the port is closed.
-        let _ = (&mut self.running).await;
+        if let Some(running) = self.running.take() {
+            running.abort();
+            // Ends as cancelled, which is what was asked for; by then the port is closed.
+            let _ = running.await;
+        }
     }
 
     /// The server comes back with all that it held, at the same address.
@@ -104,7 +107,7 @@ impl S3Server {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.address).await?;
-        self.running = tokio::spawn(serve(listener, self.handler.clone()));
+        self.running = Some(tokio::spawn(serve(listener, self.handler.clone())));
         Ok(())
     }
 
@@ -121,7 +124,9 @@ impl S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
-        self.running.abort();
+        if let Some(running) = &self.running {
+            running.abort();
+        }
     }
 }
 
@@ -187,6 +192,8 @@ fn no_such_bucket() -> Response<Body> {
         <Message>The specified bucket does not exist</Message></Error>";
     let mut response = Response::new(Body::from(xml.to_owned()));
     *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/xml"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/xml"));
     response
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, ProjectId};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 /// A row of `accounts`.
 #[derive(Clone, Debug, Serialize)]
@@ -173,4 +173,15 @@ pub async fn highest_project(connection: &mut PgConnection) -> sqlx::Result<Opti
 /// Those of the database.
 pub async fn highest_environment(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!("SELECT max(id) FROM environments").fetch_one(connection).await
+}
+
+/// Does the database answer, and has it the tables of the directory?
+///
+/// # Errors
+/// Those of the database.
+pub async fn check(database: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM accounts) AS "any!""#)
+        .fetch_one(database)
+        .await?;
+    Ok(())
 }

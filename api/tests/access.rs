@@ -1,0 +1,117 @@
+//! Who may read what, and what is answered where there is nothing to read.
+
+mod support;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use support::{ALL_OF_ACCOUNT_2, Api, DEV_OF_ACCOUNT_1, UPLOADER_OF_ACCOUNT_1};
+
+#[tokio::test]
+async fn keys_decide() {
+    let api = Api::start().await;
+    let status = async |path: &str, key: &str| api.request(Method::GET, path, key).await.status;
+    assert_eq!(
+        status("/api/v2/accounts/1/runs/", "wrong").await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        status("/api/v2/accounts/1/runs/", UPLOADER_OF_ACCOUNT_1).await,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        status("/api/v2/accounts/1/runs/", ALL_OF_ACCOUNT_2).await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        status("/api/v2/accounts/one/runs/", ALL_OF_ACCOUNT_2).await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        status("/api/v2/accounts/2/runs/1/", ALL_OF_ACCOUNT_2).await,
+        StatusCode::NOT_FOUND
+    );
+    let request = Request::get("/api/v2/accounts/1/runs").body(Body::empty()).unwrap();
+    let answer = api.send(request).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let told = answer.json();
+    assert_eq!(
+        told["status"]["user_message"],
+        "Unauthorized: Invalid or expired token."
+    );
+    assert_eq!(told["status"]["code"], 401);
+    assert!(told["data"].is_null());
+}
+
+#[tokio::test]
+async fn a_token_of_one_environment_sees_no_other() {
+    let api = Api::start().await;
+    let get = async |path: &str| api.request(Method::GET, path, DEV_OF_ACCOUNT_1).await;
+    assert_eq!(get("/api/v2/accounts/1/environments/").await.ids(), [101]);
+    assert_eq!(get("/api/v2/accounts/1/jobs/").await.ids(), [6]);
+    let runs = get("/api/v2/accounts/1/runs/").await;
+    assert_eq!((runs.ids(), runs.total()), (vec![4], 1));
+    for path in [
+        "runs/1/",
+        "runs/1/artifacts/",
+        "runs/1/artifacts/manifest.json",
+        "jobs/5/",
+        "environments/100/nodes/",
+    ] {
+        let answer = get(&format!("/api/v2/accounts/1/{path}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_sees_its_own_account_only() {
+    let api = Api::start().await;
+    let answer = api.request(Method::GET, "/api/v2/accounts/", ALL_OF_ACCOUNT_2).await;
+    assert_eq!((answer.ids(), answer.total()), (vec![2], 1));
+    let answer = api
+        .request(Method::GET, "/api/v2/accounts/2/runs/", ALL_OF_ACCOUNT_2)
+        .await;
+    assert_eq!((answer.ids(), answer.total()), (vec![9], 1));
+}
+
+#[tokio::test]
+async fn nothing_can_be_written_and_nothing_is_where_nothing_is() {
+    let api = Api::start().await;
+    for (method, path, status) in [
+        (Method::POST, "/api/v2/accounts/1/runs/", 405),
+        (Method::DELETE, "/api/v2/accounts/1/jobs/5/", 405),
+        (Method::POST, "/api/v2/accounts/1/jobs/5/run/", 405),
+        (Method::POST, "/api/v2/accounts/1/runs/1/cancel/", 405),
+        (Method::GET, "/api/v2/accounts/1/nothing/", 404),
+        (Method::GET, "/api/v9", 404),
+        (Method::GET, "/api/v2/accounts/1/runs/abc/", 404),
+        (Method::GET, "/api/v2/accounts/1/runs/77/", 404),
+        (Method::GET, "/api/v2/accounts/1/environments/100x/nodes", 404),
+    ] {
+        let answer = api.request(method, path, support::ALL_OF_ACCOUNT_1).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.json()["status"]["code"], status, "{path}");
+        assert_eq!(answer.json()["status"]["is_success"], false, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn some_things_need_no_token() {
+    let api = Api::start().await;
+    let get = async |path: &str| api.send(Request::get(path).body(Body::empty()).unwrap()).await;
+    assert_eq!(get("/").await.json()["name"], "dbt-api");
+    assert_eq!(get("/api/v2/healthcheck/").await.body, b"ok");
+    let document = get("/api/v2/openapi").await.json();
+    assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let download = &document["paths"]["/api/v2/accounts/{account_id}/runs/{run_id}/artifacts/{path}"]["get"];
+    assert_eq!(download["operationId"], "Retrieve Run Artifact");
+    for path in ["/api/v2/swaggerui", "/api/v2/swaggerui/"] {
+        assert_eq!(get(path).await.headers["location"], "/api/v2/swaggerui/index.html");
+    }
+    let page = String::from_utf8(get("/api/v2/swaggerui/index.html").await.body).unwrap();
+    assert!(page.contains("swagger-ui-bundle.js") && !page.contains("//"), "{page}");
+    let setup = String::from_utf8(get("/api/v2/swaggerui/swagger-initializer.js").await.body).unwrap();
+    assert!(
+        setup.contains("../openapi") && setup.contains(r#""validatorUrl": "none""#),
+        "{setup}"
+    );
+}

@@ -1,0 +1,63 @@
+//! The files of runs.
+
+mod support;
+
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
+use axum::http::{Request, StatusCode};
+use serde_json::json;
+use support::{ALL_OF_ACCOUNT_1, Api, MANIFEST, OLDER_RUN_RESULTS, RUN_RESULTS};
+
+#[tokio::test]
+async fn names_are_listed() {
+    let api = Api::start().await;
+    let names = async |path: &str| api.get(&format!("/api/v2/accounts/1/runs/{path}")).await.json()["data"].clone();
+    assert_eq!(
+        names("1/artifacts/").await,
+        json!(["manifest.json", "run_results.json"])
+    );
+    assert_eq!(names("1/artifacts/?step=2").await, json!(["run_results.json"]));
+    assert_eq!(names("3/artifacts/").await, json!([]));
+    assert_eq!(
+        api.get("/api/v2/accounts/1/runs/77/artifacts/").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn files_come_as_they_were_uploaded() {
+    let api = Api::start().await;
+    let get = async |path: &str| api.get(&format!("/api/v2/accounts/1/runs/1/artifacts/{path}")).await;
+    let answer = get("manifest.json").await;
+    assert_eq!(answer.body, MANIFEST);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(get("manifest.json/").await.body, MANIFEST);
+    assert_eq!(get("run_results.json").await.body, RUN_RESULTS);
+    assert_eq!(get("run_results.json?step=1").await.body, OLDER_RUN_RESULTS);
+    for path in [
+        "catalog.json",
+        "manifest.json?step=2",
+        "manifest.json?step=0",
+        "manifest.json?step=3",
+        "compiled/a.sql",
+    ] {
+        let answer = get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.json()["status"]["code"], 404);
+    }
+    assert_eq!(get("manifest.json?step=last").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_the_client_has_is_not_sent_again() {
+    let api = Api::start().await;
+    let path = "/api/v2/accounts/1/runs/1/artifacts/manifest.json";
+    let etag = api.get(path).await.headers["etag"].clone();
+    let request = Request::get(path)
+        .header(AUTHORIZATION, format!("Bearer {ALL_OF_ACCOUNT_1}"))
+        .header(IF_NONE_MATCH, &etag);
+    let answer = api.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
+    assert!(answer.body.is_empty());
+    assert_eq!(answer.headers["etag"], etag);
+}

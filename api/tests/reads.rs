@@ -1,0 +1,179 @@
+//! What is answered of runs, jobs and the directory.
+
+mod support;
+
+use axum::http::StatusCode;
+use serde_json::json;
+use support::Api;
+
+#[tokio::test]
+async fn runs_are_ordered_totally_with_nulls_last() {
+    let api = Api::start().await;
+    let ids = async |query: &str| api.get(&format!("/api/v2/accounts/1/runs/?{query}")).await.ids();
+    assert_eq!(ids("").await, [1, 2, 3, 4]);
+    assert_eq!(ids("order_by=-id").await, [4, 3, 2, 1]);
+    assert_eq!(ids("order_by=created_at").await, [4, 1, 2, 3]);
+    assert_eq!(ids("order_by=finished_at").await, [1, 2, 4, 3]);
+    assert_eq!(ids("order_by=-finished_at").await, [4, 2, 1, 3]);
+    assert_eq!(ids("order_by=-finished_at&limit=2&offset=1").await, [2, 1]);
+}
+
+#[tokio::test]
+async fn runs_are_filtered_and_counted() {
+    let api = Api::start().await;
+    let get = async |query: &str| api.get(&format!("/api/v2/accounts/1/runs/?{query}")).await;
+    for (query, ids, total) in [
+        ("job_definition_id=5", &[1, 2, 3][..], 3),
+        ("environment_id=101", &[4], 1),
+        ("project_id=10&status=10", &[1, 4], 2),
+        ("status__in=[10,20]&id__gt=1", &[2, 4], 2),
+        ("status=99999999999", &[], 0),
+        ("limit=2", &[1, 2], 4),
+        ("limit=2&offset=3", &[4], 4),
+        ("limit=2&offset=50", &[], 4),
+        ("offset=9223372036854775807", &[], 4),
+        (
+            "job_definition_id=5&status=10&order_by=-finished_at&limit=1&unknown=1",
+            &[1],
+            1,
+        ),
+    ] {
+        let answer = get(query).await;
+        assert_eq!((answer.ids(), answer.total()), (ids.to_vec(), total), "{query}");
+    }
+    let extra = get("limit=1&status__in=[10]&order_by=-id").await.json()["extra"].clone();
+    let told = json!({
+        "filters": {"limit": 1, "offset": 0, "account_id": 1, "status__in": [10]},
+        "order_by": "-id",
+        "pagination": {"count": 1, "total_count": 2},
+    });
+    assert_eq!(extra, told);
+    let answer = get("status=done").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(
+        answer.json()["status"]["user_message"]
+            .as_str()
+            .unwrap()
+            .contains("status=done")
+    );
+}
+
+#[tokio::test]
+async fn a_run_tells_all_that_dbt_cloud_tells() {
+    let api = Api::start().await;
+    let run = api.get("//api/v2/accounts/1/runs/1/").await.json()["data"].clone();
+    let told = json!({
+        "status_humanized": "Success", "is_success": true, "is_complete": true, "in_progress": false,
+        "created_at": "2026-11-09 12:02:00.000000+00:00", "created_at_humanized": "2 weeks ago",
+        "started_at": "2026-11-09 12:00:00.000000+00:00",
+        "duration": "00:01:50", "duration_humanized": "1 minute, 50 seconds", "queued_duration": "00:00:00",
+        "run_duration": "00:01:50", "artifacts_saved": true, "has_docs_generated": false, "run_steps": [], "job": null,
+        "trigger": null, "git_sha": null, "environment": null, "audit": null,
+        "href": "https://dbt.example/api/v2/accounts/1/runs/1/",
+    });
+    for (name, value) in told.as_object().unwrap() {
+        assert_eq!(&run[name], value, "{name}");
+    }
+    let running = api.get("/api/v2/accounts/1/runs/3").await.json()["data"].clone();
+    assert_eq!(running["finished_at"], json!(null));
+    assert_eq!(running["artifacts_saved"], false);
+}
+
+#[tokio::test]
+async fn related_things_come_when_named() {
+    let api = Api::start().await;
+    let path = "/api/v2/accounts/1/runs/?include_related=[\"job\",\"environment\",\"run_steps\",\"nothing\"]";
+    let runs = api.get(&path.replace('"', "%22")).await.json();
+    let run = &runs["data"][0];
+    assert_eq!(run["job"]["name"], "daily");
+    assert_eq!(run["environment"]["deployment_type"], "production");
+    assert_eq!(run["environment"]["dbt_version"], "1.9.1");
+    let steps: Vec<_> = run["run_steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (&step["id"], &step["index"]))
+        .collect();
+    assert_eq!(steps, [(&json!(9001), &json!(1)), (&json!(8001), &json!(2))]);
+    assert_eq!(runs["data"][3]["job"]["name"], "(unknown DAG)");
+    assert_eq!(runs["data"][3]["run_steps"], json!([]));
+}
+
+#[tokio::test]
+async fn jobs_are_shown() {
+    let api = Api::start().await;
+    assert_eq!(api.get("/api/v2/accounts/1/jobs/?order_by=-name").await.ids(), [5, 6]);
+    assert_eq!(api.get("/api/v2/accounts/1/jobs/?environment_id=101").await.ids(), [6]);
+    let job = api.get("/api/v2/accounts/1/jobs/5/").await.json()["data"].clone();
+    assert_eq!(job["created_at"], "2026-11-09T09:00:00.000000+00:00");
+    assert_eq!(job["triggers"]["schedule"], false);
+    assert!(job["schedule"]["cron"].is_string() && job["execute_steps"].is_array());
+}
+
+#[tokio::test]
+async fn the_directory_is_shown() {
+    let api = Api::start().await;
+    let project = api.get("/api/v2/accounts/1/projects/10/").await.json()["data"].clone();
+    assert_eq!(project["updated_at"], "2026-11-02 00:00:00.500000+00:00");
+    assert_eq!(project["connection"]["type"], "snowflake");
+    assert_eq!(api.get("/api/v2/accounts/1/projects/").await.ids(), [10]);
+    assert_eq!(
+        api.get("/api/v2/accounts/1/environments/?project_id=10&order_by=-id")
+            .await
+            .ids(),
+        [101, 100]
+    );
+    assert_eq!(
+        api.get("/api/v2/accounts/1/environments/?project_id=11").await.total(),
+        0
+    );
+    let environment = api.get("/api/v2/accounts/1/environments/101/").await.json()["data"].clone();
+    assert_eq!(
+        (&environment["type"], &environment["state"]),
+        (&json!("development"), &json!(2))
+    );
+    assert_eq!(api.get("/api/v2/accounts/1/").await.json()["data"]["name"], "One");
+    assert_eq!(
+        api.get("/api/v2/accounts/1/projects/20/").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn nodes_are_those_of_the_newest_manifest() {
+    let api = Api::start().await;
+    let get = async |query: &str| {
+        api.get(&format!("/api/v2/accounts/1/environments/100/nodes/?{query}"))
+            .await
+    };
+    let names = async |query: &str| {
+        let answer = get(query).await;
+        let json = answer.json();
+        let nodes = json["data"].as_array().unwrap().iter();
+        let names: String = nodes
+            .map(|node| node["name"].as_str().unwrap().trim_start_matches("Node_"))
+            .collect();
+        (names, answer.total())
+    };
+    for (query, expected, total) in [
+        ("", "abcde", 5),
+        ("limit=2", "ab", 5),
+        ("limit=2&offset=2", "cd", 5),
+        ("limit=2&offset=4", "e", 5),
+        ("offset=9223372036854775807", "", 5),
+        ("resource_type=model&limit=2&offset=1", "bc", 3),
+        ("resource_type=nothing", "", 0),
+        ("name__icontains=nODE_B", "b", 1),
+        ("name__icontains=_&limit=2&offset=2", "cd", 5),
+        ("unique_id=source.balboa.d", "d", 1),
+        ("unique_id=source.balboa.d&resource_type=model", "", 0),
+    ] {
+        assert_eq!(names(query).await, (expected.to_owned(), total), "{query}");
+    }
+    let silent = get("unique_id=model.balboa.c").await.json()["data"][0].clone();
+    let told = json!({
+        "name": "Node_c", "unique_id": "model.balboa.c", "resource_type": "model", "size": 18_446_744_073_709_551_615_u64,
+    });
+    assert_eq!(silent, told);
+    assert_eq!(api.get("/api/v2/accounts/1/environments/101/nodes/").await.total(), 0);
+}

@@ -1,0 +1,103 @@
+//! The API over a database and a bucket of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod rows;
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use bucket::{Bucket, Compressed, Settings};
+use clock::Clock;
+use schemas::{AccountId, Sha256};
+use serde_json::Value;
+use testkit::Database;
+use tower::ServiceExt;
+
+/// The token's keys that the database knows.
+pub const ALL_OF_ACCOUNT_1: &str = "all";
+pub const DEV_OF_ACCOUNT_1: &str = "dev";
+pub const UPLOADER_OF_ACCOUNT_1: &str = "uploader";
+pub const ALL_OF_ACCOUNT_2: &str = "other";
+
+pub const MANIFEST: &[u8] = br#"{"nodes": {}, "macros": {}}"#;
+pub const RUN_RESULTS: &[u8] = br#"{"metadata": {"env": {}}, "results": []}"#;
+pub const OLDER_RUN_RESULTS: &[u8] = br#"{"results": []}"#;
+
+pub struct Api {
+    router: axum::Router,
+    _database: Database,
+    pub storage: tempfile::TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn ids(&self) -> Vec<i64> {
+        let json = self.json();
+        let rows = json["data"].as_array().unwrap().iter();
+        rows.map(|row| row["id"].as_i64().unwrap()).collect()
+    }
+
+    pub fn total(&self) -> i64 {
+        self.json()["extra"]["pagination"]["total_count"].as_i64().unwrap()
+    }
+}
+
+impl Api {
+    pub async fn start() -> Self {
+        let database = Database::create().await;
+        rows::insert(&database).await;
+        let storage = tempfile::tempdir().unwrap();
+        let bucket = Bucket::open(&Settings::Local {
+            path: storage.path().to_owned(),
+        })
+        .unwrap();
+        for content in [MANIFEST, RUN_RESULTS, OLDER_RUN_RESULTS] {
+            let frame = bytes::Bytes::from(zstd::encode_all(content, 3).unwrap());
+            bucket
+                .put_artifact(AccountId(1), Sha256::of(content), Compressed::Bytes(frame))
+                .await
+                .unwrap();
+        }
+        let router = api::router(api::State {
+            pool: database.pool("dbt_api_reader"),
+            bucket,
+            public_url: "https://dbt.example".to_owned(),
+            clock: Clock::Fixed("2026-11-24T12:00:00Z".parse().unwrap()),
+        });
+        let (router, document) = router.split_for_parts();
+        let router = edge::absorb_slashes(router.merge(api::documentation(document)));
+        Self {
+            router,
+            _database: database,
+            storage,
+        }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        }
+    }
+
+    pub async fn request(&self, method: Method, path: &str, key: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(AUTHORIZATION, format!("Token {key}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, ALL_OF_ACCOUNT_1).await
+    }
+}

@@ -1,0 +1,32 @@
+//! `dbt-api token`
+
+use directory::queries;
+use serde_json::json;
+
+use crate::args::TokenCommand;
+use crate::output::Output;
+use crate::settings::Settings;
+
+pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Output) -> anyhow::Result<()> {
+    let operator = settings.operator()?;
+    match command {
+        TokenCommand::Create {
+            of,
+            name,
+            environment,
+            scope,
+        } => {
+            let (id, key) = operator.create_token(of.account, name, environment, scope).await?;
+            output.one(&json!({ "id": id, "key": key.expose() }))?;
+            output.note("Keep the key: it is shown this once.")
+        }
+        TokenCommand::List { account } => {
+            let tokens = queries::tokens(&mut *operator.connection().await?, account).await?;
+            output.many(&tokens, "There are no tokens yet; `dbt-api token create` makes one.")
+        }
+        TokenCommand::Delete { id } => {
+            operator.delete_token(id).await?;
+            output.done(&format!("Token {id} is deleted."))
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The services of a process.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::middleware::from_fn;
+use bucket::Bucket;
+use clock::Clock;
+use ingest::{Directory, Ingest};
+use projector::Projector;
+use service::{Health, Need};
+use sqlx::PgPool;
+use stream::Stream;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+
+use crate::settings::Settings;
+
+/// How many connections each role has at most; together below PostgreSQL's default of 100.
+const CONNECTIONS: u32 = 20;
+
+/// The longest that a statement of the read side may take: clients give up soon after.
+const READ_STATEMENT: Duration = Duration::from_secs(20);
+
+/// The longest that a statement of ingest may take.
+const INGEST_STATEMENT: Duration = Duration::from_secs(5);
+
+/// The longest that a statement of the projector may take: a hundred thousand nodes on a slow disk.
+const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
+
+/// Which services a process runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Roles {
+    ingest: bool,
+    projector: bool,
+    api: bool,
+}
+
+impl Roles {
+    pub(crate) const ALL: Self = Self {
+        ingest: true,
+        projector: true,
+        api: true,
+    };
+    pub(crate) const INGEST: Self = Self {
+        ingest: true,
+        projector: false,
+        api: false,
+    };
+    pub(crate) const PROJECTOR: Self = Self {
+        ingest: false,
+        projector: true,
+        api: false,
+    };
+    pub(crate) const API: Self = Self {
+        ingest: false,
+        projector: false,
+        api: true,
+    };
+}
+
+/// Runs services until the process is told to stop. None waits for PostgreSQL, NATS or the bucket in order to start.
+pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    let metrics = service::start_metrics().context("metrics cannot be counted")?;
+    let shutdown = service::on_signals().context("signals cannot be listened to")?;
+    let (host, port) = (settings.service.host.as_str(), settings.service.port);
+    let listener = TcpListener::bind((host, port))
+        .await
+        .with_context(|| format!("HOST={host} PORT={port} cannot be listened at; choose another PORT"))?;
+    let bucket = Bucket::open(&settings.bucket).context("the bucket cannot be opened")?;
+
+    let mut health = Health::default();
+    let mut router = Router::new();
+    let mut document = OpenApi::default();
+    let mut tasks = Vec::new();
+
+    if roles.ingest {
+        let stream = Stream::connect(&settings.stream).await?;
+        let pool = settings
+            .database
+            .pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT);
+        let directory = Directory::new(pool.clone(), bucket.clone());
+        health = health
+            .part("bucket", Need::Required, bucket_check(&bucket))
+            .part("directory", Need::Required, directory_check(&directory))
+            .part("database", Need::Degrading, database_check(&pool))
+            .part("stream", Need::Degrading, stream_check(&stream));
+        tasks.push(tokio::spawn({
+            let (directory, shutdown) = (directory.clone(), shutdown.clone());
+            async move { directory.run(shutdown).await }
+        }));
+        let state = Ingest::new(settings.ingest.clone(), bucket.clone(), stream, directory, Clock::System);
+        let (routes, part) = ingest::router(state).split_for_parts();
+        router = router.merge(routes);
+        document.merge(part);
+    }
+    if roles.projector {
+        // A connection of its own: what the one role publishes and the other takes should not wait for each other.
+        let stream = Stream::connect(&settings.stream).await?;
+        let pool = settings.projector_pool(CONNECTIONS, PROJECTOR_STATEMENT);
+        health = health
+            .part("database", Need::Required, database_check(&pool))
+            .part("bucket", Need::Required, bucket_check(&bucket))
+            .part("stream", Need::Degrading, stream_check(&stream));
+        let projector = Projector::new(pool, bucket.clone(), Clock::System);
+        tasks.push(tokio::spawn(projector.run(stream, shutdown.clone())));
+    }
+    if roles.api {
+        let pool = settings
+            .database
+            .pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT);
+        health = health
+            .part("database", Need::Required, database_check(&pool))
+            .part("bucket", Need::Degrading, bucket_check(&bucket));
+        let state = api::State {
+            pool,
+            bucket: bucket.clone(),
+            public_url: public_url(&settings),
+            clock: Clock::System,
+        };
+        let (routes, part) = api::router(state).split_for_parts();
+        router = router.merge(routes);
+        // The document of the read side tells what it is; the other's routes are added to it.
+        let mut whole = part;
+        whole.merge(document);
+        document = whole;
+    }
+    if roles.ingest || roles.api {
+        router = router.merge(api::documentation(document));
+    }
+    let router = router
+        .merge(health.routes(metrics))
+        .layer(CatchPanicLayer::custom(edge::panics_as_cloud_error))
+        .layer(from_fn(edge::observe));
+    service::serve(listener, edge::absorb_slashes(router), shutdown.clone()).await?;
+    shutdown.cancel();
+    for task in tasks {
+        task.await.context("a part of the service failed")?;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn public_url(settings: &Settings) -> String {
+    match &settings.service.public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("http://localhost:{}", settings.service.port),
+    }
+}
+
+fn bucket_check(bucket: &Bucket) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), bucket::Error>> + use<> {
+    let bucket = bucket.clone();
+    move || {
+        let bucket = bucket.clone();
+        Box::pin(async move { bucket.check().await })
+    }
+}
+
+fn stream_check(stream: &Stream) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), stream::Error>> + use<> {
+    let stream = stream.clone();
+    move || {
+        let stream = stream.clone();
+        Box::pin(async move { stream.check().await })
+    }
+}
+
+/// Does the database answer, and are its tables there?
+fn database_check(pool: &PgPool) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), sqlx::Error>> + use<> {
+    let pool = pool.clone();
+    move || {
+        let pool = pool.clone();
+        Box::pin(async move { directory::queries::check(&pool).await })
+    }
+}
+
+fn directory_check(directory: &Directory) -> impl Fn() -> std::future::Ready<Result<(), &'static str>> + use<> {
+    let directory = directory.clone();
+    move || {
+        let loaded = directory.loaded();
+        std::future::ready(if loaded { Ok(()) } else { Err("neither PostgreSQL nor the bucket told it yet") })
+    }
+}
