@@ -165,3 +165,4 @@ CREATE TABLE watermark (
 );
 
 RESET ROLE;
+SET LOCAL search_path TO DEFAULT;

@@ -32,3 +32,4 @@ CREATE POLICY reader ON manifests FOR SELECT TO dbt_api_reader
         AND EXISTS (SELECT FROM artifacts a WHERE a.account_id = manifests.account_id AND a.sha256 = manifests.sha256));
 
 RESET ROLE;
+SET LOCAL search_path TO DEFAULT;

@@ -71,7 +71,7 @@ impl Stream {
         })
     }
 
-    /// Is there a connection, and does JetStream answer?
+    /// Is there a connection, and is the stream there?
     ///
     /// # Errors
     /// When not.
@@ -79,11 +79,8 @@ impl Stream {
         if self.client.connection_state() != async_nats::connection::State::Connected {
             return Err(Error::Unavailable("not connected".to_owned()));
         }
-        self.jetstream
-            .query_account()
-            .await
-            .map(|_| ())
-            .map_err(|error| Error::Refused(error.to_string()))
+        let stream = self.jetstream.get_stream(STREAM).await;
+        stream.map(|_| ()).map_err(|error| Error::Refused(error.to_string()))
     }
 
     /// Makes the stream, or brings its settings up to date.
