@@ -54,7 +54,10 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the log may not have begun, and this is for the one who typed the command")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the log may not have begun, and this is for the one who typed the command"
+)]
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("Error: {error:#}");
     ExitCode::FAILURE

@@ -38,11 +38,19 @@ impl Operator {
         directory::begin_change(&mut change).await?;
         let accounts = queries::accounts(&mut change).await?;
         if let Some(slug) = &slug {
-            let taken = accounts.iter().find(|account| account.slug.as_deref() == Some(slug.as_str()));
-            ensure!(taken.is_none(), "the slug `{slug}` is taken by another account; choose another");
+            let taken = accounts
+                .iter()
+                .find(|account| account.slug.as_deref() == Some(slug.as_str()));
+            ensure!(
+                taken.is_none(),
+                "the slug `{slug}` is taken by another account; choose another"
+            );
         }
         let highest = accounts.iter().map(|account| account.id).max();
-        let id = AccountId(self.new_number(ClaimKind::Account, highest, &json!({ "name": name, "slug": slug })).await?);
+        let id = AccountId(
+            self.new_number(ClaimKind::Account, highest, &json!({ "name": name, "slug": slug }))
+                .await?,
+        );
         let data = AccountRecorded {
             account_id: id,
             name,
@@ -56,7 +64,12 @@ impl Operator {
     }
 
     /// Adds a project.
-    pub(crate) async fn add_project(&self, account: AccountId, name: String, slug: Slug) -> anyhow::Result<queries::Project> {
+    pub(crate) async fn add_project(
+        &self,
+        account: AccountId,
+        name: String,
+        slug: Slug,
+    ) -> anyhow::Result<queries::Project> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
         require_account(&mut change, account).await?;
@@ -94,7 +107,9 @@ impl Operator {
         directory::begin_change(&mut change).await?;
         require_account(&mut change, account).await?;
         if queries::project(&mut change, account, project).await?.is_none() {
-            bail!("account {account} has no project {project}; `dbt-api project list --account {account}` lists its projects");
+            bail!(
+                "account {account} has no project {project}; `dbt-api project list --account {account}` lists its projects"
+            );
         }
         let environments = queries::environments(&mut change, account).await?;
         ensure!(
@@ -134,7 +149,9 @@ impl Operator {
             None => None,
             Some(slug) => {
                 let environments = queries::environments(&mut change, account).await?;
-                let found = environments.iter().find(|environment| environment.slug == slug.as_str());
+                let found = environments
+                    .iter()
+                    .find(|environment| environment.slug == slug.as_str());
                 let Some(found) = found else {
                     bail!(
                         "account {account} has no environment `{slug}`; `dbt-api environment list --account {account}` lists them"
@@ -180,7 +197,12 @@ impl Operator {
     }
 
     /// The lowest number that nobody claimed, above those that the database knows.
-    async fn new_number(&self, kind: ClaimKind, highest: Option<i64>, owner: &serde_json::Value) -> anyhow::Result<i64> {
+    async fn new_number(
+        &self,
+        kind: ClaimKind,
+        highest: Option<i64>,
+        owner: &serde_json::Value,
+    ) -> anyhow::Result<i64> {
         let mut number = highest.unwrap_or(0) + 1;
         while let Claim::Taken(_) = self.bucket.claim(kind, number, owner).await? {
             number += 1;

@@ -73,7 +73,9 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn fields(value: &Value) -> Vec<(String, String)> {
-    let Value::Object(fields) = value else { return Vec::new() };
+    let Value::Object(fields) = value else {
+        return Vec::new();
+    };
     fields.iter().map(|(name, value)| (name.clone(), cell(value))).collect()
 }
 
@@ -90,14 +92,21 @@ fn table(rows: &[Value]) -> String {
     let rows: Vec<Vec<(String, String)>> = rows.iter().map(fields).collect();
     let header: Vec<String> = rows[0].iter().map(|(name, _)| name.to_uppercase()).collect();
     let mut lines: Vec<Vec<String>> = vec![header];
-    lines.extend(rows.into_iter().map(|row| row.into_iter().map(|(_, value)| value).collect()));
+    lines.extend(
+        rows.into_iter()
+            .map(|row| row.into_iter().map(|(_, value)| value).collect()),
+    );
     let columns = lines[0].len();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let text: Vec<String> = lines
         .iter()
         .map(|line| {
-            let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let cells: Vec<String> = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
             cells.join("  ").trim_end().to_owned()
         })
         .collect();

@@ -91,7 +91,13 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             let (directory, shutdown) = (directory.clone(), shutdown.clone());
             async move { directory.run(shutdown).await }
         }));
-        let state = Ingest::new(settings.ingest.clone(), bucket.clone(), stream, directory, Clock::System);
+        let state = Ingest::new(
+            settings.ingest.clone(),
+            bucket.clone(),
+            stream,
+            directory,
+            Clock::System,
+        );
         let (routes, part) = ingest::router(state).split_for_parts();
         router = router.merge(routes);
         document.merge(part);
@@ -111,9 +117,11 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         let pool = settings
             .database
             .pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT);
-        health = health
-            .part("database", Need::Required, database_check(&pool))
-            .part("bucket", Need::Degrading, bucket_check(&bucket));
+        health = health.part("database", Need::Required, database_check(&pool)).part(
+            "bucket",
+            Need::Degrading,
+            bucket_check(&bucket),
+        );
         let state = api::State {
             pool,
             bucket: bucket.clone(),
@@ -150,7 +158,9 @@ fn public_url(settings: &Settings) -> String {
     }
 }
 
-fn bucket_check(bucket: &Bucket) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), bucket::Error>> + use<> {
+fn bucket_check(
+    bucket: &Bucket,
+) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), bucket::Error>> + use<> {
     let bucket = bucket.clone();
     move || {
         let bucket = bucket.clone();
@@ -158,7 +168,9 @@ fn bucket_check(bucket: &Bucket) -> impl Fn() -> futures_util::future::BoxFuture
     }
 }
 
-fn stream_check(stream: &Stream) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), stream::Error>> + use<> {
+fn stream_check(
+    stream: &Stream,
+) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), stream::Error>> + use<> {
     let stream = stream.clone();
     move || {
         let stream = stream.clone();
@@ -167,7 +179,9 @@ fn stream_check(stream: &Stream) -> impl Fn() -> futures_util::future::BoxFuture
 }
 
 /// Does the database answer, and are its tables there?
-fn database_check(pool: &PgPool) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), sqlx::Error>> + use<> {
+fn database_check(
+    pool: &PgPool,
+) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), sqlx::Error>> + use<> {
     let pool = pool.clone();
     move || {
         let pool = pool.clone();
@@ -179,6 +193,10 @@ fn directory_check(directory: &Directory) -> impl Fn() -> std::future::Ready<Res
     let directory = directory.clone();
     move || {
         let loaded = directory.loaded();
-        std::future::ready(if loaded { Ok(()) } else { Err("neither PostgreSQL nor the bucket told it yet") })
+        std::future::ready(if loaded {
+            Ok(())
+        } else {
+            Err("neither PostgreSQL nor the bucket told it yet")
+        })
     }
 }

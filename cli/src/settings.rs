@@ -60,8 +60,12 @@ impl Settings {
 
     /// A pool that has all rights upon the directory and the read model.
     pub(crate) fn projector_pool(&self, connections: u32, statement_timeout: Duration) -> PgPool {
-        self.database
-            .pool("dbt_api_projector", read_model::SEARCH_PATH, connections, statement_timeout)
+        self.database.pool(
+            "dbt_api_projector",
+            read_model::SEARCH_PATH,
+            connections,
+            statement_timeout,
+        )
     }
 
     /// Who records accounts, projects, environments and tokens.

@@ -31,7 +31,8 @@ impl Projector {
         match admission {
             Admission::Done => return Ok(Outcome::Known),
             Admission::Exhausted => {
-                let cause = "the work upon it was begun several times and never came to an end: it may kill its projector";
+                let cause =
+                    "the work upon it was begun several times and never came to an end: it may kill its projector";
                 return self.bury(event, cause).await;
             }
             Admission::Admitted => {}
@@ -51,7 +52,10 @@ impl Projector {
                 }
                 Err(unavailable)
             }
-            Err(panic) => self.bury(event, &format!("the projector failed upon it: {panic}")).await,
+            Err(panic) => {
+                self.bury(event, &format!("the projector failed upon it: {panic}"))
+                    .await
+            }
         }
     }
 

@@ -27,13 +27,21 @@ impl From<sqlx::Error> for ApplyError {
             | sqlx::Error::Encode(_) => false,
             _ => true,
         };
-        if temporary { Self::Unavailable(text) } else { Self::Rejected(text) }
+        if temporary {
+            Self::Unavailable(text)
+        } else {
+            Self::Rejected(text)
+        }
     }
 }
 
 impl From<bucket::Error> for ApplyError {
     fn from(error: bucket::Error) -> Self {
         let text = format!("the bucket: {error}");
-        if error.is_unavailable() { Self::Unavailable(text) } else { Self::Rejected(text) }
+        if error.is_unavailable() {
+            Self::Unavailable(text)
+        } else {
+            Self::Rejected(text)
+        }
     }
 }

@@ -48,9 +48,6 @@ impl Projector {
 
     /// Applies events as they come, until the shutdown; what was begun is brought to its end.
     pub async fn run(self, stream: Stream, shutdown: CancellationToken) {
-        tokio::join!(
-            consume::run(&self, &stream, &shutdown),
-            sweep::run(&self, &shutdown),
-        );
+        tokio::join!(consume::run(&self, &stream, &shutdown), sweep::run(&self, &shutdown),);
     }
 }

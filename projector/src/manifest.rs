@@ -80,7 +80,15 @@ impl ReadManifest {
             insert_nodes(transaction, account, &self.new_nodes).await?;
             insert_node_set(transaction, account, self.node_set, members).await?;
         }
-        insert_manifest(transaction, account, self.sha256, self.node_set, &self.facts, &self.quarantine).await?;
+        insert_manifest(
+            transaction,
+            account,
+            self.sha256,
+            self.node_set,
+            &self.facts,
+            &self.quarantine,
+        )
+        .await?;
         Ok(())
     }
 }
@@ -164,7 +172,11 @@ fn rows_of(manifest: &Manifest<'_>, mut wanted: HashSet<Sha256>) -> Result<Vec<N
     for node in &manifest.nodes {
         let content = node.content();
         if wanted.remove(&content.sha256) {
-            rows.push(row_of(node, content.sha256, encoder.encode(&content.json).map_err(rejected)?));
+            rows.push(row_of(
+                node,
+                content.sha256,
+                encoder.encode(&content.json).map_err(rejected)?,
+            ));
         }
     }
     rows.sort_unstable_by_key(|row| row.hash);

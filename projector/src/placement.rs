@@ -166,10 +166,20 @@ async fn number<K: Serialize + Sync>(
             }
             Claim::Taken(other) => {
                 let other: Owner = serde_json::from_value(other).map_err(|error| {
-                    ApplyError::Rejected(format!("the claim of number {id} cannot be read ({error}); mend it in the bucket"))
+                    ApplyError::Rejected(format!(
+                        "the claim of number {id} cannot be read ({error}); mend it in the bucket"
+                    ))
                 })?;
                 let other_text = other.key.to_string();
-                record_id(transaction, numbers, id, other.account_id, other.environment_id, &other_text).await?;
+                record_id(
+                    transaction,
+                    numbers,
+                    id,
+                    other.account_id,
+                    other.environment_id,
+                    &other_text,
+                )
+                .await?;
                 if other.environment_id == environment && other_text == text {
                     return Ok(id);
                 }

@@ -39,7 +39,9 @@ pub struct Event {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidEvent {
     /// Its type is not known to this version.
-    #[error("events of type `{0}` are not known to this version; upgrade dbt-api, then run `dbt-api dead-letters retry`")]
+    #[error(
+        "events of type `{0}` are not known to this version; upgrade dbt-api, then run `dbt-api dead-letters retry`"
+    )]
     UnknownType(String),
     /// The data does not have the shape that its type demands.
     #[error("the data of an event of type `{kind}` cannot be read: {source}")]
@@ -232,7 +234,10 @@ mod tests {
             ..event()
         };
         let error = event.data().unwrap_err().to_string();
-        assert!(error.contains("dbt.artifacts.uploaded.v9") && error.contains("upgrade"), "{error}");
+        assert!(
+            error.contains("dbt.artifacts.uploaded.v9") && error.contains("upgrade"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,8 +8,15 @@ fn the_committed_json_schemas_are_those_of_the_types() {
     let files = schemas::json_schema_files();
     for (name, text) in &files {
         let committed = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        assert!(committed == *text, "schemas/json/{name} is out of date: run ./dev schemas and commit the result");
+        assert!(
+            committed == *text,
+            "schemas/json/{name} is out of date: run ./dev schemas and commit the result"
+        );
     }
     let committed = std::fs::read_dir(&folder).unwrap().count();
-    assert_eq!(committed, files.len(), "schemas/json has files of types that are gone: delete them");
+    assert_eq!(
+        committed,
+        files.len(),
+        "schemas/json has files of types that are gone: delete them"
+    );
 }

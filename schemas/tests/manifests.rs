@@ -44,7 +44,9 @@ fn read(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
     if path.extension().is_some_and(|extension| extension == "gz") {
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
+        flate2::read::GzDecoder::new(bytes.as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
         plain
     } else {
         bytes
@@ -61,7 +63,10 @@ fn scan(bytes: &[u8], chunk: usize) -> Scanned {
 
 /// Counts as someone who knows nothing of this crate would: with a plain JSON reader.
 fn plain_count(bytes: &[u8]) -> BTreeMap<String, usize> {
-    let text = String::from_utf8_lossy(bytes).replace("NaN", "null").replace("-Infinity", "null").replace("Infinity", "null");
+    let text = String::from_utf8_lossy(bytes)
+        .replace("NaN", "null")
+        .replace("-Infinity", "null")
+        .replace("Infinity", "null");
     let value: Value = serde_json::from_str(&text).unwrap();
     let mut counts = BTreeMap::new();
     for (section, default) in SECTIONS {
@@ -81,7 +86,12 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
     let manifest = text.manifest().unwrap();
     assert_eq!(manifest.quarantined, [], "{}", path.display());
     assert_eq!(manifest.metadata.dbt_version, scanned.dbt_version, "{}", path.display());
-    assert_eq!(manifest.metadata.generated_at, scanned.generated_at, "{}", path.display());
+    assert_eq!(
+        manifest.metadata.generated_at,
+        scanned.generated_at,
+        "{}",
+        path.display()
+    );
     assert!(scanned.generated_at.is_some(), "{}", path.display());
     let mut counts = BTreeMap::new();
     for node in &manifest.nodes {
@@ -90,7 +100,12 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
         let again: Value = serde_json::from_slice(&content.json).unwrap();
         assert!(again.get("created_at").is_none());
         if node.resource_type() == "model" {
-            assert!(node.name().is_some() && node.raw_code().is_some(), "{} {}", path.display(), node.unique_id());
+            assert!(
+                node.name().is_some() && node.raw_code().is_some(),
+                "{} {}",
+                path.display(),
+                node.unique_id()
+            );
         }
     }
     assert_eq!(counts, plain_count(bytes), "{}", path.display());
@@ -107,7 +122,10 @@ fn the_fixtures_read_with_the_counts_of_a_plain_reader() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "who runs the tests has to see that this one did nothing")]
+#[expect(
+    clippy::print_stderr,
+    reason = "who runs the tests has to see that this one did nothing"
+)]
 fn the_corpus_reads_with_the_counts_of_a_plain_reader() {
     let corpus = root().join("../shared/corpus");
     if !corpus.exists() {
@@ -117,7 +135,14 @@ fn the_corpus_reads_with_the_counts_of_a_plain_reader() {
     let mut manifests = 0;
     for path in files(&corpus) {
         let bytes = read(&path);
-        let folder = path.strip_prefix(&corpus).unwrap().iter().next().unwrap().to_string_lossy().into_owned();
+        let folder = path
+            .strip_prefix(&corpus)
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let expected = match folder.as_str() {
             "catalog" => ArtifactKind::Catalog,

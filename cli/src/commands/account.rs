@@ -13,11 +13,15 @@ pub(crate) async fn run(settings: &Settings, command: AccountCommand, output: Ou
         AccountCommand::Add { name, slug } => output.one(&operator.add_account(name, slug).await?),
         AccountCommand::List => {
             let accounts = queries::accounts(&mut *operator.connection().await?).await?;
-            output.many(&accounts, "There are no accounts yet; `dbt-api account add NAME` adds one.")
+            output.many(
+                &accounts,
+                "There are no accounts yet; `dbt-api account add NAME` adds one.",
+            )
         }
         AccountCommand::Show { id } => {
             let account = queries::account(&mut *operator.connection().await?, id).await?;
-            output.one(&account.with_context(|| format!("there is no account {id}; `dbt-api account list` lists them"))?)
+            output
+                .one(&account.with_context(|| format!("there is no account {id}; `dbt-api account list` lists them"))?)
         }
     }
 }

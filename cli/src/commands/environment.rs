@@ -24,7 +24,10 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
         }
         EnvironmentCommand::List { of } => {
             let environments = queries::environments(&mut *operator.connection().await?, of.account).await?;
-            output.many(&environments, "The account has no environments yet; `dbt-api environment add` adds one.")
+            output.many(
+                &environments,
+                "The account has no environments yet; `dbt-api environment add` adds one.",
+            )
         }
         EnvironmentCommand::Show { of, environment } => {
             let environments = queries::environments(&mut *operator.connection().await?, of.account).await?;

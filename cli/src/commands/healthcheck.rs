@@ -13,7 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
     let url = format!("http://127.0.0.1:{}/healthz/live", settings.service.port);
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-    let answer = client.get(&url).send().await.with_context(|| format!("{url} does not answer"))?;
+    let answer = client
+        .get(&url)
+        .send()
+        .await
+        .with_context(|| format!("{url} does not answer"))?;
     ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
     output.done("alive")
 }

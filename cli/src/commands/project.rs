@@ -13,7 +13,10 @@ pub(crate) async fn run(settings: &Settings, command: ProjectCommand, output: Ou
         ProjectCommand::Add { of, name, slug } => output.one(&operator.add_project(of.account, name, slug).await?),
         ProjectCommand::List { of } => {
             let projects = queries::projects(&mut *operator.connection().await?, of.account).await?;
-            output.many(&projects, "The account has no projects yet; `dbt-api project add` adds one.")
+            output.many(
+                &projects,
+                "The account has no projects yet; `dbt-api project add` adds one.",
+            )
         }
         ProjectCommand::Show { of, project } => {
             let projects = queries::projects(&mut *operator.connection().await?, of.account).await?;

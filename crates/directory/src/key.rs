@@ -1,7 +1,7 @@
 //! Keys of tokens.
 
-use secrecy::SecretString;
 use schemas::Sha256;
+use secrecy::SecretString;
 
 /// With it, people and secret scanners recognise a key.
 const PREFIX: &str = "dbtapi_";

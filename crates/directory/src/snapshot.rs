@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use schemas::{
-    AccountId, EnvironmentId, Event, EventData, EventId, ProjectId, RecordState, Sha256, Slug, TokenId,
-};
+use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, ProjectId, RecordState, Sha256, Slug, TokenId};
 use sqlx::PgConnection;
 
 use crate::Access;
@@ -60,7 +58,9 @@ impl Snapshot {
             .fetch_all(connection)
             .await?;
         for row in tokens {
-            let Ok(key) = <[u8; 32]>::try_from(row.key_sha256) else { continue };
+            let Ok(key) = <[u8; 32]>::try_from(row.key_sha256) else {
+                continue;
+            };
             snapshot.tokens.insert(
                 Sha256(key),
                 Access {

@@ -37,7 +37,10 @@ impl CloudError {
     /// 403: the token does not allow this.
     #[must_use]
     pub fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden: You do not have permission to access this resource.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "Forbidden: You do not have permission to access this resource.",
+        )
     }
 
     /// 404: there is no such thing, or the token does not see it; which of the two is not told.
@@ -50,14 +53,20 @@ impl CloudError {
     /// 405: the API only reads.
     #[must_use]
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed: this API is read-only.")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed: this API is read-only.",
+        )
     }
 
     /// 503: what is needed is away for the moment.
     #[must_use]
     pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
         tracing::warn!(%cause, "answered 503");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "The service is temporarily unavailable. Please try again shortly.")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The service is temporarily unavailable. Please try again shortly.",
+        )
     }
 
     /// 500: a fault of ours, which is logged; the client finds it by the request id in the header `X-Request-Id`.
@@ -79,7 +88,9 @@ impl IntoResponse for CloudError {
         };
         let mut response = (self.status, Json(json!({ "status": status, "data": null }))).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
         }
         response
     }

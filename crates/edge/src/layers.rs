@@ -45,7 +45,9 @@ pub async fn observe(request: Request, next: Next) -> Response {
 fn is_sane(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= LONGEST_ID
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// The answer when a handler panicked; for tower-http's `CatchPanicLayer`.

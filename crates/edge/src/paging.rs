@@ -56,14 +56,20 @@ impl OrderBy {
             field: allowed.first().copied().unwrap_or("id"),
             descending: false,
         };
-        let Some(value) = params.text("order_by") else { return Ok(default) };
+        let Some(value) = params.text("order_by") else {
+            return Ok(default);
+        };
         let (name, descending) = match value.strip_prefix('-') {
             Some(name) => (name, true),
             None => (value, false),
         };
         match allowed.iter().find(|field| **field == name) {
             Some(field) => Ok(Self { field, descending }),
-            None => Err(params.invalid("order_by", value, "a field that this list can be ordered by, such as `id` or `-id`,")),
+            None => Err(params.invalid(
+                "order_by",
+                value,
+                "a field that this list can be ordered by, such as `id` or `-id`,",
+            )),
         }
     }
 }
@@ -90,7 +96,8 @@ mod tests {
 
     #[test]
     fn orders_are_those_of_the_list() {
-        let order = |query: &str| OrderBy::read(&Params::read(query), &["id", "created_at"]).map(|order| order.to_string());
+        let order =
+            |query: &str| OrderBy::read(&Params::read(query), &["id", "created_at"]).map(|order| order.to_string());
         assert_eq!(order("").unwrap(), "id");
         assert_eq!(order("order_by=-created_at").unwrap(), "-created_at");
         assert!(order("order_by=secret").is_err());

@@ -68,7 +68,11 @@ impl Params {
 
     fn parsed<T: FromStr>(&self, name: &'static str, due: &'static str) -> Result<Option<T>, InvalidParam> {
         let Some(value) = self.text(name) else { return Ok(None) };
-        value.trim().parse().map(Some).map_err(|_| self.invalid(name, value, due))
+        value
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| self.invalid(name, value, due))
     }
 
     pub(crate) fn invalid(&self, name: &str, value: &str, due: &'static str) -> InvalidParam {

@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn only_slashes_are_absorbed() {
         let of = |uri: &str| plain(&uri.parse().unwrap()).map(|uri| uri.to_string());
-        assert_eq!(of("/api//v2/accounts/?a=/b/").as_deref(), Some("/api/v2/accounts?a=/b/"));
+        assert_eq!(
+            of("/api//v2/accounts/?a=/b/").as_deref(),
+            Some("/api/v2/accounts?a=/b/")
+        );
         assert_eq!(of("//").as_deref(), Some("/"));
         assert_eq!(of("/"), None);
         assert_eq!(of("/a%2F/b"), None);

@@ -55,13 +55,17 @@ impl UploadError {
     /// 408: the client stopped sending.
     #[must_use]
     pub fn timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "the upload stalled and was given up; send it again")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the upload stalled and was given up; send it again",
+        )
     }
 
     /// 413: more bytes than are accepted.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        let message = format!("the file is larger than {limit} bytes, which is the most that is accepted (MAX_UPLOAD_BYTES)");
+        let message =
+            format!("the file is larger than {limit} bytes, which is the most that is accepted (MAX_UPLOAD_BYTES)");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
@@ -107,7 +111,9 @@ impl IntoResponse for UploadError {
         let errors = Map::from_iter([(self.field.to_owned(), value)]);
         let mut response = (self.status, Json(json!({ "errors": errors }))).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
     }

@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_definition_survives_and_shrinks() {
-        let json = br#"{"alias":"orders","config":{"enabled":true,"materialized":"table","tags":[]},"resource_type":"model"}"#;
+        let json =
+            br#"{"alias":"orders","config":{"enabled":true,"materialized":"table","tags":[]},"resource_type":"model"}"#;
         let frame = DocEncoder::new().unwrap().encode(json).unwrap();
         assert_eq!(decode_doc(&frame).unwrap(), json);
         assert!(frame.len() < json.len(), "{} bytes", frame.len());

@@ -187,7 +187,10 @@ mod tests {
             run_id: Some("manual__1".to_owned()),
             ..RunKey::default()
         };
-        assert_eq!(serde_json::to_string(&key).unwrap(), r#"{"dag_id":"daily","run_id":"manual__1"}"#);
+        assert_eq!(
+            serde_json::to_string(&key).unwrap(),
+            r#"{"dag_id":"daily","run_id":"manual__1"}"#
+        );
         assert_eq!(serde_json::to_string(&JobKey::default()).unwrap(), "{}");
     }
 

@@ -78,9 +78,12 @@ pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId, accou
     )
     .execute(&mut *transaction)
     .await?;
-    let added = sqlx::query!("INSERT INTO ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING", event.0)
-        .execute(transaction)
-        .await?;
+    let added = sqlx::query!(
+        "INSERT INTO ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
+        event.0
+    )
+    .execute(transaction)
+    .await?;
     Ok(added.rows_affected() == 1)
 }
 

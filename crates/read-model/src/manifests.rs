@@ -132,11 +132,7 @@ async fn ids_of_nodes(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert_nodes(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    nodes: &[NodeRow],
-) -> sqlx::Result<()> {
+pub async fn insert_nodes(transaction: &mut PgConnection, account: AccountId, nodes: &[NodeRow]) -> sqlx::Result<()> {
     for batch in nodes.chunks(BATCH) {
         let hashes: Vec<&[u8]> = batch.iter().map(|node| node.hash.0.as_slice()).collect();
         let unique_ids: Vec<&str> = batch.iter().map(|node| node.unique_id.as_str()).collect();

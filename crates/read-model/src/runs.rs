@@ -169,15 +169,15 @@ pub async fn set_placement(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn refresh_steps(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    steps: &[StepId],
-) -> sqlx::Result<()> {
+pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, steps: &[StepId]) -> sqlx::Result<()> {
     let ids: Vec<i64> = steps.iter().map(|id| id.0).collect();
-    sqlx::query!("DELETE FROM run_steps WHERE account_id = $1 AND id = ANY($2)", account.0, &ids)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM run_steps WHERE account_id = $1 AND id = ANY($2)",
+        account.0,
+        &ids
+    )
+    .execute(&mut *transaction)
+    .await?;
     sqlx::query!(
         "INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, dbt_version, created_at,
             updated_at, started_at, finished_at)
@@ -255,9 +255,13 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
 /// # Errors
 /// Those of the database.
 pub async fn shrink_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
-    let job = sqlx::query_scalar!("SELECT job_id FROM runs WHERE account_id = $1 AND id = $2", account.0, run.0)
-        .fetch_optional(&mut *transaction)
-        .await?;
+    let job = sqlx::query_scalar!(
+        "SELECT job_id FROM runs WHERE account_id = $1 AND id = $2",
+        account.0,
+        run.0
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
     sqlx::query!(
         "DELETE FROM runs WHERE account_id = $1 AND id = $2
             AND NOT EXISTS (SELECT FROM run_steps WHERE account_id = $1 AND run_id = $2)",

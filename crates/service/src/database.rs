@@ -13,8 +13,15 @@ pub struct DatabaseSettings(PgConnectOptions);
 
 impl DatabaseSettings {
     /// The environment variables that [`DatabaseSettings::read`] reads; each also with `DATACOVES_` in front.
-    pub const VARIABLES: &[&str] =
-        &["DB_URL", "DB_HOST", "DB_PORT", "DB_USER", "DB_PASS", "DB_NAME", "DB_SSL_ENABLED"];
+    pub const VARIABLES: &[&str] = &[
+        "DB_URL",
+        "DB_HOST",
+        "DB_PORT",
+        "DB_USER",
+        "DB_PASS",
+        "DB_NAME",
+        "DB_SSL_ENABLED",
+    ];
 
     /// Reads the settings; `lookup` gives the value of a variable.
     ///
@@ -30,7 +37,9 @@ impl DatabaseSettings {
         let mut problems = Vec::new();
         let mut required = |name: &str| {
             lookup(name).unwrap_or_else(|| {
-                problems.push(format!("{name} is not set: set it, or DB_URL in place of all DB_… variables"));
+                problems.push(format!(
+                    "{name} is not set: set it, or DB_URL in place of all DB_… variables"
+                ));
                 String::new()
             })
         };
@@ -69,7 +78,11 @@ impl DatabaseSettings {
     #[must_use]
     pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
         let timeout = format!("{}ms", statement_timeout.as_millis());
-        let settings = [("role", role), ("search_path", search_path), ("statement_timeout", &timeout)];
+        let settings = [
+            ("role", role),
+            ("search_path", search_path),
+            ("statement_timeout", &timeout),
+        ];
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(5))

@@ -71,7 +71,12 @@ impl Health {
     async fn check(&self) -> (StatusCode, Value) {
         let checks = self.parts.iter().map(|part| async move {
             let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
-            (part, tokio::time::timeout(PATIENCE, (part.check)()).await.unwrap_or_else(late))
+            (
+                part,
+                tokio::time::timeout(PATIENCE, (part.check)())
+                    .await
+                    .unwrap_or_else(late),
+            )
         });
         let (mut unready, mut degraded) = (false, false);
         let mut parts = Map::new();

@@ -7,12 +7,19 @@ use crate::{LogFormat, ServiceSettings};
 /// Begins to log, to the standard error output: a line an event, its time in UTC. For the whole process, once.
 pub fn start_logs(settings: &ServiceSettings) {
     let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => {
             use std::io::IsTerminal;
             logs.with_ansi(std::io::stderr().is_terminal()).init();
         }
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+        LogFormat::Json => logs
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .init(),
     }
 }

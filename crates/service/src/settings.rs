@@ -67,12 +67,17 @@ impl Lookup {
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn from_environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    std::env::var(name)
+        .ok()
+        .map(|value| value.trim().to_owned())
+        .filter(|value| !value.is_empty())
 }
 
 /// One level of keys, in either case, each with a scalar.
 fn read_toml(text: &str) -> Result<HashMap<String, String>, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
     let mut values = HashMap::new();
     for (key, value) in table {
         let text = match value {
@@ -131,7 +136,9 @@ impl ServiceSettings {
         let public_url = lookup("PUBLIC_URL").and_then(|text| match Url::parse(&text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => Some(url),
             _ => {
-                problems.push(format!("PUBLIC_URL={text} is no URL: http://HOST or https://HOST is due"));
+                problems.push(format!(
+                    "PUBLIC_URL={text} is no URL: http://HOST or https://HOST is due"
+                ));
                 None
             }
         });
@@ -145,7 +152,9 @@ impl ServiceSettings {
         };
         let log_level = lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
         if let Err(error) = log_level.parse::<tracing_subscriber::EnvFilter>() {
-            problems.push(format!("LOG_LEVEL={log_level} is not known ({error}): error, warn, info, debug or trace is due"));
+            problems.push(format!(
+                "LOG_LEVEL={log_level} is not known ({error}): error, warn, info, debug or trace is due"
+            ));
         }
         if problems.is_empty() {
             let host = lookup("HOST").unwrap_or_else(|| "0.0.0.0".to_owned());

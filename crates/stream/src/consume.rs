@@ -41,15 +41,15 @@ impl Stream {
             max_ack_pending: 1000,
             ..pull::Config::default()
         };
-        let refused = |error: &dyn std::fmt::Display| Error::Refused(error.to_string());
-        let consumer = self.make().await?.create_consumer(config).await.map_err(|error| refused(&error))?;
+        let consumer = self.make().await?.create_consumer(config).await;
+        let consumer = consumer.map_err(|error| self.failed(&error))?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(AHEAD)
             .heartbeat(HEARTBEAT)
             .messages()
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| self.failed(&error))?;
         Ok(Messages(messages))
     }
 }
@@ -80,15 +80,27 @@ impl Message {
     /// # Errors
     /// When NATS is away.
     pub async fn ack(&self) -> Result<(), Error> {
-        self.0.ack().await.map_err(|error| Error::Unavailable(error.to_string()))
+        self.answer(AckKind::Ack).await
     }
 
-    /// It is still being dealt with.
+    /// It is still being dealt with, and is not to be given to another for the next 30 s.
     ///
     /// # Errors
     /// When NATS is away.
     pub async fn progress(&self) -> Result<(), Error> {
-        let told = self.0.ack_with(AckKind::Progress).await;
+        self.answer(AckKind::Progress).await
+    }
+
+    /// It was not dealt with, and is to be brought again, to whoever is there, after this time.
+    ///
+    /// # Errors
+    /// When NATS is away.
+    pub async fn retry_later(&self, after: Duration) -> Result<(), Error> {
+        self.answer(AckKind::Nak(Some(after))).await
+    }
+
+    async fn answer(&self, answer: AckKind) -> Result<(), Error> {
+        let told = self.0.ack_with(answer).await;
         told.map_err(|error| Error::Unavailable(error.to_string()))
     }
 }

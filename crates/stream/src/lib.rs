@@ -7,13 +7,18 @@ mod consume;
 mod publish;
 mod settings;
 
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::{self, stream};
-use schemas::Event;
+use schemas::{AccountId, Event};
 
 pub use consume::{Message, Messages};
 pub use settings::Settings;
+
+use crate::settings::Login;
 
 /// The stream's name.
 const STREAM: &str = "DBT_EVENTS";
@@ -32,14 +37,25 @@ pub struct Stream {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no answer.
-    #[error("NATS does not answer ({0}); check NATS_URL and that the server runs")]
+    #[error("NATS does not answer ({0}); check NATS_URL, its login, and that the server runs")]
     Unavailable(String),
     /// It answers, and refuses.
     #[error("NATS refuses ({0}); check that JetStream is enabled and that the user may use it")]
     Refused(String),
+    /// The file that holds the login cannot be used.
+    #[error("NATS_CREDENTIALS_FILE={file} cannot be used ({error}); make it anew with `nsc generate creds`")]
+    Credentials {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The event cannot be written as JSON.
     #[error("the event cannot be published: {0}")]
     Invalid(#[from] serde_json::Error),
+    /// The event does not say to which account it belongs.
+    #[error("the event cannot be published: its subject is `{0}` where accounts/<account id> is due")]
+    NoAccount(String),
 }
 
 impl Stream {
@@ -48,21 +64,24 @@ impl Stream {
     /// # Errors
     /// When the settings cannot be used, such as a credentials file that is not there.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let mut options = async_nats::ConnectOptions::new()
+        let options = async_nats::ConnectOptions::new()
             .name("dbt-api")
             .retry_on_initial_connect()
             .max_reconnects(None)
             .connection_timeout(Duration::from_secs(3))
             .request_timeout(Some(Duration::from_secs(5)))
             .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(20) as u64));
-        if let Some(file) = &settings.credentials_file {
-            options = options
-                .credentials_file(file)
+        let options = match settings.login.clone() {
+            None => options,
+            Some(Login::Password { user, password }) => options.user_and_password(user, password),
+            Some(Login::Token(token)) => options.token(token),
+            Some(Login::CredentialsFile(file)) => options
+                .credentials_file(&file)
                 .await
-                .map_err(|error| Error::Refused(format!("NATS_CREDENTIALS_FILE={}: {error}", file.display())))?;
-        }
+                .map_err(|error| Error::Credentials { file, error })?,
+        };
         let client = options
-            .connect(settings.servers()?)
+            .connect(settings.servers.as_slice())
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self {
@@ -71,16 +90,29 @@ impl Stream {
         })
     }
 
-    /// Is there a connection, and is the stream there?
+    /// Is there a connection, and does JetStream answer?
     ///
     /// # Errors
     /// When not.
     pub async fn check(&self) -> Result<(), Error> {
-        if self.client.connection_state() != async_nats::connection::State::Connected {
+        if !self.is_connected() {
             return Err(Error::Unavailable("not connected".to_owned()));
         }
-        let stream = self.jetstream.get_stream(STREAM).await;
-        stream.map(|_| ()).map_err(|error| Error::Refused(error.to_string()))
+        let account = self.jetstream.query_account().await;
+        account.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Without a connection nobody has refused.
+    fn failed(&self, error: &dyn Display) -> Error {
+        if self.is_connected() {
+            Error::Refused(error.to_string())
+        } else {
+            Error::Unavailable(error.to_string())
+        }
     }
 
     /// Makes the stream, or brings its settings up to date.
@@ -94,17 +126,16 @@ impl Stream {
             storage: stream::StorageType::File,
             ..stream::Config::default()
         };
-        let refused = |error: &dyn std::fmt::Display| Error::Refused(error.to_string());
-        self.jetstream
-            .create_or_update_stream(config)
-            .await
-            .map_err(|error| refused(&error))?;
-        self.jetstream.get_stream(STREAM).await.map_err(|error| refused(&error))
+        let made = self.jetstream.create_or_update_stream(config).await;
+        made.map_err(|error| self.failed(&error))?;
+        let stream = self.jetstream.get_stream(STREAM).await;
+        stream.map_err(|error| self.failed(&error))
     }
 }
 
 /// `dbt.events.<account id>.<type>`
-fn subject_of(event: &Event) -> String {
-    let account = event.subject.strip_prefix("accounts/").unwrap_or("0");
-    format!("dbt.events.{account}.{}", event.kind)
+fn subject_of(event: &Event) -> Result<String, Error> {
+    let account: Option<AccountId> = event.subject.strip_prefix("accounts/").and_then(|id| id.parse().ok());
+    let account = account.ok_or_else(|| Error::NoAccount(event.subject.clone()))?;
+    Ok(format!("dbt.events.{account}.{}", event.kind))
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use bytes::Bytes;
 use schemas::Event;
 
 use crate::{Error, Stream, subject_of};
@@ -19,36 +20,27 @@ impl Stream {
     /// When the stream does not have it, or did not say so in time.
     pub async fn publish(&self, event: &Event) -> Result<(), Error> {
         let late = |_| Error::Unavailable(format!("no acknowledgement within {} s", PATIENCE.as_secs()));
-        tokio::time::timeout(PATIENCE, self.publish_or_make(event)).await.map_err(late)?
+        tokio::time::timeout(PATIENCE, self.publish_or_make(event))
+            .await
+            .map_err(late)?
     }
 
     async fn publish_or_make(&self, event: &Event) -> Result<(), Error> {
-        let payload = event.to_json()?;
-        match self.try_publish(event, &payload).await {
-            Err(PublishErrorKind::StreamNotFound) => {
-                self.make().await?;
-                self.try_publish(event, &payload).await.map_err(failed)
-            }
-            result => result.map_err(failed),
-        }
-    }
-
-    async fn try_publish(&self, event: &Event, payload: &[u8]) -> Result<(), PublishErrorKind> {
+        let subject = subject_of(event)?;
+        let payload = Bytes::from(event.to_json()?);
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, event.id.to_string());
-        let acknowledgement = self
-            .jetstream
-            .publish_with_headers(subject_of(event), headers, payload.to_vec().into())
-            .await
-            .map_err(|error| error.kind())?;
-        acknowledgement.await.map_err(|error| error.kind())?;
-        Ok(())
+        let attempt = || self.try_publish(subject.clone(), headers.clone(), payload.clone());
+        let mut result = attempt().await;
+        if result.as_ref().is_err_and(|error| error.kind() == PublishErrorKind::StreamNotFound) {
+            self.make().await?;
+            result = attempt().await;
+        }
+        result.map_err(|error| self.failed(&error))
     }
-}
 
-fn failed(kind: PublishErrorKind) -> Error {
-    match kind {
-        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Error::Unavailable(kind.to_string()),
-        other => Error::Refused(other.to_string()),
+    async fn try_publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), PublishError> {
+        let sent = self.jetstream.publish_with_headers(subject, headers, payload).await?;
+        sent.await.map(|_| ())
     }
 }

@@ -4,58 +4,100 @@ use std::fmt;
 use std::path::PathBuf;
 
 use async_nats::ServerAddr;
-
-use crate::Error;
+use percent_encoding::percent_decode_str;
+use url::Url;
 
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// Where NATS is, and how to log in. Never prints a secret.
 #[derive(Clone)]
 pub struct Settings {
-    /// One or more with commas between them; with `user:password@` or `token@` where the server asks for it.
-    url: String,
+    /// Without logins: the client logs its addresses, and does not use what they hold (nats.rs issue 1623).
+    pub(crate) servers: Vec<ServerAddr>,
+    pub(crate) login: Option<Login>,
+}
+
+/// How to log in; the same for all servers.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// `user:password@` in the URL.
+    Password { user: String, password: String },
+    /// `token@` in the URL.
+    Token(String),
     /// A file of the kind `nsc` makes.
-    pub(crate) credentials_file: Option<PathBuf>,
+    CredentialsFile(PathBuf),
 }
 
 impl Settings {
     /// The environment variables that [`Settings::read`] reads.
     pub const VARIABLES: &[&str] = &["NATS_URL", "NATS_CREDENTIALS_FILE"];
 
-    /// Reads the settings; `lookup` gives the value of a variable.
+    /// Reads the settings; `lookup` gives the value of a variable. `NATS_URL` may hold several URLs with commas between them.
     ///
     /// # Errors
-    /// All problems at once.
+    /// All problems at once, none with a secret in it.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let settings = Self {
-            url: lookup("NATS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()),
-            credentials_file: lookup("NATS_CREDENTIALS_FILE").map(PathBuf::from),
-        };
         let mut problems = Vec::new();
-        if settings.servers().is_err() {
-            // The value is not told: it may hold a password.
-            problems.push("NATS_URL is no URL of NATS: nats://HOST:PORT or tls://HOST:PORT is due".to_owned());
+        let mut settings = Self {
+            servers: Vec::new(),
+            login: None,
+        };
+        let urls = lookup("NATS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
+        for (index, text) in urls.split(',').enumerate() {
+            let Some((server, login)) = read_url(text.trim()) else {
+                // The value is not told: it may hold a password.
+                problems.push("NATS_URL is no URL of NATS: nats://HOST:PORT or tls://HOST:PORT is due".to_owned());
+                break;
+            };
+            if index > 0 && login != settings.login {
+                problems.push("NATS_URL holds different logins: each of its URLs must hold the same".to_owned());
+                break;
+            }
+            settings.servers.push(server);
+            settings.login = login;
         }
-        if let Some(file) = &settings.credentials_file
-            && !file.is_file()
-        {
-            problems.push(format!("NATS_CREDENTIALS_FILE={} is no file", file.display()));
+        if let Some(file) = lookup("NATS_CREDENTIALS_FILE").map(PathBuf::from) {
+            if !file.is_file() {
+                problems.push(format!("NATS_CREDENTIALS_FILE={} is no file", file.display()));
+            }
+            if settings.login.is_some() {
+                problems.push("NATS_URL holds a login and NATS_CREDENTIALS_FILE is set: remove one of them".to_owned());
+            }
+            settings.login = Some(Login::CredentialsFile(file));
         }
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
+}
 
-    pub(crate) fn servers(&self) -> Result<Vec<ServerAddr>, Error> {
-        self.url
-            .split(',')
-            .map(|url| url.trim().parse().map_err(|_| Error::Refused("NATS_URL is no URL of NATS".to_owned())))
-            .collect()
+/// A server's address, and the login that its URL held.
+fn read_url(text: &str) -> Option<(ServerAddr, Option<Login>)> {
+    let mut url = if text.contains("://") {
+        Url::parse(text).ok()?
+    } else {
+        Url::parse(&format!("nats://{text}")).ok()?
+    };
+    let known = matches!(url.scheme(), "nats" | "tls") && url.host_str().is_some_and(|host| !host.is_empty());
+    if !known {
+        return None;
     }
+    let decoded = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+    let login = match (url.username(), url.password()) {
+        ("", None) => None,
+        (token, None) => Some(Login::Token(decoded(token)?)),
+        (user, Some(password)) => Some(Login::Password {
+            user: decoded(user)?,
+            password: decoded(password)?,
+        }),
+    };
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some((ServerAddr::from_url(url).ok()?, login))
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("credentials_file", &self.credentials_file)
+            .field("servers", &self.servers)
             .finish_non_exhaustive()
     }
 }
@@ -64,12 +106,41 @@ impl fmt::Debug for Settings {
 mod tests {
     use super::*;
 
+    fn read(url: &str, file: Option<&str>) -> Result<Settings, Vec<String>> {
+        Settings::read(&|name| match name {
+            "NATS_URL" => Some(url.to_owned()),
+            _ => file.map(str::to_owned),
+        })
+    }
+
+    #[test]
+    fn several_servers_are_read() {
+        let settings = read("nats://one:4333, two , tls://three", None).unwrap();
+        let hosts: Vec<_> = settings.servers.iter().map(|server| (server.host(), server.port())).collect();
+        assert_eq!(hosts, [("one", 4333), ("two", 4222), ("three", 4222)]);
+        assert!(Settings::read(&|_| None).is_ok());
+    }
+
     #[test]
     fn problems_are_told_without_secrets() {
-        let read = |url: &'static str| Settings::read(&move |name| (name == "NATS_URL").then(|| url.to_owned()));
-        assert!(read("nats://user:pa55@localhost:4222, nats://other:4222").is_ok());
-        let problems = read("http://user:pa55@localhost").unwrap_err().join(" ");
-        assert!(problems.contains("NATS_URL") && !problems.contains("pa55"), "{problems}");
-        assert!(!format!("{:?}", read("nats://user:pa55@localhost:4222").unwrap()).contains("pa55"));
+        for (url, file) in [
+            ("http://user:pa55@localhost", None),
+            ("nats://user:pa55@", None),
+            ("nats://user:pa55@one,nats://two", None),
+            ("nats://user:pa55@one,", None),
+            ("nats://user:pa55@one", Some("Cargo.toml")),
+        ] {
+            let problems = read(url, file).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains("NATS_URL"), "{problems:?}");
+            assert!(!problems[0].contains("pa55"), "{problems:?}");
+        }
+        let problems = read("nowhere://", Some("/no/such/file")).unwrap_err();
+        assert!(problems.len() == 2 && problems[1].contains("NATS_CREDENTIALS_FILE=/no/such/file"), "{problems:?}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let printed = format!("{:?}", read("nats://user:pa55@localhost:4222", None).unwrap());
+        assert!(printed.contains("localhost") && !printed.contains("pa55"), "{printed}");
     }
 }

@@ -23,7 +23,9 @@ impl Database {
         let server = server();
         let template = template(&server).await;
         let name = unique_name("dbt_api_test_");
-        let mut connection = PgConnection::connect_with(&server).await.expect("connects to DATABASE_URL");
+        let mut connection = PgConnection::connect_with(&server)
+            .await
+            .expect("connects to DATABASE_URL");
         connection
             .execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}")))
             .await
@@ -72,7 +74,10 @@ impl Drop for Database {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests have no settings; this is how `./dev test` tells them the server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no settings; this is how `./dev test` tells them the server"
+)]
 fn server() -> PgConnectOptions {
     let url = std::env::var("DATABASE_URL")
         .expect("DATABASE_URL is not set: `./dev test` starts a PostgreSQL for the tests and sets it");
@@ -90,7 +95,10 @@ async fn template(server: &PgConnectOptions) -> String {
     let mut connection = PgConnection::connect_with(&server.clone().database("postgres"))
         .await
         .expect("connects to the database `postgres` of DATABASE_URL");
-    connection.execute("SELECT pg_advisory_lock(720261124)").await.expect("locks");
+    connection
+        .execute("SELECT pg_advisory_lock(720261124)")
+        .await
+        .expect("locks");
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(&name)
         .fetch_one(&mut connection)
@@ -99,14 +107,20 @@ async fn template(server: &PgConnectOptions) -> String {
     if !exists {
         let unfinished = unique_name("dbt_api_unfinished_");
         let create = format!("CREATE DATABASE {unfinished}");
-        connection.execute(AssertSqlSafe(create)).await.expect("creates the template");
+        connection
+            .execute(AssertSqlSafe(create))
+            .await
+            .expect("creates the template");
         let mut inside = PgConnection::connect_with(&server.clone().database(&unfinished))
             .await
             .expect("connects to the template");
         read_model::MIGRATOR.run(&mut inside).await.expect("migrates");
         inside.close().await.expect("disconnects from the template");
         let rename = format!("ALTER DATABASE {unfinished} RENAME TO {name}");
-        connection.execute(AssertSqlSafe(rename)).await.expect("renames the template");
+        connection
+            .execute(AssertSqlSafe(rename))
+            .await
+            .expect("renames the template");
     }
     connection.close().await.expect("unlocks");
     name

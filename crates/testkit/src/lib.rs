@@ -1,5 +1,10 @@
 //! What tests need: a database, a NATS server and a bucket of their own, and the program that uses them. For tests only, so it panics.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
 
 mod database;
 pub mod nats;

@@ -1,17 +1,19 @@
 //! A NATS server with JetStream of a test's own.
 
-use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use tokio::net::TcpStream;
+use serde_json::Value;
 
 use crate::wait_until;
 
 /// A `nats-server` with its data in a folder of its own; both are gone when this is dropped.
 pub struct NatsServer {
     process: Option<Child>,
-    port: u16,
-    data: tempfile::TempDir,
+    /// Chosen by the server at its first start, so that no two tests choose the same.
+    port: Option<u16>,
+    arguments: Vec<String>,
+    folder: tempfile::TempDir,
 }
 
 impl NatsServer {
@@ -20,13 +22,19 @@ impl NatsServer {
     /// # Panics
     /// When `nats-server` is not installed or does not start.
     pub async fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let port = free.local_addr().expect("has an address").port();
-        drop(free);
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more arguments, such as `--user` and `--pass`.
+    ///
+    /// # Panics
+    /// As [`NatsServer::start`].
+    pub async fn start_with(arguments: &[&str]) -> Self {
         let mut server = Self {
             process: None,
-            port,
-            data: tempfile::tempdir().expect("makes a folder"),
+            port: None,
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            folder: tempfile::tempdir().expect("makes a folder"),
         };
         server.restart().await;
         server
@@ -37,16 +45,42 @@ impl NatsServer {
     /// # Panics
     /// As [`NatsServer::start`].
     pub async fn restart(&mut self) {
-        let process = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
-            .arg(self.data.path())
+        let mut process = self.spawn();
+        // The server writes this file when it listens.
+        let ports = self.folder.path().join(format!("nats-server_{}.ports", process.id()));
+        let port = wait_until("NATS listens", async || {
+            if let Ok(Some(status)) = process.try_wait() {
+                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+                panic!("nats-server ended with {status}: {log}");
+            }
+            let ports: Value = serde_json::from_slice(&std::fs::read(&ports).ok()?).ok()?;
+            ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+        })
+        .await;
+        self.port = Some(port);
+        self.process = Some(process);
+    }
+
+    fn spawn(&self) -> Child {
+        // -1: any that is free.
+        let port = self.port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
+        Command::new("nats-server")
+            .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
+            .arg("--store_dir")
+            .arg(self.folder.path())
+            .arg("--ports_file_dir")
+            .arg(self.folder.path())
+            .arg("--log")
+            .arg(self.log())
+            .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("nats-server is installed; `./dev test` installs it");
-        self.process = Some(process);
-        let port = self.port;
-        wait_until("NATS listens", async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+            .expect("nats-server is installed; `./dev test` installs it")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     /// Kills it; its data stays.
@@ -62,16 +96,25 @@ impl NatsServer {
     /// # Panics
     /// When the folder cannot be removed.
     pub fn wipe(&self) {
-        let jetstream = self.data.path().join("jetstream");
+        let jetstream = self.folder.path().join("jetstream");
         if jetstream.exists() {
             std::fs::remove_dir_all(jetstream).expect("removes the data");
         }
     }
 
+    /// `127.0.0.1:<port>`
+    ///
+    /// # Panics
+    /// Never: it was started.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port.expect("was started"))
+    }
+
     /// For `NATS_URL`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.address())
     }
 }
 

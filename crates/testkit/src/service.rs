@@ -78,7 +78,11 @@ impl Service {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(told.success());
-        wait_until("the service ends", async || self.child.try_wait().expect("can be asked")).await.code()
+        wait_until("the service ends", async || {
+            self.child.try_wait().expect("can be asked")
+        })
+        .await
+        .code()
     }
 }
 

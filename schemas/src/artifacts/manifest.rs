@@ -112,7 +112,12 @@ impl<'a> Manifest<'a> {
 
 /// The entries in the order of the file; of doubled keys, the last.
 fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e str, &'a RawValue)> {
-    let last: HashMap<&str, usize> = entries.0.iter().enumerate().map(|(at, (key, _))| (key.as_ref(), at)).collect();
+    let last: HashMap<&str, usize> = entries
+        .0
+        .iter()
+        .enumerate()
+        .map(|(at, (key, _))| (key.as_ref(), at))
+        .collect();
     entries
         .0
         .iter()
@@ -126,7 +131,8 @@ fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e str, &'
 fn holds_nodes(entries: &Entries<'_>) -> bool {
     !entries.0.is_empty()
         && entries.0.iter().all(|(_, value)| {
-            Entries::of(value).is_some_and(|node| node.get("unique_id").is_some() && node.get("resource_type").is_some())
+            Entries::of(value)
+                .is_some_and(|node| node.get("unique_id").is_some() && node.get("resource_type").is_some())
         })
 }
 
@@ -142,7 +148,10 @@ fn metadata(sections: &Entries<'_>) -> ManifestMetadata {
     ManifestMetadata {
         dbt_schema_version: get("dbt_schema_version"),
         dbt_version: get("dbt_version"),
-        generated_at: get("generated_at").as_deref().and_then(read_time).or_else(written_by_old_dbt),
+        generated_at: get("generated_at")
+            .as_deref()
+            .and_then(read_time)
+            .or_else(written_by_old_dbt),
         invocation_id: get("invocation_id"),
         project_name: get("project_name"),
         project_id: get("project_id"),
@@ -168,15 +177,30 @@ mod tests {
             "flat_graph": {"nodes": {"model.p.a": {}}}, "macros": null}"#;
         let text = ManifestText::read(text.into()).unwrap();
         let manifest = text.manifest().unwrap();
-        let nodes: Vec<_> = manifest.nodes.iter().map(|node| (node.unique_id(), node.resource_type())).collect();
+        let nodes: Vec<_> = manifest
+            .nodes
+            .iter()
+            .map(|node| (node.unique_id(), node.resource_type()))
+            .collect();
         assert_eq!(
             nodes,
-            [("model.p.a", "model"), ("x", "unknown"), ("source.p.s.t", "source"), ("thing.p.a", "semantic_thing")]
+            [
+                ("model.p.a", "model"),
+                ("x", "unknown"),
+                ("source.p.s.t", "source"),
+                ("thing.p.a", "semantic_thing")
+            ]
         );
         assert_eq!(manifest.quarantined[0].unique_id, "model.p.b");
-        assert_eq!(manifest.quarantined[0].reason, "`nodes` has 3 here, where an object is due");
+        assert_eq!(
+            manifest.quarantined[0].reason,
+            "`nodes` has 3 here, where an object is due"
+        );
         assert_eq!(manifest.metadata.dbt_version.as_deref(), Some("1.12.6"));
-        assert_eq!(manifest.metadata.generated_at.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
+        assert_eq!(
+            manifest.metadata.generated_at.unwrap().to_rfc3339(),
+            "2026-01-01T00:00:00+00:00"
+        );
     }
 
     #[test]

@@ -8,7 +8,14 @@ use super::raw::{Entries, text, texts};
 use crate::Sha256;
 
 /// What changes at every parse though the definition is the same.
-const VOLATILE: [&str; 6] = ["created_at", "build_path", "compiled_path", "deferred", "root_path", "compiled"];
+const VOLATILE: [&str; 6] = [
+    "created_at",
+    "build_path",
+    "compiled_path",
+    "deferred",
+    "root_path",
+    "compiled",
+];
 
 /// The same, by the beginning of the key.
 const VOLATILE_PREFIXES: [&str; 2] = ["compiled_", "extra_ctes"];
@@ -46,7 +53,9 @@ impl<'a> Node<'a> {
         let entries = Entries::of(value)?;
         Some(Self {
             unique_id: entries.text("unique_id").unwrap_or_else(|| Cow::Owned(key.to_owned())),
-            resource_type: entries.text("resource_type").unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
+            resource_type: entries
+                .text("resource_type")
+                .unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
             entries,
         })
     }
@@ -123,7 +132,10 @@ impl<'a> Node<'a> {
     /// Its tags; those of its configuration where it has none of its own.
     #[must_use]
     pub fn tags(&self) -> Vec<String> {
-        self.raw("tags").or_else(|| self.configured("tags")).map(texts).unwrap_or_default()
+        self.raw("tags")
+            .or_else(|| self.configured("tags"))
+            .map(texts)
+            .unwrap_or_default()
     }
 
     /// What its authors attached; of its configuration where it has none of its own.
@@ -146,7 +158,10 @@ impl<'a> Node<'a> {
 
     fn depends_on(&self, key: &str) -> Vec<String> {
         let depends_on = self.raw("depends_on").and_then(Entries::of);
-        depends_on.and_then(|entries| entries.get(key)).map(texts).unwrap_or_default()
+        depends_on
+            .and_then(|entries| entries.get(key))
+            .map(texts)
+            .unwrap_or_default()
     }
 
     /// The node that a test is about: as dbt 1.5 and later say it, else the only node that it depends on.
@@ -175,7 +190,9 @@ impl<'a> Node<'a> {
     /// Its declared columns in the order of the file.
     #[must_use]
     pub fn columns(&self) -> Vec<Column> {
-        let Some(columns) = self.raw("columns").and_then(Entries::of) else { return Vec::new() };
+        let Some(columns) = self.raw("columns").and_then(Entries::of) else {
+            return Vec::new();
+        };
         let column = |(key, value): &(Cow<'a, str>, &'a RawValue)| {
             let entries = Entries::of(value)?;
             Some(Column {
@@ -199,7 +216,12 @@ impl<'a> Node<'a> {
             .collect();
         // Stable: of doubled keys the last stays the last, as whoever reads it expects.
         lasting.sort_by_key(|(key, _)| *key);
-        let mut json = Vec::with_capacity(lasting.iter().map(|(key, value)| key.len() + value.get().len() + 4).sum());
+        let mut json = Vec::with_capacity(
+            lasting
+                .iter()
+                .map(|(key, value)| key.len() + value.get().len() + 4)
+                .sum(),
+        );
         json.push(b'{');
         for (at, (key, value)) in lasting.into_iter().enumerate() {
             if at > 0 {
@@ -231,11 +253,19 @@ mod tests {
 
     #[test]
     fn renamed_fields_are_one() {
-        assert_eq!(node(r#"{"raw_sql": "a", "compiled_sql": "b"}"#).raw_code().unwrap(), "a");
+        assert_eq!(
+            node(r#"{"raw_sql": "a", "compiled_sql": "b"}"#).raw_code().unwrap(),
+            "a"
+        );
         let new = node(r#"{"raw_code": "a", "compiled_code": "b"}"#);
         assert_eq!(new.compiled_code().unwrap(), "b");
         assert_eq!(node(r#"{"checksum": "x"}"#).checksum().unwrap(), "x");
-        assert_eq!(node(r#"{"checksum": {"name": "sha256", "checksum": "x"}}"#).checksum().unwrap(), "x");
+        assert_eq!(
+            node(r#"{"checksum": {"name": "sha256", "checksum": "x"}}"#)
+                .checksum()
+                .unwrap(),
+            "x"
+        );
     }
 
     #[test]
@@ -264,10 +294,15 @@ mod tests {
 
     #[test]
     fn what_changes_at_every_parse_is_no_part_of_the_content() {
-        let one = node(r#"{"name": "a", "created_at": 1.5, "compiled_code": "x", "compiled": true, "alias": "b", "root_path": "/x"}"#);
+        let one = node(
+            r#"{"name": "a", "created_at": 1.5, "compiled_code": "x", "compiled": true, "alias": "b", "root_path": "/x"}"#,
+        );
         let other = node(r#"{"alias": "b", "name": "a", "created_at": 2.5, "build_path": "y", "extra_ctes": []}"#);
         assert_eq!(one.content(), other.content());
         assert_eq!(one.content().json, br#"{"alias":"b","name":"a"}"#);
-        assert_ne!(one.content().sha256, node(r#"{"name": "b", "alias": "b"}"#).content().sha256);
+        assert_ne!(
+            one.content().sha256,
+            node(r#"{"name": "b", "alias": "b"}"#).content().sha256
+        );
     }
 }

@@ -67,7 +67,9 @@ pub enum ScanError {
         offset: u64,
     },
     /// It is JSON, but not written by dbt.
-    #[error("the file is JSON, but no artifact of dbt: {found}. A manifest has `nodes` and `macros`, run results have `results`, a catalog `nodes` and `sources`")]
+    #[error(
+        "the file is JSON, but no artifact of dbt: {found}. A manifest has `nodes` and `macros`, run results have `results`, a catalog `nodes` and `sources`"
+    )]
     NotAnArtifact {
         /// Its keys, or what it is instead of an object.
         found: String,
@@ -237,7 +239,11 @@ impl Scanner {
     }
 
     fn end_value(&mut self) {
-        self.due = if self.open.is_empty() { Due::Nothing } else { Due::CommaOrEnd };
+        self.due = if self.open.is_empty() {
+            Due::Nothing
+        } else {
+            Due::CommaOrEnd
+        };
     }
 
     /// Reads on in a number or a word.
@@ -263,7 +269,9 @@ impl Scanner {
         let number = {
             let digits = self.text.strip_prefix(b"-").unwrap_or(&self.text);
             digits.first().is_some_and(u8::is_ascii_digit)
-                && digits.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte))
+                && digits
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte))
         };
         if self.token_length > LONGEST_TOKEN * 16 || !(number || known.contains(&self.text.as_slice())) {
             let found = format!("`{}`", String::from_utf8_lossy(&self.text));
@@ -313,7 +321,11 @@ impl Scanner {
             }
             b':' if self.due == Due::Colon => self.due = Due::Value,
             b',' if self.due == Due::CommaOrEnd => {
-                self.due = if self.open.last() == Some(&b'{') { Due::Key } else { Due::Value };
+                self.due = if self.open.last() == Some(&b'{') {
+                    Due::Key
+                } else {
+                    Due::Value
+                };
             }
             0xef | 0xbb | 0xbf if self.before + (at as u64) < 3 && b"\xef\xbb\xbf"[self.mark] == byte => self.mark += 1,
             _ if matches!(self.due, Due::Value | Due::ValueOrEnd) && (byte.is_ascii_alphanumeric() || byte == b'-') => {

@@ -61,7 +61,9 @@ fn mend(text: &str) -> String {
                 None => at += 2,
             },
             b'N' | b'I' | b'-' if !in_string => {
-                let word = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| text[at..].starts_with(word));
+                let word = ["NaN", "Infinity", "-Infinity"]
+                    .into_iter()
+                    .find(|word| text[at..].starts_with(word));
                 match word {
                     Some(word) => {
                         mended.push_str(&text[copied..at]);
@@ -111,9 +113,15 @@ mod tests {
 
     #[test]
     fn what_json_forbids_is_mended() {
-        assert_eq!(read(br#"{"a": [NaN, -Infinity, "NaN"]}"#), r#"{"a": [null, null, "NaN"]}"#);
+        assert_eq!(
+            read(br#"{"a": [NaN, -Infinity, "NaN"]}"#),
+            r#"{"a": [null, null, "NaN"]}"#
+        );
         assert_eq!(read(br#"{"a": "x\ud800y"}"#), r#"{"a": "x\ufffdy"}"#);
-        assert_eq!(read(br#"{"a": "\udc00\ud83d\ude00"}"#), r#"{"a": "\ufffd\ud83d\ude00"}"#);
+        assert_eq!(
+            read(br#"{"a": "\udc00\ud83d\ude00"}"#),
+            r#"{"a": "\ufffd\ud83d\ude00"}"#
+        );
         assert_eq!(read(b"\xef\xbb\xbf{\"a\": \"\xff\"}"), "{\"a\": \"\u{fffd}\"}");
     }
 

@@ -164,7 +164,9 @@ pub async fn environment(
 /// # Errors
 /// Those of the database.
 pub async fn highest_project(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!("SELECT max(id) FROM projects").fetch_one(connection).await
+    sqlx::query_scalar!("SELECT max(id) FROM projects")
+        .fetch_one(connection)
+        .await
 }
 
 /// The highest number of an environment, of all accounts.
@@ -172,7 +174,9 @@ pub async fn highest_project(connection: &mut PgConnection) -> sqlx::Result<Opti
 /// # Errors
 /// Those of the database.
 pub async fn highest_environment(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!("SELECT max(id) FROM environments").fetch_one(connection).await
+    sqlx::query_scalar!("SELECT max(id) FROM environments")
+        .fetch_one(connection)
+        .await
 }
 
 /// Does the database answer, and has it the tables of the directory?

@@ -64,8 +64,9 @@ pub async fn jobs(
         JobOrder::CreatedAt => "created_at",
         JobOrder::UpdatedAt => "updated_at",
     };
-    let mut page =
-        QueryBuilder::new("SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM jobs");
+    let mut page = QueryBuilder::new(
+        "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM jobs",
+    );
     filter.push(&mut page, account);
     order.push(&mut page, column);
     slice.push(&mut page);

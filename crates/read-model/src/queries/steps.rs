@@ -31,11 +31,7 @@ pub struct Step {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn steps_of_runs(
-    connection: &mut PgConnection,
-    account: AccountId,
-    runs: &[i64],
-) -> sqlx::Result<Vec<Step>> {
+pub async fn steps_of_runs(connection: &mut PgConnection, account: AccountId, runs: &[i64]) -> sqlx::Result<Vec<Step>> {
     sqlx::query_as!(
         Step,
         r#"SELECT id, run_id, row_number() OVER (PARTITION BY run_id ORDER BY created_at, id) AS "index!", invocation_id,

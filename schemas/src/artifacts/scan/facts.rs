@@ -110,7 +110,10 @@ impl Facts {
     }
 
     fn has(&self, key: &str) -> bool {
-        TELLING.iter().position(|telling| *telling == key).is_some_and(|place| self.seen & (1 << place) != 0)
+        TELLING
+            .iter()
+            .position(|telling| *telling == key)
+            .is_some_and(|place| self.seen & (1 << place) != 0)
     }
 
     fn kind(&self) -> Option<ArtifactKind> {
@@ -121,8 +124,13 @@ impl Facts {
         } else if self.has("results") {
             // An empty list has no shape: then the version decides.
             let sources = self.freshness || (!self.has_result && schema.contains("/sources/"));
-            Some(if sources { ArtifactKind::Sources } else { ArtifactKind::RunResults })
-        } else if self.has("nodes") && (self.has("sources") || schema.contains("/catalog/") || self.has("generated_at")) {
+            Some(if sources {
+                ArtifactKind::Sources
+            } else {
+                ArtifactKind::RunResults
+            })
+        } else if self.has("nodes") && (self.has("sources") || schema.contains("/catalog/") || self.has("generated_at"))
+        {
             // Catalogs before dbt 0.19 have the sources among the nodes.
             Some(ArtifactKind::Catalog)
         } else if self.has("semantic_models") && self.has("metrics") && self.has("project_configuration") {

@@ -17,9 +17,18 @@ fn kind_of(value: &Value) -> ArtifactKind {
 
 #[test]
 fn the_shape_tells_the_kind() {
-    assert_eq!(kind_of(&json!({"nodes": {}, "macros": {}, "sources": {}})), ArtifactKind::Manifest);
-    assert_eq!(kind_of(&json!({"results": [{"status": "success"}]})), ArtifactKind::RunResults);
-    assert_eq!(kind_of(&json!({"results": [{"max_loaded_at": "x"}]})), ArtifactKind::Sources);
+    assert_eq!(
+        kind_of(&json!({"nodes": {}, "macros": {}, "sources": {}})),
+        ArtifactKind::Manifest
+    );
+    assert_eq!(
+        kind_of(&json!({"results": [{"status": "success"}]})),
+        ArtifactKind::RunResults
+    );
+    assert_eq!(
+        kind_of(&json!({"results": [{"max_loaded_at": "x"}]})),
+        ArtifactKind::Sources
+    );
     assert_eq!(kind_of(&json!({"nodes": {}, "sources": {}})), ArtifactKind::Catalog);
     assert_eq!(kind_of(&json!({"meta": {}, "sources": {}})), ArtifactKind::Sources);
     let semantic = json!({"semantic_models": [], "metrics": [], "project_configuration": {}});
@@ -38,7 +47,10 @@ fn metadata_is_read_wherever_it_stands() {
         let scanned = scan(text, size).unwrap();
         assert_eq!(scanned.dbt_version.as_deref(), Some("1.12.6"));
         assert_eq!(scanned.invocation_id.as_deref(), Some("i"));
-        assert_eq!(scanned.generated_at.unwrap().to_rfc3339(), "2026-11-24T09:00:00.500+00:00");
+        assert_eq!(
+            scanned.generated_at.unwrap().to_rfc3339(),
+            "2026-11-24T09:00:00.500+00:00"
+        );
     }
 }
 
