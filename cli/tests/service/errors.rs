@@ -1,0 +1,90 @@
+//! What is refused, and with which words.
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use testkit::try_command;
+
+use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest};
+
+async fn refused(installation: &Installation, token: &Token, slug: &str, file: Option<Vec<u8>>) -> (u16, Value) {
+    let mut form = Form::new();
+    if !slug.is_empty() {
+        form = form.text("environment_slug", slug.to_owned());
+    }
+    if let Some(file) = file {
+        form = form.part("file", Part::bytes(file).file_name("file"));
+    }
+    let (status, answer) = installation.upload(token, form).await;
+    (status.as_u16(), answer["errors"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_uploads_are_refused_with_their_fault() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "upload", &[]);
+    let says = |(status, errors): (u16, Value), due: u16, field: &str, words: &str| {
+        assert_eq!(status, due, "{errors}");
+        let text = errors[field].to_string();
+        assert!(text.contains(words), "{errors} lacks `{words}` in `{field}`");
+    };
+    let upload = async |file: &[u8]| refused(&installation, &token, SLUG, Some(file.to_vec())).await;
+    says(refused(&installation, &token, SLUG, None).await, 422, "file", "");
+    says(upload(b"<html>").await, 422, "file", "not JSON");
+    says(upload(&newest_manifest()[..100_000]).await, 422, "file", "truncated");
+    says(upload(br#"{"a": 1}"#).await, 422, "file", "its keys are a");
+    says(upload(b"").await, 422, "file", "empty");
+    let good = || Some(newest_manifest());
+    says(refused(&installation, &token, "nowhere", good()).await, 422, "environment_slug", "nowhere");
+    says(refused(&installation, &token, "", good()).await, 422, "environment_slug", "");
+
+    let reader = installation.token("1", "read", &[]);
+    assert_eq!(refused(&installation, &reader, SLUG, good()).await.0, 403);
+    let unknown = Token {
+        id: String::new(),
+        key: "dbtapi_unknown".to_owned(),
+    };
+    let (status, errors) = refused(&installation, &unknown, SLUG, good()).await;
+    assert!(status == 401 && errors.is_object());
+    assert_eq!(installation.count("SELECT count(*) FROM artifacts").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_another_environment_is_refused() {
+    let installation = Installation::start().await;
+    installation.command(&[
+        "environment", "add", "--account", "1", "--project", "1", "--name", "Prod", "--slug", "prod", "--type", "production",
+    ]);
+    let bound = installation.token("1", "upload", &["--environment", "prod"]);
+    assert_eq!(refused(&installation, &bound, SLUG, Some(newest_manifest())).await.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_read_side_only_reads() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read", &[]);
+    for method in [Method::POST, Method::DELETE, Method::PATCH] {
+        let (status, body) = installation.send(method, &token, "/api/v2/accounts/1/runs/").await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["status"]["is_success"], false);
+    }
+    let (status, body) = installation.get(&token, "/api/v2/accounts/1/runs/?limit=abc").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body["status"]["user_message"].as_str().unwrap().contains("limit=abc"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_say_what_is_wrong() {
+    let installation = Installation::start().await;
+    let fails = |arguments: &[&str]| {
+        let (code, _, errors) = try_command(BINARY, arguments, &installation.system);
+        assert_ne!(code, Some(0), "{arguments:?}");
+        errors
+    };
+    assert!(fails(&["account", "show", "7"]).contains("there is no account 7"));
+    assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "shop"]).contains("`shop` is taken"));
+    assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all of them digits"));
+    assert!(fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("read and upload are"));
+    assert!(fails(&["token", "create", "--account", "1", "--environment", "nope"]).contains("no environment `nope`"));
+}

@@ -1,0 +1,120 @@
+//! An installation with two accounts, and a client of it.
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use testkit::{Service, System, run_command, wait_until};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_dbt-api");
+
+/// A slug that both accounts have.
+pub const SLUG: &str = "dev123";
+
+pub struct Token {
+    pub id: String,
+    pub key: String,
+}
+
+pub struct Installation {
+    pub service: Service,
+    pub system: System,
+    pub client: Client,
+}
+
+impl Installation {
+    /// Two accounts with a project and an environment each.
+    pub async fn start() -> Self {
+        let system = prepared().await;
+        let service = Service::start(BINARY, "serve", &system).await;
+        let client = Client::new();
+        Self { service, system, client }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Value {
+        run_command(BINARY, arguments, &self.system)
+    }
+
+    pub fn token(&self, account: &str, scope: &str, more: &[&str]) -> Token {
+        let mut arguments = vec!["token", "create", "--account", account, "--name", "test", "--scope", scope];
+        arguments.extend(more);
+        let created = self.command(&arguments);
+        let text = |field: &str| created[field].as_str().unwrap().to_owned();
+        Token {
+            id: text("id"),
+            key: text("key"),
+        }
+    }
+
+    pub async fn upload(&self, token: &Token, form: Form) -> (StatusCode, Value) {
+        let url = format!("{}/api/internal/manifests", self.service.url);
+        let request = self.client.post(url).bearer_auth(&token.key).multipart(form);
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    /// Sends a request of dbt-coves' shape, which must succeed.
+    pub async fn upload_manifest(&self, token: &Token, run_id: &str, manifest: Vec<u8>) -> Value {
+        let form = Form::new()
+            .text("environment_slug", SLUG)
+            .text("run_id", run_id.to_owned())
+            .part("file", Part::bytes(manifest).file_name("file"));
+        let (status, answer) = self.upload(token, form).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        answer["data"].clone()
+    }
+
+    pub async fn send(&self, method: Method, token: &Token, path: &str) -> (StatusCode, Vec<u8>) {
+        let request = self.client.request(method, format!("{}{path}", self.service.url));
+        let answer = request.header("Authorization", format!("Token {}", token.key)).send().await.unwrap();
+        (answer.status(), answer.bytes().await.unwrap().to_vec())
+    }
+
+    pub async fn get(&self, token: &Token, path: &str) -> (StatusCode, Value) {
+        let (status, body) = self.send(Method::GET, token, path).await;
+        (status, serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}")))
+    }
+
+    /// The run of this Airflow run id, once it can be read.
+    pub async fn run_with_total(&self, token: &Token, account: &str, total: i64) -> Value {
+        let path = format!("/api/v2/accounts/{account}/runs/?order_by=-id");
+        wait_until("the runs can be read", async || {
+            let (_, runs) = self.get(token, &path).await;
+            (runs["extra"]["pagination"]["total_count"] == total).then(|| runs["data"][0].clone())
+        })
+        .await
+    }
+
+    pub async fn count(&self, statement: &'static str) -> i64 {
+        let pool = self.system.database.pool("dbt_api_projector");
+        sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap()
+    }
+}
+
+/// A system with tables and two accounts, without a running service.
+pub async fn prepared() -> System {
+    let system = System::start().await;
+    for account in ["1", "2"] {
+        let add = |arguments: &[&str]| assert_eq!(run_command(BINARY, arguments, &system)["id"].to_string(), account);
+        add(&["account", "add", "Account"]);
+        add(&["project", "add", "--account", account, "--name", "Shop", "--slug", "shop"]);
+        let environment = ["environment", "add", "--account", account, "--project", account, "--name", "Dev", "--slug", SLUG];
+        add(&environment);
+    }
+    system
+}
+
+/// The project's own manifests: file name and content.
+pub fn manifests() -> Vec<(String, Vec<u8>)> {
+    let folder = testkit::repository_file("fixtures/manifests");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+pub fn newest_manifest() -> Vec<u8> {
+    std::fs::read(testkit::repository_file("fixtures/manifests/v12-1.12.0.json")).unwrap()
+}

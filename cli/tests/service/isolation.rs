@@ -1,0 +1,78 @@
+//! A token sees its account and nothing else.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::installation::{Installation, newest_manifest};
+
+/// Fills the parameters of a path: the account, and what exists of each in account 1.
+fn filled(path: &str, account: &str) -> String {
+    path.replace("{account_id}", account)
+        .replace("{path}", "manifest.json")
+        .split('/')
+        .map(|part| if part.starts_with('{') { "1" } else { part })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_route_shows_another_account() {
+    let installation = Installation::start().await;
+    let (own, other) = (installation.token("1", "read,upload", &[]), installation.token("2", "read,upload", &[]));
+    let unique = String::from_utf8(newest_manifest()).unwrap().replace("weekly_report", "secret_of_account_1");
+    installation.upload_manifest(&own, "secret_run_of_1", unique.into_bytes()).await;
+    installation.run_with_total(&own, "1", 1).await;
+
+    let (status, document) = installation.get(&own, "/api/v2/openapi").await;
+    assert_eq!(status, StatusCode::OK);
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 12, "{paths:?}");
+    let mut walked = 0;
+    for path in paths.keys().filter(|path| path.contains("{account_id}")) {
+        // What the owner sees, so that a 404 below means something.
+        let (status, _) = installation.send(Method::GET, &own, &filled(path, "1")).await;
+        assert_eq!(status, StatusCode::OK, "{path} as the owner");
+        let (status, body) = installation.get(&other, &filled(path, "1")).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path} of another account");
+        assert_eq!(body["data"], Value::Null);
+        // The other's own account, with the ids of the first.
+        let (status, body) = installation.send(Method::GET, &other, &filled(path, "2")).await;
+        let body = String::from_utf8(body).unwrap();
+        assert!(!body.contains("of_1") && !body.contains("of_account_1"), "{path}: {status} {body}");
+        let anonymous = installation.client.get(format!("{}{}", installation.service.url, filled(path, "1")));
+        assert_eq!(anonymous.send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "{path} without a token");
+        walked += 1;
+    }
+    assert!(walked >= 12, "only {walked} routes were walked");
+    let (_, accounts) = installation.get(&other, "/api/v2/accounts/").await;
+    assert_eq!(accounts["data"].as_array().unwrap().len(), 1);
+    assert_eq!(accounts["data"][0]["id"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
+    let installation = Installation::start().await;
+    let own = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&own, "run", newest_manifest()).await;
+    installation.run_with_total(&own, "1", 1).await;
+    let pool = installation.system.database.pool("dbt_api_reader");
+    let tables = ["accounts", "projects", "environments", "jobs", "runs", "run_steps", "artifacts", "manifests", "node_sets", "nodes"];
+    for table in tables {
+        let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let mut connection = pool.acquire().await.unwrap();
+        let seen: i64 = sqlx::query_scalar(count.clone()).fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(seen, 0, "{table} without a setting");
+        for (account, visible) in [("1", true), ("2", matches!(table, "accounts" | "projects" | "environments"))] {
+            sqlx::query("SELECT set_config('app.account_id', $1, false)").bind(account).execute(&mut *connection).await.unwrap();
+            let seen: i64 = sqlx::query_scalar(count.clone()).fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(seen > 0, visible, "{table} of account {account}");
+        }
+        sqlx::query("SELECT set_config('app.account_id', '', false)").execute(&mut *connection).await.unwrap();
+        let delete = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut *connection).await;
+        assert!(delete.unwrap_err().to_string().contains("permission denied"), "{table}");
+    }
+    for table in ["tokens", "revocations", "token_use"] {
+        let read = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT * FROM directory.{table}"))).fetch_all(&pool).await;
+        assert!(read.unwrap_err().to_string().contains("permission denied"), "{table}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Tokens.
+
+use reqwest::StatusCode;
+use testkit::Service;
+
+use crate::installation::{BINARY, Installation, newest_manifest};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_token_is_refused_by_the_next_request_of_every_process() {
+    let mut installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let other = Service::start(BINARY, "serve", &installation.system).await;
+    let runs = "/api/v2/accounts/1/runs/";
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
+    let listed = installation.command(&["token", "list", "--account", "1"]);
+    assert_eq!(listed[0]["id"], token.id.as_str());
+    assert!(listed[0]["last_used_at"].is_string());
+
+    installation.command(&["token", "delete", &token.id]);
+    for _ in 0..2 {
+        assert_eq!(installation.get(&token, runs).await.0, StatusCode::UNAUTHORIZED);
+        let (status, _) = installation.upload(&token, reqwest::multipart::Form::new()).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        installation.service.url.clone_from(&other.url);
+    }
+    assert_eq!(installation.command(&["token", "list"]), serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_stored_and_logged_nowhere() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    assert!(!installation.service.log().join("\n").contains(&token.key));
+    let folder = installation.system.storage().to_string_lossy().into_owned();
+    let found = std::process::Command::new("grep").args(["-rl", &token.key, &folder]).output().unwrap();
+    assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
+}
