@@ -35,8 +35,18 @@ async fn bad_uploads_are_refused_with_their_fault() {
     says(upload(br#"{"a": 1}"#).await, 422, "file", "its keys are a");
     says(upload(b"").await, 422, "file", "empty");
     let good = || Some(newest_manifest());
-    says(refused(&installation, &token, "nowhere", good()).await, 422, "environment_slug", "nowhere");
-    says(refused(&installation, &token, "", good()).await, 422, "environment_slug", "");
+    says(
+        refused(&installation, &token, "nowhere", good()).await,
+        422,
+        "environment_slug",
+        "nowhere",
+    );
+    says(
+        refused(&installation, &token, "", good()).await,
+        422,
+        "environment_slug",
+        "",
+    );
 
     let reader = installation.token("1", "read", &[]);
     assert_eq!(refused(&installation, &reader, SLUG, good()).await.0, 403);
@@ -53,10 +63,24 @@ async fn bad_uploads_are_refused_with_their_fault() {
 async fn a_token_of_another_environment_is_refused() {
     let installation = Installation::start().await;
     installation.command(&[
-        "environment", "add", "--account", "1", "--project", "1", "--name", "Prod", "--slug", "prod", "--type", "production",
+        "environment",
+        "add",
+        "--account",
+        "1",
+        "--project",
+        "1",
+        "--name",
+        "Prod",
+        "--slug",
+        "prod",
+        "--type",
+        "production",
     ]);
     let bound = installation.token("1", "upload", &["--environment", "prod"]);
-    assert_eq!(refused(&installation, &bound, SLUG, Some(newest_manifest())).await.0, 403);
+    assert_eq!(
+        refused(&installation, &bound, SLUG, Some(newest_manifest())).await.0,
+        403
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +108,9 @@ async fn commands_say_what_is_wrong() {
     };
     assert!(fails(&["account", "show", "7"]).contains("there is no account 7"));
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "shop"]).contains("`shop` is taken"));
-    assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all of them digits"));
+    assert!(
+        fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all of them digits")
+    );
     assert!(fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("read and upload are"));
     assert!(fails(&["token", "create", "--account", "1", "--environment", "nope"]).contains("no environment `nope`"));
 }

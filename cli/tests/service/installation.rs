@@ -27,7 +27,11 @@ impl Installation {
         let system = prepared().await;
         let service = Service::start(BINARY, "serve", &system).await;
         let client = Client::new();
-        Self { service, system, client }
+        Self {
+            service,
+            system,
+            client,
+        }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Value {
@@ -35,7 +39,16 @@ impl Installation {
     }
 
     pub fn token(&self, account: &str, scope: &str, more: &[&str]) -> Token {
-        let mut arguments = vec!["token", "create", "--account", account, "--name", "test", "--scope", scope];
+        let mut arguments = vec![
+            "token",
+            "create",
+            "--account",
+            account,
+            "--name",
+            "test",
+            "--scope",
+            scope,
+        ];
         arguments.extend(more);
         let created = self.command(&arguments);
         let text = |field: &str| created[field].as_str().unwrap().to_owned();
@@ -65,13 +78,20 @@ impl Installation {
 
     pub async fn send(&self, method: Method, token: &Token, path: &str) -> (StatusCode, Vec<u8>) {
         let request = self.client.request(method, format!("{}{path}", self.service.url));
-        let answer = request.header("Authorization", format!("Token {}", token.key)).send().await.unwrap();
+        let answer = request
+            .header("Authorization", format!("Token {}", token.key))
+            .send()
+            .await
+            .unwrap();
         (answer.status(), answer.bytes().await.unwrap().to_vec())
     }
 
     pub async fn get(&self, token: &Token, path: &str) -> (StatusCode, Value) {
         let (status, body) = self.send(Method::GET, token, path).await;
-        (status, serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}")))
+        (
+            status,
+            serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}")),
+        )
     }
 
     /// The run of this Airflow run id, once it can be read.
@@ -96,8 +116,28 @@ pub async fn prepared() -> System {
     for account in ["1", "2"] {
         let add = |arguments: &[&str]| assert_eq!(run_command(BINARY, arguments, &system)["id"].to_string(), account);
         add(&["account", "add", "Account"]);
-        add(&["project", "add", "--account", account, "--name", "Shop", "--slug", "shop"]);
-        let environment = ["environment", "add", "--account", account, "--project", account, "--name", "Dev", "--slug", SLUG];
+        add(&[
+            "project",
+            "add",
+            "--account",
+            account,
+            "--name",
+            "Shop",
+            "--slug",
+            "shop",
+        ]);
+        let environment = [
+            "environment",
+            "add",
+            "--account",
+            account,
+            "--project",
+            account,
+            "--name",
+            "Dev",
+            "--slug",
+            SLUG,
+        ];
         add(&environment);
     }
     system
@@ -109,7 +149,12 @@ pub fn manifests() -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read(path).unwrap(),
+            )
+        })
         .collect();
     files.sort();
     files

@@ -18,9 +18,16 @@ fn filled(path: &str, account: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_shows_another_account() {
     let installation = Installation::start().await;
-    let (own, other) = (installation.token("1", "read,upload", &[]), installation.token("2", "read,upload", &[]));
-    let unique = String::from_utf8(newest_manifest()).unwrap().replace("weekly_report", "secret_of_account_1");
-    installation.upload_manifest(&own, "secret_run_of_1", unique.into_bytes()).await;
+    let (own, other) = (
+        installation.token("1", "read,upload", &[]),
+        installation.token("2", "read,upload", &[]),
+    );
+    let unique = String::from_utf8(newest_manifest())
+        .unwrap()
+        .replace("weekly_report", "secret_of_account_1");
+    installation
+        .upload_manifest(&own, "secret_run_of_1", unique.into_bytes())
+        .await;
     installation.run_with_total(&own, "1", 1).await;
 
     let (status, document) = installation.get(&own, "/api/v2/openapi").await;
@@ -38,9 +45,18 @@ async fn no_route_shows_another_account() {
         // The other's own account, with the ids of the first.
         let (status, body) = installation.send(Method::GET, &other, &filled(path, "2")).await;
         let body = String::from_utf8(body).unwrap();
-        assert!(!body.contains("of_1") && !body.contains("of_account_1"), "{path}: {status} {body}");
-        let anonymous = installation.client.get(format!("{}{}", installation.service.url, filled(path, "1")));
-        assert_eq!(anonymous.send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "{path} without a token");
+        assert!(
+            !body.contains("of_1") && !body.contains("of_account_1"),
+            "{path}: {status} {body}"
+        );
+        let anonymous = installation
+            .client
+            .get(format!("{}{}", installation.service.url, filled(path, "1")));
+        assert_eq!(
+            anonymous.send().await.unwrap().status(),
+            StatusCode::UNAUTHORIZED,
+            "{path} without a token"
+        );
         walked += 1;
     }
     assert!(walked >= 12, "only {walked} routes were walked");
@@ -56,23 +72,54 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
     installation.upload_manifest(&own, "run", newest_manifest()).await;
     installation.run_with_total(&own, "1", 1).await;
     let pool = installation.system.database.pool("dbt_api_reader");
-    let tables = ["accounts", "projects", "environments", "jobs", "runs", "run_steps", "artifacts", "manifests", "node_sets", "nodes"];
+    let tables = [
+        "accounts",
+        "projects",
+        "environments",
+        "jobs",
+        "runs",
+        "run_steps",
+        "artifacts",
+        "manifests",
+        "node_sets",
+        "nodes",
+    ];
     for table in tables {
-        let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let count = || sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let mut connection = pool.acquire().await.unwrap();
-        let seen: i64 = sqlx::query_scalar(count.clone()).fetch_one(&mut *connection).await.unwrap();
+        let seen: i64 = sqlx::query_scalar(count())
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
         assert_eq!(seen, 0, "{table} without a setting");
-        for (account, visible) in [("1", true), ("2", matches!(table, "accounts" | "projects" | "environments"))] {
-            sqlx::query("SELECT set_config('app.account_id', $1, false)").bind(account).execute(&mut *connection).await.unwrap();
-            let seen: i64 = sqlx::query_scalar(count.clone()).fetch_one(&mut *connection).await.unwrap();
+        for (account, visible) in [
+            ("1", true),
+            ("2", matches!(table, "accounts" | "projects" | "environments")),
+        ] {
+            sqlx::query("SELECT set_config('app.account_id', $1, false)")
+                .bind(account)
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+            let seen: i64 = sqlx::query_scalar(count())
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
             assert_eq!(seen > 0, visible, "{table} of account {account}");
         }
-        sqlx::query("SELECT set_config('app.account_id', '', false)").execute(&mut *connection).await.unwrap();
-        let delete = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut *connection).await;
+        sqlx::query("SELECT set_config('app.account_id', '', false)")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        let delete = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table}")))
+            .execute(&mut *connection)
+            .await;
         assert!(delete.unwrap_err().to_string().contains("permission denied"), "{table}");
     }
     for table in ["tokens", "revocations", "token_use"] {
-        let read = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT * FROM directory.{table}"))).fetch_all(&pool).await;
+        let read = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT * FROM directory.{table}")))
+            .fetch_all(&pool)
+            .await;
         assert!(read.unwrap_err().to_string().contains("permission denied"), "{table}");
     }
 }

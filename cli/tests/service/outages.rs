@@ -13,7 +13,12 @@ async fn what_nats_does_not_carry_the_sweep_finds() {
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     // The next sweep is up to 30 s away.
     installation.run_with_total(&token, "1", 1).await;
-    let ready = installation.client.get(format!("{}/healthz/ready", installation.service.url)).send().await.unwrap();
+    let ready = installation
+        .client
+        .get(format!("{}/healthz/ready", installation.service.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     let ready: serde_json::Value = ready.json().await.unwrap();
     assert_eq!(ready["status"], "degraded");

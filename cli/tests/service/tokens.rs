@@ -35,6 +35,9 @@ async fn keys_are_stored_and_logged_nowhere() {
     installation.run_with_total(&token, "1", 1).await;
     assert!(!installation.service.log().join("\n").contains(&token.key));
     let folder = installation.system.storage().to_string_lossy().into_owned();
-    let found = std::process::Command::new("grep").args(["-rl", &token.key, &folder]).output().unwrap();
+    let found = std::process::Command::new("grep")
+        .args(["-rl", &token.key, &folder])
+        .output()
+        .unwrap();
     assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
 }

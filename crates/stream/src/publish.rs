@@ -32,7 +32,10 @@ impl Stream {
         headers.insert(NATS_MESSAGE_ID, event.id.to_string());
         let attempt = || self.try_publish(subject.clone(), headers.clone(), payload.clone());
         let mut result = attempt().await;
-        if result.as_ref().is_err_and(|error| error.kind() == PublishErrorKind::StreamNotFound) {
+        if result
+            .as_ref()
+            .is_err_and(|error| error.kind() == PublishErrorKind::StreamNotFound)
+        {
             self.make().await?;
             result = attempt().await;
         }

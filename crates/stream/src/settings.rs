@@ -65,7 +65,11 @@ impl Settings {
             }
             settings.login = Some(Login::CredentialsFile(file));
         }
-        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
     }
 }
 
@@ -116,7 +120,11 @@ mod tests {
     #[test]
     fn several_servers_are_read() {
         let settings = read("nats://one:4333, two , tls://three", None).unwrap();
-        let hosts: Vec<_> = settings.servers.iter().map(|server| (server.host(), server.port())).collect();
+        let hosts: Vec<_> = settings
+            .servers
+            .iter()
+            .map(|server| (server.host(), server.port()))
+            .collect();
         assert_eq!(hosts, [("one", 4333), ("two", 4222), ("three", 4222)]);
         assert!(Settings::read(&|_| None).is_ok());
     }
@@ -135,7 +143,10 @@ mod tests {
             assert!(!problems[0].contains("pa55"), "{problems:?}");
         }
         let problems = read("nowhere://", Some("/no/such/file")).unwrap_err();
-        assert!(problems.len() == 2 && problems[1].contains("NATS_CREDENTIALS_FILE=/no/such/file"), "{problems:?}");
+        assert!(
+            problems.len() == 2 && problems[1].contains("NATS_CREDENTIALS_FILE=/no/such/file"),
+            "{problems:?}"
+        );
     }
 
     #[test]
