@@ -31,6 +31,8 @@ pub struct System {
 impl System {
     /// Starts it all.
     pub async fn start() -> Self {
+        // The tests' own client needs it as much as the program does.
+        ::service::install_tls();
         Self {
             database: Database::create().await,
             nats: nats::NatsServer::start().await,
