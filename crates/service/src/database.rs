@@ -31,8 +31,10 @@ impl DatabaseSettings {
         if let Some(url) = lookup("DB_URL") {
             // The value is not told: it may hold a password.
             return PgConnectOptions::from_str(&url)
+                .ok()
+                .filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"))
                 .map(Self)
-                .map_err(|_| vec!["DB_URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due".to_owned()]);
+                .ok_or_else(|| vec!["DB_URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due".to_owned()]);
         }
         let mut problems = Vec::new();
         let mut required = |name: &str| {
