@@ -1,4 +1,9 @@
 //! The committed JSON Schemas are those of the types.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
 
 use std::path::Path;
 

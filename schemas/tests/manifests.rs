@@ -1,4 +1,9 @@
 //! Real manifests of all versions: the project's fixtures, and the corpus where it is at hand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -5,25 +5,25 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 use testkit::{Service, System, run_command, wait_until};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_dbt-api");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_dbt-api");
 
 /// A slug that both accounts have.
-pub const SLUG: &str = "dev123";
+pub(crate) const SLUG: &str = "dev123";
 
-pub struct Token {
-    pub id: String,
-    pub key: String,
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) key: String,
 }
 
-pub struct Installation {
-    pub service: Service,
-    pub system: System,
-    pub client: Client,
+pub(crate) struct Installation {
+    pub(crate) service: Service,
+    pub(crate) system: System,
+    pub(crate) client: Client,
 }
 
 impl Installation {
     /// Two accounts with a project and an environment each.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let system = prepared().await;
         let service = Service::start(BINARY, "serve", &system).await;
         let client = Client::new();
@@ -34,11 +34,11 @@ impl Installation {
         }
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Value {
         run_command(BINARY, arguments, &self.system)
     }
 
-    pub fn token(&self, account: &str, scope: &str, more: &[&str]) -> Token {
+    pub(crate) fn token(&self, account: &str, scope: &str, more: &[&str]) -> Token {
         let mut arguments = vec![
             "token",
             "create",
@@ -58,7 +58,7 @@ impl Installation {
         }
     }
 
-    pub async fn upload(&self, token: &Token, form: Form) -> (StatusCode, Value) {
+    pub(crate) async fn upload(&self, token: &Token, form: Form) -> (StatusCode, Value) {
         let url = format!("{}/api/internal/manifests", self.service.url);
         let request = self.client.post(url).bearer_auth(&token.key).multipart(form);
         let answer = request.send().await.unwrap();
@@ -66,7 +66,7 @@ impl Installation {
     }
 
     /// Sends a request of dbt-coves' shape, which must succeed.
-    pub async fn upload_manifest(&self, token: &Token, run_id: &str, manifest: Vec<u8>) -> Value {
+    pub(crate) async fn upload_manifest(&self, token: &Token, run_id: &str, manifest: Vec<u8>) -> Value {
         let form = Form::new()
             .text("environment_slug", SLUG)
             .text("run_id", run_id.to_owned())
@@ -76,7 +76,7 @@ impl Installation {
         answer["data"].clone()
     }
 
-    pub async fn send(&self, method: Method, token: &Token, path: &str) -> (StatusCode, Vec<u8>) {
+    pub(crate) async fn send(&self, method: Method, token: &Token, path: &str) -> (StatusCode, Vec<u8>) {
         let request = self.client.request(method, format!("{}{path}", self.service.url));
         let answer = request
             .header("Authorization", format!("Token {}", token.key))
@@ -86,7 +86,7 @@ impl Installation {
         (answer.status(), answer.bytes().await.unwrap().to_vec())
     }
 
-    pub async fn get(&self, token: &Token, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, token: &Token, path: &str) -> (StatusCode, Value) {
         let (status, body) = self.send(Method::GET, token, path).await;
         (
             status,
@@ -95,7 +95,7 @@ impl Installation {
     }
 
     /// The run of this Airflow run id, once it can be read.
-    pub async fn run_with_total(&self, token: &Token, account: &str, total: i64) -> Value {
+    pub(crate) async fn run_with_total(&self, token: &Token, account: &str, total: i64) -> Value {
         let path = format!("/api/v2/accounts/{account}/runs/?order_by=-id");
         wait_until("the runs can be read", async || {
             let (_, runs) = self.get(token, &path).await;
@@ -104,14 +104,14 @@ impl Installation {
         .await
     }
 
-    pub async fn count(&self, statement: &'static str) -> i64 {
+    pub(crate) async fn count(&self, statement: &'static str) -> i64 {
         let pool = self.system.database.pool("dbt_api_projector");
         sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap()
     }
 }
 
 /// A system with tables and two accounts, without a running service.
-pub async fn prepared() -> System {
+pub(crate) async fn prepared() -> System {
     let system = System::start().await;
     for account in ["1", "2"] {
         let add = |arguments: &[&str]| assert_eq!(run_command(BINARY, arguments, &system)["id"].to_string(), account);
@@ -144,7 +144,7 @@ pub async fn prepared() -> System {
 }
 
 /// The project's own manifests: file name and content.
-pub fn manifests() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn manifests() -> Vec<(String, Vec<u8>)> {
     let folder = testkit::repository_file("fixtures/manifests");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -160,6 +160,6 @@ pub fn manifests() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-pub fn newest_manifest() -> Vec<u8> {
+pub(crate) fn newest_manifest() -> Vec<u8> {
     std::fs::read(testkit::repository_file("fixtures/manifests/v12-1.12.0.json")).unwrap()
 }

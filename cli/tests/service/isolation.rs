@@ -87,10 +87,7 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
     for table in tables {
         let count = || sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let mut connection = pool.acquire().await.unwrap();
-        let seen: i64 = sqlx::query_scalar(count())
-            .fetch_one(&mut *connection)
-            .await
-            .unwrap();
+        let seen: i64 = sqlx::query_scalar(count()).fetch_one(&mut *connection).await.unwrap();
         assert_eq!(seen, 0, "{table} without a setting");
         for (account, visible) in [
             ("1", true),
@@ -101,10 +98,7 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
                 .execute(&mut *connection)
                 .await
                 .unwrap();
-            let seen: i64 = sqlx::query_scalar(count())
-                .fetch_one(&mut *connection)
-                .await
-                .unwrap();
+            let seen: i64 = sqlx::query_scalar(count()).fetch_one(&mut *connection).await.unwrap();
             assert_eq!(seen > 0, visible, "{table} of account {account}");
         }
         sqlx::query("SELECT set_config('app.account_id', '', false)")

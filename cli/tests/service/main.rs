@@ -1,4 +1,9 @@
 //! The whole line through the real program, with PostgreSQL, NATS and a bucket of each test's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
 
 mod installation;
 

@@ -85,6 +85,7 @@ impl Error {
             }
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => Problem::Refused,
             _ if says_missing_bucket(&source) => Problem::Missing,
+            _ if says_refused(&source) => Problem::Refused,
             _ if was_not_answered(&source) => Problem::Unreachable,
             _ => Problem::Failed,
         };
@@ -115,6 +116,20 @@ impl Error {
 fn says_missing_bucket(error: &StoreError) -> bool {
     let text = error.to_string();
     text.contains("NoSuchBucket") || text.contains("ContainerNotFound")
+}
+
+/// The codes of a 403 or 401, which listing answers with an error of no kind.
+fn says_refused(error: &StoreError) -> bool {
+    let text = error.to_string();
+    [
+        "SignatureDoesNotMatch",
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "AuthenticationFailed",
+        "AuthorizationFailure",
+    ]
+    .iter()
+    .any(|code| text.contains(code))
 }
 
 fn was_not_answered(error: &StoreError) -> bool {

@@ -1,10 +1,8 @@
 //! Who may read what, and what is answered where there is nothing to read.
 
-mod support;
-
+use crate::support::{ALL_OF_ACCOUNT_2, Api, DEV_OF_ACCOUNT_1, UPLOADER_OF_ACCOUNT_1};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use support::{ALL_OF_ACCOUNT_2, Api, DEV_OF_ACCOUNT_1, UPLOADER_OF_ACCOUNT_1};
 
 #[tokio::test]
 async fn keys_decide() {
@@ -87,7 +85,7 @@ async fn nothing_can_be_written_and_nothing_is_where_nothing_is() {
         (Method::GET, "/api/v2/accounts/1/runs/77/", 404),
         (Method::GET, "/api/v2/accounts/1/environments/100x/nodes", 404),
     ] {
-        let answer = api.request(method, path, support::ALL_OF_ACCOUNT_1).await;
+        let answer = api.request(method, path, crate::support::ALL_OF_ACCOUNT_1).await;
         assert_eq!(answer.status, status, "{path}");
         assert_eq!(answer.json()["status"]["code"], status, "{path}");
         assert_eq!(answer.json()["status"]["is_success"], false, "{path}");

@@ -1,12 +1,10 @@
 //! The files of runs.
 
-mod support;
-
+use crate::support::{ALL_OF_ACCOUNT_1, Api, MANIFEST, OLDER_RUN_RESULTS, RUN_RESULTS};
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use axum::http::{Request, StatusCode};
 use serde_json::json;
-use support::{ALL_OF_ACCOUNT_1, Api, MANIFEST, OLDER_RUN_RESULTS, RUN_RESULTS};
 
 #[tokio::test]
 async fn names_are_listed() {

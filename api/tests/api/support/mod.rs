@@ -1,5 +1,4 @@
 //! The API over a database and a bucket of its own.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod rows;
 
@@ -14,45 +13,45 @@ use testkit::Database;
 use tower::ServiceExt;
 
 /// The token's keys that the database knows.
-pub const ALL_OF_ACCOUNT_1: &str = "all";
-pub const DEV_OF_ACCOUNT_1: &str = "dev";
-pub const UPLOADER_OF_ACCOUNT_1: &str = "uploader";
-pub const ALL_OF_ACCOUNT_2: &str = "other";
+pub(crate) const ALL_OF_ACCOUNT_1: &str = "all";
+pub(crate) const DEV_OF_ACCOUNT_1: &str = "dev";
+pub(crate) const UPLOADER_OF_ACCOUNT_1: &str = "uploader";
+pub(crate) const ALL_OF_ACCOUNT_2: &str = "other";
 
-pub const MANIFEST: &[u8] = br#"{"nodes": {}, "macros": {}}"#;
-pub const RUN_RESULTS: &[u8] = br#"{"metadata": {"env": {}}, "results": []}"#;
-pub const OLDER_RUN_RESULTS: &[u8] = br#"{"results": []}"#;
+pub(crate) const MANIFEST: &[u8] = br#"{"nodes": {}, "macros": {}}"#;
+pub(crate) const RUN_RESULTS: &[u8] = br#"{"metadata": {"env": {}}, "results": []}"#;
+pub(crate) const OLDER_RUN_RESULTS: &[u8] = br#"{"results": []}"#;
 
-pub struct Api {
+pub(crate) struct Api {
     router: axum::Router,
     _database: Database,
-    pub storage: tempfile::TempDir,
+    pub(crate) storage: tempfile::TempDir,
 }
 
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn ids(&self) -> Vec<i64> {
+    pub(crate) fn ids(&self) -> Vec<i64> {
         let json = self.json();
         let rows = json["data"].as_array().unwrap().iter();
         rows.map(|row| row["id"].as_i64().unwrap()).collect()
     }
 
-    pub fn total(&self) -> i64 {
+    pub(crate) fn total(&self) -> i64 {
         self.json()["extra"]["pagination"]["total_count"].as_i64().unwrap()
     }
 }
 
 impl Api {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let database = Database::create().await;
         rows::insert(&database).await;
         let storage = tempfile::tempdir().unwrap();
@@ -82,7 +81,7 @@ impl Api {
         }
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         Answer {
             status: parts.status,
@@ -91,13 +90,13 @@ impl Api {
         }
     }
 
-    pub async fn request(&self, method: Method, path: &str, key: &str) -> Answer {
+    pub(crate) async fn request(&self, method: Method, path: &str, key: &str) -> Answer {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(AUTHORIZATION, format!("Token {key}"));
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, ALL_OF_ACCOUNT_1).await
     }
 }

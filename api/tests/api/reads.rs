@@ -1,10 +1,8 @@
 //! What is answered of runs, jobs and the directory.
 
-mod support;
-
+use crate::support::Api;
 use axum::http::StatusCode;
 use serde_json::json;
-use support::Api;
 
 #[tokio::test]
 async fn runs_are_ordered_totally_with_nulls_last() {
