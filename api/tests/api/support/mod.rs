@@ -25,7 +25,7 @@ pub(crate) const OLDER_RUN_RESULTS: &[u8] = br#"{"results": []}"#;
 pub(crate) struct Api {
     router: axum::Router,
     _database: Database,
-    pub(crate) storage: tempfile::TempDir,
+    _storage: tempfile::TempDir,
 }
 
 pub(crate) struct Answer {
@@ -77,7 +77,7 @@ impl Api {
         Self {
             router,
             _database: database,
-            storage,
+            _storage: storage,
         }
     }
 
