@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bucket::Settings;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use hyper::server::conn::http1;
@@ -156,8 +157,8 @@ struct Handler {
 impl Handler {
     async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let path = request.uri().path().to_owned();
-        if request.method() == Method::GET && !self.has_bucket_of(&path) {
-            return Ok(no_such_bucket());
+        if !self.has_bucket_of(&path) {
+            return Ok(no_such_bucket(request).await);
         }
         let service = self.service.clone();
         let answer = if request.headers().contains_key(IF_NONE_MATCH) {
@@ -186,11 +187,18 @@ impl Handler {
     }
 }
 
-/// s3s-fs says of an object in an absent bucket that the object is absent; S3 says that the bucket is.
-fn no_such_bucket() -> Response<Body> {
+/// s3s-fs says of an object in an absent bucket that the object is absent, and makes the bucket for one that is put; S3 says that
+/// the bucket is absent.
+async fn no_such_bucket(request: Request<Incoming>) -> Response<Body> {
     let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchBucket</Code>\
         <Message>The specified bucket does not exist</Message></Error>";
-    let mut response = Response::new(Body::from(xml.to_owned()));
+    let body = match *request.method() {
+        Method::HEAD => Body::empty(),
+        _ => Body::from(xml.to_owned()),
+    };
+    // A client that is answered before it has sent all may see only a broken connection.
+    let _ = request.into_body().collect().await;
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
         .headers_mut()

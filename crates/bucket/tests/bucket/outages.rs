@@ -79,10 +79,7 @@ async fn wrong_credentials_are_an_outage_that_names_them() {
 async fn a_missing_bucket_is_an_outage_that_names_it() {
     let server = S3Server::start().await.unwrap();
     let bucket = Bucket::open(&server.missing_bucket_settings().unwrap()).unwrap();
-    let errors = [
-        bucket.check().await.unwrap_err(),
-        bucket.first_hour().await.unwrap_err(),
-    ];
+    let errors = errors_of_everything(&bucket).await;
     assert_problem(&errors, Problem::Missing, &["`missing`", &server.url(), "create it"]);
 }
 
