@@ -28,7 +28,8 @@ const LONGEST_WRITE: Duration = Duration::from_secs(30);
 /// How long an upload may wait until it is read.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// The form of an upload. Each field but the file may stand in the query instead.
+/// The form of an upload. Each field but the file may stand in the query instead. The empty examples keep Swagger UI from filling
+/// in "string" for what a person leaves alone.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its schema is used: the form is read as a stream")]
 struct ManifestForm {
@@ -36,12 +37,16 @@ struct ManifestForm {
     #[schema(value_type = String, format = Binary)]
     file: String,
     /// Where dbt ran. May be left out with a token that is bound to one environment.
+    #[schema(example = "")]
     environment_slug: Option<String>,
     /// The Airflow DAG.
+    #[schema(example = "")]
     dag_id: Option<String>,
     /// Airflow's id of the DAG run.
+    #[schema(example = "")]
     run_id: Option<String>,
     /// A name for the upload.
+    #[schema(example = "")]
     tag: Option<String>,
 }
 
