@@ -31,7 +31,7 @@ impl From<InvalidParam> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is_away(&error) {
+        if read_model::is_outage(&error) {
             return Self(CloudError::unavailable(&format_args!(
                 "the database does not answer: {error}"
             )));
@@ -58,17 +58,5 @@ impl From<InvalidDoc> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.0.into_response()
-    }
-}
-
-/// Is it the database's absence, which may pass, rather than a fault of ours?
-fn is_away(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        // Classes of SQLSTATE: connections, resources such as too many of them, and operators who shut down.
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class))),
-        _ => false,
     }
 }

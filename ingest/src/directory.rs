@@ -95,13 +95,13 @@ impl Directory {
             }
             Err(_) => tracing::warn!("PostgreSQL is slow to tell whose a key is; the copy in memory does"),
         }
-        let copy = self.copy().ok_or(Unavailable)?;
-        let Some(access) = copy.access(&hash) else {
+        let look = |copy: &Snapshot| copy.access(&hash).cloned();
+        let Some(access) = self.find(look, async || self.ask_bucket().await).await? else {
             return Ok(None);
         };
         // The copy may be older than the token's end; revocations are in the bucket before they are anywhere else.
         match timeout(LONGEST_LOAD, self.0.bucket.is_revoked(access.token_id)).await {
-            Ok(Ok(revoked)) => Ok((!revoked).then(|| access.clone())),
+            Ok(Ok(revoked)) => Ok((!revoked).then_some(access)),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the bucket does not tell whether a token was deleted");
                 Err(Unavailable)
@@ -115,16 +115,22 @@ impl Directory {
 
     /// An environment by its slug. None: the account has none of that slug in use.
     pub(crate) async fn place_by_slug(&self, account: AccountId, slug: &Slug) -> Result<Option<Place>, Unavailable> {
-        self.find(|copy| copy.place_by_slug(account, slug)).await
+        self.find(|copy| copy.place_by_slug(account, slug), async || self.ask_both().await)
+            .await
     }
 
     /// An environment by its number. None: it is not in use.
     pub(crate) async fn place(&self, environment: EnvironmentId) -> Result<Option<Place>, Unavailable> {
-        self.find(|copy| copy.place(environment)).await
+        self.find(|copy| copy.place(environment), async || self.ask_both().await)
+            .await
     }
 
-    /// In the copy; and when it is not there, in a new copy, since environments may be younger than the old one.
-    async fn find(&self, look: impl Fn(&Snapshot) -> Option<Place>) -> Result<Option<Place>, Unavailable> {
+    /// In the copy; and when it is not there, in a new copy, since tokens and environments may be younger than the old one.
+    async fn find<T>(
+        &self,
+        look: impl Fn(&Snapshot) -> Option<T>,
+        ask: impl AsyncFnOnce() -> Option<Snapshot>,
+    ) -> Result<Option<T>, Unavailable> {
         let old = self.copy();
         if let Some(place) = old.as_deref().and_then(&look) {
             return Ok(Some(place));
@@ -137,11 +143,15 @@ impl Directory {
             // Another upload brought it while this one waited.
             return Ok(look(present));
         }
-        let new = match self.ask_postgres().await {
-            Some(new) => Some(new),
+        let new = ask().await.ok_or(Unavailable)?;
+        Ok(look(&self.keep(new)))
+    }
+
+    async fn ask_both(&self) -> Option<Snapshot> {
+        match self.ask_postgres().await {
+            Some(snapshot) => Some(snapshot),
             None => self.ask_bucket().await,
-        };
-        Ok(look(&self.keep(new.ok_or(Unavailable)?)))
+        }
     }
 
     async fn ask_postgres(&self) -> Option<Snapshot> {

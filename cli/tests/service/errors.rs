@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use testkit::try_command;
 
-use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest};
+use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest, prepared};
 
 async fn refused(installation: &Installation, token: &Token, slug: &str, file: Option<Vec<u8>>) -> (u16, Value) {
     let mut form = Form::new();
@@ -113,4 +113,17 @@ async fn commands_say_what_is_wrong() {
     );
     assert!(fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("read and upload are"));
     assert!(fails(&["token", "create", "--account", "1", "--environment", "nope"]).contains("no environment `nope`"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_too_large_is_refused() {
+    let mut system = prepared().await;
+    system
+        .variables
+        .push(("MAX_UPLOAD_BYTES".to_owned(), "100000".to_owned()));
+    let installation = Installation::of(system, "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let (status, errors) = refused(&installation, &token, SLUG, Some(newest_manifest())).await;
+    assert_eq!(status, 413, "{errors}");
+    assert!(errors["message"].to_string().contains("100000"), "{errors}");
 }

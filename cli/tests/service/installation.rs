@@ -24,13 +24,15 @@ pub(crate) struct Installation {
 impl Installation {
     /// Two accounts with a project and an environment each.
     pub(crate) async fn start() -> Self {
-        let system = prepared().await;
-        let service = Service::start(BINARY, "serve", &system).await;
-        let client = Client::new();
+        Self::of(prepared().await, "serve").await
+    }
+
+    /// This role of a system.
+    pub(crate) async fn of(system: System, role: &str) -> Self {
         Self {
-            service,
+            service: Service::start(BINARY, role, &system).await,
             system,
-            client,
+            client: Client::new(),
         }
     }
 
@@ -104,6 +106,11 @@ impl Installation {
         .await
     }
 
+    pub(crate) async fn readiness(&self) -> Value {
+        let request = self.client.get(format!("{}/healthz/ready", self.service.url));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
         let pool = self.system.database.pool("dbt_api_projector");
         sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap()
@@ -112,7 +119,11 @@ impl Installation {
 
 /// A system with tables and two accounts, without a running service.
 pub(crate) async fn prepared() -> System {
-    let system = System::start().await;
+    prepare(System::start().await)
+}
+
+/// Adds the two accounts.
+pub(crate) fn prepare(system: System) -> System {
     for account in ["1", "2"] {
         let add = |arguments: &[&str]| assert_eq!(run_command(BINARY, arguments, &system)["id"].to_string(), account);
         add(&["account", "add", "Account"]);

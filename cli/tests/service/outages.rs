@@ -1,26 +1,24 @@
 //! Parts that are away.
 
-use reqwest::{Client, StatusCode};
-use testkit::{Service, wait_until};
+use reqwest::{Client, Method, StatusCode};
+use testkit::s3::S3Server;
+use testkit::{Service, System, wait_until};
 
-use crate::installation::{BINARY, Installation, newest_manifest, prepared};
+use crate::installation::{BINARY, Installation, newest_manifest, prepare, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nats_does_not_carry_the_sweep_finds() {
     let mut installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
+    wait_until("the stream is there", async || {
+        (installation.readiness().await["status"] == "ready").then_some(())
+    })
+    .await;
     installation.system.nats.stop();
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     // The next sweep is up to 30 s away.
     installation.run_with_total(&token, "1", 1).await;
-    let ready = installation
-        .client
-        .get(format!("{}/healthz/ready", installation.service.url))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(ready.status(), StatusCode::OK);
-    let ready: serde_json::Value = ready.json().await.unwrap();
+    let ready = installation.readiness().await;
     assert_eq!(ready["status"], "degraded");
     assert_eq!(ready["parts"]["stream"]["status"], "away");
 }
@@ -53,4 +51,105 @@ async fn the_roles_run_apart_and_stop_when_told() {
     assert_eq!(ingest.stop().await, Some(0));
     assert_eq!(projector.stop().await, Some(0));
     assert_eq!(installation.service.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_go_on_while_postgres_is_away_and_show_afterwards() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "before", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    wait_until("the token is known without PostgreSQL", async || {
+        let ready = installation.readiness().await;
+        (ready["parts"]["directory"]["status"] == "ok").then_some(())
+    })
+    .await;
+
+    installation.system.database.close().await;
+    installation.upload_manifest(&token, "during", newest_manifest()).await;
+    let url = format!("{}/api/v2/accounts/1/runs/", installation.service.url);
+    let read = installation
+        .client
+        .get(url)
+        .bearer_auth(&token.key)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(read.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(read.headers().contains_key("retry-after"));
+
+    installation.system.database.open().await;
+    installation.run_with_total(&token, "1", 2).await;
+    assert_eq!(installation.count("SELECT count(*) FROM dead_letters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ingest_starts_without_postgres_and_nats_and_knows_from_the_journal_who_may_upload() {
+    let mut system = prepared().await;
+    let made = Installation::of(system, "ingest").await;
+    let (token, deleted) = (made.token("1", "read,upload", &[]), made.token("1", "upload", &[]));
+    made.command(&["token", "delete", &deleted.id]);
+    system = made.system;
+    system.database.close().await;
+    system.nats.stop();
+
+    let mut installation = Installation::of(system, "ingest").await;
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    let (status, _) = installation.upload(&deleted, reqwest::multipart::Form::new()).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+
+    installation.system.database.open().await;
+    installation.system.nats.restart().await;
+    let installation = Installation::of(installation.system, "serve").await;
+    installation.run_with_total(&token, "1", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_be_read_holds_no_other_up() {
+    let installation = Installation::of(prepared().await, "ingest").await;
+    let token = installation.token("1", "read,upload", &[]);
+    let lost = installation.upload_manifest(&token, "lost", newest_manifest()).await;
+    let sha256 = lost["sha256"].as_str().unwrap();
+    let artifact = format!("artifacts/1/sha256/{}/{sha256}.zst", &sha256[..2]);
+    std::fs::remove_file(installation.system.storage().join(artifact)).unwrap();
+
+    let installation = Installation::of(installation.system, "serve").await;
+    let mut other: serde_json::Value = serde_json::from_slice(&newest_manifest()).unwrap();
+    other["metadata"]["invocation_id"] = "00000000-0000-4000-8000-000000000001".into();
+    let other = serde_json::to_vec(&other).unwrap();
+    installation.upload_manifest(&token, "kept", other).await;
+    installation.run_with_total(&token, "1", 1).await;
+    wait_until("the dead letter is there", async || {
+        (installation.count("SELECT count(*) FROM dead_letters").await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_it_works_over_s3_and_says_when_s3_is_away() {
+    let mut s3 = S3Server::start().await.unwrap();
+    let mut system = System::start().await;
+    system.variables = s3.variables("artifacts").unwrap();
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    let run = installation.run_with_total(&token, "1", 1).await;
+    let path = format!("/api/v2/accounts/1/runs/{}/artifacts/manifest.json", run["id"]);
+    let (status, manifest) = installation.send(Method::GET, &token, &path).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(manifest == newest_manifest());
+
+    s3.stop().await;
+    let form = reqwest::multipart::Form::new()
+        .text("environment_slug", crate::installation::SLUG)
+        .part("file", reqwest::multipart::Part::bytes(newest_manifest()));
+    let (status, answer) = installation.upload(&token, form).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(answer["errors"].is_object(), "{answer}");
+    let (status, _) = installation.send(Method::GET, &token, &path).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        installation.get(&token, "/api/v2/accounts/1/runs/").await.0,
+        StatusCode::OK
+    );
 }

@@ -5,6 +5,7 @@ mod doc;
 mod ids;
 mod journal;
 mod manifests;
+mod outage;
 pub mod queries;
 mod runs;
 mod text;
@@ -19,6 +20,7 @@ pub use manifests::{
     ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest, insert_node_set,
     insert_nodes, unknown_hashes,
 };
+pub use outage::is_outage;
 pub use runs::{
     Placed, RunPlace, key_of_run, lock_placement, refresh_run, refresh_steps, set_placement, shrink_run, unplaced_alike,
 };

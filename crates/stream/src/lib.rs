@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream::{self, ErrorCode, stream};
 use schemas::{AccountId, Event};
 
 pub use consume::{Message, Messages};
@@ -98,8 +99,11 @@ impl Stream {
         if !self.is_connected() {
             return Err(Error::Unavailable("not connected".to_owned()));
         }
-        let account = self.jetstream.query_account().await;
-        account.map(|_| ()).map_err(|error| self.failed(&error))
+        // Not by the account's figures: async-nats does not understand those of NATS 2.9, which Debian has.
+        match self.jetstream.get_stream(STREAM).await {
+            Err(error) if !is_absent(&error) => Err(self.failed(&error)),
+            _ => Ok(()),
+        }
     }
 
     fn is_connected(&self) -> bool {
@@ -131,6 +135,11 @@ impl Stream {
         let stream = self.jetstream.get_stream(STREAM).await;
         stream.map_err(|error| self.failed(&error))
     }
+}
+
+/// A stream that is absent is made by whoever needs it first.
+fn is_absent(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
 /// `dbt.events.<account id>.<type>`

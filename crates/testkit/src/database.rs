@@ -46,6 +46,34 @@ impl Database {
         self.options().to_url_lossy().to_string()
     }
 
+    /// Cuts all connections and refuses new ones, as if PostgreSQL were away.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub async fn close(&self) {
+        let name = &self.name;
+        self.tell_server(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            .await;
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        self.tell_server(cut).await;
+    }
+
+    /// Ends [`Database::close`].
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub async fn open(&self) {
+        self.tell_server(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name))
+            .await;
+    }
+
+    async fn tell_server(&self, statement: String) {
+        let mut connection = PgConnection::connect_with(&self.server)
+            .await
+            .expect("connects to DATABASE_URL");
+        connection.execute(AssertSqlSafe(statement)).await.expect("is done");
+    }
+
     /// A pool whose connections took this role.
     #[must_use]
     pub fn pool(&self, role: &str) -> PgPool {

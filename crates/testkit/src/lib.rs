@@ -26,6 +26,8 @@ pub struct System {
     /// NATS with JetStream.
     pub nats: nats::NatsServer,
     storage: tempfile::TempDir,
+    /// Settings beside the usual ones, or in place of them.
+    pub variables: Vec<(String, String)>,
 }
 
 impl System {
@@ -37,6 +39,7 @@ impl System {
             database: Database::create().await,
             nats: nats::NatsServer::start().await,
             storage: tempfile::tempdir().expect("makes a folder"),
+            variables: Vec::new(),
         }
     }
 
@@ -46,7 +49,7 @@ impl System {
         self.storage.path()
     }
 
-    /// The settings as environment variables.
+    /// The settings as environment variables; of those that are there twice, the last counts.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let storage = self.storage().to_string_lossy().into_owned();
@@ -58,6 +61,7 @@ impl System {
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
+        .chain(self.variables.iter().cloned())
         .collect()
     }
 }

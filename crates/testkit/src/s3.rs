@@ -75,6 +75,24 @@ impl S3Server {
         self.settings_of(bucket, SECRET_KEY)
     }
 
+    /// The same as environment variables.
+    ///
+    /// # Errors
+    /// As [`S3Server::settings`].
+    pub fn variables(&self, bucket: &str) -> anyhow::Result<Vec<(String, String)>> {
+        self.settings(bucket)?;
+        let variables = [
+            ("STORAGE_ADAPTER", "s3"),
+            ("S3_BUCKET_NAME", bucket),
+            ("S3_ACCESS_KEY", ACCESS_KEY),
+            ("S3_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("S3_ENDPOINT", &self.url()),
+        ];
+        Ok(variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec())
+    }
+
     /// How to open a bucket that does not exist.
     ///
     /// # Errors

@@ -1,0 +1,118 @@
+//! Events in and out of a real NATS server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clock::Clock;
+use schemas::{AccountId, EnvironmentId, Event, EventId, FileDeleted, TokenId};
+use stream::{Error, Messages, Settings, Stream};
+use testkit::nats::NatsServer;
+use testkit::wait_until;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+fn event() -> Event {
+    let now: DateTime<Utc> = Clock::System.now();
+    let data = FileDeleted {
+        account_id: AccountId(7),
+        environment_id: EnvironmentId(2),
+        stored_by: EventId(Uuid::nil()),
+        place: 0,
+        deleted_by: TokenId(Uuid::nil()),
+    };
+    Event::new(EventId(Clock::System.new_id(now)), now, &data.into()).unwrap()
+}
+
+async fn connected(server: &NatsServer) -> Stream {
+    let stream = Stream::connect(&Settings::read(&|name| (name == "NATS_URL").then(|| server.url())).unwrap())
+        .await
+        .unwrap();
+    answers(&stream).await;
+    stream
+}
+
+async fn answers(stream: &Stream) {
+    wait_until("NATS answers", async || stream.check().await.ok()).await;
+}
+
+/// The id of the next event, which is acknowledged; nothing when none comes soon.
+async fn next(messages: &mut Messages) -> Option<EventId> {
+    let message = timeout(Duration::from_secs(1), messages.next()).await.ok()?.unwrap();
+    message.ack().await.unwrap();
+    Some(Event::from_json(message.payload()).unwrap().id)
+}
+
+#[tokio::test]
+async fn an_event_reaches_one_of_all_consumers_once() {
+    let server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    let (mut one, mut other) = (stream.consume().await.unwrap(), stream.consume().await.unwrap());
+    let event = event();
+    // The second is dropped as a duplicate.
+    stream.publish(&event).await.unwrap();
+    stream.publish(&event).await.unwrap();
+    let (first, second) = tokio::join!(next(&mut one), next(&mut other));
+    let brought: Vec<EventId> = first.into_iter().chain(second).collect();
+    assert_eq!(brought, [event.id]);
+}
+
+#[tokio::test]
+async fn an_event_that_was_not_dealt_with_comes_again() {
+    let server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    let event = event();
+    stream.publish(&event).await.unwrap();
+    let mut messages = stream.consume().await.unwrap();
+    let message = messages.next().await.unwrap();
+    message.progress().await.unwrap();
+    message.retry_later(Duration::from_millis(10)).await.unwrap();
+    assert_eq!(next(&mut messages).await, Some(event.id));
+    assert_eq!(next(&mut messages).await, None);
+}
+
+#[tokio::test]
+async fn what_was_published_before_anyone_listened_is_brought() {
+    let server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    let events = [event(), event(), event()];
+    for event in &events {
+        stream.publish(event).await.unwrap();
+    }
+    let mut messages = stream.consume().await.unwrap();
+    for event in &events {
+        assert_eq!(next(&mut messages).await, Some(event.id));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_fails_soon_and_is_found_again() {
+    let mut server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    server.stop();
+    assert!(matches!(stream.publish(&event()).await, Err(Error::Unavailable(_))));
+    wait_until("it is noticed", async || stream.check().await.err()).await;
+    server.restart().await;
+    answers(&stream).await;
+    let event = event();
+    wait_until("it is published", async || stream.publish(&event).await.ok()).await;
+    let mut messages = stream.consume().await.unwrap();
+    wait_until("it is brought", async || {
+        (next(&mut messages).await == Some(event.id)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_lost_its_data_gets_a_new_stream() {
+    let mut server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    stream.publish(&event()).await.unwrap();
+    server.stop();
+    server.wipe();
+    server.restart().await;
+    answers(&stream).await;
+    let event = event();
+    wait_until("it is published", async || stream.publish(&event).await.ok()).await;
+    assert_eq!(next(&mut stream.consume().await.unwrap()).await, Some(event.id));
+}
