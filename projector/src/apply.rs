@@ -3,10 +3,9 @@
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, insert_artifacts,
 };
-use schemas::{ArtifactKind, ArtifactsUploaded, Event, EventData};
+use schemas::{ArtifactsUploaded, Event, EventData};
 
-use crate::manifest::{self, ReadManifest};
-use crate::{ApplyError, Projector, placement};
+use crate::{ApplyError, Projector, content, placement};
 
 /// How the work upon an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,19 +95,22 @@ impl Projector {
     }
 
     async fn project_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Outcome, ApplyError> {
-        let mut manifests: Vec<ReadManifest> = Vec::new();
-        for file in &upload.files {
-            if file.kind == ArtifactKind::Manifest && !manifests.iter().any(|read| read.sha256 == file.sha256) {
-                manifests.extend(manifest::read(self, upload.account_id, file).await?);
+        let memory = content::reserve(self, upload).await?;
+        let mut contents = Vec::new();
+        for (place, file) in upload.files.iter().enumerate() {
+            let is_repeated = upload.files[..place].iter().any(|other| other.sha256 == file.sha256);
+            if !is_repeated {
+                contents.extend(content::read(self, upload, file, event.time).await?);
             }
         }
         let mut transaction = self.pool.begin().await?;
         if !add_to_ledger(&mut transaction, event.id, upload.account_id).await? {
             return Ok(Outcome::Known);
         }
-        for manifest in manifests {
-            manifest.write(&mut transaction, upload.account_id).await?;
+        for content in contents {
+            content.write(&mut transaction, upload, event.time).await?;
         }
+        drop(memory);
         let artifacts = Artifact::of_upload(event.id, event.time, upload);
         insert_artifacts(&mut transaction, upload, &artifacts).await?;
         placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;

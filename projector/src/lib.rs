@@ -4,10 +4,13 @@
 //! is idempotent and its result does not depend on the order of the events, so any number of projectors may run.
 
 mod apply;
+mod catalog;
 mod consume;
+mod content;
 mod error;
 mod manifest;
 mod placement;
+mod results;
 mod sweep;
 
 use std::sync::Arc;

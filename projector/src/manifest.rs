@@ -7,10 +7,10 @@ use read_model::{
     DocEncoder, ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest,
     insert_node_set, insert_nodes, unknown_hashes, without_nul,
 };
-use schemas::{AccountId, Manifest, ManifestText, Node, Sha256, UploadedFile};
+use schemas::{AccountId, ArtifactText, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
-use tokio::sync::OwnedSemaphorePermit;
 
+use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
 /// A manifest that was read, with those of its nodes that are not stored yet.
@@ -23,8 +23,6 @@ pub(crate) struct ReadManifest {
     members: Option<Vec<NodeSetMember>>,
     new_nodes: Vec<NodeRow>,
     quarantine: Vec<QuarantineRow>,
-    /// Given back when the rows are written.
-    _memory: OwnedSemaphorePermit,
 }
 
 /// Reads a manifest from the bucket; none when its content was read before.
@@ -39,10 +37,9 @@ pub(crate) async fn read(
     }
     // No connection is held while a file is fetched and read.
     drop(connection);
-    let memory = reserve(projector, file.size).await?;
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
     let (text, index) = off_the_runtime(move || {
-        let text = ManifestText::read(bytes).map_err(rejected)?;
+        let text = ArtifactText::read(bytes).map_err(rejected)?;
         let index = Index::of(&text.manifest().map_err(rejected)?);
         Ok((text, index))
     })
@@ -69,7 +66,6 @@ pub(crate) async fn read(
         members: (!known).then_some(index.members),
         new_nodes,
         quarantine: index.quarantine,
-        _memory: memory,
     }))
 }
 
@@ -91,29 +87,6 @@ impl ReadManifest {
         .await?;
         Ok(())
     }
-}
-
-/// Waits until there is room for a file of this size. One that is larger than all of the room gets all of it.
-async fn reserve(projector: &Projector, size: u64) -> Result<OwnedSemaphorePermit, ApplyError> {
-    let mib = usize::try_from(size >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
-    let permits = u32::try_from(mib).unwrap_or(u32::MAX);
-    let memory = Arc::clone(&projector.memory);
-    memory
-        .acquire_many_owned(permits)
-        .await
-        .map_err(|_| ApplyError::Unavailable("the projector is stopping".to_owned()))
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
-) -> Result<T, ApplyError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|panic| ApplyError::Rejected(format!("reading the manifest failed: {panic}")))?
-}
-
-fn rejected(error: impl std::fmt::Display) -> ApplyError {
-    ApplyError::Rejected(error.to_string())
 }
 
 /// What is known of a manifest before any of its nodes is stored.

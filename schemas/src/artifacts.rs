@@ -1,14 +1,18 @@
-//! dbt's artifacts: what an uploaded file is, and what a manifest holds.
+//! dbt's artifacts: what an uploaded file is, and what it holds.
 
+mod catalog;
 mod kind;
 mod manifest;
 mod node;
 mod raw;
+mod results;
 mod scan;
 mod text;
 
+pub use catalog::{Catalog, CatalogColumn, CatalogNode};
 pub use kind::ArtifactKind;
-pub use manifest::{InvalidManifest, Manifest, ManifestMetadata, QuarantinedNode};
+pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode};
 pub use node::{Column, Node, NodeContent};
+pub use results::{NodeResult, Results, Span};
 pub use scan::{ScanError, Scanned, Scanner};
-pub use text::ManifestText;
+pub use text::{ArtifactText, InvalidArtifact};

@@ -61,9 +61,11 @@ impl Step {
             index: row.index,
             status: row.status,
             status_humanized: status_humanized(row.status),
-            name: match row.invocation_id {
-                Some(invocation) => format!("dbt invocation {invocation}"),
-                None => "dbt invocation".to_owned(),
+            name: match (row.command, row.invocation_id) {
+                // As dbt Cloud names steps; clients take the command out of it.
+                (Some(command), _) => format!("Invoke dbt with `{command}`"),
+                (None, Some(invocation)) => format!("dbt invocation {invocation}"),
+                (None, None) => "dbt invocation".to_owned(),
             },
             created_at: spaced_time(row.created_at),
             updated_at: spaced_time(row.updated_at),

@@ -10,5 +10,6 @@ mod installation;
 mod errors;
 mod isolation;
 mod outages;
+mod results;
 mod tokens;
 mod uploads;

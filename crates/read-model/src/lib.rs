@@ -7,6 +7,7 @@ mod journal;
 mod manifests;
 mod outage;
 pub mod queries;
+mod results;
 mod runs;
 mod text;
 
@@ -21,6 +22,9 @@ pub use manifests::{
     insert_nodes, unknown_hashes,
 };
 pub use outage::is_outage;
+pub use results::{
+    CatalogRow, ResultFile, ResultRow, has_catalog, has_results, insert_catalog, insert_results, limit_times,
+};
 pub use runs::{
     Placed, RunPlace, key_of_run, lock_placement, refresh_run, refresh_steps, set_placement, shrink_run, unplaced_alike,
 };

@@ -165,7 +165,8 @@ pub async fn set_placement(
 
 /// Computes steps anew from their files; those that have none any more are removed.
 ///
-/// A manifest alone says that dbt ended well, since that is when clients send it: status 10.
+/// A manifest alone says that dbt ended well, since that is when clients send it: status 10. A step whose results say that something is wrong
+/// has 20, whatever its command was.
 ///
 /// # Errors
 /// Those of the database.
@@ -180,12 +181,20 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
     .await?;
     sqlx::query!(
         "INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, dbt_version, created_at,
-            updated_at, started_at, finished_at)
-         SELECT account_id, step_id, environment_id, run_id, max(invocation_id), 10,
-            (array_agg(dbt_version ORDER BY dbt_version IS NULL, event_time DESC, event_id DESC, place DESC))[1],
-            min(event_time), max(event_time), min(coalesce(generated_at, event_time)), max(coalesce(generated_at, event_time))
-         FROM artifacts WHERE account_id = $1 AND step_id = ANY($2)
-         GROUP BY account_id, step_id, environment_id, run_id",
+            updated_at, started_at, finished_at, which, command)
+         SELECT a.account_id, a.step_id, a.environment_id, a.run_id, max(a.invocation_id),
+            CASE WHEN bool_or(r.failed) THEN 20 ELSE 10 END,
+            (array_agg(a.dbt_version ORDER BY a.dbt_version IS NULL, a.event_time DESC, a.event_id DESC, a.place DESC))[1],
+            min(a.event_time), max(a.event_time),
+            min(coalesce(a.generated_at, a.event_time) - coalesce(r.elapsed_time, 0) * interval '1 second'),
+            max(coalesce(a.generated_at, a.event_time)),
+            (array_agg(r.which ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1],
+            (array_agg(r.command ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
+         FROM artifacts a
+            LEFT JOIN result_files r
+                ON r.account_id = a.account_id AND r.environment_id = a.environment_id AND r.sha256 = a.sha256
+         WHERE a.account_id = $1 AND a.step_id = ANY($2)
+         GROUP BY a.account_id, a.step_id, a.environment_id, a.run_id",
         account.0,
         &ids
     )
@@ -211,7 +220,7 @@ pub struct RunPlace<'a> {
     pub key: &'a RunKey,
 }
 
-/// Computes a run anew from its steps and tells its job of it.
+/// Computes a run anew from its steps and files and tells its job of it.
 ///
 /// # Errors
 /// Those of the database.
@@ -219,13 +228,9 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
     sqlx::query!(
         "INSERT INTO runs (id, account_id, project_id, environment_id, job_id, dag_id, airflow_run_id, status, dbt_version,
             created_at, updated_at, started_at, finished_at)
-         SELECT $2, $1, $3, $4, $5, $6, $7, max(status),
-            (array_agg(dbt_version ORDER BY dbt_version IS NULL, updated_at DESC, id DESC))[1],
-            min(created_at), max(updated_at), min(started_at), max(finished_at)
+         SELECT $2, $1, $3, $4, $5, $6, $7, 10, NULL, min(created_at), max(updated_at), NULL, NULL
          FROM run_steps WHERE account_id = $1 AND run_id = $2 HAVING count(*) > 0
-         ON CONFLICT (id) DO UPDATE SET (status, dbt_version, created_at, updated_at, started_at, finished_at) =
-            (excluded.status, excluded.dbt_version, excluded.created_at, excluded.updated_at, excluded.started_at,
-            excluded.finished_at)",
+         ON CONFLICT (id) DO NOTHING",
         run.account_id.0,
         run.run_id.0,
         run.project_id.0,
@@ -236,6 +241,7 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
     )
     .execute(&mut *transaction)
     .await?;
+    sum_up_run(transaction, run.account_id, run.run_id).await?;
     sqlx::query!(
         "INSERT INTO jobs AS j (id, account_id, project_id, environment_id, dag_id, created_at, updated_at)
          SELECT job_id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM runs
@@ -244,6 +250,36 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
             updated_at = greatest(j.updated_at, excluded.updated_at)",
         run.account_id.0,
         run.run_id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// What follows for a run from its steps and files.
+///
+/// It failed when the last that was done to any of its nodes failed: a task that is tried again and then passes is a success. Results are
+/// looked at one by one only where a step failed.
+async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE runs u SET (status, dbt_version, created_at, updated_at, started_at, finished_at) = (
+            SELECT CASE WHEN bool_or(s.status = 20) AND EXISTS (
+                    SELECT FROM (
+                        SELECT DISTINCT ON (n.unique_id) n.failed
+                        FROM artifacts a
+                            JOIN node_results n
+                                ON n.account_id = a.account_id AND n.environment_id = a.environment_id AND n.sha256 = a.sha256
+                        WHERE a.account_id = $1 AND a.run_id = $2 AND n.executed
+                        ORDER BY n.unique_id, n.at DESC, n.sha256 DESC, n.place DESC
+                    ) last WHERE last.failed
+                ) THEN 20 ELSE 10 END,
+                (array_agg(s.dbt_version ORDER BY s.dbt_version IS NULL, s.updated_at DESC, s.id DESC))[1],
+                min(s.created_at), max(s.updated_at), min(s.started_at), max(s.finished_at)
+            FROM run_steps s WHERE s.account_id = $1 AND s.run_id = $2),
+            kinds = ARRAY(SELECT DISTINCT a.kind FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $2 ORDER BY a.kind)
+         WHERE u.account_id = $1 AND u.id = $2",
+        account.0,
+        run.0
     )
     .execute(transaction)
     .await?;
@@ -270,17 +306,7 @@ pub async fn shrink_run(transaction: &mut PgConnection, account: AccountId, run:
     )
     .execute(&mut *transaction)
     .await?;
-    sqlx::query!(
-        "UPDATE runs r SET (status, dbt_version, created_at, updated_at, started_at, finished_at) =
-            (SELECT max(status), (array_agg(dbt_version ORDER BY dbt_version IS NULL, updated_at DESC, id DESC))[1],
-                min(created_at), max(updated_at), min(started_at), max(finished_at)
-             FROM run_steps s WHERE s.account_id = $1 AND s.run_id = $2)
-         WHERE r.account_id = $1 AND r.id = $2",
-        account.0,
-        run.0
-    )
-    .execute(&mut *transaction)
-    .await?;
+    sum_up_run(transaction, account, run).await?;
     let Some(job) = job else { return Ok(()) };
     sqlx::query!(
         "DELETE FROM jobs WHERE account_id = $1 AND id = $2

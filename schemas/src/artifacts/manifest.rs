@@ -27,11 +27,6 @@ const SECTIONS: [(&str, &str); 11] = [
     ("functions", "function"),
 ];
 
-/// A file that cannot be read as a manifest.
-#[derive(Debug, thiserror::Error)]
-#[error("the manifest cannot be read: {0}")]
-pub struct InvalidManifest(#[from] serde_json::Error);
-
 /// A manifest of any version.
 pub struct Manifest<'a> {
     /// What it says of itself.
@@ -73,14 +68,13 @@ pub struct QuarantinedNode {
 }
 
 impl<'a> Manifest<'a> {
-    pub(super) fn read(json: &'a str) -> Result<Self, InvalidManifest> {
-        let sections: Entries<'a> = serde_json::from_str(json)?;
+    pub(super) fn read(sections: &Entries<'a>) -> Self {
         let mut manifest = Self {
-            metadata: metadata(&sections),
+            metadata: metadata(sections),
             nodes: Vec::new(),
             quarantined: Vec::new(),
         };
-        for (name, value) in newest(&sections) {
+        for (name, value) in newest(sections) {
             let known = SECTIONS.iter().find(|(section, _)| *section == name);
             let Some(entries) = Entries::of(value) else { continue };
             match known {
@@ -93,7 +87,7 @@ impl<'a> Manifest<'a> {
                 None => {}
             }
         }
-        Ok(manifest)
+        manifest
     }
 
     fn add(&mut self, section: &str, resource_type: &str, entries: &Entries<'a>) {
@@ -165,7 +159,7 @@ fn beginning(value: &RawValue) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::ManifestText;
+    use crate::ArtifactText;
 
     #[test]
     fn nodes_of_all_sections_are_found() {
@@ -175,7 +169,7 @@ mod tests {
             "semantic_things": {"thing.p.a": {"unique_id": "thing.p.a", "resource_type": "semantic_thing"}},
             "parent_map": {"model.p.a": []}, "disabled": {"model.p.c": [{"resource_type": "model"}]},
             "flat_graph": {"nodes": {"model.p.a": {}}}, "macros": null}"#;
-        let text = ManifestText::read(text.into()).unwrap();
+        let text = ArtifactText::read(text.into()).unwrap();
         let manifest = text.manifest().unwrap();
         let nodes: Vec<_> = manifest
             .nodes
@@ -206,7 +200,7 @@ mod tests {
     #[test]
     fn of_doubled_keys_the_last_counts() {
         let text = r#"{"nodes": {"a": {"resource_type": "model"}, "a": {"resource_type": "seed"}}}"#;
-        let text = ManifestText::read(text.into()).unwrap();
+        let text = ArtifactText::read(text.into()).unwrap();
         let manifest = text.manifest().unwrap();
         assert_eq!(manifest.nodes.len(), 1);
         assert_eq!(manifest.nodes[0].resource_type(), "seed");

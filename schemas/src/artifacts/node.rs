@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::raw::{Entries, text, texts};
+use super::raw::{Entries, object_of, text, texts};
 use crate::Sha256;
 
 /// What changes at every parse though the definition is the same.
@@ -216,22 +216,7 @@ impl<'a> Node<'a> {
             .collect();
         // Stable: of doubled keys the last stays the last, as whoever reads it expects.
         lasting.sort_by_key(|(key, _)| *key);
-        let mut json = Vec::with_capacity(
-            lasting
-                .iter()
-                .map(|(key, value)| key.len() + value.get().len() + 4)
-                .sum(),
-        );
-        json.push(b'{');
-        for (at, (key, value)) in lasting.into_iter().enumerate() {
-            if at > 0 {
-                json.push(b',');
-            }
-            json.extend_from_slice(serde_json::Value::from(key).to_string().as_bytes());
-            json.push(b':');
-            json.extend_from_slice(value.get().as_bytes());
-        }
-        json.push(b'}');
+        let json = object_of(&lasting);
         NodeContent {
             sha256: Sha256::of(&json),
             json,

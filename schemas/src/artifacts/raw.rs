@@ -83,3 +83,48 @@ pub(super) fn texts(value: &RawValue) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+/// A whole number; a text or a fraction in its place is taken for what it says.
+pub(super) fn integer(value: &RawValue) -> Option<i64> {
+    let text = text(value)?;
+    let text = text.trim();
+    text.parse().ok().or_else(|| {
+        let number = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0)?;
+        #[expect(clippy::cast_possible_truncation, reason = "in the range, and whole")]
+        (number.abs() < 9e15).then_some(number as i64)
+    })
+}
+
+/// A number; a text in its place is taken for what it says.
+pub(super) fn number(value: &RawValue) -> Option<f64> {
+    text(value)?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
+}
+
+/// A list, each value as it stands there; none when it is no list.
+pub(super) fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// An object of these entries, in their order.
+pub(super) fn object_of(entries: &[(&str, &RawValue)]) -> Vec<u8> {
+    let size = entries
+        .iter()
+        .map(|(key, value)| key.len() + value.get().len() + 4)
+        .sum();
+    let mut json = Vec::with_capacity(size);
+    json.push(b'{');
+    for (at, (key, value)) in entries.iter().enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(serde_json::Value::from(*key).to_string().as_bytes());
+        json.push(b':');
+        json.extend_from_slice(value.get().as_bytes());
+    }
+    json.push(b'}');
+    json
+}

@@ -1,19 +1,25 @@
-//! The text of a manifest, as JSON that can be read.
+//! The text of an artifact, as JSON that can be read.
 
 use serde::de::IgnoredAny;
 
-use super::{InvalidManifest, Manifest};
+use super::raw::Entries;
+use super::{Catalog, Manifest, Results};
 
-/// A manifest whose text is JSON. The stored bytes may not be: dbt writes `NaN`, and files may hold lone surrogates.
-pub struct ManifestText(String);
+/// The text of an artifact, as JSON that can be read. The stored bytes may be none: dbt writes `NaN`, and files may hold lone surrogates.
+pub struct ArtifactText(String);
 
-impl ManifestText {
-    /// Takes the bytes of a manifest and mends what JSON does not allow: bare `NaN` and `Infinity` become null, lone surrogates and
+/// A file that cannot be read as an artifact.
+#[derive(Debug, thiserror::Error)]
+#[error("the file cannot be read: {0}")]
+pub struct InvalidArtifact(#[from] serde_json::Error);
+
+impl ArtifactText {
+    /// Takes the bytes of an artifact and mends what JSON does not allow: bare `NaN` and `Infinity` become null, lone surrogates and
     /// invalid UTF-8 become U+FFFD, a byte order mark is dropped.
     ///
     /// # Errors
     /// When the bytes are no JSON even so.
-    pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidManifest> {
+    pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidArtifact> {
         let mut text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -30,12 +36,32 @@ impl ManifestText {
         Ok(Self(text))
     }
 
-    /// What the manifest holds.
+    /// What a manifest holds.
     ///
     /// # Errors
     /// When it is no object.
-    pub fn manifest(&self) -> Result<Manifest<'_>, InvalidManifest> {
-        Manifest::read(&self.0)
+    pub fn manifest(&self) -> Result<Manifest<'_>, InvalidArtifact> {
+        Ok(Manifest::read(&self.entries()?))
+    }
+
+    /// What run results, or the freshness of sources, hold.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn results(&self) -> Result<Results, InvalidArtifact> {
+        Ok(Results::read(&self.entries()?))
+    }
+
+    /// What a catalog holds.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn catalog(&self) -> Result<Catalog, InvalidArtifact> {
+        Ok(Catalog::read(&self.entries()?))
+    }
+
+    fn entries(&self) -> Result<Entries<'_>, InvalidArtifact> {
+        Ok(serde_json::from_str(&self.0)?)
     }
 }
 
@@ -102,7 +128,7 @@ mod tests {
     use super::*;
 
     fn read(text: &[u8]) -> String {
-        ManifestText::read(text.to_vec()).unwrap().0
+        ArtifactText::read(text.to_vec()).unwrap().0
     }
 
     #[test]
@@ -127,6 +153,6 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_an_error() {
-        assert!(ManifestText::read(b"{\"a\": Nope}".to_vec()).is_err());
+        assert!(ArtifactText::read(b"{\"a\": Nope}".to_vec()).is_err());
     }
 }

@@ -37,6 +37,7 @@ INSERT INTO runs (id, account_id, project_id, environment_id, job_id, dag_id, ai
     (3, 1, 10, 100, 5, 'daily', 'c', 3, NULL, '2026-11-11T12:00:00Z', '2026-11-11T12:00:00Z', NULL, NULL),
     (4, 1, 10, 101, 6, NULL, 'd', 10, NULL, '2026-11-08T12:00:00Z', '2026-11-08T12:00:00Z', '2026-11-10T12:00:00Z', '2026-11-10T12:01:00Z'),
     (9, 2, 20, 200, 7, 'daily', 'a', 10, NULL, '2026-11-08T12:00:00Z', '2026-11-08T12:00:00Z', NULL, NULL);
+UPDATE runs SET kinds = '{manifest,run_results}' WHERE id = 1;
 INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, created_at, updated_at, started_at,
     finished_at) VALUES
     (1, 9001, 100, 1, 'build', 10, '2026-11-09T12:02:00Z', '2026-11-09T12:02:00Z', '2026-11-09T12:00:00Z', '2026-11-09T12:00:50Z'),

@@ -6,7 +6,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::{Order, Page, Slice};
 
-/// A row of `runs`, and what kinds of files it has.
+/// A row of `runs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Run {
     /// Its number.
@@ -79,17 +79,13 @@ pub async fn runs(
         RunOrder::CreatedAt => "created_at",
         RunOrder::FinishedAt => "finished_at",
     };
-    // The kinds are gathered for the rows of the page alone.
     let mut page = QueryBuilder::new(
-        "SELECT r.*, ARRAY(SELECT DISTINCT a.kind FROM artifacts a WHERE a.account_id = r.account_id AND a.run_id = r.id) AS kinds
-         FROM (SELECT id, account_id, project_id, environment_id, job_id, status, dbt_version, created_at, updated_at,
-            started_at, finished_at FROM runs",
+        "SELECT id, account_id, project_id, environment_id, job_id, status, dbt_version, created_at, updated_at, started_at,
+            finished_at, kinds FROM runs",
     );
     filter.push(&mut page, account);
     order.push(&mut page, column);
     slice.push(&mut page);
-    page.push(") r");
-    order.push(&mut page, column);
     let mut count = QueryBuilder::new("SELECT count(*) FROM runs");
     filter.push(&mut count, account);
     slice.fetch(connection, page, count).await
@@ -126,10 +122,9 @@ impl RunFilter {
 pub async fn run(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<Run>> {
     sqlx::query_as!(
         Run,
-        r#"SELECT id, account_id, project_id, environment_id, job_id, status, dbt_version, created_at, updated_at, started_at,
-            finished_at,
-            ARRAY(SELECT DISTINCT a.kind FROM artifacts a WHERE a.account_id = r.account_id AND a.run_id = r.id) AS "kinds!"
-         FROM runs r WHERE account_id = $1 AND id = $2"#,
+        "SELECT id, account_id, project_id, environment_id, job_id, status, dbt_version, created_at, updated_at, started_at,
+            finished_at, kinds
+         FROM runs WHERE account_id = $1 AND id = $2",
         account.0,
         id.0
     )

@@ -17,6 +17,8 @@ pub struct Step {
     pub invocation_id: Option<String>,
     /// dbt Cloud's number, as of a run.
     pub status: i16,
+    /// The dbt command as it was typed, where it is known.
+    pub command: Option<String>,
     /// When its first upload was accepted.
     pub created_at: DateTime<Utc>,
     /// When its latest upload was accepted.
@@ -35,7 +37,7 @@ pub async fn steps_of_runs(connection: &mut PgConnection, account: AccountId, ru
     sqlx::query_as!(
         Step,
         r#"SELECT id, run_id, row_number() OVER (PARTITION BY run_id ORDER BY created_at, id) AS "index!", invocation_id,
-            status, created_at, updated_at, started_at, finished_at
+            status, command, created_at, updated_at, started_at, finished_at
          FROM run_steps WHERE account_id = $1 AND run_id = ANY($2) ORDER BY run_id, created_at, id"#,
         account.0,
         runs

@@ -1,0 +1,53 @@
+//! A catalog's bytes into rows.
+
+use read_model::{CatalogRow, DocEncoder, has_catalog, insert_catalog, without_nul};
+use schemas::{AccountId, ArtifactText, Sha256, UploadedFile};
+use sqlx::PgConnection;
+
+use crate::content::{off_the_runtime, rejected};
+use crate::{ApplyError, Projector};
+
+/// A catalog that was read.
+pub(crate) struct ReadCatalog {
+    sha256: Sha256,
+    rows: Vec<CatalogRow>,
+}
+
+/// Reads a catalog from the bucket; none when its content was read before.
+pub(crate) async fn read(
+    projector: &Projector,
+    account: AccountId,
+    file: &UploadedFile,
+) -> Result<Option<ReadCatalog>, ApplyError> {
+    let mut connection = projector.pool.acquire().await?;
+    if has_catalog(&mut connection, account, file.sha256).await? {
+        return Ok(None);
+    }
+    drop(connection);
+    let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
+    let sha256 = file.sha256;
+    off_the_runtime(move || {
+        let catalog = ArtifactText::read(bytes)
+            .and_then(|text| text.catalog())
+            .map_err(rejected)?;
+        let mut encoder = DocEncoder::new().map_err(rejected)?;
+        let mut rows = Vec::with_capacity(catalog.nodes.len());
+        for node in &catalog.nodes {
+            rows.push(CatalogRow {
+                hash: node.sha256,
+                unique_id: without_nul(&node.unique_id),
+                doc: encoder.encode(&node.json).map_err(rejected)?,
+            });
+        }
+        rows.sort_unstable_by_key(|row| row.hash);
+        Ok(Some(ReadCatalog { sha256, rows }))
+    })
+    .await
+}
+
+impl ReadCatalog {
+    /// Writes its rows.
+    pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
+        Ok(insert_catalog(transaction, account, self.sha256, &self.rows).await?)
+    }
+}

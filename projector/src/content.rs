@@ -1,0 +1,107 @@
+//! The content of files into rows: each content is read once.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use read_model::limit_times;
+use schemas::{ArtifactKind, ArtifactsUploaded, Sha256, UploadedFile};
+use sqlx::PgConnection;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::catalog::{self, ReadCatalog};
+use crate::manifest::{self, ReadManifest};
+use crate::results::{self, ReadResults};
+use crate::{ApplyError, Projector};
+
+/// A file that was read, ready to be written.
+pub(crate) enum Content {
+    /// A manifest that is not stored yet.
+    Manifest(Box<ReadManifest>),
+    /// Results that are not stored yet.
+    Results(ReadResults),
+    /// Results that are stored.
+    KnownResults(Sha256),
+    /// A catalog that is not stored yet.
+    Catalog(ReadCatalog),
+}
+
+/// Reads a file from the bucket; none when there is nothing to be written of it.
+pub(crate) async fn read(
+    projector: &Projector,
+    upload: &ArtifactsUploaded,
+    file: &UploadedFile,
+    uploaded_at: DateTime<Utc>,
+) -> Result<Option<Content>, ApplyError> {
+    Ok(match file.kind {
+        ArtifactKind::Manifest => manifest::read(projector, upload.account_id, file)
+            .await?
+            .map(|manifest| Content::Manifest(Box::new(manifest))),
+        ArtifactKind::RunResults | ArtifactKind::Sources => {
+            Some(match results::read(projector, upload, file, uploaded_at).await? {
+                Some(results) => Content::Results(results),
+                None => Content::KnownResults(file.sha256),
+            })
+        }
+        ArtifactKind::Catalog => catalog::read(projector, upload.account_id, file)
+            .await?
+            .map(Content::Catalog),
+        ArtifactKind::SemanticManifest | ArtifactKind::Other => None,
+    })
+}
+
+impl Content {
+    /// Writes its rows.
+    pub(crate) async fn write(
+        self,
+        transaction: &mut PgConnection,
+        upload: &ArtifactsUploaded,
+        uploaded_at: DateTime<Utc>,
+    ) -> Result<(), ApplyError> {
+        let (account, environment) = (upload.account_id, upload.environment_id);
+        match self {
+            Self::Manifest(manifest) => manifest.write(transaction, account).await,
+            Self::Results(results) => {
+                let sha256 = results.sha256;
+                results.write(transaction, upload).await?;
+                // Another upload of the same content may have been faster.
+                Ok(limit_times(transaction, account, environment, sha256, uploaded_at).await?)
+            }
+            Self::KnownResults(sha256) => {
+                Ok(limit_times(transaction, account, environment, sha256, uploaded_at).await?)
+            }
+            Self::Catalog(catalog) => catalog.write(transaction, account).await,
+        }
+    }
+}
+
+/// Waits until there is room for all files of an upload at once, so that two uploads never wait for each other's. One that is larger than
+/// all of the room gets all of it.
+pub(crate) async fn reserve(
+    projector: &Projector,
+    upload: &ArtifactsUploaded,
+) -> Result<OwnedSemaphorePermit, ApplyError> {
+    let size = upload
+        .files
+        .iter()
+        .fold(0_u64, |size, file| size.saturating_add(file.size));
+    let mib = usize::try_from(size >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
+    let permits = u32::try_from(mib).unwrap_or(u32::MAX);
+    let memory = Arc::clone(&projector.memory);
+    memory
+        .acquire_many_owned(permits)
+        .await
+        .map_err(|_| ApplyError::Unavailable("the projector is stopping".to_owned()))
+}
+
+/// Work that keeps a core busy.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
+) -> Result<T, ApplyError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|panic| ApplyError::Rejected(format!("reading the file failed: {panic}")))?
+}
+
+pub(crate) fn rejected(error: impl std::fmt::Display) -> ApplyError {
+    ApplyError::Rejected(error.to_string())
+}

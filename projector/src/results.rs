@@ -1,0 +1,79 @@
+//! Run results, and the freshness of sources, into rows.
+
+use chrono::{DateTime, Utc};
+use read_model::{DocEncoder, ResultFile, ResultRow, has_results, insert_results, without_nul};
+use schemas::{ArtifactText, ArtifactsUploaded, NodeResult, Sha256, UploadedFile};
+use sqlx::PgConnection;
+
+use crate::content::{off_the_runtime, rejected};
+use crate::{ApplyError, Projector};
+
+/// Results that were read.
+pub(crate) struct ReadResults {
+    /// Of the file's bytes.
+    pub(crate) sha256: Sha256,
+    file: ResultFile,
+    rows: Vec<ResultRow>,
+}
+
+/// Reads results from the bucket; none when their content was read before.
+pub(crate) async fn read(
+    projector: &Projector,
+    upload: &ArtifactsUploaded,
+    file: &UploadedFile,
+    uploaded_at: DateTime<Utc>,
+) -> Result<Option<ReadResults>, ApplyError> {
+    let account = upload.account_id;
+    let mut connection = projector.pool.acquire().await?;
+    if has_results(&mut connection, account, upload.environment_id, file.sha256).await? {
+        return Ok(None);
+    }
+    drop(connection);
+    let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
+    let (sha256, latest) = (file.sha256, uploaded_at);
+    let written_at = file.generated_at.unwrap_or(uploaded_at);
+    off_the_runtime(move || {
+        let results = ArtifactText::read(bytes)
+            .and_then(|text| text.results())
+            .map_err(rejected)?;
+        let mut encoder = DocEncoder::new().map_err(rejected)?;
+        let mut rows = Vec::with_capacity(results.results.len());
+        for result in &results.results {
+            rows.push(ResultRow {
+                unique_id: without_nul(&result.unique_id),
+                status: without_nul(&result.status),
+                executed: result.executed,
+                failed: result.failed(),
+                at: result.completed_at().unwrap_or(written_at).min(latest),
+                execution_time: result.execution_time,
+                failures: result.failures,
+                rows_affected: result.rows_affected,
+                doc: encoder.encode(&result.json).map_err(rejected)?,
+            });
+        }
+        Ok(Some(ReadResults {
+            sha256,
+            file: ResultFile {
+                which: results.which.as_deref().map(without_nul),
+                command: results.command.as_deref().map(without_nul),
+                // An interval of PostgreSQL does not hold more; no command runs for a year.
+                elapsed_time: results.elapsed_time.unwrap_or(0.0).clamp(0.0, 31_536_000.0),
+                failed: results.results.iter().any(NodeResult::failed),
+            },
+            rows,
+        }))
+    })
+    .await
+}
+
+impl ReadResults {
+    /// Writes its rows.
+    pub(crate) async fn write(
+        self,
+        transaction: &mut PgConnection,
+        upload: &ArtifactsUploaded,
+    ) -> Result<(), ApplyError> {
+        let (account, environment) = (upload.account_id, upload.environment_id);
+        Ok(insert_results(transaction, account, environment, self.sha256, &self.file, &self.rows).await?)
+    }
+}
