@@ -155,6 +155,7 @@ fn plain_count(file: &[u8]) -> i64 {
     i64::try_from(count).unwrap()
 }
 
+#[expect(clippy::print_stderr, reason = "what is skipped is to be seen")]
 fn all_files(kind: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let corpus = repository_file("../shared/corpus");
     if !corpus.is_dir() {
