@@ -2,8 +2,7 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, Utc};
-use edge::{InvalidParam, OrderBy, Paging, Params};
+use edge::{InvalidParam, OrderBy, Paging, Params, TimeRange};
 use read_model::queries::Slice;
 use schemas::AccountId;
 use serde_json::{Map, Value};
@@ -38,6 +37,43 @@ impl<'a> Filters<'a> {
         text
     }
 
+    pub(crate) fn truth(&mut self, name: &'static str) -> Result<Option<bool>, InvalidParam> {
+        let truth = self.params.truth(name)?;
+        self.note(name, truth);
+        Ok(truth)
+    }
+
+    pub(crate) fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let texts = self.params.texts(name);
+        self.note(name, texts.clone());
+        texts
+    }
+
+    pub(crate) fn times(&mut self, name: &'static str) -> Result<Option<TimeRange>, InvalidParam> {
+        let times = self.params.times(name)?;
+        self.note(name, times.map(|(from, to)| vec![from.to_rfc3339(), to.to_rfc3339()]));
+        Ok(times)
+    }
+
+    /// A number, or a list of them under the name that ends in `__in`: whichever is given; both must hold.
+    pub(crate) fn ids(&mut self, one: &'static str, many: &'static str) -> Result<Option<Vec<i64>>, InvalidParam> {
+        let (one, many) = (self.number(one)?, self.numbers(many)?);
+        Ok(match (one, many) {
+            (None, many) => many,
+            (Some(one), None) => Some(vec![one]),
+            (Some(one), Some(many)) => Some(if many.contains(&one) { vec![one] } else { Vec::new() }),
+        })
+    }
+
+    /// `state`: 1 for what is active, 2 for what is deleted.
+    pub(crate) fn state(&mut self) -> Result<Option<i64>, InvalidParam> {
+        // dbt Cloud's clients also say `all`.
+        if self.params.text("state") == Some("all") {
+            return Ok(None);
+        }
+        self.number("state")
+    }
+
     /// Those that were applied.
     pub(crate) fn applied(self) -> Map<String, Value> {
         self.applied
@@ -50,11 +86,18 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// Does `include_related` name this? It is written as `a,b`, `["a","b"]`, `['a','b']` or `[a]`.
+/// Does `include_related` name this? It is written as `a,b`, `["a","b"]`, `['a','b']` or `[a]`, or repeated.
 pub(crate) fn includes(params: &Params, related: &str) -> bool {
     let is_quote = |letter: char| !letter.is_ascii_alphanumeric();
-    let mut names = params.text("include_related").unwrap_or_default().split(',');
-    names.any(|name| name.trim_matches(is_quote) == related)
+    params
+        .all("include_related")
+        .flat_map(|value| value.split(','))
+        .any(|name| name.trim_matches(is_quote) == related)
+}
+
+/// Whether a name contains this, in letters of any case.
+pub(crate) fn contains(name: &str, part: &str) -> bool {
+    name.to_lowercase().contains(&part.to_lowercase())
 }
 
 /// The page as the read model's queries take it.
@@ -72,8 +115,9 @@ pub(crate) const RECORD_FIELDS: &[&str] = &["id", "name", "created_at", "updated
 pub(crate) struct RecordKey<'a> {
     pub(crate) id: i64,
     pub(crate) name: &'a str,
-    pub(crate) created_at: DateTime<Utc>,
-    pub(crate) updated_at: DateTime<Utc>,
+    /// As it is answered: these texts have the order of the times.
+    pub(crate) created_at: &'a str,
+    pub(crate) updated_at: &'a str,
 }
 
 /// A page of records that are all in memory, and how many there are.
@@ -87,8 +131,8 @@ pub(crate) fn page_of_records<T>(
         let (one, other) = (key(one), key(other));
         let by_field = match order.field {
             "name" => one.name.cmp(other.name),
-            "created_at" => one.created_at.cmp(&other.created_at),
-            "updated_at" => one.updated_at.cmp(&other.updated_at),
+            "created_at" => one.created_at.cmp(other.created_at),
+            "updated_at" => one.updated_at.cmp(other.updated_at),
             _ => Ordering::Equal,
         };
         let rising = by_field.then(one.id.cmp(&other.id));
@@ -116,6 +160,10 @@ mod tests {
             let query: String = format!("include_related={}", query.replace(' ', "+"));
             assert!(includes(&Params::read(&query), "run_steps"), "{query}");
         }
+        assert!(includes(
+            &Params::read("include_related=run_steps&include_related=job"),
+            "run_steps"
+        ));
         assert!(!includes(&Params::read("include_related=steps"), "run_steps"));
         assert!(!includes(&Params::read("include_related="), "run_steps"));
         assert!(!includes(&Params::read(""), "run_steps"));
@@ -130,6 +178,11 @@ mod tests {
         assert_eq!(filters.numbers("status__in").unwrap(), Some(vec![10, 20]));
         let told = serde_json::json!({"account_id": 1, "project_id": 7, "status__in": [10, 20]});
         assert_eq!(Value::from(filters.applied()), told);
+        let params = Params::read("pk=7&pk__in=[7,8]&project_id__in=[1]&state=all");
+        let mut filters = Filters::new(&params, AccountId(1));
+        assert_eq!(filters.ids("pk", "pk__in").unwrap(), Some(vec![7]));
+        assert_eq!(filters.ids("project_id", "project_id__in").unwrap(), Some(vec![1]));
+        assert_eq!(filters.state().unwrap(), None);
     }
 
     #[test]
@@ -141,8 +194,8 @@ mod tests {
             let (rows, total) = page_of_records(records, order, paging, |(id, name)| RecordKey {
                 id: *id,
                 name,
-                created_at: DateTime::UNIX_EPOCH,
-                updated_at: DateTime::UNIX_EPOCH,
+                created_at: "2026-01-01",
+                updated_at: "2026-01-01",
             });
             (rows.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), total)
         };

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod artifacts;
+mod connections;
+mod constant;
 mod environments;
 mod jobs;
 mod nodes;
@@ -22,21 +24,39 @@ pub(crate) fn all() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
+        .routes(routes!(constant::who_am_i))
         .routes(routes!(accounts::list))
+        .routes(routes!(accounts::list_v3))
         .routes(routes!(accounts::show))
+        .routes(routes!(accounts::show_v3))
         .routes(routes!(projects::list))
+        .routes(routes!(projects::list_v3))
         .routes(routes!(projects::show))
+        .routes(routes!(projects::show_v3))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::show))
+        .routes(routes!(connections::list_of_project))
+        .routes(routes!(connections::show_of_project))
         .routes(routes!(environments::list))
+        .routes(routes!(environments::list_v3))
+        .routes(routes!(environments::list_of_project))
         .routes(routes!(environments::show))
+        .routes(routes!(environments::show_v3))
+        .routes(routes!(environments::show_of_project))
         .routes(routes!(nodes::list))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
+        .routes(routes!(artifacts::download_of_job))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
+        .routes(routes!(steps::show))
         .routes(routes!(artifacts::list))
         .routes(routes!(artifacts::download))
-        .route("/api/v2/accounts/{account_id}/{*rest}", any(root::nothing_of_account))
-        .route("/api/{*rest}", any(root::not_found))
+        .routes(routes!(constant::of_account_v2))
+        .routes(routes!(constant::of_account_v3))
+        .routes(routes!(constant::of_project_v3))
+        .routes(routes!(constant::variables_of_job))
+        .route("/api/{*rest}", any(root::nothing))
 }
 
 /// Another method than GET where there is something to read.

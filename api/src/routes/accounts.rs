@@ -80,29 +80,43 @@ impl Account {
     }
 }
 
+async fn page(mut view: View, params: &Params) -> Result<Many<Account>, Error> {
+    let account = view.account();
+    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
+    let filters = Filters::new(params, account);
+    let row = directory::queries::account(view.connection(), account).await?;
+    let accounts = row.into_iter().map(Account::new).collect();
+    let (rows, total) = page_of_records(accounts, order, paging, |row: &Account| RecordKey {
+        id: row.id,
+        name: &row.name,
+        created_at: &row.created_at,
+        updated_at: &row.updated_at,
+    });
+    Ok(many(rows, total, paging, &order, filters.applied()))
+}
+
+async fn own(mut view: View) -> Result<One<Account>, Error> {
+    let account = view.account();
+    let row = directory::queries::account(view.connection(), account).await?;
+    Ok(one(Account::new(row.ok_or_else(CloudError::not_found)?)))
+}
+
 /// Lists the accounts that the token sees: its own.
 #[utoipa::path(
     get, path = "/api/v2/accounts", tag = "Accounts", operation_id = "List Accounts",
     responses((status = 200, body = Many<Account>))
 )]
-pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Account>, Error> {
-    let account = view.account();
-    let (paging, order) = (Paging::read(&params)?, OrderBy::read(&params, RECORD_FIELDS)?);
-    let filters = Filters::new(&params, account);
-    let rows = directory::queries::account(view.connection(), account).await?;
-    let (rows, total) = page_of_records(rows.into_iter().collect(), order, paging, |row| RecordKey {
-        id: row.id,
-        name: &row.name,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    });
-    Ok(many(
-        rows.into_iter().map(Account::new).collect(),
-        total,
-        paging,
-        &order,
-        filters.applied(),
-    ))
+pub(crate) async fn list(view: View, params: Params) -> Result<Many<Account>, Error> {
+    page(view, &params).await
+}
+
+/// Lists the accounts that the token sees: its own.
+#[utoipa::path(
+    get, path = "/api/v3/accounts", tag = "Accounts", operation_id = "List Accounts (v3)",
+    responses((status = 200, body = Many<Account>))
+)]
+pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Account>, Error> {
+    page(view, &params).await
 }
 
 /// Shows an account.
@@ -111,8 +125,16 @@ pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Account>
     params(("account_id" = i64, Path)),
     responses((status = 200, body = One<Account>))
 )]
-pub(crate) async fn show(mut view: View) -> Result<One<Account>, Error> {
-    let account = view.account();
-    let row = directory::queries::account(view.connection(), account).await?;
-    Ok(one(Account::new(row.ok_or_else(CloudError::not_found)?)))
+pub(crate) async fn show(view: View) -> Result<One<Account>, Error> {
+    own(view).await
+}
+
+/// Shows an account.
+#[utoipa::path(
+    get, path = "/api/v3/accounts/{account_id}", tag = "Accounts", operation_id = "Retrieve Account (v3)",
+    params(("account_id" = i64, Path)),
+    responses((status = 200, body = One<Account>))
+)]
+pub(crate) async fn show_v3(view: View) -> Result<One<Account>, Error> {
+    own(view).await
 }

@@ -6,12 +6,15 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use edge::{CloudError, One, Params, one};
-use read_model::queries;
-use schemas::{AccountId, RunId};
+use read_model::queries::{self, RunFile};
+use schemas::{AccountId, ArtifactText, JobId, RunId};
 
 use crate::State;
 use crate::error::Error;
 use crate::view::{Ids, View};
+
+/// The largest run results that are changed for a client, in bytes: they are held in memory for it. Larger ones are sent as they are.
+const LARGEST_CHANGED: i64 = 64 << 20;
 
 /// Lists the names of a run's files.
 #[utoipa::path(
@@ -37,7 +40,7 @@ pub(crate) async fn list(
     ))
 }
 
-/// Downloads a file of a run, as it was uploaded.
+/// Downloads a file of a run, as it was uploaded; but `run_results.json` with dbt Cloud's variables added to its `metadata.env`.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts/{*path}", tag = "Runs", operation_id = "Retrieve Run Artifact",
     params(
@@ -45,6 +48,7 @@ pub(crate) async fn list(
         ("run_id" = i64, Path),
         ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
         ("step" = Option<i64>, Query, description = "The step of the run, from 1; without it the last that has the file"),
+        ("raw" = Option<bool>, Query, description = "`true`: `run_results.json` as it was uploaded too"),
     ),
     responses(
         (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Names the content"))),
@@ -58,22 +62,99 @@ pub(crate) async fn download(
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let step = params.number("step")?;
+    let (step, raw) = (params.number("step")?, params.truth("raw")?.unwrap_or(false));
     let file = queries::run_file(view.connection(), account, run, &path, step).await?;
     let file = file.ok_or_else(CloudError::not_found)?;
-    // A slow client must not hold a connection of the database.
+    if path != "run_results.json" || raw || file.size > LARGEST_CHANGED {
+        // A slow client must not hold a connection of the database.
+        drop(view);
+        return stored(&state, account, &path, file, &headers).await;
+    }
+    let row = queries::run(view.connection(), account, run).await?;
+    let row = row.ok_or_else(CloudError::not_found)?;
     drop(view);
+    with_cloud_variables(&state, file, &row, &headers).await
+}
+
+/// Downloads a file of the newest run of a job that has it, as it was uploaded.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/jobs/{job_id}/artifacts/{*path}", tag = "Jobs", operation_id = "Retrieve Job Artifact",
+    params(
+        ("account_id" = i64, Path),
+        ("job_id" = i64, Path),
+        ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Names the content"))),
+        (status = 304, description = "The client has it: `If-None-Match` names the content"),
+    )
+)]
+pub(crate) async fn download_of_job(
+    extract::State(state): extract::State<State>,
+    mut view: View,
+    Ids((account, job, path)): Ids<(AccountId, JobId, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let file = queries::job_file(view.connection(), account, job, &path).await?;
+    let (_, file) = file.ok_or_else(CloudError::not_found)?;
+    drop(view);
+    stored(&state, account, &path, file, &headers).await
+}
+
+async fn stored(
+    state: &State,
+    account: AccountId,
+    name: &str,
+    file: RunFile,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
     let etag = format!("\"{}\"", file.sha256);
-    if has_already(&headers, &etag) {
+    if has_already(headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
     let content = state.bucket.open_artifact(account, file.sha256).await?;
+    let content_type = if name.ends_with(".json") {
+        "application/json"
+    } else {
+        "application/octet-stream"
+    };
     let headers = [
-        (CONTENT_TYPE, "application/json".to_owned()),
+        (CONTENT_TYPE, content_type.to_owned()),
         (CONTENT_LENGTH, file.size.to_string()),
         (ETAG, etag),
     ];
     Ok((headers, Body::from_stream(content)).into_response())
+}
+
+/// dagster's sensor knows by these variables which run the results are of, and plain dbt does not write them.
+async fn with_cloud_variables(
+    state: &State,
+    file: RunFile,
+    run: &queries::Run,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let etag = format!("\"{}-{}\"", file.sha256, run.id);
+    if has_already(headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+    }
+    let variables = [
+        ("DBT_CLOUD_ACCOUNT_ID", run.account_id.to_string()),
+        ("DBT_CLOUD_PROJECT_ID", run.project_id.to_string()),
+        ("DBT_CLOUD_ENVIRONMENT_ID", run.environment_id.to_string()),
+        ("DBT_CLOUD_JOB_ID", run.job_id.to_string()),
+        ("DBT_CLOUD_RUN_ID", run.id.to_string()),
+    ];
+    let size = u64::try_from(file.size).unwrap_or_default();
+    let bytes = state
+        .bucket
+        .read_artifact(AccountId(run.account_id), file.sha256, size)
+        .await?;
+    let changed = tokio::task::spawn_blocking(move || ArtifactText::read(bytes)?.with_env(&variables))
+        .await
+        .map_err(|panic| Error::unreadable(&panic))?
+        .map_err(|error| Error::unreadable(&error))?;
+    let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, etag)];
+    Ok((headers, changed).into_response())
 }
 
 /// Does the client say that it has this content?

@@ -1,16 +1,21 @@
 //! Jobs: the DAGs of environments.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use axum::extract;
 use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
-use read_model::queries::{self, JobFilter, JobOrder, Order};
-use schemas::{AccountId, EnvironmentId, JobId, ProjectId};
+use read_model::queries::{self, JobFacts, JobFilter, JobOrder, Order};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::environments::{self, Environment};
+use super::runs::Run;
+use crate::State;
 use crate::error::Error;
 use crate::format::iso_time;
-use crate::list::{Filters, RECORD_FIELDS, slice};
+use crate::list::{Filters, RECORD_FIELDS, includes, slice};
 use crate::view::{Ids, View};
 
 /// A job.
@@ -26,7 +31,8 @@ pub(crate) struct Job {
     /// 1 active, 2 not.
     state: i16,
     job_type: &'static str,
-    execute_steps: [&'static str; 0],
+    /// The dbt commands of its last run.
+    execute_steps: Vec<String>,
     cost_optimization_features: [&'static str; 0],
     execution: Execution,
     settings: Settings,
@@ -43,8 +49,19 @@ pub(crate) struct Job {
     is_deferrable: bool,
     lifecycle_webhooks: bool,
     run_failure_count: i64,
+    /// Of the dbt of its last run.
+    dbt_version: Option<String>,
+    raw_dbt_version: Option<String>,
     created_at: String,
     updated_at: String,
+    /// With `include_related=environment`.
+    environment: Option<Environment>,
+    /// With `include_related=most_recent_run`.
+    #[schema(value_type = Option<Object>)]
+    most_recent_run: Option<Arc<Run>>,
+    /// With `include_related=most_recent_completed_run`.
+    #[schema(value_type = Option<Object>)]
+    most_recent_completed_run: Option<Arc<Run>>,
     #[serde(flatten)]
     unknown: UnknownOfJob,
 }
@@ -52,8 +69,6 @@ pub(crate) struct Job {
 /// What dbt Cloud knows of its own jobs, and nobody of these: always null.
 #[derive(Clone, Default, Serialize, ToSchema)]
 struct UnknownOfJob {
-    dbt_version: Option<String>,
-    raw_dbt_version: Option<String>,
     deferring_environment_id: Option<i64>,
     deferring_job_definition_id: Option<i64>,
     lifecycle_webhooks_url: Option<String>,
@@ -65,12 +80,6 @@ struct UnknownOfJob {
     account: Option<()>,
     #[schema(value_type = Option<Object>)]
     project: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    environment: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    most_recent_run: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    most_recent_completed_run: Option<()>,
 }
 
 /// How long a run may take: there is no limit.
@@ -125,7 +134,9 @@ struct ScheduleTime {
 }
 
 impl Job {
-    pub(super) fn new(row: queries::Job) -> Self {
+    fn new(row: queries::Job, facts: JobFacts) -> Self {
+        let has = |kind: ArtifactKind| facts.kinds.iter().any(|has| has == kind.as_str());
+        let (generate_docs, generate_sources) = (has(ArtifactKind::Catalog), has(ArtifactKind::Sources));
         Self {
             id: row.id,
             account_id: row.account_id,
@@ -135,7 +146,7 @@ impl Job {
             description: String::new(),
             state: 1,
             job_type: "other",
-            execute_steps: [],
+            execute_steps: facts.commands,
             cost_optimization_features: [],
             execution: Execution { timeout_seconds: 0 },
             settings: Settings {
@@ -156,9 +167,9 @@ impl Job {
                     interval: 1,
                 },
             },
-            generate_docs: false,
-            generate_sources: false,
-            run_generate_sources: false,
+            generate_docs,
+            generate_sources,
+            run_generate_sources: generate_sources,
             run_compare_changes: false,
             compare_changes_flags: "--select state:modified",
             run_lint: false,
@@ -167,8 +178,13 @@ impl Job {
             is_deferrable: false,
             lifecycle_webhooks: false,
             run_failure_count: 0,
+            raw_dbt_version: facts.dbt_version.clone(),
+            dbt_version: facts.dbt_version,
             created_at: iso_time(row.created_at),
             updated_at: iso_time(row.updated_at),
+            environment: None,
+            most_recent_run: None,
+            most_recent_completed_run: None,
             unknown: UnknownOfJob::default(),
         }
     }
@@ -178,7 +194,57 @@ impl Job {
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Job>, Error> {
     let account = view.account();
     let rows = queries::jobs_by_id(view.connection(), account, ids).await?;
-    Ok(rows.into_iter().map(|row| (row.id, Job::new(row))).collect())
+    let mut facts = facts_of(view, &rows).await?;
+    let answer = |row: queries::Job| (row.id, Job::new(row.clone(), facts.remove(&row.id).unwrap_or_default()));
+    Ok(rows.into_iter().map(answer).collect())
+}
+
+async fn facts_of(view: &mut View, rows: &[queries::Job]) -> Result<HashMap<i64, JobFacts>, Error> {
+    let account = view.account();
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let facts = queries::job_facts(view.connection(), account, &ids).await?;
+    Ok(facts.into_iter().map(|facts| (facts.job_id, facts)).collect())
+}
+
+/// These jobs with what `include_related` names, each fetched for all of them at once.
+async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Job>) -> Result<Vec<Job>, Error> {
+    let account = view.account();
+    let mut facts = facts_of(view, &rows).await?;
+    let newest = includes(params, "most_recent_run");
+    let completed = includes(params, "most_recent_completed_run");
+    let wanted: Vec<i64> = facts
+        .values()
+        .flat_map(|facts| {
+            [
+                facts.newest_run.filter(|_| newest),
+                facts.last_run.filter(|_| completed),
+            ]
+        })
+        .flatten()
+        .collect();
+    let mut runs: HashMap<i64, Arc<Run>> = HashMap::new();
+    if !wanted.is_empty() {
+        let now = state.clock.now();
+        for row in queries::runs_by_id(view.connection(), account, &wanted).await? {
+            runs.insert(row.id, Arc::new(Run::new(row, now, &state.public_url)));
+        }
+    }
+    let mut environments = HashMap::new();
+    if includes(params, "environment") {
+        let ids: Vec<i64> = rows.iter().map(|row| row.environment_id).collect();
+        environments = environments::by_id(view, &ids).await?;
+    }
+    let answer = |row: queries::Job| {
+        let facts = facts.remove(&row.id).unwrap_or_default();
+        let run = |id: Option<i64>, wanted: bool| runs.get(&id?).filter(|_| wanted).cloned();
+        Job {
+            environment: environments.get(&row.environment_id).cloned(),
+            most_recent_run: run(facts.newest_run, newest),
+            most_recent_completed_run: run(facts.last_run, completed),
+            ..Job::new(row, facts)
+        }
+    };
+    Ok(rows.into_iter().map(answer).collect())
 }
 
 /// Lists the jobs of the account.
@@ -187,21 +253,39 @@ pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, J
     params(
         ("account_id" = i64, Path),
         ("project_id" = Option<i64>, Query, description = "Only jobs of this project"),
+        ("project_id__in" = Option<String>, Query, description = "Only jobs of one of these projects, as JSON", example = "[1,2]"),
         ("environment_id" = Option<i64>, Query, description = "Only jobs of this environment"),
+        ("name__icontains" = Option<String>, Query, description = "Only jobs whose name contains this, in letters of any case"),
+        ("pk" = Option<i64>, Query, description = "Only the job with this id"),
+        ("is_system" = Option<bool>, Query, description = "No job is dbt Cloud's own"),
+        ("triggers_schedule" = Option<bool>, Query, description = "No job is started by a schedule of dbt Cloud"),
+        ("state" = Option<i64>, Query, description = "1 or `all`: all jobs; 2, deleted ones: none"),
+        ("include_related" = Option<String>, Query,
+            description = "`environment`, `most_recent_run`, `most_recent_completed_run`, separated by commas"),
         ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
         ("limit" = Option<i64>, Query, description = "At most 100"),
         ("offset" = Option<i64>, Query, description = "How many to pass over"),
     ),
     responses((status = 200, body = Many<Job>))
 )]
-pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Job>, Error> {
+pub(crate) async fn list(
+    extract::State(state): extract::State<State>,
+    mut view: View,
+    params: Params,
+) -> Result<Many<Job>, Error> {
     let account = view.account();
     let (paging, order) = (Paging::read(&params)?, OrderBy::read(&params, RECORD_FIELDS)?);
     let mut filters = Filters::new(&params, account);
-    let filter = JobFilter {
-        project_id: filters.number("project_id")?.map(ProjectId),
+    let mut filter = JobFilter {
+        project_ids: filters.ids("project_id", "project_id__in")?,
         environment_id: filters.number("environment_id")?.map(EnvironmentId),
+        ids: filters.number("pk")?.map(|id| vec![id]),
+        name_contains: filters.text("name__icontains"),
     };
+    let is_deleted = filters.state()?.is_some_and(|state| state != 1);
+    if is_deleted || filters.truth("is_system")? == Some(true) || filters.truth("triggers_schedule")? == Some(true) {
+        filter.ids = Some(Vec::new());
+    }
     let by = Order {
         field: match order.field {
             "name" => JobOrder::Name,
@@ -211,18 +295,29 @@ pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Job>, Er
         },
         descending: order.descending,
     };
-    let page = queries::jobs(view.connection(), account, filter, by, slice(paging)).await?;
-    let jobs = page.rows.into_iter().map(Job::new).collect();
+    let page = queries::jobs(view.connection(), account, &filter, by, slice(paging)).await?;
+    let jobs = answers(&state, &mut view, &params, page.rows).await?;
     Ok(many(jobs, page.total, paging, &order, filters.applied()))
 }
 
 /// Shows a job.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/jobs/{id}", tag = "Jobs", operation_id = "Retrieve Job",
-    params(("account_id" = i64, Path), ("id" = i64, Path)),
+    params(
+        ("account_id" = i64, Path),
+        ("id" = i64, Path),
+        ("include_related" = Option<String>, Query,
+            description = "`environment`, `most_recent_run`, `most_recent_completed_run`, separated by commas"),
+    ),
     responses((status = 200, body = One<Job>))
 )]
-pub(crate) async fn show(mut view: View, Ids((account, id)): Ids<(AccountId, JobId)>) -> Result<One<Job>, Error> {
+pub(crate) async fn show(
+    extract::State(state): extract::State<State>,
+    mut view: View,
+    Ids((account, id)): Ids<(AccountId, JobId)>,
+    params: Params,
+) -> Result<One<Job>, Error> {
     let row = queries::job(view.connection(), account, id).await?;
-    Ok(one(Job::new(row.ok_or_else(CloudError::not_found)?)))
+    let mut jobs = answers(&state, &mut view, &params, row.into_iter().collect()).await?;
+    Ok(one(jobs.pop().ok_or_else(CloudError::not_found)?))
 }

@@ -8,9 +8,10 @@ use schemas::{AccountId, ProjectId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::environments::{self, Environment};
 use crate::error::Error;
 use crate::format::spaced_time;
-use crate::list::{Filters, RECORD_FIELDS, RecordKey, page_of_records};
+use crate::list::{Filters, RECORD_FIELDS, RecordKey, contains, includes, page_of_records};
 use crate::view::{Ids, View};
 
 /// A project.
@@ -22,9 +23,11 @@ pub(crate) struct Project {
     /// 1 active, 2 not.
     state: i16,
     r#type: i16,
+    /// The project's own number, where its manifests tell of a warehouse.
+    connection_id: Option<i64>,
     connection: Connection,
-    #[schema(value_type = Vec<Object>)]
-    environments: [(); 0],
+    /// With `include_related=environments`.
+    environments: Vec<Environment>,
     #[schema(value_type = Vec<Object>)]
     group_permissions: [(); 0],
     created_at: String,
@@ -37,7 +40,6 @@ pub(crate) struct Project {
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfProject {
     description: Option<String>,
-    connection_id: Option<i64>,
     repository_id: Option<i64>,
     semantic_layer_config_id: Option<i64>,
     dbt_project_subdirectory: Option<String>,
@@ -55,14 +57,20 @@ struct UnknownOfProject {
 }
 
 /// The warehouse of a project, as far as its manifests tell.
-#[derive(Serialize, ToSchema)]
-struct Connection {
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct Connection {
+    /// The project's.
+    id: i64,
     account_id: i64,
     project_id: i64,
     name: Option<String>,
     /// dbt's adapter, such as `snowflake`.
     r#type: Option<String>,
+    /// Such as `snowflake_v0`.
+    adapter_version: Option<String>,
     state: i16,
+    created_at: String,
+    updated_at: String,
     #[schema(value_type = Object)]
     details: HashMap<String, String>,
     #[serde(flatten)]
@@ -70,21 +78,25 @@ struct Connection {
 }
 
 /// What dbt Cloud knows of its own connections: always null.
-#[derive(Default, Serialize, ToSchema)]
+#[derive(Clone, Default, Serialize, ToSchema)]
 struct UnknownOfConnection {
-    id: Option<i64>,
-    adapter_version: Option<String>,
     created_by_id: Option<i64>,
     created_by_service_token_id: Option<i64>,
     private_link_endpoint_id: Option<String>,
     oauth_configuration_id: Option<i64>,
+    oauth_redirect_uri: Option<String>,
 }
 
 impl Project {
     fn new(row: directory::queries::Project, adapter: Option<String>) -> Self {
         let state = super::state_number(&row.state);
         Self {
+            connection_id: adapter.is_some().then_some(row.id),
             connection: Connection {
+                id: row.id,
+                adapter_version: adapter.as_ref().map(|adapter| format!("{adapter}_v0")),
+                created_at: spaced_time(row.created_at),
+                updated_at: spaced_time(row.updated_at),
                 account_id: row.account_id,
                 project_id: row.id,
                 name: adapter.clone(),
@@ -98,7 +110,7 @@ impl Project {
             name: row.name,
             state,
             r#type: 0,
-            environments: [],
+            environments: Vec::new(),
             group_permissions: [],
             created_at: spaced_time(row.created_at),
             updated_at: spaced_time(row.updated_at),
@@ -129,48 +141,134 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Res
     Ok(rows.into_iter().map(answer).collect())
 }
 
+/// A page of the projects of the account.
+async fn page(mut view: View, params: &Params) -> Result<Many<Project>, Error> {
+    let account = view.account();
+    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
+    let mut filters = Filters::new(params, account);
+    let (ids, id_above) = (filters.ids("pk", "pk__in")?, filters.number("pk__gt")?);
+    let (name_part, state) = (filters.text("name__icontains"), filters.state()?);
+    let mut rows = directory::queries::projects(view.connection(), account).await?;
+    rows.retain(|row| {
+        ids.as_ref().is_none_or(|wanted| wanted.contains(&row.id))
+            && id_above.is_none_or(|id| row.id > id)
+            && name_part.as_ref().is_none_or(|part| contains(&row.name, part))
+            && state.is_none_or(|state| state == i64::from(super::state_number(&row.state)))
+    });
+    let projects = answers(&mut view, rows).await?;
+    let (mut rows, total) = page_of_records(projects, order, paging, |row: &Project| RecordKey {
+        id: row.id,
+        name: &row.name,
+        created_at: &row.created_at,
+        updated_at: &row.updated_at,
+    });
+    add_environments(&mut view, params, &mut rows).await?;
+    Ok(many(rows, total, paging, &order, filters.applied()))
+}
+
+async fn add_environments(view: &mut View, params: &Params, projects: &mut [Project]) -> Result<(), Error> {
+    if includes(params, "environments") {
+        let ids: Vec<i64> = projects.iter().map(|project| project.id).collect();
+        let mut environments = environments::by_project(view, &ids).await?;
+        for project in projects {
+            project.environments = environments.remove(&project.id).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+async fn one_of(mut view: View, account: AccountId, id: ProjectId, params: &Params) -> Result<One<Project>, Error> {
+    let row = directory::queries::project(view.connection(), account, id).await?;
+    let mut projects = answers(&mut view, row.into_iter().collect()).await?;
+    add_environments(&mut view, params, &mut projects).await?;
+    Ok(one(projects.pop().ok_or_else(CloudError::not_found)?))
+}
+
+/// The warehouses of the account's projects, or of one of them, as far as manifests tell.
+pub(super) async fn connections(view: &mut View, project: Option<ProjectId>) -> Result<Vec<Connection>, Error> {
+    let account = view.account();
+    let mut rows = directory::queries::projects(view.connection(), account).await?;
+    rows.retain(|row| project.is_none_or(|project| project.0 == row.id));
+    let projects = answers(view, rows).await?;
+    Ok(projects
+        .into_iter()
+        .filter(|project| project.connection_id.is_some())
+        .map(|project| project.connection)
+        .collect())
+}
+
+impl Connection {
+    /// By which lists of them are ordered.
+    pub(super) fn key(&self) -> RecordKey<'_> {
+        RecordKey {
+            id: self.id,
+            name: self.name.as_deref().unwrap_or_default(),
+            created_at: &self.created_at,
+            updated_at: &self.updated_at,
+        }
+    }
+}
+
 /// Lists the projects of the account.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/projects", tag = "Projects", operation_id = "List Projects",
     params(
         ("account_id" = i64, Path),
+        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
+        ("pk" = Option<i64>, Query, description = "Only the project with this id"),
+        ("pk__in" = Option<String>, Query, description = "Only projects with one of these ids, as JSON", example = "[1,2]"),
+        ("pk__gt" = Option<i64>, Query, description = "Only projects with a higher id"),
+        ("state" = Option<i64>, Query, description = "1: active, 2: deleted"),
+        ("include_related" = Option<String>, Query, description = "`environments`"),
         ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
         ("limit" = Option<i64>, Query, description = "At most 100"),
         ("offset" = Option<i64>, Query, description = "How many to pass over"),
     ),
     responses((status = 200, body = Many<Project>))
 )]
-pub(crate) async fn list(mut view: View, params: Params) -> Result<Many<Project>, Error> {
-    let account = view.account();
-    let (paging, order) = (Paging::read(&params)?, OrderBy::read(&params, RECORD_FIELDS)?);
-    let filters = Filters::new(&params, account);
-    let rows = directory::queries::projects(view.connection(), account).await?;
-    let (rows, total) = page_of_records(rows, order, paging, |row| RecordKey {
-        id: row.id,
-        name: &row.name,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    });
-    Ok(many(
-        answers(&mut view, rows).await?,
-        total,
-        paging,
-        &order,
-        filters.applied(),
-    ))
+pub(crate) async fn list(view: View, params: Params) -> Result<Many<Project>, Error> {
+    page(view, &params).await
+}
+
+/// Lists the projects of the account; the filters are those of v2.
+#[utoipa::path(
+    get, path = "/api/v3/accounts/{account_id}/projects", tag = "Projects", operation_id = "List Projects (v3)",
+    params(
+        ("account_id" = i64, Path),
+        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
+        ("limit" = Option<i64>, Query),
+        ("offset" = Option<i64>, Query),
+    ),
+    responses((status = 200, body = Many<Project>))
+)]
+pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Project>, Error> {
+    page(view, &params).await
 }
 
 /// Shows a project.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/projects/{id}", tag = "Projects", operation_id = "Retrieve Project",
-    params(("account_id" = i64, Path), ("id" = i64, Path)),
+    params(("account_id" = i64, Path), ("id" = i64, Path), ("include_related" = Option<String>, Query, description = "`environments`")),
     responses((status = 200, body = One<Project>))
 )]
 pub(crate) async fn show(
-    mut view: View,
+    view: View,
     Ids((account, id)): Ids<(AccountId, ProjectId)>,
+    params: Params,
 ) -> Result<One<Project>, Error> {
-    let row = directory::queries::project(view.connection(), account, id).await?;
-    let mut answers = answers(&mut view, row.into_iter().collect()).await?;
-    Ok(one(answers.pop().ok_or_else(CloudError::not_found)?))
+    one_of(view, account, id, &params).await
+}
+
+/// Shows a project.
+#[utoipa::path(
+    get, path = "/api/v3/accounts/{account_id}/projects/{id}", tag = "Projects", operation_id = "Retrieve Project (v3)",
+    params(("account_id" = i64, Path), ("id" = i64, Path), ("include_related" = Option<String>, Query, description = "`environments`")),
+    responses((status = 200, body = One<Project>))
+)]
+pub(crate) async fn show_v3(
+    view: View,
+    Ids((account, id)): Ids<(AccountId, ProjectId)>,
+    params: Params,
+) -> Result<One<Project>, Error> {
+    one_of(view, account, id, &params).await
 }

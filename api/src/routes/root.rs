@@ -30,13 +30,8 @@ pub(crate) async fn healthcheck() -> &'static str {
     "ok"
 }
 
-/// Where nothing is.
-pub(crate) async fn not_found() -> CloudError {
-    CloudError::not_found()
-}
-
-/// Where nothing is, among what dbt Cloud would let clients change: this service is read-only.
-pub(crate) async fn nothing_of_account(method: Method) -> CloudError {
+/// Where nothing is. What dbt Cloud would let clients change is not there either: this API is read-only.
+pub(crate) async fn nothing(method: Method) -> CloudError {
     if method.is_safe() {
         CloudError::not_found()
     } else {

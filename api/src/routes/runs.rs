@@ -4,7 +4,7 @@ use axum::extract;
 use chrono::{DateTime, Utc};
 use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
 use read_model::queries::{self, Order, RunFilter, RunOrder};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, ProjectId, RunId};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -54,8 +54,12 @@ pub(crate) struct Run {
     queued_duration_humanized: String,
     run_duration: String,
     run_duration_humanized: String,
+    /// The run's own number: each run has a trigger of its own.
+    trigger_id: i64,
     /// Where this run is read.
     href: String,
+    /// With `include_related=trigger`.
+    trigger: Option<Trigger>,
     /// With `include_related=job`.
     job: Option<Job>,
     /// With `include_related=environment`.
@@ -69,9 +73,6 @@ pub(crate) struct Run {
 /// What dbt Cloud knows of its own runs, and nobody of these: always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfRun {
-    trigger_id: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    trigger: Option<()>,
     git_branch: Option<String>,
     git_sha: Option<String>,
     status_message: Option<String>,
@@ -92,8 +93,54 @@ struct UnknownOfRun {
     audit: Option<()>,
 }
 
+/// What started a run.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunTrigger)]
+pub(crate) struct Trigger {
+    id: i64,
+    /// Airflow's id of the DAG run, where it is known.
+    cause: String,
+    job_definition_id: i64,
+    created_at: String,
+    #[serde(flatten)]
+    unknown: UnknownOfTrigger,
+}
+
+/// What dbt Cloud knows of its own triggers, and nobody of these: always null.
+#[derive(Default, Serialize, ToSchema)]
+struct UnknownOfTrigger {
+    cause_category: Option<String>,
+    git_branch: Option<String>,
+    git_sha: Option<String>,
+    azure_pull_request_id: Option<i64>,
+    github_pull_request_id: Option<i64>,
+    gitlab_merge_request_id: Option<i64>,
+    schema_override: Option<String>,
+    dbt_version_override: Option<String>,
+    threads_override: Option<i64>,
+    target_name_override: Option<String>,
+    generate_docs_override: Option<bool>,
+    timeout_seconds_override: Option<i64>,
+    steps_override: Option<Vec<String>>,
+}
+
+impl Trigger {
+    fn new(row: &queries::Run) -> Self {
+        Self {
+            id: row.id,
+            cause: row
+                .airflow_run_id
+                .as_ref()
+                .map_or_else(|| "dbt".to_owned(), |run| format!("Airflow: {run}")),
+            job_definition_id: row.job_id,
+            created_at: spaced_time(row.created_at),
+            unknown: UnknownOfTrigger::default(),
+        }
+    }
+}
+
 impl Run {
-    fn new(row: queries::Run, now: DateTime<Utc>, public_url: &str) -> Self {
+    pub(super) fn new(row: queries::Run, now: DateTime<Utc>, public_url: &str) -> Self {
         let has = |kind: ArtifactKind| row.kinds.iter().any(|has| has == kind.as_str());
         // What is uploaded after it ran was never queued.
         let asked_for = row
@@ -135,6 +182,8 @@ impl Run {
             queued_duration_humanized: humanized_duration(started - asked_for),
             run_duration: clock_duration(finished - started),
             run_duration_humanized: humanized_duration(finished - started),
+            trigger_id: row.id,
+            trigger: None,
             href: format!("{public_url}/api/v2/accounts/{}/runs/{}/", row.account_id, row.id),
             job: None,
             environment: None,
@@ -165,10 +214,23 @@ pub(super) fn status_humanized(status: i16) -> &'static str {
         ("job_definition_id" = Option<i64>, Query, description = "Only runs of this job"),
         ("environment_id" = Option<i64>, Query, description = "Only runs of this environment"),
         ("project_id" = Option<i64>, Query, description = "Only runs of this project"),
+        ("project_id__in" = Option<String>, Query, description = "Only runs of one of these projects, as JSON", example = "[1,2]"),
         ("status" = Option<i64>, Query, description = "Only runs with this status"),
         ("status__in" = Option<String>, Query, description = "Only runs with one of these statuses, as JSON", example = "[10,20]"),
+        ("created_at__range" = Option<String>, Query, description = "Only runs made known within this time, as JSON",
+            example = json!("[\"2026-01-01T00:00:00Z\",\"2026-02-01T00:00:00Z\"]")),
+        ("finished_at__range" = Option<String>, Query, description = "Only runs that ended within this time, as JSON",
+            example = json!("[\"2026-01-01T00:00:00Z\",\"2026-02-01T00:00:00Z\"]")),
+        ("dbt_version" = Option<String>, Query, description = "Only runs of this version of dbt"),
+        ("dbt_version__in" = Option<String>, Query, description = "Only runs of one of these versions, as JSON"),
+        ("has_docs_generated" = Option<bool>, Query, description = "Only runs that have a catalog, or that have none"),
+        ("has_sources_generated" = Option<bool>, Query, description = "Only runs that have the freshness of sources, or that have none"),
+        ("deferring_run_id" = Option<i64>, Query, description = "No run is known to defer to another"),
+        ("pk" = Option<i64>, Query, description = "Only the run with this id"),
+        ("pk__in" = Option<String>, Query, description = "Only runs with one of these ids, as JSON", example = "[1,2]"),
         ("id__gt" = Option<i64>, Query, description = "Only runs with a higher id"),
-        ("include_related" = Option<String>, Query, description = "`job`, `environment`, `run_steps`, separated by commas"),
+        ("state" = Option<i64>, Query, description = "1 or `all`: all runs; 2, deleted ones: none"),
+        ("include_related" = Option<String>, Query, description = "`trigger`, `job`, `environment`, `run_steps`, separated by commas"),
         ("order_by" = Option<String>, Query, description = "`id`, `created_at` or `finished_at`; `-` in front reverses"),
         ("limit" = Option<i64>, Query, description = "At most 100"),
         ("offset" = Option<i64>, Query, description = "How many to pass over"),
@@ -184,14 +246,28 @@ pub(crate) async fn list(
     let paging = Paging::read(&params)?;
     let order = OrderBy::read(&params, &["id", "created_at", "finished_at"])?;
     let mut filters = Filters::new(&params, account);
-    let filter = RunFilter {
+    let mut filter = RunFilter {
         job_id: filters.number("job_definition_id")?.map(JobId),
         environment_id: filters.number("environment_id")?.map(EnvironmentId),
-        project_id: filters.number("project_id")?.map(ProjectId),
-        status: filters.number("status")?,
-        status_in: filters.numbers("status__in")?,
+        project_ids: filters.ids("project_id", "project_id__in")?,
+        statuses: filters.ids("status", "status__in")?,
+        ids: filters.ids("pk", "pk__in")?,
         id_above: filters.number("id__gt")?.map(RunId),
+        dbt_versions: filters.texts("dbt_version__in").or(filters.texts("dbt_version")),
+        created: filters.times("created_at__range")?,
+        finished: filters.times("finished_at__range")?,
+        kinds: Vec::new(),
     };
+    for (name, kind) in [
+        ("has_docs_generated", ArtifactKind::Catalog),
+        ("has_sources_generated", ArtifactKind::Sources),
+    ] {
+        filter.kinds.extend(filters.truth(name)?.map(|due| (kind, due)));
+    }
+    let has_deleted_ones = filters.state()?.is_some_and(|state| state != 1);
+    if has_deleted_ones || filters.number("deferring_run_id")?.is_some() {
+        filter.ids = Some(Vec::new());
+    }
     let by = Order {
         field: match order.field {
             "created_at" => RunOrder::CreatedAt,
@@ -211,7 +287,7 @@ pub(crate) async fn list(
     params(
         ("account_id" = i64, Path),
         ("id" = i64, Path),
-        ("include_related" = Option<String>, Query, description = "`job`, `environment`, `run_steps`, separated by commas"),
+        ("include_related" = Option<String>, Query, description = "`trigger`, `job`, `environment`, `run_steps`, separated by commas"),
     ),
     responses((status = 200, body = One<Run>))
 )]
@@ -229,10 +305,15 @@ pub(crate) async fn show(
 /// These runs with what `include_related` names, each fetched for all of them at once.
 async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Run>) -> Result<Vec<Run>, Error> {
     let now = state.clock.now();
-    let mut runs: Vec<Run> = rows
-        .into_iter()
-        .map(|row| Run::new(row, now, &state.public_url))
-        .collect();
+    let has_trigger = includes(params, "trigger");
+    let answer = |row: queries::Run| {
+        let trigger = has_trigger.then(|| Trigger::new(&row));
+        Run {
+            trigger,
+            ..Run::new(row, now, &state.public_url)
+        }
+    };
+    let mut runs: Vec<Run> = rows.into_iter().map(answer).collect();
     if includes(params, "job") {
         let ids: Vec<i64> = runs.iter().map(|run| run.job_id).collect();
         let jobs = jobs::by_id(view, &ids).await?;

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
+use edge::{CloudError, One, one};
 use read_model::queries;
+use schemas::{AccountId, StepId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::runs::status_humanized;
 use crate::error::Error;
 use crate::format::{clock_duration, humanized_duration, spaced_time};
-use crate::view::View;
+use crate::view::{Ids, View};
 
 /// A step of a run.
 #[derive(Serialize, ToSchema)]
@@ -76,6 +78,17 @@ impl Step {
             unknown: UnknownOfStep::default(),
         }
     }
+}
+
+/// Shows a step.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/steps/{id}", tag = "Runs", operation_id = "Retrieve Run Step",
+    params(("account_id" = i64, Path), ("id" = i64, Path)),
+    responses((status = 200, body = One<Step>))
+)]
+pub(crate) async fn show(mut view: View, Ids((account, id)): Ids<(AccountId, StepId)>) -> Result<One<Step>, Error> {
+    let row = queries::step(view.connection(), account, id).await?;
+    Ok(one(Step::new(row.ok_or_else(CloudError::not_found)?, account.0)))
 }
 
 /// The steps of these runs, by run, in their order.

@@ -30,8 +30,8 @@ async fn files_come_as_they_were_uploaded() {
     assert_eq!(answer.body, MANIFEST);
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(get("manifest.json/").await.body, MANIFEST);
-    assert_eq!(get("run_results.json").await.body, RUN_RESULTS);
-    assert_eq!(get("run_results.json?step=1").await.body, OLDER_RUN_RESULTS);
+    assert_eq!(get("run_results.json?raw=true").await.body, RUN_RESULTS);
+    assert_eq!(get("run_results.json?raw=true&step=1").await.body, OLDER_RUN_RESULTS);
     for path in [
         "catalog.json",
         "manifest.json?step=2",
@@ -44,6 +44,34 @@ async fn files_come_as_they_were_uploaded() {
         assert_eq!(answer.json()["status"]["code"], 404);
     }
     assert_eq!(get("manifest.json?step=last").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn run_results_name_their_run_as_those_of_dbt_cloud_do() {
+    let api = Api::start().await;
+    let path = "/api/v2/accounts/1/runs/1/artifacts/run_results.json";
+    let changed = api.get(path).await;
+    assert_eq!(changed.headers["content-type"], "application/json");
+    let stored = api.get(&format!("{path}?raw=true")).await;
+    assert_ne!(changed.headers["etag"], stored.headers["etag"]);
+    let (mut changed, stored) = (changed.json(), stored.json());
+    let variables = changed["metadata"]["env"].take();
+    assert_eq!(
+        variables,
+        json!({"DBT_CLOUD_ACCOUNT_ID": "1", "DBT_CLOUD_PROJECT_ID": "10", "DBT_CLOUD_ENVIRONMENT_ID": "100",
+            "DBT_CLOUD_JOB_ID": "5", "DBT_CLOUD_RUN_ID": "1"})
+    );
+    assert_eq!(changed["results"], stored["results"]);
+}
+
+#[tokio::test]
+async fn a_job_has_the_files_of_its_newest_run_that_has_them() {
+    let api = Api::start().await;
+    let get = async |path: &str| api.get(&format!("/api/v2/accounts/1/jobs/{path}")).await;
+    assert_eq!(get("5/artifacts/manifest.json").await.body, MANIFEST);
+    assert_eq!(get("5/artifacts/run_results.json").await.body, RUN_RESULTS);
+    assert_eq!(get("5/artifacts/catalog.json").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(get("6/artifacts/manifest.json").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -109,6 +109,152 @@ async fn jobs_are_shown() {
 }
 
 #[tokio::test]
+async fn jobs_are_what_their_runs_are() {
+    let api = Api::start().await;
+    let path = "/api/v2/accounts/1/jobs/?include_related=['most_recent_run','most_recent_completed_run']&include_related=environment";
+    let jobs = api.get(path).await.json();
+    let job = &jobs["data"][0];
+    assert_eq!(job["most_recent_run"]["id"], 3);
+    assert_eq!(job["most_recent_completed_run"]["id"], 2);
+    assert_eq!(job["environment"]["id"], 100);
+    assert_eq!(job["dbt_version"], "1.9.1");
+    assert_eq!(job["execute_steps"], json!([]));
+    let without = api.get("/api/v2/accounts/1/jobs/5/").await.json();
+    assert_eq!(without["data"]["most_recent_run"], json!(null));
+    for (query, ids) in [
+        ("name__icontains=DAI", vec![5]),
+        ("project_id__in=[10]&pk=6", vec![6]),
+        ("state=2", vec![]),
+        ("is_system=true", vec![]),
+    ] {
+        assert_eq!(
+            api.get(&format!("/api/v2/accounts/1/jobs/?{query}")).await.ids(),
+            ids,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn runs_are_found_by_all_filters() {
+    let api = Api::start().await;
+    for (query, ids) in [
+        (
+            "finished_at__range=[%222026-11-10T12:01:00Z%22,%229999-12-31%22]",
+            vec![2, 4],
+        ),
+        ("created_at__range=['2026-11-09','2026-11-10+12:00:00']", vec![1, 2]),
+        ("dbt_version=1.9.1", vec![1, 2]),
+        ("dbt_version__in=[%221.8%22,%221.9.1%22]", vec![1, 2]),
+        ("has_docs_generated=true", vec![]),
+        ("has_docs_generated=false&pk__in=[1,2]", vec![1, 2]),
+        ("project_id__in=[10,11]&status=20", vec![2]),
+        ("state=2", vec![]),
+        ("state=all", vec![1, 2, 3, 4]),
+        ("deferring_run_id=1", vec![]),
+    ] {
+        let answer = api.get(&format!("/api/v2/accounts/1/runs/?{query}")).await;
+        assert_eq!(answer.ids(), ids, "{query}");
+        assert_eq!(answer.total(), i64::try_from(ids.len()).unwrap(), "{query}");
+    }
+    let first = api.get("/api/v2/accounts/1/runs/?limit=1&status__in=[10,20]").await;
+    assert_eq!(first.total(), 3, "counted without looking at all");
+    let bad = api.get("/api/v2/accounts/1/runs/?finished_at__range=[1]").await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+    let triggered = api
+        .get("/api/v2/accounts/1/runs/1/?include_related=trigger")
+        .await
+        .json();
+    assert_eq!(triggered["data"]["trigger"]["cause"], "Airflow: a");
+}
+
+#[tokio::test]
+async fn steps_are_shown_one_by_one() {
+    let api = Api::start().await;
+    let step = api.get("/api/v2/accounts/1/steps/8001/").await.json();
+    assert_eq!(
+        (&step["data"]["index"], &step["data"]["run_id"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(
+        api.get("/api/v2/accounts/1/steps/1/").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn version_3_shows_the_directory_too() {
+    let api = Api::start().await;
+    assert_eq!(api.get("/api/v3/accounts/").await.ids(), [1]);
+    assert_eq!(
+        api.get("/api/v3/accounts/1/projects/?name__icontains=").await.ids(),
+        [10]
+    );
+    assert_eq!(
+        api.get("/api/v3/accounts/1/projects/?name__icontains=nothing")
+            .await
+            .total(),
+        0
+    );
+    let project = api
+        .get("/api/v3/accounts/1/projects/10/?include_related=environments")
+        .await
+        .json();
+    assert_eq!(project["data"]["connection"]["adapter_version"], "snowflake_v0");
+    assert_eq!(project["data"]["environments"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        api.get("/api/v3/accounts/1/projects/10/environments/?deployment_type=production")
+            .await
+            .ids(),
+        [100]
+    );
+    assert_eq!(
+        api.get("/api/v3/accounts/1/environments/?type=development").await.ids(),
+        [101]
+    );
+    assert_eq!(
+        api.get("/api/v3/accounts/1/projects/10/environments/100/").await.json()["data"]["id"],
+        100
+    );
+    assert_eq!(api.get("/api/v3/accounts/1/connections/").await.ids(), [10]);
+    for path in [
+        "projects/20/",
+        "projects/20/environments/",
+        "projects/11/environments/100/",
+        "connections/20/",
+        "nothing/",
+        "groups/1/",
+    ] {
+        let answer = api.get(&format!("/api/v3/accounts/1/{path}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.json()["status"]["code"], 404);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_here_is_empty() {
+    let api = Api::start().await;
+    for path in [
+        "v2/accounts/1/users",
+        "v2/accounts/1/repositories",
+        "v3/accounts/1/groups",
+        "v3/accounts/1/projects/10/repositories",
+    ] {
+        let answer = api.get(&format!("/api/{path}/?limit=5")).await;
+        assert_eq!(answer.total(), 0, "{path}");
+        assert_eq!(answer.json()["extra"]["filters"]["limit"], 5);
+    }
+    let variables = api
+        .get("/api/v3/accounts/1/projects/10/environment-variables/job/?job_definition_id=5")
+        .await;
+    assert_eq!(variables.json()["data"], json!({}));
+    assert_eq!(
+        api.get("/api/v2/whoami/").await.json()["data"]["user"]["first_name"],
+        "Token of One"
+    );
+}
+
+#[tokio::test]
 async fn the_directory_is_shown() {
     let api = Api::start().await;
     let project = api.get("/api/v2/accounts/1/projects/10/").await.json()["data"].clone();

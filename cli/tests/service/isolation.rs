@@ -2,12 +2,20 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use testkit::wait_until;
 
 use crate::installation::{Installation, newest_manifest};
 
 /// Fills the parameters of a path: the account, and what exists of each in account 1.
-fn filled(path: &str, account: &str) -> String {
+fn filled(path: &str, account: &str, step: &Value) -> String {
+    let collection = if path.contains("project_id") {
+        "repositories"
+    } else {
+        "users"
+    };
     path.replace("{account_id}", account)
+        .replace("{collection}", collection)
+        .replace("steps/{id}", &format!("steps/{step}"))
         .replace("{path}", "manifest.json")
         .split('/')
         .map(|part| if part.starts_with('{') { "1" } else { part })
@@ -29,21 +37,25 @@ async fn no_route_shows_another_account() {
         .upload_manifest(&own, "secret_run_of_1", unique.into_bytes())
         .await;
     installation.run_with_total(&own, "1", 1).await;
+    let (_, run) = installation
+        .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
+        .await;
+    let step = &run["data"]["run_steps"][0]["id"];
 
     let (status, document) = installation.get(&own, "/api/v2/openapi").await;
     assert_eq!(status, StatusCode::OK);
     let paths = document["paths"].as_object().unwrap();
-    assert!(paths.len() > 12, "{paths:?}");
+    assert!(paths.len() > 30, "{paths:?}");
     let mut walked = 0;
     for path in paths.keys().filter(|path| path.contains("{account_id}")) {
         // What the owner sees, so that a 404 below means something.
-        let (status, _) = installation.send(Method::GET, &own, &filled(path, "1")).await;
+        let (status, _) = installation.send(Method::GET, &own, &filled(path, "1", step)).await;
         assert_eq!(status, StatusCode::OK, "{path} as the owner");
-        let (status, body) = installation.get(&other, &filled(path, "1")).await;
+        let (status, body) = installation.get(&other, &filled(path, "1", step)).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path} of another account");
         assert_eq!(body["data"], Value::Null);
         // The other's own account, with the ids of the first.
-        let (status, body) = installation.send(Method::GET, &other, &filled(path, "2")).await;
+        let (status, body) = installation.send(Method::GET, &other, &filled(path, "2", step)).await;
         let body = String::from_utf8(body).unwrap();
         assert!(
             !body.contains("of_1") && !body.contains("of_account_1"),
@@ -51,7 +63,7 @@ async fn no_route_shows_another_account() {
         );
         let anonymous = installation
             .client
-            .get(format!("{}{}", installation.service.url, filled(path, "1")));
+            .get(format!("{}{}", installation.service.url, filled(path, "1", step)));
         assert_eq!(
             anonymous.send().await.unwrap().status(),
             StatusCode::UNAUTHORIZED,
@@ -59,7 +71,7 @@ async fn no_route_shows_another_account() {
         );
         walked += 1;
     }
-    assert!(walked >= 12, "only {walked} routes were walked");
+    assert!(walked >= 29, "only {walked} routes were walked");
     let (_, accounts) = installation.get(&other, "/api/v2/accounts/").await;
     assert_eq!(accounts["data"].as_array().unwrap().len(), 1);
     assert_eq!(accounts["data"][0]["id"], 2);
@@ -70,7 +82,16 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
     let installation = Installation::start().await;
     let own = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&own, "run", newest_manifest()).await;
-    installation.run_with_total(&own, "1", 1).await;
+    for file in ["run_results/v6-1.12.0-build.json", "catalog/v1-1.12.0.json"] {
+        let file = std::fs::read(testkit::repository_file("fixtures").join(file)).unwrap();
+        installation.upload_manifest(&own, "run", file).await;
+    }
+    wait_until("all is projected", async || {
+        (installation.count("SELECT count(*) FROM catalogs").await == 1
+            && installation.count("SELECT count(*) FROM result_files").await == 1)
+            .then_some(())
+    })
+    .await;
     let pool = installation.system.database.pool("dbt_api_reader");
     let tables = [
         "accounts",
@@ -83,6 +104,11 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
         "manifests",
         "node_sets",
         "nodes",
+        "result_files",
+        "node_results",
+        "catalogs",
+        "catalog_nodes",
+        "run_counts",
     ];
     for table in tables {
         let count = || sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));

@@ -14,6 +14,6 @@ pub use cloud_error::CloudError;
 pub use envelope::{Extra, Many, One, Pagination, Status, many, one};
 pub use layers::{observe, panics_as_cloud_error};
 pub use paging::{OrderBy, Paging};
-pub use params::{InvalidParam, Params};
+pub use params::{InvalidParam, Params, TimeRange};
 pub use path::absorb_slashes;
 pub use upload_error::UploadError;

@@ -5,12 +5,16 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::CloudError;
 
 /// The parameters of a query, decoded, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Params(Vec<(String, String)>);
+
+/// From when to when, both included.
+pub type TimeRange = (DateTime<Utc>, DateTime<Utc>);
 
 /// A parameter that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,19 +53,58 @@ impl Params {
         self.parsed(name, "a whole number")
     }
 
+    /// All values of this name that are not empty, in their order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.iter().filter(move |(given, _)| given == name);
+        values
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A truth value.
+    ///
+    /// # Errors
+    /// When the value is none.
+    pub fn truth(&self, name: &'static str) -> Result<Option<bool>, InvalidParam> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        match value.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => Ok(Some(true)),
+            "false" | "0" => Ok(Some(false)),
+            _ => Err(self.invalid(name, value, "true or false")),
+        }
+    }
+
+    /// Texts as JSON text, such as `["1.9.1","1.10.0"]`, or with commas between them.
+    #[must_use]
+    pub fn texts(&self, name: &'static str) -> Option<Vec<String>> {
+        self.text(name).map(items)
+    }
+
+    /// From when to when, both included, as JSON text: `["2026-01-01T00:00:00Z","2026-02-01"]`. A time without a zone is UTC.
+    ///
+    /// # Errors
+    /// When the value is not two times.
+    pub fn times(&self, name: &'static str) -> Result<Option<TimeRange>, InvalidParam> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let times: Option<Vec<DateTime<Utc>>> = items(value).iter().map(|item| time(item)).collect();
+        match times.as_deref() {
+            Some([from, to]) => Ok(Some((*from, *to))),
+            _ => Err(self.invalid(
+                name,
+                value,
+                "two times such as [\"2026-01-01T00:00:00Z\",\"2026-02-01T00:00:00Z\"]",
+            )),
+        }
+    }
+
     /// Whole numbers as JSON text, such as `[10,20]`, or with commas between them.
     ///
     /// # Errors
     /// When the value is none of the two.
     pub fn numbers(&self, name: &'static str) -> Result<Option<Vec<i64>>, InvalidParam> {
         let Some(value) = self.text(name) else { return Ok(None) };
-        let inner = value.trim().trim_start_matches('[').trim_end_matches(']');
-        inner
-            .split(',')
-            .map(str::trim)
-            .filter(|number| !number.is_empty())
-            .map(|number| number.trim_matches('"').parse())
-            .collect::<Result<_, _>>()
+        let numbers: Result<Vec<i64>, _> = items(value).iter().map(|item| item.parse()).collect();
+        numbers
             .map(Some)
             .map_err(|_| self.invalid(name, value, "a list of whole numbers such as [10,20]"))
     }
@@ -84,6 +127,37 @@ impl Params {
     }
 }
 
+/// The items of a list that is written as `a,b`, `["a","b"]`, `['a', 'b']` or `[a]`.
+fn items(list: &str) -> Vec<String> {
+    let inner = list.trim().trim_start_matches('[').trim_end_matches(']');
+    let items = inner.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
+    items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    // In a query, an unescaped plus is a space.
+    let mended = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
+        Some((time, zone)) if zone.starts_with(' ') && time.contains(':') => format!("{time}+{}", &zone[1..]),
+        _ => text.to_owned(),
+    };
+    let zoned =
+        DateTime::parse_from_rfc3339(&mended).or_else(|_| DateTime::parse_from_str(&mended, "%Y-%m-%d %H:%M:%S%.f%:z"));
+    if let Ok(time) = zoned {
+        return Some(time.to_utc());
+    }
+    let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(&mended, format).ok());
+    let day = || {
+        Some(
+            NaiveDate::parse_from_str(&mended, "%Y-%m-%d")
+                .ok()?
+                .and_time(NaiveTime::MIN),
+        )
+    };
+    naive.or_else(day).map(|time| time.and_utc())
+}
+
 impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Infallible;
 
@@ -103,7 +177,44 @@ mod tests {
         assert_eq!(params.text("b"), Some("x y/z"));
         assert_eq!(params.text("c"), None);
         assert_eq!(params.numbers("status__in").unwrap(), Some(vec![10, 20]));
+        let all: Vec<&str> = params.all("a").collect();
+        assert_eq!(all, ["1", "2"]);
         let error = params.number("limit").unwrap_err().to_string();
         assert_eq!(error, "`limit=abc` cannot be read: a whole number is due");
+    }
+
+    #[test]
+    fn lists_are_written_in_many_ways() {
+        for query in [
+            "v=1.9,1.10",
+            "v=[%221.9%22,%221.10%22]",
+            "v=['1.9',+'1.10']",
+            "v=[1.9,1.10]",
+        ] {
+            assert_eq!(Params::read(query).texts("v").unwrap(), ["1.9", "1.10"], "{query}");
+        }
+        assert_eq!(Params::read("v=").texts("v"), None);
+        assert_eq!(Params::read("t=True&f=0").truth("t").unwrap(), Some(true));
+        assert_eq!(Params::read("t=True&f=0").truth("f").unwrap(), Some(false));
+        assert!(Params::read("t=maybe").truth("t").is_err());
+    }
+
+    #[test]
+    fn times_are_written_in_many_ways() {
+        for from in [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05%2B00:00",
+            "2026-01-02T03:04:05+00:00",
+            "2026-01-02T03:04:05.000",
+            "2026-01-02+03:04:05",
+            "2026-01-02 03:04:05.000000%2B00:00",
+        ] {
+            let query = format!("t=[%22{from}%22,%229999-12-31%22]");
+            let (from, to) = Params::read(&query).times("t").unwrap().unwrap();
+            assert_eq!(from.to_rfc3339(), "2026-01-02T03:04:05+00:00", "{query}");
+            assert_eq!(to.to_rfc3339(), "9999-12-31T00:00:00+00:00");
+        }
+        assert!(Params::read("t=[%222026-01-02%22]").times("t").is_err());
+        assert!(Params::read("t=[1,2]").times("t").is_err());
     }
 }

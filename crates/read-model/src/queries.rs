@@ -7,9 +7,9 @@ mod page;
 mod runs;
 mod steps;
 
-pub use artifacts::{RunFile, artifact_names, run_file};
-pub use jobs::{Job, JobFilter, JobOrder, job, jobs, jobs_by_id};
+pub use artifacts::{RunFile, artifact_names, job_file, run_file};
+pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, nodes};
 pub use page::{Order, Page, Slice};
-pub use runs::{Run, RunFilter, RunOrder, run, runs};
-pub use steps::{Step, steps_of_runs};
+pub use runs::{Run, RunFilter, RunOrder, run, runs, runs_by_id};
+pub use steps::{Step, step, steps_of_runs};

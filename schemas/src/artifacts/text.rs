@@ -60,6 +60,48 @@ impl ArtifactText {
         Ok(Catalog::read(&self.entries()?))
     }
 
+    /// The text with these variables added to `metadata.env`; all else stays as it is.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn with_env(&self, variables: &[(&str, String)]) -> Result<String, InvalidArtifact> {
+        let members: Vec<String> = variables
+            .iter()
+            .map(|(name, value)| {
+                format!(
+                    "{}: {}",
+                    serde_json::Value::from(*name),
+                    serde_json::Value::from(value.as_str())
+                )
+            })
+            .collect();
+        let mut added = members.join(", ");
+        let file = self.entries()?;
+        let metadata = file
+            .get("metadata")
+            .and_then(|value| Some((value, Entries::of(value)?)));
+        let env = metadata
+            .as_ref()
+            .and_then(|(_, metadata)| metadata.get("env"))
+            .and_then(|value| Some((value, Entries::of(value)?)));
+        // Where the object that gets the members begins, and whether it has others.
+        let (begin, is_empty) = match (&metadata, env) {
+            (_, Some((value, env))) => (value.get(), env.0.is_empty()),
+            (Some((value, metadata)), None) => {
+                added = format!("\"env\": {{{added}}}");
+                (value.get(), metadata.0.is_empty())
+            }
+            (None, None) => {
+                added = format!("\"metadata\": {{\"env\": {{{added}}}}}");
+                (self.0.trim_start(), file.0.is_empty())
+            }
+        };
+        // The pieces are slices of the text.
+        let at = begin.as_ptr() as usize - self.0.as_ptr() as usize + 1;
+        let comma = if is_empty { "" } else { ", " };
+        Ok([&self.0[..at], &added, comma, &self.0[at..]].concat())
+    }
+
     fn entries(&self) -> Result<Entries<'_>, InvalidArtifact> {
         Ok(serde_json::from_str(&self.0)?)
     }
@@ -154,5 +196,30 @@ mod tests {
     #[test]
     fn what_is_no_json_is_an_error() {
         assert!(ArtifactText::read(b"{\"a\": Nope}".to_vec()).is_err());
+    }
+
+    #[test]
+    fn variables_are_added_where_they_belong() {
+        let with = |text: &str| {
+            let text = ArtifactText::read(text.into()).unwrap();
+            text.with_env(&[("RUN", "7".to_owned())]).unwrap()
+        };
+        assert_eq!(
+            with(r#"{"metadata": {"env": {"A": "b"}}, "x": 1}"#),
+            r#"{"metadata": {"env": {"RUN": "7", "A": "b"}}, "x": 1}"#
+        );
+        assert_eq!(
+            with(r#"{"metadata": {"env": {}}}"#),
+            r#"{"metadata": {"env": {"RUN": "7"}}}"#
+        );
+        assert_eq!(
+            with(r#"{"metadata": {"a": 1}}"#),
+            r#"{"metadata": {"env": {"RUN": "7"}, "a": 1}}"#
+        );
+        assert_eq!(
+            with(r#"{"results": []}"#),
+            r#"{"metadata": {"env": {"RUN": "7"}}, "results": []}"#
+        );
+        assert_eq!(with("{}"), r#"{"metadata": {"env": {"RUN": "7"}}}"#);
     }
 }

@@ -1,6 +1,6 @@
 //! Files of runs.
 
-use schemas::{AccountId, RunId, Sha256};
+use schemas::{AccountId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
 
 /// Which bytes a file has.
@@ -69,6 +69,39 @@ pub async fn run_file(
             sha256: sha256_of_column(row.sha256)?,
             size: row.size,
         })
+    })
+    .transpose()
+}
+
+/// The file that a job has under a name: of the newest of its ended runs that have it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn job_file(
+    connection: &mut PgConnection,
+    account: AccountId,
+    job: JobId,
+    name: &str,
+) -> sqlx::Result<Option<(RunId, RunFile)>> {
+    let row = sqlx::query!(
+        "SELECT r.id, a.sha256, a.size FROM runs r
+         CROSS JOIN LATERAL (
+            SELECT sha256, size FROM artifacts WHERE account_id = $1 AND run_id = r.id AND name = $3
+            ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1
+         ) a
+         WHERE r.account_id = $1 AND r.job_id = $2 ORDER BY r.finished_at DESC NULLS LAST, r.id DESC LIMIT 1",
+        account.0,
+        job.0,
+        name
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let file = RunFile {
+            sha256: sha256_of_column(row.sha256)?,
+            size: row.size,
+        };
+        Ok((RunId(row.id), file))
     })
     .transpose()
 }

@@ -1,7 +1,7 @@
 //! Jobs.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, EnvironmentId, JobId, ProjectId};
+use schemas::{AccountId, EnvironmentId, JobId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::{Order, Page, Slice};
@@ -26,12 +26,16 @@ pub struct Job {
 }
 
 /// Which jobs; all of what is said must be so.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct JobFilter {
     /// Of this environment.
     pub environment_id: Option<EnvironmentId>,
-    /// Of this project.
-    pub project_id: Option<ProjectId>,
+    /// Of one of these projects.
+    pub project_ids: Option<Vec<i64>>,
+    /// With one of these numbers.
+    pub ids: Option<Vec<i64>>,
+    /// Whose DAG's id contains this, in letters of any case.
+    pub name_contains: Option<String>,
 }
 
 /// By what jobs can be ordered.
@@ -54,7 +58,7 @@ pub enum JobOrder {
 pub async fn jobs(
     connection: &mut PgConnection,
     account: AccountId,
-    filter: JobFilter,
+    filter: &JobFilter,
     order: Order<JobOrder>,
     slice: Slice,
 ) -> sqlx::Result<Page<Job>> {
@@ -81,10 +85,60 @@ impl JobFilter {
         if let Some(EnvironmentId(id)) = self.environment_id {
             query.push(" AND environment_id = ").push_bind(id);
         }
-        if let Some(ProjectId(id)) = self.project_id {
-            query.push(" AND project_id = ").push_bind(id);
+        for (column, numbers) in [("project_id", &self.project_ids), ("id", &self.ids)] {
+            if let Some(numbers) = numbers {
+                query
+                    .push(format_args!(" AND {column} = ANY("))
+                    .push_bind(numbers.clone());
+                query.push(")");
+            }
+        }
+        if let Some(text) = &self.name_contains {
+            query.push(" AND position(lower(").push_bind(text.clone());
+            query.push(") IN lower(dag_id)) > 0");
         }
     }
+}
+
+/// What the runs of a job tell of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFacts {
+    /// The job.
+    pub job_id: i64,
+    /// Its run with the highest number.
+    pub newest_run: Option<i64>,
+    /// Of its ended runs the one that ended last; all else here is of it.
+    pub last_run: Option<i64>,
+    /// Of the dbt that ran.
+    pub dbt_version: Option<String>,
+    /// The kinds of the run's files.
+    pub kinds: Vec<String>,
+    /// The dbt commands of the run's steps, in their order.
+    pub commands: Vec<String>,
+}
+
+/// What the runs of these jobs tell of them, in one query.
+///
+/// # Errors
+/// Those of the database.
+pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: &[i64]) -> sqlx::Result<Vec<JobFacts>> {
+    sqlx::query_as!(
+        JobFacts,
+        r#"SELECT j.id AS "job_id!",
+            (SELECT id FROM runs WHERE account_id = $1 AND job_id = j.id ORDER BY id DESC LIMIT 1) AS newest_run,
+            r.id AS "last_run?", r.dbt_version AS "dbt_version?", coalesce(r.kinds, '{}') AS "kinds!",
+            ARRAY(SELECT s.command FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.command IS NOT NULL
+                ORDER BY s.created_at, s.id) AS "commands!"
+         FROM unnest($2::bigint[]) AS j (id)
+         LEFT JOIN LATERAL (
+            SELECT id, dbt_version, kinds FROM runs WHERE account_id = $1 AND job_id = j.id AND finished_at IS NOT NULL
+            ORDER BY finished_at DESC NULLS LAST, id DESC LIMIT 1
+         ) r ON true"#,
+        account.0,
+        jobs
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// A job of an account by its number.

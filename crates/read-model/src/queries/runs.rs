@@ -1,7 +1,7 @@
 //! Runs.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::{Order, Page, Slice};
@@ -19,6 +19,8 @@ pub struct Run {
     pub environment_id: i64,
     /// Whose run it is.
     pub job_id: i64,
+    /// Airflow's id of the DAG run, where it is known.
+    pub airflow_run_id: Option<String>,
     /// dbt Cloud's number: 1, 2, 3, 10, 20 or 30.
     pub status: i16,
     /// dbt's.
@@ -42,14 +44,22 @@ pub struct RunFilter {
     pub job_id: Option<JobId>,
     /// Of this environment.
     pub environment_id: Option<EnvironmentId>,
-    /// Of this project.
-    pub project_id: Option<ProjectId>,
-    /// With this status.
-    pub status: Option<i64>,
-    /// With one of these.
-    pub status_in: Option<Vec<i64>>,
+    /// Of one of these projects.
+    pub project_ids: Option<Vec<i64>>,
+    /// With one of these statuses.
+    pub statuses: Option<Vec<i64>>,
+    /// With one of these numbers.
+    pub ids: Option<Vec<i64>>,
     /// With a higher number than this.
     pub id_above: Option<RunId>,
+    /// Of one of these versions of dbt.
+    pub dbt_versions: Option<Vec<String>>,
+    /// Made known within this time.
+    pub created: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Ended within this time.
+    pub finished: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Whether there is a file of this kind.
+    pub kinds: Vec<(ArtifactKind, bool)>,
 }
 
 /// By what runs can be ordered.
@@ -80,19 +90,44 @@ pub async fn runs(
         RunOrder::FinishedAt => "finished_at",
     };
     let mut page = QueryBuilder::new(
-        "SELECT id, account_id, project_id, environment_id, job_id, status, dbt_version, created_at, updated_at, started_at,
-            finished_at, kinds FROM runs",
+        "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at,
+            started_at, finished_at, kinds FROM runs",
     );
     filter.push(&mut page, account);
     order.push(&mut page, column);
     slice.push(&mut page);
-    let mut count = QueryBuilder::new("SELECT count(*) FROM runs");
-    filter.push(&mut count, account);
-    slice.fetch(connection, page, count).await
+    slice.fetch(connection, page, filter.count(account)).await
 }
 
 impl RunFilter {
     fn push(&self, query: &mut QueryBuilder<Postgres>, account: AccountId) {
+        self.push_counted(query, account);
+        if let Some(ids) = &self.ids {
+            query.push(" AND id = ANY(").push_bind(ids.clone()).push(")");
+        }
+        if let Some(RunId(id)) = self.id_above {
+            query.push(" AND id > ").push_bind(id);
+        }
+        if let Some(versions) = &self.dbt_versions {
+            query
+                .push(" AND dbt_version = ANY(")
+                .push_bind(versions.clone())
+                .push(")");
+        }
+        for (column, times) in [("created_at", self.created), ("finished_at", self.finished)] {
+            if let Some((from, to)) = times {
+                query.push(format_args!(" AND {column} BETWEEN ")).push_bind(from);
+                query.push(" AND ").push_bind(to);
+            }
+        }
+        for (kind, due) in &self.kinds {
+            query.push(" AND (").push_bind(kind.as_str());
+            query.push(" = ANY(kinds)) = ").push_bind(*due);
+        }
+    }
+
+    /// What the counts are kept by.
+    fn push_counted(&self, query: &mut QueryBuilder<Postgres>, account: AccountId) {
         query.push(" WHERE account_id = ").push_bind(account.0);
         if let Some(JobId(id)) = self.job_id {
             query.push(" AND job_id = ").push_bind(id);
@@ -100,19 +135,60 @@ impl RunFilter {
         if let Some(EnvironmentId(id)) = self.environment_id {
             query.push(" AND environment_id = ").push_bind(id);
         }
-        if let Some(ProjectId(id)) = self.project_id {
-            query.push(" AND project_id = ").push_bind(id);
-        }
-        if let Some(status) = self.status {
-            query.push(" AND status = ").push_bind(status);
-        }
-        if let Some(statuses) = &self.status_in {
-            query.push(" AND status = ANY(").push_bind(statuses.clone()).push(")");
-        }
-        if let Some(RunId(id)) = self.id_above {
-            query.push(" AND id > ").push_bind(id);
+        for (column, numbers) in [("project_id", &self.project_ids), ("status", &self.statuses)] {
+            match numbers.as_deref() {
+                None => {}
+                // The planner knows an order within one, not within a list.
+                Some([one]) => {
+                    query.push(format_args!(" AND {column} = ")).push_bind(*one);
+                }
+                Some(several) => {
+                    query
+                        .push(format_args!(" AND {column} = ANY("))
+                        .push_bind(several.to_vec());
+                    query.push(")");
+                }
+            }
         }
     }
+
+    /// How many there are: from the counts that are kept, where they can tell it.
+    fn count(&self, account: AccountId) -> QueryBuilder<Postgres> {
+        let is_counted = self.ids.is_none()
+            && self.id_above.is_none()
+            && self.dbt_versions.is_none()
+            && self.created.is_none()
+            && self.finished.is_none()
+            && self.kinds.is_empty();
+        let mut count = QueryBuilder::new(if is_counted {
+            "SELECT coalesce(sum(runs), 0)::bigint FROM run_counts"
+        } else {
+            "SELECT count(*) FROM runs"
+        });
+        if is_counted {
+            self.push_counted(&mut count, account);
+        } else {
+            self.push(&mut count, account);
+        }
+        count
+    }
+}
+
+/// Those runs of an account that have these numbers.
+///
+/// # Errors
+/// Those of the database.
+pub async fn runs_by_id(connection: &mut PgConnection, account: AccountId, ids: &[i64]) -> sqlx::Result<Vec<Run>> {
+    sqlx::query_as!(
+        Run,
+        "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at,
+            started_at, finished_at, kinds
+         FROM runs WHERE account_id = $1 AND id = ANY($2) ORDER BY id",
+        account.0,
+        ids
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// A run of an account by its number.
@@ -120,14 +196,5 @@ impl RunFilter {
 /// # Errors
 /// Those of the database.
 pub async fn run(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<Run>> {
-    sqlx::query_as!(
-        Run,
-        "SELECT id, account_id, project_id, environment_id, job_id, status, dbt_version, created_at, updated_at, started_at,
-            finished_at, kinds
-         FROM runs WHERE account_id = $1 AND id = $2",
-        account.0,
-        id.0
-    )
-    .fetch_optional(connection)
-    .await
+    Ok(runs_by_id(connection, account, &[id.0]).await?.pop())
 }

@@ -1,7 +1,7 @@
 //! Steps of runs.
 
 use chrono::{DateTime, Utc};
-use schemas::AccountId;
+use schemas::{AccountId, StepId};
 use sqlx::PgConnection;
 
 /// A row of `run_steps`.
@@ -44,4 +44,21 @@ pub async fn steps_of_runs(connection: &mut PgConnection, account: AccountId, ru
     )
     .fetch_all(connection)
     .await
+}
+
+/// A step of an account by its number.
+///
+/// # Errors
+/// Those of the database.
+pub async fn step(connection: &mut PgConnection, account: AccountId, id: StepId) -> sqlx::Result<Option<Step>> {
+    let run = sqlx::query_scalar!(
+        "SELECT run_id FROM run_steps WHERE account_id = $1 AND id = $2",
+        account.0,
+        id.0
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(run) = run else { return Ok(None) };
+    let steps = steps_of_runs(connection, account, &[run]).await?;
+    Ok(steps.into_iter().find(|step| step.id == id.0))
 }
