@@ -53,6 +53,9 @@ CREATE TABLE catalogs (
     PRIMARY KEY (account_id, sha256)
 );
 
+-- For lineage, and for what is looked for without reading the definition.
+ALTER TABLE nodes ADD COLUMN depends_on text[] NOT NULL DEFAULT '{}', ADD COLUMN materialized text;
+
 ALTER TABLE run_steps ADD COLUMN which text, ADD COLUMN command text;
 ALTER TABLE runs ADD COLUMN kinds text[] NOT NULL DEFAULT '{}'; -- of its files, each once
 

@@ -2,14 +2,18 @@
 
 mod accounts;
 mod artifacts;
+mod changes;
 mod connections;
 mod constant;
 mod environments;
 mod jobs;
+mod lineage;
+mod node_details;
 mod nodes;
 mod projects;
 mod root;
 mod runs;
+mod scope;
 mod steps;
 
 use axum::routing::any;
@@ -44,6 +48,13 @@ pub(crate) fn all() -> OpenApiRouter<State> {
         .routes(routes!(environments::show_v3))
         .routes(routes!(environments::show_of_project))
         .routes(routes!(nodes::list))
+        .routes(routes!(nodes::list_of_run))
+        .routes(routes!(node_details::show))
+        .routes(routes!(node_details::show_of_run))
+        .routes(routes!(lineage::show))
+        .routes(routes!(lineage::show_of_run))
+        .routes(routes!(changes::list))
+        .routes(routes!(changes::list_of_run))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(artifacts::download_of_job))

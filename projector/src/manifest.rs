@@ -163,6 +163,8 @@ fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {
         resource_type: without_nul(node.resource_type()),
         name: node.name().as_deref().map(without_nul),
         package_name: node.package_name().as_deref().map(without_nul),
+        materialized: node.materialized().as_deref().map(without_nul),
+        depends_on: node.depends_on_nodes().iter().map(|id| without_nul(id)).collect(),
         doc,
     }
 }

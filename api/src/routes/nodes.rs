@@ -1,15 +1,16 @@
-//! Nodes of an environment: what its newest manifest holds. A route of our own; dbt Cloud has none like it.
+//! Nodes: what the newest manifest of an environment or a run holds. Routes of our own; dbt Cloud has none like them.
 
 use std::collections::BTreeMap;
 
-use edge::{CloudError, Many, OrderBy, Paging, Params, many};
+use edge::{Many, OrderBy, Paging, Params, many};
 use read_model::decode_doc;
 use read_model::queries::{self, NodeFilter};
-use schemas::{AccountId, EnvironmentId};
+use schemas::{AccountId, EnvironmentId, RunId};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
+use super::scope::Scope;
 use crate::error::Error;
 use crate::list::{Filters, slice};
 use crate::view::{Ids, View};
@@ -20,7 +21,7 @@ use crate::view::{Ids, View};
 pub(crate) struct Node(BTreeMap<String, Box<RawValue>>);
 
 impl Node {
-    fn new(row: &queries::Node) -> Result<Self, Error> {
+    pub(super) fn new(row: &queries::Node) -> Result<Self, Error> {
         let unreadable = |error| {
             Error::unreadable(&format_args!(
                 "the stored node `{}` is no object: {error}",
@@ -37,11 +38,38 @@ impl Node {
         }
         Ok(Self(fields))
     }
+
+    /// A field as it stands in the manifest; none when it is absent or null.
+    pub(super) fn raw(&self, key: &str) -> Option<&RawValue> {
+        self.0.get(key).map(AsRef::as_ref).filter(|value| value.get() != "null")
+    }
+
+    /// A field that is a text.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        serde_json::from_str(self.raw(key)?.get()).ok()
+    }
+}
+
+async fn page(mut view: View, params: &Params, scope: Scope) -> Result<Many<Node>, Error> {
+    let account = view.account();
+    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, &["unique_id"])?);
+    let mut filters = Filters::new(params, account);
+    let filter = NodeFilter {
+        resource_type: filters.text("resource_type"),
+        name_contains: filters.text("name__icontains"),
+        unique_id: filters.text("unique_id"),
+    };
+    let Some(node_set) = scope.node_set else {
+        return Ok(many(Vec::new(), 0, paging, &order, filters.applied()));
+    };
+    let page = queries::nodes(view.connection(), account, node_set, &filter, slice(paging)).await?;
+    let nodes = page.rows.iter().map(Node::new).collect::<Result<_, _>>()?;
+    Ok(many(nodes, page.total, paging, &order, filters.applied()))
 }
 
 /// Lists the nodes of the newest manifest of an environment, by `unique_id`.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes", tag = "Environments", operation_id = "List Nodes",
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes", tag = "Nodes", operation_id = "List Nodes",
     params(
         ("account_id" = i64, Path),
         ("id" = i64, Path, description = "The environment"),
@@ -55,26 +83,30 @@ impl Node {
 )]
 pub(crate) async fn list(
     mut view: View,
-    Ids((account, environment)): Ids<(AccountId, EnvironmentId)>,
+    Ids((_, environment)): Ids<(AccountId, EnvironmentId)>,
     params: Params,
 ) -> Result<Many<Node>, Error> {
-    let (paging, order) = (Paging::read(&params)?, OrderBy::read(&params, &["unique_id"])?);
-    let mut filters = Filters::new(&params, account);
-    let filter = NodeFilter {
-        resource_type: filters.text("resource_type"),
-        name_contains: filters.text("name__icontains"),
-        unique_id: filters.text("unique_id"),
-    };
-    directory::queries::environment(view.connection(), account, environment)
-        .await?
-        .ok_or_else(CloudError::not_found)?;
-    let manifest = queries::newest_manifests(view.connection(), account, &[environment.0])
-        .await?
-        .pop();
-    let Some(manifest) = manifest else {
-        return Ok(many(Vec::new(), 0, paging, &order, filters.applied()));
-    };
-    let page = queries::nodes(view.connection(), account, manifest.node_set, &filter, slice(paging)).await?;
-    let nodes = page.rows.iter().map(Node::new).collect::<Result<_, _>>()?;
-    Ok(many(nodes, page.total, paging, &order, filters.applied()))
+    let scope = Scope::of_environment(&mut view, environment).await?;
+    page(view, &params, scope).await
+}
+
+/// Lists the nodes of the newest manifest of a run, by `unique_id`; the filters are those of an environment's.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes", tag = "Nodes", operation_id = "List Nodes of a run",
+    params(
+        ("account_id" = i64, Path),
+        ("run_id" = i64, Path),
+        ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
+        ("limit" = Option<i64>, Query, description = "At most 100"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+    ),
+    responses((status = 200, body = Many<Node>))
+)]
+pub(crate) async fn list_of_run(
+    mut view: View,
+    Ids((_, run)): Ids<(AccountId, RunId)>,
+    params: Params,
+) -> Result<Many<Node>, Error> {
+    let scope = Scope::of_run(&mut view, run).await?;
+    page(view, &params, scope).await
 }

@@ -9,6 +9,7 @@ mod installation;
 
 mod errors;
 mod isolation;
+mod nodes;
 mod outages;
 mod results;
 mod tokens;

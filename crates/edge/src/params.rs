@@ -22,7 +22,7 @@ pub type TimeRange = (DateTime<Utc>, DateTime<Utc>);
 pub struct InvalidParam {
     name: String,
     value: String,
-    due: &'static str,
+    due: String,
 }
 
 impl From<InvalidParam> for CloudError {
@@ -59,6 +59,26 @@ impl Params {
         values
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
+    }
+
+    /// A value that has to be there.
+    ///
+    /// # Errors
+    /// When it is absent or empty.
+    pub fn due(&self, name: &'static str) -> Result<&str, InvalidParam> {
+        self.text(name).ok_or_else(|| self.invalid(name, "", "a value"))
+    }
+
+    /// One of these words; the first when nothing is said.
+    ///
+    /// # Errors
+    /// When it is another.
+    pub fn one_of(&self, name: &'static str, words: &[&'static str]) -> Result<&'static str, InvalidParam> {
+        let Some(value) = self.text(name) else {
+            return Ok(words.first().copied().unwrap_or_default());
+        };
+        let known = words.iter().find(|word| **word == value).copied();
+        known.ok_or_else(|| self.invalid(name, value, &format!("one of {}", words.join(", "))))
     }
 
     /// A truth value.
@@ -118,11 +138,11 @@ impl Params {
             .map_err(|_| self.invalid(name, value, due))
     }
 
-    pub(crate) fn invalid(&self, name: &str, value: &str, due: &'static str) -> InvalidParam {
+    pub(crate) fn invalid(&self, name: &str, value: &str, due: &str) -> InvalidParam {
         InvalidParam {
             name: name.to_owned(),
             value: value.chars().take(100).collect(),
-            due,
+            due: due.to_owned(),
         }
     }
 }

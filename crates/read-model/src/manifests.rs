@@ -48,6 +48,10 @@ pub struct NodeRow {
     pub name: Option<String>,
     /// The dbt package that defines it.
     pub package_name: Option<String>,
+    /// How it is built, such as `table`.
+    pub materialized: Option<String>,
+    /// The nodes that it is made of, by dbt's ids.
+    pub depends_on: Vec<String>,
     /// The definition, as [`crate::DocEncoder`] writes it.
     pub doc: Vec<u8>,
 }
@@ -139,12 +143,16 @@ pub async fn insert_nodes(transaction: &mut PgConnection, account: AccountId, no
         let resource_types: Vec<&str> = batch.iter().map(|node| node.resource_type.as_str()).collect();
         let names: Vec<Option<&str>> = batch.iter().map(|node| node.name.as_deref()).collect();
         let packages: Vec<Option<&str>> = batch.iter().map(|node| node.package_name.as_deref()).collect();
+        let materialized: Vec<Option<&str>> = batch.iter().map(|node| node.materialized.as_deref()).collect();
+        // PostgreSQL has no arrays of arrays of different lengths: each list goes as the text of one.
+        let depends_on: Vec<String> = batch.iter().map(|node| array_of(&node.depends_on)).collect();
         let docs: Vec<&[u8]> = batch.iter().map(|node| node.doc.as_slice()).collect();
         sqlx::query!(
-            "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, package_name, doc)
-             SELECT $1, n.hash, n.unique_id, n.resource_type, n.name, n.package_name, n.doc
-             FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-                WITH ORDINALITY AS n (hash, unique_id, resource_type, name, package_name, doc, place) ORDER BY n.place
+            "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc)
+             SELECT $1, n.hash, n.unique_id, n.resource_type, n.name, n.package_name, n.materialized, n.depends_on::text[], n.doc
+             FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
+                WITH ORDINALITY AS n (hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc, place)
+             ORDER BY n.place
              ON CONFLICT DO NOTHING",
             account.0,
             &hashes as &[&[u8]],
@@ -152,12 +160,23 @@ pub async fn insert_nodes(transaction: &mut PgConnection, account: AccountId, no
             &resource_types as &[&str],
             &names as &[Option<&str>],
             &packages as &[Option<&str>],
+            &materialized as &[Option<&str>],
+            &depends_on,
             &docs as &[&[u8]],
         )
         .execute(&mut *transaction)
         .await?;
     }
     Ok(())
+}
+
+/// A list of texts as PostgreSQL writes an array.
+fn array_of(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts
+        .iter()
+        .map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+        .collect();
+    format!("{{{}}}", quoted.join(","))
 }
 
 /// Stores a set of nodes, all of which are stored.
@@ -234,4 +253,19 @@ pub async fn insert_manifest(
         .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_quoted() {
+        let texts = ["a.b", "with \"quotes\" and \\", ""].map(str::to_owned);
+        assert_eq!(
+            array_of(&texts),
+            r#"{"a.b","with \"quotes\" and \\\\",""}"#.replace(r"\\\\", r"\\")
+        );
+        assert_eq!(array_of(&[]), "{}");
+    }
 }

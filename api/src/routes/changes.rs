@@ -1,0 +1,177 @@
+//! What differs between two manifests.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use edge::{CloudError, Many, OrderBy, Paging, Params, many};
+use read_model::decode_doc;
+use read_model::queries::{self, Difference};
+use schemas::{AccountId, EnvironmentId, RunId, Sha256};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::scope::Scope;
+use crate::error::Error;
+use crate::list::Filters;
+use crate::view::{Ids, View};
+
+/// A node that is not the same in two manifests.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Change {
+    unique_id: String,
+    resource_type: String,
+    name: Option<String>,
+    /// `added`, `removed` or `changed`.
+    change: &'static str,
+    /// Of a changed node: its fields that differ, such as `raw_code` or `config`.
+    fields: BTreeSet<String>,
+}
+
+/// The definitions of a node in the two manifests.
+#[derive(Default)]
+struct Sides<'d> {
+    old: Option<&'d Difference>,
+    new: Option<&'d Difference>,
+}
+
+/// Lists the nodes that differ between the manifests of two runs of an environment, by `unique_id`.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/changes", tag = "Nodes", operation_id = "List Changes",
+    params(
+        ("account_id" = i64, Path),
+        ("id" = i64, Path, description = "The environment"),
+        ("from" = i64, Query, description = "The run with the old manifest"),
+        ("to" = Option<i64>, Query, description = "The run with the new manifest; by default the environment's newest manifest"),
+        ("limit" = Option<i64>, Query, description = "At most 100"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+    ),
+    responses((status = 200, body = Many<Change>))
+)]
+pub(crate) async fn list(
+    mut view: View,
+    Ids((_, environment)): Ids<(AccountId, EnvironmentId)>,
+    params: Params,
+) -> Result<Many<Change>, Error> {
+    let newest = Scope::of_environment(&mut view, environment).await?;
+    let from = old_nodes(&mut view, &params, environment).await?;
+    let to = match params.number("to")? {
+        Some(run) => nodes_of_run(&mut view, RunId(run), environment).await?,
+        None => newest.nodes()?,
+    };
+    page(view, &params, from, to).await
+}
+
+/// Lists the nodes that differ between the manifest of an earlier run and that of this run, by `unique_id`.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/changes", tag = "Nodes", operation_id = "List Changes of a run",
+    params(
+        ("account_id" = i64, Path),
+        ("run_id" = i64, Path, description = "The run with the new manifest"),
+        ("from" = i64, Query, description = "The run with the old manifest, of the same environment"),
+        ("limit" = Option<i64>, Query, description = "At most 100"),
+        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+    ),
+    responses((status = 200, body = Many<Change>))
+)]
+pub(crate) async fn list_of_run(
+    mut view: View,
+    Ids((_, run)): Ids<(AccountId, RunId)>,
+    params: Params,
+) -> Result<Many<Change>, Error> {
+    let scope = Scope::of_run(&mut view, run).await?;
+    let from = old_nodes(&mut view, &params, scope.environment).await?;
+    page(view, &params, from, scope.nodes()?).await
+}
+
+async fn old_nodes(view: &mut View, params: &Params, environment: EnvironmentId) -> Result<Sha256, Error> {
+    params.due("from")?;
+    let run = params.number("from")?.unwrap_or_default();
+    nodes_of_run(view, RunId(run), environment).await
+}
+
+async fn nodes_of_run(view: &mut View, run: RunId, environment: EnvironmentId) -> Result<Sha256, Error> {
+    let scope = Scope::of_run(view, run).await?;
+    if scope.environment != environment {
+        return Err(CloudError::not_found().into());
+    }
+    Ok(scope.nodes()?)
+}
+
+async fn page(mut view: View, params: &Params, from: Sha256, to: Sha256) -> Result<Many<Change>, Error> {
+    let account = view.account();
+    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, &["unique_id"])?);
+    let filters = Filters::new(params, account);
+    let differences = queries::differences(view.connection(), account, from, to).await?;
+    let mut by_id: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
+    for difference in &differences {
+        let sides = by_id.entry(&difference.unique_id).or_default();
+        if difference.is_new {
+            sides.new = Some(difference);
+        } else {
+            sides.old = Some(difference);
+        }
+    }
+    let total = i64::try_from(by_id.len()).unwrap_or(i64::MAX);
+    let offset = usize::try_from(paging.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(paging.limit).unwrap_or(0);
+    let shown: Vec<Sides<'_>> = by_id.into_values().skip(offset).take(limit).collect();
+    // Only of those that changed the definitions are compared, and only of the page.
+    let ids: Vec<i64> = shown
+        .iter()
+        .filter_map(|sides| Some([sides.old?.id, sides.new?.id]))
+        .flatten()
+        .collect();
+    let docs: HashMap<i64, Vec<u8>> = queries::docs(view.connection(), account, &ids)
+        .await?
+        .into_iter()
+        .collect();
+    let changes = shown
+        .iter()
+        .filter_map(|sides| change(sides, &docs).transpose())
+        .collect::<Result<_, Error>>()?;
+    Ok(many(changes, total, paging, &order, filters.applied()))
+}
+
+fn change(sides: &Sides<'_>, docs: &HashMap<i64, Vec<u8>>) -> Result<Option<Change>, Error> {
+    let Some(node) = sides.new.or(sides.old) else {
+        return Ok(None);
+    };
+    let (kind, fields) = match (sides.old, sides.new) {
+        (Some(old), Some(new)) => match (docs.get(&old.id), docs.get(&new.id)) {
+            (Some(old), Some(new)) => ("changed", differing_fields(&decode_doc(old)?, &decode_doc(new)?)),
+            _ => ("changed", BTreeSet::new()),
+        },
+        (Some(_), None) => ("removed", BTreeSet::new()),
+        (None, _) => ("added", BTreeSet::new()),
+    };
+    Ok(Some(Change {
+        unique_id: node.unique_id.clone(),
+        resource_type: node.resource_type.clone(),
+        name: node.name.clone(),
+        change: kind,
+        fields,
+    }))
+}
+
+fn differing_fields(old: &[u8], new: &[u8]) -> BTreeSet<String> {
+    let fields = |doc: &[u8]| -> BTreeMap<String, Box<RawValue>> { serde_json::from_slice(doc).unwrap_or_default() };
+    let (old, new) = (fields(old), fields(new));
+    let text =
+        |fields: &BTreeMap<String, Box<RawValue>>, key: &str| fields.get(key).map(|value| value.get().to_owned());
+    old.keys()
+        .chain(new.keys())
+        .filter(|key| text(&old, key) != text(&new, key))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_differ_are_named() {
+        let fields = differing_fields(br#"{"a": 1, "b": [1], "c": 3}"#, br#"{"a": 1, "b": [2], "d": 3}"#);
+        assert_eq!(fields, BTreeSet::from(["b", "c", "d"].map(str::to_owned)));
+    }
+}

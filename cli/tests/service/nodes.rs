@@ -1,0 +1,178 @@
+//! Nodes, their lineage and what changed of them.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use testkit::{repository_file, wait_until};
+
+use crate::installation::{Installation, Token, newest_manifest};
+
+/// A manifest, the results of its build and a catalog, all of one run.
+async fn with_a_build() -> (Installation, Token) {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "build", newest_manifest()).await;
+    for file in ["run_results/v6-1.12.0-build.json", "catalog/v1-1.12.0.json"] {
+        let file = std::fs::read(repository_file("fixtures").join(file)).unwrap();
+        installation.upload_manifest(&token, "build", file).await;
+    }
+    applied(&installation, 3).await;
+    (installation, token)
+}
+
+async fn applied(installation: &Installation, uploads: i64) {
+    wait_until("all is applied", async || {
+        (installation
+            .count("SELECT count(*) FROM artifacts WHERE run_id IS NOT NULL")
+            .await
+            == uploads)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_shown_with_all_that_is_known_of_it() {
+    let (installation, token) = with_a_build().await;
+    for scope in ["environments/1", "runs/1"] {
+        let path = format!("/api/v2/accounts/1/{scope}/nodes/model.shop.stg_orders/");
+        let (status, answer) = installation.get(&token, &path).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let node = &answer["data"];
+        assert_eq!(node["node"]["resource_type"], "model");
+        assert!(node["raw_code"].as_str().unwrap().contains("select"), "{node}");
+        assert_eq!(node["last_result"]["status"], "success");
+        assert_eq!(node["last_result"]["run_id"], 1);
+        assert_eq!(node["last_success"]["status"], "success");
+        assert_eq!(node["parents"], json!(["seed.shop.raw_orders"]));
+        assert!(
+            node["children"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("model.shop.orders"))
+        );
+        let tests = node["tests"].as_array().unwrap();
+        let unique = tests
+            .iter()
+            .find(|test| test["name"] == "unique_stg_orders_order_id")
+            .unwrap();
+        assert_eq!(unique["last_result"]["status"], "pass");
+        let columns = node["columns"].as_array().unwrap();
+        let order_id = columns.iter().find(|column| column["name"] == "order_id").unwrap();
+        assert_eq!(order_id["is_declared"], true);
+        assert!(
+            order_id["catalog_type"].is_string() && order_id["index"].is_i64(),
+            "{order_id}"
+        );
+    }
+    let (_, skipped) = installation
+        .get(&token, "/api/v2/accounts/1/environments/1/nodes/model.shop.customers/")
+        .await;
+    assert_eq!(
+        skipped["data"]["last_result"],
+        Value::Null,
+        "what was skipped was not done"
+    );
+    for path in [
+        "environments/1/nodes/model.shop.nothing",
+        "environments/9/nodes/model.shop.orders",
+        "runs/9/nodes/x",
+    ] {
+        let (status, _) = installation
+            .send(Method::GET, &token, &format!("/api/v2/accounts/1/{path}"))
+            .await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lineage_goes_both_ways() {
+    let (installation, token) = with_a_build().await;
+    let lineage = async |query: &str| {
+        let path = format!("/api/v2/accounts/1/environments/1/lineage/?unique_id=model.shop.stg_orders{query}");
+        let (status, answer) = installation.get(&token, &path).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["data"]["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| {
+                (
+                    node["unique_id"].as_str().unwrap().to_owned(),
+                    node["distance"].as_i64().unwrap(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let upstream = lineage("&direction=upstream").await;
+    assert_eq!(upstream[0], ("seed.shop.raw_orders".to_owned(), -1));
+    let near = lineage("&direction=downstream&depth=1").await;
+    assert!(near.contains(&("model.shop.orders".to_owned(), 1)), "{near:?}");
+    assert!(near.iter().all(|(_, distance)| (0..=1).contains(distance)));
+    assert!(lineage("").await.len() > near.len());
+    for (query, due) in [
+        ("", 400),
+        ("?unique_id=model.shop.nothing", 404),
+        ("?unique_id=model.shop.orders&direction=up", 400),
+    ] {
+        let path = format!("/api/v2/accounts/1/environments/1/lineage/{query}");
+        assert_eq!(installation.send(Method::GET, &token, &path).await.0, due, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_those_between_two_manifests() {
+    let (installation, token) = with_a_build().await;
+    // As text, since dbt does not write the same definition in another form.
+    let manifest = String::from_utf8(newest_manifest()).unwrap();
+    let (before, orders) = manifest.split_once(r#""model.shop.orders": {"#).unwrap();
+    let changed = format!(
+        r#"{before}"model.shop.orders": {{{}"#,
+        orders.replacen(r#""raw_code": ""#, r#""raw_code": "-- new "#, 1)
+    )
+    .replace(r#""model.shop.stg_customers": {"#, r#""model.shop.stg_clients": {"#)
+    .replace(
+        r#""unique_id": "model.shop.stg_customers""#,
+        r#""unique_id": "model.shop.stg_clients""#,
+    )
+    .replace(r#""created_at": 1"#, r#""created_at": 2"#)
+    .into_bytes();
+    installation.upload_manifest(&token, "changed", changed).await;
+    applied(&installation, 4).await;
+
+    for path in [
+        "environments/1/changes/?from=1&to=2",
+        "environments/1/changes/?from=1",
+        "runs/2/changes/?from=1",
+    ] {
+        let (status, answer) = installation.get(&token, &format!("/api/v2/accounts/1/{path}")).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let changes: Vec<_> = answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|change| {
+                (
+                    change["unique_id"].as_str().unwrap(),
+                    change["change"].as_str().unwrap(),
+                    &change["fields"],
+                )
+            })
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                ("model.shop.orders", "changed", &json!(["raw_code"])),
+                ("model.shop.stg_clients", "added", &json!([])),
+                ("model.shop.stg_customers", "removed", &json!([])),
+            ],
+            "{path}"
+        );
+        assert_eq!(answer["extra"]["pagination"]["total_count"], 3);
+    }
+    let (_, none) = installation
+        .get(&token, "/api/v2/accounts/1/runs/2/changes/?from=2")
+        .await;
+    assert_eq!(none["extra"]["pagination"]["total_count"], 0);
+    let (status, _) = installation.get(&token, "/api/v2/accounts/1/runs/2/changes/").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
