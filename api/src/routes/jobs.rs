@@ -18,6 +18,11 @@ use crate::format::iso_time;
 use crate::list::{Filters, RECORD_FIELDS, includes, slice};
 use crate::view::{Ids, View};
 
+/// dbt Cloud's default schedule.
+const CRON: &str = "0 * * * *";
+const DAYS: &str = "every_day";
+const TIMES: &str = "every_hour";
+
 /// A job.
 #[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Job {
@@ -111,10 +116,45 @@ struct Triggers {
 /// When a job would start, if `triggers.schedule` were true: dbt Cloud has a schedule in jobs without one too, and clients read it.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = JobSchedule)]
-struct Schedule {
-    cron: &'static str,
-    date: ScheduleDate,
-    time: ScheduleTime,
+#[serde(untagged)]
+enum Schedule {
+    Whole {
+        cron: &'static str,
+        date: ScheduleDate,
+        time: ScheduleTime,
+    },
+    /// As dbt Cloud has it in the job of a run.
+    Short {
+        cron: &'static str,
+        date: &'static str,
+        time: &'static str,
+    },
+}
+
+impl Schedule {
+    fn whole() -> Self {
+        Self::Whole {
+            cron: CRON,
+            date: ScheduleDate {
+                r#type: DAYS,
+                days: None,
+                cron: None,
+            },
+            time: ScheduleTime {
+                r#type: TIMES,
+                hours: None,
+                interval: 1,
+            },
+        }
+    }
+
+    fn short() -> Self {
+        Self::Short {
+            cron: CRON,
+            date: DAYS,
+            time: TIMES,
+        }
+    }
 }
 
 /// On which days.
@@ -154,19 +194,7 @@ impl Job {
                 target_name: "default",
             },
             triggers: Triggers::default(),
-            schedule: Schedule {
-                cron: "0 * * * *",
-                date: ScheduleDate {
-                    r#type: "every_day",
-                    days: None,
-                    cron: None,
-                },
-                time: ScheduleTime {
-                    r#type: "every_hour",
-                    hours: None,
-                    interval: 1,
-                },
-            },
+            schedule: Schedule::whole(),
             generate_docs,
             generate_sources,
             run_generate_sources: generate_sources,
@@ -190,12 +218,19 @@ impl Job {
     }
 }
 
-/// The jobs with these numbers, by number.
+/// The jobs of runs, by number.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Job>, Error> {
     let account = view.account();
     let rows = queries::jobs_by_id(view.connection(), account, ids).await?;
     let mut facts = facts_of(view, &rows).await?;
-    let answer = |row: queries::Job| (row.id, Job::new(row.clone(), facts.remove(&row.id).unwrap_or_default()));
+    let answer = |row: queries::Job| {
+        let id = row.id;
+        let job = Job {
+            schedule: Schedule::short(),
+            ..Job::new(row, facts.remove(&id).unwrap_or_default())
+        };
+        (id, job)
+    };
     Ok(rows.into_iter().map(answer).collect())
 }
 

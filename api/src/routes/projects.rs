@@ -71,6 +71,10 @@ pub(crate) struct Connection {
     state: i16,
     created_at: String,
     updated_at: String,
+    #[serde(rename = "environment__count")]
+    environment_count: usize,
+    is_ssh_tunnel_enabled: bool,
+    is_configured_for_native_oauth: bool,
     #[schema(value_type = Object)]
     details: HashMap<String, String>,
     #[serde(flatten)]
@@ -85,10 +89,14 @@ struct UnknownOfConnection {
     private_link_endpoint_id: Option<String>,
     oauth_configuration_id: Option<i64>,
     oauth_redirect_uri: Option<String>,
+    platform_metadata_credentials_id: Option<i64>,
+    analytics_credentials_id: Option<i64>,
+    #[schema(value_type = Option<Object>)]
+    config: Option<()>,
 }
 
 impl Project {
-    fn new(row: directory::queries::Project, adapter: Option<String>) -> Self {
+    fn new(row: directory::queries::Project, adapter: Option<String>, environments: usize) -> Self {
         let state = super::state_number(&row.state);
         Self {
             connection_id: adapter.is_some().then_some(row.id),
@@ -102,6 +110,9 @@ impl Project {
                 name: adapter.clone(),
                 r#type: adapter,
                 state,
+                environment_count: environments,
+                is_ssh_tunnel_enabled: false,
+                is_configured_for_native_oauth: false,
                 details: HashMap::new(),
                 unknown: UnknownOfConnection::default(),
             },
@@ -136,7 +147,11 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Res
     }
     let answer = |row: directory::queries::Project| {
         let adapter = adapters.remove(&row.id).flatten();
-        Project::new(row, adapter)
+        let environments = environments
+            .iter()
+            .filter(|environment| environment.project_id == row.id)
+            .count();
+        Project::new(row, adapter, environments)
     };
     Ok(rows.into_iter().map(answer).collect())
 }

@@ -3,6 +3,7 @@
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
+use testkit::conformance::check_answer;
 use testkit::{Service, System, run_command, wait_until};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_dbt-api");
@@ -90,10 +91,11 @@ impl Installation {
 
     pub(crate) async fn get(&self, token: &Token, path: &str) -> (StatusCode, Value) {
         let (status, body) = self.send(Method::GET, token, path).await;
-        (
-            status,
-            serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}")),
-        )
+        let body = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}"));
+        if status == StatusCode::OK {
+            check_answer(path, &body);
+        }
+        (status, body)
     }
 
     /// The run of this Airflow run id, once it can be read.

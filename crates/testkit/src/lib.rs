@@ -6,6 +6,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+pub mod conformance;
 mod database;
 pub mod nats;
 pub mod s3;

@@ -97,6 +97,12 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.request(Method::GET, path, ALL_OF_ACCOUNT_1).await
+        let answer = self.request(Method::GET, path, ALL_OF_ACCOUNT_1).await;
+        if answer.status == StatusCode::OK
+            && let Ok(body) = serde_json::from_slice(&answer.body)
+        {
+            testkit::conformance::check_answer(path, &body);
+        }
+        answer
     }
 }
