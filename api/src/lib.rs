@@ -9,9 +9,13 @@ mod openapi;
 mod routes;
 mod view;
 
+use std::sync::Arc;
+
 use bucket::Bucket;
 use clock::Clock;
+use edge::Signer;
 use sqlx::PgPool;
+use tokio::sync::OnceCell;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use openapi::documentation;
@@ -27,6 +31,15 @@ pub struct State {
     pub public_url: String,
     /// How old things are follows from it.
     pub clock: Clock,
+    /// What signs URLs, once its key was read.
+    pub signer: Arc<OnceCell<Signer>>,
+}
+
+impl State {
+    async fn signer(&self) -> Result<&Signer, bucket::Error> {
+        let read = || async { Ok(Signer::new(&self.bucket.signing_key().await?)) };
+        self.signer.get_or_try_init(read).await
+    }
 }
 
 /// The routes, without a slash at the end, with their OpenAPI document. What is unknown under `/api` is answered too, so that routes

@@ -5,6 +5,7 @@ mod artifacts;
 mod changes;
 mod connections;
 mod constant;
+mod deferral;
 mod environments;
 mod jobs;
 mod lineage;
@@ -63,6 +64,9 @@ pub(crate) fn all() -> OpenApiRouter<State> {
         .routes(routes!(steps::show))
         .routes(routes!(artifacts::list))
         .routes(routes!(artifacts::download))
+        .routes(routes!(deferral::latest))
+        .routes(routes!(deferral::of_environment))
+        .routes(routes!(deferral::download))
         .routes(routes!(constant::of_account_v2))
         .routes(routes!(constant::of_account_v3))
         .routes(routes!(constant::of_project_v3))

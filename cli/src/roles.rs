@@ -1,5 +1,6 @@
 //! The services of a process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -97,6 +98,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             stream,
             directory,
             Clock::System,
+            &public_url(&settings),
         );
         let (routes, part) = ingest::router(state).split_for_parts();
         router = router.merge(routes);
@@ -127,6 +129,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             bucket: bucket.clone(),
             public_url: public_url(&settings),
             clock: Clock::System,
+            signer: Arc::default(),
         };
         let (routes, part) = api::router(state).split_for_parts();
         router = router.merge(routes);

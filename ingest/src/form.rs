@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::Settings;
 use crate::body::{ClientBody, TooLarge};
 use crate::parameters::Parameters;
-use crate::spool::{Spool, SpoolError, Spooled};
+use crate::spool::{Due, Spool, SpoolError, Spooled};
 
 /// What may stand around the file in a form: parameters, headers and boundaries.
 const MOST_AROUND_FILE: u64 = 4 << 20;
@@ -73,7 +73,7 @@ impl Reader<'_> {
     }
 
     async fn spool(&self, field: &mut Field<'_>) -> Result<Spooled, UploadError> {
-        let spool = Spool::begin(self.settings.spool_dir.clone());
+        let spool = Spool::begin(self.settings.spool_dir.clone(), Due::Artifact);
         let mut size = 0;
         while let Some(chunk) = self.in_time(field.chunk()).await? {
             size += chunk.len() as u64;

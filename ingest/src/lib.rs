@@ -3,20 +3,25 @@
 //! An upload is accepted when its bytes and the event that tells of it are in the bucket. Nothing else has to be there: while PostgreSQL
 //! is away, tokens are known from memory; while NATS is away, the projectors find the event in the bucket.
 
+mod access;
+mod archive;
 mod body;
 mod directory;
 mod form;
+mod ingests;
 mod manifests;
 mod parameters;
 mod settings;
 mod spool;
+mod store;
 
 use std::sync::Arc;
 
 use bucket::Bucket;
 use clock::Clock;
+use edge::Signer;
 use stream::Stream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,14 +37,26 @@ pub struct Ingest {
     stream: Stream,
     directory: Directory,
     clock: Clock,
+    /// Where clients reach the service, without a slash at the end.
+    public_url: Arc<str>,
+    /// What signs URLs, once its key was read.
+    signer: Arc<OnceCell<Signer>>,
     /// One for each upload that is read.
     turns: Arc<Semaphore>,
 }
 
 impl Ingest {
-    /// The write side over these. Whoever makes it also runs [`Directory::run`].
+    /// The write side over these. Whoever makes it also runs [`Directory::run`]. `public_url` is where clients reach it, without a slash at
+    /// the end.
     #[must_use]
-    pub fn new(settings: Settings, bucket: Bucket, stream: Stream, directory: Directory, clock: Clock) -> Self {
+    pub fn new(
+        settings: Settings,
+        bucket: Bucket,
+        stream: Stream,
+        directory: Directory,
+        clock: Clock,
+        public_url: &str,
+    ) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(settings.max_uploads)),
             settings: Arc::new(settings),
@@ -47,7 +64,14 @@ impl Ingest {
             stream,
             directory,
             clock,
+            public_url: public_url.into(),
+            signer: Arc::default(),
         }
+    }
+
+    async fn signer(&self) -> Result<&Signer, bucket::Error> {
+        let read = || async { Ok(Signer::new(&self.bucket.signing_key().await?)) };
+        self.signer.get_or_try_init(read).await
     }
 }
 
@@ -64,6 +88,13 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
     OpenApiRouter::new()
         .nest("/api/v2/datacoves", routes())
         .nest("/api/internal", older)
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(ingests::begin))
+                .routes(routes!(ingests::end))
+                .routes(routes!(ingests::put))
+                .with_state(ingest.clone()),
+        )
 }
 
 /// Ids of operations have to be unique in a document.

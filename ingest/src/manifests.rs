@@ -8,8 +8,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
-use edge::{Params, UploadError, key_of};
-use schemas::{ArtifactsUploaded, Event, EventId, Scope, UploadedFile};
+use edge::{Params, UploadError};
 use serde::Serialize;
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -21,9 +20,7 @@ use crate::body::ClientBody;
 use crate::form::{self, Form};
 use crate::parameters::Parameters;
 use crate::spool::Spooled;
-
-/// How long the bucket may take. A client of dbt-coves has left by then, others wait longer.
-const LONGEST_WRITE: Duration = Duration::from_secs(30);
+use crate::store::{NamedFile, Upload};
 
 /// How long an upload may wait until it is read.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -137,7 +134,7 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
 }
 
 async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Accepted, UploadError> {
-    let access = authenticate(ingest, head).await?;
+    let access = ingest.authenticate(head).await?;
     let turn = timeout(LONGEST_WAIT, ingest.turns.clone().acquire_owned()).await;
     let turn = turn.map_err(|_| UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many"))?;
     let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
@@ -152,22 +149,6 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
     let stored = tokio::spawn(storing.in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
-}
-
-async fn authenticate(ingest: &Ingest, head: &Parts) -> Result<Access, UploadError> {
-    let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
-    let access = ingest
-        .directory
-        .access(key)
-        .await
-        .map_err(|error| UploadError::unavailable(&error))?;
-    let access = access.ok_or_else(UploadError::unauthorized)?;
-    if !access.allows(Scope::Upload) {
-        return Err(UploadError::forbidden(
-            "the token does not allow uploads: its scopes lack `upload`",
-        ));
-    }
-    Ok(access)
 }
 
 /// Where the upload goes. The token decides what may be named, and whether anything has to be.
@@ -200,7 +181,6 @@ async fn find_place(ingest: &Ingest, access: &Access, slug: Option<&str>) -> Res
     }
 }
 
-/// First the bytes, then the event that tells of them; then the upload is accepted, whatever becomes of the rest.
 async fn store(
     ingest: &Ingest,
     access: &Access,
@@ -209,65 +189,26 @@ async fn store(
     file: Spooled,
 ) -> Result<Accepted, UploadError> {
     let kind = file.scanned.kind;
-    let uploaded = UploadedFile {
-        name: kind.file_name().unwrap_or("file").to_owned(),
-        kind,
-        sha256: file.sha256,
-        size: file.size,
-        stored_size: file.stored_size,
-        dbt_schema_version: file.scanned.dbt_schema_version,
-        dbt_version: file.scanned.dbt_version,
-        invocation_id: file.scanned.invocation_id,
-        generated_at: file.scanned.generated_at,
+    let file = NamedFile::new(kind.file_name().unwrap_or("file").to_owned(), file);
+    let told = file.told.clone();
+    let (environment_id, uploader) = (place.environment_id.0, access.token_id);
+    let upload = Upload {
+        event_id: None,
+        place,
+        parameters: parameters.clone(),
+        uploader,
+        files: vec![file],
     };
-    let data = ArtifactsUploaded {
-        account_id: place.account_id,
-        project_id: place.project_id,
-        environment_id: place.environment_id,
-        dag_id: parameters.dag_id.clone(),
-        run_id: parameters.run_id.clone(),
-        tag: parameters.tag.clone(),
-        uploader: access.token_id,
-        files: vec![uploaded.clone()],
-    };
-    let writing = async {
-        ingest
-            .bucket
-            .put_artifact(place.account_id, file.sha256, file.compressed)
-            .await?;
-        let time = ingest.clock.now();
-        let event = Event::new(EventId(ingest.clock.new_id(time)), time, &data.into())?;
-        ingest.bucket.put_event(&event).await?;
-        Ok::<_, WriteError>(event)
-    };
-    let event = match timeout(LONGEST_WRITE, writing).await {
-        Ok(Ok(event)) => event,
-        Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => return Err(UploadError::unavailable(&error)),
-        Ok(Err(error)) => return Err(UploadError::internal(&error)),
-        Err(_) => return Err(UploadError::unavailable(&"the bucket is too slow")),
-    };
-    if let Err(error) = ingest.stream.publish(&event).await {
-        tracing::warn!(event = %event.id, %error, "an upload is not announced; the projectors' sweep will find it");
-    }
     Ok(Accepted {
-        event_id: event.id.0,
+        event_id: ingest.store(upload).await?.0,
         kind: kind.as_str(),
-        name: uploaded.name,
-        sha256: uploaded.sha256.to_string(),
-        size: uploaded.size,
-        environment_id: place.environment_id.0,
+        name: told.name,
+        sha256: told.sha256.to_string(),
+        size: told.size,
+        environment_id,
         environment_slug: parameters.environment_slug,
         dag_id: parameters.dag_id,
         run_id: parameters.run_id,
         tag: parameters.tag,
     })
-}
-
-/// Why an upload was not stored.
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Bucket(#[from] bucket::Error),
-    #[error("the event cannot be written as JSON: {0}")]
-    Event(#[from] serde_json::Error),
 }

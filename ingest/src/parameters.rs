@@ -6,7 +6,7 @@ use edge::{Params, UploadError};
 pub(crate) const MOST_CHARACTERS: usize = 1000;
 
 /// As the client said them; what it left out or left empty is none.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parameters {
     /// Where dbt ran.
     pub(crate) environment_slug: Option<String>,

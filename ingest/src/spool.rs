@@ -36,6 +36,15 @@ pub(crate) struct Spooled {
     pub(crate) compressed: Compressed,
 }
 
+/// What a file has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// An artifact of dbt; all else is refused as soon as that is seen.
+    Artifact,
+    /// Anything.
+    AnyFile,
+}
+
 /// Why a file was not spooled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
@@ -60,9 +69,9 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// Begins a file. Large ones go to `folder`, or to the system's folder for temporary files.
-    pub(crate) fn begin(folder: Option<PathBuf>) -> Self {
+    pub(crate) fn begin(folder: Option<PathBuf>, due: Due) -> Self {
         let (to_reader, chunks) = mpsc::channel(CHUNKS_WAITING);
-        let reader = tokio::task::spawn_blocking(move || read(chunks));
+        let reader = tokio::task::spawn_blocking(move || read(chunks, due));
         let (to_compressor, chunks) = mpsc::channel(CHUNKS_WAITING);
         let compressor = tokio::task::spawn_blocking(move || compress(chunks, folder));
         Self {
@@ -95,16 +104,25 @@ impl Spool {
     }
 }
 
-fn read(mut chunks: Receiver<Bytes>) -> Result<(Sha256, u64, Scanned), ScanError> {
+fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<(Sha256, u64, Scanned), ScanError> {
     let mut hash = sha2::Sha256::new();
-    let mut scanner = Scanner::new();
+    let mut scanner = Some(Scanner::new());
     let mut size = 0;
     while let Some(chunk) = chunks.blocking_recv() {
         hash.update(&chunk);
-        scanner.push(&chunk)?;
+        match scanner.as_mut().map_or(Ok(()), |scanner| scanner.push(&chunk)) {
+            Ok(()) => {}
+            Err(_) if due == Due::AnyFile => scanner = None,
+            Err(error) => return Err(error),
+        }
         size += chunk.len() as u64;
     }
-    Ok((Sha256(hash.finalize().into()), size, scanner.finish()?))
+    let scanned = match scanner.map(Scanner::finish) {
+        Some(Ok(scanned)) => scanned,
+        Some(Err(error)) if due == Due::Artifact => return Err(error),
+        _ => Scanned::other(),
+    };
+    Ok((Sha256(hash.finalize().into()), size, scanned))
 }
 
 fn compress(mut chunks: Receiver<Bytes>, folder: Option<PathBuf>) -> io::Result<(Compressed, u64)> {
@@ -184,7 +202,7 @@ mod tests {
     }
 
     async fn spool(bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
-        let spool = Spool::begin(None);
+        let spool = Spool::begin(None, Due::Artifact);
         for part in bytes.chunks(chunk) {
             if !spool.push(Bytes::copy_from_slice(part)).await {
                 break;
@@ -232,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_is_no_artifact_is_refused_before_its_end() {
-        let spool = Spool::begin(None);
+        let spool = Spool::begin(None, Due::Artifact);
         let mut pushed = 0;
         while spool.push(Bytes::from_static(b"PK\x03\x04")).await {
             pushed += 1;

@@ -55,7 +55,8 @@ async fn no_route_shows_another_account() {
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() > 40, "{paths:?}");
     let mut walked = 0;
-    for path in paths.keys().filter(|path| path.contains("{account_id}")) {
+    let is_read = |path: &&String| path.contains("{account_id}") && paths[*path]["get"].is_object();
+    for path in paths.keys().filter(is_read) {
         // What the owner sees, so that a 404 below means something.
         let (status, _) = installation.send(Method::GET, &own, &filled(path, "1", step)).await;
         assert_eq!(status, StatusCode::OK, "{path} as the owner");
@@ -79,7 +80,7 @@ async fn no_route_shows_another_account() {
         );
         walked += 1;
     }
-    assert!(walked >= 36, "only {walked} routes were walked");
+    assert!(walked >= 38, "only {walked} routes were walked");
     let (_, accounts) = installation.get(&other, "/api/v2/accounts/").await;
     assert_eq!(accounts["data"].as_array().unwrap().len(), 1);
     assert_eq!(accounts["data"][0]["id"], 2);

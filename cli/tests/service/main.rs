@@ -8,6 +8,7 @@
 mod installation;
 
 mod errors;
+mod ingests;
 mod isolation;
 mod nodes;
 mod outages;

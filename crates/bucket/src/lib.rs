@@ -8,6 +8,7 @@ mod error;
 mod journal;
 mod revocations;
 mod settings;
+mod signing;
 mod store;
 
 pub use artifacts::Compressed;

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::envelope::Status;
+use crate::{NotPermitted, UploadError};
 
 /// An error in dbt Cloud's envelope. Clients tell 401, 403 and 404 apart and read the body as JSON.
 #[derive(Debug)]
@@ -43,6 +44,12 @@ impl CloudError {
         )
     }
 
+    /// 403: what the URL permits does not hold (any more).
+    #[must_use]
+    pub fn not_permitted(error: NotPermitted) -> Self {
+        Self::new(StatusCode::FORBIDDEN, error.to_string())
+    }
+
     /// 404: there is no such thing, or the token does not see it; which of the two is not told.
     #[must_use]
     pub fn not_found() -> Self {
@@ -75,6 +82,14 @@ impl CloudError {
         tracing::error!(%cause, "answered 500");
         let message = "An internal error occurred. Please tell the operator the X-Request-Id of this answer.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+}
+
+/// The same in dbt Cloud's envelope, for routes that are dbt Cloud's.
+impl From<UploadError> for CloudError {
+    fn from(error: UploadError) -> Self {
+        let status = error.status();
+        Self::new(status, error.into_message())
     }
 }
 

@@ -7,6 +7,7 @@ mod layers;
 mod paging;
 mod params;
 mod path;
+mod signed;
 mod upload_error;
 
 pub use auth::key_of;
@@ -16,4 +17,5 @@ pub use layers::{observe, panics_as_cloud_error};
 pub use paging::{OrderBy, Paging};
 pub use params::{InvalidParam, Params, TimeRange};
 pub use path::absorb_slashes;
+pub use signed::{NotPermitted, Signer};
 pub use upload_error::UploadError;

@@ -94,6 +94,11 @@ impl UploadError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
+    /// What is told to the client.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {

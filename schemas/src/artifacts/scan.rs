@@ -36,6 +36,20 @@ pub struct Scanned {
     pub generated_at: Option<DateTime<Utc>>,
 }
 
+impl Scanned {
+    /// A file that is no artifact of dbt.
+    #[must_use]
+    pub fn other() -> Self {
+        Self {
+            kind: ArtifactKind::Other,
+            dbt_schema_version: None,
+            dbt_version: None,
+            invocation_id: None,
+            generated_at: None,
+        }
+    }
+}
+
 /// Why a file is no artifact of dbt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {

@@ -71,6 +71,7 @@ impl Api {
             bucket,
             public_url: "https://dbt.example".to_owned(),
             clock: Clock::Fixed("2026-11-24T12:00:00Z".parse().unwrap()),
+            signer: std::sync::Arc::default(),
         });
         let (router, document) = router.split_for_parts();
         let router = edge::absorb_slashes(router.merge(api::documentation(document)));

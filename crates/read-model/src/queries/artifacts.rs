@@ -106,6 +106,33 @@ pub async fn job_file(
     .transpose()
 }
 
+/// The newest manifest of these environments.
+///
+/// # Errors
+/// Those of the database.
+pub async fn newest_manifest_file(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environments: &[i64],
+) -> sqlx::Result<Option<RunFile>> {
+    let row = sqlx::query!(
+        "SELECT sha256, size FROM artifacts
+         WHERE account_id = $1 AND environment_id = ANY($2) AND kind = 'manifest'
+         ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1",
+        account.0,
+        environments
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(RunFile {
+            sha256: sha256_of_column(row.sha256)?,
+            size: row.size,
+        })
+    })
+    .transpose()
+}
+
 /// A hash as the tables hold it.
 pub(super) fn sha256_of_column(bytes: Vec<u8>) -> sqlx::Result<Sha256> {
     let bytes = bytes

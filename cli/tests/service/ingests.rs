@@ -1,0 +1,189 @@
+//! Uploads by dbt itself: a URL is asked for, a zip is put there.
+
+use std::io::Write;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use testkit::{repository_file, wait_until};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::installation::{Installation, Token, newest_manifest, prepared};
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(repository_file("fixtures").join(name)).unwrap()
+}
+
+fn zip(method: CompressionMethod, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in files {
+        let options = SimpleFileOptions::default().compression_method(method);
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn build() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("semantic_manifest.json", fixture("semantic_manifest/1.12.0.json")),
+        ("manifest.json", newest_manifest()),
+        ("run_results.json", fixture("run_results/v6-1.12.0-build.json")),
+        ("graph.gpickle", vec![0x80, 0x04, 0x95]),
+    ]
+}
+
+/// Sends a request as dbt does.
+async fn send(installation: &Installation, method: Method, token: &Token, path: &str) -> (StatusCode, Value) {
+    let url = format!("{}{path}", installation.service.url);
+    let request = installation.client.request(method, url);
+    let request = request.header("Authorization", format!("Token {}", token.key));
+    let answer = request.header("X-Invocation-Id", "random").send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap_or_default())
+}
+
+/// Where to put the zip. The service does not know its own port in tests, so the host is mended.
+async fn begin(installation: &Installation, token: &Token) -> String {
+    let path = "/api/private/accounts/1/environments/1/ingests/";
+    let (status, answer) = send(installation, Method::POST, token, path).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let url = answer["data"]["upload_url"].as_str().unwrap();
+    assert!(url.starts_with("http://localhost"), "{url}");
+    let (_, path) = url.split_once("/api/").unwrap();
+    format!("{}/api/{path}", installation.service.url)
+}
+
+async fn put(installation: &Installation, url: &str, zip: Vec<u8>) -> (StatusCode, Value) {
+    let answer = installation.client.put(url).body(zip).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dbt_uploads_all_artifacts_of_a_command_at_once() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let url = begin(&installation, &token).await;
+    let stored = zip(CompressionMethod::Stored, &build());
+    for _ in 0..2 {
+        // Sent twice, as after a lost answer.
+        let (status, kept) = put(&installation, &url, stored.clone()).await;
+        assert_eq!(status, StatusCode::OK, "{kept}");
+        assert_eq!(kept["data"]["files"].as_array().unwrap().len(), 4);
+    }
+    let end = "/api/private/accounts/1/environments/1/ingests/some-id/";
+    let (status, _) = send(&installation, Method::PATCH, &token, end).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+
+    let run = installation.run_with_total(&token, "1", 1).await;
+    assert_eq!(run["status"], 20);
+    let path = "/api/v2/accounts/1/runs/1/?include_related=run_steps";
+    let (_, run) = installation.get(&token, path).await;
+    assert_eq!(run["data"]["run_steps"].as_array().unwrap().len(), 1);
+    let (_, names) = installation.get(&token, "/api/v2/accounts/1/runs/1/artifacts/").await;
+    assert_eq!(
+        names["data"],
+        json!([
+            "graph.gpickle",
+            "manifest.json",
+            "run_results.json",
+            "semantic_manifest.json"
+        ])
+    );
+    let (_, pickle) = installation
+        .send(Method::GET, &token, "/api/v2/accounts/1/runs/1/artifacts/graph.gpickle")
+        .await;
+    assert_eq!(pickle, [0x80, 0x04, 0x95]);
+
+    let docs = vec![
+        ("catalog.json", fixture("catalog/v1-1.12.0.json")),
+        ("run_results.json", fixture("run_results/v6-1.12.0-docs-generate.json")),
+    ];
+    let url = begin(&installation, &token).await;
+    let (status, _) = put(&installation, &url, zip(CompressionMethod::Deflated, &docs)).await;
+    assert_eq!(status, StatusCode::OK);
+    let run = installation.run_with_total(&token, "1", 2).await;
+    assert_eq!(run["has_docs_generated"], true);
+    assert_eq!(run["status"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
+    let mut system = prepared().await;
+    system
+        .variables
+        .push(("MAX_UPLOAD_BYTES".to_owned(), "2000000".to_owned()));
+    let installation = Installation::of(system, "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let (other, reader) = (
+        installation.token("2", "upload", &[]),
+        installation.token("1", "read", &[]),
+    );
+    for (token, path, due) in [
+        (&other, "1/environments/1", 404),
+        (&other, "2/environments/1", 404),
+        (&token, "1/environments/2", 404),
+        (&token, "1/environments/x", 404),
+        (&reader, "1/environments/1", 403),
+    ] {
+        let path = format!("/api/private/accounts/{path}/ingests/");
+        let (status, answer) = send(&installation, Method::POST, token, &path).await;
+        assert_eq!(status, due, "{path}");
+        assert_eq!(answer["status"]["code"], due);
+        assert!(answer["status"]["user_message"].is_string());
+    }
+
+    let url = begin(&installation, &token).await;
+    let bad = |files: &[(&str, Vec<u8>)]| zip(CompressionMethod::Deflated, files);
+    for (body, due, words) in [
+        (b"no zip".to_vec(), 422, "no zip"),
+        (bad(&[]), 422, "no file"),
+        (
+            bad(&[("../manifest.json", newest_manifest())]),
+            422,
+            "no plain file name",
+        ),
+        (bad(&[("bomb.json", vec![b' '; 30 << 20])]), 413, "2000000"),
+        (vec![0; 4_000_000], 413, "2000000"),
+    ] {
+        let (status, answer) = put(&installation, &url, body).await;
+        assert_eq!(status, due, "{answer}");
+        assert!(answer["errors"].to_string().contains(words), "{answer}");
+    }
+    let (status, _) = put(&installation, &format!("{url}0"), bad(&build())).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "a URL that was changed");
+    installation.command(&["token", "delete", &token.id]);
+    let (status, _) = put(&installation, &url, bad(&build())).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "a token that was deleted");
+    assert_eq!(installation.count("SELECT count(*) FROM artifacts").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dbt_defers_to_the_newest_manifest_without_a_token() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let latest = "/api/private/accounts/1/projects/1/manifest/latest/";
+    let (status, answer) = installation.get(&token, latest).await;
+    assert_eq!(
+        (status, &answer["status"]["code"]),
+        (StatusCode::NOT_FOUND, &json!(404))
+    );
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    for path in [latest, "/api/private/accounts/1/projects/1/manifest/1/"] {
+        let href = wait_until("the manifest is there", async || {
+            let (status, answer) = installation.get(&token, path).await;
+            (status == StatusCode::OK).then(|| answer["data"]["manifest_href"].as_str().map(str::to_owned))?
+        })
+        .await;
+        let (_, path) = href.split_once("/api/").unwrap();
+        let manifest = installation
+            .client
+            .get(format!("{}/api/{path}", installation.service.url));
+        let manifest = manifest.send().await.unwrap().bytes().await.unwrap();
+        assert!(manifest == newest_manifest());
+    }
+    let (status, _) = installation
+        .send(Method::GET, &token, "/api/private/manifests/7b7d.00")
+        .await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+}

@@ -1,0 +1,117 @@
+//! Permissions that are parts of URLs: who has the URL may do the one thing that it says, until it expires.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ring::hmac;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// How long a permission holds.
+const LIFETIME: TimeDelta = TimeDelta::minutes(15);
+
+/// Signs permissions and reads them again. Cheap to clone.
+#[derive(Clone)]
+pub struct Signer(hmac::Key);
+
+/// A permission that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPermitted {
+    /// It was not signed here, or changed since.
+    #[error("the URL is not one that this service gave out; ask for a new one")]
+    Forged,
+    /// Its time is over.
+    #[error("the URL has expired; ask for a new one")]
+    Expired,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Permission<T> {
+    /// What it permits, so that one kind is never taken for another.
+    purpose: String,
+    /// Seconds since 1970.
+    expires: i64,
+    what: T,
+}
+
+impl Signer {
+    /// A signer with this key; all processes that share it know each other's permissions.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// A permission as a part of a path: hexadecimal digits and a dot.
+    ///
+    /// # Errors
+    /// When `what` cannot be written as JSON.
+    pub fn sign<T: Serialize>(&self, purpose: &str, what: T, now: DateTime<Utc>) -> serde_json::Result<String> {
+        let permission = Permission {
+            purpose: purpose.to_owned(),
+            expires: (now + LIFETIME).timestamp(),
+            what,
+        };
+        let json = serde_json::to_vec(&permission)?;
+        let tag = hmac::sign(&self.0, &json);
+        Ok(format!("{}.{}", hex::encode(&json), hex::encode(tag.as_ref())))
+    }
+
+    /// What a permission permits.
+    ///
+    /// # Errors
+    /// When it does not hold.
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        purpose: &str,
+        signed: &str,
+        now: DateTime<Utc>,
+    ) -> Result<T, NotPermitted> {
+        let (json, tag) = signed.split_once('.').ok_or(NotPermitted::Forged)?;
+        let json = hex::decode(json).map_err(|_| NotPermitted::Forged)?;
+        let tag = hex::decode(tag).map_err(|_| NotPermitted::Forged)?;
+        hmac::verify(&self.0, &json, &tag).map_err(|_| NotPermitted::Forged)?;
+        let permission: Permission<T> = serde_json::from_slice(&json).map_err(|_| NotPermitted::Forged)?;
+        if permission.purpose != purpose {
+            return Err(NotPermitted::Forged);
+        }
+        if permission.expires < now.timestamp() {
+            return Err(NotPermitted::Expired);
+        }
+        Ok(permission.what)
+    }
+}
+
+/// The key is never printed.
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permission_holds_for_its_purpose_and_time_alone() {
+        let signer = Signer::new(&[7; 32]);
+        let now = DateTime::UNIX_EPOCH;
+        let signed = signer.sign("upload", 5, now).unwrap();
+        assert_eq!(signer.open::<i64>("upload", &signed, now), Ok(5));
+        let later = now + TimeDelta::minutes(16);
+        assert_eq!(signer.open::<i64>("upload", &signed, later), Err(NotPermitted::Expired));
+        assert_eq!(signer.open::<i64>("read", &signed, now), Err(NotPermitted::Forged));
+        let other = Signer::new(&[8; 32]);
+        assert_eq!(other.open::<i64>("upload", &signed, now), Err(NotPermitted::Forged));
+        for place in 0..signed.len() {
+            let mut changed = signed.clone().into_bytes();
+            changed[place] ^= 1;
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(
+                signer.open::<i64>("upload", &changed, now),
+                Err(NotPermitted::Forged),
+                "{place}"
+            );
+        }
+    }
+}

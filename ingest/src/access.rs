@@ -1,0 +1,27 @@
+//! Who may upload.
+
+use axum::http::request::Parts;
+use directory::Access;
+use edge::{UploadError, key_of};
+use schemas::Scope;
+
+use crate::Ingest;
+
+impl Ingest {
+    /// The bearer of the request's key, who may upload.
+    pub(crate) async fn authenticate(&self, head: &Parts) -> Result<Access, UploadError> {
+        let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
+        let access = self
+            .directory
+            .access(key)
+            .await
+            .map_err(|error| UploadError::unavailable(&error))?;
+        let access = access.ok_or_else(UploadError::unauthorized)?;
+        if !access.allows(Scope::Upload) {
+            return Err(UploadError::forbidden(
+                "the token does not allow uploads: its scopes lack `upload`",
+            ));
+        }
+        Ok(access)
+    }
+}

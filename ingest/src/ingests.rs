@@ -1,0 +1,266 @@
+//! dbt's own way to upload: dbt Core since 1.10 asks for a URL, puts a zip of all artifacts there, and says that it is done.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use directory::{Access, Place};
+use edge::{CloudError, One, UploadError, one};
+use futures_util::StreamExt;
+use schemas::{AccountId, EnvironmentId, EventId, ProjectId, TokenId};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use tracing::Instrument;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::Ingest;
+use crate::archive::{self, ArchiveError};
+use crate::body::{ClientBody, TooLarge};
+use crate::parameters::Parameters;
+use crate::spool::SpoolError;
+use crate::store::Upload;
+
+/// What a URL for an upload is signed for.
+const PURPOSE: &str = "ingest";
+
+/// How long an upload may wait until it is read.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How much may be around the files of a zip, which are limited by themselves.
+const MOST_AROUND_FILES: u64 = 1 << 20;
+
+/// Where to upload.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Invitation {
+    /// The upload's id.
+    id: Uuid,
+    /// Where to put the zip, within 15 minutes.
+    upload_url: String,
+}
+
+/// What a URL permits: one upload to one place.
+#[derive(Serialize, Deserialize)]
+struct Permitted {
+    id: Uuid,
+    account_id: AccountId,
+    project_id: ProjectId,
+    environment_id: EnvironmentId,
+    token_id: TokenId,
+}
+
+/// What was kept of an upload.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Kept {
+    /// The event that tells of it.
+    event_id: Uuid,
+    /// The names of the files.
+    files: Vec<String>,
+}
+
+/// Begin an upload of all artifacts of a dbt command
+///
+/// dbt Core 1.10 and later do it by themselves when `DBT_UPLOAD_TO_ARTIFACTS_INGEST_API` is set.
+#[utoipa::path(
+    post,
+    path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests",
+    tag = "Uploads",
+    operation_id = "Begin an ingest",
+    params(("account_id" = i64, Path), ("environment_id" = i64, Path)),
+    responses((status = 200, body = One<Invitation>)),
+    security(("token" = []))
+)]
+pub(crate) async fn begin(
+    State(ingest): State<Ingest>,
+    Path(path): Path<(String, String)>,
+    request: Request,
+) -> Result<One<Invitation>, CloudError> {
+    let (head, _) = request.into_parts();
+    let (access, place) = permitted_place(&ingest, &head, &path).await?;
+    let now = ingest.clock.now();
+    let id = ingest.clock.new_id(now);
+    let permitted = Permitted {
+        id,
+        account_id: place.account_id,
+        project_id: place.project_id,
+        environment_id: place.environment_id,
+        token_id: access.token_id,
+    };
+    let signer = ingest.signer().await.map_err(|error| CloudError::unavailable(&error))?;
+    let signed = signer
+        .sign(PURPOSE, permitted, now)
+        .map_err(|error| CloudError::internal(&error))?;
+    Ok(one(Invitation {
+        id,
+        upload_url: format!("{}/api/private/ingests/{signed}", ingest.public_url),
+    }))
+}
+
+/// Say that an upload is done
+///
+/// Nothing follows from it: an upload is kept when its `PUT` is answered.
+#[utoipa::path(
+    patch,
+    path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests/{id}",
+    tag = "Uploads",
+    operation_id = "End an ingest",
+    params(("account_id" = i64, Path), ("environment_id" = i64, Path), ("id" = String, Path)),
+    responses((status = 204)),
+    security(("token" = []))
+)]
+pub(crate) async fn end(
+    State(ingest): State<Ingest>,
+    Path((account, environment, _)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<StatusCode, CloudError> {
+    let (head, _) = request.into_parts();
+    permitted_place(&ingest, &head, &(account, environment)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The environment of the path, if the token may upload to it. What it does not see is not told from what is not there.
+async fn permitted_place(
+    ingest: &Ingest,
+    head: &Parts,
+    (account, environment): &(String, String),
+) -> Result<(Access, Place), CloudError> {
+    let access = ingest.authenticate(head).await.map_err(CloudError::from)?;
+    let named = account.parse() == Ok(access.account_id);
+    let environment: EnvironmentId = environment.parse().map_err(|_| CloudError::not_found())?;
+    if !named || !access.sees(environment) {
+        return Err(CloudError::not_found());
+    }
+    let place = ingest.directory.place(environment).await;
+    let place = place.map_err(|error| CloudError::unavailable(&error))?;
+    let place = place.filter(|place| place.account_id == access.account_id);
+    Ok((access, place.ok_or_else(CloudError::not_found)?))
+}
+
+/// Upload a zip of artifacts
+///
+/// The URL itself is the permission. The same zip may be sent again to the same URL.
+#[utoipa::path(
+    put,
+    path = "/api/private/ingests/{signed}",
+    tag = "Uploads",
+    operation_id = "Put an ingest",
+    params(("signed" = String, Path, description = "As the beginning of the upload told it")),
+    request_body(content = Vec<u8>, content_type = "application/zip"),
+    responses(
+        (status = 200, description = "Stored durably", body = One<Kept>),
+        (status = 403, description = "The URL has expired, or was not given out here"),
+        (status = 408, description = "The upload stalled"),
+        (status = 413, description = "The zip or its content is too large"),
+        (status = 422, description = "It is no zip of artifacts"),
+        (status = 503, description = "The storage is away; nothing was kept"),
+    ),
+    security(())
+)]
+pub(crate) async fn put(State(ingest): State<Ingest>, Path(signed): Path<String>, request: Request) -> Response {
+    let most = ingest.settings.max_upload_bytes + MOST_AROUND_FILES;
+    let body = ClientBody::new(request.into_body(), most);
+    let result = accept(&ingest, &signed, &body).await;
+    let status = result.as_ref().map_or_else(UploadError::status, |_| StatusCode::OK);
+    metrics::counter!("dbt_api_uploads_total", "kind" => "zip", "status" => status.as_str().to_owned()).increment(1);
+    match result {
+        Ok(kept) => Json(one(kept)).into_response(),
+        Err(error) => {
+            body.drain().await;
+            error.into_response()
+        }
+    }
+}
+
+async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept, UploadError> {
+    let signer = ingest
+        .signer()
+        .await
+        .map_err(|error| UploadError::unavailable(&error))?;
+    let permitted: Permitted = signer
+        .open(PURPOSE, signed, ingest.clock.now())
+        .map_err(|error| UploadError::forbidden(error.to_string()))?;
+    let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
+    if revoked.map_err(|error| UploadError::unavailable(&error))? {
+        return Err(UploadError::forbidden(
+            "the token that this URL was given to is deleted",
+        ));
+    }
+    let turn = timeout(LONGEST_WAIT, ingest.turns.clone().acquire_owned()).await;
+    let turn = turn.map_err(|_| UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many"))?;
+    let settings = &ingest.settings;
+    let zip = timeout(settings.upload_timeout, receive(ingest, body))
+        .await
+        .unwrap_or_else(|_| Err(UploadError::timeout()))?;
+    let ingest = ingest.clone();
+    let storing = async move {
+        let _turn = turn;
+        let settings = ingest.settings.clone();
+        let unpacking = tokio::task::spawn_blocking(move || {
+            archive::unpack(zip, settings.spool_dir.as_ref(), settings.max_upload_bytes)
+        });
+        let files = unpacking.await.map_err(|error| UploadError::internal(&error))??;
+        let names = files.iter().map(|file| file.told.name.clone()).collect();
+        let upload = Upload {
+            // So that the same upload is one event, however often it is sent.
+            event_id: Some(EventId(permitted.id)),
+            place: Place {
+                account_id: permitted.account_id,
+                project_id: permitted.project_id,
+                environment_id: permitted.environment_id,
+            },
+            parameters: Parameters::default(),
+            uploader: permitted.token_id,
+            files,
+        };
+        let event_id = ingest.store(upload).await?.0;
+        Ok(Kept { event_id, files: names })
+    };
+    // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
+    let stored = tokio::spawn(storing.in_current_span()).await;
+    stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
+}
+
+/// The body in a file without a name: the list of what is in a zip stands at its end.
+async fn receive(ingest: &Ingest, body: &ClientBody) -> Result<std::fs::File, UploadError> {
+    let folder = ingest.settings.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let mut file = tempfile::tempfile_in(folder).map_err(|error| UploadError::unavailable(&error))?;
+    let mut chunks = body.clone();
+    loop {
+        let next = timeout(ingest.settings.idle_timeout, chunks.next()).await;
+        body.made_progress();
+        let chunk = match next.map_err(|_| UploadError::timeout())? {
+            None => break,
+            Some(Ok(chunk)) => chunk,
+            Some(Err(error)) if error.is::<TooLarge>() => {
+                return Err(UploadError::too_large(ingest.settings.max_upload_bytes));
+            }
+            Some(Err(error)) => return Err(UploadError::bad_request(format!("the body broke off: {error}"))),
+        };
+        let written = tokio::task::spawn_blocking(move || {
+            file.write_all(&chunk)?;
+            std::io::Result::Ok(file)
+        });
+        file = written
+            .await
+            .map_err(|error| UploadError::internal(&error))?
+            .map_err(|error| UploadError::unavailable(&error))?;
+    }
+    file.seek(SeekFrom::Start(0))
+        .map_err(|error| UploadError::unavailable(&error))?;
+    Ok(file)
+}
+
+impl From<ArchiveError> for UploadError {
+    fn from(error: ArchiveError) -> Self {
+        match &error {
+            ArchiveError::TooLarge(limit) => Self::too_large(*limit),
+            ArchiveError::Spool(SpoolError::Disk(_)) => Self::unavailable(&error),
+            ArchiveError::Spool(SpoolError::Thread(_)) => Self::internal(&error),
+            _ => Self::unprocessable("file", error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! How an upload becomes durable: the bytes, then the event that tells of them.
+
+use std::time::Duration;
+
+use bucket::Compressed;
+use directory::Place;
+use edge::UploadError;
+use schemas::{ArtifactsUploaded, Event, EventId, TokenId, UploadedFile};
+use tokio::time::timeout;
+
+use crate::Ingest;
+use crate::parameters::Parameters;
+use crate::spool::Spooled;
+
+/// How long the bucket may take. A client of dbt-coves has left by then, others wait longer.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
+
+/// An upload that came whole.
+pub(crate) struct Upload {
+    /// The event's id; none: a new one. A client that may send the same upload again gives it the same id.
+    pub(crate) event_id: Option<EventId>,
+    pub(crate) place: Place,
+    pub(crate) parameters: Parameters,
+    pub(crate) uploader: TokenId,
+    pub(crate) files: Vec<NamedFile>,
+}
+
+/// A file of an upload.
+pub(crate) struct NamedFile {
+    pub(crate) told: UploadedFile,
+    compressed: Compressed,
+}
+
+impl NamedFile {
+    pub(crate) fn new(name: String, file: Spooled) -> Self {
+        Self {
+            told: UploadedFile {
+                name,
+                kind: file.scanned.kind,
+                sha256: file.sha256,
+                size: file.size,
+                stored_size: file.stored_size,
+                dbt_schema_version: file.scanned.dbt_schema_version,
+                dbt_version: file.scanned.dbt_version,
+                invocation_id: file.scanned.invocation_id,
+                generated_at: file.scanned.generated_at,
+            },
+            compressed: file.compressed,
+        }
+    }
+}
+
+/// Why an upload was not stored.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Bucket(#[from] bucket::Error),
+    #[error("the event cannot be written as JSON: {0}")]
+    Event(#[from] serde_json::Error),
+}
+
+impl Ingest {
+    /// First the bytes, then the event that tells of them; then the upload is accepted, whatever becomes of the rest.
+    pub(crate) async fn store(&self, upload: Upload) -> Result<EventId, UploadError> {
+        let event = match timeout(LONGEST_WRITE, self.write(upload)).await {
+            Ok(Ok(event)) => event,
+            Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => {
+                return Err(UploadError::unavailable(&error));
+            }
+            Ok(Err(error)) => return Err(UploadError::internal(&error)),
+            Err(_) => return Err(UploadError::unavailable(&"the bucket is too slow")),
+        };
+        if let Err(error) = self.stream.publish(&event).await {
+            tracing::warn!(event = %event.id, %error, "an upload is not announced; the projectors' sweep will find it");
+        }
+        Ok(event.id)
+    }
+
+    async fn write(&self, upload: Upload) -> Result<Event, WriteError> {
+        let (account, mut files) = (upload.place.account_id, Vec::with_capacity(upload.files.len()));
+        for file in upload.files {
+            self.bucket
+                .put_artifact(account, file.told.sha256, file.compressed)
+                .await?;
+            files.push(file.told);
+        }
+        let data = ArtifactsUploaded {
+            account_id: account,
+            project_id: upload.place.project_id,
+            environment_id: upload.place.environment_id,
+            dag_id: upload.parameters.dag_id,
+            run_id: upload.parameters.run_id,
+            tag: upload.parameters.tag,
+            uploader: upload.uploader,
+            files,
+        };
+        let time = self.clock.now();
+        let id = upload.event_id.unwrap_or_else(|| EventId(self.clock.new_id(time)));
+        let event = Event::new(id, time, &data.into())?;
+        self.bucket.put_event(&event).await?;
+        Ok(event)
+    }
+}
