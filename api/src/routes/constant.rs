@@ -11,7 +11,16 @@ use crate::list::{Filters, RECORD_FIELDS};
 use crate::view::{Ids, View};
 
 /// Collections of an account in v2: nothing is tunnelled, invited, notified or cloned here, and tokens belong to no people.
-const OF_ACCOUNT_V2: &[&str] = &["encryptions", "invites", "notifications", "repositories", "users"];
+const OF_ACCOUNT_V2: &[&str] = &[
+    "audit-logs",
+    "connections",
+    "encryptions",
+    "groups",
+    "invites",
+    "notifications",
+    "repositories",
+    "users",
+];
 
 /// Collections of an account in v3.
 const OF_ACCOUNT_V3: &[&str] = &[
@@ -37,7 +46,7 @@ fn empty(view: &View, params: &Params, known: &[&str], name: &str) -> Result<Man
     Ok(many(Vec::new(), 0, paging, &order, filters.applied()))
 }
 
-/// Lists what is always empty: `encryptions`, `invites`, `notifications`, `repositories`, `users`.
+/// Lists what is always empty: `audit-logs`, `connections`, `encryptions`, `groups`, `invites`, `notifications`, `repositories`, `users`.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/{collection}", tag = "Empty", operation_id = "List an empty collection",
     params(("account_id" = i64, Path), ("collection" = String, Path, example = "users"), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),

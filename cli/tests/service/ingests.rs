@@ -70,6 +70,8 @@ async fn dbt_uploads_all_artifacts_of_a_command_at_once() {
         assert_eq!(status, StatusCode::OK, "{kept}");
         assert_eq!(kept["data"]["files"].as_array().unwrap().len(), 4);
     }
+    let permission = url.rsplit('/').next().unwrap();
+    assert!(!installation.service.log().iter().any(|line| line.contains(permission)));
     let end = "/api/private/accounts/1/environments/1/ingests/some-id/";
     let (status, _) = send(&installation, Method::PATCH, &token, end).await;
     assert_eq!(status, StatusCode::NO_CONTENT);

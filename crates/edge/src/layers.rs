@@ -17,8 +17,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken over from a client.
 const LONGEST_ID: usize = 64;
 
-/// Gives each request an id, the client's if it sent a sane one, and logs how it ended. Neither headers nor queries are logged: they
-/// may hold tokens.
+/// The longest part of a path that is logged.
+const LONGEST_LOGGED: usize = 120;
+
+/// Gives each request an id, the client's if it sent a sane one, and logs how it ended. Neither headers nor queries nor long parts
+/// of paths are logged: they may hold tokens or permissions.
 pub async fn observe(request: Request, next: Next) -> Response {
     let id = request
         .headers()
@@ -26,7 +29,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_sane(id))
         .map_or_else(|| Clock::System.new_id(Clock::System.now()).to_string(), str::to_owned);
-    let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = loggable(request.uri().path()));
     async move {
         let begun = Instant::now();
         let mut response = next.run(request).await;
@@ -40,6 +43,13 @@ pub async fn observe(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// A path without its long parts: signed permissions are parts of paths, and names are short.
+fn loggable(path: &str) -> String {
+    let parts = path.split('/');
+    let shown = parts.map(|part| if part.len() > LONGEST_LOGGED { "…" } else { part });
+    shown.collect::<Vec<_>>().join("/")
 }
 
 fn is_sane(id: &str) -> bool {
@@ -59,4 +69,19 @@ pub fn panics_as_cloud_error(panic: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown");
     CloudError::internal(&format!("a handler panicked: {cause}")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_not_logged() {
+        let signed = "ab".repeat(100);
+        assert_eq!(
+            loggable(&format!("/api/private/ingests/{signed}")),
+            "/api/private/ingests/…"
+        );
+        assert_eq!(loggable("/api/v2/accounts/1/"), "/api/v2/accounts/1/");
+    }
 }

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Drives real clients of dbt Cloud, from PyPI and unchanged, against the service with really made artifacts in it.
+
+    tests/clients/run.py BINARY [CLIENT...]
+
+Needs a PostgreSQL (DATABASE_URL), nats-server and openssl. Each client has a folder: requirements.txt is what is installed into an
+environment of its own under .dev/clients, check.py is what it does. What cannot be installed here is skipped, and said.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+
+import proxy
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+SKIPPED = 77
+# The version that the locked packages are for.
+PYTHON = {"dagster": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11"}
+RUNS = 105  # more than a page
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait(what, condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            answer = condition()
+            if answer:
+                return answer
+        time.sleep(0.05)
+    raise SystemExit(f"waited in vain: {what}")
+
+
+class Service:
+    """An installation of its own: database, NATS, bucket, service, and TLS in front."""
+
+    def __init__(self, binary, folder, stack):
+        server, _, query = os.environ["DATABASE_URL"].partition("?")
+        server = server.rsplit("/", 1)[0]
+        name = f"dbt_api_clients_{os.getpid()}"
+        self.psql(server, f"CREATE DATABASE {name}")
+        stack.callback(self.psql, server, f"DROP DATABASE {name} WITH (FORCE)")
+        nats, self.port, tls = free_port(), free_port(), free_port()
+        self.url, self.https = f"http://127.0.0.1:{self.port}", f"https://localhost:{tls}"
+        self.host = f"localhost:{tls}"
+        self.binary = binary
+        self.environment = os.environ | {
+            "DB_URL": f"{server}/{name}" + (f"?{query}" if query else ""),
+            "NATS_URL": f"nats://127.0.0.1:{nats}",
+            "STORAGE_ADAPTER": "local",
+            "STORAGE_PATH": str(folder / "bucket"),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "PUBLIC_URL": self.https,
+        }
+        self.start(stack, ["nats-server", "-a", "127.0.0.1", "-p", str(nats), "-js", "-sd", str(folder / "nats")], folder / "nats.log")
+        subprocess.run([binary, "migrate"], env=self.environment, check=True, capture_output=True)
+        self.start(stack, [binary, "serve"], folder / "service.log")
+        wait("the service answers", lambda: urllib.request.urlopen(self.url).status == 200)
+        self.certificate = proxy.start(folder, tls, self.port)
+
+    @staticmethod
+    def psql(server, statement):
+        subprocess.run(["psql", "-X", "-q", f"{server}/postgres", "-c", statement], check=True)
+
+    def start(self, stack, command, log):
+        process = subprocess.Popen(command, env=self.environment, stdout=log.open("w"), stderr=subprocess.STDOUT)
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+
+    def cli(self, *arguments):
+        printed = subprocess.run([self.binary, "--json", *arguments], env=self.environment, check=True, capture_output=True)
+        return json.loads(printed.stdout)
+
+    def fill(self):
+        """An account with a project, an environment, and more runs than a page has; the last of them failed."""
+        self.cli("account", "add", "Clients")
+        self.cli("project", "add", "--account", "1", "--name", "Shop", "--slug", "shop")
+        self.cli("environment", "add", "--account", "1", "--project", "1", "--name", "Production", "--slug", "prod", "--type", "production")
+        self.token = self.cli("token", "create", "--account", "1", "--name", "clients", "--scope", "read,upload")["key"]
+        manifest = (ROOT / "fixtures/manifests/v12-1.12.0.json").read_bytes()
+        build = json.loads((ROOT / "fixtures/run_results/v6-1.12.0-build.json").read_bytes())
+        catalog = (ROOT / "fixtures/catalog/v1-1.12.0.json").read_bytes()
+        good = dict(build, results=[result for result in build["results"] if result["status"] in ("success", "pass")])
+        for run in range(RUNS):
+            self.upload(f"scheduled__{run:03}", manifest)
+        self.upload("scheduled__000", json.dumps(good).encode())
+        self.upload("scheduled__000", catalog)
+        self.upload(f"scheduled__{RUNS - 1:03}", json.dumps(build).encode())
+        wait("all is projected", lambda: self.get("runs/?limit=1&status=20")["extra"]["pagination"]["total_count"] == 1
+             and self.get("runs/?limit=1")["extra"]["pagination"]["total_count"] == RUNS)
+
+    def upload(self, run, file):
+        boundary = uuid.uuid4().hex
+        fields = {"environment_slug": "prod", "dag_id": "daily", "run_id": run}
+        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+        head = "".join(parts) + f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
+        body = head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        request = urllib.request.Request(f"{self.url}/api/internal/manifests", body, headers, method="POST")
+        assert urllib.request.urlopen(request).status == 201
+
+    def get(self, path):
+        request = urllib.request.Request(f"{self.url}/api/v2/accounts/1/{path}", headers={"Authorization": f"Token {self.token}"})
+        return json.load(urllib.request.urlopen(request))
+
+
+def python_of(version):
+    """A Python of this version, on the path or of pyenv; none when there is none."""
+    versions = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
+    for python in [shutil.which(f"python{version}"), *sorted(versions.glob(f"{version}.*/bin/python"))]:
+        # pyenv puts commands on the path that only say that they are not there.
+        if python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+def environment_of(client):
+    """The client's virtual environment, made when its requirements are new; none when it cannot be made here."""
+    requirements = HERE / client / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = ROOT / ".dev/clients" / f"{client}-{digest}"
+    if (folder / "ready").exists():
+        return folder
+    python = python_of(PYTHON[client])
+    if not python:
+        print(f"SKIPPED {client}: there is no Python {PYTHON[client]} here", file=sys.stderr)
+        return None
+    shutil.rmtree(folder, ignore_errors=True)
+    steps = [[python, "-m", "venv", folder], [folder / "bin/pip", "install", "-q", "--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:", "-r", requirements]]
+    for step in steps:
+        try:
+            subprocess.run(step, capture_output=True, text=True, check=True, timeout=240)
+        except subprocess.SubprocessError as error:
+            words = getattr(error, "stderr", None) or str(error)
+            print(f"SKIPPED {client}: it cannot be installed here: {str(words).strip()[-500:]}", file=sys.stderr)
+            return None
+    (folder / "ready").touch()
+    return folder
+
+
+def check(client, service, folder):
+    environment = environment_of(client)
+    if not environment:
+        return SKIPPED
+    variables = service.environment | {
+        "DBT_API_URL": service.url,
+        "DBT_API_HTTPS_URL": service.https,
+        "DBT_API_HOST": service.host,
+        "DBT_API_TOKEN": service.token,
+        "DBT_API_RUNS": str(RUNS),
+        "REQUESTS_CA_BUNDLE": str(service.certificate),
+        "SSL_CERT_FILE": str(service.certificate),
+        "HOME": str(folder),
+        "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
+    }
+    work = folder / client
+    work.mkdir()
+    started = time.monotonic()
+    code = subprocess.run([environment / "bin/python", HERE / client / "check.py"], env=variables, cwd=work).returncode
+    print(f"{client}: {'passed' if code == 0 else 'FAILED'}, {time.monotonic() - started:.0f} s", flush=True)
+    return code
+
+
+def main():
+    binary, clients = sys.argv[1], sys.argv[2:] or list(PYTHON)
+    # A short path, for sockets; gone at the end.
+    folder = pathlib.Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        service = Service(binary, folder, stack)
+        service.fill()
+        codes = {client: check(client, service, folder) for client in clients}
+        if any(code not in (0, SKIPPED) for code in codes.values()):
+            print((folder / "service.log").read_text()[-3000:], file=sys.stderr)
+            return 1
+    return SKIPPED if all(code == SKIPPED for code in codes.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
