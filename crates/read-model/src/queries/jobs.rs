@@ -63,10 +63,10 @@ pub async fn jobs(
     slice: Slice,
 ) -> sqlx::Result<Page<Job>> {
     let column = match order.field {
-        JobOrder::Id => "id",
-        JobOrder::Name => "dag_id",
-        JobOrder::CreatedAt => "created_at",
-        JobOrder::UpdatedAt => "updated_at",
+        JobOrder::Id => ("id", false),
+        JobOrder::Name => ("dag_id", true),
+        JobOrder::CreatedAt => ("created_at", false),
+        JobOrder::UpdatedAt => ("updated_at", false),
     };
     let mut page = QueryBuilder::new(
         "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM jobs",

@@ -22,9 +22,11 @@ pub struct Order<F> {
 }
 
 impl<F> Order<F> {
-    pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>, column: &'static str) {
+    pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>, (column, has_nulls): (&'static str, bool)) {
         let direction = if self.descending { "DESC" } else { "ASC" };
-        query.push(format_args!(" ORDER BY {column} {direction} NULLS LAST"));
+        // Said of a column without nulls, it would keep PostgreSQL from reading an index backwards.
+        let nulls = if has_nulls { " NULLS LAST" } else { "" };
+        query.push(format_args!(" ORDER BY {column} {direction}{nulls}"));
         if column != "id" {
             query.push(format_args!(", id {direction}"));
         }

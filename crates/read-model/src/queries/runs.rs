@@ -85,9 +85,9 @@ pub async fn runs(
     slice: Slice,
 ) -> sqlx::Result<Page<Run>> {
     let column = match order.field {
-        RunOrder::Id => "id",
-        RunOrder::CreatedAt => "created_at",
-        RunOrder::FinishedAt => "finished_at",
+        RunOrder::Id => ("id", false),
+        RunOrder::CreatedAt => ("created_at", false),
+        RunOrder::FinishedAt => ("finished_at", true),
     };
     let mut page = QueryBuilder::new(
         "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at,
