@@ -56,6 +56,26 @@ CREATE TABLE catalogs (
 -- For lineage, and for what is looked for without reading the definition.
 ALTER TABLE nodes ADD COLUMN depends_on text[] NOT NULL DEFAULT '{}', ADD COLUMN materialized text;
 
+-- The code that the warehouse got for a node, once per content. It is no part of the node: it changes with the target and the time.
+CREATE TABLE compiled_codes (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account_id bigint NOT NULL,
+    hash       bytea NOT NULL,
+    code       bytea NOT NULL,                -- in a zstd frame
+    UNIQUE (account_id, hash)
+);
+ALTER TABLE compiled_codes ALTER COLUMN code SET STORAGE EXTERNAL; -- it is compressed
+
+-- The compiled codes of a manifest's nodes, each at the place that its node has in node_sets; manifests with the same codes share them.
+CREATE TABLE compiled_sets (
+    account_id    bigint NOT NULL,
+    hash          bytea NOT NULL,
+    resource_type text NOT NULL,
+    code_ids      bigint[] NOT NULL,          -- null: that node was not compiled
+    PRIMARY KEY (account_id, hash, resource_type)
+);
+ALTER TABLE manifests ADD COLUMN compiled_set bytea; -- null: nothing was compiled
+
 ALTER TABLE run_steps ADD COLUMN which text, ADD COLUMN command text;
 ALTER TABLE runs ADD COLUMN kinds text[] NOT NULL DEFAULT '{}'; -- of its files, each once
 
@@ -110,7 +130,8 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['result_files', 'node_results', 'catalog_nodes', 'catalogs', 'run_counts'] LOOP
+    FOREACH table_name IN ARRAY ARRAY['result_files', 'node_results', 'catalog_nodes', 'catalogs', 'run_counts',
+        'compiled_codes', 'compiled_sets'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', table_name);
         EXECUTE format('GRANT SELECT ON %I TO dbt_api_reader', table_name);
     END LOOP;
@@ -121,7 +142,11 @@ BEGIN
                     AND ((SELECT directory.current_environment()) IS NULL OR environment_id = (SELECT directory.current_environment())))',
             table_name);
     END LOOP;
-    EXECUTE 'CREATE POLICY reader ON catalog_nodes FOR SELECT TO dbt_api_reader USING (account_id = (SELECT directory.current_account()))';
+    FOREACH table_name IN ARRAY ARRAY['catalog_nodes', 'compiled_codes', 'compiled_sets'] LOOP
+        EXECUTE format(
+            'CREATE POLICY reader ON %I FOR SELECT TO dbt_api_reader USING (account_id = (SELECT directory.current_account()))',
+            table_name);
+    END LOOP;
 END
 $$;
 

@@ -1,11 +1,11 @@
 //! A manifest's bytes into rows.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use read_model::{
-    DocEncoder, ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest,
-    insert_node_set, insert_nodes, unknown_hashes, without_nul,
+    CodeRow, CompiledSet, DocEncoder, ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_compiled_set,
+    has_manifest, has_node_set, insert_codes, insert_compiled_set, insert_manifest, insert_node_set, insert_nodes,
+    unknown_codes, unknown_hashes, without_nul,
 };
 use schemas::{AccountId, ArtifactText, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
@@ -19,8 +19,12 @@ pub(crate) struct ReadManifest {
     pub(crate) sha256: Sha256,
     facts: ManifestFacts,
     node_set: Sha256,
-    /// None: this set of nodes is stored already.
-    members: Option<Vec<NodeSetMember>>,
+    members: Vec<NodeSetMember>,
+    is_new_set: bool,
+    /// None: nothing was compiled.
+    compiled: Option<CompiledSet>,
+    /// None: this set of codes is stored already.
+    new_codes: Option<Vec<CodeRow>>,
     new_nodes: Vec<NodeRow>,
     quarantine: Vec<QuarantineRow>,
 }
@@ -52,18 +56,32 @@ pub(crate) async fn read(
     } else {
         unknown_hashes(&mut connection, account, &index.members).await?
     };
+    let wanted_codes = match &index.compiled {
+        Some(set) if !has_compiled_set(&mut connection, account, set.hash).await? => {
+            Some(unknown_codes(&mut connection, account, set).await?)
+        }
+        _ => None,
+    };
     drop(connection);
-    let new_nodes = if new.is_empty() {
-        Vec::new()
+    let is_all_known = new.is_empty() && wanted_codes.as_ref().is_none_or(HashSet::is_empty);
+    let (new_nodes, new_codes) = if is_all_known {
+        (Vec::new(), wanted_codes.map(|_| Vec::new()))
     } else {
-        let text = Arc::new(text);
-        off_the_runtime(move || rows_of(&text.manifest().map_err(rejected)?, new)).await?
+        off_the_runtime(move || {
+            let manifest = text.manifest().map_err(rejected)?;
+            let codes = wanted_codes.map(|wanted| codes_of(&manifest, wanted)).transpose()?;
+            Ok((rows_of(&manifest, new)?, codes))
+        })
+        .await?
     };
     Ok(Some(ReadManifest {
         sha256: file.sha256,
         facts: index.facts,
         node_set: index.node_set,
-        members: (!known).then_some(index.members),
+        members: index.members,
+        is_new_set: !known,
+        compiled: index.compiled,
+        new_codes,
         new_nodes,
         quarantine: index.quarantine,
     }))
@@ -72,15 +90,20 @@ pub(crate) async fn read(
 impl ReadManifest {
     /// Writes its rows.
     pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
-        if let Some(members) = &self.members {
+        if self.is_new_set {
             insert_nodes(transaction, account, &self.new_nodes).await?;
-            insert_node_set(transaction, account, self.node_set, members).await?;
+            insert_node_set(transaction, account, self.node_set, &self.members).await?;
+        }
+        if let (Some(set), Some(codes)) = (&self.compiled, &self.new_codes) {
+            insert_codes(transaction, account, codes).await?;
+            insert_compiled_set(transaction, account, set, &self.members).await?;
         }
         insert_manifest(
             transaction,
             account,
             self.sha256,
             self.node_set,
+            self.compiled.as_ref().map(|set| set.hash),
             &self.facts,
             &self.quarantine,
         )
@@ -94,21 +117,26 @@ struct Index {
     facts: ManifestFacts,
     node_set: Sha256,
     members: Vec<NodeSetMember>,
+    compiled: Option<CompiledSet>,
     quarantine: Vec<QuarantineRow>,
 }
 
 impl Index {
     fn of(manifest: &Manifest<'_>) -> Self {
-        let mut members: Vec<NodeSetMember> = manifest
+        let mut nodes: Vec<(NodeSetMember, Option<Sha256>)> = manifest
             .nodes
             .iter()
-            .map(|node| NodeSetMember {
-                resource_type: without_nul(node.resource_type()),
-                unique_id: without_nul(node.unique_id()),
-                hash: node.content().sha256,
+            .map(|node| {
+                let member = NodeSetMember {
+                    resource_type: without_nul(node.resource_type()),
+                    unique_id: without_nul(node.unique_id()),
+                    hash: node.content().sha256,
+                };
+                (member, node.compiled_code().map(|code| Sha256::of(code.as_bytes())))
             })
             .collect();
-        members.sort_unstable();
+        nodes.sort_unstable();
+        let (members, codes): (Vec<NodeSetMember>, Vec<Option<Sha256>>) = nodes.into_iter().unzip();
         let mut all = Vec::with_capacity(members.len() * 32);
         for member in &members {
             all.extend_from_slice(&member.hash.0);
@@ -125,6 +153,7 @@ impl Index {
             },
             node_set: Sha256::of(&all),
             members,
+            compiled: CompiledSet::of(codes),
             quarantine: manifest
                 .quarantined
                 .iter()
@@ -136,6 +165,21 @@ impl Index {
                 .collect(),
         }
     }
+}
+
+/// The rows of these codes, in the order of their hashes.
+fn codes_of(manifest: &Manifest<'_>, mut wanted: HashSet<Sha256>) -> Result<Vec<CodeRow>, ApplyError> {
+    let mut encoder = DocEncoder::new().map_err(rejected)?;
+    let mut rows = Vec::with_capacity(wanted.len());
+    for code in manifest.nodes.iter().filter_map(Node::compiled_code) {
+        let hash = Sha256::of(code.as_bytes());
+        if wanted.remove(&hash) {
+            let code = encoder.encode(code.as_bytes()).map_err(rejected)?;
+            rows.push(CodeRow { hash, code });
+        }
+    }
+    rows.sort_unstable_by_key(|row| row.hash);
+    Ok(rows)
 }
 
 /// The rows of these nodes, in the order of their hashes.

@@ -25,6 +25,8 @@ pub(crate) struct NodeDetails {
     node: Node,
     /// The code with its Jinja: `raw_code`, before dbt 1.3 `raw_sql`.
     raw_code: Option<String>,
+    /// The code that the warehouse got, of the newest manifest that has compiled code.
+    compiled_code: Option<String>,
     /// As the node declares them and the warehouse has them, in the warehouse's order, then those that are declared only.
     columns: Vec<Column>,
     /// Of the newest catalog.
@@ -173,11 +175,21 @@ async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One
         .collect();
     let last = last_results(&mut view, scope, &ids, false).await?;
     let mut success = last_results(&mut view, scope, &ids[..1], true).await?;
+    let compiled = queries::compiled_code(
+        view.connection(),
+        account,
+        scope.environment,
+        scope.run,
+        (&row.resource_type, &unique_id),
+    )
+    .await?;
+    let compiled = compiled.map(|code| decode_doc(&code)).transpose()?;
     let entry = queries::catalog_entry(view.connection(), account, scope.environment, scope.run, &unique_id).await?;
     let entry = entry.map(|doc| decode_doc(&doc)).transpose()?;
     Ok(one(NodeDetails {
         resource_type: row.resource_type.clone(),
         raw_code: node.text("raw_code").or_else(|| node.text("raw_sql")),
+        compiled_code: compiled.map(|code| String::from_utf8_lossy(&code).into_owned()),
         columns: columns(&node, entry.as_deref()),
         catalog: entry.as_deref().and_then(table),
         parents: graph

@@ -118,6 +118,8 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
         "catalogs",
         "catalog_nodes",
         "run_counts",
+        "compiled_codes",
+        "compiled_sets",
     ];
     for table in tables {
         let count = || sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));

@@ -40,6 +40,11 @@ async fn a_node_is_shown_with_all_that_is_known_of_it() {
         let node = &answer["data"];
         assert_eq!(node["node"]["resource_type"], "model");
         assert!(node["raw_code"].as_str().unwrap().contains("select"), "{node}");
+        let compiled = node["compiled_code"].as_str().unwrap();
+        assert!(
+            compiled.contains("raw_orders") && !compiled.contains("{{"),
+            "{compiled}"
+        );
         assert_eq!(node["last_result"]["status"], "success");
         assert_eq!(node["last_result"]["run_id"], 1);
         assert_eq!(node["last_success"]["status"], "success");

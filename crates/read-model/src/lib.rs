@@ -1,6 +1,7 @@
 //! What the API shows, in PostgreSQL: the migrations, the projector's writes and the API's queries.
 
 mod artifacts;
+mod compiled;
 mod doc;
 mod ids;
 mod journal;
@@ -12,6 +13,7 @@ mod runs;
 mod text;
 
 pub use artifacts::{Artifact, insert_artifacts};
+pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id};
 pub use journal::{

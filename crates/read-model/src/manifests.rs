@@ -219,13 +219,14 @@ pub async fn insert_manifest(
     account: AccountId,
     sha256: Sha256,
     node_set: Sha256,
+    compiled_set: Option<Sha256>,
     facts: &ManifestFacts,
     quarantine: &[QuarantineRow],
 ) -> sqlx::Result<()> {
     let inserted = sqlx::query!(
         "INSERT INTO manifests
-            (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at, compiled_set)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         account.0,
         sha256.0.as_slice(),
         node_set.0.as_slice(),
@@ -233,7 +234,8 @@ pub async fn insert_manifest(
         facts.dbt_version,
         facts.project_name,
         facts.adapter_type,
-        facts.generated_at
+        facts.generated_at,
+        compiled_set.as_ref().map(|hash| hash.0.as_slice())
     )
     .execute(&mut *transaction)
     .await?;

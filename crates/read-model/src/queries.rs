@@ -14,6 +14,6 @@ pub use graph::{Difference, GraphNode, differences, docs, graph, node_set_of_run
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, nodes};
 pub use page::{Order, Page, Slice};
-pub use results::{NodeResult, catalog_entry, last_results};
+pub use results::{NodeResult, catalog_entry, compiled_code, last_results};
 pub use runs::{Run, RunFilter, RunOrder, run, runs, runs_by_id};
 pub use steps::{Step, step, steps_of_runs};

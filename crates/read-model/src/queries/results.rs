@@ -57,6 +57,42 @@ pub async fn last_results(
     .await
 }
 
+/// The code that a node was last compiled to in an environment, or in one of its runs, for [`crate::decode_doc`]: of the newest manifest that
+/// has compiled code.
+///
+/// # Errors
+/// Those of the database.
+pub async fn compiled_code(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: Option<RunId>,
+    (resource_type, unique_id): (&str, &str),
+) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!(
+        "SELECT c.code FROM (
+            SELECT m.node_set, m.compiled_set FROM artifacts a
+            JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+            WHERE a.account_id = $1 AND a.environment_id = $2 AND a.kind = 'manifest' AND ($3::bigint IS NULL OR a.run_id = $3)
+                AND m.compiled_set IS NOT NULL
+            ORDER BY a.event_time DESC, a.event_id DESC, a.place DESC LIMIT 1
+         ) newest
+         JOIN node_sets s ON s.account_id = $1 AND s.hash = newest.node_set AND s.resource_type = $4
+         JOIN compiled_sets k ON k.account_id = $1 AND k.hash = newest.compiled_set AND k.resource_type = s.resource_type
+         CROSS JOIN LATERAL unnest(s.node_ids) WITH ORDINALITY AS u (id, place)
+         JOIN nodes n ON n.account_id = $1 AND n.id = u.id AND n.unique_id = $5
+         JOIN compiled_codes c ON c.account_id = $1 AND c.id = k.code_ids[u.place]
+         LIMIT 1",
+        account.0,
+        environment.0,
+        run.map(|run| run.0),
+        resource_type,
+        unique_id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// What the newest catalog of an environment, or of one of its runs, says of a node, for [`crate::decode_doc`].
 ///
 /// # Errors
