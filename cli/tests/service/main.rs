@@ -7,6 +7,7 @@
 
 mod installation;
 
+mod dbt_cloud;
 mod errors;
 mod ingests;
 mod isolation;

@@ -12,6 +12,8 @@ use crate::repository_file;
 static DOCUMENTS: OnceLock<Vec<Document>> = OnceLock::new();
 
 struct Document {
+    /// Methods in small letters, with templates such as `/api/v2/accounts/{account_id}/runs/`.
+    operations: Vec<(String, String)>,
     /// Templates such as `/api/v2/accounts/{account_id}/runs/`, with the schema of the answer.
     routes: Vec<(Vec<String>, Validator)>,
 }
@@ -46,6 +48,13 @@ pub fn check_answer(path: &str, body: &Value) -> bool {
         errors.join("\n")
     );
     true
+}
+
+/// All operations that dbt describes: the method in small letters, and the template of the path.
+pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let documents = DOCUMENTS.get_or_init(documents).iter();
+    let operations = documents.flat_map(|document| &document.operations);
+    operations.map(|(method, path)| (method.as_str(), path.as_str()))
 }
 
 /// What differs on purpose; docs/dbt-cloud.md says why.
@@ -98,7 +107,13 @@ impl Document {
             let validator = jsonschema::draft202012::new(&Value::Object(root)).expect("it is a schema");
             Some((template.collect(), validator))
         });
+        let operations = paths.iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().into_iter().flat_map(Map::keys);
+            let methods = methods.filter(|key| ["get", "post", "put", "patch", "delete"].contains(&key.as_str()));
+            methods.map(|method| (method.clone(), path.clone()))
+        });
         Self {
+            operations: operations.collect(),
             routes: routes.collect(),
         }
     }
