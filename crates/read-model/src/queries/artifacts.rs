@@ -12,6 +12,13 @@ pub struct RunFile {
     pub size: i64,
 }
 
+impl RunFile {
+    fn of_columns(sha256: Vec<u8>, size: i64) -> sqlx::Result<Self> {
+        let sha256 = sha256_of_column(sha256)?;
+        Ok(Self { sha256, size })
+    }
+}
+
 /// The names of a run's files, each once, in their order; those of one of its steps, if a step is named by its place from 1.
 ///
 /// # Errors
@@ -64,13 +71,7 @@ pub async fn run_file(
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        Ok(RunFile {
-            sha256: sha256_of_column(row.sha256)?,
-            size: row.size,
-        })
-    })
-    .transpose()
+    row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
 }
 
 /// The file that a job has under a name: of the newest of its ended runs that have it.
@@ -96,14 +97,8 @@ pub async fn job_file(
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        let file = RunFile {
-            sha256: sha256_of_column(row.sha256)?,
-            size: row.size,
-        };
-        Ok((RunId(row.id), file))
-    })
-    .transpose()
+    row.map(|row| Ok((RunId(row.id), RunFile::of_columns(row.sha256, row.size)?)))
+        .transpose()
 }
 
 /// The newest manifest of these environments.
@@ -124,13 +119,7 @@ pub async fn newest_manifest_file(
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        Ok(RunFile {
-            sha256: sha256_of_column(row.sha256)?,
-            size: row.size,
-        })
-    })
-    .transpose()
+    row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
 }
 
 /// A hash as the tables hold it.
