@@ -13,8 +13,8 @@ use zip::result::ZipError;
 use crate::spool::{Due, Spool, SpoolError};
 use crate::store::NamedFile;
 
-/// The most files in a zip. dbt packs six or seven.
-const MOST_FILES: usize = 100;
+/// The most files in a zip. dbt packs six or seven; each large one is an open file until all are stored.
+const MOST_FILES: usize = 20;
 
 /// The longest name of a file, in bytes.
 const LONGEST_NAME: usize = 255;

@@ -12,8 +12,11 @@ use sha2::Digest;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
-/// Compressed bytes that are kept in memory; more of them go into a file.
+/// Compressed bytes of an artifact that are kept in memory; more of them go into a file.
 const MOST_IN_MEMORY: usize = 4 << 20;
+
+/// The same of a file that comes with others.
+const MOST_OF_ONE_OF_MANY: usize = 256 << 10;
 
 /// Chunks that may wait for each of the threads.
 const CHUNKS_WAITING: usize = 4;
@@ -41,7 +44,7 @@ pub(crate) struct Spooled {
 pub(crate) enum Due {
     /// An artifact of dbt; all else is refused as soon as that is seen.
     Artifact,
-    /// Anything.
+    /// Anything, one of several files of an upload.
     AnyFile,
 }
 
@@ -73,7 +76,7 @@ impl Spool {
         let (to_reader, chunks) = mpsc::channel(CHUNKS_WAITING);
         let reader = tokio::task::spawn_blocking(move || read(chunks, due));
         let (to_compressor, chunks) = mpsc::channel(CHUNKS_WAITING);
-        let compressor = tokio::task::spawn_blocking(move || compress(chunks, folder));
+        let compressor = tokio::task::spawn_blocking(move || compress(chunks, Store::new(folder, due)));
         Self {
             to_reader,
             to_compressor,
@@ -125,8 +128,8 @@ fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<(Sha256, u64, Scanned),
     Ok((Sha256(hash.finalize().into()), size, scanned))
 }
 
-fn compress(mut chunks: Receiver<Bytes>, folder: Option<PathBuf>) -> io::Result<(Compressed, u64)> {
-    let mut encoder = zstd::Encoder::new(Store::new(folder), LEVEL)?;
+fn compress(mut chunks: Receiver<Bytes>, store: Store) -> io::Result<(Compressed, u64)> {
+    let mut encoder = zstd::Encoder::new(store, LEVEL)?;
     while let Some(chunk) = chunks.blocking_recv() {
         encoder.write_all(&chunk)?;
     }
@@ -136,15 +139,20 @@ fn compress(mut chunks: Receiver<Bytes>, folder: Option<PathBuf>) -> io::Result<
 /// Where compressed bytes go.
 struct Store {
     folder: PathBuf,
+    most_in_memory: usize,
     memory: Vec<u8>,
     file: Option<File>,
     size: u64,
 }
 
 impl Store {
-    fn new(folder: Option<PathBuf>) -> Self {
+    fn new(folder: Option<PathBuf>, due: Due) -> Self {
         Self {
             folder: folder.unwrap_or_else(std::env::temp_dir),
+            most_in_memory: match due {
+                Due::Artifact => MOST_IN_MEMORY,
+                Due::AnyFile => MOST_OF_ONE_OF_MANY,
+            },
             memory: Vec::new(),
             file: None,
             size: 0,
@@ -162,7 +170,7 @@ impl Store {
 
 impl Write for Store {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > MOST_IN_MEMORY {
+        if self.file.is_none() && self.memory.len() + bytes.len() > self.most_in_memory {
             let mut file = tempfile::tempfile_in(&self.folder)?;
             file.write_all(&std::mem::take(&mut self.memory))?;
             self.file = Some(file);
