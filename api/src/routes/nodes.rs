@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use edge::{Many, OrderBy, Paging, Params, many};
 use read_model::decode_doc;
-use read_model::queries::{self, NodeFilter};
-use schemas::{AccountId, EnvironmentId, RunId};
+use read_model::queries::{self, NodeFilter, Page, Slice};
+use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
@@ -62,9 +62,39 @@ async fn page(mut view: View, params: &Params, scope: Scope) -> Result<Many<Node
     let Some(node_set) = scope.node_set else {
         return Ok(many(Vec::new(), 0, paging, &order, filters.applied()));
     };
-    let page = queries::nodes(view.connection(), account, node_set, &filter, slice(paging)).await?;
+    let page = if order.descending {
+        from_the_end(&mut view, node_set, &filter, paging).await?
+    } else {
+        queries::nodes(view.connection(), account, node_set, &filter, slice(paging)).await?
+    };
     let nodes = page.rows.iter().map(Node::new).collect::<Result<_, _>>()?;
     Ok(many(nodes, page.total, paging, &order, filters.applied()))
+}
+
+/// A page of the list read backwards: the nodes lie in their order, of which the page is a slice counted from the end.
+async fn from_the_end(
+    view: &mut View,
+    node_set: Sha256,
+    filter: &NodeFilter,
+    paging: Paging,
+) -> Result<Page<queries::Node>, Error> {
+    let account = view.account();
+    let first = Slice { limit: 1, offset: 0 };
+    let total = queries::nodes(view.connection(), account, node_set, filter, first)
+        .await?
+        .total;
+    let end = total.saturating_sub(paging.offset).max(0);
+    let offset = end.saturating_sub(paging.limit).max(0);
+    let limit = end - offset;
+    let mut rows = Vec::new();
+    if limit > 0 {
+        let slice = Slice { limit, offset };
+        rows = queries::nodes(view.connection(), account, node_set, filter, slice)
+            .await?
+            .rows;
+        rows.reverse();
+    }
+    Ok(Page { rows, total })
 }
 
 /// Lists the nodes of the newest manifest of an environment, by `unique_id`.
@@ -76,6 +106,7 @@ async fn page(mut view: View, params: &Params, scope: Scope) -> Result<Many<Node
         ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
         ("name__icontains" = Option<String>, Query, description = "Only nodes with this in their name, in any case of letters"),
         ("unique_id" = Option<String>, Query, description = "Only the node with this id"),
+        ("order_by" = Option<String>, Query, description = "`unique_id`; `-` in front reverses"),
         ("limit" = Option<i64>, Query, description = "At most 100"),
         ("offset" = Option<i64>, Query, description = "How many to pass over"),
     ),

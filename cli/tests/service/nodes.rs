@@ -90,6 +90,30 @@ async fn a_node_is_shown_with_all_that_is_known_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_listed_forwards_and_backwards() {
+    let (installation, token) = with_a_build().await;
+    let ids = async |query: &str| {
+        let path = format!("/api/v2/accounts/1/runs/1/nodes/?resource_type=model&{query}");
+        let (_, answer) = installation.get(&token, &path).await;
+        assert_eq!(answer["extra"]["pagination"]["total_count"], 5, "{answer}");
+        let nodes = answer["data"].as_array().unwrap();
+        nodes
+            .iter()
+            .map(|node| node["unique_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let forwards = ids("").await;
+    assert_eq!(forwards.len(), 5);
+    let mut backwards = Vec::new();
+    for offset in [0, 2, 4] {
+        backwards.extend(ids(&format!("order_by=-unique_id&limit=2&offset={offset}")).await);
+    }
+    backwards.reverse();
+    assert_eq!(backwards, forwards);
+    assert!(ids("order_by=-unique_id&offset=5").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lineage_goes_both_ways() {
     let (installation, token) = with_a_build().await;
     let lineage = async |query: &str| {
