@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bucket::Compressed;
+use bucket::{Compressed, Journal};
 use directory::Place;
 use edge::UploadError;
 use schemas::{ArtifactsUploaded, Event, EventId, TokenId, UploadedFile};
@@ -98,6 +98,10 @@ impl Ingest {
         let id = upload.event_id.unwrap_or_else(|| EventId(self.clock.new_id(time)));
         let event = Event::new(id, time, &data.into())?;
         self.bucket.put_event(&event).await?;
+        if upload.event_id.is_some() {
+            // Sent before, perhaps: then the event of that time is the one that counts, and is announced.
+            return Ok(self.bucket.get_event(Journal::Uploads, id).await?);
+        }
         Ok(event)
     }
 }
