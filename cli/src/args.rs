@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use schemas::{AccountId, EnvironmentType, ProjectId, Scope, Slug, TokenId};
+use schemas::{AccountId, EnvironmentType, EventId, ProjectId, Scope, Slug, TokenId};
 
 /// An API like dbt Cloud's for those who run dbt Core.
 ///
@@ -43,9 +43,36 @@ pub(crate) enum Command {
     /// Tokens, with which clients come.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Events that could not be applied.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// List them with their causes.
+    List {
+        /// Only those of this account.
+        #[arg(long)]
+        account: Option<AccountId>,
+    },
+    /// Show one of them with its event.
+    Show {
+        /// The event's id.
+        event: EventId,
+    },
+    /// Apply some of them again, after what caused them was mended.
+    Retry {
+        /// The events' ids.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        events: Vec<EventId>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

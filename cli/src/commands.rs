@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod config;
+pub(crate) mod dead_letters;
 pub(crate) mod environment;
 pub(crate) mod healthcheck;
 pub(crate) mod migrate;

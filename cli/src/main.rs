@@ -50,6 +50,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Project(command) => commands::project::run(&settings, command, output).await,
         Command::Environment(command) => commands::environment::run(&settings, command, output).await,
         Command::Token(command) => commands::token::run(&settings, command, output).await,
+        Command::DeadLetters(command) => commands::dead_letters::run(&settings, command, output).await,
         Command::Config(_) => Ok(()),
     }
 }

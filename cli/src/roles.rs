@@ -29,7 +29,7 @@ const READ_STATEMENT: Duration = Duration::from_secs(20);
 const INGEST_STATEMENT: Duration = Duration::from_secs(5);
 
 /// The longest that a statement of the projector may take: a hundred thousand nodes on a slow disk.
-const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
+pub(crate) const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
 
 /// Which services a process runs.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use reqwest::{Client, Method, StatusCode};
 use testkit::s3::S3Server;
-use testkit::{Service, System, wait_until};
+use testkit::{Service, System, try_command, wait_until};
 
 use crate::installation::{BINARY, Installation, newest_manifest, prepare, prepared};
 
@@ -123,6 +123,23 @@ async fn an_upload_that_cannot_be_read_holds_no_other_up() {
         (installation.count("SELECT count(*) FROM dead_letters").await == 1).then_some(())
     })
     .await;
+
+    let letters = installation.command(&["dead-letters", "list", "--account", "1"]);
+    assert!(letters[0]["cause"].as_str().unwrap().contains(sha256), "{letters}");
+    let event = letters[0]["event_id"].as_str().unwrap();
+    let shown = installation.command(&["dead-letters", "show", event]);
+    assert_eq!(shown["event"]["data"]["run_id"], "lost");
+    let (code, _, errors) = try_command(BINARY, &["dead-letters", "retry", event], &installation.system);
+    assert!(
+        code == Some(1) && errors.contains("1 of 1 are dead letters again"),
+        "{errors}"
+    );
+    // The same content comes once more, and what waited for it can be applied.
+    installation.upload_manifest(&token, "again", newest_manifest()).await;
+    let retried = installation.command(&["dead-letters", "retry", "--all"]);
+    assert_eq!(retried["applied"], 1);
+    installation.run_with_total(&token, "1", 3).await;
+    assert_eq!(installation.command(&["dead-letters", "list"]), serde_json::json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,8 +24,14 @@ impl Journal {
     /// The part that an event belongs to.
     #[must_use]
     pub fn of(event: &Event) -> Self {
+        Self::of_type(&event.kind)
+    }
+
+    /// The part that events of a type belong to, such as `token.issued.v1`.
+    #[must_use]
+    pub fn of_type(kind: &str) -> Self {
         let of_directory = ["directory.", "token.", "retention."];
-        if of_directory.iter().any(|prefix| event.kind.starts_with(prefix)) {
+        if of_directory.iter().any(|prefix| kind.starts_with(prefix)) {
             Self::Directory
         } else {
             Self::Uploads

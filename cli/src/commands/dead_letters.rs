@@ -1,0 +1,79 @@
+//! `dbt-api dead-letters`
+
+use anyhow::{Context, ensure};
+use bucket::Journal;
+use projector::{Outcome, Projector};
+use read_model::{DeadLetter, dead_letter, dead_letters, revive};
+use schemas::EventId;
+use serde_json::json;
+
+use crate::args::DeadLettersCommand;
+use crate::operator::Operator;
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// One for the work upon an event, one for its attempts.
+const CONNECTIONS: u32 = 2;
+
+pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output: Output) -> anyhow::Result<()> {
+    let operator = settings.operator()?;
+    match command {
+        DeadLettersCommand::List { account } => {
+            let letters = dead_letters(&mut *operator.connection().await?, account).await?;
+            output.many(&letters, "There are no dead letters.")
+        }
+        DeadLettersCommand::Show { event } => {
+            let letter = letter_of(&operator, event).await?;
+            let event = operator
+                .bucket
+                .get_event(Journal::of_type(&letter.event_type), event)
+                .await?;
+            output.one(&json!({ "dead_letter": letter, "event": event }))
+        }
+        DeadLettersCommand::Retry { events, all } => {
+            let letters = if all {
+                dead_letters(&mut *operator.connection().await?, None).await?
+            } else {
+                let mut letters = Vec::new();
+                for event in events {
+                    letters.push(letter_of(&operator, event).await?);
+                }
+                letters
+            };
+            retry(settings, &operator, &letters, output).await
+        }
+    }
+}
+
+async fn letter_of(operator: &Operator, event: EventId) -> anyhow::Result<DeadLetter> {
+    let letter = dead_letter(&mut *operator.connection().await?, event).await?;
+    letter.with_context(|| format!("there is no dead letter {event}; `dbt-api dead-letters list` lists them"))
+}
+
+/// Applies each; what is buried again does not keep the others from being tried.
+async fn retry(settings: &Settings, operator: &Operator, letters: &[DeadLetter], output: Output) -> anyhow::Result<()> {
+    let pool = settings.projector_pool(CONNECTIONS, crate::roles::PROJECTOR_STATEMENT);
+    let projector = Projector::new(pool, operator.bucket.clone(), operator.clock);
+    let (mut applied, mut buried) = (0, 0);
+    for letter in letters {
+        let id = EventId(letter.event_id);
+        let event = operator
+            .bucket
+            .get_event(Journal::of_type(&letter.event_type), id)
+            .await?;
+        let mut transaction = operator.pool.begin().await?;
+        revive(&mut transaction, id).await?;
+        transaction.commit().await?;
+        match projector.apply(&event).await? {
+            Outcome::Applied | Outcome::Known => applied += 1,
+            Outcome::Buried => buried += 1,
+        }
+    }
+    output.one(&json!({ "applied": applied, "dead_again": buried }))?;
+    ensure!(
+        buried == 0,
+        "{buried} of {} are dead letters again; `dbt-api dead-letters list` says why",
+        letters.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Events that could not be applied. The events themselves stay in the journal.
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, EventId};
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A row of `dead_letters`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// The event.
+    pub event_id: Uuid,
+    /// Whose, where the event says it.
+    pub account_id: Option<i64>,
+    /// The event's type, such as `dbt.artifacts.uploaded.v1`.
+    pub event_type: String,
+    /// When the event was accepted.
+    pub event_time: DateTime<Utc>,
+    /// When it was given up.
+    pub died_at: DateTime<Utc>,
+    /// Why.
+    pub cause: String,
+}
+
+/// All dead letters, or those of an account, in the order of their events.
+///
+/// # Errors
+/// Those of the database.
+pub async fn dead_letters(connection: &mut PgConnection, account: Option<AccountId>) -> sqlx::Result<Vec<DeadLetter>> {
+    sqlx::query_as!(
+        DeadLetter,
+        "SELECT event_id, account_id, event_type, event_time, died_at, cause FROM dead_letters
+         WHERE $1::bigint IS NULL OR account_id = $1 ORDER BY event_time, event_id",
+        account.map(|account| account.0)
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A dead letter by its event.
+///
+/// # Errors
+/// Those of the database.
+pub async fn dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx::Result<Option<DeadLetter>> {
+    sqlx::query_as!(
+        DeadLetter,
+        "SELECT event_id, account_id, event_type, event_time, died_at, cause FROM dead_letters WHERE event_id = $1",
+        event.0
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Lets an event be applied once more, as if it had never been tried. If nobody does it now, the sweep does.
+///
+/// # Errors
+/// Those of the database.
+pub async fn revive(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM dead_letters WHERE event_id = $1", event.0)
+        .execute(&mut *transaction)
+        .await?;
+    crate::end_attempt(transaction, event).await
+}
