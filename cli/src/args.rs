@@ -1,7 +1,9 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use schemas::{AccountId, EnvironmentType, EventId, ProjectId, Scope, Slug, TokenId};
+use schemas::{AccountId, EnvironmentId, EnvironmentType, EventId, JobId, ProjectId, Scope, Slug, TokenId};
+
+use crate::period::{Moment, Period};
 
 /// An API like dbt Cloud's for those who run dbt Core.
 ///
@@ -46,6 +48,24 @@ pub(crate) enum Command {
     /// Events that could not be applied.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Events as the journal in the bucket holds them.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Apply events of the journal that were missed.
+    Replay {
+        #[command(flatten)]
+        selection: SelectionArguments,
+        /// Apply all that are selected once more, with their files read anew; readers miss each for a moment. To repair a few; `rebuild`
+        /// repairs all, unseen.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Make the read model anew from the bucket, beside the one in use, compare the two, and put it in place.
+    Rebuild(RebuildArguments),
+    /// Bring everything back from the bucket alone into an empty database: tables, directory, tokens, numbers, runs.
+    Recover,
+    /// Remove old runs from the database. Without `--apply` it only tells what would be removed.
+    Prune(PruneArguments),
     /// Settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -64,6 +84,12 @@ pub(crate) enum DeadLettersCommand {
         /// The event's id.
         event: EventId,
     },
+    /// Give some of them up for good: they are not listed or tried any more. Their objects in the bucket stay.
+    Drop {
+        /// The events' ids.
+        #[arg(required = true)]
+        events: Vec<EventId>,
+    },
     /// Apply some of them again, after what caused them was mended.
     Retry {
         /// The events' ids.
@@ -73,6 +99,82 @@ pub(crate) enum DeadLettersCommand {
         #[arg(long)]
         all: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// List events, the oldest first.
+    List {
+        #[command(flatten)]
+        selection: SelectionArguments,
+        /// The most that are listed: the newest ones.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Show one event.
+    Show {
+        /// Its id.
+        event: EventId,
+    },
+    /// Print events as they come, until Ctrl-C.
+    Tail {
+        #[command(flatten)]
+        selection: SelectionArguments,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SelectionArguments {
+    /// Only those of this account.
+    #[arg(long)]
+    pub(crate) account: Option<AccountId>,
+    /// Only those of the environment with this number.
+    #[arg(long)]
+    pub(crate) environment: Option<EnvironmentId>,
+    /// Only those whose type begins so, such as dbt. or token.issued.v1.
+    #[arg(long = "type")]
+    pub(crate) kind: Option<String>,
+    /// Only those accepted at this time or later: 2026-11-24T09:00:00Z, or how long ago, such as 2h or 7d.
+    #[arg(long)]
+    pub(crate) from: Option<Moment>,
+    /// Only those accepted before this time, written in the same ways.
+    #[arg(long)]
+    pub(crate) to: Option<Moment>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RebuildArguments {
+    /// Compare only: make it, tell what differs, and remove it.
+    #[arg(long, conflicts_with_all = ["accept_differences", "keep_old"])]
+    pub(crate) verify: bool,
+    /// Put the new one in place even if it differs, as it does when it repairs something.
+    #[arg(long)]
+    pub(crate) accept_differences: bool,
+    /// Keep the old one in the schema read_model_old.
+    #[arg(long)]
+    pub(crate) keep_old: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(id = "measure", required = true, multiple = true, args = ["older_than", "keep"])]
+pub(crate) struct PruneArguments {
+    #[command(flatten)]
+    pub(crate) of: OfAccount,
+    /// Only runs of the environment with this number.
+    #[arg(long)]
+    pub(crate) environment: Option<EnvironmentId>,
+    /// Only runs of this job.
+    #[arg(long)]
+    pub(crate) job: Option<JobId>,
+    /// Runs that ended longer ago than this, such as 90d. With `--keep`, both must hold.
+    #[arg(long)]
+    pub(crate) older_than: Option<Period>,
+    /// Runs that are not among this many newest ones of their job.
+    #[arg(long)]
+    pub(crate) keep: Option<u32>,
+    /// Do it.
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -176,6 +278,9 @@ pub(crate) enum TokenCommand {
         /// What it shall allow: read, upload, or both, with a comma.
         #[arg(long, value_delimiter = ',', default_value = "read")]
         scope: Vec<Scope>,
+        /// After what time it ends by itself, such as 90d, 12h or 30m; left out: never.
+        #[arg(long)]
+        expires_in: Option<Period>,
     },
     /// List tokens.
     List {

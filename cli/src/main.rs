@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod operator;
 mod output;
+mod period;
+mod progress;
 mod roles;
 mod settings;
 
@@ -38,7 +40,11 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         };
     }
     let settings = Settings::load()?;
-    service::start_logs(&settings.service);
+    let is_service = matches!(
+        command,
+        Command::Serve | Command::Ingest | Command::Projector | Command::Api
+    );
+    service::start_logs(&settings.service, if is_service { "info" } else { "warn" });
     match command {
         Command::Serve => roles::run(settings, Roles::ALL).await,
         Command::Ingest => roles::run(settings, Roles::INGEST).await,
@@ -50,6 +56,11 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Project(command) => commands::project::run(&settings, command, output).await,
         Command::Environment(command) => commands::environment::run(&settings, command, output).await,
         Command::Token(command) => commands::token::run(&settings, command, output).await,
+        Command::Events(command) => commands::events::run(&settings, command, output).await,
+        Command::Replay { selection, again } => commands::replay::run(&settings, &selection, again, output).await,
+        Command::Rebuild(arguments) => commands::rebuild::run(&settings, &arguments, output).await,
+        Command::Recover => commands::recover::run(&settings, output).await,
+        Command::Prune(arguments) => commands::prune::run(&settings, &arguments, output).await,
         Command::DeadLetters(command) => commands::dead_letters::run(&settings, command, output).await,
         Command::Config(_) => Ok(()),
     }

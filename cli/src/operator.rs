@@ -5,6 +5,7 @@
 
 use anyhow::{Context, bail, ensure};
 use bucket::{Bucket, Claim, ClaimKind};
+use chrono::TimeDelta;
 use clock::Clock;
 use directory::{Key, queries};
 use schemas::{
@@ -141,6 +142,7 @@ impl Operator {
         name: String,
         environment: Option<Slug>,
         scopes: Vec<Scope>,
+        lifetime: Option<TimeDelta>,
     ) -> anyhow::Result<(TokenId, Key)> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
@@ -172,6 +174,7 @@ impl Operator {
             key_sha256: key.sha256(),
             scopes,
             environment_id,
+            expires_at: lifetime.map(|lifetime| self.clock.now() + lifetime),
         };
         self.record(&mut change, data.into()).await?;
         change.commit().await?;

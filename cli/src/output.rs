@@ -42,6 +42,18 @@ impl Output {
         }
     }
 
+    /// Prints one of many things that come one by one: a line with its values, or a JSON object in a line.
+    pub(crate) fn line(self, thing: &impl Serialize) -> anyhow::Result<()> {
+        let value = serde_json::to_value(thing)?;
+        match self {
+            Self::Json => print(&value.to_string()),
+            Self::Text => {
+                let values: Vec<String> = fields(&value).into_iter().map(|(_, value)| value).collect();
+                print(&values.join("  "))
+            }
+        }
+    }
+
     /// Prints texts: a line each, or a JSON list.
     pub(crate) fn lines(self, lines: &[&str]) -> anyhow::Result<()> {
         match self {

@@ -82,7 +82,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         let pool = settings
             .database
             .pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT);
-        let directory = Directory::new(pool.clone(), bucket.clone());
+        let directory = Directory::new(pool.clone(), bucket.clone(), Clock::System);
         health = health
             .part("bucket", Need::Required, bucket_check(&bucket))
             .part("directory", Need::Required, directory_check(&directory))

@@ -5,13 +5,17 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bucket::Bucket;
 use clock::Clock;
+use projector::Projector;
 use service::{DatabaseSettings, Lookup, ServiceSettings};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::operator::Operator;
 
 /// The longest that one statement of an operator's command may take.
 const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
+
+/// Several events are worked upon at once, each with a connection for its attempts.
+const PROJECTOR_CONNECTIONS: u32 = 10;
 
 /// What the parts of the service are told.
 pub(crate) struct Settings {
@@ -68,11 +72,33 @@ impl Settings {
         )
     }
 
+    /// What turns events into rows, for a command of an operator.
+    pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
+        let pool = self.database.pool(
+            "dbt_api_projector",
+            search_path,
+            PROJECTOR_CONNECTIONS,
+            crate::roles::PROJECTOR_STATEMENT,
+        );
+        Ok(Projector::new(pool, self.open_bucket()?, Clock::System))
+    }
+
+    pub(crate) fn open_bucket(&self) -> anyhow::Result<Bucket> {
+        Bucket::open(&self.bucket).context("the bucket cannot be opened")
+    }
+
+    /// A connection as the user of the settings itself, who owns the database.
+    pub(crate) async fn owner(&self) -> anyhow::Result<PgConnection> {
+        PgConnection::connect_with(&self.database.options())
+            .await
+            .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+    }
+
     /// Who records accounts, projects, environments and tokens.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         Ok(Operator {
             pool: self.projector_pool(1, OPERATOR_STATEMENT),
-            bucket: Bucket::open(&self.bucket).context("the bucket cannot be opened")?,
+            bucket: self.open_bucket()?,
             clock: Clock::System,
         })
     }

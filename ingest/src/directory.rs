@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bucket::{Bucket, Journal};
+use clock::Clock;
 use directory::{Access, Place, Snapshot, hash_of_key, queries};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::{AccountId, EnvironmentId, Slug};
@@ -33,6 +34,7 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     bucket: Bucket,
+    clock: Clock,
     copy: RwLock<Option<Arc<Snapshot>>>,
     /// One load at a time.
     loading: tokio::sync::Mutex<()>,
@@ -46,10 +48,11 @@ pub(crate) struct Unavailable;
 impl Directory {
     /// A directory that knows nothing yet. The pool is of the role `dbt_api_ingest`.
     #[must_use]
-    pub fn new(pool: PgPool, bucket: Bucket) -> Self {
+    pub fn new(pool: PgPool, bucket: Bucket, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             pool,
             bucket,
+            clock,
             copy: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
         }))
@@ -95,7 +98,8 @@ impl Directory {
             }
             Err(_) => tracing::warn!("PostgreSQL is slow to tell whose a key is; the copy in memory does"),
         }
-        let look = |copy: &Snapshot| copy.access(&hash).cloned();
+        let now = self.0.clock.now();
+        let look = |copy: &Snapshot| copy.access(&hash, now).cloned();
         let Some(access) = self.find(look, async || self.ask_bucket().await).await? else {
             return Ok(None);
         };

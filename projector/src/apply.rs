@@ -1,9 +1,11 @@
 //! One event into the read model, or to the dead letters.
 
 use read_model::{
-    Admission, Artifact, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, insert_artifacts,
+    Admission, Artifact, Generation, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation,
+    insert_artifacts, is_pruned, lock_account,
 };
-use schemas::{ArtifactsUploaded, Event, EventData};
+use schemas::{AccountId, ArtifactsUploaded, Event, EventData};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{ApplyError, Projector, content, placement};
 
@@ -76,13 +78,13 @@ impl Projector {
             | EventData::EnvironmentRecorded(_)
             | EventData::TokenIssued(_)
             | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
-            EventData::FilesStored(_)
-            | EventData::FileDeleted(_)
-            | EventData::AirflowRunObserved(_)
-            | EventData::RetentionPruned(_) => Err(ApplyError::Rejected(format!(
-                "events of type `{}` are not applied by this version; upgrade dbt-api, then run `dbt-api dead-letters retry`",
-                event.kind
-            ))),
+            EventData::RetentionPruned(pruned) => self.project_prune(event, pruned).await,
+            EventData::FilesStored(_) | EventData::FileDeleted(_) | EventData::AirflowRunObserved(_) => {
+                Err(ApplyError::Rejected(format!(
+                    "events of type `{}` are not applied by this version; upgrade dbt-api, then run `dbt-api dead-letters retry`",
+                    event.kind
+                )))
+            }
         }
     }
 
@@ -95,24 +97,31 @@ impl Projector {
     }
 
     async fn project_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Outcome, ApplyError> {
+        let mut connection = self.pool.acquire().await?;
+        let generation = generation(&mut connection).await?;
+        let pruned = is_pruned(&mut connection, event.id).await?;
+        drop(connection);
         let memory = content::reserve(self, upload).await?;
         let mut contents = Vec::new();
         for (place, file) in upload.files.iter().enumerate() {
             let is_repeated = upload.files[..place].iter().any(|other| other.sha256 == file.sha256);
-            if !is_repeated {
+            if !is_repeated && !pruned {
                 contents.extend(content::read(self, upload, file, event.time).await?);
             }
         }
-        let mut transaction = self.pool.begin().await?;
-        if !add_to_ledger(&mut transaction, event.id, upload.account_id).await? {
+        let mut transaction = self.begin(upload.account_id, generation).await?;
+        if !add_to_ledger(&mut transaction, event.id).await? {
             return Ok(Outcome::Known);
         }
-        for content in contents {
-            content.write(&mut transaction, upload, event.time).await?;
+        // It may have been pruned since.
+        let pruned = is_pruned(&mut transaction, event.id).await?;
+        let artifacts = Artifact::of_upload(event.id, event.time, upload, pruned);
+        insert_artifacts(&mut transaction, upload, &artifacts).await?;
+        for content in contents.into_iter().filter(|_| !pruned) {
+            content.write(&mut transaction, upload).await?;
         }
         drop(memory);
-        let artifacts = Artifact::of_upload(event.id, event.time, upload);
-        insert_artifacts(&mut transaction, upload, &artifacts).await?;
+        content::limit_times(&mut transaction, upload).await?;
         placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;
@@ -120,5 +129,27 @@ impl Projector {
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
         tracing::info!(event_id = %event.id, account_id = %upload.account_id, files = upload.files.len(), lag, "applied");
         Ok(Outcome::Applied)
+    }
+
+    /// A transaction in which the account is not pruned. What was looked up before it must still hold.
+    async fn begin(
+        &self,
+        account: AccountId,
+        expected: Generation,
+    ) -> Result<Transaction<'static, Postgres>, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        lock_account(&mut transaction, account).await?;
+        require_generation(&mut transaction, expected).await?;
+        Ok(transaction)
+    }
+}
+
+/// While the transaction waited for its locks, a rebuilt read model may have taken the place of the one that was asked before.
+pub(crate) async fn require_generation(transaction: &mut PgConnection, expected: Generation) -> Result<(), ApplyError> {
+    if generation(transaction).await? == expected {
+        Ok(())
+    } else {
+        let cause = "the read model was replaced by a rebuilt one meanwhile; the event is applied to that";
+        Err(ApplyError::Unavailable(cause.to_owned()))
     }
 }

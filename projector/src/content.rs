@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use read_model::limit_times;
-use schemas::{ArtifactKind, ArtifactsUploaded, Sha256, UploadedFile};
+use schemas::{ArtifactKind, ArtifactsUploaded, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -19,8 +18,6 @@ pub(crate) enum Content {
     Manifest(Box<ReadManifest>),
     /// Results that are not stored yet.
     Results(ReadResults),
-    /// Results that are stored.
-    KnownResults(Sha256),
     /// A catalog that is not stored yet.
     Catalog(ReadCatalog),
 }
@@ -36,12 +33,9 @@ pub(crate) async fn read(
         ArtifactKind::Manifest => manifest::read(projector, upload.account_id, file)
             .await?
             .map(|manifest| Content::Manifest(Box::new(manifest))),
-        ArtifactKind::RunResults | ArtifactKind::Sources => {
-            Some(match results::read(projector, upload, file, uploaded_at).await? {
-                Some(results) => Content::Results(results),
-                None => Content::KnownResults(file.sha256),
-            })
-        }
+        ArtifactKind::RunResults | ArtifactKind::Sources => results::read(projector, upload, file, uploaded_at)
+            .await?
+            .map(Content::Results),
         ArtifactKind::Catalog => catalog::read(projector, upload.account_id, file)
             .await?
             .map(Content::Catalog),
@@ -55,23 +49,24 @@ impl Content {
         self,
         transaction: &mut PgConnection,
         upload: &ArtifactsUploaded,
-        uploaded_at: DateTime<Utc>,
     ) -> Result<(), ApplyError> {
-        let (account, environment) = (upload.account_id, upload.environment_id);
         match self {
-            Self::Manifest(manifest) => manifest.write(transaction, account).await,
-            Self::Results(results) => {
-                let sha256 = results.sha256;
-                results.write(transaction, upload).await?;
-                // Another upload of the same content may have been faster.
-                Ok(limit_times(transaction, account, environment, sha256, uploaded_at).await?)
-            }
-            Self::KnownResults(sha256) => {
-                Ok(limit_times(transaction, account, environment, sha256, uploaded_at).await?)
-            }
-            Self::Catalog(catalog) => catalog.write(transaction, account).await,
+            Self::Manifest(manifest) => manifest.write(transaction, upload.account_id).await,
+            Self::Results(results) => results.write(transaction, upload).await,
+            Self::Catalog(catalog) => catalog.write(transaction, upload.account_id).await,
         }
     }
+}
+
+/// Results are not newer than the first upload of them, which this may be.
+pub(crate) async fn limit_times(transaction: &mut PgConnection, upload: &ArtifactsUploaded) -> Result<(), ApplyError> {
+    for file in &upload.files {
+        if matches!(file.kind, ArtifactKind::RunResults | ArtifactKind::Sources) {
+            let (account, environment) = (upload.account_id, upload.environment_id);
+            read_model::limit_times(transaction, account, environment, file.sha256).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits until there is room for all files of an upload at once, so that two uploads never wait for each other's. One that is larger than

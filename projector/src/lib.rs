@@ -10,6 +10,10 @@ mod content;
 mod error;
 mod manifest;
 mod placement;
+mod prune;
+mod rebuild;
+mod recover;
+mod replay;
 mod results;
 mod sweep;
 
@@ -24,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use apply::Outcome;
 pub use error::ApplyError;
+pub use rebuild::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
+pub use replay::{Outcomes, Selection};
 
 /// How many bytes of artifacts are worked upon at once, in MiB.
 const MEMORY_MIB: usize = 1024;

@@ -33,13 +33,18 @@ pub(crate) async fn place(
         target.push((placed, key));
     }
     // Numbers are given last, so that the lock upon them, which is one for all accounts, is held shortly.
-    let keys: BTreeSet<&RunKey> = target.iter().filter_map(|(_, key)| key.as_ref()).collect();
+    let keys: BTreeSet<&RunKey> = target
+        .iter()
+        .filter(|(placed, _)| !placed.artifact.pruned)
+        .filter_map(|(_, key)| key.as_ref())
+        .collect();
     let runs = numbers_of(transaction, bucket, upload, &keys).await?;
 
     let (mut steps, mut left) = (BTreeSet::new(), BTreeSet::new());
     for (placed, key) in &target {
         let artifact = &placed.artifact;
-        let run = key.as_ref().and_then(|key| runs.get(key)).map(|(run, _)| *run);
+        let key = key.as_ref().filter(|_| !artifact.pruned);
+        let run = key.and_then(|key| runs.get(key)).map(|(run, _)| *run);
         let place = run.map(|run| (run, step_id(run, artifact.invocation_id.as_deref(), artifact.event_id)));
         if place == placed.run_id.zip(placed.step_id) {
             continue;
@@ -122,10 +127,21 @@ async fn numbers_of<'k>(
 
 /// Whose a number is, as the claim in the bucket says.
 #[derive(Debug, Serialize, Deserialize)]
-struct Owner {
-    account_id: AccountId,
-    environment_id: EnvironmentId,
-    key: serde_json::Value,
+pub(crate) struct Owner {
+    pub(crate) account_id: AccountId,
+    pub(crate) environment_id: EnvironmentId,
+    pub(crate) key: serde_json::Value,
+}
+
+impl Owner {
+    /// Reads a claim, if there is one.
+    pub(crate) fn read(claim: Option<serde_json::Value>, id: i64) -> Result<Option<Self>, ApplyError> {
+        claim.map(serde_json::from_value).transpose().map_err(|error| {
+            ApplyError::Rejected(format!(
+                "the claim of number {id} cannot be read ({error}); mend it in the bucket"
+            ))
+        })
+    }
 }
 
 /// The number of a job or a run: the one that it has, else the first that nobody claimed. The claim in the bucket decides, so that
@@ -165,11 +181,9 @@ async fn number<K: Serialize + Sync>(
                 return Ok(id);
             }
             Claim::Taken(other) => {
-                let other: Owner = serde_json::from_value(other).map_err(|error| {
-                    ApplyError::Rejected(format!(
-                        "the claim of number {id} cannot be read ({error}); mend it in the bucket"
-                    ))
-                })?;
+                let Some(other) = Owner::read(Some(other), id)? else {
+                    continue;
+                };
                 let other_text = other.key.to_string();
                 record_id(
                     transaction,

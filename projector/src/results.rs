@@ -11,7 +11,7 @@ use crate::{ApplyError, Projector};
 /// Results that were read.
 pub(crate) struct ReadResults {
     /// Of the file's bytes.
-    pub(crate) sha256: Sha256,
+    sha256: Sha256,
     file: ResultFile,
     rows: Vec<ResultRow>,
 }

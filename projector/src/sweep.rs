@@ -63,8 +63,10 @@ impl Projector {
         let ids = self.bucket.list_directory_events().await?;
         let mut connection = self.pool.acquire().await?;
         let applied = directory::applied(&mut connection, &ids).await?;
+        let others: Vec<EventId> = ids.into_iter().filter(|id| !applied.contains(id)).collect();
+        // Those of retention are of this journal, and are the read model's.
+        let missing = unknown_of(&mut connection, &others).await?;
         drop(connection);
-        let missing: Vec<EventId> = ids.into_iter().filter(|id| !applied.contains(id)).collect();
         self.apply_all(Journal::Directory, &missing).await
     }
 

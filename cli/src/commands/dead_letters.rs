@@ -2,8 +2,8 @@
 
 use anyhow::{Context, ensure};
 use bucket::Journal;
-use projector::{Outcome, Projector};
-use read_model::{DeadLetter, dead_letter, dead_letters, revive};
+use projector::Outcome;
+use read_model::{DeadLetter, dead_letter, dead_letters, drop_dead_letter, revive};
 use schemas::EventId;
 use serde_json::json;
 
@@ -11,9 +11,6 @@ use crate::args::DeadLettersCommand;
 use crate::operator::Operator;
 use crate::output::Output;
 use crate::settings::Settings;
-
-/// One for the work upon an event, one for its attempts.
-const CONNECTIONS: u32 = 2;
 
 pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
@@ -29,6 +26,15 @@ pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output
                 .get_event(Journal::of_type(&letter.event_type), event)
                 .await?;
             output.one(&json!({ "dead_letter": letter, "event": event }))
+        }
+        DeadLettersCommand::Drop { events } => {
+            for event in &events {
+                letter_of(&operator, *event).await?;
+            }
+            for event in &events {
+                drop_dead_letter(&mut *operator.connection().await?, *event).await?;
+            }
+            output.one(&json!({ "dropped": events.len() }))
         }
         DeadLettersCommand::Retry { events, all } => {
             let letters = if all {
@@ -52,8 +58,7 @@ async fn letter_of(operator: &Operator, event: EventId) -> anyhow::Result<DeadLe
 
 /// Applies each; what is buried again does not keep the others from being tried.
 async fn retry(settings: &Settings, operator: &Operator, letters: &[DeadLetter], output: Output) -> anyhow::Result<()> {
-    let pool = settings.projector_pool(CONNECTIONS, crate::roles::PROJECTOR_STATEMENT);
-    let projector = Projector::new(pool, operator.bucket.clone(), operator.clock);
+    let projector = settings.projector(read_model::SEARCH_PATH)?;
     let (mut applied, mut buried) = (0, 0);
     for letter in letters {
         let id = EventId(letter.event_id);

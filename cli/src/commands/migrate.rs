@@ -1,18 +1,22 @@
 //! `dbt-api migrate`
 
 use anyhow::Context;
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 
 use crate::output::Output;
 use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect_with(&settings.database.options())
-        .await
-        .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")?;
+    migrate(settings).await?;
+    output.done("The tables are up to date.")
+}
+
+/// Brings the tables up to date.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    let mut connection = settings.owner().await?;
     read_model::MIGRATOR.run(&mut connection).await.context(
         "the migrations failed; DB_USER has to own the database, and to have CREATEROLE unless the roles exist",
     )?;
     connection.close().await?;
-    output.done("The tables are up to date.")
+    Ok(())
 }

@@ -15,8 +15,12 @@ pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Outp
             name,
             environment,
             scope,
+            expires_in,
         } => {
-            let (id, key) = operator.create_token(of.account, name, environment, scope).await?;
+            let lifetime = expires_in.map(|lifetime| lifetime.0);
+            let (id, key) = operator
+                .create_token(of.account, name, environment, scope, lifetime)
+                .await?;
             output.one(&json!({ "id": id, "key": key.expose() }))?;
             output.note("Keep the key: it is shown this once.")
         }

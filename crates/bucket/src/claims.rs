@@ -60,6 +60,18 @@ impl Bucket {
         }
     }
 
+    /// All numbers that are claimed, ascending.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn list_claims(&self, kind: ClaimKind) -> Result<Vec<i64>, Error> {
+        let names = self.list(&format!("ids/{}", folder(kind))).await?;
+        let numbers = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+        let mut numbers: Vec<i64> = numbers.collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
     async fn read_claim(&self, key: &str) -> Result<Value, Error> {
         let bytes = self.read(key).await?;
         serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(key, error))
@@ -67,12 +79,15 @@ impl Bucket {
 }
 
 fn key(kind: ClaimKind, n: i64) -> String {
-    let folder = match kind {
+    format!("ids/{}/{n}.json", folder(kind))
+}
+
+fn folder(kind: ClaimKind) -> &'static str {
+    match kind {
         ClaimKind::Account => "accounts",
         ClaimKind::Project => "projects",
         ClaimKind::Environment => "environments",
         ClaimKind::Job => "jobs",
         ClaimKind::Run => "runs",
-    };
-    format!("ids/{folder}/{n}.json")
+    }
 }

@@ -85,6 +85,14 @@ impl Bucket {
         self.list_events(DIRECTORY).await
     }
 
+    /// The ids of all events of uploads, ascending.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn list_upload_events(&self) -> Result<Vec<EventId>, Error> {
+        self.list_events(UPLOADS).await
+    }
+
     /// The first hour that the journal holds events of uploads of: where a replay begins.
     ///
     /// # Errors

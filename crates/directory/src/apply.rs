@@ -161,8 +161,8 @@ async fn apply_environment(
 async fn issue_token(transaction: &mut PgConnection, time: DateTime<Utc>, token: &TokenIssued) -> sqlx::Result<()> {
     let scopes: Vec<String> = token.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
     sqlx::query!(
-        "INSERT INTO tokens (id, account_id, name, key_sha256, scopes, environment_id, issued_at)
-         SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM revocations WHERE token_id = $1)
+        "INSERT INTO tokens (id, account_id, name, key_sha256, scopes, environment_id, issued_at, expires_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8::timestamptz WHERE NOT EXISTS (SELECT FROM revocations WHERE token_id = $1)
          ON CONFLICT DO NOTHING",
         token.token_id.0,
         token.account_id.0,
@@ -170,7 +170,8 @@ async fn issue_token(transaction: &mut PgConnection, time: DateTime<Utc>, token:
         token.key_sha256.0.as_slice(),
         &scopes,
         token.environment_id.map(|id| id.0),
-        time
+        time,
+        token.expires_at
     )
     .execute(transaction)
     .await?;

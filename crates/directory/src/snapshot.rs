@@ -22,10 +22,17 @@ pub struct Place {
 /// The newest event of an environment, and where it is if it is in use.
 type Recorded = ((DateTime<Utc>, EventId), Option<(Place, Slug)>);
 
+/// A token's bearer, and when the token ends.
+#[derive(Debug)]
+struct Bearer {
+    access: Access,
+    expires_at: Option<DateTime<Utc>>,
+}
+
 /// All environments that are in use and all tokens, at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    tokens: HashMap<Sha256, Access>,
+    tokens: HashMap<Sha256, Bearer>,
     places: HashMap<EnvironmentId, Place>,
     by_slug: HashMap<(AccountId, Slug), EnvironmentId>,
 }
@@ -54,22 +61,21 @@ impl Snapshot {
                 slug,
             );
         }
-        let tokens = sqlx::query!("SELECT id, account_id, key_sha256, scopes, environment_id FROM tokens")
+        let tokens = sqlx::query!("SELECT id, account_id, key_sha256, scopes, environment_id, expires_at FROM tokens")
             .fetch_all(connection)
             .await?;
         for row in tokens {
             let Ok(key) = <[u8; 32]>::try_from(row.key_sha256) else {
                 continue;
             };
-            snapshot.tokens.insert(
-                Sha256(key),
-                Access {
-                    token_id: TokenId(row.id),
-                    account_id: AccountId(row.account_id),
-                    environment_id: row.environment_id.map(EnvironmentId),
-                    scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
-                },
-            );
+            let access = Access {
+                token_id: TokenId(row.id),
+                account_id: AccountId(row.account_id),
+                environment_id: row.environment_id.map(EnvironmentId),
+                scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+            };
+            let expires_at = row.expires_at;
+            snapshot.tokens.insert(Sha256(key), Bearer { access, expires_at });
         }
         Ok(snapshot)
     }
@@ -101,7 +107,8 @@ impl Snapshot {
                         environment_id: data.environment_id,
                         scopes: data.scopes,
                     };
-                    tokens.insert(data.key_sha256, access);
+                    let expires_at = data.expires_at;
+                    tokens.insert(data.key_sha256, Bearer { access, expires_at });
                 }
                 Ok(EventData::TokenRevoked(data)) => {
                     revoked.insert(data.token_id);
@@ -109,7 +116,7 @@ impl Snapshot {
                 _ => {}
             }
         }
-        tokens.retain(|_, access| !revoked.contains(&access.token_id));
+        tokens.retain(|_, bearer| !revoked.contains(&bearer.access.token_id));
         let mut snapshot = Self {
             tokens,
             ..Self::default()
@@ -128,10 +135,12 @@ impl Snapshot {
         self.places.insert(place.environment_id, place);
     }
 
-    /// The bearer of a key.
+    /// The bearer of a key, unless the token ended before `now`.
     #[must_use]
-    pub fn access(&self, key_sha256: &Sha256) -> Option<&Access> {
-        self.tokens.get(key_sha256)
+    pub fn access(&self, key_sha256: &Sha256, now: DateTime<Utc>) -> Option<&Access> {
+        let bearer = self.tokens.get(key_sha256)?;
+        let has_ended = bearer.expires_at.is_some_and(|end| end <= now);
+        (!has_ended).then_some(&bearer.access)
     }
 
     /// An environment by its slug.

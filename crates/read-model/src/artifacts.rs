@@ -27,12 +27,19 @@ pub struct Artifact {
     pub tag: Option<String>,
     /// dbt's id of the invocation that wrote the file.
     pub invocation_id: Option<String>,
+    /// It belongs to no run any more, and only tells of others.
+    pub pruned: bool,
 }
 
 impl Artifact {
     /// The files of an upload.
     #[must_use]
-    pub fn of_upload(event_id: EventId, event_time: DateTime<Utc>, upload: &ArtifactsUploaded) -> Vec<Self> {
+    pub fn of_upload(
+        event_id: EventId,
+        event_time: DateTime<Utc>,
+        upload: &ArtifactsUploaded,
+        pruned: bool,
+    ) -> Vec<Self> {
         let clean = |text: &Option<String>| text.as_deref().map(without_nul);
         let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
         (0..)
@@ -45,6 +52,7 @@ impl Artifact {
                 run_id: clean(&upload.run_id),
                 tag: clean(&upload.tag),
                 invocation_id: clean(&file.invocation_id.as_ref().filter(believed).cloned()),
+                pruned,
             })
             .collect()
     }
@@ -67,8 +75,8 @@ pub async fn insert_artifacts(
             .map(|time| in_microseconds(time).min(artifact.event_time));
         sqlx::query!(
             "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id,
-                airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+                airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at, pruned)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
             artifact.event_id.0,
             artifact.place,
             upload.account_id.0,
@@ -85,7 +93,8 @@ pub async fn insert_artifacts(
             i64::try_from(file.size).unwrap_or(i64::MAX),
             file.dbt_schema_version.as_deref().map(without_nul),
             file.dbt_version.as_deref().map(without_nul),
-            generated_at
+            generated_at,
+            artifact.pruned
         )
         .execute(&mut *transaction)
         .await?;

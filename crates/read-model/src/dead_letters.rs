@@ -23,7 +23,7 @@ pub struct DeadLetter {
     pub cause: String,
 }
 
-/// All dead letters, or those of an account, in the order of their events.
+/// All dead letters that were not dropped, or those of an account, in the order of their events.
 ///
 /// # Errors
 /// Those of the database.
@@ -31,21 +31,22 @@ pub async fn dead_letters(connection: &mut PgConnection, account: Option<Account
     sqlx::query_as!(
         DeadLetter,
         "SELECT event_id, account_id, event_type, event_time, died_at, cause FROM dead_letters
-         WHERE $1::bigint IS NULL OR account_id = $1 ORDER BY event_time, event_id",
+         WHERE dropped_at IS NULL AND ($1::bigint IS NULL OR account_id = $1) ORDER BY event_time, event_id",
         account.map(|account| account.0)
     )
     .fetch_all(connection)
     .await
 }
 
-/// A dead letter by its event.
+/// A dead letter by its event, unless it was dropped.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx::Result<Option<DeadLetter>> {
     sqlx::query_as!(
         DeadLetter,
-        "SELECT event_id, account_id, event_type, event_time, died_at, cause FROM dead_letters WHERE event_id = $1",
+        "SELECT event_id, account_id, event_type, event_time, died_at, cause FROM dead_letters
+         WHERE event_id = $1 AND dropped_at IS NULL",
         event.0
     )
     .fetch_optional(connection)
@@ -61,4 +62,18 @@ pub async fn revive(transaction: &mut PgConnection, event: EventId) -> sqlx::Res
         .execute(&mut *transaction)
         .await?;
     crate::end_attempt(transaction, event).await
+}
+
+/// Gives an event up for good: it is no longer listed, and neither the stream nor the sweep brings it back. Its object in the journal stays.
+///
+/// # Errors
+/// Those of the database.
+pub async fn drop_dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE dead_letters SET dropped_at = now() WHERE event_id = $1",
+        event.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -158,6 +158,33 @@ pub async fn record_id(
     Ok(())
 }
 
+/// Which of these numbers are not in the table, in the same order.
+///
+/// # Errors
+/// Those of the database.
+pub async fn unrecorded_ids(connection: &mut PgConnection, numbers: Numbers, ids: &[i64]) -> sqlx::Result<Vec<i64>> {
+    match numbers {
+        Numbers::Jobs => {
+            sqlx::query_scalar!(
+                r#"SELECT c.id AS "id!" FROM unnest($1::bigint[]) AS c (id)
+                 WHERE NOT EXISTS (SELECT FROM ids.jobs j WHERE j.id = c.id) ORDER BY c.id"#,
+                ids
+            )
+            .fetch_all(connection)
+            .await
+        }
+        Numbers::Runs => {
+            sqlx::query_scalar!(
+                r#"SELECT c.id AS "id!" FROM unnest($1::bigint[]) AS c (id)
+                 WHERE NOT EXISTS (SELECT FROM ids.runs r WHERE r.id = c.id) ORDER BY c.id"#,
+                ids
+            )
+            .fetch_all(connection)
+            .await
+        }
+    }
+}
+
 /// The number of a run's step: 53 bits of a hash, the same whichever upload of the step comes first.
 #[must_use]
 pub fn step_id(run: RunId, invocation_id: Option<&str>, event: EventId) -> StepId {

@@ -66,18 +66,56 @@ pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx
     Ok(())
 }
 
-/// Enters an event as applied; false when it is there already. Waits for a transaction that is about to enter it.
-/// Until the end of the transaction the account can be neither pruned nor swapped for a rebuilt one.
+/// Which tables stand under the read model's names at present. A rebuild puts others there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(i64);
+
+/// Which tables stand under the read model's names at present.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId, account: AccountId) -> sqlx::Result<bool> {
+pub async fn generation(connection: &mut PgConnection) -> sqlx::Result<Generation> {
+    sqlx::query_scalar!(r#"SELECT 'ledger'::regclass::oid::bigint AS "oid!""#)
+        .fetch_one(connection)
+        .await
+        .map(Generation)
+}
+
+/// Keeps the read model from being swapped for a rebuilt one, and the account from being pruned, until the transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_account(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api account', $1))",
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api read model ' || current_schema(), 0)),
+            pg_advisory_xact_lock_shared(hashtextextended('dbt-api account ' || current_schema(), $1))",
         account.0
     )
-    .execute(&mut *transaction)
+    .execute(transaction)
     .await?;
+    Ok(())
+}
+
+/// Keeps the read model from being swapped, and everyone else from writing anything of this account, until the transaction ends.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_account_alone(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api read model ' || current_schema(), 0)),
+            pg_advisory_xact_lock(hashtextextended('dbt-api account ' || current_schema(), $1))",
+        account.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Enters an event as applied; false when it is there already. Waits for a transaction that is about to enter it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
     let added = sqlx::query!(
         "INSERT INTO ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
         event.0
@@ -85,6 +123,17 @@ pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId, accou
     .execute(transaction)
     .await?;
     Ok(added.rows_affected() == 1)
+}
+
+/// Takes an event out of the ledger, so that it can be applied again.
+///
+/// # Errors
+/// Those of the database.
+pub async fn remove_from_ledger(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM ledger WHERE event_id = $1", event.0)
+        .execute(transaction)
+        .await?;
+    Ok(())
 }
 
 /// Makes an event a dead letter.

@@ -8,24 +8,34 @@ mod ids;
 mod journal;
 mod manifests;
 mod outage;
+mod prune;
 pub mod queries;
+mod rebuild;
 mod results;
 mod runs;
 mod text;
 
 pub use artifacts::{Artifact, insert_artifacts};
 pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
-pub use dead_letters::{DeadLetter, dead_letter, dead_letters, revive};
+pub use dead_letters::{DeadLetter, dead_letter, dead_letters, drop_dead_letter, revive};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
-pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id};
+pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
-    Admission, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, set_swept_upto, swept_upto, unknown_of,
+    Admission, Generation, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation, lock_account,
+    lock_account_alone, remove_from_ledger, set_swept_upto, swept_upto, unknown_of,
 };
 pub use manifests::{
     ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest, insert_node_set,
     insert_nodes, unknown_hashes,
 };
 pub use outage::is_outage;
+pub use prune::{
+    Candidate, FileOfUpload, Prunable, artifacts_of, forget_contents, is_pruned, note_pruned, prunable_runs,
+    remove_upload, uploads_of_runs,
+};
+pub use rebuild::{
+    Difference, compare, create_schema, drop_schema, has_schema, lock_read_model, missing_in, search_path, swap,
+};
 pub use results::{
     CatalogRow, ResultFile, ResultRow, has_catalog, has_results, insert_catalog, insert_results, limit_times,
 };

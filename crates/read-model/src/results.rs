@@ -76,7 +76,8 @@ pub async fn has_results(
     .await
 }
 
-/// Holds the times of a file's results to be no later than an upload of it: a clock that is ahead must not make them newer than they are.
+/// Holds the times of a file's results to be no later than the first upload of it: a clock that is ahead must not make them newer than they
+/// are. To be called after each upload of the file was inserted.
 ///
 /// # Errors
 /// Those of the database.
@@ -85,14 +86,16 @@ pub async fn limit_times(
     account: AccountId,
     environment: EnvironmentId,
     sha256: Sha256,
-    uploaded_at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE node_results SET at = $4 WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3 AND at > $4",
+        "WITH first AS (
+            SELECT min(event_time) AS time FROM artifacts WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3
+         )
+         UPDATE node_results SET at = first.time FROM first
+         WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3 AND at > first.time",
         account.0,
         environment.0,
-        sha256.0.as_slice(),
-        in_microseconds(uploaded_at)
+        sha256.0.as_slice()
     )
     .execute(transaction)
     .await?;

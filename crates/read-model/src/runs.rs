@@ -42,7 +42,7 @@ pub async fn unplaced_alike(
     invocations_with_run: &[String],
 ) -> sqlx::Result<Vec<Placed>> {
     let rows = sqlx::query!(
-        "SELECT event_id, place, event_time, dag_id, airflow_run_id, tag, invocation_id, run_id, step_id FROM artifacts
+        "SELECT event_id, place, event_time, dag_id, airflow_run_id, tag, invocation_id, run_id, step_id, pruned FROM artifacts
          WHERE environment_id = $1 AND dag_id IS NULL
             AND (airflow_run_id = ANY($2) OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
         environment.0,
@@ -62,6 +62,7 @@ pub async fn unplaced_alike(
                 run_id: row.airflow_run_id,
                 tag: row.tag,
                 invocation_id: row.invocation_id,
+                pruned: row.pruned,
             },
             run_id: row.run_id.map(RunId),
             step_id: row.step_id.map(StepId),

@@ -114,8 +114,8 @@ pub struct ServiceSettings {
     pub public_url: Option<Url>,
     /// How the log is written.
     pub log_format: LogFormat,
-    /// What is logged, as `tracing`'s `EnvFilter` reads it.
-    pub log_level: String,
+    /// What is logged, as `tracing`'s `EnvFilter` reads it; none: `info` for services, `warn` for commands.
+    pub log_level: Option<String>,
 }
 
 impl ServiceSettings {
@@ -150,8 +150,10 @@ impl ServiceSettings {
                 LogFormat::Text
             }
         };
-        let log_level = lookup("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-        if let Err(error) = log_level.parse::<tracing_subscriber::EnvFilter>() {
+        let log_level = lookup("LOG_LEVEL");
+        if let Some(log_level) = &log_level
+            && let Err(error) = log_level.parse::<tracing_subscriber::EnvFilter>()
+        {
             problems.push(format!(
                 "LOG_LEVEL={log_level} is not known ({error}): error, warn, info, debug or trace is due"
             ));

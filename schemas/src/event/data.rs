@@ -251,6 +251,9 @@ pub struct TokenIssued {
     /// The only environment that the token sees, when it is bound to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_id: Option<EnvironmentId>,
+    /// From when on it is refused, where it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Data of `token.revoked.v1`.
@@ -289,11 +292,13 @@ pub struct AirflowRunObserved {
     pub schedule: Option<String>,
 }
 
-/// Data of `retention.pruned.v1`: wins over what came before.
+/// Data of `retention.pruned.v1`. What it names stays out for ever, also where it is applied before the uploads are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RetentionPruned {
     /// Whose.
     pub account_id: AccountId,
     /// The runs that were removed.
     pub run_ids: Vec<RunId>,
+    /// The uploads that these runs consisted of. They, not the numbers, decide what is left out.
+    pub uploads: Vec<EventId>,
 }

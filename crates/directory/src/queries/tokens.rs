@@ -23,6 +23,8 @@ pub struct Token {
     pub environment: Option<String>,
     /// When it was made.
     pub issued_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
     /// When it was last used, within a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
@@ -34,7 +36,7 @@ pub struct Token {
 pub async fn tokens(connection: &mut PgConnection, account: Option<AccountId>) -> sqlx::Result<Vec<Token>> {
     sqlx::query_as!(
         Token,
-        r#"SELECT t.id, t.account_id, t.name, t.scopes, e.slug AS "environment?", t.issued_at,
+        r#"SELECT t.id, t.account_id, t.name, t.scopes, e.slug AS "environment?", t.issued_at, t.expires_at,
                 u.last_used_at AS "last_used_at?"
          FROM tokens t LEFT JOIN environments e ON e.id = t.environment_id LEFT JOIN token_use u ON u.token_id = t.id
          WHERE $1::bigint IS NULL OR t.account_id = $1 ORDER BY t.issued_at, t.id"#,

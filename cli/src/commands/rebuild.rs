@@ -1,0 +1,50 @@
+//! `dbt-api rebuild`
+
+use anyhow::{bail, ensure};
+use projector::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
+use read_model::{Difference, search_path};
+use serde_json::json;
+
+use crate::args::RebuildArguments;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::settings::Settings;
+
+pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, output: Output) -> anyhow::Result<()> {
+    let mut rebuild = Rebuild {
+        live: settings.projector(read_model::SEARCH_PATH)?,
+        next: settings.projector(&search_path(NEXT_SCHEMA))?,
+        owner: settings.owner().await?,
+    };
+    if !rebuild.prepare().await? {
+        output.note("Going on with a rebuild that was begun before.")?;
+    }
+    let progress = Progress::begin("rebuild", output);
+    let outcomes = rebuild.replay(&|done, total| progress.tell(done, total)).await?;
+    progress.end();
+    let accepts =
+        |differences: &[Difference]| !arguments.verify && (differences.is_empty() || arguments.accept_differences);
+    let (differences, swapped) = rebuild.finish(accepts).await?;
+    if arguments.verify {
+        rebuild.discard().await?;
+    }
+    if swapped && !arguments.keep_old {
+        rebuild.drop_old().await?;
+    }
+    output.one(&json!({
+        "events": outcomes,
+        "differences": differences,
+        "in_place": swapped,
+        "old_schema": (swapped && arguments.keep_old).then_some(OLD_SCHEMA),
+    }))?;
+    if swapped || differences.is_empty() {
+        return Ok(());
+    }
+    ensure!(
+        !arguments.verify,
+        "the read model is not what the bucket says; `dbt-api rebuild --accept-differences` repairs it"
+    );
+    bail!(
+        "the new read model differs and was not put in place; it is kept in the schema {NEXT_SCHEMA}: `dbt-api rebuild --accept-differences` puts it in place, `dbt-api rebuild --verify` removes it"
+    )
+}

@@ -1,0 +1,31 @@
+//! `dbt-api recover`
+
+use anyhow::ensure;
+use projector::Selection;
+use serde_json::json;
+
+use super::migrate::migrate;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::settings::Settings;
+
+pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
+    migrate(settings).await?;
+    let projector = settings.projector(read_model::SEARCH_PATH)?;
+    let progress = Progress::begin("numbers", output);
+    let numbers = projector.restore_ids(&|done, total| progress.tell(done, total)).await?;
+    progress.end();
+    let directory = projector.sweep_directory().await?;
+    let progress = Progress::begin("events", output);
+    let outcomes = projector
+        .replay(&Selection::default(), false, &|done, total| progress.tell(done, total))
+        .await?;
+    progress.end();
+    output.one(&json!({ "numbers": numbers, "directory_events": directory, "events": outcomes }))?;
+    ensure!(
+        outcomes.dead_letters == 0,
+        "{} events could not be applied; `dbt-api dead-letters list` says why",
+        outcomes.dead_letters
+    );
+    Ok(())
+}

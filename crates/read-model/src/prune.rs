@@ -1,0 +1,297 @@
+//! Removing what is old, and what was read wrongly.
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, EnvironmentId, EventId, JobId, RunId, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Which runs of an account are to be removed. All that is told must hold.
+#[derive(Clone, Debug)]
+pub struct Prunable {
+    /// Whose.
+    pub account: AccountId,
+    /// Of this environment only.
+    pub environment: Option<EnvironmentId>,
+    /// Of this job only.
+    pub job: Option<JobId>,
+    /// Those that ended before.
+    pub before: Option<DateTime<Utc>>,
+    /// Those that are not among this many newest ones of their job.
+    pub keep: Option<i64>,
+}
+
+/// A run that may be removed.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: JobId,
+    /// Where it ran.
+    pub environment: EnvironmentId,
+}
+
+/// The runs that may be removed. Those that hold the newest file of a kind in an environment, such as its newest manifest, never are.
+///
+/// # Errors
+/// Those of the database.
+pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> sqlx::Result<Vec<Candidate>> {
+    let rows = sqlx::query!(
+        r#"WITH ranked AS (
+            SELECT id, job_id, environment_id, coalesce(finished_at, updated_at) AS ended_at,
+                row_number() OVER (PARTITION BY job_id ORDER BY created_at DESC, id DESC) AS place
+            FROM runs WHERE account_id = $1
+        ), newest AS (
+            SELECT DISTINCT ON (environment_id, kind) run_id FROM artifacts
+            WHERE account_id = $1 AND run_id IS NOT NULL
+            ORDER BY environment_id, kind, event_time DESC, event_id DESC, place DESC
+        )
+        SELECT id, job_id, environment_id FROM ranked
+        WHERE ($2::bigint IS NULL OR environment_id = $2) AND ($3::bigint IS NULL OR job_id = $3)
+            AND ($4::timestamptz IS NULL OR ended_at < $4) AND ($5::bigint IS NULL OR place > $5)
+            AND id NOT IN (SELECT run_id FROM newest)
+        ORDER BY id"#,
+        which.account.0,
+        which.environment.map(|id| id.0),
+        which.job.map(|id| id.0),
+        which.before,
+        which.keep
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Candidate {
+            run: RunId(row.id),
+            job: JobId(row.job_id),
+            environment: EnvironmentId(row.environment_id),
+        })
+        .collect())
+}
+
+/// The uploads that these runs consist of, each with the run of each of its files; none: the file belongs to no run.
+///
+/// # Errors
+/// Those of the database.
+pub async fn uploads_of_runs(
+    connection: &mut PgConnection,
+    account: AccountId,
+    runs: &[RunId],
+) -> sqlx::Result<Vec<(EventId, Option<RunId>)>> {
+    let ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
+    let rows = sqlx::query!(
+        "SELECT DISTINCT a.event_id, a.run_id FROM artifacts a
+         WHERE a.event_id IN (SELECT event_id FROM artifacts WHERE account_id = $1 AND run_id = ANY($2))
+         ORDER BY a.event_id",
+        account.0,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (EventId(row.event_id), row.run_id.map(RunId)))
+        .collect())
+}
+
+/// Notes that these uploads are removed for good, and takes their files out of their runs.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note_pruned(transaction: &mut PgConnection, account: AccountId, uploads: &[EventId]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = uploads.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "INSERT INTO pruned_uploads (event_id, account_id) SELECT id, $1 FROM unnest($2::uuid[]) AS u (id)
+         ON CONFLICT DO NOTHING",
+        account.0,
+        &ids
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "UPDATE artifacts SET pruned = true, run_id = NULL, step_id = NULL WHERE account_id = $1 AND event_id = ANY($2)",
+        account.0,
+        &ids
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Was this upload removed for good?
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_pruned(connection: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pruned_uploads WHERE event_id = $1) AS "exists!""#,
+        event.0
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// A file of an upload, where it is at present.
+#[derive(Clone, Debug)]
+pub struct FileOfUpload {
+    /// The upload.
+    pub event: EventId,
+    /// Of the file.
+    pub sha256: Sha256,
+    /// The environment of the upload.
+    pub environment: EnvironmentId,
+    /// Its run, if it is in one.
+    pub run: Option<RunId>,
+    /// Its step, if it is in one.
+    pub step: Option<i64>,
+}
+
+/// The files of uploads.
+///
+/// # Errors
+/// Those of the database.
+pub async fn artifacts_of(
+    connection: &mut PgConnection,
+    account: AccountId,
+    uploads: &[EventId],
+) -> sqlx::Result<Vec<FileOfUpload>> {
+    let ids: Vec<Uuid> = uploads.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        "SELECT event_id, sha256, environment_id, run_id, step_id FROM artifacts WHERE account_id = $1 AND event_id = ANY($2)",
+        account.0,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(FileOfUpload {
+                event: EventId(row.event_id),
+                sha256: Sha256(row.sha256.try_into().ok()?),
+                environment: EnvironmentId(row.environment_id),
+                run: row.run_id.map(RunId),
+                step: row.step_id,
+            })
+        })
+        .collect())
+}
+
+/// Takes the files of an upload out, so that it can be applied again.
+///
+/// # Errors
+/// Those of the database.
+pub async fn remove_upload(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM artifacts WHERE event_id = $1", event.0)
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Removes what was read of these files: as far as no upload that is kept has them, or even then, for it to be read anew.
+///
+/// # Errors
+/// Those of the database.
+pub async fn forget_contents(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    files: &[Sha256],
+    even_if_shared: bool,
+) -> sqlx::Result<()> {
+    let hashes: Vec<Vec<u8>> = files.iter().map(|hash| hash.0.to_vec()).collect();
+    // Results are kept per environment.
+    sqlx::query!(
+        "DELETE FROM result_files f WHERE f.account_id = $1 AND f.sha256 = ANY($2::bytea[])
+            AND ($3 OR NOT EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1 AND a.sha256 = f.sha256
+                AND a.environment_id = f.environment_id AND NOT a.pruned))",
+        account.0,
+        &hashes,
+        even_if_shared
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM node_results r WHERE r.account_id = $1 AND r.sha256 = ANY($2::bytea[])
+            AND NOT EXISTS (SELECT FROM result_files f WHERE f.account_id = $1 AND f.environment_id = r.environment_id
+                AND f.sha256 = r.sha256)",
+        account.0,
+        &hashes
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let catalogs = sqlx::query!(
+        "DELETE FROM catalogs c WHERE c.account_id = $1 AND c.sha256 = ANY($2::bytea[])
+            AND ($3 OR NOT EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1 AND a.sha256 = c.sha256 AND NOT a.pruned))",
+        account.0,
+        &hashes,
+        even_if_shared
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if catalogs.rows_affected() > 0 {
+        sqlx::query!(
+            "DELETE FROM catalog_nodes n WHERE n.account_id = $1
+                AND n.id NOT IN (SELECT unnest(node_ids) FROM catalogs WHERE account_id = $1)",
+            account.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    let manifests = sqlx::query!(
+        "DELETE FROM manifests m WHERE m.account_id = $1 AND m.sha256 = ANY($2::bytea[])
+            AND ($3 OR NOT EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1 AND a.sha256 = m.sha256 AND NOT a.pruned))",
+        account.0,
+        &hashes,
+        even_if_shared
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if manifests.rows_affected() > 0 {
+        forget_nodes(transaction, account).await?;
+    }
+    Ok(())
+}
+
+/// Removes the parts of manifests that no manifest has any more.
+async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM quarantined_nodes q WHERE q.account_id = $1
+            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.sha256 = q.sha256)",
+        account.0
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let sets = sqlx::query!(
+        "DELETE FROM node_sets s WHERE s.account_id = $1
+            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.node_set = s.hash)",
+        account.0
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if sets.rows_affected() > 0 {
+        sqlx::query!(
+            "DELETE FROM nodes n WHERE n.account_id = $1
+                AND n.id NOT IN (SELECT unnest(node_ids) FROM node_sets WHERE account_id = $1)",
+            account.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    let sets = sqlx::query!(
+        "DELETE FROM compiled_sets s WHERE s.account_id = $1
+            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.compiled_set = s.hash)",
+        account.0
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if sets.rows_affected() > 0 {
+        sqlx::query!(
+            "DELETE FROM compiled_codes c WHERE c.account_id = $1 AND c.id NOT IN (
+                SELECT u.id FROM compiled_sets s CROSS JOIN unnest(s.code_ids) AS u (id) WHERE s.account_id = $1 AND u.id IS NOT NULL)",
+            account.0
+        )
+        .execute(transaction)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! A second read model beside the first: how it is made, compared with it, and put in its place.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use schemas::{EventId, Sha256};
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::{MIGRATOR, decode_doc};
+
+/// The tables that are compared: what a row is, with internal numbers replaced by what they stand for; and the column that holds a
+/// compressed document, or null. `{schema}` is where the table is.
+const TABLES: [(&str, &str); 15] = [
+    ("jobs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.jobs t"),
+    ("runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.runs t"),
+    ("run_steps", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_steps t"),
+    ("artifacts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.artifacts t"),
+    ("pruned_uploads", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.pruned_uploads t"),
+    ("manifests", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.manifests t"),
+    ("quarantined_nodes", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.quarantined_nodes t"),
+    ("result_files", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.result_files t"),
+    ("run_counts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_counts t WHERE t.runs <> 0"),
+    ("node_results", "SELECT t.account_id, (to_jsonb(t) - 'doc')::text, t.doc FROM {schema}.node_results t"),
+    ("nodes", "SELECT t.account_id, (to_jsonb(t) - 'doc' - 'id')::text, t.doc FROM {schema}.nodes t"),
+    ("catalog_nodes", "SELECT t.account_id, (to_jsonb(t) - 'doc' - 'id')::text, t.doc FROM {schema}.catalog_nodes t"),
+    (
+        "node_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+            FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.nodes n ON n.id = u.id)), NULL::bytea
+         FROM {schema}.node_sets t",
+    ),
+    (
+        "compiled_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(coalesce(c.hash::text, '-'), ',' ORDER BY u.place)
+            FROM unnest(t.code_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.compiled_codes c ON c.id = u.id)), NULL::bytea
+         FROM {schema}.compiled_sets t",
+    ),
+    (
+        "catalogs",
+        "SELECT t.account_id, concat_ws(' ', t.sha256, (SELECT string_agg(n.hash::text, ',' ORDER BY n.unique_id, n.hash)
+            FROM unnest(t.node_ids) AS u (id) LEFT JOIN {schema}.catalog_nodes n ON n.id = u.id)), NULL::bytea
+         FROM {schema}.catalogs t",
+    ),
+];
+
+/// Compressed text of its own, which is the whole row.
+const CODES: (&str, &str) = (
+    "compiled_codes",
+    "SELECT t.account_id, t.hash::text, t.code FROM {schema}.compiled_codes t",
+);
+
+/// A table that is not the same for an account in two read models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The table.
+    pub table: &'static str,
+    /// The account.
+    pub account_id: i64,
+    /// How many rows the first has that the second has not, or has otherwise.
+    pub only_before: usize,
+    /// How many rows the second has that the first has not, or has otherwise.
+    pub only_after: usize,
+    /// One such row, without its document.
+    pub example: String,
+}
+
+/// The search path under which all statements are about the read model in this schema.
+#[must_use]
+pub fn search_path(schema: &str) -> String {
+    format!("{schema},ids,directory,public")
+}
+
+/// Is there such a schema?
+///
+/// # Errors
+/// Those of the database.
+pub async fn has_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS "exists!""#,
+        schema
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Makes an empty read model in a schema of this name, from the same migrations as the first. For the database's owner.
+///
+/// # Errors
+/// Those of the database.
+pub async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    let create = format!("CREATE SCHEMA {schema} AUTHORIZATION dbt_api_projector");
+    transaction.execute(AssertSqlSafe(create)).await?;
+    sqlx::query!("SELECT set_config('app.read_model_schema', $1, true)", schema)
+        .fetch_one(&mut *transaction)
+        .await?;
+    for migration in MIGRATOR.iter() {
+        let sql = migration.sql.as_str();
+        if sql.contains("app.read_model_schema") {
+            transaction.execute(AssertSqlSafe(sql.to_owned())).await?;
+        }
+    }
+    transaction.commit().await
+}
+
+/// Removes a schema with all that is in it, if it is there. For the database's owner.
+///
+/// # Errors
+/// Those of the database.
+pub async fn drop_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let drop = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+    connection.execute(AssertSqlSafe(drop)).await?;
+    Ok(())
+}
+
+/// The events that `there` dealt with and `here` did not; both are schemas.
+///
+/// # Errors
+/// Those of the database.
+pub async fn missing_in(connection: &mut PgConnection, here: &str, there: &str) -> sqlx::Result<Vec<EventId>> {
+    let dealt_with = |schema: &str| {
+        format!("(SELECT event_id FROM {schema}.ledger UNION SELECT event_id FROM {schema}.dead_letters)")
+    };
+    let query = format!("{} EXCEPT {}", dealt_with(there), dealt_with(here));
+    let ids: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await?;
+    Ok(ids.into_iter().map(EventId).collect())
+}
+
+/// Keeps everyone from writing to the read model until the transaction ends; readers go on.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_read_model(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('dbt-api read model read_model', 0))")
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+/// What differs between two read models: by natural key and content, not by internal numbers or by how documents are compressed. Nothing
+/// may write to either meanwhile.
+///
+/// # Errors
+/// Those of the database.
+pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -> sqlx::Result<Vec<Difference>> {
+    let mut differences = Vec::new();
+    for (table, query) in TABLES.into_iter().chain([CODES]) {
+        let mut rows: BTreeMap<(i64, Sha256), i64> = BTreeMap::new();
+        count_rows(connection, query, before, &mut rows, 1).await?;
+        count_rows(connection, query, after, &mut rows, -1).await?;
+        rows.retain(|_, count| *count != 0);
+        if rows.is_empty() {
+            continue;
+        }
+        let mut of_accounts: BTreeMap<i64, Difference> = BTreeMap::new();
+        for ((account_id, _), count) in &rows {
+            let difference = of_accounts.entry(*account_id).or_insert_with(|| Difference {
+                table,
+                account_id: *account_id,
+                only_before: 0,
+                only_after: 0,
+                example: String::new(),
+            });
+            let rows = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            if *count > 0 {
+                difference.only_before += rows;
+            } else {
+                difference.only_after += rows;
+            }
+        }
+        for schema in [before, after] {
+            find_examples(connection, query, schema, &rows, &mut of_accounts).await?;
+        }
+        differences.extend(of_accounts.into_values());
+    }
+    Ok(differences)
+}
+
+/// Adds `weight` for each row. What is in both cancels out, so that only a hash a row is held, and of one table at a time.
+async fn count_rows(
+    connection: &mut PgConnection,
+    query: &str,
+    schema: &str,
+    counts: &mut BTreeMap<(i64, Sha256), i64>,
+    weight: i64,
+) -> sqlx::Result<()> {
+    let query = query.replace("{schema}", schema);
+    let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let (account, hash, _) = hash_of_row(&row)?;
+        let count = counts.entry((account, hash)).or_default();
+        *count += weight;
+        if *count == 0 {
+            counts.remove(&(account, hash));
+        }
+    }
+    Ok(())
+}
+
+async fn find_examples(
+    connection: &mut PgConnection,
+    query: &str,
+    schema: &str,
+    counts: &BTreeMap<(i64, Sha256), i64>,
+    differences: &mut BTreeMap<i64, Difference>,
+) -> sqlx::Result<()> {
+    let query = query.replace("{schema}", schema);
+    let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let (account, hash, text) = hash_of_row(&row)?;
+        if counts.contains_key(&(account, hash))
+            && let Some(difference) = differences.get_mut(&account)
+            && difference.example.is_empty()
+        {
+            difference.example = format!("{schema}: {}", text.chars().take(300).collect::<String>());
+        }
+    }
+    Ok(())
+}
+
+/// The account, the hash of the row and its text.
+fn hash_of_row(row: &sqlx::postgres::PgRow) -> sqlx::Result<(i64, Sha256, String)> {
+    let (account, text): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+    let doc: Option<Vec<u8>> = row.try_get(2)?;
+    let mut bytes = text.clone().into_bytes();
+    if let Some(doc) = doc {
+        match decode_doc(&doc) {
+            Ok(doc) => bytes.extend(doc),
+            // A document that cannot be read is equal to nothing but itself.
+            Err(_) => bytes.extend(doc),
+        }
+    }
+    Ok((account, Sha256::of(&bytes), text))
+}
+
+/// Puts the read model in the schema `next` in the place of the present one, which is kept in the schema `old`. The transaction must be
+/// the database owner's. Readers that are at work are waited for, and new ones wait until the end of it.
+///
+/// # Errors
+/// Those of the database; 55P03 when readers do not end in time.
+pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx::Result<()> {
+    let tables: Vec<String> = sqlx::query_scalar!(
+        r#"SELECT format('%I.%I', schemaname, tablename) AS "name!" FROM pg_tables WHERE schemaname = 'read_model' ORDER BY 1"#
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let lock = format!(
+        "SET LOCAL lock_timeout = '3s'; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+        tables.join(", ")
+    );
+    transaction.execute(AssertSqlSafe(lock)).await?;
+    let rename = format!("ALTER SCHEMA read_model RENAME TO {old}; ALTER SCHEMA {next} RENAME TO read_model");
+    transaction.execute(AssertSqlSafe(rename)).await?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Old runs out of the read model.
+
+use std::collections::{BTreeSet, HashSet};
+
+use read_model::{
+    FileOfUpload, Prunable, add_to_ledger, artifacts_of, end_attempt, forget_contents, generation, lock_account_alone,
+    note_pruned, prunable_runs, refresh_steps, shrink_run, uploads_of_runs,
+};
+use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
+
+use crate::apply::require_generation;
+use crate::{ApplyError, Outcome, Projector};
+
+/// How many runs one event removes: what one transaction does while others wait.
+const RUNS_AT_ONCE: usize = 500;
+
+impl Projector {
+    /// What events would remove the runs of an account that are old by this measure. Nothing is changed. A run that shares an upload with
+    /// one that stays, stays too.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn plan_prune(&self, which: &Prunable) -> Result<Vec<RetentionPruned>, ApplyError> {
+        let mut connection = self.pool.acquire().await?;
+        let candidates = prunable_runs(&mut connection, which).await?;
+        let mut runs: BTreeSet<RunId> = candidates.into_iter().map(|candidate| candidate.run).collect();
+        let ids: Vec<RunId> = runs.iter().copied().collect();
+        let uploads = uploads_of_runs(&mut connection, which.account, &ids).await?;
+        drop(connection);
+        let mut kept: HashSet<EventId> = HashSet::new();
+        loop {
+            let before = runs.len();
+            for (event, run) in &uploads {
+                let stays = run.is_none_or(|run| !runs.contains(&run));
+                if stays {
+                    kept.insert(*event);
+                }
+            }
+            for (event, run) in &uploads {
+                if kept.contains(event)
+                    && let Some(run) = run
+                {
+                    runs.remove(run);
+                }
+            }
+            if runs.len() == before {
+                break;
+            }
+        }
+        let runs: Vec<RunId> = runs.into_iter().collect();
+        let events = runs.chunks(RUNS_AT_ONCE).map(|runs| {
+            let of_runs: BTreeSet<EventId> = uploads
+                .iter()
+                .filter(|(_, run)| run.is_some_and(|run| runs.binary_search(&run).is_ok()))
+                .map(|(event, _)| *event)
+                .collect();
+            RetentionPruned {
+                account_id: which.account,
+                run_ids: runs.to_vec(),
+                uploads: of_runs.into_iter().collect(),
+            }
+        });
+        Ok(events.collect())
+    }
+
+    pub(crate) async fn project_prune(&self, event: &Event, pruned: &RetentionPruned) -> Result<Outcome, ApplyError> {
+        let account = pruned.account_id;
+        let mut connection = self.pool.acquire().await?;
+        let generation = generation(&mut connection).await?;
+        drop(connection);
+        let mut transaction = self.pool.begin().await?;
+        lock_account_alone(&mut transaction, account).await?;
+        require_generation(&mut transaction, generation).await?;
+        if !add_to_ledger(&mut transaction, event.id).await? {
+            return Ok(Outcome::Known);
+        }
+        let files = artifacts_of(&mut transaction, account, &pruned.uploads).await?;
+        note_pruned(&mut transaction, account, &pruned.uploads).await?;
+        let steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
+        let steps: Vec<StepId> = steps.into_iter().collect();
+        refresh_steps(&mut transaction, account, &steps).await?;
+        let runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
+        for run in runs {
+            shrink_run(&mut transaction, account, run).await?;
+        }
+        forget_contents(&mut transaction, account, &hashes_of(&files), false).await?;
+        end_attempt(&mut transaction, event.id).await?;
+        transaction.commit().await?;
+        tracing::info!(event_id = %event.id, account_id = %account, runs = pruned.run_ids.len(), uploads = pruned.uploads.len(), "pruned");
+        Ok(Outcome::Applied)
+    }
+
+    /// Takes an upload out of the read model, so that it is applied again with its files read anew. Readers miss it
+    /// until then, and what other uploads share with it.
+    pub(crate) async fn forget_upload(&self, account: AccountId, event: EventId) -> Result<(), ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        lock_account_alone(&mut transaction, account).await?;
+        let files = artifacts_of(&mut transaction, account, &[event]).await?;
+        read_model::remove_upload(&mut transaction, event).await?;
+        read_model::remove_from_ledger(&mut transaction, event).await?;
+        read_model::revive(&mut transaction, event).await?;
+        forget_contents(&mut transaction, account, &hashes_of(&files), true).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+fn hashes_of(files: &[FileOfUpload]) -> Vec<Sha256> {
+    let hashes: BTreeSet<Sha256> = files.iter().map(|file| file.sha256).collect();
+    hashes.into_iter().collect()
+}

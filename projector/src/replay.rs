@@ -1,0 +1,200 @@
+//! Events out of the journal once more: those that were missed, or a selection of those that were applied.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bucket::{Bucket, Journal};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use read_model::unknown_of;
+use schemas::{AccountId, EnvironmentId, Event, EventData, EventId};
+use serde::Serialize;
+
+use crate::{ApplyError, Outcome, Projector};
+
+/// How many events are worked upon at once. What bounds the work is memory, which is admitted by bytes.
+const AT_ONCE: usize = 4;
+
+/// How many ids are compared with the ledger in one statement.
+const BATCH: usize = 10_000;
+
+/// A longer time than this is listed at once, a shorter one hour by hour.
+const HOUR_BY_HOUR: TimeDelta = TimeDelta::days(30);
+
+/// Which events of the journal are meant. All that is told must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of this account.
+    pub account: Option<AccountId>,
+    /// Of this environment.
+    pub environment: Option<EnvironmentId>,
+    /// Whose type begins with this text, such as `dbt.` or `token.issued.v1`.
+    pub kind: Option<String>,
+    /// Accepted at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Accepted before this time.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// What became of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// Their rows are in the read model now.
+    pub applied: u64,
+    /// They had been dealt with before.
+    pub known: u64,
+    /// They cannot be applied and are dead letters.
+    pub dead_letters: u64,
+    /// They cannot be read, and stay in the journal.
+    pub unreadable: u64,
+}
+
+impl Selection {
+    /// Is this event meant?
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let account = event.subject.strip_prefix("accounts/").and_then(|id| id.parse().ok());
+        self.account.is_none_or(|wanted| account == Some(wanted))
+            && self.kind.as_deref().is_none_or(|kind| event.kind.starts_with(kind))
+            && self.from.is_none_or(|from| event.time >= from)
+            && self.to.is_none_or(|to| event.time < to)
+            && self
+                .environment
+                .is_none_or(|wanted| environment_of(event) == Some(wanted))
+    }
+
+    /// The events that may be meant, by their ids alone: the directory's, then the others, each in the order of their ids.
+    ///
+    /// # Errors
+    /// When the bucket is away.
+    pub async fn find(&self, bucket: &Bucket, now: DateTime<Utc>) -> Result<Vec<(Journal, EventId)>, bucket::Error> {
+        let end = self.to.unwrap_or(now + TimeDelta::hours(1));
+        let uploads = match self.from {
+            Some(from) if end - from < HOUR_BY_HOUR => {
+                let mut uploads = Vec::new();
+                // Ids may be a little older or younger than the time of their event.
+                let mut hour = (from - TimeDelta::hours(1))
+                    .duration_trunc(TimeDelta::hours(1))
+                    .unwrap_or(from);
+                while hour <= end {
+                    uploads.extend(bucket.list_events_of_hour(hour).await?);
+                    hour += TimeDelta::hours(1);
+                }
+                uploads
+            }
+            _ => bucket.list_upload_events().await?,
+        };
+        let directory = bucket.list_directory_events().await?;
+        let of = |journal| move |id| (journal, id);
+        Ok(directory
+            .into_iter()
+            .map(of(Journal::Directory))
+            .chain(uploads.into_iter().map(of(Journal::Uploads)))
+            .collect())
+    }
+}
+
+fn environment_of(event: &Event) -> Option<EnvironmentId> {
+    match event.data().ok()? {
+        EventData::ArtifactsUploaded(data) => Some(data.environment_id),
+        EventData::FilesStored(data) => Some(data.environment_id),
+        EventData::FileDeleted(data) => Some(data.environment_id),
+        EventData::AirflowRunObserved(data) => Some(data.environment_id),
+        EventData::EnvironmentRecorded(data) => Some(data.environment_id),
+        EventData::TokenIssued(data) => data.environment_id,
+        _ => None,
+    }
+}
+
+impl Projector {
+    /// Applies those of the selected events that were missed; or all of them, with their files read anew. `progress` is told how many of
+    /// how many were looked at.
+    ///
+    /// # Errors
+    /// When the database or the bucket is away. What was applied until then stays applied.
+    pub async fn replay(
+        &self,
+        selection: &Selection,
+        again: bool,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Outcomes, ApplyError> {
+        let mut events = selection.find(&self.bucket, self.clock.now()).await?;
+        if !again {
+            events = self.unknown(events).await?;
+        }
+        self.apply_events(&events, selection, again, progress).await
+    }
+
+    async fn unknown(&self, events: Vec<(Journal, EventId)>) -> Result<Vec<(Journal, EventId)>, ApplyError> {
+        let mut unknown = Vec::new();
+        let mut connection = self.pool.acquire().await?;
+        for events in events.chunks(BATCH) {
+            let ids: Vec<EventId> = events.iter().map(|(_, id)| *id).collect();
+            let of_directory = directory::applied(&mut connection, &ids).await?;
+            let rest: std::collections::HashSet<EventId> =
+                unknown_of(&mut connection, &ids).await?.into_iter().collect();
+            unknown.extend(
+                events
+                    .iter()
+                    .filter(|(_, id)| rest.contains(id) && !of_directory.contains(id)),
+            );
+        }
+        Ok(unknown)
+    }
+
+    pub(crate) async fn apply_events(
+        &self,
+        events: &[(Journal, EventId)],
+        selection: &Selection,
+        again: bool,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Outcomes, ApplyError> {
+        let (total, done) = (events.len() as u64, AtomicU64::new(0));
+        progress(0, total);
+        stream::iter(events.iter().copied())
+            .map(|(journal, id)| self.apply_selected(journal, id, selection, again))
+            .buffer_unordered(AT_ONCE)
+            .inspect(|_| progress(done.fetch_add(1, Ordering::Relaxed) + 1, total))
+            .try_fold(Outcomes::default(), async |sum, one| Ok(sum.and(one)))
+            .await
+    }
+
+    async fn apply_selected(
+        &self,
+        journal: Journal,
+        id: EventId,
+        selection: &Selection,
+        again: bool,
+    ) -> Result<Outcomes, ApplyError> {
+        let one = Outcomes::default();
+        let event = match self.bucket.get_event(journal, id).await {
+            Ok(event) => event,
+            Err(error) if error.is_unavailable() => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(event_id = %id, %error, "the journal has an event that cannot be read");
+                return Ok(Outcomes { unreadable: 1, ..one });
+            }
+        };
+        if !selection.matches(&event) {
+            return Ok(one);
+        }
+        if again && let Ok(EventData::ArtifactsUploaded(upload)) = event.data() {
+            self.forget_upload(upload.account_id, id).await?;
+        }
+        Ok(match self.apply(&event).await? {
+            Outcome::Applied => Outcomes { applied: 1, ..one },
+            Outcome::Known => Outcomes { known: 1, ..one },
+            Outcome::Buried => Outcomes { dead_letters: 1, ..one },
+        })
+    }
+}
+
+impl Outcomes {
+    fn and(self, other: Self) -> Self {
+        Self {
+            applied: self.applied + other.applied,
+            known: self.known + other.known,
+            dead_letters: self.dead_letters + other.dead_letters,
+            unreadable: self.unreadable + other.unreadable,
+        }
+    }
+}
