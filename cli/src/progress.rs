@@ -30,7 +30,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        let now = now();
+        let now = Instant::now();
         Self {
             what,
             bar,
@@ -48,7 +48,7 @@ impl Progress {
         }
         let Ok(mut last) = self.last.lock() else { return };
         if last.elapsed() >= LINE_EVERY {
-            *last = now();
+            *last = Instant::now();
             let rate = done as f64 / self.begun.elapsed().as_secs_f64();
             let left = total.saturating_sub(done) as f64 / rate.max(0.001);
             // Nobody may be reading it any more.
@@ -66,12 +66,4 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long a command takes is no part of what it does"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

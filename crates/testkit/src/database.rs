@@ -33,6 +33,46 @@ impl Database {
         Self { server, name }
     }
 
+    /// Makes an empty database, as a new server has it.
+    ///
+    /// # Panics
+    /// Without a server.
+    pub async fn create_empty() -> Self {
+        let server = server();
+        let name = unique_name("dbt_api_test_");
+        let database = Self { server, name };
+        database.tell_server(format!("CREATE DATABASE {}", database.name)).await;
+        database
+    }
+
+    /// A copy of this database at this moment, as a backup is. Nobody may be connected.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub async fn copy(&self) -> Self {
+        let copy = Self {
+            server: self.server.clone(),
+            name: unique_name("dbt_api_test_"),
+        };
+        self.close().await;
+        self.tell_server(format!("CREATE DATABASE {} TEMPLATE {}", copy.name, self.name))
+            .await;
+        self.open().await;
+        copy
+    }
+
+    /// The server's address, for a gate before it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.server.get_host(), self.server.get_port())
+    }
+
+    /// As [`Database::url`], through another address.
+    #[must_use]
+    pub fn url_through(&self, address: &str) -> String {
+        self.url().replacen(&self.address(), address, 1)
+    }
+
     /// How to connect, as a superuser.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {

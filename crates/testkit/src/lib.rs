@@ -8,6 +8,7 @@
 
 pub mod conformance;
 mod database;
+mod gate;
 pub mod nats;
 pub mod s3;
 mod service;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use clock::Clock;
 
 pub use database::Database;
+pub use gate::{Gate, Passage};
 pub use service::{PATIENCE, Service, run_command, try_command};
 
 /// All that one installation needs, in folders and on ports of its own.

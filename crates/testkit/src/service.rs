@@ -23,10 +23,23 @@ impl Service {
     /// # Panics
     /// When it does not start; with its log.
     pub async fn start(binary: &str, role: &str, system: &System) -> Self {
-        let mut child = Command::new(binary)
-            .arg(role)
-            .envs(system.environment())
+        Self::start_command(Command::new(binary).arg(role), system).await
+    }
+
+    /// Starts a role of the program under a limit of the system, as `ulimit` takes it: `-f 1024`, `-v 500000`. A file that is too large is an
+    /// error then, not a signal.
+    ///
+    /// # Panics
+    /// As [`Service::start`].
+    pub async fn start_limited(binary: &str, role: &str, limit: &str, system: &System) -> Self {
+        let script = format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$1\"");
+        Self::start_command(Command::new("bash").args(["-c", &script, binary, role]), system).await
+    }
+
+    async fn start_command(command: &mut Command, system: &System) -> Self {
+        let mut child = command
             .env("PORT", "0")
+            .envs(system.environment())
             .env("HOST", "127.0.0.1")
             .env("LOG_FORMAT", "json")
             .stdin(Stdio::null())
@@ -70,6 +83,27 @@ impl Service {
         self.log.lock().expect("no panic").clone()
     }
 
+    /// Whether it ended by itself.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("can be asked").is_some()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Asks it to stop and waits for its end; tells its exit code.
     ///
     /// # Panics
@@ -97,7 +131,6 @@ impl Drop for Service {
 ///
 /// # Panics
 /// When it fails; with what it said.
-#[must_use]
 pub fn run_command(binary: &str, arguments: &[&str], system: &System) -> Value {
     let (code, output, errors) = try_command(binary, arguments, system);
     assert_eq!(code, Some(0), "{arguments:?}: {errors}");

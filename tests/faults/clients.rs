@@ -1,0 +1,63 @@
+//! Clients that stall, send a byte a second, or vanish.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use testkit::System;
+
+use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
+
+/// Begins an upload and sends half of its file.
+fn half_an_upload(installation: &Installation, token: &Token) -> TcpStream {
+    let address = installation.service.url.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /api/internal/manifests HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 10000000\r\n\r\n",
+        token.key
+    );
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"environment_slug\"\r\n\r\n{SLUG}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\r\n{{\"nodes\": {{"
+    );
+    connection.write_all(head.as_bytes()).unwrap();
+    connection.write_all(form.as_bytes()).unwrap();
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_stall_dribble_or_vanish_hold_nobody_up() {
+    let mut system = System::start().await;
+    system.variables.push(("MAX_UPLOADS".to_owned(), "8".to_owned()));
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "read,upload", &[]);
+    // More than are read at a time.
+    let mut stalled: Vec<TcpStream> = (0..24).map(|_| half_an_upload(&installation, &token)).collect();
+    for _ in 0..8 {
+        drop(half_an_upload(&installation, &token));
+    }
+    let mut dribbling = stalled.split_off(12);
+    let dribble = std::thread::spawn(move || {
+        // A byte a second, for as long as the server takes them.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(8) {
+            for connection in &mut dribbling {
+                let _ = connection.write_all(b" ");
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+    for number in 0..6 {
+        let begun = Instant::now();
+        let run = format!("run-{number}");
+        installation.upload_manifest(&token, &run, newest_manifest()).await;
+        // The client of dbt-coves waits that long.
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "upload {number}: {:?}",
+            begun.elapsed()
+        );
+        assert_eq!(installation.get(&token, "/api/v2/accounts/1/runs/").await.0, 200);
+    }
+    installation.run_with_total(&token, "1", 6).await;
+    dribble.join().unwrap();
+}

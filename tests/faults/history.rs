@@ -1,0 +1,156 @@
+//! Histories: journals of many events, as months of use would leave them.
+
+use bucket::{Bucket, Settings};
+use chrono::{DateTime, TimeDelta, Utc};
+use clock::Clock;
+use reqwest::multipart::{Form, Part};
+use schemas::{
+    AccountId, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, ProjectId, RetentionPruned, RunId, TokenId,
+    UploadedFile,
+};
+use sqlx::PgPool;
+use testkit::{System, repository_file};
+
+use crate::installation::{Installation, SLUG};
+
+/// The same numbers at every run, so that a failure can be looked into.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `n`.
+    pub(crate) fn roll(&mut self, n: u64) -> u64 {
+        // The constants are Knuth's (MMIX).
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
+        for place in (1..things.len()).rev() {
+            things.swap(place, usize::try_from(self.roll(place as u64 + 1)).unwrap());
+        }
+    }
+}
+
+pub(crate) fn bucket_of(system: &System) -> Bucket {
+    let path = system.storage().to_owned();
+    Bucket::open(&Settings::Local { path }).unwrap()
+}
+
+/// The files that events may name: uploaded once, so that their bytes are in the bucket.
+pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFile> {
+    let mut files = Vec::new();
+    let bucket = bucket_of(&installation.system);
+    for account in ["1", "2"] {
+        let token = installation.token(account, "read,upload", &[]);
+        for name in [
+            "manifests/v12-1.12.0.json",
+            "manifests/v11-1.7.20.json",
+            "manifests/v8-1.4.10.json",
+            "run_results",
+            "catalog/v1-1.12.0.json",
+        ] {
+            let path = repository_file("fixtures").join(name);
+            let paths = if path.is_dir() {
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .collect()
+            } else {
+                vec![path]
+            };
+            for path in paths {
+                let part = Part::bytes(std::fs::read(&path).unwrap()).file_name("file");
+                let form = Form::new()
+                    .text("environment_slug", SLUG)
+                    .text("tag", "latest-stored")
+                    .part("file", part);
+                let (status, answer) = installation.upload(&token, form).await;
+                assert_eq!(status, 201, "{}: {answer}", path.display());
+                let id: EventId = answer["data"]["event_id"].as_str().unwrap().parse().unwrap();
+                let event = bucket.get_event(bucket::Journal::Uploads, id).await.unwrap();
+                let Ok(EventData::ArtifactsUploaded(upload)) = event.data() else {
+                    panic!("no upload")
+                };
+                if account == "1" {
+                    files.extend(upload.files);
+                }
+            }
+        }
+    }
+    files
+}
+
+/// Puts a history of so many uploads of two accounts into the journal, over the days before now: runs with and without DAG, several uploads
+/// of one invocation, uploads that tell of others, tags.
+pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploads: u64, seed: u64) -> Vec<Event> {
+    let mut dice = Dice::new(seed);
+    let end: DateTime<Utc> = Clock::System.now() - TimeDelta::minutes(5);
+    let mut events = Vec::new();
+    for number in 0..uploads {
+        let time = end - TimeDelta::seconds(i64::try_from(dice.roll(5 * 86_400)).unwrap());
+        let account = i64::try_from(1 + dice.roll(2)).unwrap();
+        let run = dice.roll(uploads / 4 + 1);
+        let mut of_upload = Vec::new();
+        for _ in 0..=dice.roll(3) {
+            let mut file = files[usize::try_from(dice.roll(files.len() as u64)).unwrap()].clone();
+            // Several uploads share an invocation; and some files tell of none.
+            file.invocation_id = (dice.roll(5) > 0).then(|| format!("invocation-{account}-{run}-{}", dice.roll(3)));
+            file.generated_at = (dice.roll(4) > 0).then(|| time - TimeDelta::seconds(60));
+            of_upload.push(file);
+        }
+        let has_run = dice.roll(5) > 0;
+        let upload = ArtifactsUploaded {
+            account_id: AccountId(account),
+            project_id: ProjectId(account),
+            environment_id: EnvironmentId(account),
+            dag_id: (dice.roll(3) == 0).then(|| format!("dag-{}", run % 7 + dice.roll(2))),
+            run_id: has_run.then(|| format!("scheduled__{run}")),
+            tag: (dice.roll(12) == 0).then(|| format!("latest-{number}")),
+            uploader: TokenId(uuid::Uuid::nil()),
+            files: of_upload,
+        };
+        let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.into()).unwrap();
+        bucket.put_event(&event).await.unwrap();
+        events.push(event);
+    }
+    events
+}
+
+/// An event that prunes these uploads.
+pub(crate) async fn write_prune(bucket: &Bucket, account: i64, uploads: Vec<EventId>) -> Event {
+    let time = Clock::System.now();
+    let data = RetentionPruned {
+        account_id: AccountId(account),
+        run_ids: vec![RunId(1)],
+        uploads,
+    };
+    let event = Event::new(EventId(Clock::System.new_id(time)), time, &data.into()).unwrap();
+    bucket.put_event(&event).await.unwrap();
+    event
+}
+
+/// All that clients see of runs, with their numbers, and the numbers themselves.
+pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
+         UNION ALL SELECT to_jsonb(t)::text FROM run_steps t UNION ALL SELECT to_jsonb(t)::text FROM artifacts t
+         UNION ALL SELECT to_jsonb(t)::text FROM run_counts t WHERE runs <> 0
+         UNION ALL SELECT to_jsonb(t)::text FROM ids.jobs t UNION ALL SELECT to_jsonb(t)::text FROM ids.runs t
+         UNION ALL SELECT to_jsonb(t)::text FROM directory.environments t
+         UNION ALL SELECT to_jsonb(t)::text FROM directory.tokens t ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+pub(crate) fn pool_of(system: &System) -> PgPool {
+    system.database.pool("dbt_api_projector")
+}

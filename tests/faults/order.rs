@@ -1,0 +1,61 @@
+//! The read model is a function of the set of events, whatever their order.
+
+use clock::Clock;
+use projector::Projector;
+use serde_json::json;
+
+use crate::history::{Dice, bucket_of, pool_of, stored_files, visible_state, write_history, write_prune};
+use crate::installation::{BINARY, Installation};
+use crate::number;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_state() {
+    let installation = Installation::start().await;
+    let files = stored_files(&installation).await;
+    assert_eq!(installation.service.stop().await, Some(0));
+    let system = installation.system;
+    let bucket = bucket_of(&system);
+    let mut events = write_history(&bucket, &files, number("FAULTS_EVENTS", 1_500), 4).await;
+    // Some of the uploads are pruned by events that may come before them.
+    let of_first = |event: &&schemas::Event| event.subject == "accounts/1";
+    let pruned: Vec<_> = events
+        .iter()
+        .filter(of_first)
+        .map(|event| event.id)
+        .step_by(9)
+        .collect();
+    events.push(write_prune(&bucket, 1, pruned).await);
+
+    // Each comes twice, in an order of its own for each of three projectors.
+    let mut dice = Dice::new(11);
+    let projectors = (0..3).map(|_| {
+        let projector = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
+        let mut mine = events.clone();
+        mine.extend(events.iter().step_by(3).cloned());
+        dice.shuffle(&mut mine);
+        tokio::spawn(async move {
+            for event in &mine {
+                projector.apply(event).await.unwrap();
+            }
+        })
+    });
+    for projector in projectors.collect::<Vec<_>>() {
+        projector.await.unwrap();
+    }
+    let pool = pool_of(&system);
+    let letters: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(letters, 0);
+    let before = visible_state(&pool).await;
+
+    // In the order of their ids, by one command.
+    let verified = testkit::run_command(BINARY, &["rebuild", "--verify"], &system);
+    assert_eq!(verified["differences"], json!([]), "{verified:#}");
+    assert!(
+        verified["events"]["applied"].as_u64().unwrap() >= events.len() as u64,
+        "{verified}"
+    );
+    assert_eq!(visible_state(&pool).await, before);
+}

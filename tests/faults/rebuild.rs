@@ -1,0 +1,118 @@
+//! The read model made anew while it is in use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+use testkit::{run_command, try_command};
+
+use crate::history::{bucket_of, pool_of, stored_files, visible_state, write_history};
+use crate::installation::{BINARY, Installation, newest_manifest};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_and_uploads_do_not_notice_a_rebuild() {
+    let installation = Arc::new(Installation::start().await);
+    let files = stored_files(&installation).await;
+    write_history(&bucket_of(&installation.system), &files, 300, 7).await;
+    run_command(BINARY, &["replay"], &installation.system);
+    let token = installation.token("1", "read,upload", &[]);
+    let first = installation.get(&token, "/api/v2/accounts/1/runs/?limit=1").await.1;
+    let mut total = first["extra"]["pagination"]["total_count"].as_i64().unwrap();
+    assert!(total > 50, "{first}");
+
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (installation, done) = (Arc::clone(&installation), Arc::clone(&done));
+        let token = installation.token("1", "read,upload", &[]);
+        tokio::spawn(async move {
+            let (mut reads, mut uploads) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                let path = "/api/v2/accounts/1/runs/?limit=100&include_related=run_steps,job";
+                let (status, page) = installation.get(&token, path).await;
+                assert_eq!(status, 200, "{page}");
+                let now = page["extra"]["pagination"]["total_count"].as_i64().unwrap();
+                assert!(now >= total, "{now} runs after {total}");
+                total = now;
+                let nodes = installation
+                    .get(&token, "/api/v2/accounts/1/environments/1/nodes/?limit=5")
+                    .await;
+                assert_eq!(nodes.0, 200, "{}", nodes.1);
+                assert!(!nodes.1["data"].as_array().unwrap().is_empty(), "no nodes: {}", nodes.1);
+                reads += 1;
+                if reads % 5 == 0 {
+                    let run = format!("live-{uploads}");
+                    installation.upload_manifest(&token, &run, newest_manifest()).await;
+                    uploads += 1;
+                }
+            }
+            (reads, uploads)
+        })
+    };
+    for _ in 0..3 {
+        let rebuilt = tokio::task::spawn_blocking({
+            let installation = Arc::clone(&installation);
+            move || run_command(BINARY, &["rebuild"], &installation.system)
+        });
+        let rebuilt = rebuilt.await.unwrap();
+        assert_eq!(rebuilt["in_place"], true, "{rebuilt:#}");
+        assert_eq!(rebuilt["differences"], json!([]), "{rebuilt:#}");
+    }
+    done.store(true, Ordering::Relaxed);
+    let (reads, uploads) = reader.await.unwrap();
+    assert!(reads > 10 && uploads > 1, "{reads} reads, {uploads} uploads");
+    for upload in 0..uploads {
+        let key = format!("live-{upload}");
+        testkit::wait_until("the upload is shown once", async || {
+            let count = "SELECT count(*) FROM runs WHERE account_id = 1 AND airflow_run_id = $1";
+            let shown: i64 = sqlx::query_scalar(count)
+                .bind(&key)
+                .fetch_one(&pool_of(&installation.system))
+                .await
+                .unwrap();
+            (shown == 1).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(installation.count("SELECT count(*) FROM dead_letters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_read_model_is_found_and_repaired() {
+    let installation = Installation::start().await;
+    let files = stored_files(&installation).await;
+    write_history(&bucket_of(&installation.system), &files, 60, 8).await;
+    run_command(BINARY, &["replay"], &installation.system);
+    assert_eq!(installation.service.stop().await, Some(0));
+    let system = installation.system;
+    let pool = pool_of(&system);
+    let whole = visible_state(&pool).await;
+    for damage in [
+        "UPDATE runs SET dbt_version = 'damaged' WHERE id = (SELECT min(id) FROM runs)",
+        "DELETE FROM run_steps WHERE run_id = (SELECT max(id) FROM runs)",
+        "UPDATE nodes SET doc = '\\x00' WHERE id = (SELECT min(id) FROM nodes)",
+    ] {
+        sqlx::query(damage).execute(&pool).await.unwrap();
+    }
+    let (code, output, errors) = try_command(BINARY, &["rebuild", "--verify"], &system);
+    assert_eq!(code, Some(1), "{errors}");
+    for table in ["\"runs\"", "\"run_steps\"", "\"nodes\""] {
+        assert!(output.contains(table), "{table}: {output}");
+    }
+    // Without a word of consent nothing is put in place, and what was made is gone on with.
+    let (code, _, errors) = try_command(BINARY, &["rebuild"], &system);
+    assert!(code == Some(1) && errors.contains("--accept-differences"), "{errors}");
+    let repaired = run_command(BINARY, &["rebuild", "--accept-differences", "--keep-old"], &system);
+    assert_eq!(repaired["in_place"], true, "{repaired:#}");
+    assert_eq!(
+        repaired["events"]["applied"], 0,
+        "it goes on with what was made: {repaired}"
+    );
+    assert_eq!(visible_state(&pool).await, whole);
+    let old: i64 = sqlx::query_scalar("SELECT count(*) FROM read_model_old.runs WHERE dbt_version = 'damaged'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(old, 1);
+    let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
+    assert_eq!(verified["differences"], json!([]));
+}
