@@ -18,6 +18,12 @@ CREATE POLICY reader ON artifacts FOR SELECT TO dbt_api_reader
         AND ((SELECT directory.current_environment()) IS NULL OR environment_id = (SELECT directory.current_environment()))
         AND NOT pruned);
 
+-- How often something of an account was removed. Who looked before, and finds another number later, has to look again.
+CREATE TABLE removals (
+    account_id bigint PRIMARY KEY,
+    count      bigint NOT NULL
+);
+
 -- An operator gave the event up for good. It stays here, so that nobody tries it again.
 ALTER TABLE dead_letters ADD COLUMN dropped_at timestamptz;
 

@@ -1,5 +1,6 @@
 //! The body of an upload as it comes from the client: read at the client's pace and ours, within limits of size and time.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -8,11 +9,15 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
+use edge::UploadError;
 use futures_util::{Stream, StreamExt};
 
 /// How much may come between two parts of a form: the headers of a part, or what stands before the first. The form's reader keeps
 /// all of it in memory. A chunk from the socket has at most some 400 KiB.
 const MOST_BETWEEN_PARTS: u64 = 1 << 20;
+
+/// How much of an upload has to come before it is read, if it has as much.
+const BEGIN: usize = 64 << 10;
 
 /// How much of a refused upload is still read.
 const MOST_DRAINED: u64 = 8 << 20;
@@ -32,6 +37,10 @@ struct Incoming {
     between_parts: u64,
     /// A chunk was just given out, so that it is another's turn.
     yielding: bool,
+    /// What came before the upload was read.
+    begin: VecDeque<Bytes>,
+    /// How many bytes came in all.
+    received: u64,
 }
 
 /// A body that is too large.
@@ -51,7 +60,36 @@ impl ClientBody {
             left: most,
             between_parts: 0,
             yielding: false,
+            begin: VecDeque::new(),
+            received: 0,
         })))
+    }
+
+    /// Waits until the begin of the body has come, or all of it: a client that stalls before that keeps nobody waiting.
+    pub(crate) async fn await_begin(&self, idle_timeout: Duration) -> Result<(), UploadError> {
+        let mut size = 0;
+        while size < BEGIN {
+            let next =
+                std::future::poll_fn(|context| self.incoming(|incoming| incoming.stream.poll_next_unpin(context)));
+            match tokio::time::timeout(idle_timeout, next).await {
+                Err(_) => return Err(UploadError::timeout()),
+                Ok(None) => break,
+                Ok(Some(Err(error))) => return Err(UploadError::bad_request(format!("the upload broke off: {error}"))),
+                Ok(Some(Ok(chunk))) => {
+                    size += chunk.len();
+                    self.incoming(|incoming| {
+                        incoming.received += chunk.len() as u64;
+                        incoming.begin.push_back(chunk);
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.incoming(|incoming| incoming.received)
     }
 
     /// The body for a reader of forms.
@@ -98,10 +136,17 @@ impl Incoming {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let chunk = match std::task::ready!(self.stream.poll_next_unpin(context)) {
-            None => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            Some(Ok(chunk)) => chunk,
+        let chunk = if let Some(chunk) = self.begin.pop_front() {
+            chunk
+        } else {
+            match std::task::ready!(self.stream.poll_next_unpin(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Ok(chunk)) => {
+                    self.received += chunk.len() as u64;
+                    chunk
+                }
+            }
         };
         let size = chunk.len() as u64;
         self.between_parts += size;

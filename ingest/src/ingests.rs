@@ -28,9 +28,6 @@ use crate::store::Upload;
 /// What a URL for an upload is signed for.
 const PURPOSE: &str = "ingest";
 
-/// How long an upload may wait until it is read.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
 /// How much may be around the files of a zip, which are limited by themselves.
 const MOST_AROUND_FILES: u64 = 1 << 20;
 
@@ -189,12 +186,12 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
             "the token that this URL was given to is deleted",
         ));
     }
-    let turn = timeout(LONGEST_WAIT, ingest.turns.clone().acquire_owned()).await;
-    let turn = turn.map_err(|_| UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many"))?;
     let settings = &ingest.settings;
     let zip = timeout(settings.upload_timeout, receive(ingest, body))
         .await
         .unwrap_or_else(|_| Err(UploadError::timeout()))?;
+    // Receiving takes a file and no memory; unpacking does.
+    let turn = ingest.turns.take().await?;
     let ingest = ingest.clone();
     let storing = async move {
         let _turn = turn;

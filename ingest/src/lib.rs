@@ -14,6 +14,7 @@ mod parameters;
 mod settings;
 mod spool;
 mod store;
+mod turns;
 
 use std::sync::Arc;
 
@@ -21,13 +22,14 @@ use bucket::Bucket;
 use clock::Clock;
 use edge::Signer;
 use stream::Stream;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use crate::directory::Directory;
 pub use crate::settings::Settings;
+use crate::turns::Turns;
 
 /// What the routes work with. Cheap to clone.
 #[derive(Clone)]
@@ -41,8 +43,8 @@ pub struct Ingest {
     public_url: Arc<str>,
     /// What signs URLs, once its key was read.
     signer: Arc<OnceCell<Signer>>,
-    /// One for each upload that is read.
-    turns: Arc<Semaphore>,
+    /// Of the uploads that are read.
+    turns: Turns,
 }
 
 impl Ingest {
@@ -58,7 +60,7 @@ impl Ingest {
         public_url: &str,
     ) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(settings.max_uploads)),
+            turns: Turns::new(settings.max_uploads),
             settings: Arc::new(settings),
             bucket,
             stream,

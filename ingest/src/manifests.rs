@@ -1,6 +1,6 @@
 //! `POST /manifests`: an artifact of dbt, and where and in which run it was made.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
 use edge::{Params, UploadError};
 use serde::Serialize;
-use tokio::time::timeout;
 use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -21,9 +20,6 @@ use crate::form::{self, Form};
 use crate::parameters::Parameters;
 use crate::spool::Spooled;
 use crate::store::{NamedFile, Upload};
-
-/// How long an upload may wait until it is read.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The form of an upload. Each field but the file may stand in the query instead. The empty examples keep Swagger UI from filling
 /// in "string" for what a person leaves alone.
@@ -135,10 +131,11 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
 
 async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Accepted, UploadError> {
     let access = ingest.authenticate(head).await?;
-    let turn = timeout(LONGEST_WAIT, ingest.turns.clone().acquire_owned()).await;
-    let turn = turn.map_err(|_| UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many"))?;
+    body.await_begin(ingest.settings.idle_timeout).await?;
+    let turn = ingest.turns.take().await?;
     let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
-    let form = Form::read(head, body, &ingest.settings).await?;
+    let form = Form::read(head, body, &ingest.settings);
+    let form = ingest.turns.unless_slow(body, form).await?;
     let parameters = form.parameters.or(query);
     let place = find_place(ingest, &access, parameters.environment_slug.as_deref()).await?;
     let ingest = ingest.clone();

@@ -1,13 +1,17 @@
 //! One event into the read model, or to the dead letters.
 
+use std::collections::BTreeMap;
+
 use read_model::{
-    Admission, Artifact, Generation, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation,
-    insert_artifacts, is_pruned, lock_account,
+    Admission, Artifact, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation, insert_artifacts,
+    is_pruned, lock_account,
 };
-use schemas::{AccountId, ArtifactsUploaded, Event, EventData};
-use sqlx::{PgConnection, Postgres, Transaction};
+use schemas::{ArtifactsUploaded, Event, EventData, Sha256, UploadedFile};
 
 use crate::{ApplyError, Projector, content, placement};
+
+/// How often an upload is begun anew because something was removed meanwhile.
+const TRIES: usize = 10;
 
 /// How the work upon an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,59 +101,52 @@ impl Projector {
     }
 
     async fn project_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Outcome, ApplyError> {
+        let memory = content::reserve(self, upload).await?;
+        for _ in 0..TRIES {
+            if let Some(outcome) = self.try_upload(event, upload).await? {
+                drop(memory);
+                return Ok(outcome);
+            }
+        }
+        let cause = format!("what the event needs was removed {TRIES} times meanwhile");
+        Err(ApplyError::Unavailable(cause))
+    }
+
+    /// None: something of the account was removed, or the read model was replaced, since it was looked what has to be read.
+    async fn try_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Option<Outcome>, ApplyError> {
+        let account = upload.account_id;
         let mut connection = self.pool.acquire().await?;
-        let generation = generation(&mut connection).await?;
+        let expected = generation(&mut connection, account).await?;
         let pruned = is_pruned(&mut connection, event.id).await?;
         drop(connection);
-        let memory = content::reserve(self, upload).await?;
         let mut contents = Vec::new();
-        for (place, file) in upload.files.iter().enumerate() {
-            let is_repeated = upload.files[..place].iter().any(|other| other.sha256 == file.sha256);
-            if !is_repeated && !pruned {
+        // Always in the same order, so that two uploads of the same files do not wait for each other in a circle.
+        let files: BTreeMap<Sha256, &UploadedFile> = upload.files.iter().map(|file| (file.sha256, file)).collect();
+        for file in files.into_values() {
+            if !pruned {
                 contents.extend(content::read(self, upload, file, event.time).await?);
             }
         }
-        let mut transaction = self.begin(upload.account_id, generation).await?;
-        if !add_to_ledger(&mut transaction, event.id).await? {
-            return Ok(Outcome::Known);
+        let mut transaction = self.pool.begin().await?;
+        lock_account(&mut transaction, account).await?;
+        if generation(&mut transaction, account).await? != expected {
+            return Ok(None);
         }
-        // It may have been pruned since.
-        let pruned = is_pruned(&mut transaction, event.id).await?;
+        if !add_to_ledger(&mut transaction, event.id).await? {
+            return Ok(Some(Outcome::Known));
+        }
         let artifacts = Artifact::of_upload(event.id, event.time, upload, pruned);
         insert_artifacts(&mut transaction, upload, &artifacts).await?;
-        for content in contents.into_iter().filter(|_| !pruned) {
+        for content in contents {
             content.write(&mut transaction, upload).await?;
         }
-        drop(memory);
         content::limit_times(&mut transaction, upload).await?;
         placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;
         let lag = (self.clock.now() - event.time).as_seconds_f64();
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
-        tracing::info!(event_id = %event.id, account_id = %upload.account_id, files = upload.files.len(), lag, "applied");
-        Ok(Outcome::Applied)
-    }
-
-    /// A transaction in which the account is not pruned. What was looked up before it must still hold.
-    async fn begin(
-        &self,
-        account: AccountId,
-        expected: Generation,
-    ) -> Result<Transaction<'static, Postgres>, ApplyError> {
-        let mut transaction = self.pool.begin().await?;
-        lock_account(&mut transaction, account).await?;
-        require_generation(&mut transaction, expected).await?;
-        Ok(transaction)
-    }
-}
-
-/// While the transaction waited for its locks, a rebuilt read model may have taken the place of the one that was asked before.
-pub(crate) async fn require_generation(transaction: &mut PgConnection, expected: Generation) -> Result<(), ApplyError> {
-    if generation(transaction).await? == expected {
-        Ok(())
-    } else {
-        let cause = "the read model was replaced by a rebuilt one meanwhile; the event is applied to that";
-        Err(ApplyError::Unavailable(cause.to_owned()))
+        tracing::info!(event_id = %event.id, account_id = %account, files = upload.files.len(), lag, "applied");
+        Ok(Some(Outcome::Applied))
     }
 }

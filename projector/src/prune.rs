@@ -3,12 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use read_model::{
-    FileOfUpload, Prunable, add_to_ledger, artifacts_of, end_attempt, forget_contents, generation, lock_account_alone,
-    note_pruned, prunable_runs, refresh_steps, shrink_run, uploads_of_runs,
+    FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
+    lock_account_alone, note_pruned, prunable_runs, refresh_steps, shrink_run, uploads_of_runs,
 };
 use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 
-use crate::apply::require_generation;
 use crate::{ApplyError, Outcome, Projector};
 
 /// How many runs one event removes: what one transaction does while others wait.
@@ -65,15 +64,12 @@ impl Projector {
 
     pub(crate) async fn project_prune(&self, event: &Event, pruned: &RetentionPruned) -> Result<Outcome, ApplyError> {
         let account = pruned.account_id;
-        let mut connection = self.pool.acquire().await?;
-        let generation = generation(&mut connection).await?;
-        drop(connection);
         let mut transaction = self.pool.begin().await?;
         lock_account_alone(&mut transaction, account).await?;
-        require_generation(&mut transaction, generation).await?;
         if !add_to_ledger(&mut transaction, event.id).await? {
             return Ok(Outcome::Known);
         }
+        begin_removal(&mut transaction, account).await?;
         let files = artifacts_of(&mut transaction, account, &pruned.uploads).await?;
         note_pruned(&mut transaction, account, &pruned.uploads).await?;
         let steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
@@ -95,6 +91,7 @@ impl Projector {
     pub(crate) async fn forget_upload(&self, account: AccountId, event: EventId) -> Result<(), ApplyError> {
         let mut transaction = self.pool.begin().await?;
         lock_account_alone(&mut transaction, account).await?;
+        begin_removal(&mut transaction, account).await?;
         let files = artifacts_of(&mut transaction, account, &[event]).await?;
         read_model::remove_upload(&mut transaction, event).await?;
         read_model::remove_from_ledger(&mut transaction, event).await?;

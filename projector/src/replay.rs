@@ -1,6 +1,7 @@
 //! Events out of the journal once more: those that were missed, or a selection of those that were applied.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bucket::{Bucket, Journal};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -16,6 +17,12 @@ const AT_ONCE: usize = 4;
 
 /// How many ids are compared with the ledger in one statement.
 const BATCH: usize = 10_000;
+
+/// How often an event is tried while something that it needs is away.
+const TRIES: u32 = 10;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A longer time than this is listed at once, a shorter one hour by hour.
 const HOUR_BY_HOUR: TimeDelta = TimeDelta::days(30);
@@ -180,7 +187,18 @@ impl Projector {
         if again && let Ok(EventData::ArtifactsUploaded(upload)) = event.data() {
             self.forget_upload(upload.account_id, id).await?;
         }
-        Ok(match self.apply(&event).await? {
+        let mut tries = 1;
+        let outcome = loop {
+            match self.apply(&event).await {
+                Err(ApplyError::Unavailable(cause)) if tries < TRIES => {
+                    tracing::info!(event_id = %id, cause, "an event is tried again");
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                outcome => break outcome?,
+            }
+        };
+        Ok(match outcome {
             Outcome::Applied => Outcomes { applied: 1, ..one },
             Outcome::Known => Outcomes { known: 1, ..one },
             Outcome::Buried => Outcomes { dead_letters: 1, ..one },

@@ -102,7 +102,6 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
             let mut file = files[usize::try_from(dice.roll(files.len() as u64)).unwrap()].clone();
             // Several uploads share an invocation; and some files tell of none.
             file.invocation_id = (dice.roll(5) > 0).then(|| format!("invocation-{account}-{run}-{}", dice.roll(3)));
-            file.generated_at = (dice.roll(4) > 0).then(|| time - TimeDelta::seconds(60));
             of_upload.push(file);
         }
         let has_run = dice.roll(5) > 0;
@@ -136,13 +135,12 @@ pub(crate) async fn write_prune(bucket: &Bucket, account: i64, uploads: Vec<Even
     event
 }
 
-/// All that clients see of runs, with their numbers, and the numbers themselves.
+/// All that clients see of runs, with their numbers.
 pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
          UNION ALL SELECT to_jsonb(t)::text FROM run_steps t UNION ALL SELECT to_jsonb(t)::text FROM artifacts t
          UNION ALL SELECT to_jsonb(t)::text FROM run_counts t WHERE runs <> 0
-         UNION ALL SELECT to_jsonb(t)::text FROM ids.jobs t UNION ALL SELECT to_jsonb(t)::text FROM ids.runs t
          UNION ALL SELECT to_jsonb(t)::text FROM directory.environments t
          UNION ALL SELECT to_jsonb(t)::text FROM directory.tokens t ORDER BY 1",
     )

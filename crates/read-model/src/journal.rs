@@ -66,19 +66,42 @@ pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx
     Ok(())
 }
 
-/// Which tables stand under the read model's names at present. A rebuild puts others there.
+/// As long as it is the same, what was found in the read model of an account is still there: neither was anything removed, nor does another
+/// read model stand in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generation(i64);
+pub struct Generation {
+    tables: i64,
+    removals: i64,
+}
 
-/// Which tables stand under the read model's names at present.
+/// The present generation of an account's rows.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn generation(connection: &mut PgConnection) -> sqlx::Result<Generation> {
-    sqlx::query_scalar!(r#"SELECT 'ledger'::regclass::oid::bigint AS "oid!""#)
-        .fetch_one(connection)
-        .await
-        .map(Generation)
+pub async fn generation(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Generation> {
+    sqlx::query_as!(
+        Generation,
+        r#"SELECT 'ledger'::regclass::oid::bigint AS "tables!",
+            coalesce((SELECT count FROM removals WHERE account_id = $1), 0) AS "removals!""#,
+        account.0
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// To be called before anything of an account is removed, under [`lock_account_alone`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO removals AS r (account_id, count) VALUES ($1, 1)
+         ON CONFLICT (account_id) DO UPDATE SET count = r.count + 1",
+        account.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 /// Keeps the read model from being swapped for a rebuilt one, and the account from being pruned, until the transaction ends.

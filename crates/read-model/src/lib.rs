@@ -21,8 +21,8 @@ pub use dead_letters::{DeadLetter, dead_letter, dead_letters, drop_dead_letter, 
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
-    Admission, Generation, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation, lock_account,
-    lock_account_alone, remove_from_ledger, set_swept_upto, swept_upto, unknown_of,
+    Admission, Generation, add_to_ledger, begin_attempt, begin_removal, bury, end_attempt, forget_attempt, generation,
+    lock_account, lock_account_alone, remove_from_ledger, set_swept_upto, swept_upto, unknown_of,
 };
 pub use manifests::{
     ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest, insert_node_set,

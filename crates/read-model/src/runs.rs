@@ -43,8 +43,8 @@ pub async fn unplaced_alike(
 ) -> sqlx::Result<Vec<Placed>> {
     let rows = sqlx::query!(
         "SELECT event_id, place, event_time, dag_id, airflow_run_id, tag, invocation_id, run_id, step_id, pruned FROM artifacts
-         WHERE environment_id = $1 AND dag_id IS NULL
-            AND (airflow_run_id = ANY($2) OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
+         WHERE environment_id = $1
+            AND ((airflow_run_id = ANY($2) AND dag_id IS NULL) OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
         environment.0,
         runs_with_dag,
         invocations_with_run

@@ -133,7 +133,7 @@ impl Drop for Service {
 /// When it fails; with what it said.
 pub fn run_command(binary: &str, arguments: &[&str], system: &System) -> Value {
     let (code, output, errors) = try_command(binary, arguments, system);
-    assert_eq!(code, Some(0), "{arguments:?}: {errors}");
+    assert_eq!(code, Some(0), "{arguments:?}: {errors}{output}");
     serde_json::from_str(&output).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output}"))
 }
 

@@ -1,0 +1,88 @@
+//! Whose upload is read: only so many at a time, since each takes memory. Those who stall do not keep the others waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use edge::UploadError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::body::ClientBody;
+
+/// How long an upload may wait until it is read.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How many may wait for each that is read. More are turned away at once, which is better than letting all of them wait in vain.
+const WAITING_PER_TURN: usize = 4;
+
+/// While others wait, an upload has to bring this many bytes within [`PACE_PERIOD`].
+const PACE: u64 = 32 << 10;
+
+/// How long the pace is measured.
+const PACE_PERIOD: Duration = Duration::from_secs(1);
+
+/// The turns of uploads. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    turns: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    most_waiting: usize,
+}
+
+/// Counts one who waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Turns {
+    /// So many at a time.
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(at_once)),
+            waiting: Arc::default(),
+            most_waiting: at_once.saturating_mul(WAITING_PER_TURN),
+        }
+    }
+
+    /// Waits for a turn, which ends when what is returned is dropped.
+    pub(crate) async fn take(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+        let busy = || UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many");
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(busy());
+        }
+        let _waiting = Waiting(&self.waiting);
+        match timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(busy()),
+        }
+    }
+
+    /// Reads an upload with `read`, unless it comes so slowly that it keeps others waiting.
+    pub(crate) async fn unless_slow<T>(
+        &self,
+        body: &ClientBody,
+        read: impl Future<Output = Result<T, UploadError>>,
+    ) -> Result<T, UploadError> {
+        let slow = async {
+            loop {
+                let before = body.received();
+                tokio::time::sleep(PACE_PERIOD).await;
+                let others_wait = self.waiting.load(Ordering::Relaxed) > 0;
+                if others_wait && body.received() - before < PACE {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            result = read => result,
+            () = slow => Err(UploadError::timeout()),
+        }
+    }
+}
