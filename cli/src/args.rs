@@ -55,8 +55,7 @@ pub(crate) enum Command {
     Replay {
         #[command(flatten)]
         selection: SelectionArguments,
-        /// Apply all that are selected once more, with their files read anew; readers miss each for a moment. To repair a few; `rebuild`
-        /// repairs all, unseen.
+        /// Apply all that are selected once more, with their files read anew. To repair a few; `rebuild` repairs all.
         #[arg(long)]
         again: bool,
     },

@@ -1,7 +1,6 @@
 //! dbt's own way to upload: dbt Core since 1.10 asks for a URL, puts a zip of all artifacts there, and says that it is done.
 
 use std::io::{Seek, SeekFrom, Write};
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation, insert_artifacts,
-    is_pruned, lock_account,
+    is_pruned, lock_account, lock_account_alone,
 };
 use schemas::{ArtifactsUploaded, Event, EventData, Sha256, UploadedFile};
 
-use crate::{ApplyError, Projector, content, placement};
+use crate::{ApplyError, Projector, content, placement, prune};
 
 /// How often an upload is begun anew because something was removed meanwhile.
 const TRIES: usize = 10;
@@ -22,6 +22,15 @@ pub enum Outcome {
     Known,
     /// It cannot be applied and is among the dead letters now.
     Buried,
+}
+
+/// Which files of an upload are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Those that were not read before.
+    WhatIsNew,
+    /// All, and what was read before of them is replaced.
+    Everything,
 }
 
 impl Projector {
@@ -64,6 +73,20 @@ impl Projector {
         }
     }
 
+    /// Applies an upload that was applied before, with its files read anew, in one transaction. Other events are applied if they were not.
+    ///
+    /// # Errors
+    /// As [`Projector::apply`].
+    pub async fn apply_again(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let Ok(EventData::ArtifactsUploaded(upload)) = event.data() else {
+            return self.apply(event).await;
+        };
+        match self.project_upload(event, &upload, Reading::Everything).await {
+            Err(ApplyError::Rejected(cause)) => self.bury(event, &cause).await,
+            result => result,
+        }
+    }
+
     async fn bury(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
         let mut transaction = self.pool.begin().await?;
         bury(&mut transaction, event, cause).await?;
@@ -76,7 +99,7 @@ impl Projector {
     async fn project(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
         match &data {
-            EventData::ArtifactsUploaded(upload) => self.project_upload(event, upload).await,
+            EventData::ArtifactsUploaded(upload) => self.project_upload(event, upload, Reading::WhatIsNew).await,
             EventData::AccountRecorded(_)
             | EventData::ProjectRecorded(_)
             | EventData::EnvironmentRecorded(_)
@@ -100,10 +123,15 @@ impl Projector {
         Ok(Outcome::Applied)
     }
 
-    async fn project_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Outcome, ApplyError> {
+    async fn project_upload(
+        &self,
+        event: &Event,
+        upload: &ArtifactsUploaded,
+        reading: Reading,
+    ) -> Result<Outcome, ApplyError> {
         let memory = content::reserve(self, upload).await?;
         for _ in 0..TRIES {
-            if let Some(outcome) = self.try_upload(event, upload).await? {
+            if let Some(outcome) = self.try_upload(event, upload, reading).await? {
                 drop(memory);
                 return Ok(outcome);
             }
@@ -113,7 +141,12 @@ impl Projector {
     }
 
     /// None: something of the account was removed, or the read model was replaced, since it was looked what has to be read.
-    async fn try_upload(&self, event: &Event, upload: &ArtifactsUploaded) -> Result<Option<Outcome>, ApplyError> {
+    async fn try_upload(
+        &self,
+        event: &Event,
+        upload: &ArtifactsUploaded,
+        reading: Reading,
+    ) -> Result<Option<Outcome>, ApplyError> {
         let account = upload.account_id;
         let mut connection = self.pool.acquire().await?;
         let expected = generation(&mut connection, account).await?;
@@ -124,13 +157,19 @@ impl Projector {
         let files: BTreeMap<Sha256, &UploadedFile> = upload.files.iter().map(|file| (file.sha256, file)).collect();
         for file in files.into_values() {
             if !pruned {
-                contents.extend(content::read(self, upload, file, event.time).await?);
+                contents.extend(content::read(self, upload, file, event.time, reading).await?);
             }
         }
         let mut transaction = self.pool.begin().await?;
-        lock_account(&mut transaction, account).await?;
+        match reading {
+            Reading::WhatIsNew => lock_account(&mut transaction, account).await?,
+            Reading::Everything => lock_account_alone(&mut transaction, account).await?,
+        }
         if generation(&mut transaction, account).await? != expected {
             return Ok(None);
+        }
+        if reading == Reading::Everything {
+            prune::forget_upload(&mut transaction, account, event.id).await?;
         }
         if !add_to_ledger(&mut transaction, event.id).await? {
             return Ok(Some(Outcome::Known));

@@ -4,6 +4,7 @@ use read_model::{CatalogRow, DocEncoder, has_catalog, insert_catalog, without_nu
 use schemas::{AccountId, ArtifactText, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
+use crate::apply::Reading;
 use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
@@ -18,9 +19,10 @@ pub(crate) async fn read(
     projector: &Projector,
     account: AccountId,
     file: &UploadedFile,
+    reading: Reading,
 ) -> Result<Option<ReadCatalog>, ApplyError> {
     let mut connection = projector.pool.acquire().await?;
-    if has_catalog(&mut connection, account, file.sha256).await? {
+    if reading == Reading::WhatIsNew && has_catalog(&mut connection, account, file.sha256).await? {
         return Ok(None);
     }
     drop(connection);

@@ -7,6 +7,7 @@ use schemas::{ArtifactKind, ArtifactsUploaded, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::apply::Reading;
 use crate::catalog::{self, ReadCatalog};
 use crate::manifest::{self, ReadManifest};
 use crate::results::{self, ReadResults};
@@ -28,15 +29,18 @@ pub(crate) async fn read(
     upload: &ArtifactsUploaded,
     file: &UploadedFile,
     uploaded_at: DateTime<Utc>,
+    reading: Reading,
 ) -> Result<Option<Content>, ApplyError> {
     Ok(match file.kind {
-        ArtifactKind::Manifest => manifest::read(projector, upload.account_id, file)
+        ArtifactKind::Manifest => manifest::read(projector, upload.account_id, file, reading)
             .await?
             .map(|manifest| Content::Manifest(Box::new(manifest))),
-        ArtifactKind::RunResults | ArtifactKind::Sources => results::read(projector, upload, file, uploaded_at)
-            .await?
-            .map(Content::Results),
-        ArtifactKind::Catalog => catalog::read(projector, upload.account_id, file)
+        ArtifactKind::RunResults | ArtifactKind::Sources => {
+            results::read(projector, upload, file, uploaded_at, reading)
+                .await?
+                .map(Content::Results)
+        }
+        ArtifactKind::Catalog => catalog::read(projector, upload.account_id, file, reading)
             .await?
             .map(Content::Catalog),
         ArtifactKind::SemanticManifest | ArtifactKind::Other => None,

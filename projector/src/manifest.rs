@@ -10,6 +10,7 @@ use read_model::{
 use schemas::{AccountId, ArtifactText, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
+use crate::apply::Reading;
 use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
@@ -34,9 +35,10 @@ pub(crate) async fn read(
     projector: &Projector,
     account: AccountId,
     file: &UploadedFile,
+    reading: Reading,
 ) -> Result<Option<ReadManifest>, ApplyError> {
     let mut connection = projector.pool.acquire().await?;
-    if has_manifest(&mut connection, account, file.sha256).await? {
+    if reading == Reading::WhatIsNew && has_manifest(&mut connection, account, file.sha256).await? {
         return Ok(None);
     }
     // No connection is held while a file is fetched and read.
@@ -50,13 +52,17 @@ pub(crate) async fn read(
     .await?;
 
     let mut connection = projector.pool.acquire().await?;
-    let known = has_node_set(&mut connection, account, index.node_set).await?;
+    let is_anew = reading == Reading::Everything;
+    let known = !is_anew && has_node_set(&mut connection, account, index.node_set).await?;
     let new = if known {
         HashSet::new()
+    } else if is_anew {
+        index.members.iter().map(|member| member.hash).collect()
     } else {
         unknown_hashes(&mut connection, account, &index.members).await?
     };
     let wanted_codes = match &index.compiled {
+        Some(set) if is_anew => Some(set.codes.iter().flatten().copied().collect()),
         Some(set) if !has_compiled_set(&mut connection, account, set.hash).await? => {
             Some(unknown_codes(&mut connection, account, set).await?)
         }

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use read_model::{
     FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
-    lock_account_alone, note_pruned, prunable_runs, refresh_steps, shrink_run, uploads_of_runs,
+    lock_account_alone, note_pruned, prunable_runs, refresh_steps, remove_from_ledger, remove_upload, revive,
+    shrink_run, uploads_of_runs,
 };
 use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
+use sqlx::PgConnection;
 
 use crate::{ApplyError, Outcome, Projector};
 
@@ -72,34 +74,40 @@ impl Projector {
         begin_removal(&mut transaction, account).await?;
         let files = artifacts_of(&mut transaction, account, &pruned.uploads).await?;
         note_pruned(&mut transaction, account, &pruned.uploads).await?;
-        let steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
-        let steps: Vec<StepId> = steps.into_iter().collect();
-        refresh_steps(&mut transaction, account, &steps).await?;
-        let runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
-        for run in runs {
-            shrink_run(&mut transaction, account, run).await?;
-        }
+        shrink(&mut transaction, account, &files).await?;
         forget_contents(&mut transaction, account, &hashes_of(&files), false).await?;
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;
         tracing::info!(event_id = %event.id, account_id = %account, runs = pruned.run_ids.len(), uploads = pruned.uploads.len(), "pruned");
         Ok(Outcome::Applied)
     }
+}
 
-    /// Takes an upload out of the read model, so that it is applied again with its files read anew. Readers miss it
-    /// until then, and what other uploads share with it.
-    pub(crate) async fn forget_upload(&self, account: AccountId, event: EventId) -> Result<(), ApplyError> {
-        let mut transaction = self.pool.begin().await?;
-        lock_account_alone(&mut transaction, account).await?;
-        begin_removal(&mut transaction, account).await?;
-        let files = artifacts_of(&mut transaction, account, &[event]).await?;
-        read_model::remove_upload(&mut transaction, event).await?;
-        read_model::remove_from_ledger(&mut transaction, event).await?;
-        read_model::revive(&mut transaction, event).await?;
-        forget_contents(&mut transaction, account, &hashes_of(&files), true).await?;
-        transaction.commit().await?;
-        Ok(())
+/// Takes an upload out of the read model with what was read of its files, so that it can be applied again in the same transaction.
+pub(crate) async fn forget_upload(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    event: EventId,
+) -> Result<(), ApplyError> {
+    begin_removal(transaction, account).await?;
+    let files = artifacts_of(transaction, account, &[event]).await?;
+    remove_upload(transaction, event).await?;
+    remove_from_ledger(transaction, event).await?;
+    revive(transaction, event).await?;
+    shrink(transaction, account, &files).await?;
+    Ok(forget_contents(transaction, account, &hashes_of(&files), true).await?)
+}
+
+/// Computes the runs and steps anew that these files were in.
+async fn shrink(transaction: &mut PgConnection, account: AccountId, files: &[FileOfUpload]) -> Result<(), ApplyError> {
+    let steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
+    let steps: Vec<StepId> = steps.into_iter().collect();
+    refresh_steps(transaction, account, &steps).await?;
+    let runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
+    for run in runs {
+        shrink_run(transaction, account, run).await?;
     }
+    Ok(())
 }
 
 fn hashes_of(files: &[FileOfUpload]) -> Vec<Sha256> {

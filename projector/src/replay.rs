@@ -184,12 +184,14 @@ impl Projector {
         if !selection.matches(&event) {
             return Ok(one);
         }
-        if again && let Ok(EventData::ArtifactsUploaded(upload)) = event.data() {
-            self.forget_upload(upload.account_id, id).await?;
-        }
         let mut tries = 1;
         let outcome = loop {
-            match self.apply(&event).await {
+            let result = if again {
+                self.apply_again(&event).await
+            } else {
+                self.apply(&event).await
+            };
+            match result {
                 Err(ApplyError::Unavailable(cause)) if tries < TRIES => {
                     tracing::info!(event_id = %id, cause, "an event is tried again");
                     tries += 1;

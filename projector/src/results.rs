@@ -5,6 +5,7 @@ use read_model::{DocEncoder, ResultFile, ResultRow, has_results, insert_results,
 use schemas::{ArtifactText, ArtifactsUploaded, NodeResult, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
+use crate::apply::Reading;
 use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
@@ -22,10 +23,13 @@ pub(crate) async fn read(
     upload: &ArtifactsUploaded,
     file: &UploadedFile,
     uploaded_at: DateTime<Utc>,
+    reading: Reading,
 ) -> Result<Option<ReadResults>, ApplyError> {
     let account = upload.account_id;
     let mut connection = projector.pool.acquire().await?;
-    if has_results(&mut connection, account, upload.environment_id, file.sha256).await? {
+    if reading == Reading::WhatIsNew
+        && has_results(&mut connection, account, upload.environment_id, file.sha256).await?
+    {
         return Ok(None);
     }
     drop(connection);

@@ -152,3 +152,13 @@ pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
 pub(crate) fn pool_of(system: &System) -> PgPool {
     system.database.pool("dbt_api_projector")
 }
+
+/// Panics with the rows that are in one state and not in the other.
+pub(crate) fn assert_same(after: &[String], before: &[String]) {
+    let missing: Vec<_> = before.iter().filter(|row| !after.contains(row)).collect();
+    let new: Vec<_> = after.iter().filter(|row| !before.contains(row)).collect();
+    assert!(
+        missing.is_empty() && new.is_empty() && after.len() == before.len(),
+        "no longer there: {missing:#?}\nnew: {new:#?}"
+    );
+}

@@ -4,7 +4,7 @@ use clock::Clock;
 use projector::Projector;
 use serde_json::json;
 
-use crate::history::{Dice, bucket_of, pool_of, stored_files, visible_state, write_history, write_prune};
+use crate::history::{Dice, assert_same, bucket_of, pool_of, stored_files, visible_state, write_history, write_prune};
 use crate::installation::{BINARY, Installation};
 use crate::number;
 
@@ -57,5 +57,5 @@ async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_st
         verified["events"]["applied"].as_u64().unwrap() >= events.len() as u64,
         "{verified}"
     );
-    assert_eq!(visible_state(&pool).await, before);
+    assert_same(&visible_state(&pool).await, &before);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use testkit::{run_command, try_command};
 
-use crate::history::{bucket_of, pool_of, stored_files, visible_state, write_history};
+use crate::history::{assert_same, bucket_of, pool_of, stored_files, visible_state, write_history};
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn a_damaged_read_model_is_found_and_repaired() {
         repaired["events"]["applied"], 0,
         "it goes on with what was made: {repaired}"
     );
-    assert_eq!(visible_state(&pool).await, whole);
+    assert_same(&visible_state(&pool).await, &whole);
     let old: i64 = sqlx::query_scalar("SELECT count(*) FROM read_model_old.runs WHERE dbt_version = 'damaged'")
         .fetch_one(&pool)
         .await

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testkit::{Database, run_command};
 
-use crate::history::{bucket_of, pool_of, stored_files, visible_state, write_history};
+use crate::history::{assert_same, bucket_of, pool_of, stored_files, visible_state, write_history};
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +28,7 @@ async fn all_comes_back_from_the_bucket_alone() {
     system.nats.restart().await;
     let recovered = run_command(BINARY, &["recover"], &system);
     assert_eq!(recovered["events"]["dead_letters"], 0, "{recovered}");
-    assert_eq!(visible_state(&pool_of(&system)).await, before);
+    assert_same(&visible_state(&pool_of(&system)).await, &before);
     let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 
@@ -69,7 +69,7 @@ async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() 
     let newest = ["replay", "--from", "2d"];
     run_command(BINARY, &newest, &system);
     run_command(BINARY, &["replay"], &system);
-    assert_eq!(visible_state(&pool_of(&system)).await, before);
+    assert_same(&visible_state(&pool_of(&system)).await, &before);
     let installation = Installation::of(system, "serve").await;
     assert_eq!(installation.get(&token, "/api/v2/accounts/1/runs/").await.0, 200);
 }

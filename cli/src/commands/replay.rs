@@ -17,7 +17,7 @@ pub(crate) async fn run(
     let selection = selection_of(selection);
     ensure!(
         !again || selection.account.is_some() || selection.from.is_some(),
-        "`--again` without --account or --from would make all runs vanish for a while; `dbt-api rebuild` does the same unseen"
+        "`--again` needs --account or --from: to apply everything again, `dbt-api rebuild` is faster and compares what it made"
     );
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     let progress = Progress::begin("replay", output);
