@@ -7,18 +7,24 @@ mod format;
 mod list;
 mod openapi;
 mod routes;
+mod settings;
 mod view;
 
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use bucket::Bucket;
 use clock::Clock;
-use edge::Signer;
+use edge::{RateLimit, Shield, Signer, shield};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use openapi::documentation;
+pub use settings::Settings;
+
+/// How many files are sent at once. Each takes a buffer of the bucket's and of zstd, some MiB.
+const MOST_DOWNLOADS: usize = 64;
 
 /// What the handlers need. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +39,8 @@ pub struct State {
     pub clock: Clock,
     /// What signs URLs, once its key was read.
     pub signer: Arc<OnceCell<Signer>>,
+    /// How often a token may ask.
+    pub rate: Arc<RateLimit>,
 }
 
 impl State {
@@ -45,7 +53,14 @@ impl State {
 /// The routes, without a slash at the end, with their OpenAPI document. What is unknown under `/api` is answered too, so that routes
 /// merged with these have to be more specific.
 pub fn router(state: State) -> OpenApiRouter<()> {
-    let router = OpenApiRouter::with_openapi(openapi::description()).merge(routes::all());
+    // A read holds a connection of the database for as long as it is worked upon, a download only at its beginning.
+    let connections = usize::try_from(state.pool.options().get_max_connections()).unwrap_or(1);
+    let reads = from_fn_with_state(Shield::new("reads", connections), shield);
+    let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
+    let router = OpenApiRouter::with_openapi(openapi::description())
+        .merge(routes::reads().layer(reads))
+        .merge(routes::downloads().layer(downloads))
+        .merge(routes::others());
     let (router, document) = router.split_for_parts();
     let router = router
         .method_not_allowed_fallback(routes::method_not_allowed)

@@ -24,11 +24,25 @@ use utoipa_axum::routes;
 
 use crate::State;
 
-/// All routes with their part of the OpenAPI document.
-pub(crate) fn all() -> OpenApiRouter<State> {
+/// What needs neither the database nor the bucket, and what is not there.
+pub(crate) fn others() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
+        .route("/api/{*rest}", any(root::nothing))
+}
+
+/// What sends files.
+pub(crate) fn downloads() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(artifacts::download_of_job))
+        .routes(routes!(artifacts::download))
+        .routes(routes!(deferral::download))
+}
+
+/// What reads the database.
+pub(crate) fn reads() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
         .routes(routes!(constant::who_am_i))
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::list_v3))
@@ -58,20 +72,16 @@ pub(crate) fn all() -> OpenApiRouter<State> {
         .routes(routes!(changes::list_of_run))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
-        .routes(routes!(artifacts::download_of_job))
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(steps::show))
         .routes(routes!(artifacts::list))
-        .routes(routes!(artifacts::download))
         .routes(routes!(deferral::latest))
         .routes(routes!(deferral::of_environment))
-        .routes(routes!(deferral::download))
         .routes(routes!(constant::of_account_v2))
         .routes(routes!(constant::of_account_v3))
         .routes(routes!(constant::of_project_v3))
         .routes(routes!(constant::variables_of_job))
-        .route("/api/{*rest}", any(root::nothing))
 }
 
 /// Another method than GET where there is something to read.

@@ -51,6 +51,7 @@ impl FromRequestParts<State> for View {
         let access = directory::queries::access_by_key(&state.pool, hash_of_key(key))
             .await?
             .ok_or_else(CloudError::unauthorized)?;
+        state.rate.check(access.token_id).map_err(CloudError::from)?;
         if !access.allows(Scope::Read) {
             return Err(CloudError::forbidden().into());
         }

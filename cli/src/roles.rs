@@ -8,6 +8,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use bucket::Bucket;
 use clock::Clock;
+use edge::RateLimit;
 use ingest::{Directory, Ingest};
 use projector::Projector;
 use service::{Health, Need};
@@ -130,6 +131,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             public_url: public_url(&settings),
             clock: Clock::System,
             signer: Arc::default(),
+            rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
         };
         let (routes, part) = api::router(state).split_for_parts();
         router = router.merge(routes);
@@ -143,6 +145,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     }
     let router = router
         .merge(health.routes(metrics))
+        .layer(from_fn(edge::guard))
         .layer(CatchPanicLayer::custom(edge::panics_as_cloud_error))
         .layer(from_fn(edge::observe));
     service::serve(listener, edge::absorb_slashes(router), shutdown.clone()).await?;

@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) bucket: bucket::Settings,
     pub(crate) stream: stream::Settings,
     pub(crate) ingest: ingest::Settings,
+    pub(crate) api: api::Settings,
 }
 
 impl Settings {
@@ -37,13 +38,15 @@ impl Settings {
         let bucket = kept(bucket::Settings::read(&lookup), &mut problems);
         let stream = kept(stream::Settings::read(&lookup), &mut problems);
         let ingest = kept(ingest::Settings::read(&lookup), &mut problems);
-        match (service, database, bucket, stream, ingest) {
-            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest)) => Ok(Self {
+        let api = kept(api::Settings::read(&lookup), &mut problems);
+        match (service, database, bucket, stream, ingest, api) {
+            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest), Some(api)) => Ok(Self {
                 service,
                 database,
                 bucket,
                 stream,
                 ingest,
+                api,
             }),
             _ => bail!("the settings cannot be used:\n  - {}", problems.join("\n  - ")),
         }
@@ -58,6 +61,7 @@ impl Settings {
             bucket::Settings::VARIABLES,
             stream::Settings::VARIABLES,
             ingest::Settings::VARIABLES,
+            api::Settings::VARIABLES,
         ]
         .concat()
     }

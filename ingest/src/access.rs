@@ -17,6 +17,7 @@ impl Ingest {
             .await
             .map_err(|error| UploadError::unavailable(&error))?;
         let access = access.ok_or_else(UploadError::unauthorized)?;
+        self.rate.check(access.token_id)?;
         if !access.allows(Scope::Upload) {
             return Err(UploadError::forbidden(
                 "the token does not allow uploads: its scopes lack `upload`",

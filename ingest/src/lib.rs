@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bucket::Bucket;
 use clock::Clock;
-use edge::Signer;
+use edge::{RateLimit, Signer};
 use stream::Stream;
 use tokio::sync::OnceCell;
 use utoipa::openapi::path::PathItem;
@@ -45,6 +45,8 @@ pub struct Ingest {
     signer: Arc<OnceCell<Signer>>,
     /// Of the uploads that are read.
     turns: Turns,
+    /// How often a token may upload.
+    rate: Arc<RateLimit>,
 }
 
 impl Ingest {
@@ -61,6 +63,7 @@ impl Ingest {
     ) -> Self {
         Self {
             turns: Turns::new(settings.max_uploads),
+            rate: Arc::new(RateLimit::per_minute(settings.uploads_per_minute)),
             settings: Arc::new(settings),
             bucket,
             stream,

@@ -1,7 +1,11 @@
 //! Settings of the write side.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Ten a second: far more than the runs of an account make.
+const UPLOADS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
 /// Limits of uploads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +14,8 @@ pub struct Settings {
     pub max_upload_bytes: u64,
     /// Uploads that are read at the same time; others wait. Each takes up to 12 MiB of memory.
     pub max_uploads: usize,
+    /// How often a token may upload within a minute.
+    pub uploads_per_minute: NonZeroU32,
     /// How long an upload may send nothing.
     pub idle_timeout: Duration,
     /// How long an upload may take, from its first byte to its last.
@@ -23,6 +29,7 @@ impl Default for Settings {
         Self {
             max_upload_bytes: 1 << 30,
             max_uploads: 32,
+            uploads_per_minute: UPLOADS_PER_MINUTE,
             idle_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_secs(600),
             spool_dir: None,
@@ -35,6 +42,7 @@ impl Settings {
     pub const VARIABLES: &[&str] = &[
         "MAX_UPLOAD_BYTES",
         "MAX_UPLOADS",
+        "UPLOADS_PER_MINUTE",
         "UPLOAD_IDLE_TIMEOUT_SECONDS",
         "UPLOAD_TIMEOUT_SECONDS",
         "SPOOL_DIR",
@@ -62,6 +70,10 @@ impl Settings {
             max_upload_bytes: number("MAX_UPLOAD_BYTES", default.max_upload_bytes, 1 << 40),
             max_uploads: usize::try_from(number("MAX_UPLOADS", default.max_uploads as u64, 200))
                 .unwrap_or(default.max_uploads),
+            uploads_per_minute: u32::try_from(number("UPLOADS_PER_MINUTE", UPLOADS_PER_MINUTE.get().into(), 1_000_000))
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(UPLOADS_PER_MINUTE),
             idle_timeout: Duration::from_secs(number(
                 "UPLOAD_IDLE_TIMEOUT_SECONDS",
                 default.idle_timeout.as_secs(),

@@ -7,13 +7,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::envelope::Status;
-use crate::{NotPermitted, UploadError};
+use crate::{NotPermitted, TooMany, UploadError};
 
 /// An error in dbt Cloud's envelope. Clients tell 401, 403 and 404 apart and read the body as JSON.
 #[derive(Debug)]
 pub struct CloudError {
     status: StatusCode,
     message: String,
+    /// In seconds, where asking again makes sense.
+    retry_after: Option<u64>,
 }
 
 impl CloudError {
@@ -21,6 +23,7 @@ impl CloudError {
         Self {
             status,
             message: message.into(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
         }
     }
 
@@ -66,6 +69,25 @@ impl CloudError {
         )
     }
 
+    /// 414: the query is longer than this.
+    #[must_use]
+    pub fn query_too_long(limit: usize) -> Self {
+        let message = format!("The query is longer than {limit} bytes.");
+        Self::new(StatusCode::URI_TOO_LONG, message)
+    }
+
+    /// 503: there are more requests than can be answered in time.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The service is busy. Please try again shortly.",
+            )
+        }
+    }
+
     /// 503: what is needed is away for the moment.
     #[must_use]
     pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
@@ -85,11 +107,25 @@ impl CloudError {
     }
 }
 
+/// 429, as dbt Cloud's.
+impl From<TooMany> for CloudError {
+    fn from(error: TooMany) -> Self {
+        Self {
+            retry_after: Some(error.retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+        }
+    }
+}
+
 /// The same in dbt Cloud's envelope, for routes that are dbt Cloud's.
 impl From<UploadError> for CloudError {
     fn from(error: UploadError) -> Self {
         let status = error.status();
-        Self::new(status, error.into_message())
+        let retry_after = error.retry_after();
+        Self {
+            retry_after,
+            ..Self::new(status, error.into_message())
+        }
     }
 }
 
@@ -102,10 +138,8 @@ impl IntoResponse for CloudError {
             developer_message: String::new(),
         };
         let mut response = (self.status, Json(json!({ "status": status, "data": null }))).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

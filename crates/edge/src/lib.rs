@@ -3,19 +3,25 @@
 mod auth;
 mod cloud_error;
 mod envelope;
+mod headers;
 mod layers;
 mod paging;
 mod params;
 mod path;
+mod rate;
+mod shield;
 mod signed;
 mod upload_error;
 
 pub use auth::key_of;
 pub use cloud_error::CloudError;
 pub use envelope::{Extra, Many, One, Pagination, Status, many, one};
+pub use headers::guard;
 pub use layers::{observe, panics_as_cloud_error};
 pub use paging::{OrderBy, Paging};
 pub use params::{InvalidParam, Params, TimeRange};
 pub use path::absorb_slashes;
+pub use rate::{RateLimit, TooMany};
+pub use shield::{Shield, shield};
 pub use signed::{NotPermitted, Signer};
 pub use upload_error::UploadError;

@@ -1,10 +1,12 @@
 //! Errors of the write side: clients read `errors` of the body, as JSON.
 
 use axum::Json;
+use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+
+use crate::TooMany;
 
 /// An error with the body `{"errors": {"message": "…"}}`, or `{"errors": {"<field>": ["…"]}}` where one field is at fault.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub struct UploadError {
     status: StatusCode,
     field: &'static str,
     message: String,
+    /// In seconds, where sending again makes sense.
+    retry_after: Option<u64>,
 }
 
 impl UploadError {
@@ -20,6 +24,7 @@ impl UploadError {
             status,
             field: "message",
             message: message.into(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
         }
     }
 
@@ -75,6 +80,7 @@ impl UploadError {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             field,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -99,10 +105,25 @@ impl UploadError {
         self.message
     }
 
+    /// After how many seconds it may be sent again.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+}
+
+/// 429: the token is used too often.
+impl From<TooMany> for UploadError {
+    fn from(error: TooMany) -> Self {
+        Self {
+            retry_after: Some(error.retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+        }
     }
 }
 
@@ -115,10 +136,8 @@ impl IntoResponse for UploadError {
         };
         let errors = Map::from_iter([(self.field.to_owned(), value)]);
         let mut response = (self.status, Json(json!({ "errors": errors }))).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

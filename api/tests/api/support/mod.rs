@@ -71,6 +71,9 @@ impl Api {
             bucket,
             public_url: "https://dbt.example".to_owned(),
             clock: Clock::Fixed("2026-11-24T12:00:00Z".parse().unwrap()),
+            rate: std::sync::Arc::new(edge::RateLimit::per_minute(
+                api::Settings::default().requests_per_minute,
+            )),
             signer: std::sync::Arc::default(),
         });
         let (router, document) = router.split_for_parts();
