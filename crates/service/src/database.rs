@@ -1,6 +1,7 @@
 //! Where PostgreSQL is.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ impl DatabaseSettings {
         "DB_PASS",
         "DB_NAME",
         "DB_SSL_ENABLED",
+        "DB_SSL_VERIFY",
+        "DB_SSL_ROOT_CERT",
     ];
 
     /// Reads the settings; `lookup` gives the value of a variable.
@@ -28,15 +31,22 @@ impl DatabaseSettings {
     /// # Errors
     /// All problems at once.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let tls = Tls::read(lookup, &mut problems);
         if let Some(url) = lookup("DB_URL") {
             // The value is not told: it may hold a password.
-            return PgConnectOptions::from_str(&url)
+            let options = PgConnectOptions::from_str(&url)
                 .ok()
-                .filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"))
-                .map(Self)
-                .ok_or_else(|| vec!["DB_URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due".to_owned()]);
+                .filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"));
+            return match options {
+                Some(options) if problems.is_empty() => Ok(Self(tls.apply(options))),
+                Some(_) => Err(problems),
+                None => {
+                    problems.push("DB_URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due".to_owned());
+                    Err(problems)
+                }
+            };
         }
-        let mut problems = Vec::new();
         let mut required = |name: &str| {
             lookup(name).unwrap_or_else(|| {
                 problems.push(format!(
@@ -55,16 +65,8 @@ impl DatabaseSettings {
             problems.push(format!("DB_PORT={port} is no port: a number from 1 to 65535 is due"));
             0
         });
-        let ssl = match lookup("DB_SSL_ENABLED").map(|value| value.to_lowercase()).as_deref() {
-            None | Some("false" | "0" | "no") => PgSslMode::Prefer,
-            Some("true" | "1" | "yes") => PgSslMode::Require,
-            Some(other) => {
-                problems.push(format!("DB_SSL_ENABLED={other} is not known: true or false is due"));
-                PgSslMode::Prefer
-            }
-        };
         if problems.is_empty() {
-            Ok(Self(options.port(port).ssl_mode(ssl)))
+            Ok(Self(tls.apply(options.port(port))))
         } else {
             Err(problems)
         }
@@ -92,6 +94,47 @@ impl DatabaseSettings {
     }
 }
 
+/// How the connection is protected, where the settings beside `DB_URL` say it.
+struct Tls {
+    mode: Option<PgSslMode>,
+    root_certificate: Option<PathBuf>,
+}
+
+impl Tls {
+    fn read(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Self {
+        let mut truth = |name: &str| match lookup(name).map(|value| value.to_lowercase()).as_deref() {
+            None | Some("false" | "0" | "no") => false,
+            Some("true" | "1" | "yes") => true,
+            Some(other) => {
+                problems.push(format!("{name}={other} is not known: true or false is due"));
+                false
+            }
+        };
+        let (enabled, verify) = (truth("DB_SSL_ENABLED"), truth("DB_SSL_VERIFY"));
+        let root_certificate = lookup("DB_SSL_ROOT_CERT").map(PathBuf::from);
+        if let Some(file) = root_certificate.as_ref().filter(|file| !file.is_file()) {
+            problems.push(format!("DB_SSL_ROOT_CERT={} is no file", file.display()));
+        }
+        let mode = match (verify || root_certificate.is_some(), enabled) {
+            (true, _) => Some(PgSslMode::VerifyFull),
+            (false, true) => Some(PgSslMode::Require),
+            // As the URL says, else where the server offers it.
+            (false, false) => None,
+        };
+        Self { mode, root_certificate }
+    }
+
+    fn apply(&self, mut options: PgConnectOptions) -> PgConnectOptions {
+        if let Some(mode) = self.mode {
+            options = options.ssl_mode(mode);
+        }
+        match &self.root_certificate {
+            Some(file) => options.ssl_root_cert(file),
+            None => options,
+        }
+    }
+}
+
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (host, name) = (self.0.get_host(), self.0.get_database());
@@ -105,6 +148,22 @@ impl fmt::Debug for DatabaseSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificates_are_verified_when_it_is_asked_for() {
+        let mode = |name: &'static str, value: &'static str| {
+            let lookup = move |asked: &str| match asked {
+                "DB_URL" => Some("postgresql://u@db.example/name".to_owned()),
+                asked => (asked == name).then(|| value.to_owned()),
+            };
+            DatabaseSettings::read(&lookup).map(|settings| format!("{:?}", settings.options().get_ssl_mode()))
+        };
+        assert_eq!(mode("DB_SSL_ENABLED", "true").unwrap(), "Require");
+        assert_eq!(mode("DB_SSL_VERIFY", "true").unwrap(), "VerifyFull");
+        assert_eq!(mode("DB_SSL_VERIFY", "false").unwrap(), "Prefer");
+        assert!(mode("DB_SSL_VERIFY", "maybe").unwrap_err()[0].contains("maybe"));
+        assert!(mode("DB_SSL_ROOT_CERT", "/nowhere.pem").unwrap_err()[0].contains("/nowhere.pem"));
+    }
 
     #[test]
     fn what_is_missing_is_named_and_secrets_are_not_told() {

@@ -81,6 +81,11 @@ impl Stream {
                 .await
                 .map_err(|error| Error::Credentials { file, error })?,
         };
+        let options = match settings.root_certificate.clone() {
+            None => options,
+            // Who names an authority wants nothing else.
+            Some(file) => options.add_root_certificates(file).require_tls(true),
+        };
         let client = options
             .connect(settings.servers.as_slice())
             .await

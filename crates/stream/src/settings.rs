@@ -15,6 +15,8 @@ pub struct Settings {
     /// Without logins: the client logs its addresses, and does not use what they hold (nats.rs issue 1623).
     pub(crate) servers: Vec<ServerAddr>,
     pub(crate) login: Option<Login>,
+    /// Of the authority that signed the servers' certificates, beside those of the system.
+    pub(crate) root_certificate: Option<PathBuf>,
 }
 
 /// How to log in; the same for all servers.
@@ -30,7 +32,7 @@ pub(crate) enum Login {
 
 impl Settings {
     /// The environment variables that [`Settings::read`] reads.
-    pub const VARIABLES: &[&str] = &["NATS_URL", "NATS_CREDENTIALS_FILE"];
+    pub const VARIABLES: &[&str] = &["NATS_URL", "NATS_CREDENTIALS_FILE", "NATS_ROOT_CERT"];
 
     /// Reads the settings; `lookup` gives the value of a variable. `NATS_URL` may hold several URLs with commas between them.
     ///
@@ -41,7 +43,11 @@ impl Settings {
         let mut settings = Self {
             servers: Vec::new(),
             login: None,
+            root_certificate: lookup("NATS_ROOT_CERT").map(PathBuf::from),
         };
+        if let Some(file) = settings.root_certificate.as_ref().filter(|file| !file.is_file()) {
+            problems.push(format!("NATS_ROOT_CERT={} is no file", file.display()));
+        }
         let urls = lookup("NATS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
         for (index, text) in urls.split(',').enumerate() {
             let Some((server, login)) = read_url(text.trim()) else {

@@ -116,3 +116,44 @@ async fn a_server_that_lost_its_data_gets_a_new_stream() {
     wait_until("it is published", async || stream.publish(&event).await.ok()).await;
     assert_eq!(next(&mut stream.consume().await.unwrap()).await, Some(event.id));
 }
+
+#[tokio::test]
+async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
+    service::install_tls();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=nats",
+        ])
+        .args([
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=CA:TRUE",
+        ])
+        .args(["-keyout", &file("key.pem"), "-out", &file("cert.pem")])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let arguments = ["--tls", "--tlscert", &file("cert.pem"), "--tlskey", &file("key.pem")];
+    let server = NatsServer::start_with(&arguments).await;
+    let url = server.url().replace("nats://", "tls://");
+    let connect = async |root: Option<String>| {
+        let lookup = |name: &str| match name {
+            "NATS_URL" => Some(url.clone()),
+            "NATS_ROOT_CERT" => root.clone(),
+            _ => None,
+        };
+        Stream::connect(&Settings::read(&lookup).unwrap()).await.unwrap()
+    };
+    let trusting = connect(Some(file("cert.pem"))).await;
+    answers(&trusting).await;
+    let event = event();
+    trusting.publish(&event).await.unwrap();
+    let mut messages = trusting.consume().await.unwrap();
+    assert_eq!(next(&mut messages).await, Some(event.id));
+
+    let strange = connect(None).await;
+    assert!(matches!(strange.publish(&event).await, Err(Error::Unavailable(_))));
+}
