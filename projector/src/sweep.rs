@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bucket::Journal;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use read_model::{set_swept_upto, swept_upto, unknown_of};
+use read_model::{count_dead_letters, set_swept_upto, swept_upto, unknown_of};
 use schemas::EventId;
 use tokio_util::sync::CancellationToken;
 
@@ -30,14 +30,19 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
         let long = long_sweep_due.is_none_or(|due| due <= now);
         let sweep = async {
             projector.sweep_directory().await?;
-            projector.sweep_uploads(if long { LONG_MARGIN } else { MARGIN }).await
+            let found = projector.sweep_uploads(if long { LONG_MARGIN } else { MARGIN }).await?;
+            let mut connection = projector.pool.acquire().await?;
+            Ok::<_, ApplyError>((found, count_dead_letters(&mut connection).await?))
         };
         let result = tokio::select! {
             result = sweep => result,
             () = shutdown.cancelled() => return,
         };
         match result {
-            Ok(found) => {
+            Ok((found, dead_letters)) => {
+                metrics::counter!("dbt_api_swept_events_total").increment(found);
+                metrics::gauge!("dbt_api_dead_letters").set(dead_letters as f64);
+                metrics::gauge!("dbt_api_last_sweep_timestamp_seconds").set(projector.clock.now().timestamp() as f64);
                 if long {
                     long_sweep_due = Some(now + TimeDelta::days(1));
                 }

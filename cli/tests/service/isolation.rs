@@ -154,3 +154,221 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
         assert!(read.unwrap_err().to_string().contains("permission denied"), "{table}");
     }
 }
+
+/// In whatever form the reader asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_level_security_holds_in_every_form_of_query() {
+    let installation = Installation::start().await;
+    let own = installation.token("1", "read,upload", &[]);
+    for (name, file) in [
+        ("manifest", newest_manifest()),
+        ("results", fixture("run_results/v6-1.12.0-build.json")),
+        ("catalog", fixture("catalog/v1-1.12.0.json")),
+    ] {
+        installation.upload_manifest(&own, name, file).await;
+    }
+    wait_until("all is projected", async || {
+        (installation.count("SELECT count(*) FROM catalogs").await == 1
+            && installation.count("SELECT count(*) FROM result_files").await == 1
+            && installation.count("SELECT count(*) FROM nodes").await > 0)
+            .then_some(())
+    })
+    .await;
+    // All tables that there are and that name an account, so that a new one cannot be forgotten.
+    let owner = installation.system.database.pool("dbt_api_projector");
+    let tables: Vec<(String, bool, bool)> = sqlx::query_as(
+        "SELECT format('%I.%I', n.nspname, c.relname), c.relrowsecurity,
+            has_table_privilege('dbt_api_reader', c.oid, 'SELECT')
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'account_id' AND NOT a.attisdropped
+         WHERE c.relkind = 'r' AND n.nspname IN ('read_model', 'directory', 'ids') ORDER BY 1",
+    )
+    .fetch_all(&owner)
+    .await
+    .unwrap();
+    assert!(tables.len() > 20, "{tables:?}");
+    let may_write: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname IN ('read_model', 'directory', 'ids') AND c.relkind IN ('r', 'S')
+            AND (CASE c.relkind WHEN 'r' THEN has_table_privilege('dbt_api_reader', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+                ELSE has_sequence_privilege('dbt_api_reader', c.oid, 'USAGE, UPDATE') END)",
+    )
+    .fetch_one(&owner)
+    .await
+    .unwrap();
+    assert_eq!(may_write, 0);
+
+    let pool = installation.system.database.pool("dbt_api_reader");
+    let mut connection = pool.acquire().await.unwrap();
+    let mut readable = 0;
+    for (table, has_row_security, is_readable) in &tables {
+        if !is_readable {
+            continue;
+        }
+        assert!(has_row_security, "{table} has no row-level security");
+        readable += 1;
+        let forms = [
+            format!("SELECT count(*) FROM {table}"),
+            format!("SELECT count(*) FROM {table} WHERE account_id = 1"),
+            format!(
+                "SELECT count(*) FROM {table} a JOIN {table} b ON a.account_id = b.account_id WHERE a.account_id = 1"
+            ),
+            format!("SELECT count(*) FROM (VALUES (1)) v LEFT JOIN {table} t ON true WHERE t.account_id = 1"),
+            format!(
+                "SELECT count(*) FROM (VALUES (1)) v, LATERAL (SELECT * FROM {table} WHERE account_id = v.column1) t"
+            ),
+            format!(
+                "SELECT count(*) FROM generate_series(1, 3) WHERE EXISTS (SELECT FROM {table} WHERE account_id = 1)"
+            ),
+            format!(
+                "WITH all_rows AS MATERIALIZED (SELECT * FROM {table}) SELECT count(*) FROM all_rows WHERE account_id = 1"
+            ),
+            format!("SELECT coalesce(sum(account_id), 0)::bigint FROM {table} WHERE account_id <> 2"),
+            format!(
+                "SELECT count(*) FROM (SELECT account_id, rank() OVER (ORDER BY account_id) FROM {table}) t WHERE account_id = 1"
+            ),
+            format!("SELECT count(*) FROM {table} TABLESAMPLE SYSTEM (100) WHERE account_id = 1"),
+        ];
+        for form in forms {
+            // The same prepared statement for all: a plan that was made for one account must not serve another.
+            for (account, sees) in [("1", true), ("2", false), ("", false), ("1", true)] {
+                sqlx::query("SELECT set_config('app.account_id', $1, false)")
+                    .bind(account)
+                    .execute(&mut *connection)
+                    .await
+                    .unwrap();
+                let seen: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(form.clone()))
+                    .fetch_one(&mut *connection)
+                    .await
+                    .unwrap_or_else(|error| panic!("{form}: {error}"));
+                let is_own = account == "2" && (table == "directory.projects" || table == "directory.environments");
+                if account != "1" && !(is_own && form.ends_with(table)) {
+                    assert_eq!(seen, 0, "account `{account}`: {form}");
+                } else if sees && form.ends_with(table) && !is_empty(table) {
+                    assert!(seen > 0, "account `{account}`: {form}");
+                }
+            }
+        }
+    }
+    assert!(readable > 15, "{readable} tables were looked at");
+}
+
+/// Nothing is in these in this test.
+fn is_empty(table: &str) -> bool {
+    ["read_model.quarantined_nodes"].contains(&table)
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(testkit::repository_file("fixtures").join(name)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
+    let installation = Installation::start().await;
+    let (own, other) = (
+        installation.token("1", "read,upload", &[]),
+        installation.token("2", "read,upload", &[]),
+    );
+    installation
+        .upload_manifest(&own, "secret_run_of_1", newest_manifest())
+        .await;
+    installation.run_with_total(&own, "1", 1).await;
+    let url = |path: &str| format!("{}{path}", installation.service.url);
+
+    // In queries and headers another account is not a thing that can be asked for.
+    for path in [
+        "/api/v2/accounts/2/runs/?account_id=1",
+        "/api/v2/accounts/2/runs/?account_id=1&project_id=1&environment_id=1&job_definition_id=1",
+        "/api/v2/accounts/2/jobs/?project_id=1",
+        "/api/v2/accounts/2/environments/?project_id=1",
+        "/api/v3/accounts/2/projects/?pk=1",
+        "/api/v2/accounts/2/runs/?pk=1&id=1&id__in=[1]",
+    ] {
+        let request = installation.client.get(url(path)).bearer_auth(&other.key);
+        let request = request
+            .header("X-Account-Id", "1")
+            .header("X-Forwarded-For", "127.0.0.1");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let text = answer.text().await.unwrap();
+        assert!(
+            !text.contains("secret_run_of_1") && !text.contains("\"account_id\":1,"),
+            "{path}: {text}"
+        );
+    }
+    // What is not there and what is another's are told in the same words.
+    for path in [
+        "/api/v2/accounts/{}/runs/1/",
+        "/api/v2/accounts/{}/jobs/1/",
+        "/api/v3/accounts/{}/projects/1/",
+    ] {
+        let (anothers, nobodys) = (
+            installation.get(&other, &path.replace("{}", "1")).await,
+            installation.get(&other, &path.replace("{}", "999999")).await,
+        );
+        assert_eq!(anothers.0, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(anothers, nobodys, "{path}");
+    }
+    // An upload goes to the token's account, whatever else is said.
+    let form = reqwest::multipart::Form::new()
+        .text("environment_slug", crate::installation::SLUG)
+        .text("account_id", "1")
+        .text("environment_id", "1")
+        .part(
+            "file",
+            reqwest::multipart::Part::bytes(newest_manifest()).file_name("file"),
+        );
+    let (status, answer) = installation.upload(&other, form).await;
+    assert_eq!(
+        (status, &answer["data"]["environment_id"]),
+        (StatusCode::CREATED, &2.into()),
+        "{answer}"
+    );
+
+    let enormous = "dbtapi_".to_owned() + &"a".repeat(20_000);
+    let almost = own.key[..own.key.len() - 1].to_owned();
+    let keys = [
+        "",
+        " ",
+        "null",
+        "dbtapi_",
+        "' OR 1=1 --",
+        "\u{1}",
+        "é",
+        &almost,
+        &enormous,
+    ];
+    for key in keys {
+        for scheme in ["Token", "Bearer", "Basic", ""] {
+            let header = reqwest::header::HeaderValue::from_bytes(format!("{scheme} {key}").as_bytes());
+            // What cannot be sent cannot be tried.
+            let Ok(header) = header else { continue };
+            let read = installation
+                .client
+                .get(url("/api/v2/accounts/1/runs/"))
+                .header("Authorization", header.clone());
+            assert_eq!(
+                read.send().await.unwrap().status(),
+                StatusCode::UNAUTHORIZED,
+                "{scheme} {key:.20}"
+            );
+            let upload = installation
+                .client
+                .post(url("/api/internal/manifests"))
+                .header("Authorization", header);
+            assert_eq!(
+                upload.send().await.unwrap().status(),
+                StatusCode::UNAUTHORIZED,
+                "{scheme} {key:.20}"
+            );
+        }
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        let path = "/api/v2/accounts/1/runs/1/";
+        assert_eq!(
+            installation.send(method.clone(), &other, path).await.0,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method}"
+        );
+    }
+}

@@ -9,8 +9,10 @@ mod installation;
 
 mod dbt_cloud;
 mod errors;
+mod hostile;
 mod ingests;
 mod isolation;
+mod limits;
 mod nodes;
 mod outages;
 mod results;

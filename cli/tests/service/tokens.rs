@@ -41,3 +41,34 @@ async fn keys_are_stored_and_logged_nowhere() {
         .unwrap();
     assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_ends_by_itself_also_while_postgres_is_away() {
+    let installation = Installation::start().await;
+    let lasting = installation.token("1", "read,upload", &["--expires-in", "1d"]);
+    let ended = installation.token("1", "read,upload", &["--expires-in", "0s"]);
+    let runs = "/api/v2/accounts/1/runs/";
+    assert_eq!(installation.get(&lasting, runs).await.0, StatusCode::OK);
+    assert_eq!(installation.get(&ended, runs).await.0, StatusCode::UNAUTHORIZED);
+    let listed = installation.command(&["token", "list"]);
+    assert!(
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|token| token["expires_at"].is_string()),
+        "{listed}"
+    );
+
+    installation.system.database.close().await;
+    installation.upload_manifest(&lasting, "run", newest_manifest()).await;
+    let (status, _) = installation.upload(&ended, reqwest::multipart::Form::new()).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    installation.system.database.open().await;
+    let (code, _, errors) = testkit::try_command(
+        BINARY,
+        &["token", "create", "--account", "1", "--expires-in", "soon"],
+        &installation.system,
+    );
+    assert!(code == Some(2) && errors.contains("90d"), "{errors}");
+}

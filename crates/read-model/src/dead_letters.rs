@@ -38,6 +38,16 @@ pub async fn dead_letters(connection: &mut PgConnection, account: Option<Account
     .await
 }
 
+/// How many dead letters there are that were not dropped.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_dead_letters(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM dead_letters WHERE dropped_at IS NULL"#)
+        .fetch_one(connection)
+        .await
+}
+
 /// A dead letter by its event, unless it was dropped.
 ///
 /// # Errors

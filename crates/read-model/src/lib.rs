@@ -17,7 +17,7 @@ mod text;
 
 pub use artifacts::{Artifact, insert_artifacts};
 pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
-pub use dead_letters::{DeadLetter, dead_letter, dead_letters, drop_dead_letter, revive};
+pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter, revive};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{

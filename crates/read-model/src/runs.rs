@@ -44,7 +44,9 @@ pub async fn unplaced_alike(
     let rows = sqlx::query!(
         "SELECT event_id, place, event_time, dag_id, airflow_run_id, tag, invocation_id, run_id, step_id, pruned FROM artifacts
          WHERE environment_id = $1
-            AND ((airflow_run_id = ANY($2) AND dag_id IS NULL) OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
+            AND ((hashtextextended(airflow_run_id, 0) = ANY(ARRAY(SELECT hashtextextended(u.id, 0) FROM unnest($2::text[]) AS u (id)))
+                    AND airflow_run_id = ANY($2) AND dag_id IS NULL)
+                OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
         environment.0,
         runs_with_dag,
         invocations_with_run
@@ -134,7 +136,8 @@ async fn only_dag(
 ) -> sqlx::Result<Option<String>> {
     let dags = sqlx::query_scalar!(
         r#"SELECT DISTINCT dag_id AS "dag_id!" FROM artifacts
-         WHERE environment_id = $1 AND airflow_run_id = $2 AND dag_id IS NOT NULL LIMIT 2"#,
+         WHERE environment_id = $1 AND hashtextextended(airflow_run_id, 0) = hashtextextended($2, 0) AND airflow_run_id = $2
+            AND dag_id IS NOT NULL LIMIT 2"#,
         environment.0,
         run_id
     )

@@ -27,6 +27,9 @@ const SECTIONS: [(&str, &str); 11] = [
     ("functions", "function"),
 ];
 
+/// The longest name of a section that is none of these, in bytes.
+const LONGEST_SECTION: usize = 100;
+
 /// A manifest of any version.
 pub struct Manifest<'a> {
     /// What it says of itself.
@@ -68,7 +71,7 @@ pub struct QuarantinedNode {
 }
 
 impl<'a> Manifest<'a> {
-    pub(super) fn read(sections: &Entries<'a>) -> Self {
+    pub(super) fn read(sections: &Entries<'a>) -> Result<Self, serde_json::Error> {
         let mut manifest = Self {
             metadata: metadata(sections),
             nodes: Vec::new(),
@@ -76,10 +79,13 @@ impl<'a> Manifest<'a> {
         };
         for (name, value) in newest(sections) {
             let known = SECTIONS.iter().find(|(section, _)| *section == name);
-            let Some(entries) = Entries::of(value) else { continue };
+            if !value.get().starts_with('{') {
+                continue;
+            }
+            let entries: Entries<'_> = serde_json::from_str(value.get())?;
             match known {
                 Some((_, resource_type)) => manifest.add(name, resource_type, &entries),
-                None if holds_nodes(&entries) => {
+                None if name.len() <= LONGEST_SECTION && holds_nodes(&entries) => {
                     // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
                     let singular = name.strip_suffix('s').unwrap_or(name).to_owned();
                     manifest.add(name, &singular, &entries);
@@ -87,7 +93,7 @@ impl<'a> Manifest<'a> {
                 None => {}
             }
         }
-        manifest
+        Ok(manifest)
     }
 
     fn add(&mut self, section: &str, resource_type: &str, entries: &Entries<'a>) {

@@ -47,6 +47,9 @@ pub struct Column {
     pub data_type: Option<String>,
 }
 
+/// The longest resource type that is believed, in bytes: dbt's own are words.
+const LONGEST_TYPE: usize = 100;
+
 impl<'a> Node<'a> {
     /// None when the value is no object.
     pub(super) fn read(key: &str, resource_type: &str, value: &'a RawValue) -> Option<Self> {
@@ -55,6 +58,7 @@ impl<'a> Node<'a> {
             unique_id: entries.text("unique_id").unwrap_or_else(|| Cow::Owned(key.to_owned())),
             resource_type: entries
                 .text("resource_type")
+                .filter(|told| told.len() <= LONGEST_TYPE)
                 .unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
             entries,
         })

@@ -39,9 +39,9 @@ impl ArtifactText {
     /// What a manifest holds.
     ///
     /// # Errors
-    /// When it is no object.
+    /// When it is no object, or one of more entries than a project can have.
     pub fn manifest(&self) -> Result<Manifest<'_>, InvalidArtifact> {
-        Ok(Manifest::read(&self.entries()?))
+        Ok(Manifest::read(&self.entries()?)?)
     }
 
     /// What run results, or the freshness of sources, hold.

@@ -41,7 +41,8 @@ pub async fn last_results(
          FROM unnest($4::text[]) AS u (unique_id)
          CROSS JOIN LATERAL (
             SELECT r.* FROM node_results r
-            WHERE r.account_id = $1 AND r.environment_id = $2 AND r.unique_id = u.unique_id AND r.executed
+            WHERE r.account_id = $1 AND r.environment_id = $2 AND r.executed
+                AND hashtextextended(r.unique_id, 0) = hashtextextended(u.unique_id, 0) AND r.unique_id = u.unique_id
                 AND (NOT $5 OR NOT r.failed)
                 AND ($3::bigint IS NULL OR EXISTS (
                     SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))

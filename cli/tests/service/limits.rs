@@ -1,0 +1,141 @@
+//! Limits of requests, and what all answers have.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use reqwest::{Method, StatusCode};
+use testkit::System;
+
+use crate::installation::{Installation, newest_manifest, prepare};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_asks_too_often_waits_and_others_do_not() {
+    let mut system = System::start().await;
+    for (name, value) in [("READS_PER_MINUTE", "5"), ("UPLOADS_PER_MINUTE", "2")] {
+        system.variables.push((name.to_owned(), value.to_owned()));
+    }
+    let installation = Installation::of(prepare(system), "serve").await;
+    let (busy, other) = (
+        installation.token("1", "read,upload", &[]),
+        installation.token("1", "read,upload", &[]),
+    );
+    let runs = "/api/v2/accounts/1/runs/";
+    for _ in 0..5 {
+        assert_eq!(installation.get(&busy, runs).await.0, StatusCode::OK);
+    }
+    let url = format!("{}{runs}", installation.service.url);
+    let refused = installation
+        .client
+        .get(url)
+        .bearer_auth(&busy.key)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=12).contains(&wait), "{wait}");
+    let body: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(body["status"]["code"], 429, "{body}");
+    assert_eq!(installation.get(&other, runs).await.0, StatusCode::OK);
+
+    for _ in 0..2 {
+        installation.upload_manifest(&busy, "run", newest_manifest()).await;
+    }
+    let (status, body) = installation.upload(&busy, reqwest::multipart::Form::new()).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(
+        body["errors"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("too many requests"),
+        "{body}"
+    );
+    installation.upload_manifest(&other, "run", newest_manifest()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_and_queries_have_bounds_and_answers_tell_browsers_to_keep_off() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read", &[]);
+    let long = format!("/api/v2/accounts/1/runs/?pk={}", "1".repeat(9_000));
+    assert_eq!(installation.get(&token, &long).await.0, StatusCode::URI_TOO_LONG);
+
+    let url = format!("{}/api/v2/accounts/1/runs/", installation.service.url);
+    let large = installation
+        .client
+        .get(&url)
+        .header("X-Large", "x".repeat(300_000))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(large.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let mut many = installation.client.get(&url);
+    for number in 0..150 {
+        many = many.header(format!("X-{number}"), "x");
+    }
+    assert_eq!(
+        many.send().await.unwrap().status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+
+    for path in [
+        "/api/v2/accounts/1/runs/",
+        "/api/v2/swaggerui/index.html",
+        "/healthz/live",
+        "/nowhere",
+    ] {
+        let request = installation.client.get(format!("{}{path}", installation.service.url));
+        let answer = request
+            .bearer_auth(&token.key)
+            .header("Origin", "https://evil.example")
+            .send()
+            .await
+            .unwrap();
+        let headers = answer.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["x-frame-options"], "DENY", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        let is_page = path.ends_with(".html");
+        assert!(
+            policy.contains(if is_page {
+                "default-src 'self'"
+            } else {
+                "default-src 'none'"
+            }),
+            "{path}: {policy}"
+        );
+        assert!(
+            headers.keys().all(|name| !name.as_str().starts_with("access-control-")),
+            "{path}: CORS is off"
+        );
+    }
+    let preflight = installation
+        .send(Method::OPTIONS, &token, "/api/v2/accounts/1/runs/")
+        .await;
+    assert_eq!(preflight.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_send_no_whole_head_hold_nobody_up_and_are_cut() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read", &[]);
+    let address = installation.service.url.strip_prefix("http://").unwrap();
+    let mut lorises: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for loris in &mut lorises {
+        loris
+            .write_all(b"GET /api/v2/accounts/1/runs/ HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            .unwrap();
+    }
+    for _ in 0..20 {
+        assert_eq!(
+            installation.get(&token, "/api/v2/accounts/1/runs/").await.0,
+            StatusCode::OK
+        );
+    }
+    // It reads until the server closes the connection.
+    let cut = tokio::task::spawn_blocking(move || lorises[0].read_to_end(&mut Vec::new()));
+    let waited = tokio::time::timeout(testkit::PATIENCE, cut).await;
+    assert!(waited.is_ok(), "the connection is still open");
+}
