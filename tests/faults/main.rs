@@ -1,6 +1,7 @@
 //! What is promised when things break, proved by breaking them: the real program, real servers, `kill -9`, wiped data, full disks.
 //!
-//! `FAULTS_SECONDS` says how long the loops go on (default 15), `FAULTS_EVENTS` how many events the journals have (default 1,500).
+//! `FAULTS_SECONDS` says how long the loops go on (default 15), `FAULTS_EVENTS` how many events the journals have (default 1,500),
+//! `SOAK_SECONDS` how long the load lasts (default 20).
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,6 +20,7 @@ mod parts;
 mod prune;
 mod rebuild;
 mod recover;
+mod soak;
 
 /// A number that whoever runs the tests may set.
 #[expect(

@@ -16,5 +16,6 @@ mod limits;
 mod nodes;
 mod outages;
 mod results;
+mod tls;
 mod tokens;
 mod uploads;

@@ -5,7 +5,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -21,14 +21,12 @@ const OF_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
 const OF_PAGES: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
-/// Refuses queries that are too long, and tells browsers what they must not do with the answer. There are no headers for other origins: pages
-/// of other hosts cannot read the API.
+/// Refuses URLs that no route could answer, and tells browsers what they must not do with the answer. There are no headers for other
+/// origins: pages of other hosts cannot read the API.
 pub async fn guard(request: Request, next: Next) -> Response {
-    let is_too_long = request.uri().query().is_some_and(|query| query.len() > LONGEST_QUERY);
-    let mut response = if is_too_long {
-        CloudError::query_too_long(LONGEST_QUERY).into_response()
-    } else {
-        next.run(request).await
+    let mut response = match refuse(request.uri()) {
+        Some(refused) => refused.into_response(),
+        None => next.run(request).await,
     };
     let headers = response.headers_mut();
     let policy = if is_page(headers) { OF_PAGES } else { OF_DATA };
@@ -42,6 +40,15 @@ pub async fn guard(request: Request, next: Next) -> Response {
     }
     set_default(headers, CACHE_CONTROL, "no-store");
     response
+}
+
+fn refuse(uri: &Uri) -> Option<CloudError> {
+    if uri.query().is_some_and(|query| query.len() > LONGEST_QUERY) {
+        return Some(CloudError::query_too_long(LONGEST_QUERY));
+    }
+    // PostgreSQL has no text with a NUL in it, so nothing has such a name.
+    let holds_nul = uri.path_and_query().is_some_and(|text| text.as_str().contains("%00"));
+    holds_nul.then(|| CloudError::bad_request("The URL holds a NUL character (%00)."))
 }
 
 fn is_page(headers: &HeaderMap) -> bool {

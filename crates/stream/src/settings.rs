@@ -119,7 +119,8 @@ mod tests {
     fn read(url: &str, file: Option<&str>) -> Result<Settings, Vec<String>> {
         Settings::read(&|name| match name {
             "NATS_URL" => Some(url.to_owned()),
-            _ => file.map(str::to_owned),
+            "NATS_CREDENTIALS_FILE" => file.map(str::to_owned),
+            _ => None,
         })
     }
 

@@ -130,7 +130,7 @@ async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
             "-addext",
             "subjectAltName=IP:127.0.0.1",
             "-addext",
-            "basicConstraints=CA:TRUE",
+            "basicConstraints=CA:FALSE",
         ])
         .args(["-keyout", &file("key.pem"), "-out", &file("cert.pem")])
         .output()

@@ -1,0 +1,40 @@
+//! Certificates of the servers that are talked to.
+
+use testkit::{System, try_command};
+
+use crate::installation::BINARY;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no settings; this is how `./dev test` tells them the server's certificate"
+)]
+fn certificate() -> Option<String> {
+    std::env::var("DATABASE_CERTIFICATE").ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_whose_certificate_nobody_vouches_for_is_not_talked_to() {
+    let Some(certificate) = certificate() else {
+        println!("Skipped: DATABASE_CERTIFICATE does not name the certificate of the server that DATABASE_URL names.");
+        return;
+    };
+    let mut system = System::start().await;
+    let list = |system: &System| try_command(BINARY, &["account", "list"], system);
+    system.variables = vec![("DB_SSL_ENABLED".to_owned(), "true".to_owned())];
+    let (code, _, errors) = list(&system);
+    assert_eq!(code, Some(0), "encrypted, and not verified: {errors}");
+
+    system.variables = vec![("DB_SSL_VERIFY".to_owned(), "true".to_owned())];
+    let (code, _, errors) = list(&system);
+    assert!(code == Some(1) && errors.contains("certificate"), "{errors}");
+
+    system.variables = vec![("DB_SSL_ROOT_CERT".to_owned(), certificate)];
+    let (code, _, errors) = list(&system);
+    assert_eq!(code, Some(0), "{errors}");
+
+    // The name counts too: the certificate is for 127.0.0.1.
+    let elsewhere = system.database.url().replacen("127.0.0.1", "localhost", 1);
+    system.variables.push(("DB_URL".to_owned(), elsewhere));
+    let (code, _, errors) = list(&system);
+    assert!(code == Some(1) && errors.contains("certificate"), "{errors}");
+}
