@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use read_model::{
-    Admission, Artifact, add_to_ledger, begin_attempt, bury, end_attempt, forget_attempt, generation, insert_artifacts,
-    is_pruned, lock_account, lock_account_alone,
+    Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
+    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone,
 };
-use schemas::{ArtifactsUploaded, Event, EventData, Sha256, UploadedFile};
+use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 
 use crate::{ApplyError, Projector, content, placement, prune};
 
@@ -31,6 +31,39 @@ pub(crate) enum Reading {
     WhatIsNew,
     /// All, and what was read before of them is replaced.
     Everything,
+}
+
+/// What is projected of an upload.
+struct Upload {
+    account: AccountId,
+    /// The artifacts of dbt in it, and what the event tells of each.
+    artifacts: Option<(ArtifactsUploaded, Vec<Artifact>)>,
+    /// The files that clients find again by tag and name.
+    stored: Option<FilesStored>,
+}
+
+impl Upload {
+    fn of_artifacts(event: &Event, upload: ArtifactsUploaded) -> Self {
+        let artifacts = Artifact::of_upload(event.id, event.time, &upload);
+        Self {
+            account: upload.account_id,
+            artifacts: Some((upload, artifacts)),
+            stored: None,
+        }
+    }
+
+    fn of_files(event: &Event, stored: FilesStored) -> Self {
+        Self {
+            account: stored.account_id,
+            artifacts: Artifact::of_stored(event.id, event.time, &stored),
+            stored: Some(stored),
+        }
+    }
+
+    /// The files that are read.
+    fn files(&self) -> &[UploadedFile] {
+        self.artifacts.as_ref().map_or(&[], |(upload, _)| &upload.files)
+    }
 }
 
 impl Projector {
@@ -78,8 +111,10 @@ impl Projector {
     /// # Errors
     /// As [`Projector::apply`].
     pub async fn apply_again(&self, event: &Event) -> Result<Outcome, ApplyError> {
-        let Ok(EventData::ArtifactsUploaded(upload)) = event.data() else {
-            return self.apply(event).await;
+        let upload = match event.data() {
+            Ok(EventData::ArtifactsUploaded(upload)) => Upload::of_artifacts(event, upload),
+            Ok(EventData::FilesStored(stored)) => Upload::of_files(event, stored),
+            _ => return self.apply(event).await,
         };
         match self.project_upload(event, &upload, Reading::Everything).await {
             Err(ApplyError::Rejected(cause)) => self.bury(event, &cause).await,
@@ -98,20 +133,26 @@ impl Projector {
 
     async fn project(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
-        match &data {
-            EventData::ArtifactsUploaded(upload) => self.project_upload(event, upload, Reading::WhatIsNew).await,
+        match data {
+            EventData::ArtifactsUploaded(upload) => {
+                let upload = Upload::of_artifacts(event, upload);
+                self.project_upload(event, &upload, Reading::WhatIsNew).await
+            }
+            EventData::FilesStored(stored) => {
+                let upload = Upload::of_files(event, stored);
+                self.project_upload(event, &upload, Reading::WhatIsNew).await
+            }
+            EventData::FileDeleted(deleted) => self.project_deletion(event, &deleted).await,
             EventData::AccountRecorded(_)
             | EventData::ProjectRecorded(_)
             | EventData::EnvironmentRecorded(_)
             | EventData::TokenIssued(_)
             | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
-            EventData::RetentionPruned(pruned) => self.project_prune(event, pruned).await,
-            EventData::FilesStored(_) | EventData::FileDeleted(_) | EventData::AirflowRunObserved(_) => {
-                Err(ApplyError::Rejected(format!(
-                    "events of type `{}` are not applied by this version; upgrade dbt-api, then run `dbt-api dead-letters retry`",
-                    event.kind
-                )))
-            }
+            EventData::RetentionPruned(pruned) => self.project_prune(event, &pruned).await,
+            EventData::AirflowRunObserved(_) => Err(ApplyError::Rejected(format!(
+                "events of type `{}` are not applied by this version; upgrade dbt-api, then run `dbt-api dead-letters retry`",
+                event.kind
+            ))),
         }
     }
 
@@ -123,13 +164,20 @@ impl Projector {
         Ok(Outcome::Applied)
     }
 
-    async fn project_upload(
-        &self,
-        event: &Event,
-        upload: &ArtifactsUploaded,
-        reading: Reading,
-    ) -> Result<Outcome, ApplyError> {
-        let memory = content::reserve(self, upload).await?;
+    async fn project_deletion(&self, event: &Event, deleted: &FileDeleted) -> Result<Outcome, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        lock_account(&mut transaction, deleted.account_id).await?;
+        if !add_to_ledger(&mut transaction, event.id).await? {
+            return Ok(Outcome::Known);
+        }
+        delete_files(&mut transaction, event.id, event.time, deleted).await?;
+        end_attempt(&mut transaction, event.id).await?;
+        transaction.commit().await?;
+        Ok(Outcome::Applied)
+    }
+
+    async fn project_upload(&self, event: &Event, upload: &Upload, reading: Reading) -> Result<Outcome, ApplyError> {
+        let memory = content::reserve(self, upload.files()).await?;
         for _ in 0..TRIES {
             if let Some(outcome) = self.try_upload(event, upload, reading).await? {
                 drop(memory);
@@ -144,19 +192,19 @@ impl Projector {
     async fn try_upload(
         &self,
         event: &Event,
-        upload: &ArtifactsUploaded,
+        upload: &Upload,
         reading: Reading,
     ) -> Result<Option<Outcome>, ApplyError> {
-        let account = upload.account_id;
+        let account = upload.account;
         let mut connection = self.pool.acquire().await?;
         let expected = generation(&mut connection, account).await?;
         let pruned = is_pruned(&mut connection, event.id).await?;
         drop(connection);
         let mut contents = Vec::new();
-        // Always in the same order, so that two uploads of the same files do not wait for each other in a circle.
-        let files: BTreeMap<Sha256, &UploadedFile> = upload.files.iter().map(|file| (file.sha256, file)).collect();
-        for file in files.into_values() {
-            if !pruned {
+        if let Some((upload, _)) = upload.artifacts.as_ref().filter(|_| !pruned) {
+            // Always in the same order, so that two uploads of the same files do not wait for each other in a circle.
+            let files: BTreeMap<Sha256, &UploadedFile> = upload.files.iter().map(|file| (file.sha256, file)).collect();
+            for file in files.into_values() {
                 contents.extend(content::read(self, upload, file, event.time, reading).await?);
             }
         }
@@ -174,18 +222,26 @@ impl Projector {
         if !add_to_ledger(&mut transaction, event.id).await? {
             return Ok(Some(Outcome::Known));
         }
-        let artifacts = Artifact::of_upload(event.id, event.time, upload, pruned);
-        insert_artifacts(&mut transaction, upload, &artifacts).await?;
-        for content in contents {
-            content.write(&mut transaction, upload).await?;
+        if let Some(stored) = &upload.stored {
+            insert_files(&mut transaction, event.id, event.time, stored).await?;
         }
-        content::limit_times(&mut transaction, upload).await?;
-        placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;
+        if let Some((upload, artifacts)) = &upload.artifacts {
+            let mut artifacts = artifacts.clone();
+            for artifact in &mut artifacts {
+                artifact.pruned = pruned;
+            }
+            insert_artifacts(&mut transaction, upload, &artifacts).await?;
+            for content in contents {
+                content.write(&mut transaction, upload).await?;
+            }
+            content::limit_times(&mut transaction, upload).await?;
+            placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;
+        }
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;
         let lag = (self.clock.now() - event.time).as_seconds_f64();
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
-        tracing::info!(event_id = %event.id, account_id = %account, files = upload.files.len(), lag, "applied");
+        tracing::info!(event_id = %event.id, account_id = %account, kind = event.kind, lag, "applied");
         Ok(Some(Outcome::Applied))
     }
 }

@@ -75,14 +75,8 @@ pub(crate) async fn limit_times(transaction: &mut PgConnection, upload: &Artifac
 
 /// Waits until there is room for all files of an upload at once, so that two uploads never wait for each other's. One that is larger than
 /// all of the room gets all of it.
-pub(crate) async fn reserve(
-    projector: &Projector,
-    upload: &ArtifactsUploaded,
-) -> Result<OwnedSemaphorePermit, ApplyError> {
-    let size = upload
-        .files
-        .iter()
-        .fold(0_u64, |size, file| size.saturating_add(file.size));
+pub(crate) async fn reserve(projector: &Projector, files: &[UploadedFile]) -> Result<OwnedSemaphorePermit, ApplyError> {
+    let size = files.iter().fold(0_u64, |size, file| size.saturating_add(file.size));
     let mib = usize::try_from(size >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
     let permits = u32::try_from(mib).unwrap_or(u32::MAX);
     let memory = Arc::clone(&projector.memory);

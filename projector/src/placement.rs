@@ -87,24 +87,26 @@ async fn earlier_files(
     environment: EnvironmentId,
     artifacts: &[Artifact],
 ) -> Result<Vec<Placed>, ApplyError> {
-    let runs_with_dag: Vec<String> = artifacts
-        .iter()
-        .filter(|artifact| artifact.dag_id.is_some())
-        .filter_map(|artifact| artifact.run_id.clone())
-        .collect();
+    let runs_of = |with_dag: bool| -> Vec<String> {
+        let told = artifacts
+            .iter()
+            .filter(|artifact| artifact.dag_id.is_some() || !with_dag);
+        told.filter_map(|artifact| artifact.run_id.clone()).collect()
+    };
+    let (runs, runs_with_dag) = (runs_of(false), runs_of(true));
     let mut invocations: Vec<String> = artifacts
         .iter()
         .filter(|artifact| artifact.run_id.is_some())
         .filter_map(|artifact| artifact.invocation_id.clone())
         .collect();
     if !runs_with_dag.is_empty() {
-        let first = unplaced_alike(transaction, environment, &runs_with_dag, &[]).await?;
+        let first = unplaced_alike(transaction, environment, &runs_with_dag, &[], &[]).await?;
         invocations.extend(first.into_iter().filter_map(|placed| placed.artifact.invocation_id));
     }
-    if runs_with_dag.is_empty() && invocations.is_empty() {
+    if runs.is_empty() && invocations.is_empty() {
         return Ok(Vec::new());
     }
-    let mut earlier = unplaced_alike(transaction, environment, &runs_with_dag, &invocations).await?;
+    let mut earlier = unplaced_alike(transaction, environment, &runs_with_dag, &invocations, &runs).await?;
     earlier.retain(|placed| placed.artifact.event_id != artifacts[0].event_id);
     Ok(earlier)
 }

@@ -103,8 +103,8 @@ impl Selection {
 fn environment_of(event: &Event) -> Option<EnvironmentId> {
     match event.data().ok()? {
         EventData::ArtifactsUploaded(data) => Some(data.environment_id),
-        EventData::FilesStored(data) => Some(data.environment_id),
-        EventData::FileDeleted(data) => Some(data.environment_id),
+        EventData::FilesStored(data) => data.environment_id,
+        EventData::FileDeleted(data) => data.environment_id,
         EventData::AirflowRunObserved(data) => Some(data.environment_id),
         EventData::EnvironmentRecorded(data) => Some(data.environment_id),
         EventData::TokenIssued(data) => data.environment_id,

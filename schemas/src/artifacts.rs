@@ -8,6 +8,7 @@ mod raw;
 mod results;
 mod scan;
 mod text;
+mod trim;
 
 pub use catalog::{Catalog, CatalogColumn, CatalogNode};
 pub use kind::ArtifactKind;
@@ -16,3 +17,4 @@ pub use node::{Column, Node, NodeContent};
 pub use results::{NodeResult, Results, Span};
 pub use scan::{ScanError, Scanned, Scanner};
 pub use text::{ArtifactText, InvalidArtifact};
+pub use trim::Trimmer;

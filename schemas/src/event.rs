@@ -153,9 +153,9 @@ macro_rules! event_data {
 event_data! {
     /// Files were uploaded that are artifacts of dbt, or belong to them.
     ArtifactsUploaded = "dbt.artifacts.uploaded.v1",
-    /// Files were stored under a tag.
+    /// Files were stored, or new versions of files.
     FilesStored = "dbt.files.stored.v1",
-    /// A file was deleted.
+    /// Files were deleted.
     FileDeleted = "dbt.file.deleted.v1",
     /// An account was made or changed.
     AccountRecorded = "directory.account.recorded.v1",

@@ -1,7 +1,7 @@
 //! The files of uploads, as their events tell of them.
 
 use chrono::{DateTime, Utc};
-use schemas::{ArtifactsUploaded, EventId, Sha256};
+use schemas::{ArtifactsUploaded, EventId, FilesStored, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
@@ -34,27 +34,68 @@ pub struct Artifact {
 impl Artifact {
     /// The files of an upload.
     #[must_use]
-    pub fn of_upload(
+    pub fn of_upload(event_id: EventId, event_time: DateTime<Utc>, upload: &ArtifactsUploaded) -> Vec<Self> {
+        let tags = std::iter::repeat(upload.tag.as_ref());
+        let files = (0..).zip(tags).zip(&upload.files);
+        files
+            .map(|((place, tag), file)| Self::of_file(event_id, event_time, upload, place, tag, file))
+            .collect()
+    }
+
+    /// Those of some stored files that are artifacts of dbt, each with its own tag: as an upload, and what is told of its files. None:
+    /// nothing is an artifact, or the files are a project's, which were an environment's before.
+    #[must_use]
+    pub fn of_stored(
+        event_id: EventId,
+        event_time: DateTime<Utc>,
+        stored: &FilesStored,
+    ) -> Option<(ArtifactsUploaded, Vec<Self>)> {
+        let mut upload = ArtifactsUploaded {
+            account_id: stored.account_id,
+            project_id: stored.project_id,
+            environment_id: stored.environment_id?,
+            dag_id: None,
+            run_id: None,
+            tag: None,
+            uploader: stored.uploader,
+            files: Vec::new(),
+        };
+        let mut artifacts = Vec::new();
+        for (place, stored_file) in (0..).zip(&stored.files) {
+            let Some(name) = stored_file.file.kind.file_name() else {
+                continue;
+            };
+            let file = UploadedFile {
+                name: name.to_owned(),
+                ..stored_file.file.clone()
+            };
+            let tag = stored_file.tag.as_ref();
+            artifacts.push(Self::of_file(event_id, event_time, &upload, place, tag, &file));
+            upload.files.push(file);
+        }
+        (!artifacts.is_empty()).then_some((upload, artifacts))
+    }
+
+    fn of_file(
         event_id: EventId,
         event_time: DateTime<Utc>,
         upload: &ArtifactsUploaded,
-        pruned: bool,
-    ) -> Vec<Self> {
-        let clean = |text: &Option<String>| text.as_deref().map(without_nul);
+        place: i32,
+        tag: Option<&String>,
+        file: &UploadedFile,
+    ) -> Self {
+        let clean = |text: Option<&String>| text.map(|text| without_nul(text));
         let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
-        (0..)
-            .zip(&upload.files)
-            .map(|(place, file)| Self {
-                event_id,
-                place,
-                event_time,
-                dag_id: clean(&upload.dag_id),
-                run_id: clean(&upload.run_id),
-                tag: clean(&upload.tag),
-                invocation_id: clean(&file.invocation_id.as_ref().filter(believed).cloned()),
-                pruned,
-            })
-            .collect()
+        Self {
+            event_id,
+            place,
+            event_time,
+            dag_id: clean(upload.dag_id.as_ref()),
+            run_id: clean(upload.run_id.as_ref()),
+            tag: clean(tag),
+            invocation_id: clean(file.invocation_id.as_ref().filter(believed)),
+            pruned: false,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod artifacts;
 mod compiled;
 mod dead_letters;
 mod doc;
+mod files;
 mod ids;
 mod journal;
 mod manifests;
@@ -19,6 +20,7 @@ pub use artifacts::{Artifact, insert_artifacts};
 pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter, revive};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
+pub use files::{delete_files, insert_files};
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
     Admission, Generation, add_to_ledger, begin_attempt, begin_removal, bury, end_attempt, forget_attempt, generation,

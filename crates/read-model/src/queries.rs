@@ -1,6 +1,7 @@
 //! What the API reads. Each query names its account, although row-level security would hold it to that.
 
 mod artifacts;
+mod files;
 mod graph;
 mod jobs;
 mod nodes;
@@ -10,6 +11,7 @@ mod runs;
 mod steps;
 
 pub use artifacts::{RunFile, artifact_names, job_file, newest_manifest_file, run_file};
+pub use files::{File, FileKey, FilePlace, file, files, is_applied, slugs_of};
 pub use graph::{Difference, GraphNode, differences, docs, graph, node_set_of_run};
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, nodes};

@@ -12,11 +12,13 @@ use crate::{MIGRATOR, decode_doc};
 
 /// The tables that are compared: what a row is, with internal numbers replaced by what they stand for; and the column that holds a
 /// compressed document, or null. `{schema}` is where the table is.
-const TABLES: [(&str, &str); 15] = [
+const TABLES: [(&str, &str); 17] = [
     ("jobs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.jobs t"),
     ("runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.runs t"),
     ("run_steps", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_steps t"),
     ("artifacts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.artifacts t"),
+    ("files", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.files t"),
+    ("file_deletions", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.file_deletions t"),
     ("pruned_uploads", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.pruned_uploads t"),
     ("manifests", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.manifests t"),
     ("quarantined_nodes", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.quarantined_nodes t"),

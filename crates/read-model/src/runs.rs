@@ -30,8 +30,8 @@ pub async fn lock_placement(transaction: &mut PgConnection, environment: Environ
     Ok(())
 }
 
-/// The earlier files whose place may follow from what is now known: those without a DAG of the runs whose DAG was told,
-/// and those without a run id of the invocations whose run was told.
+/// The earlier files whose place may follow from what is now known: those without a DAG of the runs whose DAG was told, those without
+/// a run id of the invocations whose run was told, and those without a run id whose tag begins with that of a run that was told of.
 ///
 /// # Errors
 /// Those of the database.
@@ -40,16 +40,26 @@ pub async fn unplaced_alike(
     environment: EnvironmentId,
     runs_with_dag: &[String],
     invocations_with_run: &[String],
+    runs: &[String],
 ) -> sqlx::Result<Vec<Placed>> {
     let rows = sqlx::query!(
-        "SELECT event_id, place, event_time, dag_id, airflow_run_id, tag, invocation_id, run_id, step_id, pruned FROM artifacts
+        r#"SELECT event_id AS "event_id!", place AS "place!", event_time AS "event_time!", dag_id, airflow_run_id, tag,
+            invocation_id, run_id, step_id, pruned AS "pruned!"
+         FROM artifacts
          WHERE environment_id = $1
             AND ((hashtextextended(airflow_run_id, 0) = ANY(ARRAY(SELECT hashtextextended(u.id, 0) FROM unnest($2::text[]) AS u (id)))
                     AND airflow_run_id = ANY($2) AND dag_id IS NULL)
-                OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))",
+                OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))
+         UNION
+         SELECT a.event_id, a.place, a.event_time, a.dag_id, a.airflow_run_id, a.tag, a.invocation_id, a.run_id, a.step_id, a.pruned
+         FROM unnest($4::text[]) AS r (id) JOIN artifacts a
+            ON a.environment_id = $1 AND a.airflow_run_id IS NULL AND starts_with(a.tag, r.id || '-')
+                AND left(a.tag, 250) COLLATE "C" >= left(r.id || '-', 250)
+                AND left(a.tag, 250) COLLATE "C" < left(r.id || '-', 250) || chr(1114111)"#,
         environment.0,
         runs_with_dag,
-        invocations_with_run
+        invocations_with_run,
+        runs
     )
     .fetch_all(connection)
     .await?;
@@ -92,8 +102,21 @@ pub async fn key_of_run(
             ..RunKey::default()
         }));
     }
-    if artifact.tag.as_deref().is_some_and(|tag| tag.starts_with("latest-")) {
-        return Ok(None);
+    if let Some(tag) = artifact.tag.as_deref() {
+        if tag.starts_with("latest-") {
+            return Ok(None);
+        }
+        if let Some(run_id) = run_of_tag(connection, environment, tag).await? {
+            let dag_id = match &artifact.dag_id {
+                Some(dag) => Some(dag.clone()),
+                None => only_dag(connection, environment, &run_id).await?,
+            };
+            return Ok(Some(RunKey {
+                dag_id,
+                run_id: Some(run_id),
+                ..RunKey::default()
+            }));
+        }
     }
     let Some(invocation_id) = &artifact.invocation_id else {
         return Ok(Some(RunKey {
@@ -126,6 +149,29 @@ pub async fn key_of_run(
             ..RunKey::default()
         },
     }))
+}
+
+/// The longest known id of a run that the tag begins with, followed by `-`: clients tag a run's files so.
+async fn run_of_tag(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    tag: &str,
+) -> sqlx::Result<Option<String>> {
+    let begins: Vec<String> = tag
+        .match_indices('-')
+        .map(|(at, _)| tag[..at].to_owned())
+        .filter(|begin| !begin.is_empty())
+        .collect();
+    sqlx::query_scalar!(
+        r#"SELECT airflow_run_id AS "run_id!" FROM artifacts
+         WHERE environment_id = $1 AND airflow_run_id = ANY($2)
+            AND hashtextextended(airflow_run_id, 0) = ANY(ARRAY(SELECT hashtextextended(b.id, 0) FROM unnest($2::text[]) AS b (id)))
+         ORDER BY length(airflow_run_id) DESC LIMIT 1"#,
+        environment.0,
+        &begins
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 /// The DAG that has this run, if exactly one is known to: Airflow gives the same run ids to many DAGs.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clock::Clock;
-use schemas::{AccountId, EnvironmentId, Event, EventId, FileDeleted, TokenId};
+use schemas::{AccountId, Event, EventId, FileDeleted, ProjectId, TokenId};
 use stream::{Error, Messages, Settings, Stream};
 use testkit::nats::NatsServer;
 use testkit::wait_until;
@@ -16,9 +16,9 @@ fn event() -> Event {
     let now: DateTime<Utc> = Clock::System.now();
     let data = FileDeleted {
         account_id: AccountId(7),
-        environment_id: EnvironmentId(2),
-        stored_by: EventId(Uuid::nil()),
-        place: 0,
+        project_id: ProjectId(2),
+        environment_id: None,
+        slugs: Vec::new(),
         deleted_by: TokenId(Uuid::nil()),
     };
     Event::new(EventId(Clock::System.new_id(now)), now, &data.into()).unwrap()

@@ -36,6 +36,12 @@ impl ArtifactText {
         Ok(Self(text))
     }
 
+    /// The text itself.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
     /// What a manifest holds.
     ///
     /// # Errors

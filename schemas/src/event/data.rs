@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{AccountId, ArtifactKind, EnvironmentId, EventId, ProjectId, RunId, Sha256, Slug, TokenId};
 
@@ -57,24 +58,27 @@ pub struct UploadedFile {
     pub generated_at: Option<DateTime<Utc>>,
 }
 
-/// Data of `dbt.files.stored.v1`.
+/// Data of `dbt.files.stored.v1`: one upload, however many files it holds. Those that are artifacts of dbt are projected as such too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FilesStored {
     /// Whose.
     pub account_id: AccountId,
-    /// The environment's project.
+    /// The project that they belong to.
     pub project_id: ProjectId,
-    /// Where the files belong.
-    pub environment_id: EnvironmentId,
+    /// The environment that they belong to; none: they are the project's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_id: Option<EnvironmentId>,
     /// The token that was used.
     pub uploader: TokenId,
     /// In the order of the upload.
     pub files: Vec<StoredFile>,
 }
 
-/// A file with the tag under which it is found.
+/// A file with what it is found by; `name` is the client's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredFile {
+    /// The file's own, which its later versions keep.
+    pub slug: Uuid,
     /// As the client named it; none when the file is found by its name alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
@@ -83,17 +87,18 @@ pub struct StoredFile {
     pub file: UploadedFile,
 }
 
-/// Data of `dbt.file.deleted.v1`.
+/// Data of `dbt.file.deleted.v1`. What was stored under these slugs before is gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDeleted {
     /// Whose.
     pub account_id: AccountId,
-    /// Where the file was.
-    pub environment_id: EnvironmentId,
-    /// The event that stored it.
-    pub stored_by: EventId,
-    /// The file's place in that event, from 0.
-    pub place: u32,
+    /// The project that the files belonged to.
+    pub project_id: ProjectId,
+    /// The environment that they belonged to; none: they were the project's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_id: Option<EnvironmentId>,
+    /// The files: several can have one tag.
+    pub slugs: Vec<Uuid>,
     /// The token that was used.
     pub deleted_by: TokenId,
 }

@@ -1,7 +1,7 @@
 use bucket::{Bucket, Error, Journal};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use clock::Clock;
-use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, FileDeleted, TokenId, TokenRevoked};
+use schemas::{AccountId, Event, EventData, EventId, FileDeleted, ProjectId, TokenId, TokenRevoked};
 use uuid::Uuid;
 
 use crate::stores::on_each_store;
@@ -24,9 +24,9 @@ pub(crate) fn at(hour: u32, minute: u32) -> DateTime<Utc> {
 pub(crate) fn upload(moment: DateTime<Utc>) -> Event {
     let data = FileDeleted {
         account_id: AccountId(1),
-        environment_id: EnvironmentId(2),
-        stored_by: EventId(Uuid::nil()),
-        place: 0,
+        project_id: ProjectId(2),
+        environment_id: None,
+        slugs: Vec::new(),
         deleted_by: TokenId(Uuid::nil()),
     };
     event(moment, data)

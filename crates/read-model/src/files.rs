@@ -1,0 +1,66 @@
+//! Files that clients store under tags and names.
+
+use chrono::{DateTime, Utc};
+use schemas::{EventId, FileDeleted, FilesStored, Sha256};
+use sqlx::PgConnection;
+
+use crate::without_nul;
+
+/// Enters the files of an event. Entering them again changes nothing.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_files(
+    transaction: &mut PgConnection,
+    event: EventId,
+    time: DateTime<Utc>,
+    stored: &FilesStored,
+) -> sqlx::Result<()> {
+    for (place, stored_file) in (0_i32..).zip(&stored.files) {
+        let file = &stored_file.file;
+        let Sha256(sha256) = file.sha256;
+        sqlx::query!(
+            "INSERT INTO files (event_id, place, account_id, project_id, environment_id, event_time, slug, tag, filename,
+                kind, sha256, size)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+            event.0,
+            place,
+            stored.account_id.0,
+            stored.project_id.0,
+            stored.environment_id.map(|id| id.0),
+            time,
+            stored_file.slug,
+            stored_file.tag.as_deref().map(without_nul),
+            without_nul(&file.name),
+            file.kind.as_str(),
+            sha256.as_slice(),
+            i64::try_from(file.size).unwrap_or(i64::MAX)
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Enters that files were deleted; what was stored under their slugs before is not found any more, whichever event comes first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete_files(
+    transaction: &mut PgConnection,
+    event: EventId,
+    time: DateTime<Utc>,
+    deleted: &FileDeleted,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO file_deletions (event_id, account_id, slug, event_time)
+         SELECT $1, $2, slug, $3 FROM unnest($4::uuid[]) AS s (slug) ON CONFLICT DO NOTHING",
+        event.0,
+        deleted.account_id.0,
+        time,
+        &deleted.slugs
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Files that clients stored.
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, EnvironmentId, EventId, ProjectId, Sha256};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::artifacts::sha256_of_column;
+
+/// Whose files are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilePlace {
+    /// The account.
+    pub account: AccountId,
+    /// Its project.
+    pub project: ProjectId,
+    /// The environment whose files they are; none: the project's own.
+    pub environment: Option<EnvironmentId>,
+}
+
+/// What a file is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKey<'a> {
+    /// Its own.
+    Slug(Uuid),
+    /// The client's; of several, the newest is found.
+    Tag(&'a str),
+    /// The file's name; of several, the newest is found.
+    Filename(&'a str),
+}
+
+/// The newest version of a file.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its own.
+    pub slug: Uuid,
+    /// The client's.
+    pub tag: Option<String>,
+    /// Its name.
+    pub filename: String,
+    /// What it is: `manifest`, `other`, …
+    pub kind: String,
+    /// Of the bytes as uploaded.
+    pub sha256: Sha256,
+    /// Bytes as uploaded.
+    pub size: i64,
+    /// The slug of its environment; none: it is the project's.
+    pub environment_slug: Option<String>,
+    /// When this version was stored.
+    pub inserted_at: DateTime<Utc>,
+}
+
+struct Row {
+    slug: Uuid,
+    tag: Option<String>,
+    filename: String,
+    kind: String,
+    sha256: Vec<u8>,
+    size: i64,
+    environment_slug: Option<String>,
+    event_time: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for File {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> sqlx::Result<Self> {
+        Ok(Self {
+            slug: row.slug,
+            tag: row.tag,
+            filename: row.filename,
+            kind: row.kind,
+            sha256: sha256_of_column(row.sha256)?,
+            size: row.size,
+            environment_slug: row.environment_slug,
+            inserted_at: row.event_time,
+        })
+    }
+}
+
+/// The newest file that is found by this.
+///
+/// # Errors
+/// Those of the database.
+pub async fn file(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
+    let mut slugs = slugs_of(&mut *connection, place, key).await?;
+    slugs.truncate(1);
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT f.slug AS "slug!", f.tag, f.filename AS "filename!", f.kind AS "kind!", f.sha256 AS "sha256!", f.size AS "size!",
+            e.slug AS "environment_slug?", f.event_time AS "event_time!"
+         FROM current_files f LEFT JOIN environments e ON e.id = f.environment_id
+         WHERE f.account_id = $1 AND f.slug = ANY($2)"#,
+        place.account.0,
+        &slugs
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(File::try_from).transpose()
+}
+
+/// The slugs of all files that are found by this, the newest file's first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn slugs_of(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Vec<Uuid>> {
+    let (account, project) = (place.account.0, place.project.0);
+    let environment = place.environment.map(|id| id.0);
+    match key {
+        FileKey::Slug(slug) => {
+            sqlx::query_scalar!(
+                r#"SELECT slug AS "slug!" FROM current_files
+                 WHERE account_id = $1 AND project_id = $2 AND environment_id IS NOT DISTINCT FROM $3 AND slug = $4"#,
+                account,
+                project,
+                environment,
+                slug
+            )
+            .fetch_all(connection)
+            .await
+        }
+        FileKey::Tag(tag) => {
+            sqlx::query_scalar!(
+                r#"SELECT slug AS "slug!" FROM current_files
+                 WHERE account_id = $1 AND project_id = $2 AND environment_id IS NOT DISTINCT FROM $3
+                    AND hashtextextended(tag, 0) = hashtextextended($4, 0) AND tag = $4
+                 ORDER BY event_time DESC, event_id DESC, place DESC"#,
+                account,
+                project,
+                environment,
+                tag
+            )
+            .fetch_all(connection)
+            .await
+        }
+        FileKey::Filename(name) => {
+            sqlx::query_scalar!(
+                r#"SELECT slug AS "slug!" FROM current_files
+                 WHERE account_id = $1 AND project_id = $2 AND environment_id IS NOT DISTINCT FROM $3
+                    AND hashtextextended(filename, 0) = hashtextextended($4, 0) AND filename = $4
+                 ORDER BY event_time DESC, event_id DESC, place DESC"#,
+                account,
+                project,
+                environment,
+                name
+            )
+            .fetch_all(connection)
+            .await
+        }
+    }
+}
+
+/// The files of a place, the newest first, and how many there are: of an environment, or all that a project has.
+///
+/// # Errors
+/// Those of the database.
+pub async fn files(
+    connection: &mut PgConnection,
+    place: FilePlace,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<(Vec<File>, i64)> {
+    let environment = place.environment.map(|id| id.0);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT f.slug AS "slug!", f.tag, f.filename AS "filename!", f.kind AS "kind!", f.sha256 AS "sha256!", f.size AS "size!",
+            e.slug AS "environment_slug?", f.event_time AS "event_time!"
+         FROM current_files f LEFT JOIN environments e ON e.id = f.environment_id
+         WHERE f.account_id = $1 AND f.project_id = $2 AND ($3::bigint IS NULL OR f.environment_id = $3)
+         ORDER BY f.event_time DESC, f.event_id DESC, f.place DESC LIMIT $4 OFFSET $5"#,
+        place.account.0,
+        place.project.0,
+        environment,
+        limit,
+        offset
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let total = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM current_files
+         WHERE account_id = $1 AND project_id = $2 AND ($3::bigint IS NULL OR environment_id = $3)"#,
+        place.account.0,
+        place.project.0,
+        environment
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((
+        rows.into_iter().map(File::try_from).collect::<sqlx::Result<_>>()?,
+        total,
+    ))
+}
+
+/// Was this event applied, so that what it says can be read?
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_applied(database: impl PgExecutor<'_>, event: EventId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM ledger WHERE event_id = $1) AS "exists!""#,
+        event.0
+    )
+    .fetch_one(database)
+    .await
+}
