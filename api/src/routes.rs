@@ -7,8 +7,11 @@ mod connections;
 mod constant;
 mod deferral;
 mod environments;
+mod files;
+mod files_v3;
 mod jobs;
 mod lineage;
+mod manifests;
 mod node_details;
 mod nodes;
 mod projects;
@@ -29,6 +32,7 @@ pub(crate) fn others() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
+        .routes(routes!(root::healthcheck_v3))
         .route("/api/{*rest}", any(root::nothing))
 }
 
@@ -38,6 +42,21 @@ pub(crate) fn downloads() -> OpenApiRouter<State> {
         .routes(routes!(artifacts::download_of_job))
         .routes(routes!(artifacts::download))
         .routes(routes!(deferral::download))
+        .routes(routes!(files_v3::download_of_environment))
+        .routes(routes!(files_v3::download_of_project))
+        .routes(routes!(files_v3::manifest_of_environment))
+        .routes(routes!(files_v3::manifest_of_project))
+        .nest("/api/v2/datacoves", of_uploaders())
+        .nest("/api/internal", edge::older(of_uploaders()))
+}
+
+/// What those who upload read: files and whole manifests.
+fn of_uploaders() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(files::show))
+        .routes(routes!(files::download))
+        .routes(routes!(manifests::newest))
+        .routes(routes!(manifests::newest_of_slug))
 }
 
 /// What reads the database.
@@ -76,6 +95,9 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(runs::show))
         .routes(routes!(steps::show))
         .routes(routes!(artifacts::list))
+        .routes(routes!(files_v3::list_of_project))
+        .routes(routes!(files_v3::list_of_environment))
+        .routes(routes!(files_v3::show_of_environment))
         .routes(routes!(deferral::latest))
         .routes(routes!(deferral::of_environment))
         .routes(routes!(constant::of_account_v2))

@@ -98,6 +98,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             bucket.clone(),
             stream,
             directory,
+            pool,
             Clock::System,
             &public_url(&settings),
         );
@@ -132,6 +133,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             clock: Clock::System,
             signer: Arc::default(),
             rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
+            contents: api::ContentMemory::default(),
         };
         let (routes, part) = api::router(state).split_for_parts();
         router = router.merge(routes);

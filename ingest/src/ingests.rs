@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
 use edge::{CloudError, One, UploadError, one};
 use futures_util::StreamExt;
-use schemas::{AccountId, EnvironmentId, EventId, ProjectId, TokenId};
+use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -20,7 +20,6 @@ use uuid::Uuid;
 use crate::Ingest;
 use crate::archive::{self, ArchiveError};
 use crate::body::{ClientBody, TooLarge};
-use crate::parameters::Parameters;
 use crate::spool::SpoolError;
 use crate::store::Upload;
 
@@ -203,16 +202,23 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         let upload = Upload {
             // So that the same upload is one event, however often it is sent.
             event_id: Some(EventId(permitted.id)),
-            place: Place {
+            account: permitted.account_id,
+            files,
+        };
+        let tell = |files| {
+            let uploaded = ArtifactsUploaded {
                 account_id: permitted.account_id,
                 project_id: permitted.project_id,
                 environment_id: permitted.environment_id,
-            },
-            parameters: Parameters::default(),
-            uploader: permitted.token_id,
-            files,
+                dag_id: None,
+                run_id: None,
+                tag: None,
+                uploader: permitted.token_id,
+                files,
+            };
+            uploaded.into()
         };
-        let event_id = ingest.store(upload).await?.0;
+        let event_id = ingest.store(upload, tell).await?.id.0;
         Ok(Kept { event_id, files: names })
     };
     // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.

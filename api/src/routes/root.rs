@@ -30,6 +30,13 @@ pub(crate) async fn healthcheck() -> &'static str {
     "ok"
 }
 
+/// Says `ok`.
+#[utoipa::path(get, path = "/api/v3/healthcheck", tag = "Service", operation_id = "Healthcheck (v3)", security(()),
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn healthcheck_v3() -> &'static str {
+    "ok"
+}
+
 /// Where nothing is. What dbt Cloud would let clients change is not there either: this API is read-only.
 pub(crate) async fn nothing(method: Method) -> CloudError {
     if method.is_safe() {

@@ -9,6 +9,7 @@ mod installation;
 
 mod dbt_cloud;
 mod errors;
+mod files;
 mod hostile;
 mod ingests;
 mod isolation;

@@ -10,6 +10,7 @@ mod revocations;
 mod settings;
 mod signing;
 mod store;
+mod trimmed;
 
 pub use artifacts::Compressed;
 pub use claims::{Claim, ClaimKind};
