@@ -57,6 +57,16 @@ impl State {
     }
 }
 
+/// The routes by which those who upload read files and whole manifests: part of [`router`], and for a write side that runs alone, so that
+/// its clients find all of theirs in one place.
+pub fn uploader_routes(state: State) -> OpenApiRouter<()> {
+    let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
+    routes::of_uploaders()
+        .layer(downloads)
+        .layer(compression())
+        .with_state(state)
+}
+
 /// For clients that take gzip and not zstd, as which files lie in the bucket.
 fn compression() -> CompressionLayer {
     CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest)

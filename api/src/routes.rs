@@ -46,17 +46,21 @@ pub(crate) fn downloads() -> OpenApiRouter<State> {
         .routes(routes!(files_v3::download_of_project))
         .routes(routes!(files_v3::manifest_of_environment))
         .routes(routes!(files_v3::manifest_of_project))
-        .nest("/api/v2/datacoves", of_uploaders())
-        .nest("/api/internal", edge::older(of_uploaders()))
+        .merge(of_uploaders())
 }
 
-/// What those who upload read: files and whole manifests.
-fn of_uploaders() -> OpenApiRouter<State> {
+/// What those who upload read: files and whole manifests, under both prefixes.
+pub(crate) fn of_uploaders() -> OpenApiRouter<State> {
+    let routes = || {
+        OpenApiRouter::default()
+            .routes(routes!(files::show))
+            .routes(routes!(files::download))
+            .routes(routes!(manifests::newest))
+            .routes(routes!(manifests::newest_of_slug))
+    };
     OpenApiRouter::default()
-        .routes(routes!(files::show))
-        .routes(routes!(files::download))
-        .routes(routes!(manifests::newest))
-        .routes(routes!(manifests::newest_of_slug))
+        .nest("/api/v2/datacoves", routes())
+        .nest("/api/internal", edge::older(routes()))
 }
 
 /// What reads the database.

@@ -117,15 +117,17 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         let projector = Projector::new(pool, bucket.clone(), Clock::System);
         tasks.push(tokio::spawn(projector.run(stream, shutdown.clone())));
     }
-    if roles.api {
+    if roles.ingest || roles.api {
         let pool = settings
             .database
             .pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT);
-        health = health.part("database", Need::Required, database_check(&pool)).part(
-            "bucket",
-            Need::Degrading,
-            bucket_check(&bucket),
-        );
+        if roles.api {
+            health = health.part("database", Need::Required, database_check(&pool)).part(
+                "bucket",
+                Need::Degrading,
+                bucket_check(&bucket),
+            );
+        }
         let state = api::State {
             pool,
             bucket: bucket.clone(),
@@ -135,7 +137,12 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
             contents: api::ContentMemory::default(),
         };
-        let (routes, part) = api::router(state).split_for_parts();
+        let routes = if roles.api {
+            api::router(state)
+        } else {
+            api::uploader_routes(state)
+        };
+        let (routes, part) = routes.split_for_parts();
         router = router.merge(routes);
         // The document of the read side tells what it is; the other's routes are added to it.
         let mut whole = part;

@@ -3,9 +3,9 @@
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use testkit::wait_until;
+use testkit::{Service, wait_until};
 
-use crate::installation::{Installation, SLUG, Token, newest_manifest};
+use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest, prepared};
 
 const PREFIXES: [&str; 2] = ["/api/internal", "/api/v2/datacoves"];
 
@@ -304,11 +304,7 @@ async fn artifacts_among_files_are_placed_by_their_tags() {
     }
     let listed = installation.get(&token, runs).await.1;
     assert_eq!(listed["extra"]["pagination"]["total_count"], 2);
-    let verified = testkit::run_command(
-        crate::installation::BINARY,
-        &["rebuild", "--verify"],
-        &installation.system,
-    );
+    let verified = testkit::run_command(BINARY, &["rebuild", "--verify"], &installation.system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 }
 
@@ -529,7 +525,7 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
         "/api/v3/accounts/1/projects/1",
         "/api/v3/accounts/1/projects/1/environments/1",
     ] {
-        let (status, shown) = installation.get(&token, path).await;
+        let (status, shown) = send(&installation, &token, Method::GET, path, None).await;
         assert_eq!((status, &shown["data"]["id"]), (StatusCode::OK, &json!(1)), "{path}");
     }
     assert_eq!(
@@ -633,4 +629,31 @@ async fn files_are_seen_by_their_account_and_environment_only() {
     )
     .await;
     assert_eq!(shown["data"]["contents"], "secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_side_that_runs_alone_has_all_routes_of_its_clients() {
+    let system = prepared().await;
+    let _projector = Service::start(BINARY, "projector", &system).await;
+    let installation = Installation::of(system, "ingest").await;
+    let token = installation.token("1", "upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let form = Form::new().text("tag", "t").part("file", file("text", "f.txt"));
+    assert_eq!(
+        send(&installation, &token, Method::POST, &files, Some(form)).await.0,
+        201
+    );
+    let path = format!("{files}?tag=t");
+    wait_until("the file is there", async || {
+        let shown = send(&installation, &token, Method::GET, &path, None).await.1;
+        (shown["data"]["contents"] == "text").then_some(())
+    })
+    .await;
+    assert_eq!(
+        installation
+            .send(Method::GET, &token, "/api/v2/accounts/1/runs/")
+            .await
+            .0,
+        StatusCode::NOT_FOUND
+    );
 }
