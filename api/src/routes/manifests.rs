@@ -1,4 +1,4 @@
-//! Whole manifests, for those who upload: to defer to, and to look things up in.
+//! Manifests for those who upload: whole ones to defer to (`--defer --state`), trimmed ones to look nodes up in.
 
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;

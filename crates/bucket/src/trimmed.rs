@@ -1,4 +1,4 @@
-//! Manifests without what a deferring dbt does not read: made of artifacts, and made again when they are gone.
+//! Trimmed manifests: made of artifacts, and made again when they are gone.
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

@@ -1,4 +1,4 @@
-//! A manifest without all that is neither `metadata` nor `nodes`: what a deferring dbt reads.
+//! A manifest without all that is neither `metadata` nor `nodes`: for those who look nodes up. (To defer, dbt wants the whole one.)
 //!
 //! The bytes that stay are not touched, and memory is constant. The file is known to be well formed: [`super::Scanner`] looked at it when it
 //! was uploaded.
