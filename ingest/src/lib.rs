@@ -9,6 +9,7 @@ mod body;
 mod directory;
 mod files;
 mod form;
+mod import;
 mod ingests;
 mod manifests;
 mod parameters;
@@ -29,6 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use crate::directory::Directory;
+pub use crate::import::{ImportError, import, import_id};
 pub use crate::settings::Settings;
 use crate::turns::Turns;
 

@@ -24,7 +24,7 @@ pub(crate) struct Upload {
 /// A file of an upload.
 pub(crate) struct NamedFile {
     pub(crate) told: UploadedFile,
-    compressed: Compressed,
+    pub(crate) compressed: Compressed,
 }
 
 impl NamedFile {

@@ -11,6 +11,7 @@ mod dbt_cloud;
 mod errors;
 mod files;
 mod hostile;
+mod import;
 mod ingests;
 mod isolation;
 mod limits;
