@@ -54,8 +54,8 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
     }
     if arguments.dry_run {
         output.note("Nothing was imported yet: the same without --dry-run imports what is new.")?;
-    } else if found.new == 0 && found.known > 0 {
-        output.note("Nothing was imported: all of it was imported before.")?;
+    } else if done.imported == 0 {
+        output.note("Nothing was imported: there is nothing new that can be.")?;
     }
     ensure!(
         events.dead_letters == 0,
@@ -242,12 +242,11 @@ impl<'a> Import<'a> {
                 } else {
                     "an account of this number has to be in the directory first".to_owned()
                 };
-                format!("account {account}, environment `{environment}`, {manifests} manifests: {cure}")
+                format!("account {account}, environment `{environment}` (manifests: {manifests}): {cure}")
             })
             .collect();
         format!(
-            "{} manifests belong to environments that the directory does not know, and were left out:\n  - {}\nThen run the import again: it takes what is missing.",
-            found.without_place(),
+            "manifests of environments that the directory does not know were left out:\n  - {}\nThen run the import again: it takes what is missing.",
             lines.join("\n  - ")
         )
     }
