@@ -118,6 +118,7 @@ impl<'a> Import<'a> {
                 Bucket::open(&beside).context("the bucket of --from cannot be opened")?
             }
         };
+        let journal = to.list_upload_events().await?;
         let operator = settings.operator()?;
         let mut connection = operator.connection().await?;
         let accounts = queries::accounts(&mut connection).await?;
@@ -133,7 +134,6 @@ impl<'a> Import<'a> {
                 places.insert((*account, environment.slug), place);
             }
         }
-        let journal = to.list_upload_events().await?;
         Ok(Self {
             settings,
             arguments,
