@@ -168,7 +168,7 @@ fn import_twice(system: &System, folder: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_beside_in_a_folder_is_imported_once() {
     let system = prepared().await;
-    import_twice(&system, &system.storage().to_owned());
+    import_twice(&system, system.storage());
     let first = count(
         &system,
         "SELECT count(*) FROM artifacts WHERE event_time = '2023-12-02T09:49:46.105347Z'",
