@@ -102,9 +102,10 @@ impl Ingest {
         &self,
         access: &Access,
         at: FilePlace,
+        environment: &str,
         files: Vec<NewFile>,
     ) -> Result<Vec<Described>, UploadError> {
-        let (ingest, uploader) = (self.clone(), access.token_id);
+        let (ingest, uploader, environment) = (self.clone(), access.token_id, environment.to_owned());
         let storing = async move {
             let mut named = Vec::with_capacity(files.len());
             let mut keys = Vec::with_capacity(files.len());
@@ -134,7 +135,10 @@ impl Ingest {
             };
             let event = ingest.store(upload, tell).await?;
             ingest.await_projection(event.id).await;
-            Ok(stored.iter().map(|file| Described::new(file, event.time)).collect())
+            Ok(stored
+                .iter()
+                .map(|file| Described::new(file, Some(&environment), event.time))
+                .collect())
         };
         // In a task of its own, so that what came whole is kept even when its client does not wait for the answer.
         let stored = tokio::spawn(storing.in_current_span()).await;
@@ -152,7 +156,7 @@ impl Ingest {
         };
         let event = self.record(at, data).await?;
         self.await_projection(event.id).await;
-        Ok(Described::new(&file, event.time))
+        Ok(Described::new(&file, None, event.time))
     }
 
     /// Deletes files, of which there may be several under one tag or name. None: there is no such file.

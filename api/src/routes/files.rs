@@ -4,13 +4,11 @@ use axum::Json;
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use chrono::SecondsFormat;
-use edge::{Paging, Params, UploadError};
+use edge::{FileFacts, FileMetadata, Paging, Params, UploadError};
 use read_model::queries::{self, File, FileKey, FilePlace, RunFile};
 use schemas::{EnvironmentId, ProjectId};
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::State;
 use crate::contents::{self, Content};
@@ -18,61 +16,31 @@ use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::view::{UploaderView, View};
 
-/// A file.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct StoredFile {
-    /// The file's own, which its later versions keep.
-    slug: Uuid,
-    filename: String,
-    /// The client's; several files may have it, of which the newest is found.
-    tag: Option<String>,
-    /// None: it is the project's.
-    environment_slug: Option<String>,
-    /// Where its bytes are downloaded.
-    path: Option<String>,
-    inserted_at: String,
-    metadata: FileMetadata,
-}
-
-/// What is known of a file's bytes.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct FileMetadata {
-    /// `manifest`, `run_results`, `catalog`, `sources`, `semantic_manifest` or `other`, told from the content.
-    kind: String,
-    size: i64,
-    /// In hexadecimal digits.
-    sha256: String,
-}
-
 /// A page of files, without their contents.
 #[derive(Serialize, ToSchema)]
 struct Files {
-    data: Vec<StoredFile>,
+    data: Vec<FileFacts>,
     pagination: edge::Pagination,
 }
 
 /// What an answer with contents has around the file.
 const AROUND: (&str, &str) = ("{\"data\":", "}");
 
-impl From<File> for StoredFile {
-    fn from(file: File) -> Self {
-        Self {
-            path: file
-                .environment_slug
-                .as_ref()
-                .map(|slug| format!("/api/v2/datacoves/environments/{slug}/files/{}/download", file.slug)),
-            slug: file.slug,
-            filename: file.filename,
-            tag: file.tag,
-            environment_slug: file.environment_slug,
-            inserted_at: file.inserted_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            metadata: FileMetadata {
-                kind: file.kind,
-                size: file.size,
-                sha256: file.sha256.to_string(),
-            },
-        }
-    }
+/// What is answered of a file.
+pub(super) fn facts(file: File) -> FileFacts {
+    let metadata = FileMetadata {
+        kind: file.kind,
+        size: u64::try_from(file.size).unwrap_or_default(),
+        sha256: file.sha256.to_string(),
+    };
+    FileFacts::new(
+        file.slug,
+        file.filename,
+        file.tag,
+        file.environment_slug,
+        file.inserted_at,
+        metadata,
+    )
 }
 
 /// Show a file with its contents, or list the files
@@ -114,7 +82,7 @@ pub(crate) async fn show(
     // A connection of the database is not held while the file is read.
     let account = view.account();
     drop(view);
-    Ok(contents::answer(&state, content_of(account, &file), &StoredFile::from(file), AROUND).await?)
+    Ok(contents::answer(&state, content_of(account, &file), &facts(file), AROUND).await?)
 }
 
 /// Download a file
@@ -157,10 +125,10 @@ pub(super) async fn page(
     view: &mut View,
     place: FilePlace,
     params: &Params,
-) -> Result<(Vec<StoredFile>, edge::Pagination), Error> {
+) -> Result<(Vec<FileFacts>, edge::Pagination), Error> {
     let paging = Paging::read(params)?;
     let (files, total_count) = queries::files(view.connection(), place, paging.limit, paging.offset).await?;
-    let data: Vec<_> = files.into_iter().map(StoredFile::from).collect();
+    let data: Vec<_> = files.into_iter().map(facts).collect();
     let count = data.len();
     Ok((data, edge::Pagination { count, total_count }))
 }

@@ -5,14 +5,14 @@ use axum::extract;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
-use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
+use edge::{CloudError, FileFacts, Many, One, OrderBy, Paging, Params, many, one};
 use read_model::queries::{FileKey, FilePlace, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId};
 use serde::Serialize;
 use serde_json::Map;
 
 use super::deferral::{newest_of, newest_of_project};
-use super::files::{StoredFile, bytes_of, find, page};
+use super::files::{bytes_of, facts, find, page};
 use super::manifests::extent;
 use crate::State;
 use crate::contents::{self, Content};
@@ -41,13 +41,13 @@ struct AboutManifest {
         ("account_id" = i64, Path), ("project_id" = String, Path, description = "The project's number or slug"),
         ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query),
     ),
-    responses((status = 200, body = Many<StoredFile>))
+    responses((status = 200, body = Many<FileFacts>))
 )]
 pub(crate) async fn list_of_project(
     FilesView(mut view): FilesView,
     Ids((account, project)): Ids<(AccountId, String)>,
     params: Params,
-) -> Result<Many<StoredFile>, Error> {
+) -> Result<Many<FileFacts>, Error> {
     let place = project_place(&mut view, account, &project).await?;
     listed(view, place, &params).await
 }
@@ -60,13 +60,13 @@ pub(crate) async fn list_of_project(
         ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path, description = "Number or slug"),
         ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query),
     ),
-    responses((status = 200, body = Many<StoredFile>))
+    responses((status = 200, body = Many<FileFacts>))
 )]
 pub(crate) async fn list_of_environment(
     FilesView(mut view): FilesView,
     Ids((account, project, environment)): Ids<(AccountId, String, String)>,
     params: Params,
-) -> Result<Many<StoredFile>, Error> {
+) -> Result<Many<FileFacts>, Error> {
     let place = environment_place(&mut view, account, &project, &environment).await?;
     listed(view, place, &params).await
 }
@@ -76,15 +76,15 @@ pub(crate) async fn list_of_environment(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}", tag = "Files",
     operation_id = "Retrieve a file of an environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = One<StoredFile>))
+    responses((status = 200, body = One<FileFacts>))
 )]
 pub(crate) async fn show_of_environment(
     FilesView(mut view): FilesView,
     Ids((account, project, environment, name)): Ids<(AccountId, String, String, String)>,
-) -> Result<One<StoredFile>, Error> {
+) -> Result<One<FileFacts>, Error> {
     let place = environment_place(&mut view, account, &project, &environment).await?;
     let file = find(&mut view, place, FileKey::Filename(&name)).await?;
-    Ok(one(file.ok_or_else(CloudError::not_found)?.into()))
+    Ok(one(facts(file.ok_or_else(CloudError::not_found)?)))
 }
 
 /// Downloads a file of an environment.
@@ -166,7 +166,7 @@ pub(crate) async fn manifest_of_project(
     manifest(&state, view, found, extent, None).await
 }
 
-async fn listed(mut view: View, place: FilePlace, params: &Params) -> Result<Many<StoredFile>, Error> {
+async fn listed(mut view: View, place: FilePlace, params: &Params) -> Result<Many<FileFacts>, Error> {
     let (files, pagination) = page(&mut view, place, params).await?;
     let order = OrderBy {
         field: "inserted_at",

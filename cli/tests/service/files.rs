@@ -421,6 +421,19 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
     .await;
     assert_eq!(status, StatusCode::CREATED, "{stored}");
     assert_eq!(stored["data"]["filename"], "state.json");
+    let path = "/api/v3/accounts/1/projects/1/environments/1/files";
+    let form = Form::new().part("file", file("{}", "other.json"));
+    let (_, by_number) = send(&installation, &token, Method::POST, path, Some(form)).await;
+    assert_eq!(by_number["data"]["environment_slug"], SLUG, "{by_number}");
+    let (status, _) = send(
+        &installation,
+        &token,
+        Method::DELETE,
+        &format!("{path}/other.json"),
+        None,
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK);
 
     let (status, shown) = send(
         &installation,

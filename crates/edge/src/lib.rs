@@ -3,6 +3,7 @@
 mod auth;
 mod cloud_error;
 mod envelope;
+mod file;
 mod headers;
 mod layers;
 mod older;
@@ -17,6 +18,7 @@ mod upload_error;
 pub use auth::key_of;
 pub use cloud_error::CloudError;
 pub use envelope::{Extra, Many, One, Pagination, Status, many, one};
+pub use file::{FileFacts, FileMetadata};
 pub use headers::guard;
 pub use layers::{observe, panics_as_cloud_error};
 pub use older::older;

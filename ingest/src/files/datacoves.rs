@@ -85,11 +85,10 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
         let tag = tag_of(&file, &brought.parameters)?;
         new.push(new_file(ingest.new_slug(), Some(tag), file)?);
     }
-    let stored = ingest.store_files(&access, of_environment(place), new).await?;
-    let mut stored: Vec<_> = stored.into_iter().map(|file| file.of_environment(slug)).collect();
+    let mut stored = ingest.store_files(&access, of_environment(place), slug, new).await?;
     match stored.pop() {
         Some(data) if !is_batch => {
-            let location = format!("/api/v2/datacoves/environments/{slug}/files?slug={}", data.slug);
+            let location = format!("/api/v2/datacoves/environments/{slug}/files?slug={}", data.facts.slug);
             Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Answer { data })).into_response())
         }
         last => {
@@ -167,8 +166,11 @@ async fn put_version(
             new_file(slug, brought.parameters.text("tag"), file)?
         }
     };
-    let mut stored = ingest.store_files(&access, of_environment(place), vec![new]).await?;
-    let data = stored.pop().map(|file| file.of_environment(environment));
+    let new = vec![new];
+    let mut stored = ingest
+        .store_files(&access, of_environment(place), environment, new)
+        .await?;
+    let data = stored.pop();
     Ok(Json(Answer { data }).into_response())
 }
 

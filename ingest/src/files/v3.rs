@@ -71,8 +71,11 @@ pub(crate) async fn post_v3(
             tag: None,
             file: NamedFile::new(plain_name(filename, "filename")?, file.spooled),
         };
-        let mut stored = ingest.store_files(&access, of_environment(place), vec![new]).await?;
-        let stored = stored.pop().map(|file| file.of_environment(&environment));
+        let slug = ingest.slug_of(place, &environment).await;
+        let mut stored = ingest
+            .store_files(&access, of_environment(place), &slug, vec![new])
+            .await?;
+        let stored = stored.pop();
         Ok((StatusCode::CREATED, one(stored)).into_response())
     };
     let result: Result<Response, CloudError> = storing.await;
@@ -214,6 +217,18 @@ async fn enter(
 }
 
 impl Ingest {
+    /// The slug of an environment that a path names; the name itself where only the database would know better.
+    async fn slug_of(&self, place: Place, named: &str) -> String {
+        let asking = async {
+            let mut connection = self.pool.acquire().await?;
+            directory::queries::environment(&mut connection, place.account_id, place.environment_id).await
+        };
+        match asking.await {
+            Ok(Some(environment)) => environment.slug,
+            Ok(None) | Err(_) => named.to_owned(),
+        }
+    }
+
     /// A project by its number or slug.
     async fn project(&self, account: AccountId, named: &str) -> Result<Option<ProjectId>, CloudError> {
         let asking = async {
