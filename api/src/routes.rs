@@ -20,8 +20,10 @@ mod runs;
 mod scope;
 mod steps;
 
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use edge::CloudError;
+use edge::{CloudError, UploadError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -33,7 +35,7 @@ pub(crate) fn others() -> OpenApiRouter<State> {
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
         .routes(routes!(root::healthcheck_v3))
-        .route("/api/{*rest}", any(root::nothing))
+        .route("/api/{*rest}", any(nothing))
 }
 
 /// What sends files.
@@ -110,9 +112,26 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(constant::variables_of_job))
 }
 
-/// Another method than GET where there is something to read.
-pub(crate) async fn method_not_allowed() -> CloudError {
-    CloudError::method_not_allowed()
+/// The prefixes of the routes of those who upload, whose errors have a form of their own.
+const OF_UPLOADERS: [&str; 2] = ["/api/v2/datacoves", "/api/internal"];
+
+/// Another method than those of a route.
+pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
+    if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
+        return UploadError::method_not_allowed().into_response();
+    }
+    CloudError::method_not_allowed().into_response()
+}
+
+/// Where nothing is. What dbt Cloud would let clients change is not there either.
+async fn nothing(method: Method, uri: Uri) -> Response {
+    if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
+        UploadError::not_found().into_response()
+    } else if method.is_safe() {
+        CloudError::not_found().into_response()
+    } else {
+        CloudError::method_not_allowed().into_response()
+    }
 }
 
 /// dbt Cloud's number for the state of a record: 1 active, 2 deleted.

@@ -183,6 +183,22 @@ async fn versions_are_kept_apart_and_a_tag_is_deleted_in_every_form() {
     }
     let (status, body) = send(&installation, &token, Method::DELETE, &files, None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    // Clients read `errors` of whatever is no success.
+    for (method, path, due) in [
+        (
+            Method::DELETE,
+            "/api/internal/manifests",
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
+        (Method::POST, "/api/v2/datacoves/nothing", StatusCode::NOT_FOUND),
+        (Method::GET, "/api/internal/nothing", StatusCode::NOT_FOUND),
+    ] {
+        let (status, body) = send(&installation, &token, method, path, None).await;
+        assert!(
+            status == due && body["errors"]["message"].is_string(),
+            "{path}: {status} {body}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
