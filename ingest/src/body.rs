@@ -1,6 +1,5 @@
 //! The body of an upload as it comes from the client: read at the client's pace and ours, within limits of size and time.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, BodyDataStream};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use edge::UploadError;
 use futures_util::{Stream, StreamExt};
 
@@ -17,7 +16,10 @@ use futures_util::{Stream, StreamExt};
 const MOST_BETWEEN_PARTS: u64 = 1 << 20;
 
 /// How much of an upload has to come before it is read, if it has as much.
-const BEGIN: usize = 64 << 10;
+const BEGIN: u64 = 64 << 10;
+
+/// How long that is waited for: who dribbles must not hold a connection for ever.
+const LONGEST_BEGIN: Duration = Duration::from_secs(5);
 
 /// How much of a refused upload is still read.
 const MOST_DRAINED: u64 = 8 << 20;
@@ -38,9 +40,11 @@ struct Incoming {
     /// A chunk was just given out, so that it is another's turn.
     yielding: bool,
     /// What came before the upload was read.
-    begin: VecDeque<Bytes>,
+    begin: BytesMut,
     /// How many bytes came in all.
     received: u64,
+    /// The last byte came.
+    ended: bool,
 }
 
 /// A body that is too large.
@@ -60,31 +64,36 @@ impl ClientBody {
             left: most,
             between_parts: 0,
             yielding: false,
-            begin: VecDeque::new(),
+            begin: BytesMut::new(),
             received: 0,
+            ended: false,
         })))
     }
 
-    /// Waits until the begin of the body has come, or all of it: a client that stalls before that keeps nobody waiting.
+    /// Waits until the begin of the body has come, or all of it, or for [`LONGEST_BEGIN`]: a client that stalls before that keeps nobody
+    /// waiting. Errors are those of one that sends nothing for `idle_timeout`, or breaks off.
     pub(crate) async fn await_begin(&self, idle_timeout: Duration) -> Result<(), UploadError> {
-        let mut size = 0;
-        while size < BEGIN {
-            let next =
-                std::future::poll_fn(|context| self.incoming(|incoming| incoming.stream.poll_next_unpin(context)));
-            match tokio::time::timeout(idle_timeout, next).await {
-                Err(_) => return Err(UploadError::timeout()),
-                Ok(None) => break,
-                Ok(Some(Err(error))) => return Err(UploadError::bad_request(format!("the upload broke off: {error}"))),
-                Ok(Some(Ok(chunk))) => {
-                    size += chunk.len();
-                    self.incoming(|incoming| {
-                        incoming.received += chunk.len() as u64;
-                        incoming.begin.push_back(chunk);
-                    });
+        let coming = async {
+            while !self.has_begun() {
+                let next = std::future::poll_fn(|context| self.incoming(|incoming| incoming.next(context)));
+                match tokio::time::timeout(idle_timeout, next).await {
+                    Err(_) => return Err(UploadError::timeout()),
+                    Ok(None) => {}
+                    Ok(Some(Err(error))) => {
+                        return Err(UploadError::bad_request(format!("the upload broke off: {error}")));
+                    }
+                    // Copied, so that a begin of many small pieces takes no more memory than one of a few.
+                    Ok(Some(Ok(chunk))) => self.incoming(|incoming| incoming.begin.extend_from_slice(&chunk)),
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        tokio::time::timeout(LONGEST_BEGIN, coming).await.unwrap_or(Ok(()))
+    }
+
+    /// Whether the begin has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.incoming(|incoming| incoming.ended || incoming.received >= BEGIN)
     }
 
     /// How many bytes have come.
@@ -129,6 +138,17 @@ impl Stream for ClientBody {
 }
 
 impl Incoming {
+    /// The next chunk from the socket.
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
+        let next = std::task::ready!(self.stream.poll_next_unpin(context));
+        match &next {
+            Some(Ok(chunk)) => self.received += chunk.len() as u64,
+            Some(Err(_)) => {}
+            None => self.ended = true,
+        }
+        Poll::Ready(next)
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         // The form's reader takes chunks for as long as they are ready and keeps them all, so that a fast client would fill the
         // memory. After each chunk there is none for a moment.
@@ -136,17 +156,14 @@ impl Incoming {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let chunk = if let Some(chunk) = self.begin.pop_front() {
-            chunk
-        } else {
-            match std::task::ready!(self.stream.poll_next_unpin(context)) {
+        let chunk = if self.begin.is_empty() {
+            match std::task::ready!(self.next(context)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                Some(Ok(chunk)) => {
-                    self.received += chunk.len() as u64;
-                    chunk
-                }
+                Some(Ok(chunk)) => chunk,
             }
+        } else {
+            self.begin.split().freeze()
         };
         let size = chunk.len() as u64;
         self.between_parts += size;

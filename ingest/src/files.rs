@@ -48,7 +48,7 @@ struct Brought {
 /// Reads the form of a request, which wins over the query.
 async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Brought, UploadError> {
     body.await_begin(ingest.settings.idle_timeout).await?;
-    let turn = ingest.turns.take().await?;
+    let turn = ingest.turns.take(body).await?;
     let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
     let form = Form::read(head, body, &ingest.settings, Due::AnyFile);
     let form = ingest.turns.unless_slow(body, form).await?.with_files()?;

@@ -189,7 +189,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         .await
         .unwrap_or_else(|_| Err(UploadError::timeout()))?;
     // Receiving takes a file and no memory; unpacking does.
-    let turn = ingest.turns.take().await?;
+    let turn = ingest.turns.take(body).await?;
     let ingest = ingest.clone();
     let storing = async move {
         let _turn = turn;

@@ -133,7 +133,7 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
 async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Accepted, UploadError> {
     let access = ingest.authenticate(head).await?;
     body.await_begin(ingest.settings.idle_timeout).await?;
-    let turn = ingest.turns.take().await?;
+    let turn = ingest.turns.take(body).await?;
     let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
     let form = Form::read(head, body, &ingest.settings, Due::Artifact);
     let form = ingest.turns.unless_slow(body, form).await?;

@@ -49,8 +49,14 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn, which ends when what is returned is dropped.
-    pub(crate) async fn take(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+    /// Waits for a turn to read this, which ends when what is returned is dropped. A body whose begin did not come in time gets a turn only
+    /// when one is free, so that those who dribble do not stand in line before others.
+    pub(crate) async fn take(&self, body: &ClientBody) -> Result<OwnedSemaphorePermit, UploadError> {
+        if !body.has_begun() {
+            return Arc::clone(&self.turns)
+                .try_acquire_owned()
+                .map_err(|_| UploadError::timeout());
+        }
         let busy = || UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many");
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);

@@ -1,10 +1,12 @@
 //! Clients that stall, send a byte a second, or vanish.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use testkit::System;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
 
@@ -60,4 +62,43 @@ async fn clients_that_stall_dribble_or_vanish_hold_nobody_up() {
     }
     installation.run_with_total(&token, "1", 6).await;
     dribble.join().unwrap();
+}
+
+/// Sends five bytes a second until there is an answer, and tells how that begins.
+fn dribble(mut connection: TcpStream) -> String {
+    connection.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut answer = [0; 12];
+    while connection.read_exact(&mut answer).is_err() {
+        if connection.write_all(b" ").is_err() {
+            return "it was cut".to_owned();
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// So they cannot take all connections that there may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dribbles_from_the_first_byte_is_given_up() {
+    let mut system = System::start().await;
+    system.variables.push(("MAX_UPLOADS".to_owned(), "2".to_owned()));
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let mut dribbling = JoinSet::new();
+    for _ in 0..10 {
+        let connection = half_an_upload(&installation, &token);
+        dribbling.spawn_blocking(move || dribble(connection));
+    }
+    let mut given_up = async || {
+        let next = timeout(Duration::from_secs(20), dribbling.join_next()).await;
+        let answer = next.expect("is given up").unwrap().unwrap();
+        assert_eq!(answer, "HTTP/1.1 408");
+    };
+    for _ in 0..8 {
+        given_up().await;
+    }
+    // Two are read, and lose their turns as soon as another wants one.
+    let begun = Instant::now();
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    given_up().await;
 }
