@@ -10,6 +10,7 @@ use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use edge::UploadError;
 use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
 
 /// How much may come between two parts of a form: the headers of a part, or what stands before the first. The form's reader keeps
 /// all of it in memory. A chunk from the socket has at most some 400 KiB.
@@ -45,6 +46,10 @@ struct Incoming {
     received: u64,
     /// The last byte came.
     ended: bool,
+    /// Since when the client is waited for.
+    waiting_since: Option<Instant>,
+    /// How long it was waited for before that.
+    waited: Duration,
 }
 
 /// A body that is too large.
@@ -67,6 +72,8 @@ impl ClientBody {
             begin: BytesMut::new(),
             received: 0,
             ended: false,
+            waiting_since: None,
+            waited: Duration::ZERO,
         })))
     }
 
@@ -99,6 +106,14 @@ impl ClientBody {
     /// How many bytes have come.
     pub(crate) fn received(&self) -> u64 {
         self.incoming(|incoming| incoming.received)
+    }
+
+    /// How long the client was waited for: not while what came is worked upon, nor after the end.
+    pub(crate) fn waited(&self) -> Duration {
+        self.incoming(|incoming| {
+            let now = incoming.waiting_since.map(|since| since.elapsed());
+            incoming.waited + now.unwrap_or_default()
+        })
     }
 
     /// The body for a reader of forms.
@@ -140,7 +155,15 @@ impl Stream for ClientBody {
 impl Incoming {
     /// The next chunk from the socket.
     fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
-        let next = std::task::ready!(self.stream.poll_next_unpin(context));
+        let Poll::Ready(next) = self.stream.poll_next_unpin(context) else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        self.waited += self
+            .waiting_since
+            .take()
+            .map(|since| since.elapsed())
+            .unwrap_or_default();
         match &next {
             Some(Ok(chunk)) => self.received += chunk.len() as u64,
             Some(Err(_)) => {}
