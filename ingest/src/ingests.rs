@@ -151,6 +151,7 @@ async fn permitted_place(
         (status = 408, description = "The upload stalled"),
         (status = 413, description = "The zip or its content is too large"),
         (status = 422, description = "It is no zip of artifacts"),
+        (status = 429, description = "The token that the URL was given to is used too often"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
     security(())
@@ -178,6 +179,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let permitted: Permitted = signer
         .open(PURPOSE, signed, ingest.clock.now())
         .map_err(|error| UploadError::forbidden(error.to_string()))?;
+    ingest.rate.check(permitted.token_id)?;
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
     if revoked.map_err(|error| UploadError::unavailable(&error))? {
         return Err(UploadError::forbidden(
@@ -185,14 +187,20 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         ));
     }
     let settings = &ingest.settings;
-    let zip = timeout(settings.upload_timeout, receive(ingest, body))
-        .await
-        .unwrap_or_else(|_| Err(UploadError::timeout()))?;
-    // Receiving takes a file and no memory; unpacking does.
-    let turn = ingest.turns.take(body).await?;
+    body.await_begin(settings.idle_timeout).await?;
+    // Until it is stored, so that only so many zips are on the disk at once.
+    let receiving = ingest.receiving.take(body).await?;
+    let zip = async {
+        timeout(settings.upload_timeout, receive(ingest, body))
+            .await
+            .unwrap_or_else(|_| Err(UploadError::timeout()))
+    };
+    let zip = ingest.receiving.unless_slow(body, zip).await?;
     let ingest = ingest.clone();
     let storing = async move {
-        let _turn = turn;
+        let _receiving = receiving;
+        // Receiving takes a file and no memory; unpacking does.
+        let _turn = ingest.turns.take_whole().await?;
         let settings = ingest.settings.clone();
         let unpacking = tokio::task::spawn_blocking(move || {
             archive::unpack(zip, settings.spool_dir.as_ref(), settings.max_upload_bytes)

@@ -50,6 +50,8 @@ pub struct Ingest {
     signer: Arc<OnceCell<Signer>>,
     /// Of the uploads that are read.
     turns: Turns,
+    /// Of the zips that are received, each into a file.
+    receiving: Turns,
     /// How often a token may upload.
     rate: Arc<RateLimit>,
 }
@@ -69,6 +71,7 @@ impl Ingest {
     ) -> Self {
         Self {
             turns: Turns::new(settings.max_uploads),
+            receiving: Turns::new(settings.max_uploads),
             rate: Arc::new(RateLimit::per_minute(settings.uploads_per_minute)),
             settings: Arc::new(settings),
             bucket,

@@ -72,6 +72,14 @@ impl Turns {
         }
     }
 
+    /// Waits for a turn for an upload that came whole: it is not turned away, however long that takes.
+    pub(crate) async fn take_whole(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(|error| UploadError::internal(&error))
+    }
+
     /// Reads an upload with `read`, unless it comes so slowly that it keeps others waiting.
     pub(crate) async fn unless_slow<T>(
         &self,
