@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use reqwest::{Method, StatusCode};
-use testkit::System;
+use serde_json::Value;
+use testkit::{System, wait_until};
 
-use crate::installation::{Installation, newest_manifest, prepare};
+use crate::installation::{Installation, Token, newest_manifest, prepare};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_asks_too_often_waits_and_others_do_not() {
@@ -34,7 +35,7 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
-    let body: serde_json::Value = refused.json().await.unwrap();
+    let body: Value = refused.json().await.unwrap();
     assert_eq!(body["status"]["code"], 429, "{body}");
     assert_eq!(installation.get(&other, runs).await.0, StatusCode::OK);
 
@@ -138,4 +139,47 @@ async fn clients_that_send_no_whole_head_hold_nobody_up_and_are_cut() {
     let cut = tokio::task::spawn_blocking(move || lorises[0].read_to_end(&mut Vec::new()));
     let waited = tokio::time::timeout(testkit::PATIENCE, cut).await;
     assert!(waited.is_ok(), "the connection is still open");
+}
+
+/// A large file in a run of account 1, and where it is downloaded.
+async fn large_file(installation: &Installation, token: &Token, name: &str, file: Value, size: usize) -> String {
+    let mut file = file;
+    file["noise"] = "x".repeat(size).into();
+    let file = serde_json::to_vec(&file).unwrap();
+    installation.upload_manifest(token, "large", file).await;
+    let path = format!("/api/v2/accounts/1/runs/1/artifacts/{name}");
+    wait_until("it can be downloaded", async || {
+        (installation.send(Method::GET, token, &path).await.0 == StatusCode::OK).then_some(())
+    })
+    .await;
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_his_answer_is_cut_and_leaves_room_for_others() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let manifest = serde_json::from_slice(&newest_manifest()).unwrap();
+    let path = large_file(&installation, &token, "manifest.json", manifest, 16 << 20).await;
+    let address = installation.service.url.strip_prefix("http://").unwrap();
+    // As many as there is room for.
+    let stalled: Vec<TcpStream> = (0..64)
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            let key = &token.key;
+            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n");
+            connection.write_all(head.as_bytes()).unwrap();
+            let mut begin = [0; 12];
+            connection.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            connection
+        })
+        .collect();
+    let (status, _) = installation.send(Method::GET, &token, &path).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    wait_until("there is room again", async || {
+        (installation.send(Method::GET, &token, &path).await.0 == StatusCode::OK).then_some(())
+    })
+    .await;
+    drop(stalled);
 }

@@ -63,7 +63,8 @@ impl Shield {
     }
 }
 
-/// The middleware: 503 with `Retry-After` where there is no room. A request counts until the last byte of its answer is sent.
+/// The middleware: 503 with `Retry-After` where there is no room. A request counts until its connection has taken the last byte of its
+/// answer, or is closed: the server closes those of clients that take nothing for long.
 pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) -> Response {
     let Some(permit) = shield.enter().await else {
         metrics::counter!("dbt_api_shed_total", "group" => shield.name).increment(1);
@@ -73,7 +74,7 @@ pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) 
     response.map(|body| Body::new(HeldBody { body, _permit: permit }))
 }
 
-/// A body that keeps its request's place until it is sent.
+/// A body that keeps its request's place until the connection has taken it.
 struct HeldBody {
     body: Body,
     _permit: OwnedSemaphorePermit,
