@@ -1,17 +1,20 @@
 //! The content of a file inside of a JSON answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use edge::{CloudError, hold_until_sent};
+use futures_util::stream;
 use read_model::queries::RunFile;
 use schemas::{AccountId, ArtifactText, Trimmer};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::State;
 use crate::download::Extent;
@@ -23,6 +26,9 @@ const LARGEST: i64 = 256 << 20;
 /// How many MiB of contents are held at once; others wait.
 const MEMORY_MIB: usize = 512;
 
+/// How long one waits for those that are held.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// What bounds the memory of contents. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ContentMemory(Arc<Semaphore>);
@@ -30,6 +36,20 @@ pub struct ContentMemory(Arc<Semaphore>);
 impl Default for ContentMemory {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MEMORY_MIB)))
+    }
+}
+
+impl ContentMemory {
+    /// The right to hold a file of so many bytes until its answer is sent.
+    pub(crate) async fn admit(&self, size: i64) -> Result<OwnedSemaphorePermit, CloudError> {
+        // The answer is made of the bytes, and twice as large at its worst.
+        let mib = u32::try_from(size >> 20)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
+            .saturating_mul(2);
+        let permits = mib.min(u32::try_from(MEMORY_MIB).unwrap_or(u32::MAX));
+        let admitted = timeout(LONGEST_WAIT, Arc::clone(&self.0).acquire_many_owned(permits)).await;
+        admitted.ok().and_then(Result::ok).ok_or_else(CloudError::busy)
     }
 }
 
@@ -59,8 +79,15 @@ pub(crate) async fn answer(
     let end = format!("}}{}", around.1);
     // Three pieces, since a copy of the content is dear.
     let pieces = [begin, text, end].map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece)));
-    let body = Body::from_stream(stream::iter(pieces).inspect(move |_| _ = &memory));
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    let response = (
+        [(CONTENT_TYPE, "application/json")],
+        Body::from_stream(stream::iter(pieces)),
+    )
+        .into_response();
+    Ok(match memory {
+        Some(memory) => hold_until_sent(response, memory),
+        None => response,
+    })
 }
 
 /// The text, and the right to the memory that it takes.
@@ -69,21 +96,15 @@ async fn text_of(state: &State, content: Content) -> Result<(String, Option<Owne
     if size > LARGEST {
         return Ok(("null".to_owned(), None));
     }
-    // The text is made of the bytes, and twice as large at its worst.
-    let mib = u32::try_from(size >> 20)
-        .unwrap_or(u32::MAX)
-        .saturating_add(1)
-        .saturating_mul(2);
-    let permits = mib.min(u32::try_from(MEMORY_MIB).unwrap_or(u32::MAX));
-    let memory = Arc::clone(&state.contents.0).acquire_many_owned(permits).await;
-    let memory = memory.map_err(|error| Error::unreadable(&error))?;
+    let memory = state.contents.admit(size).await?;
     let limit = u64::try_from(size).unwrap_or_default();
     let bytes = state
         .bucket
         .read_artifact(content.account, content.file.sha256, limit)
         .await?;
-    let making = tokio::task::spawn_blocking(move || json_of(bytes, &content.filename, content.extent));
-    let text = making.await.map_err(|panic| Error::unreadable(&panic))?;
+    // The right goes along, since the work goes on when its client leaves.
+    let making = tokio::task::spawn_blocking(move || (json_of(bytes, &content.filename, content.extent), memory));
+    let (text, memory) = making.await.map_err(|panic| Error::unreadable(&panic))?;
     Ok((text, Some(memory)))
 }
 

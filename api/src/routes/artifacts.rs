@@ -4,9 +4,9 @@ use axum::extract;
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use edge::{CloudError, One, Params, one};
+use edge::{CloudError, One, Params, hold_until_sent, one};
 use read_model::queries::{self, RunFile};
-use schemas::{AccountId, ArtifactText, JobId, RunId};
+use schemas::{AccountId, ArtifactText, InvalidArtifact, JobId, RunId};
 
 use crate::State;
 use crate::download::{Download, Extent, content_type, has_already};
@@ -128,15 +128,21 @@ async fn with_cloud_variables(
         ("DBT_CLOUD_JOB_ID", run.job_id.to_string()),
         ("DBT_CLOUD_RUN_ID", run.id.to_string()),
     ];
+    let memory = state.contents.admit(file.size).await?;
     let size = u64::try_from(file.size).unwrap_or_default();
     let bytes = state
         .bucket
         .read_artifact(AccountId(run.account_id), file.sha256, size)
         .await?;
-    let changed = tokio::task::spawn_blocking(move || ArtifactText::read(bytes)?.with_env(&variables))
+    // The right to the memory goes along, since the work goes on when its client leaves.
+    let changing = tokio::task::spawn_blocking(move || {
+        let changed = ArtifactText::read(bytes)?.with_env(&variables)?;
+        Ok::<_, InvalidArtifact>((changed, memory))
+    });
+    let (changed, memory) = changing
         .await
         .map_err(|panic| Error::unreadable(&panic))?
         .map_err(|error| Error::unreadable(&error))?;
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, etag)];
-    Ok((headers, changed).into_response())
+    Ok(hold_until_sent((headers, changed).into_response(), memory))
 }

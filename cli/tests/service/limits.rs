@@ -183,3 +183,33 @@ async fn who_takes_nothing_of_his_answer_is_cut_and_leaves_room_for_others() {
     .await;
     drop(stalled);
 }
+
+/// The most MiB that the process held so far.
+fn most_resident(installation: &Installation) -> u64 {
+    let status = format!("/proc/{}/status", installation.service.process_id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_run_results_that_are_changed_take_their_turns_in_memory() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let results = testkit::repository_file("fixtures/run_results/v6-1.12.0-build.json");
+    let results = serde_json::from_slice(&std::fs::read(results).unwrap()).unwrap();
+    let path = large_file(&installation, &token, "run_results.json", results, 40 << 20).await;
+    let before = most_resident(&installation);
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let request = installation.client.get(format!("{}{path}", installation.service.url));
+        let request = request.bearer_auth(&token.key);
+        clients.spawn(async move { request.send().await.unwrap().bytes().await.unwrap().len() });
+    }
+    let sizes = clients.join_all().await;
+    // Others are told to come again.
+    let whole = sizes.iter().filter(|size| **size > 40 << 20).count();
+    assert!(whole > 0, "{sizes:?}");
+    let grown = most_resident(&installation) - before;
+    assert!(grown < 700, "{grown} MiB more for {whole} clients");
+}

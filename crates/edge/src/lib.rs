@@ -26,6 +26,6 @@ pub use paging::{OrderBy, Paging};
 pub use params::{InvalidParam, Params, TimeRange};
 pub use path::absorb_slashes;
 pub use rate::{RateLimit, TooMany};
-pub use shield::{Shield, shield};
+pub use shield::{Shield, hold_until_sent, shield};
 pub use signed::{NotPermitted, Signer};
 pub use upload_error::UploadError;

@@ -70,7 +70,11 @@ pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) 
         metrics::counter!("dbt_api_shed_total", "group" => shield.name).increment(1);
         return CloudError::busy().into_response();
     };
-    let response = next.run(request).await;
+    hold_until_sent(next.run(request).await, permit)
+}
+
+/// Keeps a permit until the connection has taken the whole answer, or is closed.
+pub fn hold_until_sent(response: Response, permit: OwnedSemaphorePermit) -> Response {
     response.map(|body| Body::new(HeldBody { body, _permit: permit }))
 }
 
