@@ -122,7 +122,11 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             .database
             .pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT);
         if roles.api {
-            health = health.part("database", Need::Required, database_check(&pool)).part(
+            // With a connection of its own: an api that is busy is not one that is away.
+            let own = settings
+                .database
+                .pool("dbt_api_reader", read_model::SEARCH_PATH, 1, READ_STATEMENT);
+            health = health.part("database", Need::Required, database_check(&own)).part(
                 "bucket",
                 Need::Degrading,
                 bucket_check(&bucket),

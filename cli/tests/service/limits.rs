@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use testkit::{System, wait_until};
+use tokio::task::JoinSet;
 
-use crate::installation::{Installation, Token, newest_manifest, prepare};
+use crate::installation::{Installation, Token, newest_manifest, prepare, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_asks_too_often_waits_and_others_do_not() {
@@ -200,7 +202,7 @@ async fn large_run_results_that_are_changed_take_their_turns_in_memory() {
     let results = serde_json::from_slice(&std::fs::read(results).unwrap()).unwrap();
     let path = large_file(&installation, &token, "run_results.json", results, 40 << 20).await;
     let before = most_resident(&installation);
-    let mut clients = tokio::task::JoinSet::new();
+    let mut clients = JoinSet::new();
     for _ in 0..24 {
         let request = installation.client.get(format!("{}{path}", installation.service.url));
         let request = request.bearer_auth(&token.key);
@@ -212,4 +214,53 @@ async fn large_run_results_that_are_changed_take_their_turns_in_memory() {
     assert!(whole > 0, "{sizes:?}");
     let grown = most_resident(&installation) - before;
     assert!(grown < 700, "{grown} MiB more for {whole} clients");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_stays_up() {
+    let installation = Installation::of(prepared().await, "api").await;
+    let token = installation.token("1", "read", &[]);
+    let runs = "/api/v2/accounts/1/runs/";
+    assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
+    let owner = installation.system.database.pool("dbt_api_projector");
+    let mut locked = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+
+    // Each of 20 connections is held by one, four times as many wait, and the others find no room.
+    let (begun, mut clients) = (Instant::now(), JoinSet::new());
+    for _ in 0..150 {
+        let request = installation.client.get(format!("{}{runs}", installation.service.url));
+        let request = request.bearer_auth(&token.key);
+        clients.spawn(async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(answer.headers().contains_key("retry-after"));
+            begun.elapsed()
+        });
+    }
+    for _ in 0..50 {
+        let waited = clients.join_next().await.unwrap().unwrap();
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
+    }
+    for path in ["/healthz/live", "/healthz/ready"] {
+        let health = installation.client.get(format!("{}{path}", installation.service.url));
+        let health = health.timeout(Duration::from_secs(2)).send().await.unwrap();
+        assert_eq!(health.status(), StatusCode::OK, "{path}");
+    }
+    for _ in 0..80 {
+        let waited = clients.join_next().await.unwrap().unwrap();
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
+    }
+    // The longest that a statement may take is 20 s.
+    while let Some(waited) = clients.join_next().await {
+        let waited = waited.unwrap();
+        assert!((15..28).contains(&waited.as_secs()), "{waited:?}");
+    }
+    let log = installation.service.log().join("\n");
+    assert!(log.contains("statement timeout"), "{log}");
+    locked.rollback().await.unwrap();
+    assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
 }
