@@ -21,3 +21,4 @@ mod results;
 mod tls;
 mod tokens;
 mod uploads;
+mod walk;
