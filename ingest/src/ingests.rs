@@ -5,7 +5,6 @@ use std::io::{Seek, SeekFrom, Write};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
 use edge::{CloudError, One, UploadError, one};
@@ -74,8 +73,7 @@ pub(crate) async fn begin(
     Path(path): Path<(String, String)>,
     request: Request,
 ) -> Result<One<Invitation>, CloudError> {
-    let (head, _) = request.into_parts();
-    let (access, place) = permitted_place(&ingest, &head, &path).await?;
+    let (access, place) = permitted_place(&ingest, request, &path).await?;
     let now = ingest.clock.now();
     let id = ingest.clock.new_id(now);
     let permitted = Permitted {
@@ -112,18 +110,20 @@ pub(crate) async fn end(
     Path((account, environment, _)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<StatusCode, CloudError> {
-    let (head, _) = request.into_parts();
-    permitted_place(&ingest, &head, &(account, environment)).await?;
+    permitted_place(&ingest, request, &(account, environment)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The environment of the path, if the token may upload to it. What it does not see is not told from what is not there.
 async fn permitted_place(
     ingest: &Ingest,
-    head: &Parts,
+    request: Request,
     (account, environment): &(String, String),
 ) -> Result<(Access, Place), CloudError> {
-    let access = ingest.authenticate(head).await.map_err(CloudError::from)?;
+    let (head, body) = request.into_parts();
+    // Nothing of it is needed; but a client that is still sending would see a broken connection instead of the answer.
+    ClientBody::new(body, 0).drain().await;
+    let access = ingest.authenticate(&head).await.map_err(CloudError::from)?;
     let named = account.parse() == Ok(access.account_id);
     let environment: EnvironmentId = environment.parse().map_err(|_| CloudError::not_found())?;
     if !named || !access.sees(environment) {
