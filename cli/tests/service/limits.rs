@@ -245,6 +245,11 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
         let waited = clients.join_next().await.unwrap().unwrap();
         assert!(waited < Duration::from_secs(4), "{waited:?}");
     }
+    let held = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
+    wait_until("each connection is held", async || {
+        (installation.count(held).await == 20).then_some(())
+    })
+    .await;
     for path in ["/healthz/live", "/healthz/ready"] {
         let health = installation.client.get(format!("{}{path}", installation.service.url));
         let health = health.timeout(Duration::from_secs(2)).send().await.unwrap();
