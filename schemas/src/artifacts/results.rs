@@ -232,7 +232,7 @@ fn old_status(entries: &Entries<'_>, is_test: bool) -> String {
 
 fn json_of(entries: &Entries<'_>, unique_id: &str) -> Vec<u8> {
     let id = serde_json::value::to_raw_value(unique_id).ok();
-    let id = id.as_deref().filter(|_| entries.get("unique_id").is_none());
+    let id = id.as_deref().filter(|_| entries.text("unique_id").is_none());
     let kept = entries.0.iter().filter(|(key, _)| !LEFT_OUT.contains(&key.as_ref()));
     let kept: Vec<(&str, &RawValue)> = kept
         .map(|(key, value)| (key.as_ref(), *value))
@@ -317,6 +317,13 @@ mod tests {
             NodeResult::from_json(&results.results[0].json).unwrap().unique_id,
             "model.p.a"
         );
+    }
+
+    #[test]
+    fn an_id_that_is_no_text_does_not_hide_the_node() {
+        let results = read(r#"{"results": [{"unique_id": [], "node": {"unique_id": "model.p.a"}}]}"#);
+        let again = NodeResult::from_json(&results.results[0].json).unwrap();
+        assert_eq!(again.unique_id, "model.p.a");
     }
 
     #[test]
