@@ -90,8 +90,8 @@ impl ArtifactText {
             .as_ref()
             .and_then(|(_, metadata)| metadata.get("env"))
             .and_then(|value| Some((value, Entries::of(value)?)));
-        // Where the object that gets the members begins, and whether it has others.
-        let (begin, is_empty) = match (&metadata, env) {
+        // The object that gets the members, and whether it has others.
+        let (object, is_empty) = match (&metadata, env) {
             (_, Some((value, env))) => (value.get(), env.0.is_empty()),
             (Some((value, metadata)), None) => {
                 added = format!("\"env\": {{{added}}}");
@@ -99,13 +99,13 @@ impl ArtifactText {
             }
             (None, None) => {
                 added = format!("\"metadata\": {{\"env\": {{{added}}}}}");
-                (self.0.trim_start(), file.0.is_empty())
+                (self.0.trim(), file.0.is_empty())
             }
         };
-        // The pieces are slices of the text.
-        let at = begin.as_ptr() as usize - self.0.as_ptr() as usize + 1;
+        // Last, since of doubled keys the last counts, such as of `env` that is null. The pieces are slices of the text.
+        let at = object.as_ptr() as usize - self.0.as_ptr() as usize + object.len() - 1;
         let comma = if is_empty { "" } else { ", " };
-        Ok([&self.0[..at], &added, comma, &self.0[at..]].concat())
+        Ok([&self.0[..at], comma, &added, &self.0[at..]].concat())
     }
 
     fn entries(&self) -> Result<Entries<'_>, InvalidArtifact> {
@@ -212,7 +212,7 @@ mod tests {
         };
         assert_eq!(
             with(r#"{"metadata": {"env": {"A": "b"}}, "x": 1}"#),
-            r#"{"metadata": {"env": {"RUN": "7", "A": "b"}}, "x": 1}"#
+            r#"{"metadata": {"env": {"A": "b", "RUN": "7"}}, "x": 1}"#
         );
         assert_eq!(
             with(r#"{"metadata": {"env": {}}}"#),
@@ -220,12 +220,26 @@ mod tests {
         );
         assert_eq!(
             with(r#"{"metadata": {"a": 1}}"#),
-            r#"{"metadata": {"env": {"RUN": "7"}, "a": 1}}"#
+            r#"{"metadata": {"a": 1, "env": {"RUN": "7"}}}"#
         );
         assert_eq!(
             with(r#"{"results": []}"#),
-            r#"{"metadata": {"env": {"RUN": "7"}}, "results": []}"#
+            r#"{"results": [], "metadata": {"env": {"RUN": "7"}}}"#
         );
         assert_eq!(with("{}"), r#"{"metadata": {"env": {"RUN": "7"}}}"#);
+    }
+
+    #[test]
+    fn variables_count_where_null_or_another_value_is_said_too() {
+        for text in [
+            r#"{"metadata": {"env": null}}"#,
+            r#"{"metadata": null}"#,
+            r#"{"metadata": {"env": {"RUN": "6"}}}"#,
+        ] {
+            let text = ArtifactText::read(text.into()).unwrap();
+            let text = text.with_env(&[("RUN", "7".to_owned())]).unwrap();
+            let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(file["metadata"]["env"]["RUN"], "7", "{text}");
+        }
     }
 }
