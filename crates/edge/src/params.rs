@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::CloudError;
 
@@ -159,7 +159,12 @@ fn items(list: &str) -> Vec<String> {
     items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
+/// A time in the years that are written with four digits: PostgreSQL does not hold all others.
 fn time(text: &str) -> Option<DateTime<Utc>> {
+    any_time(text).filter(|time| (0..=9999).contains(&time.year()))
+}
+
+fn any_time(text: &str) -> Option<DateTime<Utc>> {
     // In a query, an unescaped plus is a space.
     let mended = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
         Some((time, zone)) if zone.starts_with(' ') && time.contains(':') => format!("{time}+{}", &zone[1..]),
@@ -241,5 +246,7 @@ mod tests {
         }
         assert!(Params::read("t=[%222026-01-02%22]").times("t").is_err());
         assert!(Params::read("t=[1,2]").times("t").is_err());
+        assert!(Params::read("t=[-262143-01-01,2026-01-01]").times("t").is_err());
+        assert!(Params::read("t=[2026-01-01,%2B262142-12-31]").times("t").is_err());
     }
 }

@@ -21,6 +21,9 @@ const LONGEST_KEPT: usize = 256;
 /// The longest number or word, in bytes: dbt's integers have at most 20 digits.
 const LONGEST_TOKEN: usize = 64;
 
+/// A byte order mark in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What a file is, and what its metadata says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
@@ -301,6 +304,13 @@ impl Scanner {
 
     fn read_structure(&mut self, chunk: &[u8], at: usize) -> Result<usize, ScanError> {
         let byte = chunk[at];
+        if self.before + at as u64 == self.mark as u64 && MARK.get(self.mark) == Some(&byte) {
+            self.mark += 1;
+            return Ok(at + 1);
+        }
+        if self.mark > 0 && self.mark < MARK.len() {
+            return Err(self.not_json(at, "a byte order mark cut short".to_owned()));
+        }
         match byte {
             b' ' | b'\n' | b'\r' | b'\t' => {}
             b'"' if matches!(self.due, Due::Key | Due::KeyOrEnd | Due::Value | Due::ValueOrEnd) => {
@@ -341,7 +351,6 @@ impl Scanner {
                     Due::Value
                 };
             }
-            0xef | 0xbb | 0xbf if self.before + (at as u64) < 3 && b"\xef\xbb\xbf"[self.mark] == byte => self.mark += 1,
             _ if matches!(self.due, Due::Value | Due::ValueOrEnd) && (byte.is_ascii_alphanumeric() || byte == b'-') => {
                 self.text.clear();
                 self.token_length = 0;

@@ -1,6 +1,6 @@
 //! What a scan notices on its way, and what follows from it.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 
 use super::{ScanError, Scanned};
 use crate::ArtifactKind;
@@ -144,10 +144,12 @@ impl Facts {
     }
 }
 
-/// A time as dbt wrote it in one of its versions: with `Z`, an offset, or neither, which is UTC.
+/// A time as dbt wrote it in one of its versions: with `Z`, an offset, or neither, which is UTC. Four digits for the year, also in UTC:
+/// PostgreSQL does not hold all that can be written.
 pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|time| time.and_utc()))
         .ok()
+        .filter(|time| (0..=9999).contains(&time.year()))
 }

@@ -63,6 +63,39 @@ fn what_dbt_writes_and_json_forbids_passes() {
 }
 
 #[test]
+fn a_byte_order_mark_is_whole_and_comes_first() {
+    let manifest = br#"{"nodes": {}, "macros": {}}"#;
+    for (before, passes) in [
+        (&b"\xef\xbb\xbf"[..], true),
+        (b"\xef\xbb\xbf \n", true),
+        (b"\xef", false),
+        (b"\xef\xbb", false),
+        (b"\xef \xbb\xbf", false),
+        (b" \xef\xbb\xbf", false),
+        (b"\xef\xbb\xbf\xef\xbb\xbf", false),
+    ] {
+        for size in [1, 2, 1000] {
+            assert_eq!(scan(&[before, manifest].concat(), size).is_ok(), passes, "{before:x?}");
+        }
+    }
+}
+
+#[test]
+fn years_have_four_digits() {
+    let time = |text| facts::read_time(text).map(|time| time.to_rfc3339());
+    assert_eq!(time("2026-01-01T00:00:00").unwrap(), "2026-01-01T00:00:00+00:00");
+    assert_eq!(time("9999-12-31T23:59:59.5Z").unwrap(), "9999-12-31T23:59:59.500+00:00");
+    for odd in [
+        "-262143-01-01T00:00:00",
+        "+262142-01-01T00:00:00",
+        "0000-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+    ] {
+        assert_eq!(time(odd), None, "{odd}");
+    }
+}
+
+#[test]
 fn each_fault_is_named() {
     let error = |text: &str| scan(text.as_bytes(), 3).unwrap_err().to_string();
     assert!(error("").contains("empty"));
