@@ -1,0 +1,15 @@
+//! What holds for an event of whatever bytes. A fuzz target checks the same.
+
+use schemas::Event;
+
+/// An event as the journal holds it.
+pub(crate) fn check(bytes: &[u8]) {
+    let Ok(event) = Event::from_json(bytes) else { return };
+    let written = event.to_json().unwrap();
+    assert_eq!(Event::from_json(&written).unwrap().to_json().unwrap(), written);
+    let Ok(data) = event.data() else { return };
+    let made = Event::new(event.id, event.time, &data).unwrap();
+    let again = Event::from_json(&made.to_json().unwrap()).unwrap();
+    assert_eq!(again.data().unwrap(), data);
+    assert_eq!((again.id, again.time, again.kind), (event.id, event.time, event.kind));
+}

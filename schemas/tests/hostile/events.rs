@@ -1,0 +1,270 @@
+//! Events.
+
+use chrono::{DateTime, Utc};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use schemas::*;
+use serde_json::{Value, json};
+
+use crate::check::{artifact, event};
+use crate::mutate::damage;
+
+const WORDS: &[&str] = &[
+    "null",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "\\ud800",
+    "\0",
+    ":",
+    ",",
+    "-",
+    "1e999",
+    "\"x\":{\"y\":[]},",
+    "\"type\":\"token.issued.v2\",",
+];
+
+/// Any time that can be written with four digits for the year.
+fn time() -> impl Strategy<Value = DateTime<Utc>> {
+    (-62_167_219_200..=253_402_300_799_i64, 0..1_000_000_000_u32)
+        .prop_map(|(seconds, nanoseconds)| DateTime::from_timestamp(seconds, nanoseconds).unwrap())
+}
+
+fn sha256() -> impl Strategy<Value = Sha256> {
+    any::<[u8; 32]>().prop_map(Sha256)
+}
+
+fn uuid() -> impl Strategy<Value = uuid::Uuid> {
+    any::<u128>().prop_map(uuid::Uuid::from_u128)
+}
+
+fn state() -> impl Strategy<Value = RecordState> {
+    select(vec![RecordState::Active, RecordState::Inactive])
+}
+
+fn slug() -> impl Strategy<Value = Slug> {
+    "[a-z][a-z0-9_-]{0,62}".prop_map(|slug| slug.parse().unwrap())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), ".{0,5}\0.{0,5}", Just("é".repeat(10_000))]
+}
+
+fn file() -> impl Strategy<Value = UploadedFile> {
+    let kinds = select(vec![
+        ArtifactKind::Manifest,
+        ArtifactKind::RunResults,
+        ArtifactKind::Catalog,
+        ArtifactKind::Sources,
+        ArtifactKind::SemanticManifest,
+        ArtifactKind::Other,
+    ]);
+    let told = (
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+        option::of(time()),
+    );
+    (text(), kinds, sha256(), any::<u64>(), any::<u64>(), told).prop_map(
+        |(name, kind, sha256, size, stored_size, told)| UploadedFile {
+            name,
+            kind,
+            sha256,
+            size,
+            stored_size,
+            dbt_schema_version: told.0,
+            dbt_version: told.1,
+            invocation_id: told.2,
+            generated_at: told.3,
+        },
+    )
+}
+
+fn uploaded() -> impl Strategy<Value = EventData> {
+    let ids = any::<(i64, i64, i64)>();
+    let texts = (option::of(text()), option::of(text()), option::of(text()));
+    (ids, texts, uuid(), vec(file(), 0..3)).prop_map(|(ids, texts, uploader, files)| {
+        EventData::from(ArtifactsUploaded {
+            account_id: AccountId(ids.0),
+            project_id: ProjectId(ids.1),
+            environment_id: EnvironmentId(ids.2),
+            dag_id: texts.0,
+            run_id: texts.1,
+            tag: texts.2,
+            uploader: TokenId(uploader),
+            files,
+        })
+    })
+}
+
+fn stored() -> impl Strategy<Value = EventData> {
+    let files = vec((option::of(text()), file()), 0..3);
+    (any::<(i64, i64, i64)>(), uuid(), files).prop_map(|(ids, uploader, files)| {
+        EventData::from(FilesStored {
+            account_id: AccountId(ids.0),
+            project_id: ProjectId(ids.1),
+            environment_id: EnvironmentId(ids.2),
+            uploader: TokenId(uploader),
+            files: files.into_iter().map(|(tag, file)| StoredFile { tag, file }).collect(),
+        })
+    })
+}
+
+fn deleted() -> impl Strategy<Value = EventData> {
+    (any::<(i64, i64)>(), uuid(), any::<u32>()).prop_map(|(ids, id, place)| {
+        EventData::from(FileDeleted {
+            account_id: AccountId(ids.0),
+            environment_id: EnvironmentId(ids.1),
+            stored_by: EventId(id),
+            place,
+            deleted_by: TokenId(id),
+        })
+    })
+}
+
+fn recorded() -> impl Strategy<Value = EventData> {
+    let kinds = select(EnvironmentType::ALL.to_vec());
+    (
+        0..3,
+        any::<(i64, i64, i64)>(),
+        text(),
+        option::of(slug()),
+        slug(),
+        state(),
+        kinds,
+    )
+        .prop_map(|(which, ids, name, account_slug, slug, state, environment_type)| {
+            let (account_id, project_id, environment_id) = (AccountId(ids.0), ProjectId(ids.1), EnvironmentId(ids.2));
+            match which {
+                0 => AccountRecorded {
+                    account_id,
+                    name,
+                    slug: account_slug,
+                    state,
+                }
+                .into(),
+                1 => ProjectRecorded {
+                    account_id,
+                    project_id,
+                    name,
+                    slug,
+                    state,
+                }
+                .into(),
+                _ => EnvironmentRecorded {
+                    account_id,
+                    project_id,
+                    environment_id,
+                    name,
+                    slug,
+                    environment_type,
+                    state,
+                }
+                .into(),
+            }
+        })
+}
+
+fn token() -> impl Strategy<Value = EventData> {
+    let bound = (option::of(any::<i64>()), option::of(time()));
+    (any::<bool>(), any::<i64>(), uuid(), text(), sha256(), bound).prop_map(
+        |(issued, account, id, name, key_sha256, (environment, expires_at))| {
+            let (account_id, token_id) = (AccountId(account), TokenId(id));
+            if issued {
+                TokenIssued {
+                    account_id,
+                    token_id,
+                    name,
+                    key_sha256,
+                    scopes: Scope::ALL.to_vec(),
+                    environment_id: environment.map(EnvironmentId),
+                    expires_at,
+                }
+                .into()
+            } else {
+                TokenRevoked { account_id, token_id }.into()
+            }
+        },
+    )
+}
+
+fn observed() -> impl Strategy<Value = EventData> {
+    let times = (option::of(time()), option::of(time()), option::of(time()));
+    (any::<(i64, i64)>(), text(), text(), text(), times, option::of(text())).prop_map(
+        |(ids, dag_id, run_id, state, times, schedule)| {
+            EventData::from(AirflowRunObserved {
+                account_id: AccountId(ids.0),
+                environment_id: EnvironmentId(ids.1),
+                dag_id,
+                run_id,
+                state,
+                queued_at: times.0,
+                started_at: times.1,
+                finished_at: times.2,
+                schedule,
+            })
+        },
+    )
+}
+
+fn pruned() -> impl Strategy<Value = EventData> {
+    (any::<i64>(), vec(any::<i64>(), 0..4), vec(uuid(), 0..4)).prop_map(|(account, runs, uploads)| {
+        EventData::from(RetentionPruned {
+            account_id: AccountId(account),
+            run_ids: runs.into_iter().map(RunId).collect(),
+            uploads: uploads.into_iter().map(EventId).collect(),
+        })
+    })
+}
+
+/// An event of any type.
+fn any_event() -> impl Strategy<Value = (Event, EventData)> {
+    let data = prop_oneof![
+        uploaded(),
+        stored(),
+        deleted(),
+        recorded(),
+        token(),
+        observed(),
+        pruned()
+    ];
+    (uuid(), time(), data).prop_map(|(id, time, data)| (Event::new(EventId(id), time, &data).unwrap(), data))
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read((event, data) in any_event()) {
+        let json = event.to_json().unwrap();
+        let again = Event::from_json(&json).unwrap();
+        prop_assert_eq!((again.id, again.time, &again.kind), (event.id, event.time, &event.kind));
+        prop_assert_eq!(again.data().unwrap(), data);
+        event::check(&json);
+    }
+
+    #[test]
+    fn what_a_newer_version_adds_is_passed_over((event, data) in any_event(), name in "new_[a-z]{0,9}", more in any::<u32>()) {
+        let mut json: Value = serde_json::from_slice(&event.to_json().unwrap()).unwrap();
+        json[&name] = json!({"more": [more]});
+        json["data"][&name] = json!([null, {"more": more}]);
+        for file in json["data"]["files"].as_array_mut().into_iter().flatten() {
+            file[&name] = more.into();
+        }
+        let again = Event::from_json(json.to_string().as_bytes()).unwrap();
+        prop_assert_eq!(again.data().unwrap(), data);
+    }
+
+    #[test]
+    fn damaged_events_are_refused_or_read((one, _) in any_event(), (other, _) in any_event(), damage in damage(WORDS)) {
+        event::check(&damage.apply(&[one.to_json().unwrap(), other.to_json().unwrap()]));
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange(bytes in vec(any::<u8>(), 0..200)) {
+        event::check(&bytes);
+        artifact::check(&bytes);
+    }
+}

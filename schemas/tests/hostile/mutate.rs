@@ -1,0 +1,76 @@
+//! Files that were damaged on their way.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// The most that a damaged file may have, so that a test ends soon.
+const LARGEST: usize = 1 << 20;
+
+/// What is done to one of some files. Small, so that a failure can be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Damage {
+    file: Index,
+    changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Cut(Index),
+    Flip(Index, u8),
+    Remove(Index, Index),
+    Repeat(Index, Index),
+    Insert(Index, &'static str),
+    /// The rest becomes that of another file.
+    Splice(Index, Index, Index),
+}
+
+/// Damage of any kind; `words` are those that are inserted.
+pub(crate) fn damage(words: &'static [&'static str]) -> impl Strategy<Value = Damage> {
+    let place = any::<Index>;
+    let change = prop_oneof![
+        1 => place().prop_map(Change::Cut),
+        4 => (place(), 1u8..).prop_map(|(at, bits)| Change::Flip(at, bits)),
+        2 => (place(), place()).prop_map(|(from, to)| Change::Remove(from, to)),
+        2 => (place(), place()).prop_map(|(from, to)| Change::Repeat(from, to)),
+        4 => (place(), select(words)).prop_map(|(at, word)| Change::Insert(at, word)),
+        2 => (place(), place(), place()).prop_map(|(at, other, from)| Change::Splice(at, other, from)),
+    ];
+    (place(), vec(change, 1..4)).prop_map(|(file, changes)| Damage { file, changes })
+}
+
+impl Damage {
+    pub(crate) fn apply(&self, files: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = self.file.get(files).clone();
+        for change in &self.changes {
+            let place = |index: &Index| index.index(bytes.len() + 1);
+            let range = |one: &Index, other: &Index| place(one).min(place(other))..place(one).max(place(other));
+            match change {
+                Change::Cut(at) => bytes.truncate(place(at)),
+                Change::Flip(at, bits) => {
+                    let at = place(at);
+                    bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= bits);
+                }
+                Change::Remove(from, to) => {
+                    bytes.drain(range(from, to));
+                }
+                Change::Repeat(from, to) => {
+                    let range = range(from, to);
+                    let part = bytes[range.clone()].to_vec();
+                    bytes.splice(range.end..range.end, part);
+                }
+                Change::Insert(at, word) => {
+                    let at = place(at);
+                    bytes.splice(at..at, word.bytes());
+                }
+                Change::Splice(at, other, from) => {
+                    let other = other.get(files);
+                    bytes.truncate(place(at));
+                    bytes.extend_from_slice(&other[from.index(other.len() + 1)..]);
+                }
+            }
+            bytes.truncate(LARGEST);
+        }
+        bytes
+    }
+}
