@@ -44,6 +44,8 @@ fn plain(uri: &Uri) -> Option<Uri> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -56,5 +58,20 @@ mod tests {
         assert_eq!(of("//").as_deref(), Some("/"));
         assert_eq!(of("/"), None);
         assert_eq!(of("/a%2F/b"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_path_is_its_parts_and_its_query_stay(path in "(/{0,3}(a|[.]{1,2}|%2[Ff]|%00|\\\\|é|:){0,2}){0,5}/{0,2}", query in "([?][a/?%&]{0,5})?") {
+            let Ok(uri) = format!("/{path}{query}").parse::<Uri>() else { return Ok(()) };
+            let Some(plain) = plain(&uri) else {
+                prop_assert!(uri.path() == "/" || !(uri.path().contains("//") || uri.path().ends_with('/')));
+                return Ok(());
+            };
+            let parts = |uri: &Uri| uri.path().split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(parts(&plain), parts(&uri));
+            prop_assert_eq!(plain.query(), uri.query());
+            prop_assert_eq!(super::plain(&plain), None);
+        }
     }
 }

@@ -90,6 +90,8 @@ impl fmt::Debug for Signer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -112,6 +114,18 @@ mod tests {
                 Err(NotPermitted::Forged),
                 "{place}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_not_signed_here_is_forged(text in ".{0,20}", tag in prop::collection::vec(any::<u8>(), 0..40)) {
+            let (signer, now) = (Signer::new(&[7; 32]), DateTime::UNIX_EPOCH);
+            let signed = signer.sign("upload", 5, now).unwrap();
+            let (json, _) = signed.split_once('.').unwrap();
+            for forged in [text, format!("{json}.{}", hex::encode(tag)), json.to_owned()] {
+                prop_assert_eq!(signer.open::<i64>("upload", &forged, now), Err(NotPermitted::Forged), "{}", forged);
+            }
         }
     }
 }
