@@ -125,6 +125,9 @@ fn add_invocation(files: &mut [NamedFile]) {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use std::io::Write;
 
@@ -134,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    fn zip(method: CompressionMethod, files: &[(&str, &[u8])]) -> File {
+    pub(super) fn zip(method: CompressionMethod, files: &[(&str, &[u8])]) -> File {
         let mut writer = ZipWriter::new(tempfile::tempfile().unwrap());
         for (name, content) in files {
             let options = SimpleFileOptions::default().compression_method(method);
@@ -144,13 +147,13 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    async fn unpacked(zip: File, most: u64) -> Result<Vec<NamedFile>, ArchiveError> {
+    pub(super) async fn unpacked(zip: File, most: u64) -> Result<Vec<NamedFile>, ArchiveError> {
         tokio::task::spawn_blocking(move || unpack(zip, None, most))
             .await
             .unwrap()
     }
 
-    const MANIFEST: &[u8] = br#"{"metadata": {"invocation_id": "i"}, "nodes": {}, "macros": {}}"#;
+    pub(super) const MANIFEST: &[u8] = br#"{"metadata": {"invocation_id": "i"}, "nodes": {}, "macros": {}}"#;
 
     #[tokio::test]
     async fn files_are_told_by_their_content_and_share_the_invocation() {

@@ -171,6 +171,9 @@ fn no_file(reason: &str) -> UploadError {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -185,10 +188,10 @@ mod tests {
 
     use super::*;
 
-    const MANIFEST: &str = r#"{"metadata":{},"nodes":{},"macros":{}}"#;
+    pub(super) const MANIFEST: &str = r#"{"metadata":{},"nodes":{},"macros":{}}"#;
 
     /// A form with these parts, written as curl and requests do.
-    fn form(parts: &[(&str, &str)]) -> String {
+    pub(super) fn form(parts: &[(&str, &str)]) -> String {
         let mut text = String::new();
         for (name, content) in parts {
             let file = if *name == "file" { r#"; filename="file""# } else { "" };
@@ -197,7 +200,7 @@ mod tests {
         text + "--b0--\r\n"
     }
 
-    async fn read(body: Body, settings: &Settings) -> Result<Form, UploadError> {
+    pub(super) async fn read(body: Body, settings: &Settings) -> Result<Form, UploadError> {
         let request = Request::post("/").header("content-type", "multipart/form-data; boundary=b0");
         let (head, body) = request.body(body).unwrap().into_parts();
         Form::read(

@@ -18,6 +18,10 @@ mod spool;
 mod store;
 mod turns;
 
+#[cfg(test)]
+#[path = "../../schemas/tests/hostile/mutate.rs"]
+mod mutate;
+
 use std::sync::Arc;
 
 use bucket::Bucket;

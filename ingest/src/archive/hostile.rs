@@ -1,0 +1,114 @@
+//! Zips that dbt does not pack.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::{Component, Path};
+use std::sync::LazyLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use schemas::Sha256;
+use tokio::runtime::Runtime;
+use zip::CompressionMethod;
+
+use super::tests::{MANIFEST, unpacked, zip};
+use super::{ArchiveError, MOST_FILES};
+use crate::mutate::damage;
+use crate::store::NamedFile;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// The most bytes that are unpacked.
+const MOST: u64 = 10_000;
+
+/// Signatures of a zip's parts, and what leads elsewhere.
+const WORDS: &[&str] = &[
+    "PK\x01\x02",
+    "PK\x03\x04",
+    "PK\x05\x06",
+    "PK\x06\x06",
+    "PK\x06\x07",
+    "\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f",
+    "\0\0\0\0",
+    "../",
+    "/",
+    "\\",
+];
+
+fn bytes_of(method: CompressionMethod, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut bytes) = (zip(method, files), Vec::new());
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn unpack(zip: File) -> Result<Vec<NamedFile>, ArchiveError> {
+    let files = RUNTIME.block_on(unpacked(zip, MOST))?;
+    let names: BTreeSet<&str> = files.iter().map(|file| file.told.name.as_str()).collect();
+    assert_eq!(names.len(), files.len());
+    assert!(!files.is_empty() && files.len() <= MOST_FILES);
+    for name in names {
+        let parts: Vec<Component<'_>> = Path::new(name).components().collect();
+        assert_eq!(parts, [Component::Normal(name.as_ref())]);
+        assert!(!name.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control()));
+    }
+    assert!(files.iter().map(|file| file.told.size).sum::<u64>() <= MOST);
+    Ok(files)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    let piece = select(&["..", ".", "/", "\\", "C:", "\n", "\u{7f}", "manifest.json", "é", " "][..]);
+    prop_oneof![vec(piece, 1..4).prop_map(|pieces| pieces.concat()), any::<String>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn damaged_zips_are_refused_or_unpacked_within_the_limit(damage in damage(WORDS)) {
+        let bomb = vec![b' '; 5_000];
+        let files: [(&str, &[u8]); 3] = [("dbt.log", b"12:00 Running\n"), ("manifest.json", MANIFEST), ("bomb", &bomb)];
+        let zips = [CompressionMethod::Stored, CompressionMethod::Deflated].map(|method| bytes_of(method, &files));
+        let mut damaged = tempfile::tempfile().unwrap();
+        damaged.write_all(&damage.apply(&zips)).unwrap();
+        // Its result is checked where it is made.
+        unpack(damaged).ok();
+    }
+
+    #[test]
+    fn a_name_is_taken_as_it_is_or_not_at_all(name in name()) {
+        match unpack(zip(CompressionMethod::Stored, &[(&name, MANIFEST)])) {
+            Ok(files) => prop_assert_eq!(&files[0].told.name, &name),
+            Err(error) => prop_assert!(matches!(error, ArchiveError::Name(_) | ArchiveError::Empty), "{}", error),
+        }
+    }
+
+    #[test]
+    fn the_limit_is_one_of_all_files_together(sizes in vec(0..8_000_usize, 1..4)) {
+        let contents: Vec<(String, Vec<u8>)> = sizes.iter().enumerate().map(|(at, size)| (at.to_string(), vec![b' '; *size])).collect();
+        let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+        let total = sizes.iter().sum::<usize>() as u64;
+        match unpack(zip(CompressionMethod::Deflated, &files)) {
+            Ok(unpacked) => prop_assert!(total <= MOST && unpacked.len() == files.len()),
+            Err(error) => prop_assert!(matches!(error, ArchiveError::TooLarge(_)) && total > MOST, "{}: {}", total, error),
+        }
+    }
+}
+
+/// The zip's reader knows the names as a map, so the first is not even seen.
+#[test]
+fn of_two_files_of_one_name_the_last_counts() {
+    let bytes = bytes_of(CompressionMethod::Stored, &[("a.json", MANIFEST), ("b.json", b"{}")]);
+    let mut bytes = bytes.as_slice();
+    let mut twice = tempfile::tempfile().unwrap();
+    while let [first, rest @ ..] = bytes {
+        let letter = if bytes.starts_with(b"b.json") { b'a' } else { *first };
+        twice.write_all(&[letter]).unwrap();
+        bytes = rest;
+    }
+    let files = unpack(twice).unwrap_or_default();
+    let hashes: Vec<Sha256> = files.iter().map(|file| file.told.sha256).collect();
+    assert_eq!(hashes, [Sha256::of(b"{}")]);
+}

@@ -1,0 +1,95 @@
+//! Good forms in pieces of any size, and forms that no client sends.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use schemas::Sha256;
+use tokio::runtime::Runtime;
+
+use super::Form;
+use super::tests::{MANIFEST, form, read};
+use crate::Settings;
+use crate::mutate::damage;
+use crate::parameters::Parameters;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// How long the reading of a small form may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const WORDS: &[&str] = &[
+    "\r\n",
+    "--b0",
+    "--b0--",
+    "\r\n--b0\r\n",
+    "\r\n\r\n",
+    "Content-Disposition: form-data; name=\"file\"\r\n",
+    "; name=\"tag\"",
+    "; filename*=UTF-8''%ff",
+    "\"",
+    "\0",
+    "{",
+    "é",
+];
+
+/// What is the same however a form comes: what it says, or the status of the refusal.
+fn outcome(text: &[u8], cuts: &[Index]) -> Result<(Parameters, Sha256, u64), u16> {
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+    places.extend([0, text.len()]);
+    places.sort_unstable();
+    let pieces: Vec<_> = places
+        .windows(2)
+        .map(|ends| Ok::<_, std::io::Error>(Bytes::copy_from_slice(&text[ends[0]..ends[1]])))
+        .collect();
+    let settings = Settings::default();
+    let reading = read(Body::from_stream(stream::iter(pieces)), &settings);
+    let form = RUNTIME.block_on(async { tokio::time::timeout(PATIENCE, reading).await });
+    match form.expect("reading a form hangs") {
+        Ok(Form { parameters, file }) => Ok((parameters, file.sha256, file.size)),
+        Err(error) => Err(error.status().as_u16()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_the_parts_and_the_cuts_between_pieces_say_nothing(
+        values in (option::of("[^\0]{0,40}"), option::of("[^\0]{0,40}"), option::of("[^\0]{0,40}"), option::of("[^\0]{0,40}")),
+        turn in any::<Index>(),
+        cuts in vec(any::<Index>(), 0..12),
+    ) {
+        let given = [("environment_slug", &values.0), ("dag_id", &values.1), ("run_id", &values.2), ("tag", &values.3)];
+        let mut parts = vec![("file", MANIFEST)];
+        parts.extend(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
+        let turn = turn.index(parts.len());
+        parts.rotate_left(turn);
+        let said = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let expected = Parameters {
+            environment_slug: said(values.0.clone()),
+            dag_id: said(values.1.clone()),
+            run_id: said(values.2.clone()),
+            tag: said(values.3.clone()),
+        };
+        let file = (Sha256::of(MANIFEST.as_bytes()), MANIFEST.len() as u64);
+        prop_assert_eq!(outcome(form(&parts).as_bytes(), &cuts), Ok((expected, file.0, file.1)));
+    }
+
+    #[test]
+    fn damaged_forms_are_refused_or_read_however_they_are_cut(damage in damage(WORDS), cuts in vec(any::<Index>(), 0..12)) {
+        let whole = form(&[("run_id", "r-1"), ("file", MANIFEST), ("unknown", "x"), ("tag", "t")]);
+        let other = form(&[("file", "{\"results\":[]}"), ("environment_slug", "dev123"), ("dag_id", "é")]);
+        let text = damage.apply(&[whole.into_bytes(), other.into_bytes()]);
+        match (outcome(&text, &[]), outcome(&text, &cuts)) {
+            (Ok(whole), Ok(cut)) => prop_assert_eq!(whole, cut),
+            // Where two things are wrong, which of them is seen first depends on the pieces.
+            (Err(whole), Err(cut)) => prop_assert!((400..500).contains(&whole) && (400..500).contains(&cut), "{} {}", whole, cut),
+            (whole, cut) => prop_assert!(false, "whole: {:?}, cut: {:?}", whole, cut),
+        }
+    }
+}
