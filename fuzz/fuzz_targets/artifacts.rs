@@ -1,0 +1,7 @@
+//! Files as they are uploaded. Its checks are those of the property tests.
+#![no_main]
+
+#[path = "../../schemas/tests/hostile/check/artifact.rs"]
+mod artifact;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| artifact::check(bytes));
