@@ -51,8 +51,8 @@ fn outcome(text: &[u8], cuts: &[Index]) -> Result<(Parameters, Sha256, u64), u16
     let settings = Settings::default();
     let reading = read(Body::from_stream(stream::iter(pieces)), &settings);
     let form = RUNTIME.block_on(async { tokio::time::timeout(PATIENCE, reading).await });
-    match form.expect("reading a form hangs") {
-        Ok(Form { parameters, file }) => Ok((parameters, file.sha256, file.size)),
+    match form.expect("reading a form hangs").and_then(Form::into_file) {
+        Ok((parameters, file)) => Ok((parameters, file.spooled.sha256, file.spooled.size)),
         Err(error) => Err(error.status().as_u16()),
     }
 }
@@ -69,13 +69,10 @@ proptest! {
         parts.extend(given.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
         let turn = turn.index(parts.len());
         parts.rotate_left(turn);
-        let said = |value: Option<String>| value.filter(|value| !value.is_empty());
-        let expected = Parameters {
-            environment_slug: said(values.0.clone()),
-            dag_id: said(values.1.clone()),
-            run_id: said(values.2.clone()),
-            tag: said(values.3.clone()),
-        };
+        let mut expected = Parameters::default();
+        for (name, value) in given {
+            expected.set(name, value.as_deref().unwrap_or_default().as_bytes()).unwrap();
+        }
         let file = (Sha256::of(MANIFEST.as_bytes()), MANIFEST.len() as u64);
         prop_assert_eq!(outcome(form(&parts).as_bytes(), &cuts), Ok((expected, file.0, file.1)));
     }
