@@ -102,25 +102,28 @@ fn uploaded() -> impl Strategy<Value = EventData> {
 }
 
 fn stored() -> impl Strategy<Value = EventData> {
-    let files = vec((option::of(text()), file()), 0..3);
-    (any::<(i64, i64, i64)>(), uuid(), files).prop_map(|(ids, uploader, files)| {
+    let files = vec((uuid(), option::of(text()), file()), 0..3);
+    (any::<(i64, i64, Option<i64>)>(), uuid(), files).prop_map(|(ids, uploader, files)| {
         EventData::from(FilesStored {
             account_id: AccountId(ids.0),
             project_id: ProjectId(ids.1),
-            environment_id: EnvironmentId(ids.2),
+            environment_id: ids.2.map(EnvironmentId),
             uploader: TokenId(uploader),
-            files: files.into_iter().map(|(tag, file)| StoredFile { tag, file }).collect(),
+            files: files
+                .into_iter()
+                .map(|(slug, tag, file)| StoredFile { slug, tag, file })
+                .collect(),
         })
     })
 }
 
 fn deleted() -> impl Strategy<Value = EventData> {
-    (any::<(i64, i64)>(), uuid(), any::<u32>()).prop_map(|(ids, id, place)| {
+    (any::<(i64, i64, Option<i64>)>(), uuid(), vec(uuid(), 0..3)).prop_map(|(ids, id, slugs)| {
         EventData::from(FileDeleted {
             account_id: AccountId(ids.0),
-            environment_id: EnvironmentId(ids.1),
-            stored_by: EventId(id),
-            place,
+            project_id: ProjectId(ids.1),
+            environment_id: ids.2.map(EnvironmentId),
+            slugs,
             deleted_by: TokenId(id),
         })
     })
