@@ -10,6 +10,7 @@ mod directory;
 mod form;
 mod ingests;
 mod manifests;
+mod observer;
 mod parameters;
 mod settings;
 mod spool;
@@ -28,6 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use crate::directory::Directory;
+pub use crate::observer::{Observer, Parts};
 pub use crate::settings::Settings;
 use crate::turns::Turns;
 
