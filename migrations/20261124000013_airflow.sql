@@ -14,7 +14,8 @@ CREATE TABLE airflow_runs (
     queued_at      timestamptz,
     started_at     timestamptz,
     finished_at    timestamptz,
-    schedule       text,                 -- the DAG's
+    schedule       text,                 -- the DAG's, as Airflow writes it
+    cron           text,                 -- the same as cron writes it; null: it cannot
     created_at     timestamptz NOT NULL, -- the earliest that any observation of it tells
     event_time     timestamptz NOT NULL, -- of the newest observation, which all else here is of
     event_id       uuid NOT NULL,
@@ -26,7 +27,7 @@ CREATE INDEX ON airflow_runs (environment_id, hashtextextended(dag_id, 0), event
 CREATE INDEX ON airflow_runs (environment_id) WHERE status < 10 AND NOT pruned;
 CREATE INDEX ON airflow_runs (event_id);
 
-ALTER TABLE jobs ADD COLUMN schedule text; -- as the newest observation of any of its runs has it
+ALTER TABLE jobs ADD COLUMN cron text; -- as the newest observation of any of its runs has it
 
 -- Ingest asks what is known already, of any environment whose Airflow it observes. Readers see runs and jobs, not this.
 ALTER TABLE airflow_runs ENABLE ROW LEVEL SECURITY;

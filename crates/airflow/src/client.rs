@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -259,9 +259,10 @@ impl Airflow {
     }
 }
 
-/// Both in paths and in queries: ids hold `+`, `:` and more.
+/// All but what RFC 3986 calls unreserved, in paths and in queries: ids hold `+`, `:` and more.
 fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, status: StatusCode, body: &[u8]) -> Result<T, Error> {

@@ -113,12 +113,12 @@ pub async fn insert_observation(
     sqlx::query_as!(
         Observed,
         r#"INSERT INTO airflow_runs AS r (account_id, environment_id, key_sha256, dag_id, run_id, state, status, queued_at, started_at,
-            finished_at, schedule, created_at, event_time, event_id, pruned)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-            EXISTS (SELECT FROM pruned_uploads WHERE event_id = $14))
+            finished_at, schedule, cron, created_at, event_time, event_id, pruned)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+            EXISTS (SELECT FROM pruned_uploads WHERE event_id = $15))
          ON CONFLICT (environment_id, key_sha256) DO UPDATE SET
-            (state, status, queued_at, started_at, finished_at, schedule, event_time, event_id, pruned) = (
-                SELECT n.state, n.status, n.queued_at, n.started_at, n.finished_at, n.schedule, n.event_time, n.event_id, n.pruned
+            (state, status, queued_at, started_at, finished_at, schedule, cron, event_time, event_id, pruned) = (
+                SELECT n.state, n.status, n.queued_at, n.started_at, n.finished_at, n.schedule, n.cron, n.event_time, n.event_id, n.pruned
                 FROM (SELECT r.* UNION ALL SELECT excluded.*) n ORDER BY n.event_time DESC, n.event_id DESC LIMIT 1),
             created_at = least(r.created_at, excluded.created_at)
          RETURNING xmax = 0 AS "is_new!", pruned AS "pruned!""#,
@@ -133,12 +133,30 @@ pub async fn insert_observation(
         observation.started_at,
         observation.finished_at,
         observation.schedule,
+        observation.schedule.as_deref().and_then(cron_of),
         created_at,
         observation.event_time,
         observation.event_id.0
     )
     .fetch_one(transaction)
     .await
+}
+
+/// A schedule of Airflow's as cron writes it. None: cron cannot say it, as it cannot `1 day, 0:30:00`, or a wait for data.
+fn cron_of(schedule: &str) -> Option<String> {
+    let cron = match schedule {
+        "@hourly" => "0 * * * *",
+        "@daily" => "0 0 * * *",
+        "@weekly" => "0 0 * * 0",
+        "@monthly" => "0 0 1 * *",
+        "@quarterly" => "0 0 1 */3 *",
+        "@yearly" => "0 0 1 1 *",
+        other => other,
+    };
+    let in_cron = |letter: char| letter.is_ascii_alphanumeric() || "*/,-#?".contains(letter);
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    let is_cron = fields.len() == 5 && fields.iter().all(|field| field.chars().all(in_cron));
+    is_cron.then(|| fields.join(" "))
 }
 
 fn key_text(observation: &Observation) -> sqlx::Result<String> {
@@ -270,4 +288,18 @@ pub async fn newest_observations(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(Observation::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_of_airflow_are_written_as_cron_where_it_can_say_them() {
+        assert_eq!(cron_of("@daily").as_deref(), Some("0 0 * * *"));
+        assert_eq!(cron_of("*/5  6-9 * * MON#1").as_deref(), Some("*/5 6-9 * * MON#1"));
+        for other in ["1 day, 0:30:00", "1:00:00", "@once", "@continuous", "Dataset", "", "a b c d e;"] {
+            assert_eq!(cron_of(other), None, "{other}");
+        }
+    }
 }

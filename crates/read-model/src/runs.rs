@@ -324,8 +324,8 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
 /// The job's schedule is what Airflow told last.
 async fn refresh_schedule(transaction: &mut PgConnection, account: AccountId, job: i64) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE jobs j SET schedule = (
-            SELECT schedule FROM airflow_runs o
+        "UPDATE jobs j SET cron = (
+            SELECT cron FROM airflow_runs o
             WHERE o.environment_id = j.environment_id AND hashtextextended(o.dag_id, 0) = hashtextextended(j.dag_id, 0)
                 AND o.dag_id = j.dag_id AND NOT o.pruned
             ORDER BY o.event_time DESC, o.event_id DESC LIMIT 1)
