@@ -42,15 +42,17 @@ impl Settings {
         let api = kept(api::Settings::read(&lookup), &mut problems);
         let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
         match (service, database, bucket, stream, ingest, api, airflow) {
-            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest), Some(api), Some(airflow)) => Ok(Self {
-                service,
-                database,
-                bucket,
-                stream,
-                ingest,
-                api,
-                airflow,
-            }),
+            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest), Some(api), Some(airflow)) => {
+                Ok(Self {
+                    service,
+                    database,
+                    bucket,
+                    stream,
+                    ingest,
+                    api,
+                    airflow,
+                })
+            }
             _ => bail!("the settings cannot be used:\n  - {}", problems.join("\n  - ")),
         }
     }

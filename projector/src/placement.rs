@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bucket::{Bucket, Claim, ClaimKind};
 use directory::Place;
 use read_model::{
-    Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids, lock_placement,
-    record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
+    Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids,
+    lock_placement, record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
 };
 use schemas::{AccountId, EnvironmentId, JobId, RunId, StepId};
 use serde::{Deserialize, Serialize};

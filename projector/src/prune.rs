@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use read_model::{
     FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
-    lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_steps, remove_from_ledger, remove_upload, revive,
-    shrink_run, uploads_of_runs,
+    lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_steps, remove_from_ledger,
+    remove_upload, revive, shrink_run, uploads_of_runs,
 };
 use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;

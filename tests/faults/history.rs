@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
 use reqwest::multipart::{Form, Part};
 use schemas::{
-    AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, ProjectId, RetentionPruned, RunId, TokenId,
-    UploadedFile,
+    AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, ProjectId,
+    RetentionPruned, RunId, TokenId, UploadedFile,
 };
 use sqlx::PgPool;
 use testkit::{System, repository_file};

@@ -203,7 +203,11 @@ impl Job {
                 schedule: cron.is_some(),
                 ..Triggers::default()
             },
-            schedule: if short { Schedule::short(cron) } else { Schedule::whole(cron) },
+            schedule: if short {
+                Schedule::short(cron)
+            } else {
+                Schedule::whole(cron)
+            },
             generate_docs,
             generate_sources,
             run_generate_sources: generate_sources,

@@ -56,7 +56,10 @@ impl DagRun {
     pub(crate) fn read(row: &Value) -> Option<Self> {
         let run = Self::deserialize(row).ok()?;
         let texts = [&run.dag_id, &run.run_id, &run.state];
-        texts.iter().all(|text| (1..=LONGEST).contains(&text.len())).then_some(run)
+        texts
+            .iter()
+            .all(|text| (1..=LONGEST).contains(&text.len()))
+            .then_some(run)
     }
 }
 
@@ -120,26 +123,42 @@ mod tests {
     fn schedules_of_both_versions_are_read() {
         let read = |dag: Value| Dag::read(&dag).unwrap().schedule;
         let v1 = |interval: Value| read(json!({ "dag_id": "d", "schedule_interval": interval }));
-        assert_eq!(v1(json!({ "__type": "CronExpression", "value": "@daily" })).unwrap(), "@daily");
+        assert_eq!(
+            v1(json!({ "__type": "CronExpression", "value": "@daily" })).unwrap(),
+            "@daily"
+        );
         let delta = json!({ "__type": "TimeDelta", "days": 1, "seconds": 5400, "microseconds": 0 });
         assert_eq!(v1(delta).unwrap(), "1 day, 1:30:00");
         assert_eq!(v1(Value::Null), None);
-        assert_eq!(read(json!({ "dag_id": "d", "timetable_summary": "0 0 * * *" })).unwrap(), "0 0 * * *");
+        assert_eq!(
+            read(json!({ "dag_id": "d", "timetable_summary": "0 0 * * *" })).unwrap(),
+            "0 0 * * *"
+        );
         assert_eq!(read(json!({ "dag_id": "d", "timetable_summary": null })), None);
         assert_eq!(Dag::read(&json!({ "dag_id": 1 })), None);
     }
 
     #[test]
     fn a_run_needs_no_more_than_what_makes_it_one() {
-        let run = DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": "queued", "start_date": "soon" })).unwrap();
+        let run = DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": "queued", "start_date": "soon" }))
+            .unwrap();
         assert_eq!((run.queued_at, run.started_at, run.finished_at), (None, None, None));
-        assert_eq!(DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": null })), None);
-        assert_eq!(DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(LONGEST + 1), "state": "queued" })), None);
+        assert_eq!(
+            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": null })),
+            None
+        );
+        assert_eq!(
+            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(LONGEST + 1), "state": "queued" })),
+            None
+        );
     }
 
     #[test]
     fn errors_are_told_in_airflows_words() {
-        assert_eq!(said(br#"{"detail": null, "status": 403, "title": "Forbidden"}"#).unwrap(), "Forbidden");
+        assert_eq!(
+            said(br#"{"detail": null, "status": 403, "title": "Forbidden"}"#).unwrap(),
+            "Forbidden"
+        );
         assert_eq!(said(br#"{"detail": [{"msg": "bad"}]}"#).unwrap(), r#"[{"msg":"bad"}]"#);
         assert_eq!(said(b"<html>404</html>"), None);
     }

@@ -135,7 +135,9 @@ impl Airflow {
     /// # Errors
     /// When Airflow does not tell all of them.
     pub async fn dags(&mut self) -> Result<Vec<Dag>, Error> {
-        let (rows, _) = self.list("its DAGs", "dags", &[("order_by", "dag_id".to_owned())]).await?;
+        let (rows, _) = self
+            .list("its DAGs", "dags", &[("order_by", "dag_id".to_owned())])
+            .await?;
         Ok(rows.iter().filter_map(Dag::read).collect())
     }
 

@@ -7,7 +7,9 @@ pub enum Error {
     #[error("Airflow cannot be reached: {0}")]
     Unreachable(String),
     /// The login was refused.
-    #[error("Airflow refuses the login (HTTP {status}): {said}; check its username and password, or token, and the user's role")]
+    #[error(
+        "Airflow refuses the login (HTTP {status}): {said}; check its username and password, or token, and the user's role"
+    )]
     Login {
         /// HTTP's.
         status: u16,

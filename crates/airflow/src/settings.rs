@@ -54,7 +54,10 @@ pub enum Login {
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Password { username, .. } => f.debug_struct("Password").field("username", username).finish_non_exhaustive(),
+            Self::Password { username, .. } => f
+                .debug_struct("Password")
+                .field("username", username)
+                .finish_non_exhaustive(),
             Self::Token(_) => f.debug_struct("Token").finish_non_exhaustive(),
         }
     }
@@ -72,10 +75,14 @@ impl Settings {
         let mut problems = Vec::new();
         let mut number = |name: &str, default: u64, most: u64| match lookup(name) {
             None => default,
-            Some(text) => text.parse().ok().filter(|number| (1..=most).contains(number)).unwrap_or_else(|| {
-                problems.push(format!("{name}: `{text}` is not a whole number from 1 to {most}"));
-                default
-            }),
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|number| (1..=most).contains(number))
+                .unwrap_or_else(|| {
+                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {most}"));
+                    default
+                }),
         };
         let interval = Duration::from_secs(number("AIRFLOW_POLL_SECONDS", POLL_SECONDS, 3600));
         let days = number("AIRFLOW_LOOK_BACK_DAYS", LOOK_BACK_DAYS, 366);
@@ -93,19 +100,27 @@ impl Settings {
                 }
             }
         }
-        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
     }
 }
 
 fn read_file(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("cannot be read: {error}")])?;
     // The parser's own words, which hold no value.
-    let tables: toml::Table = text.parse().map_err(|error: toml::de::Error| vec![error.message().to_owned()])?;
+    let tables: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| vec![error.message().to_owned()])?;
     let (mut environments, mut problems) = (Vec::new(), Vec::new());
     let mut names: BTreeMap<(AccountId, Slug), String> = BTreeMap::new();
     for (name, value) in tables {
         let Some(table) = value.as_table() else {
-            problems.push(format!("`{name}` stands in no table: [NAME] is due in front of what is told of an environment"));
+            problems.push(format!(
+                "`{name}` stands in no table: [NAME] is due in front of what is told of an environment"
+            ));
             continue;
         };
         let mut reader = TableReader {
@@ -119,11 +134,17 @@ fn read_file(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
         let Some(environment) = environment else { continue };
         let other = names.insert((environment.account, environment.slug.clone()), name.clone());
         if let Some(other) = other {
-            problems.push(format!("[{name}]: it is about the same account and environment as [{other}]"));
+            problems.push(format!(
+                "[{name}]: it is about the same account and environment as [{other}]"
+            ));
         }
         environments.push(environment);
     }
-    if problems.is_empty() { Ok(environments) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(environments)
+    } else {
+        Err(problems)
+    }
 }
 
 /// Reads one table; what is left of it at the end is not known.
@@ -165,19 +186,26 @@ impl TableReader<'_> {
 
     fn slug(&mut self, text: &str) -> Option<Slug> {
         let slug = text.parse();
-        slug.map_err(|error: InvalidSlug| self.problem("environment", &error.to_string())).ok()
+        slug.map_err(|error: InvalidSlug| self.problem("environment", &error.to_string()))
+            .ok()
     }
 
     fn url(&mut self, text: &str) -> Option<Url> {
         let parse = |text: &str| {
             let url = Url::parse(text).ok()?;
-            let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+            let plain = url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none();
             (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
         };
         // The value is not told: it may hold a password.
         let url = parse(text);
         if url.is_none() {
-            self.problem("url", "http://HOST or https://HOST is due, with a path or without, and without a login in it");
+            self.problem(
+                "url",
+                "http://HOST or https://HOST is due, with a path or without, and without a login in it",
+            );
         }
         url
     }
@@ -192,7 +220,10 @@ impl TableReader<'_> {
             }),
             (None, None, Some(token)) => Some(Login::Token(token?)),
             _ => {
-                self.problems.push(format!("[{}]: either username and password are due, or token", self.name));
+                self.problems.push(format!(
+                    "[{}]: either username and password are due, or token",
+                    self.name
+                ));
                 None
             }
         }
@@ -268,7 +299,10 @@ mod tests {
     fn nothing_is_observed_unless_it_is_told() {
         let settings = Settings::read(&|_| None).unwrap();
         assert!(settings.environments.is_empty());
-        assert_eq!((settings.interval, settings.look_back), (Duration::from_secs(30), TimeDelta::days(7)));
+        assert_eq!(
+            (settings.interval, settings.look_back),
+            (Duration::from_secs(30), TimeDelta::days(7))
+        );
     }
 
     #[test]
@@ -284,10 +318,8 @@ mod tests {
         assert_eq!((dev.account, dev.slug.as_str()), (AccountId(2), "dev"));
         assert!(matches!(&dev.login, Login::Token(token) if token.expose_secret() == "t0ken"));
         assert_eq!(production.url.as_str(), "https://airflow.example/path");
-        assert!(
-            matches!(&production.login, Login::Password { username, password }
-                if username == "viewer" && password.expose_secret() == "pa55")
-        );
+        assert!(matches!(&production.login, Login::Password { username, password }
+                if username == "viewer" && password.expose_secret() == "pa55"));
         let printed = format!("{settings:?}");
         assert!(!printed.contains("pa55") && !printed.contains("t0ken"), "{printed}");
     }

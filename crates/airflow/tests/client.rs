@@ -29,9 +29,12 @@ fn time(text: &str) -> DateTime<Utc> {
 async fn runs_of_airflow_2_are_listed_with_exact_requests() {
     let server = RecordedAirflow::start("v1").await;
     let mut airflow = client(&server, password(PASSWORD));
-    let listing = airflow.runs(Which::ChangedSince(time("2026-11-24T21:00:00.5Z"))).await.unwrap();
+    let listing = airflow
+        .runs(Which::ChangedSince(time("2026-11-24T21:00:00.5Z")))
+        .await
+        .unwrap();
     assert_eq!(
-        server.requests(),
+        server.new_requests(),
         [
             "GET /api/v2/version",
             "GET /api/v1/version",
@@ -39,26 +42,57 @@ async fn runs_of_airflow_2_are_listed_with_exact_requests() {
         ]
     );
     assert_eq!(listing.date, Some(time("2026-11-24T21:40:00Z")));
-    let told: Vec<_> = listing.runs.iter().map(|run| (run.dag_id.as_str(), run.state.as_str())).collect();
-    assert_eq!(told, [("shop", "success"), ("broken", "failed"), ("waiting", "running"), ("waiting", "queued")]);
+    let told: Vec<_> = listing
+        .runs
+        .iter()
+        .map(|run| (run.dag_id.as_str(), run.state.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("shop", "success"),
+            ("broken", "failed"),
+            ("waiting", "running"),
+            ("waiting", "queued")
+        ]
+    );
     let shop = &listing.runs[0];
     assert_eq!(shop.run_id, "scheduled__2026-11-23T00:00:00+00:00");
     assert_eq!(
         (shop.queued_at, shop.started_at, shop.finished_at),
-        (None, Some(time("2026-11-24T21:34:13.234614Z")), Some(time("2026-11-24T21:34:18.077086Z")))
+        (
+            None,
+            Some(time("2026-11-24T21:34:13.234614Z")),
+            Some(time("2026-11-24T21:34:18.077086Z"))
+        )
     );
 
     let active = airflow.runs(Which::Active).await.unwrap();
     assert_eq!(active.runs.len(), 2);
-    airflow.runs(Which::StartedSince(time("2026-11-17T00:00:00Z"))).await.unwrap();
-    let one = airflow.run("shop", "scheduled__2026-11-23T00:00:00+00:00").await.unwrap();
+    airflow
+        .runs(Which::StartedSince(time("2026-11-17T00:00:00Z")))
+        .await
+        .unwrap();
+    let one = airflow
+        .run("shop", "scheduled__2026-11-23T00:00:00+00:00")
+        .await
+        .unwrap();
     assert_eq!(one.as_ref(), Some(shop));
     assert_eq!(airflow.run("shop", "none").await.unwrap(), None);
-    let schedules: Vec<_> = airflow.dags().await.unwrap().into_iter().map(|dag| (dag.dag_id, dag.schedule)).collect();
+    let schedules: Vec<_> = airflow
+        .dags()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|dag| (dag.dag_id, dag.schedule))
+        .collect();
     let due = [("broken", None), ("shop", Some("@daily")), ("waiting", None)];
-    assert_eq!(schedules, due.map(|(dag, schedule)| (dag.to_owned(), schedule.map(str::to_owned))));
     assert_eq!(
-        server.requests(),
+        schedules,
+        due.map(|(dag, schedule)| (dag.to_owned(), schedule.map(str::to_owned)))
+    );
+    assert_eq!(
+        server.new_requests(),
         [
             "GET /api/v1/dags/~/dagRuns?order_by=id&state=queued&state=running&limit=100&offset=0",
             "GET /api/v1/dags/~/dagRuns?order_by=id&start_date_gte=2026-11-17T00%3A00%3A00.000000Z&limit=100&offset=0",
@@ -75,7 +109,7 @@ async fn runs_of_airflow_3_are_listed_with_a_token_that_is_made_anew_when_it_end
     let mut airflow = client(&server, password(PASSWORD));
     let listing = airflow.runs(Which::Active).await.unwrap();
     assert_eq!(
-        server.requests(),
+        server.new_requests(),
         [
             "GET /api/v2/version",
             "POST /auth/token",
@@ -83,17 +117,30 @@ async fn runs_of_airflow_3_are_listed_with_a_token_that_is_made_anew_when_it_end
         ]
     );
     let running = &listing.runs[0];
-    assert_eq!((running.dag_id.as_str(), running.state.as_str()), ("waiting", "running"));
+    assert_eq!(
+        (running.dag_id.as_str(), running.state.as_str()),
+        ("waiting", "running")
+    );
     assert_eq!(running.queued_at, Some(time("2026-11-24T21:36:30.987472Z")));
-    let schedules: Vec<_> = airflow.dags().await.unwrap().into_iter().map(|dag| dag.schedule).collect();
+    let schedules: Vec<_> = airflow
+        .dags()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|dag| dag.schedule)
+        .collect();
     assert_eq!(schedules, [None, Some("0 0 * * *".to_owned()), None]);
     assert_eq!(airflow.run("shop", "none").await.unwrap(), None);
-    assert!(!server.requests().iter().any(|request| request.contains("token")));
+    assert!(!server.new_requests().iter().any(|request| request.contains("token")));
 
     server.forget_tokens();
     airflow.runs(Which::Active).await.unwrap();
-    let again = server.requests();
-    assert_eq!(again.iter().filter(|request| *request == "POST /auth/token").count(), 1, "{again:?}");
+    let again = server.new_requests();
+    assert_eq!(
+        again.iter().filter(|request| *request == "POST /auth/token").count(),
+        1,
+        "{again:?}"
+    );
 }
 
 #[tokio::test]
@@ -106,7 +153,11 @@ async fn every_page_is_read_however_few_rows_it_has() {
             .await
             .unwrap();
         assert_eq!(listing.runs.len(), 4, "{version}");
-        let pages = server.requests().iter().filter(|request| request.contains("dagRuns")).count();
+        let pages = server
+            .requests()
+            .iter()
+            .filter(|request| request.contains("dagRuns"))
+            .count();
         assert_eq!(pages, 2, "{version}");
     }
 }
@@ -117,16 +168,28 @@ async fn what_airflow_refuses_is_told_in_its_words_and_without_the_password() {
     let mut airflow = client(&server, password("wr0ng"));
     let error = airflow.runs(Which::Active).await.unwrap_err();
     assert!(matches!(error, Error::Login { status: 401, .. }), "{error}");
-    assert!(error.to_string().contains("Unauthorized") && !error.to_string().contains("wr0ng"), "{error}");
+    assert!(
+        error.to_string().contains("Unauthorized") && !error.to_string().contains("wr0ng"),
+        "{error}"
+    );
 
     let server = RecordedAirflow::start("v2").await;
-    let error = client(&server, Login::Token("none".into())).runs(Which::Active).await.unwrap_err();
+    let error = client(&server, Login::Token("none".into()))
+        .runs(Which::Active)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Login { status: 403, .. }), "{error}");
     server.break_with(Some(axum::http::StatusCode::BAD_GATEWAY));
-    let error = client(&server, password(PASSWORD)).runs(Which::Active).await.unwrap_err();
+    let error = client(&server, password(PASSWORD))
+        .runs(Which::Active)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Refused { status: 502, .. }), "{error}");
     server.break_with(Some(axum::http::StatusCode::FOUND));
-    let error = client(&server, password(PASSWORD)).runs(Which::Active).await.unwrap_err();
+    let error = client(&server, password(PASSWORD))
+        .runs(Which::Active)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::NoAirflow), "{error}");
 }
 

@@ -298,7 +298,15 @@ mod tests {
     fn schedules_of_airflow_are_written_as_cron_where_it_can_say_them() {
         assert_eq!(cron_of("@daily").as_deref(), Some("0 0 * * *"));
         assert_eq!(cron_of("*/5  6-9 * * MON#1").as_deref(), Some("*/5 6-9 * * MON#1"));
-        for other in ["1 day, 0:30:00", "1:00:00", "@once", "@continuous", "Dataset", "", "a b c d e;"] {
+        for other in [
+            "1 day, 0:30:00",
+            "1:00:00",
+            "@once",
+            "@continuous",
+            "Dataset",
+            "",
+            "a b c d e;",
+        ] {
             assert_eq!(cron_of(other), None, "{other}");
         }
     }

@@ -18,8 +18,8 @@ mod runs;
 mod text;
 
 pub use airflow::{
-    Observation, Observed, active_observations, insert_observation, newest_observations, observations, prune_observations,
-    try_lock_observing,
+    Observation, Observed, active_observations, insert_observation, newest_observations, observations,
+    prune_observations, try_lock_observing,
 };
 pub use artifacts::{Artifact, insert_artifacts};
 pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};

@@ -68,9 +68,15 @@ impl RecordedAirflow {
         Self { url, script }
     }
 
-    /// The requests since the last call: method, path and query.
+    /// The requests so far: method, path and query.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
+        self.script().requests.clone()
+    }
+
+    /// The requests since the last call of this.
+    #[must_use]
+    pub fn new_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.script().requests)
     }
 
@@ -123,7 +129,12 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
     let version = script.version;
     let recorded = |status: u16, file: &str| {
         let status = StatusCode::from_u16(status).expect("a status");
-        (status, [(CONTENT_TYPE, "application/json")], Bytes::from(fixture(version, file))).into_response()
+        (
+            status,
+            [(CONTENT_TYPE, "application/json")],
+            Bytes::from(fixture(version, file)),
+        )
+            .into_response()
     };
     let path = uri.path();
     if path == "/auth/token" && version == "v2" {
@@ -154,13 +165,21 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
     match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["dags"] => page("dags", &script.dags, &query, script.most),
         ["dags", "~", "dagRuns"] => {
-            let states: Vec<&str> = query.iter().filter(|(name, _)| name == "state").map(|(_, value)| value.as_str()).collect();
-            let is_due = |run: &&Value| states.is_empty() || run["state"].as_str().is_some_and(|state| states.contains(&state));
+            let states: Vec<&str> = query
+                .iter()
+                .filter(|(name, _)| name == "state")
+                .map(|(_, value)| value.as_str())
+                .collect();
+            let is_due =
+                |run: &&Value| states.is_empty() || run["state"].as_str().is_some_and(|state| states.contains(&state));
             let rows: Vec<Value> = script.runs.iter().filter(is_due).cloned().collect();
             page("dag_runs", &rows, &query, script.most)
         }
         ["dags", dag, "dagRuns", run] => {
-            let found = script.runs.iter().find(|row| row["dag_id"] == *dag && row["dag_run_id"] == *run);
+            let found = script
+                .runs
+                .iter()
+                .find(|row| row["dag_id"] == *dag && row["dag_run_id"] == *run);
             match found {
                 Some(row) => axum::Json(row.clone()).into_response(),
                 None => {
@@ -175,7 +194,10 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
 
 /// The error that is answered to those who may not ask.
 fn authorize(script: &Script, headers: &HeaderMap) -> Result<(), &'static str> {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     match script.version {
         "v1" if given == BASIC || given == "Bearer from-outside" => Ok(()),
         "v1" => Err("error-401"),

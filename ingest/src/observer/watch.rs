@@ -202,12 +202,7 @@ impl Watch {
     }
 
     /// Those of the runs that are not as they are known.
-    async fn compare(
-        &mut self,
-        parts: &Parts,
-        place: Place,
-        runs: Vec<DagRun>,
-    ) -> Result<Vec<Observation>, PassError> {
+    async fn compare(&mut self, parts: &Parts, place: Place, runs: Vec<DagRun>) -> Result<Vec<Observation>, PassError> {
         let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
         let mut connection = parts.pool.acquire().await?;
         let rows = observations(&mut connection, place.environment_id, &ids).await?;
@@ -313,7 +308,8 @@ impl Listed {
                 present.clone_from(run);
             }
         }
-        self.runs.extend(runs.into_iter().filter(|run| self.keys.insert(key_of(run))));
+        self.runs
+            .extend(runs.into_iter().filter(|run| self.keys.insert(key_of(run))));
     }
 }
 

@@ -98,7 +98,11 @@ impl JobFilter {
             }
         }
         if let Some(due) = self.has_schedule {
-            query.push(if due { " AND cron IS NOT NULL" } else { " AND cron IS NULL" });
+            query.push(if due {
+                " AND cron IS NOT NULL"
+            } else {
+                " AND cron IS NULL"
+            });
         }
         if let Some(text) = &self.name_contains {
             query.push(" AND position(lower(").push_bind(text.clone());
