@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
-use edge::{CloudError, InvalidParam};
+use edge::{CloudError, InvalidParam, UploadError};
 use read_model::InvalidDoc;
 
 /// A failure of a request as the client is told of it. What the client can do nothing about goes to the log.
@@ -52,6 +52,13 @@ impl From<bucket::Error> for Error {
 impl From<InvalidDoc> for Error {
     fn from(error: InvalidDoc) -> Self {
         Self::unreadable(&error)
+    }
+}
+
+/// On the routes of uploads.
+impl From<Error> for UploadError {
+    fn from(error: Error) -> Self {
+        error.0.into()
     }
 }
 

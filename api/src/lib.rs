@@ -2,6 +2,8 @@
 //!
 //! A handler takes a `View`, which is the right to read: one transaction that sees the token's account and cannot write.
 
+mod contents;
+mod download;
 mod error;
 mod format;
 mod list;
@@ -18,8 +20,11 @@ use clock::Clock;
 use edge::{RateLimit, Shield, Signer, shield};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use contents::ContentMemory;
 pub use openapi::documentation;
 pub use settings::Settings;
 
@@ -41,6 +46,8 @@ pub struct State {
     pub signer: Arc<OnceCell<Signer>>,
     /// How often a token may ask.
     pub rate: Arc<RateLimit>,
+    /// What bounds the contents of files in answers.
+    pub contents: ContentMemory,
 }
 
 impl State {
@@ -48,6 +55,21 @@ impl State {
         let read = || async { Ok(Signer::new(&self.bucket.signing_key().await?)) };
         self.signer.get_or_try_init(read).await
     }
+}
+
+/// The routes by which those who upload read files and whole manifests: part of [`router`], and for a write side that runs alone, so that
+/// its clients find all of theirs in one place.
+pub fn uploader_routes(state: State) -> OpenApiRouter<()> {
+    let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
+    routes::of_uploaders()
+        .layer(downloads)
+        .layer(compression())
+        .with_state(state)
+}
+
+/// For clients that take gzip and not zstd, as which files lie in the bucket.
+fn compression() -> CompressionLayer {
+    CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest)
 }
 
 /// The routes, without a slash at the end, with their OpenAPI document. What is unknown under `/api` is answered too, so that routes
@@ -59,7 +81,7 @@ pub fn router(state: State) -> OpenApiRouter<()> {
     let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
     let router = OpenApiRouter::with_openapi(openapi::description())
         .merge(routes::reads().layer(reads))
-        .merge(routes::downloads().layer(downloads))
+        .merge(routes::downloads().layer(downloads).layer(compression()))
         .merge(routes::others());
     let (router, document) = router.split_for_parts();
     let router = router

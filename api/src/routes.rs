@@ -7,8 +7,11 @@ mod connections;
 mod constant;
 mod deferral;
 mod environments;
+mod files;
+mod files_v3;
 mod jobs;
 mod lineage;
+mod manifests;
 mod node_details;
 mod nodes;
 mod projects;
@@ -17,8 +20,10 @@ mod runs;
 mod scope;
 mod steps;
 
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use edge::CloudError;
+use edge::{CloudError, UploadError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,7 +34,8 @@ pub(crate) fn others() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
-        .route("/api/{*rest}", any(root::nothing))
+        .routes(routes!(root::healthcheck_v3))
+        .route("/api/{*rest}", any(nothing))
 }
 
 /// What sends files.
@@ -38,6 +44,25 @@ pub(crate) fn downloads() -> OpenApiRouter<State> {
         .routes(routes!(artifacts::download_of_job))
         .routes(routes!(artifacts::download))
         .routes(routes!(deferral::download))
+        .routes(routes!(files_v3::download_of_environment))
+        .routes(routes!(files_v3::download_of_project))
+        .routes(routes!(files_v3::manifest_of_environment))
+        .routes(routes!(files_v3::manifest_of_project))
+        .merge(of_uploaders())
+}
+
+/// What those who upload read: files and whole manifests, under both prefixes.
+pub(crate) fn of_uploaders() -> OpenApiRouter<State> {
+    let routes = || {
+        OpenApiRouter::default()
+            .routes(routes!(files::show))
+            .routes(routes!(files::download))
+            .routes(routes!(manifests::newest))
+            .routes(routes!(manifests::newest_of_slug))
+    };
+    OpenApiRouter::default()
+        .nest("/api/v2/datacoves", routes())
+        .nest("/api/internal", edge::older(routes()))
 }
 
 /// What reads the database.
@@ -76,6 +101,9 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(runs::show))
         .routes(routes!(steps::show))
         .routes(routes!(artifacts::list))
+        .routes(routes!(files_v3::list_of_project))
+        .routes(routes!(files_v3::list_of_environment))
+        .routes(routes!(files_v3::show_of_environment))
         .routes(routes!(deferral::latest))
         .routes(routes!(deferral::of_environment))
         .routes(routes!(constant::of_account_v2))
@@ -84,9 +112,26 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(constant::variables_of_job))
 }
 
-/// Another method than GET where there is something to read.
-pub(crate) async fn method_not_allowed() -> CloudError {
-    CloudError::method_not_allowed()
+/// The prefixes of the routes of those who upload, whose errors have a form of their own.
+const OF_UPLOADERS: [&str; 2] = ["/api/v2/datacoves", "/api/internal"];
+
+/// Another method than those of a route.
+pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
+    if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
+        return UploadError::method_not_allowed().into_response();
+    }
+    CloudError::method_not_allowed().into_response()
+}
+
+/// Where nothing is. What dbt Cloud would let clients change is not there either.
+async fn nothing(method: Method, uri: Uri) -> Response {
+    if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
+        UploadError::not_found().into_response()
+    } else if method.is_safe() {
+        CloudError::not_found().into_response()
+    } else {
+        CloudError::method_not_allowed().into_response()
+    }
 }
 
 /// dbt Cloud's number for the state of a record: 1 active, 2 deleted.

@@ -3,8 +3,8 @@
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use directory::{Access, hash_of_key};
-use edge::CloudError;
-use schemas::{AccountId, Scope};
+use edge::{CloudError, UploadError};
+use schemas::{AccountId, EnvironmentId, Scope};
 use serde::de::DeserializeOwned;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 
@@ -15,6 +15,7 @@ use crate::error::Error;
 /// is bound to one. Taken as a handler's argument.
 pub(crate) struct View {
     account: AccountId,
+    environment: Option<EnvironmentId>,
     transaction: Transaction<'static, Postgres>,
 }
 
@@ -22,6 +23,11 @@ impl View {
     /// Whose data is seen.
     pub(crate) fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// The only environment that is seen; none: all of the account.
+    pub(crate) fn environment(&self) -> Option<EnvironmentId> {
+        self.environment
     }
 
     /// The transaction, under row-level security.
@@ -38,21 +44,21 @@ impl View {
         );
         Ok(Self {
             account,
+            environment: access.environment_id,
             transaction: pool.begin_with(AssertSqlSafe(begin)).await?,
         })
     }
 }
 
-impl FromRequestParts<State> for View {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+impl View {
+    /// Checks the request's key: its token must allow one of these.
+    async fn enter(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
         let key = edge::key_of(&parts.headers).ok_or_else(CloudError::unauthorized)?;
         let access = directory::queries::access_by_key(&state.pool, hash_of_key(key))
             .await?
             .ok_or_else(CloudError::unauthorized)?;
         state.rate.check(access.token_id).map_err(CloudError::from)?;
-        if !access.allows(Scope::Read) {
+        if !scopes.iter().any(|scope| access.allows(*scope)) {
             return Err(CloudError::forbidden().into());
         }
         let path = RawPathParams::from_request_parts(parts, &())
@@ -64,6 +70,36 @@ impl FromRequestParts<State> for View {
             return Err(CloudError::not_found().into());
         }
         Ok(Self::open(&state.pool, &access).await?)
+    }
+}
+
+impl FromRequestParts<State> for View {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        Self::enter(parts, state, &[Scope::Read]).await
+    }
+}
+
+/// The right to read files and whole manifests, which those who upload have too. On routes of dbt Cloud's form.
+pub(crate) struct FilesView(pub(crate) View);
+
+impl FromRequestParts<State> for FilesView {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        Ok(Self(View::enter(parts, state, &[Scope::Read, Scope::Upload]).await?))
+    }
+}
+
+/// The same on the routes of uploads, whose errors have another form.
+pub(crate) struct UploaderView(pub(crate) View);
+
+impl FromRequestParts<State> for UploaderView {
+    type Rejection = UploadError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, UploadError> {
+        Ok(Self(View::enter(parts, state, &[Scope::Read, Scope::Upload]).await?))
     }
 }
 

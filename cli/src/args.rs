@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Rebuild(RebuildArguments),
     /// Bring everything back from the bucket alone into an empty database: tables, directory, tokens, numbers, runs.
     Recover,
+    /// Take the manifests that the earlier dbt-api stored into the journal, and apply them. It can be cut short and run again.
+    Import(ImportArguments),
     /// Remove old runs from the database. Without `--apply` it only tells what would be removed.
     Prune(PruneArguments),
     /// Settings.
@@ -152,6 +154,23 @@ pub(crate) struct RebuildArguments {
     /// Keep the old one in the schema read_model_old.
     #[arg(long)]
     pub(crate) keep_old: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArguments {
+    /// Where the earlier dbt-api stored them, if not in the bucket of the settings: the name of another bucket (S3, MinIO) or container
+    /// (Azure) that the same keys may read, or another folder.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Only those of this account.
+    #[arg(long)]
+    pub(crate) account: Option<AccountId>,
+    /// Only those of this environment of the account.
+    #[arg(long, requires = "account")]
+    pub(crate) environment: Option<Slug>,
+    /// Count only.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args, Debug)]

@@ -60,6 +60,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         Command::Replay { selection, again } => commands::replay::run(&settings, &selection, again, output).await,
         Command::Rebuild(arguments) => commands::rebuild::run(&settings, &arguments, output).await,
         Command::Recover => commands::recover::run(&settings, output).await,
+        Command::Import(arguments) => commands::import::run(&settings, &arguments, output).await,
         Command::Prune(arguments) => commands::prune::run(&settings, &arguments, output).await,
         Command::DeadLetters(command) => commands::dead_letters::run(&settings, command, output).await,
         Command::Config(_) => Ok(()),

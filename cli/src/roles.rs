@@ -95,7 +95,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         }));
         if !settings.airflow.environments.is_empty() {
             let parts = Parts {
-                pool,
+                pool: pool.clone(),
                 bucket: bucket.clone(),
                 stream: stream.clone(),
                 directory: directory.clone(),
@@ -110,6 +110,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             bucket.clone(),
             stream,
             directory,
+            pool,
             Clock::System,
             &public_url(&settings),
         );
@@ -128,15 +129,21 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         let projector = Projector::new(pool, bucket.clone(), Clock::System);
         tasks.push(tokio::spawn(projector.run(stream, shutdown.clone())));
     }
-    if roles.api {
+    if roles.ingest || roles.api {
         let pool = settings
             .database
             .pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT);
-        health = health.part("database", Need::Required, database_check(&pool)).part(
-            "bucket",
-            Need::Degrading,
-            bucket_check(&bucket),
-        );
+        if roles.api {
+            // With a connection of its own: an api that is busy is not one that is away.
+            let own = settings
+                .database
+                .pool("dbt_api_reader", read_model::SEARCH_PATH, 1, READ_STATEMENT);
+            health = health.part("database", Need::Required, database_check(&own)).part(
+                "bucket",
+                Need::Degrading,
+                bucket_check(&bucket),
+            );
+        }
         let state = api::State {
             pool,
             bucket: bucket.clone(),
@@ -144,8 +151,14 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             clock: Clock::System,
             signer: Arc::default(),
             rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
+            contents: api::ContentMemory::default(),
         };
-        let (routes, part) = api::router(state).split_for_parts();
+        let routes = if roles.api {
+            api::router(state)
+        } else {
+            api::uploader_routes(state)
+        };
+        let (routes, part) = routes.split_for_parts();
         router = router.merge(routes);
         // The document of the read side tells what it is; the other's routes are added to it.
         let mut whole = part;

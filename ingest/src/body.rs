@@ -1,6 +1,5 @@
 //! The body of an upload as it comes from the client: read at the client's pace and ours, within limits of size and time.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -8,16 +7,20 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, BodyDataStream};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use edge::UploadError;
 use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
 
 /// How much may come between two parts of a form: the headers of a part, or what stands before the first. The form's reader keeps
 /// all of it in memory. A chunk from the socket has at most some 400 KiB.
 const MOST_BETWEEN_PARTS: u64 = 1 << 20;
 
 /// How much of an upload has to come before it is read, if it has as much.
-const BEGIN: usize = 64 << 10;
+const BEGIN: u64 = 64 << 10;
+
+/// How long that is waited for: who dribbles must not hold a connection for ever.
+const LONGEST_BEGIN: Duration = Duration::from_secs(5);
 
 /// How much of a refused upload is still read.
 const MOST_DRAINED: u64 = 8 << 20;
@@ -38,9 +41,15 @@ struct Incoming {
     /// A chunk was just given out, so that it is another's turn.
     yielding: bool,
     /// What came before the upload was read.
-    begin: VecDeque<Bytes>,
+    begin: BytesMut,
     /// How many bytes came in all.
     received: u64,
+    /// The last byte came.
+    ended: bool,
+    /// Since when the client is waited for.
+    waiting_since: Option<Instant>,
+    /// How long it was waited for before that.
+    waited: Duration,
 }
 
 /// A body that is too large.
@@ -60,36 +69,51 @@ impl ClientBody {
             left: most,
             between_parts: 0,
             yielding: false,
-            begin: VecDeque::new(),
+            begin: BytesMut::new(),
             received: 0,
+            ended: false,
+            waiting_since: None,
+            waited: Duration::ZERO,
         })))
     }
 
-    /// Waits until the begin of the body has come, or all of it: a client that stalls before that keeps nobody waiting.
+    /// Waits until the begin of the body has come, or all of it, or for [`LONGEST_BEGIN`]: a client that stalls before that keeps nobody
+    /// waiting. Errors are those of one that sends nothing for `idle_timeout`, or breaks off.
     pub(crate) async fn await_begin(&self, idle_timeout: Duration) -> Result<(), UploadError> {
-        let mut size = 0;
-        while size < BEGIN {
-            let next =
-                std::future::poll_fn(|context| self.incoming(|incoming| incoming.stream.poll_next_unpin(context)));
-            match tokio::time::timeout(idle_timeout, next).await {
-                Err(_) => return Err(UploadError::timeout()),
-                Ok(None) => break,
-                Ok(Some(Err(error))) => return Err(UploadError::bad_request(format!("the upload broke off: {error}"))),
-                Ok(Some(Ok(chunk))) => {
-                    size += chunk.len();
-                    self.incoming(|incoming| {
-                        incoming.received += chunk.len() as u64;
-                        incoming.begin.push_back(chunk);
-                    });
+        let coming = async {
+            while !self.has_begun() {
+                let next = std::future::poll_fn(|context| self.incoming(|incoming| incoming.next(context)));
+                match tokio::time::timeout(idle_timeout, next).await {
+                    Err(_) => return Err(UploadError::timeout()),
+                    Ok(None) => {}
+                    Ok(Some(Err(error))) => {
+                        return Err(UploadError::bad_request(format!("the upload broke off: {error}")));
+                    }
+                    // Copied, so that a begin of many small pieces takes no more memory than one of a few.
+                    Ok(Some(Ok(chunk))) => self.incoming(|incoming| incoming.begin.extend_from_slice(&chunk)),
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        tokio::time::timeout(LONGEST_BEGIN, coming).await.unwrap_or(Ok(()))
+    }
+
+    /// Whether the begin has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.incoming(|incoming| incoming.ended || incoming.received >= BEGIN)
     }
 
     /// How many bytes have come.
     pub(crate) fn received(&self) -> u64 {
         self.incoming(|incoming| incoming.received)
+    }
+
+    /// How long the client was waited for: not while what came is worked upon, nor after the end.
+    pub(crate) fn waited(&self) -> Duration {
+        self.incoming(|incoming| {
+            let now = incoming.waiting_since.map(|since| since.elapsed());
+            incoming.waited + now.unwrap_or_default()
+        })
     }
 
     /// The body for a reader of forms.
@@ -129,6 +153,25 @@ impl Stream for ClientBody {
 }
 
 impl Incoming {
+    /// The next chunk from the socket.
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
+        let Poll::Ready(next) = self.stream.poll_next_unpin(context) else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        self.waited += self
+            .waiting_since
+            .take()
+            .map(|since| since.elapsed())
+            .unwrap_or_default();
+        match &next {
+            Some(Ok(chunk)) => self.received += chunk.len() as u64,
+            Some(Err(_)) => {}
+            None => self.ended = true,
+        }
+        Poll::Ready(next)
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         // The form's reader takes chunks for as long as they are ready and keeps them all, so that a fast client would fill the
         // memory. After each chunk there is none for a moment.
@@ -136,17 +179,14 @@ impl Incoming {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let chunk = if let Some(chunk) = self.begin.pop_front() {
-            chunk
-        } else {
-            match std::task::ready!(self.stream.poll_next_unpin(context)) {
+        let chunk = if self.begin.is_empty() {
+            match std::task::ready!(self.next(context)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                Some(Ok(chunk)) => {
-                    self.received += chunk.len() as u64;
-                    chunk
-                }
+                Some(Ok(chunk)) => chunk,
             }
+        } else {
+            self.begin.split().freeze()
         };
         let size = chunk.len() as u64;
         self.between_parts += size;

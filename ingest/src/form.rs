@@ -1,4 +1,4 @@
-//! The form of an upload: parameters and one file, in any order.
+//! The form of an upload: parameters and files, in any order.
 
 use std::error::Error;
 
@@ -10,70 +10,116 @@ use tokio::time::timeout;
 
 use crate::Settings;
 use crate::body::{ClientBody, TooLarge};
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, number_in_batch};
 use crate::spool::{Due, Spool, SpoolError, Spooled};
 
-/// What may stand around the file in a form: parameters, headers and boundaries.
-const MOST_AROUND_FILE: u64 = 4 << 20;
+/// What may stand around the files in a form: parameters, headers and boundaries.
+const MOST_AROUND_FILES: u64 = 4 << 20;
 
 /// The most bytes of a parameter that are looked at.
 const LONGEST_PARAMETER: usize = 64 << 10;
 
+/// The most files of a batch. Each large one is an open file until all are stored.
+const MOST_FILES: usize = 50;
+
 /// What an upload says and brings.
 pub(crate) struct Form {
     pub(crate) parameters: Parameters,
-    pub(crate) file: Spooled,
+    /// In the order of the form, each name once.
+    pub(crate) files: Vec<FormFile>,
 }
 
-/// The most bytes that a form may have.
+/// A file of a form.
+pub(crate) struct FormFile {
+    /// Of the part: `file`, or `files[N][file]`.
+    pub(crate) part: String,
+    /// As the client named it.
+    pub(crate) filename: Option<String>,
+    pub(crate) spooled: Spooled,
+}
+
+/// The most bytes that a form may have: those of all its files together are bounded too.
 pub(crate) fn largest(settings: &Settings) -> u64 {
-    settings.max_upload_bytes + MOST_AROUND_FILE
+    settings.max_upload_bytes + MOST_AROUND_FILES
 }
 
 impl Form {
-    /// Reads a form to its end.
-    pub(crate) async fn read(head: &Parts, body: &ClientBody, settings: &Settings) -> Result<Self, UploadError> {
+    /// Reads a form to its end. One whose file has to be an artifact has one file; others may have several.
+    pub(crate) async fn read(
+        head: &Parts,
+        body: &ClientBody,
+        settings: &Settings,
+        due: Due,
+    ) -> Result<Self, UploadError> {
         let reading = async {
             let mut request = Request::from_parts(head.clone(), body.chunks());
             // The limits are those of `body`.
             DefaultBodyLimit::disable().apply(&mut request);
             let form = Multipart::from_request(request, &()).await;
             let form = form.map_err(|_| no_file("send it as multipart/form-data"))?;
-            Reader { body, settings }.read(form).await
+            Reader { body, settings, due }.read(form).await
         };
         timeout(settings.upload_timeout, reading)
             .await
             .unwrap_or_else(|_| Err(UploadError::timeout()))
+    }
+
+    /// The same, if it has a file.
+    pub(crate) fn with_files(self) -> Result<Self, UploadError> {
+        if self.files.is_empty() {
+            return Err(no_file("the form has no part of that name"));
+        }
+        Ok(self)
+    }
+
+    /// The parameters and the file of a form that has one.
+    pub(crate) fn into_file(self) -> Result<(Parameters, FormFile), UploadError> {
+        let Self { parameters, mut files } = self.with_files()?;
+        let file = files.pop().filter(|_| files.is_empty());
+        let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
+        Ok((parameters, file))
     }
 }
 
 struct Reader<'a> {
     body: &'a ClientBody,
     settings: &'a Settings,
+    due: Due,
 }
 
 impl Reader<'_> {
     async fn read(&self, mut form: Multipart) -> Result<Form, UploadError> {
         let mut parameters = Parameters::default();
-        let mut file = None;
+        let mut files: Vec<FormFile> = Vec::new();
         while let Some(mut field) = self.in_time(form.next_field()).await? {
-            match field.name().unwrap_or_default().to_owned().as_str() {
-                "file" if file.is_some() => {
-                    return Err(UploadError::unprocessable(
-                        "file",
-                        "was sent twice; send one file per request",
-                    ));
-                }
-                "file" => file = Some(self.spool(&mut field).await?),
-                name => parameters.set(name, &self.parameter(&mut field).await?)?,
+            let name = field.name().unwrap_or_default().to_owned();
+            if !self.is_file(&name) {
+                parameters.set(&name, &self.parameter(&mut field).await?)?;
+                continue;
             }
+            if files.iter().any(|file| file.part == name) {
+                let rule = "was sent twice; send one file per name";
+                return Err(UploadError::unprocessable(name, rule));
+            }
+            if files.len() == MOST_FILES {
+                let rule = format!("has more than {MOST_FILES} files; send several batches");
+                return Err(UploadError::unprocessable("files", rule));
+            }
+            files.push(FormFile {
+                filename: field.file_name().map(str::to_owned),
+                spooled: self.spool(&mut field, &name).await?,
+                part: name,
+            });
         }
-        let file = file.ok_or_else(|| no_file("the form has no part of that name"))?;
-        Ok(Form { parameters, file })
+        Ok(Form { parameters, files })
     }
 
-    async fn spool(&self, field: &mut Field<'_>) -> Result<Spooled, UploadError> {
-        let spool = Spool::begin(self.settings.spool_dir.clone(), Due::Artifact);
+    fn is_file(&self, name: &str) -> bool {
+        name == "file" || (self.due == Due::AnyFile && number_in_batch(name, "file").is_some())
+    }
+
+    async fn spool(&self, field: &mut Field<'_>, name: &str) -> Result<Spooled, UploadError> {
+        let spool = Spool::begin(self.settings.spool_dir.clone(), self.due);
         let mut size = 0;
         while let Some(chunk) = self.in_time(field.chunk()).await? {
             size += chunk.len() as u64;
@@ -85,7 +131,7 @@ impl Reader<'_> {
             }
         }
         spool.finish().await.map_err(|error| match error {
-            SpoolError::Scan(reason) => UploadError::unprocessable("file", reason.to_string()),
+            SpoolError::Scan(reason) => UploadError::unprocessable(name.to_owned(), reason.to_string()),
             SpoolError::Disk(_) => UploadError::unavailable(&error),
             SpoolError::Thread(_) => UploadError::internal(&error),
         })
@@ -154,7 +200,13 @@ mod tests {
     async fn read(body: Body, settings: &Settings) -> Result<Form, UploadError> {
         let request = Request::post("/").header("content-type", "multipart/form-data; boundary=b0");
         let (head, body) = request.body(body).unwrap().into_parts();
-        Form::read(&head, &ClientBody::new(body, largest(settings)), settings).await
+        Form::read(
+            &head,
+            &ClientBody::new(body, largest(settings)),
+            settings,
+            Due::Artifact,
+        )
+        .await
     }
 
     async fn read_text(text: String) -> Result<Form, UploadError> {
@@ -190,14 +242,11 @@ mod tests {
                 .collect();
             let body = Body::from_stream(stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>)));
             let form = read(body, &Settings::default()).await.unwrap();
-            assert_eq!(form.file.sha256, Sha256::of(MANIFEST.as_bytes()));
-            assert_eq!(form.file.scanned.kind, ArtifactKind::Manifest);
-            let expected = Parameters {
-                environment_slug: Some("dev123".to_owned()),
-                run_id: Some("r-1".to_owned()),
-                ..Parameters::default()
-            };
-            assert_eq!(form.parameters, expected);
+            let (parameters, file) = form.into_file().unwrap();
+            assert_eq!(file.spooled.sha256, Sha256::of(MANIFEST.as_bytes()));
+            assert_eq!(file.spooled.scanned.kind, ArtifactKind::Manifest);
+            let told = ["environment_slug", "run_id", "tag"].map(|name| parameters.get(name));
+            assert_eq!(told, [Some("dev123"), Some("r-1"), None]);
         }
     }
 
@@ -261,7 +310,8 @@ mod tests {
         let request = Request::post("/").header("content-type", "application/json");
         let (head, body) = request.body(Body::from(MANIFEST)).unwrap().into_parts();
         let settings = Settings::default();
-        let (status, body) = refusal(Form::read(&head, &ClientBody::new(body, 1000), &settings).await).await;
+        let (status, body) =
+            refusal(Form::read(&head, &ClientBody::new(body, 1000), &settings, Due::Artifact).await).await;
         assert_eq!(status, 422);
         assert!(body.contains("multipart/form-data"), "{body}");
     }

@@ -5,12 +5,11 @@ use std::io::{Seek, SeekFrom, Write};
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
 use edge::{CloudError, One, UploadError, one};
 use futures_util::StreamExt;
-use schemas::{AccountId, EnvironmentId, EventId, ProjectId, TokenId};
+use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -20,7 +19,6 @@ use uuid::Uuid;
 use crate::Ingest;
 use crate::archive::{self, ArchiveError};
 use crate::body::{ClientBody, TooLarge};
-use crate::parameters::Parameters;
 use crate::spool::SpoolError;
 use crate::store::Upload;
 
@@ -75,8 +73,7 @@ pub(crate) async fn begin(
     Path(path): Path<(String, String)>,
     request: Request,
 ) -> Result<One<Invitation>, CloudError> {
-    let (head, _) = request.into_parts();
-    let (access, place) = permitted_place(&ingest, &head, &path).await?;
+    let (access, place) = permitted_place(&ingest, request, &path).await?;
     let now = ingest.clock.now();
     let id = ingest.clock.new_id(now);
     let permitted = Permitted {
@@ -113,18 +110,20 @@ pub(crate) async fn end(
     Path((account, environment, _)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<StatusCode, CloudError> {
-    let (head, _) = request.into_parts();
-    permitted_place(&ingest, &head, &(account, environment)).await?;
+    permitted_place(&ingest, request, &(account, environment)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The environment of the path, if the token may upload to it. What it does not see is not told from what is not there.
 async fn permitted_place(
     ingest: &Ingest,
-    head: &Parts,
+    request: Request,
     (account, environment): &(String, String),
 ) -> Result<(Access, Place), CloudError> {
-    let access = ingest.authenticate(head).await.map_err(CloudError::from)?;
+    let (head, body) = request.into_parts();
+    // Nothing of it is needed; but a client that is still sending would see a broken connection instead of the answer.
+    ClientBody::new(body, 0).drain().await;
+    let access = ingest.authenticate(&head).await.map_err(CloudError::from)?;
     let named = account.parse() == Ok(access.account_id);
     let environment: EnvironmentId = environment.parse().map_err(|_| CloudError::not_found())?;
     if !named || !access.sees(environment) {
@@ -152,6 +151,7 @@ async fn permitted_place(
         (status = 408, description = "The upload stalled"),
         (status = 413, description = "The zip or its content is too large"),
         (status = 422, description = "It is no zip of artifacts"),
+        (status = 429, description = "The token that the URL was given to is used too often"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
     security(())
@@ -179,6 +179,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let permitted: Permitted = signer
         .open(PURPOSE, signed, ingest.clock.now())
         .map_err(|error| UploadError::forbidden(error.to_string()))?;
+    ingest.rate.check(permitted.token_id)?;
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
     if revoked.map_err(|error| UploadError::unavailable(&error))? {
         return Err(UploadError::forbidden(
@@ -186,14 +187,20 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         ));
     }
     let settings = &ingest.settings;
-    let zip = timeout(settings.upload_timeout, receive(ingest, body))
-        .await
-        .unwrap_or_else(|_| Err(UploadError::timeout()))?;
-    // Receiving takes a file and no memory; unpacking does.
-    let turn = ingest.turns.take().await?;
+    body.await_begin(settings.idle_timeout).await?;
+    // Until it is stored, so that only so many zips are on the disk at once.
+    let receiving = ingest.receiving.take(body).await?;
+    let zip = async {
+        timeout(settings.upload_timeout, receive(ingest, body))
+            .await
+            .unwrap_or_else(|_| Err(UploadError::timeout()))
+    };
+    let zip = ingest.receiving.unless_slow(body, zip).await?;
     let ingest = ingest.clone();
     let storing = async move {
-        let _turn = turn;
+        let _receiving = receiving;
+        // Receiving takes a file and no memory; unpacking does.
+        let _turn = ingest.turns.take_whole().await?;
         let settings = ingest.settings.clone();
         let unpacking = tokio::task::spawn_blocking(move || {
             archive::unpack(zip, settings.spool_dir.as_ref(), settings.max_upload_bytes)
@@ -203,16 +210,23 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         let upload = Upload {
             // So that the same upload is one event, however often it is sent.
             event_id: Some(EventId(permitted.id)),
-            place: Place {
+            account: permitted.account_id,
+            files,
+        };
+        let tell = |files| {
+            let uploaded = ArtifactsUploaded {
                 account_id: permitted.account_id,
                 project_id: permitted.project_id,
                 environment_id: permitted.environment_id,
-            },
-            parameters: Parameters::default(),
-            uploader: permitted.token_id,
-            files,
+                dag_id: None,
+                run_id: None,
+                tag: None,
+                uploader: permitted.token_id,
+                files,
+            };
+            uploaded.into()
         };
-        let event_id = ingest.store(upload).await?.0;
+        let event_id = ingest.store(upload, tell).await?.id.0;
         Ok(Kept { event_id, files: names })
     };
     // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.

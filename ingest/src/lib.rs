@@ -7,7 +7,9 @@ mod access;
 mod archive;
 mod body;
 mod directory;
+mod files;
 mod form;
+mod import;
 mod ingests;
 mod manifests;
 mod observer;
@@ -22,13 +24,14 @@ use std::sync::Arc;
 use bucket::Bucket;
 use clock::Clock;
 use edge::{RateLimit, Signer};
+use sqlx::PgPool;
 use stream::Stream;
 use tokio::sync::OnceCell;
-use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use crate::directory::Directory;
+pub use crate::import::{ImportError, import, import_id};
 pub use crate::observer::{Observer, Parts};
 pub use crate::settings::Settings;
 use crate::turns::Turns;
@@ -40,6 +43,8 @@ pub struct Ingest {
     bucket: Bucket,
     stream: Stream,
     directory: Directory,
+    /// Of the role `dbt_api_ingest`: which files there are.
+    pool: PgPool,
     clock: Clock,
     /// Where clients reach the service, without a slash at the end.
     public_url: Arc<str>,
@@ -47,6 +52,8 @@ pub struct Ingest {
     signer: Arc<OnceCell<Signer>>,
     /// Of the uploads that are read.
     turns: Turns,
+    /// Of the zips that are received, each into a file.
+    receiving: Turns,
     /// How often a token may upload.
     rate: Arc<RateLimit>,
 }
@@ -60,16 +67,19 @@ impl Ingest {
         bucket: Bucket,
         stream: Stream,
         directory: Directory,
+        pool: PgPool,
         clock: Clock,
         public_url: &str,
     ) -> Self {
         Self {
             turns: Turns::new(settings.max_uploads),
+            receiving: Turns::new(settings.max_uploads),
             rate: Arc::new(RateLimit::per_minute(settings.uploads_per_minute)),
             settings: Arc::new(settings),
             bucket,
             stream,
             directory,
+            pool,
             clock,
             public_url: public_url.into(),
             signer: Arc::default(),
@@ -87,28 +97,29 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
     let routes = || {
         OpenApiRouter::new()
             .routes(routes!(manifests::post_manifest))
+            .routes(routes!(
+                files::datacoves::post,
+                files::datacoves::put,
+                files::datacoves::patch,
+                files::datacoves::delete
+            ))
             .routes(routes!(healthcheck))
             .with_state(ingest.clone())
     };
-    let mut older = routes();
-    older.get_openapi_mut().paths.paths.values_mut().for_each(mark_older);
     OpenApiRouter::new()
         .nest("/api/v2/datacoves", routes())
-        .nest("/api/internal", older)
+        .nest("/api/internal", edge::older(routes()))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(ingests::begin))
                 .routes(routes!(ingests::end))
                 .routes(routes!(ingests::put))
+                .routes(routes!(files::v3::post_v3))
+                .routes(routes!(files::v3::delete_of_environment))
+                .routes(routes!(files::v3::delete_of_project))
+                .routes(routes!(files::v3::promote))
                 .with_state(ingest.clone()),
         )
-}
-
-/// Ids of operations have to be unique in a document.
-fn mark_older(path: &mut PathItem) {
-    for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
-        operation.operation_id = operation.operation_id.take().map(|id| format!("internal_{id}"));
-    }
 }
 
 /// Whether the server answers

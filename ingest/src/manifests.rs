@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
 use edge::{Params, UploadError};
+use schemas::ArtifactsUploaded;
 use serde::Serialize;
 use tracing::Instrument;
 use utoipa::ToSchema;
@@ -18,7 +19,7 @@ use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form};
 use crate::parameters::Parameters;
-use crate::spool::Spooled;
+use crate::spool::{Due, Spooled};
 use crate::store::{NamedFile, Upload};
 
 /// The form of an upload. Each field but the file may stand in the query instead. The empty examples keep Swagger UI from filling
@@ -132,16 +133,17 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
 async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Accepted, UploadError> {
     let access = ingest.authenticate(head).await?;
     body.await_begin(ingest.settings.idle_timeout).await?;
-    let turn = ingest.turns.take().await?;
+    let turn = ingest.turns.take(body).await?;
     let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
-    let form = Form::read(head, body, &ingest.settings);
+    let form = Form::read(head, body, &ingest.settings, Due::Artifact);
     let form = ingest.turns.unless_slow(body, form).await?;
-    let parameters = form.parameters.or(query);
-    let place = find_place(ingest, &access, parameters.environment_slug.as_deref()).await?;
+    let (parameters, file) = form.into_file()?;
+    let parameters = parameters.or(query);
+    let place = find_place(ingest, &access, parameters.get("environment_slug")).await?;
     let ingest = ingest.clone();
     let storing = async move {
         let _turn = turn;
-        store(&ingest, &access, place, parameters, form.file).await
+        store(&ingest, &access, place, parameters, file.spooled).await
     };
     // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
     let stored = tokio::spawn(storing.in_current_span()).await;
@@ -149,7 +151,7 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
 }
 
 /// Where the upload goes. The token decides what may be named, and whether anything has to be.
-async fn find_place(ingest: &Ingest, access: &Access, slug: Option<&str>) -> Result<Place, UploadError> {
+pub(crate) async fn find_place(ingest: &Ingest, access: &Access, slug: Option<&str>) -> Result<Place, UploadError> {
     let place = match (slug, access.environment_id) {
         (None, None) => {
             let message = "can't be blank: this token is not bound to one environment";
@@ -188,24 +190,35 @@ async fn store(
     let kind = file.scanned.kind;
     let file = NamedFile::new(kind.file_name().unwrap_or("file").to_owned(), file);
     let told = file.told.clone();
-    let (environment_id, uploader) = (place.environment_id.0, access.token_id);
     let upload = Upload {
         event_id: None,
-        place,
-        parameters: parameters.clone(),
-        uploader,
+        account: place.account_id,
         files: vec![file],
     };
+    let [dag_id, run_id, tag] = ["dag_id", "run_id", "tag"].map(|name| parameters.text(name));
+    let tell = |files| {
+        let uploaded = ArtifactsUploaded {
+            account_id: place.account_id,
+            project_id: place.project_id,
+            environment_id: place.environment_id,
+            dag_id: dag_id.clone(),
+            run_id: run_id.clone(),
+            tag: tag.clone(),
+            uploader: access.token_id,
+            files,
+        };
+        uploaded.into()
+    };
     Ok(Accepted {
-        event_id: ingest.store(upload).await?.0,
+        event_id: ingest.store(upload, tell).await?.id.0,
         kind: kind.as_str(),
         name: told.name,
         sha256: told.sha256.to_string(),
         size: told.size,
-        environment_id,
-        environment_slug: parameters.environment_slug,
-        dag_id: parameters.dag_id,
-        run_id: parameters.run_id,
-        tag: parameters.tag,
+        environment_id: place.environment_id.0,
+        environment_slug: parameters.text("environment_slug"),
+        dag_id,
+        run_id,
+        tag,
     })
 }

@@ -1,29 +1,33 @@
 //! What a client says about an upload besides the file: in the form, in the query, or not at all.
 
+use std::collections::BTreeMap;
+
 use edge::{Params, UploadError};
 
 /// The most characters that a parameter may have.
 pub(crate) const MOST_CHARACTERS: usize = 1000;
 
-/// As the client said them; what it left out or left empty is none.
+/// The parameters of one file only; those of the files of a batch are `files[N][tag]`.
+const NAMES: [&str; 7] = [
+    "environment_slug",
+    "dag_id",
+    "run_id",
+    "tag",
+    "slug",
+    "filename",
+    "is_manifest",
+];
+
+/// As the client said them; what it left out or left empty is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parameters {
-    /// Where dbt ran.
-    pub(crate) environment_slug: Option<String>,
-    /// The Airflow DAG.
-    pub(crate) dag_id: Option<String>,
-    /// Airflow's id of the DAG run.
-    pub(crate) run_id: Option<String>,
-    /// A name for the upload.
-    pub(crate) tag: Option<String>,
-}
+pub(crate) struct Parameters(BTreeMap<String, String>);
 
 /// A parameter that breaks a rule.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {rule}")]
 pub(crate) struct InvalidParameter {
     /// Which.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// What is wrong with it; reads on from its name.
     pub(crate) rule: String,
 }
@@ -34,28 +38,31 @@ impl From<InvalidParameter> for UploadError {
     }
 }
 
+/// The number of a file in a batch, from the name of a part: `files[N][field]`.
+pub(crate) fn number_in_batch(name: &str, field: &str) -> Option<u32> {
+    let (number, rest) = name.strip_prefix("files[")?.split_once("][")?;
+    (rest.strip_suffix(']') == Some(field)).then(|| number.parse().ok())?
+}
+
 impl Parameters {
     /// Those of the query.
     pub(crate) fn of_query(query: &Params) -> Result<Self, InvalidParameter> {
         let mut parameters = Self::default();
-        for name in ["environment_slug", "dag_id", "run_id", "tag"] {
-            if let Some(value) = query.text(name) {
-                parameters.set(name, value.as_bytes())?;
-            }
+        for (name, value) in query.pairs() {
+            parameters.set(name, value.as_bytes())?;
         }
         Ok(parameters)
     }
 
     /// Takes a parameter as the client sent it; the last of several with one name counts. Those of other names are passed over.
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidParameter> {
-        let (name, place) = match name {
-            "environment_slug" => ("environment_slug", &mut self.environment_slug),
-            "dag_id" => ("dag_id", &mut self.dag_id),
-            "run_id" => ("run_id", &mut self.run_id),
-            "tag" => ("tag", &mut self.tag),
-            _ => return Ok(()),
+        if !NAMES.contains(&name) && number_in_batch(name, "tag").is_none() {
+            return Ok(());
+        }
+        let invalid = |rule: String| InvalidParameter {
+            name: name.to_owned(),
+            rule,
         };
-        let invalid = |rule: String| InvalidParameter { name, rule };
         let text = str::from_utf8(value).map_err(|_| invalid("is not text in UTF-8".to_owned()))?;
         let characters = text.chars().count();
         if characters > MOST_CHARACTERS {
@@ -65,18 +72,30 @@ impl Parameters {
         if text.contains('\0') {
             return Err(invalid("holds a NUL character".to_owned()));
         }
-        *place = (!text.is_empty()).then(|| text.to_owned());
+        if text.is_empty() {
+            self.0.remove(name);
+        } else {
+            self.0.insert(name.to_owned(), text.to_owned());
+        }
         Ok(())
     }
 
     /// These, and where there is none, the others.
-    pub(crate) fn or(self, others: Self) -> Self {
-        Self {
-            environment_slug: self.environment_slug.or(others.environment_slug),
-            dag_id: self.dag_id.or(others.dag_id),
-            run_id: self.run_id.or(others.run_id),
-            tag: self.tag.or(others.tag),
+    pub(crate) fn or(mut self, others: Self) -> Self {
+        for (name, value) in others.0 {
+            self.0.entry(name).or_insert(value);
         }
+        self
+    }
+
+    /// What the client said.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The same as a text of its own.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
     }
 }
 
@@ -96,19 +115,29 @@ mod tests {
     fn the_body_wins_over_the_query_and_empty_is_absent() {
         let body = parameters(&[("environment_slug", "prod"), ("run_id", ""), ("other", "x")]);
         let query = parameters(&[("environment_slug", "dev"), ("run_id", "r-1"), ("dag_id", "d")]);
-        let expected = Parameters {
-            environment_slug: Some("prod".to_owned()),
-            dag_id: Some("d".to_owned()),
-            run_id: Some("r-1".to_owned()),
-            tag: None,
-        };
+        let expected = parameters(&[("environment_slug", "prod"), ("dag_id", "d"), ("run_id", "r-1")]);
         assert_eq!(body.or(query), expected);
+    }
+
+    #[test]
+    fn files_of_a_batch_are_numbered() {
+        assert_eq!(number_in_batch("files[12][tag]", "tag"), Some(12));
+        for name in [
+            "files[12][tag]",
+            "files[a][file]",
+            "files[1]",
+            "files[-1][file]",
+            "file",
+            "files[1][file]x",
+        ] {
+            assert_eq!(number_in_batch(name, "file"), None, "{name}");
+        }
     }
 
     #[test]
     fn characters_are_counted_not_bytes() {
         let longest = "é".repeat(MOST_CHARACTERS);
-        assert_eq!(parameters(&[("tag", &longest)]).tag, Some(longest));
+        assert_eq!(parameters(&[("tag", &longest)]).text("tag"), Some(longest));
     }
 
     #[test]

@@ -12,7 +12,7 @@ const UPLOADS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 pub struct Settings {
     /// The most bytes that an uploaded file may have, as it comes.
     pub max_upload_bytes: u64,
-    /// Uploads that are read at the same time; others wait. Each takes up to 12 MiB of memory.
+    /// Uploads that are read at the same time; others wait. Each takes up to 12 MiB of memory. As many zips are received at the same time.
     pub max_uploads: usize,
     /// How often a token may upload within a minute.
     pub uploads_per_minute: NonZeroU32,

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use bucket::{Compressed, Journal};
-use directory::Place;
 use edge::UploadError;
-use schemas::{ArtifactsUploaded, Event, EventId, TokenId, UploadedFile};
+use schemas::{AccountId, Event, EventData, EventId, UploadedFile};
 use tokio::time::timeout;
 
 use crate::Ingest;
-use crate::parameters::Parameters;
 use crate::spool::Spooled;
 
 /// How long the bucket may take. A client of dbt-coves has left by then, others wait longer.
@@ -19,16 +17,14 @@ const LONGEST_WRITE: Duration = Duration::from_secs(30);
 pub(crate) struct Upload {
     /// The event's id; none: a new one. A client that may send the same upload again gives it the same id.
     pub(crate) event_id: Option<EventId>,
-    pub(crate) place: Place,
-    pub(crate) parameters: Parameters,
-    pub(crate) uploader: TokenId,
+    pub(crate) account: AccountId,
     pub(crate) files: Vec<NamedFile>,
 }
 
 /// A file of an upload.
 pub(crate) struct NamedFile {
     pub(crate) told: UploadedFile,
-    compressed: Compressed,
+    pub(crate) compressed: Compressed,
 }
 
 impl NamedFile {
@@ -60,9 +56,13 @@ enum WriteError {
 }
 
 impl Ingest {
-    /// First the bytes, then the event that tells of them; then the upload is accepted, whatever becomes of the rest.
-    pub(crate) async fn store(&self, upload: Upload) -> Result<EventId, UploadError> {
-        let event = match timeout(LONGEST_WRITE, self.write(upload)).await {
+    /// First the bytes, then the event that tells of them, whose data `tell` makes; then the upload is accepted, whatever becomes of the rest.
+    pub(crate) async fn store(
+        &self,
+        upload: Upload,
+        tell: impl FnOnce(Vec<UploadedFile>) -> EventData,
+    ) -> Result<Event, UploadError> {
+        let event = match timeout(LONGEST_WRITE, self.write(upload, tell)).await {
             Ok(Ok(event)) => event,
             Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => {
                 return Err(UploadError::unavailable(&error));
@@ -73,30 +73,24 @@ impl Ingest {
         if let Err(error) = self.stream.publish(&event).await {
             tracing::warn!(event = %event.id, %error, "an upload is not announced; the projectors' sweep will find it");
         }
-        Ok(event.id)
+        Ok(event)
     }
 
-    async fn write(&self, upload: Upload) -> Result<Event, WriteError> {
-        let (account, mut files) = (upload.place.account_id, Vec::with_capacity(upload.files.len()));
+    async fn write(
+        &self,
+        upload: Upload,
+        tell: impl FnOnce(Vec<UploadedFile>) -> EventData,
+    ) -> Result<Event, WriteError> {
+        let mut files = Vec::with_capacity(upload.files.len());
         for file in upload.files {
             self.bucket
-                .put_artifact(account, file.told.sha256, file.compressed)
+                .put_artifact(upload.account, file.told.sha256, file.compressed)
                 .await?;
             files.push(file.told);
         }
-        let data = ArtifactsUploaded {
-            account_id: account,
-            project_id: upload.place.project_id,
-            environment_id: upload.place.environment_id,
-            dag_id: upload.parameters.dag_id,
-            run_id: upload.parameters.run_id,
-            tag: upload.parameters.tag,
-            uploader: upload.uploader,
-            files,
-        };
         let time = self.clock.now();
         let id = upload.event_id.unwrap_or_else(|| EventId(self.clock.new_id(time)));
-        let event = Event::new(id, time, &data.into())?;
+        let event = Event::new(id, time, &tell(files))?;
         self.bucket.put_event(&event).await?;
         if upload.event_id.is_some() {
             // Sent before, perhaps: then the event of that time is the one that counts, and is announced.

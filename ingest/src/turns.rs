@@ -22,6 +22,9 @@ const PACE: u64 = 32 << 10;
 /// How long the pace is measured.
 const PACE_PERIOD: Duration = Duration::from_secs(1);
 
+/// How much of that time the client must have been waited for: when our own disk or threads are slow, it is not the upload's fault.
+const WAITED_FOR: Duration = Duration::from_millis(500);
+
 /// The turns of uploads. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Turns {
@@ -49,8 +52,14 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn, which ends when what is returned is dropped.
-    pub(crate) async fn take(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+    /// Waits for a turn to read this, which ends when what is returned is dropped. A body whose begin did not come in time gets a turn only
+    /// when one is free, so that those who dribble do not stand in line before others.
+    pub(crate) async fn take(&self, body: &ClientBody) -> Result<OwnedSemaphorePermit, UploadError> {
+        if !body.has_begun() {
+            return Arc::clone(&self.turns)
+                .try_acquire_owned()
+                .map_err(|_| UploadError::timeout());
+        }
         let busy = || UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many");
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -63,6 +72,14 @@ impl Turns {
         }
     }
 
+    /// Waits for a turn for an upload that came whole: it is not turned away, however long that takes.
+    pub(crate) async fn take_whole(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(|error| UploadError::internal(&error))
+    }
+
     /// Reads an upload with `read`, unless it comes so slowly that it keeps others waiting.
     pub(crate) async fn unless_slow<T>(
         &self,
@@ -71,10 +88,10 @@ impl Turns {
     ) -> Result<T, UploadError> {
         let slow = async {
             loop {
-                let before = body.received();
+                let (received, waited) = (body.received(), body.waited());
                 tokio::time::sleep(PACE_PERIOD).await;
                 let others_wait = self.waiting.load(Ordering::Relaxed) > 0;
-                if others_wait && body.received() - before < PACE {
+                if others_wait && body.received() - received < PACE && body.waited() - waited >= WAITED_FOR {
                     return;
                 }
             }
@@ -83,6 +100,59 @@ impl Turns {
             biased;
             result = read => result,
             () = slow => Err(UploadError::timeout()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    /// Reads a body as `read` does while others wait for its turn.
+    async fn read_while_others_wait(
+        body: Body,
+        read: impl AsyncFnOnce(ClientBody) -> Result<(), UploadError>,
+    ) -> Result<(), UploadError> {
+        let turns = Turns::new(1);
+        turns.waiting.store(1, Ordering::Relaxed);
+        let body = ClientBody::new(body, 1 << 30);
+        turns.unless_slow(&body, read(body.clone())).await
+    }
+
+    /// A piece of a body, at this pace.
+    fn pieces(size: usize, every: Duration) -> Body {
+        Body::from_stream(stream::unfold(20, move |left: u32| async move {
+            let left = left.checked_sub(1)?;
+            tokio::time::sleep(every).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from(vec![b' '; size])), left))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_client_can_be_too_slow() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        for (size, every, ours, is_read) in [
+            (1, second / 5, Duration::ZERO, false),
+            (40 << 10, second * 2 / 5, Duration::ZERO, true),
+            // Slow disks and threads.
+            (1, Duration::ZERO, minute, true),
+            (40 << 10, second * 2 / 5, minute, true),
+            (1, second * 5, minute, false),
+        ] {
+            let read = async |mut body: ClientBody| {
+                while body.next().await.is_some() {
+                    tokio::time::sleep(ours).await;
+                }
+                // Nothing comes any more.
+                tokio::time::sleep(minute).await;
+                Ok(())
+            };
+            let result = read_while_others_wait(pieces(size, every), read).await;
+            assert_eq!(result.is_ok(), is_read, "{size} bytes every {every:?}, ours {ours:?}");
         }
     }
 }

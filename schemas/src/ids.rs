@@ -75,6 +75,11 @@ uuid_id! {
     TokenId,
 }
 
+impl TokenId {
+    /// No token: the uploader of what was imported from the earlier dbt-api.
+    pub const NONE: Self = Self(Uuid::nil());
+}
+
 /// The SHA-256 of some content. Written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);

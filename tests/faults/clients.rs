@@ -1,10 +1,12 @@
 //! Clients that stall, send a byte a second, or vanish.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use testkit::System;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
 
@@ -60,4 +62,116 @@ async fn clients_that_stall_dribble_or_vanish_hold_nobody_up() {
     }
     installation.run_with_total(&token, "1", 6).await;
     dribble.join().unwrap();
+}
+
+/// Sends five bytes a second until there is an answer, and tells how that begins.
+fn dribble(mut connection: TcpStream) -> String {
+    connection.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut answer = [0; 12];
+    while connection.read_exact(&mut answer).is_err() {
+        if connection.write_all(b" ").is_err() {
+            return "it was cut".to_owned();
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// So they cannot take all connections that there may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dribbles_from_the_first_byte_is_given_up() {
+    let mut system = System::start().await;
+    system.variables.push(("MAX_UPLOADS".to_owned(), "2".to_owned()));
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let mut dribbling = JoinSet::new();
+    for _ in 0..10 {
+        let connection = half_an_upload(&installation, &token);
+        dribbling.spawn_blocking(move || dribble(connection));
+    }
+    let mut given_up = async || {
+        let next = timeout(Duration::from_secs(20), dribbling.join_next()).await;
+        let answer = next.expect("is given up").unwrap().unwrap();
+        assert_eq!(answer, "HTTP/1.1 408");
+    };
+    for _ in 0..8 {
+        given_up().await;
+    }
+    // Two are read, and lose their turns as soon as another wants one.
+    let begun = Instant::now();
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    given_up().await;
+}
+
+/// A zip of the newest manifest.
+fn zipped() -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("manifest.json", zip::write::SimpleFileOptions::default())
+        .unwrap();
+    zip.write_all(&newest_manifest()).unwrap();
+    zip.finish().unwrap().into_inner()
+}
+
+/// The path where a zip may be put.
+async fn zip_path(installation: &Installation, token: &Token) -> String {
+    let begin = "/api/private/accounts/1/environments/1/ingests/";
+    let (status, answer) = installation.send(reqwest::Method::POST, token, begin).await;
+    assert_eq!(status, 200);
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let url = answer["data"]["upload_url"].as_str().unwrap();
+    format!("/api/{}", url.split_once("/api/").unwrap().1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zips_that_stall_lose_their_turns() {
+    let mut system = System::start().await;
+    system.variables.push(("MAX_UPLOADS".to_owned(), "2".to_owned()));
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let mut dribbling = JoinSet::new();
+    for _ in 0..6 {
+        let path = zip_path(&installation, &token).await;
+        let address = installation.service.url.strip_prefix("http://").unwrap();
+        let mut connection = TcpStream::connect(address).unwrap();
+        let head = format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n");
+        connection.write_all(head.as_bytes()).unwrap();
+        connection.write_all(&vec![0; 100_000]).unwrap();
+        dribbling.spawn_blocking(move || dribble(connection));
+    }
+    // Two are received for as long as nobody waits.
+    for _ in 0..4 {
+        let next = timeout(Duration::from_secs(20), dribbling.join_next()).await;
+        assert_eq!(next.expect("is given up").unwrap().unwrap(), "HTTP/1.1 408");
+    }
+    let begun = Instant::now();
+    let url = format!("{}{}", installation.service.url, zip_path(&installation, &token).await);
+    let answer = installation.client.put(url).body(zipped()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zip_that_came_whole_waits_for_its_turn_as_long_as_it_takes() {
+    let mut system = System::start().await;
+    system.variables.push(("MAX_UPLOADS".to_owned(), "1".to_owned()));
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let url = format!("{}{}", installation.service.url, zip_path(&installation, &token).await);
+    let mut long = half_an_upload(&installation, &token);
+    let piece = vec![b' '; 64 << 10];
+    for _ in 0..4 {
+        long.write_all(&piece).unwrap();
+    }
+    // It goes on, at a pace that keeps its turn, for longer than others are let wait.
+    let (begun, going_on) = (Instant::now(), Duration::from_secs(13));
+    let sending = std::thread::spawn(move || {
+        while begun.elapsed() < going_on {
+            long.write_all(&piece).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let answer = installation.client.put(url).body(zipped()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(begun.elapsed() >= going_on, "it had no need to wait");
+    sending.join().unwrap();
 }

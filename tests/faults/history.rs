@@ -5,11 +5,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
 use reqwest::multipart::{Form, Part};
 use schemas::{
-    AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, ProjectId,
-    RetentionPruned, RunId, TokenId, UploadedFile,
+    AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, FileDeleted,
+    FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
 };
 use sqlx::PgPool;
 use testkit::{System, repository_file};
+use uuid::Uuid;
 
 use crate::installation::{Installation, SLUG};
 
@@ -92,7 +93,7 @@ pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFil
 pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploads: u64, seed: u64) -> Vec<Event> {
     let mut dice = Dice::new(seed);
     let end: DateTime<Utc> = Clock::System.now() - TimeDelta::minutes(5);
-    let mut events = Vec::new();
+    let (mut events, mut slugs) = (Vec::new(), Vec::new());
     for number in 0..uploads {
         let time = end - TimeDelta::seconds(i64::try_from(dice.roll(5 * 86_400)).unwrap());
         let account = i64::try_from(1 + dice.roll(2)).unwrap();
@@ -105,21 +106,23 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
             of_upload.push(file);
         }
         let has_run = dice.roll(5) > 0;
-        let upload = ArtifactsUploaded {
-            account_id: AccountId(account),
-            project_id: ProjectId(account),
-            environment_id: EnvironmentId(account),
-            dag_id: (dice.roll(3) == 0).then(|| format!("dag-{}", run % 7 + dice.roll(2))),
-            run_id: has_run.then(|| format!("scheduled__{run}")),
-            tag: match dice.roll(12) {
-                0 => Some(format!("latest-{number}")),
-                1 | 2 => Some(format!("scheduled__{run}-manifest.json")),
-                _ => None,
-            },
-            uploader: TokenId(uuid::Uuid::nil()),
-            files: of_upload,
+        let ids = (AccountId(account), ProjectId(account), EnvironmentId(account));
+        let data = match dice.roll(8) {
+            0 => store_files(&mut dice, ids, run, of_upload, &mut slugs).into(),
+            1 if !slugs.is_empty() => delete_file(&mut dice, &slugs).into(),
+            _ => ArtifactsUploaded {
+                account_id: ids.0,
+                project_id: ids.1,
+                environment_id: ids.2,
+                dag_id: (dice.roll(3) == 0).then(|| format!("dag-{}", run % 7 + dice.roll(2))),
+                run_id: has_run.then(|| format!("scheduled__{run}")),
+                tag: (dice.roll(12) == 0).then(|| format!("latest-{number}")),
+                uploader: TokenId(Uuid::nil()),
+                files: of_upload,
+            }
+            .into(),
         };
-        let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.into()).unwrap();
+        let event = Event::new(EventId(Clock::System.new_id(time)), time, &data).unwrap();
         bucket.put_event(&event).await.unwrap();
         events.push(event);
     }
@@ -153,6 +156,58 @@ fn observation(dice: &mut Dice, end: DateTime<Utc>, uploads: u64) -> Event {
     Event::new(EventId(Clock::System.new_id(time)), time, &data.into()).unwrap()
 }
 
+/// Files with tags that begin with the id of a run, perhaps one of which nothing else tells; some are new versions of others.
+fn store_files(
+    dice: &mut Dice,
+    (account_id, project_id, environment_id): (AccountId, ProjectId, EnvironmentId),
+    run: u64,
+    files: Vec<UploadedFile>,
+    slugs: &mut Vec<(AccountId, Uuid)>,
+) -> FilesStored {
+    let files = files.into_iter().map(|file| {
+        let of_account: Vec<Uuid> = slugs
+            .iter()
+            .filter(|(id, _)| *id == account_id)
+            .map(|(_, slug)| *slug)
+            .collect();
+        let slug = if of_account.is_empty() || dice.roll(3) > 0 {
+            Uuid::from_u128(u128::from(dice.roll(u64::from(u32::MAX))))
+        } else {
+            of_account[usize::try_from(dice.roll(of_account.len() as u64)).unwrap()]
+        };
+        slugs.push((account_id, slug));
+        // The ids of some runs begin with those of others.
+        let tag = match dice.roll(3) {
+            0 => format!("scheduled__{run}-run_results"),
+            1 => format!("scheduled__{}-{run}-x", run / 10),
+            _ => "latest-state".to_owned(),
+        };
+        StoredFile {
+            slug,
+            tag: Some(tag),
+            file,
+        }
+    });
+    FilesStored {
+        account_id,
+        project_id,
+        environment_id: Some(environment_id),
+        uploader: TokenId(Uuid::nil()),
+        files: files.collect(),
+    }
+}
+
+fn delete_file(dice: &mut Dice, slugs: &[(AccountId, Uuid)]) -> FileDeleted {
+    let (account_id, slug) = slugs[usize::try_from(dice.roll(slugs.len() as u64)).unwrap()];
+    FileDeleted {
+        account_id,
+        project_id: ProjectId(account_id.0),
+        environment_id: Some(EnvironmentId(account_id.0)),
+        slugs: vec![slug],
+        deleted_by: TokenId(Uuid::nil()),
+    }
+}
+
 /// An event that prunes these uploads.
 pub(crate) async fn write_prune(bucket: &Bucket, account: i64, uploads: Vec<EventId>) -> Event {
     let time = Clock::System.now();
@@ -172,6 +227,7 @@ pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
         "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
          UNION ALL SELECT to_jsonb(t)::text FROM run_steps t UNION ALL SELECT to_jsonb(t)::text FROM artifacts t
          UNION ALL SELECT to_jsonb(t)::text FROM airflow_runs t
+         UNION ALL SELECT to_jsonb(t)::text FROM current_files t
          UNION ALL SELECT to_jsonb(t)::text FROM run_counts t WHERE runs <> 0
          UNION ALL SELECT to_jsonb(t)::text FROM directory.environments t
          UNION ALL SELECT to_jsonb(t)::text FROM directory.tokens t ORDER BY 1",

@@ -1,15 +1,15 @@
 //! The files of runs.
 
-use axum::body::Body;
 use axum::extract;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use edge::{CloudError, One, Params, one};
+use edge::{CloudError, One, Params, hold_until_sent, one};
 use read_model::queries::{self, RunFile};
-use schemas::{AccountId, ArtifactText, JobId, RunId};
+use schemas::{AccountId, ArtifactText, InvalidArtifact, JobId, RunId};
 
 use crate::State;
+use crate::download::{Download, Extent, content_type, has_already};
 use crate::error::Error;
 use crate::view::{Ids, View};
 
@@ -69,7 +69,7 @@ pub(crate) async fn download(
     if path != "run_results.json" || raw || file.size > LARGEST_CHANGED {
         // A slow client must not hold a connection of the database.
         drop(view);
-        return stored(&state, account, &path, file, &headers).await;
+        return whole(account, &path, file).send(&state, &headers).await;
     }
     drop(view);
     with_cloud_variables(&state, file, &row, &headers).await
@@ -97,32 +97,16 @@ pub(crate) async fn download_of_job(
     let file = queries::job_file(view.connection(), account, job, &path).await?;
     let (_, file) = file.ok_or_else(CloudError::not_found)?;
     drop(view);
-    stored(&state, account, &path, file, &headers).await
+    whole(account, &path, file).send(&state, &headers).await
 }
 
-async fn stored(
-    state: &State,
-    account: AccountId,
-    name: &str,
-    file: RunFile,
-    headers: &HeaderMap,
-) -> Result<Response, Error> {
-    let etag = format!("\"{}\"", file.sha256);
-    if has_already(headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+fn whole(account: AccountId, name: &str, file: RunFile) -> Download {
+    Download {
+        account,
+        file,
+        extent: Extent::Whole,
+        content_type: content_type(name),
     }
-    let content = state.bucket.open_artifact(account, file.sha256).await?;
-    let content_type = if name.ends_with(".json") {
-        "application/json"
-    } else {
-        "application/octet-stream"
-    };
-    let headers = [
-        (CONTENT_TYPE, content_type.to_owned()),
-        (CONTENT_LENGTH, file.size.to_string()),
-        (ETAG, etag),
-    ];
-    Ok((headers, Body::from_stream(content)).into_response())
 }
 
 /// dagster's sensor knows by these variables which run the results are of, and plain dbt does not write them.
@@ -143,46 +127,21 @@ async fn with_cloud_variables(
         ("DBT_CLOUD_JOB_ID", run.job_id.to_string()),
         ("DBT_CLOUD_RUN_ID", run.id.to_string()),
     ];
+    let memory = state.contents.admit(file.size).await?;
     let size = u64::try_from(file.size).unwrap_or_default();
     let bytes = state
         .bucket
         .read_artifact(AccountId(run.account_id), file.sha256, size)
         .await?;
-    let changed = tokio::task::spawn_blocking(move || ArtifactText::read(bytes)?.with_env(&variables))
+    // The right to the memory goes along, since the work goes on when its client leaves.
+    let changing = tokio::task::spawn_blocking(move || {
+        let changed = ArtifactText::read(bytes)?.with_env(&variables)?;
+        Ok::<_, InvalidArtifact>((changed, memory))
+    });
+    let (changed, memory) = changing
         .await
         .map_err(|panic| Error::unreadable(&panic))?
         .map_err(|error| Error::unreadable(&error))?;
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, etag)];
-    Ok((headers, changed).into_response())
-}
-
-/// Does the client say that it has this content?
-fn has_already(headers: &HeaderMap, etag: &str) -> bool {
-    headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.trim_start_matches("W/") == etag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_client_has_is_read_from_its_header() {
-        let has = |value: &'static str| {
-            has_already(
-                &HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]),
-                "\"ab\"",
-            )
-        };
-        assert!(has("\"ab\""));
-        assert!(has("\"cd\", W/\"ab\""));
-        assert!(has("*"));
-        assert!(!has("\"abc\""));
-        assert!(!has_already(&HeaderMap::new(), "\"ab\""));
-    }
+    Ok(hold_until_sent((headers, changed).into_response(), memory))
 }

@@ -1,16 +1,17 @@
 //! Manifests to defer to: dbt's newer engines and dbt Cloud's command line ask for a URL, and get the manifest there without a token.
 
-use axum::body::Body;
 use axum::extract::{self, Path};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
 use edge::{CloudError, One, one};
-use read_model::queries::{self, RunFile};
+use read_model::queries::{self, ManifestFilter, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::State;
+use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::view::{Ids, View};
 
@@ -43,6 +44,17 @@ pub(crate) async fn latest(
     mut view: View,
     Ids((account, project)): Ids<(AccountId, ProjectId)>,
 ) -> Result<One<ManifestHref>, Error> {
+    let file = newest_of_project(&mut view, account, project).await?;
+    let (file, _) = file.ok_or_else(CloudError::not_found)?;
+    href(&state, account, file).await
+}
+
+/// The newest manifest of a project's production environments; where they have none, of any of its environments.
+pub(super) async fn newest_of_project(
+    view: &mut View,
+    account: AccountId,
+    project: ProjectId,
+) -> Result<Option<(RunFile, DateTime<Utc>)>, Error> {
     let mut environments = directory::queries::environments(view.connection(), account).await?;
     environments.retain(|environment| environment.project_id == project.0);
     let ids_of = |production: bool| -> Vec<i64> {
@@ -51,12 +63,26 @@ pub(crate) async fn latest(
             .filter(|environment| (environment.environment_type == "production") == production);
         of_type.map(|environment| environment.id).collect()
     };
-    for ids in [ids_of(true), ids_of(false)] {
-        if let Some(file) = queries::newest_manifest_file(view.connection(), account, &ids).await? {
-            return href(&state, account, file).await;
+    for environments in [&ids_of(true), &ids_of(false)] {
+        if let Some(found) = newest_of(view, account, environments).await? {
+            return Ok(Some(found));
         }
     }
-    Err(CloudError::not_found().into())
+    Ok(None)
+}
+
+/// The newest manifest of some environments.
+pub(super) async fn newest_of(
+    view: &mut View,
+    account: AccountId,
+    environments: &[i64],
+) -> Result<Option<(RunFile, DateTime<Utc>)>, Error> {
+    let filter = ManifestFilter {
+        environments,
+        dag_id: None,
+        tag: None,
+    };
+    Ok(queries::newest_manifest_where(view.connection(), account, filter).await?)
 }
 
 /// Shows where the newest manifest of an environment is.
@@ -75,8 +101,9 @@ pub(crate) async fn of_environment(
     known
         .filter(|known| known.project_id == project.0)
         .ok_or_else(CloudError::not_found)?;
-    let file = queries::newest_manifest_file(view.connection(), account, &[environment.0]).await?;
-    href(&state, account, file.ok_or_else(CloudError::not_found)?).await
+    let file = newest_of(&mut view, account, &[environment.0]).await?;
+    let (file, _) = file.ok_or_else(CloudError::not_found)?;
+    href(&state, account, file).await
 }
 
 async fn href(state: &State, account_id: AccountId, file: RunFile) -> Result<One<ManifestHref>, Error> {
@@ -107,16 +134,18 @@ async fn href(state: &State, account_id: AccountId, file: RunFile) -> Result<One
 pub(crate) async fn download(
     extract::State(state): extract::State<State>,
     Path(signed): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
     let opened = state.signer().await?.open(PURPOSE, &signed, state.clock.now());
     let permitted: Permitted = opened.map_err(CloudError::not_permitted)?;
-    let content = state
-        .bucket
-        .open_artifact(permitted.account_id, permitted.sha256)
-        .await?;
-    let headers = [
-        (CONTENT_TYPE, "application/json".to_owned()),
-        (CONTENT_LENGTH, permitted.size.to_string()),
-    ];
-    Ok((headers, Body::from_stream(content)).into_response())
+    let download = Download {
+        account: permitted.account_id,
+        file: RunFile {
+            sha256: permitted.sha256,
+            size: permitted.size,
+        },
+        extent: Extent::Whole,
+        content_type: content_type("manifest.json"),
+    };
+    download.send(&state, &headers).await
 }

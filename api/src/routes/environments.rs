@@ -222,12 +222,12 @@ pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Environme
 )]
 pub(crate) async fn list_of_project(
     mut view: View,
-    Ids((account, project)): Ids<(AccountId, ProjectId)>,
+    Ids((account, project)): Ids<(AccountId, String)>,
     params: Params,
 ) -> Result<Many<Environment>, Error> {
-    let known = directory::queries::project(view.connection(), account, project).await?;
-    known.ok_or_else(CloudError::not_found)?;
-    page(view, &params, Some(project)).await
+    let known = directory::queries::project_named(view.connection(), account, &project).await?;
+    let project = known.ok_or_else(CloudError::not_found)?;
+    page(view, &params, Some(ProjectId(project.id))).await
 }
 
 async fn one_of(mut view: View, account: AccountId, id: EnvironmentId) -> Result<Environment, Error> {
@@ -270,13 +270,15 @@ pub(crate) async fn show_v3(
     responses((status = 200, body = One<Environment>))
 )]
 pub(crate) async fn show_of_project(
-    view: View,
-    Ids((account, project, id)): Ids<(AccountId, ProjectId, EnvironmentId)>,
+    mut view: View,
+    Ids((account, project, named)): Ids<(AccountId, String, String)>,
 ) -> Result<One<Environment>, Error> {
-    let environment = one_of(view, account, id).await?;
-    if environment.project_id == project.0 {
-        Ok(one(environment))
-    } else {
-        Err(CloudError::not_found().into())
+    let project = directory::queries::project_named(view.connection(), account, &project).await?;
+    let found = directory::queries::environment_named(view.connection(), account, &named).await?;
+    match (project, found) {
+        (Some(project), Some(found)) if found.project_id == project.id => {
+            Ok(one(one_of(view, account, EnvironmentId(found.id)).await?))
+        }
+        _ => Err(CloudError::not_found().into()),
     }
 }

@@ -192,8 +192,8 @@ async fn add_environments(view: &mut View, params: &Params, projects: &mut [Proj
     Ok(())
 }
 
-async fn one_of(mut view: View, account: AccountId, id: ProjectId, params: &Params) -> Result<One<Project>, Error> {
-    let row = directory::queries::project(view.connection(), account, id).await?;
+async fn one_of(mut view: View, account: AccountId, named: &str, params: &Params) -> Result<One<Project>, Error> {
+    let row = directory::queries::project_named(view.connection(), account, named).await?;
     let mut projects = answers(&mut view, row.into_iter().collect()).await?;
     add_environments(&mut view, params, &mut projects).await?;
     Ok(one(projects.pop().ok_or_else(CloudError::not_found)?))
@@ -268,10 +268,10 @@ pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Project>,
 )]
 pub(crate) async fn show(
     view: View,
-    Ids((account, id)): Ids<(AccountId, ProjectId)>,
+    Ids((account, id)): Ids<(AccountId, String)>,
     params: Params,
 ) -> Result<One<Project>, Error> {
-    one_of(view, account, id, &params).await
+    one_of(view, account, &id, &params).await
 }
 
 /// Shows a project.
@@ -282,8 +282,8 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn show_v3(
     view: View,
-    Ids((account, id)): Ids<(AccountId, ProjectId)>,
+    Ids((account, id)): Ids<(AccountId, String)>,
     params: Params,
 ) -> Result<One<Project>, Error> {
-    one_of(view, account, id, &params).await
+    one_of(view, account, &id, &params).await
 }

@@ -1,8 +1,6 @@
 //! What is answered without a token.
 
 use axum::Json;
-use axum::http::Method;
-use edge::CloudError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,11 +28,9 @@ pub(crate) async fn healthcheck() -> &'static str {
     "ok"
 }
 
-/// Where nothing is. What dbt Cloud would let clients change is not there either: this API is read-only.
-pub(crate) async fn nothing(method: Method) -> CloudError {
-    if method.is_safe() {
-        CloudError::not_found()
-    } else {
-        CloudError::method_not_allowed()
-    }
+/// Says `ok`.
+#[utoipa::path(get, path = "/api/v3/healthcheck", tag = "Service", operation_id = "Healthcheck (v3)", security(()),
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn healthcheck_v3() -> &'static str {
+    "ok"
 }

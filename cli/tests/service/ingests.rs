@@ -160,6 +160,21 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_url_counts_as_its_token_does() {
+    let mut system = prepared().await;
+    system.variables.push(("UPLOADS_PER_MINUTE".to_owned(), "3".to_owned()));
+    let installation = Installation::of(system, "serve").await;
+    let token = installation.token("1", "upload", &[]);
+    let url = begin(&installation, &token).await;
+    let stored = zip(CompressionMethod::Stored, &build());
+    for _ in 0..2 {
+        assert_eq!(put(&installation, &url, stored.clone()).await.0, StatusCode::OK);
+    }
+    let (status, answer) = put(&installation, &url, stored).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dbt_defers_to_the_newest_manifest_without_a_token() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);

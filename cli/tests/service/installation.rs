@@ -79,6 +79,16 @@ impl Installation {
         answer["data"].clone()
     }
 
+    /// Stores a file in the environment, which must succeed.
+    pub(crate) async fn store_file(&self, token: &Token, tag: &str, name: &'static str) {
+        let url = format!("{}/api/internal/environments/{SLUG}/files", self.service.url);
+        let form = Form::new()
+            .text("tag", tag.to_owned())
+            .part("file", Part::bytes(b"a file".to_vec()).file_name(name));
+        let request = self.client.post(url).bearer_auth(&token.key).multipart(form);
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::CREATED);
+    }
+
     pub(crate) async fn send(&self, method: Method, token: &Token, path: &str) -> (StatusCode, Vec<u8>) {
         let request = self.client.request(method, format!("{}{path}", self.service.url));
         let answer = request

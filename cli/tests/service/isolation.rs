@@ -45,6 +45,11 @@ async fn no_route_shows_another_account() {
         .upload_manifest(&own, "secret_run_of_1", unique.into_bytes())
         .await;
     installation.run_with_total(&own, "1", 1).await;
+    // Named as the walk fills in names.
+    installation.store_file(&own, "secret_of_1", "1").await;
+    let promote = "/api/v3/accounts/1/projects/1/environments/1/files/1/promote";
+    let (status, _) = installation.send(Method::POST, &own, promote).await;
+    assert_eq!(status, StatusCode::CREATED);
     let (_, run) = installation
         .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
         .await;
@@ -174,6 +179,14 @@ async fn row_level_security_holds_in_every_form_of_query() {
             .then_some(())
     })
     .await;
+    installation.store_file(&own, "kept", "kept.txt").await;
+    installation.store_file(&own, "deleted", "deleted.txt").await;
+    let deleted = format!(
+        "/api/internal/environments/{}/files?tag=deleted",
+        crate::installation::SLUG
+    );
+    let (status, _) = installation.send(Method::DELETE, &own, &deleted).await;
+    assert_eq!(status, StatusCode::OK);
     // All tables that there are and that name an account, so that a new one cannot be forgotten.
     let owner = installation.system.database.pool("dbt_api_projector");
     let tables: Vec<(String, bool, bool)> = sqlx::query_as(

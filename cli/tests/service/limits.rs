@@ -2,11 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
-use testkit::System;
+use serde_json::Value;
+use testkit::{System, wait_until};
+use tokio::task::JoinSet;
 
-use crate::installation::{Installation, newest_manifest, prepare};
+use crate::installation::{Installation, Token, newest_manifest, prepare, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_asks_too_often_waits_and_others_do_not() {
@@ -34,7 +37,7 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
-    let body: serde_json::Value = refused.json().await.unwrap();
+    let body: Value = refused.json().await.unwrap();
     assert_eq!(body["status"]["code"], 429, "{body}");
     assert_eq!(installation.get(&other, runs).await.0, StatusCode::OK);
 
@@ -138,4 +141,131 @@ async fn clients_that_send_no_whole_head_hold_nobody_up_and_are_cut() {
     let cut = tokio::task::spawn_blocking(move || lorises[0].read_to_end(&mut Vec::new()));
     let waited = tokio::time::timeout(testkit::PATIENCE, cut).await;
     assert!(waited.is_ok(), "the connection is still open");
+}
+
+/// A large file in a run of account 1, and where it is downloaded.
+async fn large_file(installation: &Installation, token: &Token, name: &str, file: Value, size: usize) -> String {
+    let mut file = file;
+    file["noise"] = "x".repeat(size).into();
+    let file = serde_json::to_vec(&file).unwrap();
+    installation.upload_manifest(token, "large", file).await;
+    let path = format!("/api/v2/accounts/1/runs/1/artifacts/{name}");
+    wait_until("it can be downloaded", async || {
+        (installation.send(Method::GET, token, &path).await.0 == StatusCode::OK).then_some(())
+    })
+    .await;
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_his_answer_is_cut_and_leaves_room_for_others() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let manifest = serde_json::from_slice(&newest_manifest()).unwrap();
+    let path = large_file(&installation, &token, "manifest.json", manifest, 16 << 20).await;
+    let address = installation.service.url.strip_prefix("http://").unwrap();
+    // As many as there is room for.
+    let stalled: Vec<TcpStream> = (0..64)
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            let key = &token.key;
+            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n");
+            connection.write_all(head.as_bytes()).unwrap();
+            let mut begin = [0; 12];
+            connection.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            connection
+        })
+        .collect();
+    let (status, _) = installation.send(Method::GET, &token, &path).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    wait_until("there is room again", async || {
+        (installation.send(Method::GET, &token, &path).await.0 == StatusCode::OK).then_some(())
+    })
+    .await;
+    drop(stalled);
+}
+
+/// The most MiB that the process held so far.
+fn most_resident(installation: &Installation) -> u64 {
+    let status = format!("/proc/{}/status", installation.service.process_id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_run_results_that_are_changed_take_their_turns_in_memory() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let results = testkit::repository_file("fixtures/run_results/v6-1.12.0-build.json");
+    let results = serde_json::from_slice(&std::fs::read(results).unwrap()).unwrap();
+    let path = large_file(&installation, &token, "run_results.json", results, 40 << 20).await;
+    let before = most_resident(&installation);
+    let mut clients = JoinSet::new();
+    for _ in 0..24 {
+        let request = installation.client.get(format!("{}{path}", installation.service.url));
+        let request = request.bearer_auth(&token.key);
+        clients.spawn(async move { request.send().await.unwrap().bytes().await.unwrap().len() });
+    }
+    let sizes = clients.join_all().await;
+    // Others are told to come again.
+    let whole = sizes.iter().filter(|size| **size > 40 << 20).count();
+    assert!(whole > 0, "{sizes:?}");
+    let grown = most_resident(&installation) - before;
+    assert!(grown < 700, "{grown} MiB more for {whole} clients");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_stays_up() {
+    let installation = Installation::of(prepared().await, "api").await;
+    let token = installation.token("1", "read", &[]);
+    let runs = "/api/v2/accounts/1/runs/";
+    assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
+    let owner = installation.system.database.pool("dbt_api_projector");
+    let mut locked = owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+
+    // Each of 20 connections is held by one, four times as many wait, and the others find no room.
+    let (begun, mut clients) = (Instant::now(), JoinSet::new());
+    for _ in 0..150 {
+        let request = installation.client.get(format!("{}{runs}", installation.service.url));
+        let request = request.bearer_auth(&token.key);
+        clients.spawn(async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(answer.headers().contains_key("retry-after"));
+            begun.elapsed()
+        });
+    }
+    for _ in 0..50 {
+        let waited = clients.join_next().await.unwrap().unwrap();
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
+    }
+    let held = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
+    wait_until("each connection is held", async || {
+        (installation.count(held).await == 20).then_some(())
+    })
+    .await;
+    for path in ["/healthz/live", "/healthz/ready"] {
+        let health = installation.client.get(format!("{}{path}", installation.service.url));
+        let health = health.timeout(Duration::from_secs(2)).send().await.unwrap();
+        assert_eq!(health.status(), StatusCode::OK, "{path}");
+    }
+    for _ in 0..80 {
+        let waited = clients.join_next().await.unwrap().unwrap();
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
+    }
+    // The longest that a statement may take is 20 s.
+    while let Some(waited) = clients.join_next().await {
+        let waited = waited.unwrap();
+        assert!((15..28).contains(&waited.as_secs()), "{waited:?}");
+    }
+    let log = installation.service.log().join("\n");
+    assert!(log.contains("statement timeout"), "{log}");
+    locked.rollback().await.unwrap();
+    assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
 }

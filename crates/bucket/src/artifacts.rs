@@ -43,31 +43,34 @@ impl Bucket {
     /// # Errors
     /// Unavailable; or the file cannot be read, or is not of that size.
     pub async fn put_artifact(&self, account: AccountId, sha256: Sha256, compressed: Compressed) -> Result<(), Error> {
-        let key = key(account, sha256);
+        self.put_frames(&key(account, sha256), compressed).await
+    }
+
+    pub(crate) async fn put_frames(&self, key: &str, compressed: Compressed) -> Result<(), Error> {
         let unreadable = |source| Error::Input {
-            key: key.clone(),
+            key: key.to_owned(),
             source,
         };
         let mut source = Source::open(compressed).await.map_err(unreadable)?;
         if source.remaining() <= ONE_REQUEST {
             let bytes = source.next(usize::MAX).await.map_err(unreadable)?;
-            return self.create(&key, bytes).await.map(drop);
+            return self.create(key, bytes).await.map(drop);
         }
         // A multipart upload cannot be conditional. Two at once do no harm: both hold the same content.
-        if self.exists(&key).await? {
+        if self.exists(key).await? {
             return Ok(());
         }
-        let upload = self.store.put_multipart(&Path::from(key.as_str())).await;
-        let upload = upload.map_err(|e| self.write_error(&key, e))?;
+        let upload = self.store.put_multipart(&Path::from(key)).await;
+        let upload = upload.map_err(|e| self.write_error(key, e))?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
-        let sent = self.send_parts(&key, &mut source, &mut upload).await;
+        let sent = self.send_parts(key, &mut source, &mut upload).await;
         if let Err(error) = sent {
             if let Err(abort) = upload.abort().await {
                 tracing::warn!(key, error = %abort, "an unfinished multipart upload is left in the bucket");
             }
             return Err(error);
         }
-        upload.finish().await.map(drop).map_err(|e| self.write_error(&key, e))
+        upload.finish().await.map(drop).map_err(|e| self.write_error(key, e))
     }
 
     async fn send_parts(&self, key: &str, source: &mut Source, upload: &mut WriteMultipart) -> Result<(), Error> {
@@ -92,7 +95,10 @@ impl Bucket {
         account: AccountId,
         sha256: Sha256,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let key = key(account, sha256);
+        self.open_frames(key(account, sha256)).await
+    }
+
+    pub(crate) async fn open_frames(&self, key: String) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         let compressed = self.get(&key).await?.into_stream();
         Ok(decompress::stream(self.clone(), key, compressed))
     }
@@ -106,7 +112,13 @@ impl Bucket {
         account: AccountId,
         sha256: Sha256,
     ) -> Result<(u64, BoxStream<'static, Result<Bytes, Error>>), Error> {
-        let key = key(account, sha256);
+        self.open_frames_compressed(key(account, sha256)).await
+    }
+
+    pub(crate) async fn open_frames_compressed(
+        &self,
+        key: String,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, Error>>), Error> {
         let object = self.get(&key).await?;
         let size = object.meta.size;
         let bucket = self.clone();

@@ -6,14 +6,17 @@ mod claims;
 mod decompress;
 mod error;
 mod journal;
+mod legacy;
 mod revocations;
 mod settings;
 mod signing;
 mod store;
+mod trimmed;
 
 pub use artifacts::Compressed;
 pub use claims::{Claim, ClaimKind};
 pub use error::{Error, Problem};
 pub use journal::Journal;
+pub use legacy::{LegacyManifest, LegacyObject, LegacyRun};
 pub use settings::Settings;
 pub use store::Bucket;

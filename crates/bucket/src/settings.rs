@@ -53,6 +53,27 @@ pub enum Settings {
 }
 
 impl Settings {
+    /// Another bucket, container or folder of the same store, entered in the same way.
+    ///
+    /// # Errors
+    /// What is wrong with its name; reads on from "is".
+    pub fn beside(&self, name: &str) -> Result<Self, String> {
+        let mut settings = self.clone();
+        match &mut settings {
+            Self::Local { path } => {
+                *path = name.into();
+                if !path.is_dir() {
+                    return Err(format!("`{name}`, which is not a folder"));
+                }
+            }
+            Self::S3 { bucket, .. } | Self::Minio { bucket, .. } | Self::Blob { container: bucket, .. } => {
+                read::check_bucket_name(name)?;
+                name.clone_into(bucket);
+            }
+        }
+        Ok(settings)
+    }
+
     /// How messages name the bucket.
     pub(crate) fn place(&self) -> String {
         match self {

@@ -76,6 +76,11 @@ impl CloudError {
         Self::new(StatusCode::URI_TOO_LONG, message)
     }
 
+    /// 422: what was sent breaks a rule.
+    pub fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+
     /// 503: there are more requests than can be answered in time.
     #[must_use]
     pub fn busy() -> Self {
@@ -126,6 +131,13 @@ impl From<UploadError> for CloudError {
             retry_after,
             ..Self::new(status, error.into_message())
         }
+    }
+}
+
+/// The same in the form of uploads, for routes that are theirs.
+impl From<CloudError> for UploadError {
+    fn from(error: CloudError) -> Self {
+        Self::with_status(error.status, error.message, error.retry_after)
     }
 }
 

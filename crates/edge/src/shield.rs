@@ -63,17 +63,22 @@ impl Shield {
     }
 }
 
-/// The middleware: 503 with `Retry-After` where there is no room. A request counts until the last byte of its answer is sent.
+/// The middleware: 503 with `Retry-After` where there is no room. A request counts until its connection has taken the last byte of its
+/// answer, or is closed: the server closes those of clients that take nothing for long.
 pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) -> Response {
     let Some(permit) = shield.enter().await else {
         metrics::counter!("dbt_api_shed_total", "group" => shield.name).increment(1);
         return CloudError::busy().into_response();
     };
-    let response = next.run(request).await;
+    hold_until_sent(next.run(request).await, permit)
+}
+
+/// Keeps a permit until the connection has taken the whole answer, or is closed.
+pub fn hold_until_sent(response: Response, permit: OwnedSemaphorePermit) -> Response {
     response.map(|body| Body::new(HeldBody { body, _permit: permit }))
 }
 
-/// A body that keeps its request's place until it is sent.
+/// A body that keeps its request's place until the connection has taken it.
 struct HeldBody {
     body: Body,
     _permit: OwnedSemaphorePermit,

@@ -1,5 +1,7 @@
 //! Errors of the write side: clients read `errors` of the body, as JSON.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
@@ -8,11 +10,14 @@ use serde_json::{Map, Value, json};
 
 use crate::TooMany;
 
+/// The field of errors that are no field's.
+const MESSAGE: &str = "message";
+
 /// An error with the body `{"errors": {"message": "…"}}`, or `{"errors": {"<field>": ["…"]}}` where one field is at fault.
 #[derive(Debug)]
 pub struct UploadError {
     status: StatusCode,
-    field: &'static str,
+    field: Cow<'static, str>,
     message: String,
     /// In seconds, where sending again makes sense.
     retry_after: Option<u64>,
@@ -22,9 +27,16 @@ impl UploadError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
-            field: "message",
+            field: MESSAGE.into(),
             message: message.into(),
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
+        }
+    }
+
+    pub(crate) fn with_status(status: StatusCode, message: String, retry_after: Option<u64>) -> Self {
+        Self {
+            retry_after,
+            ..Self::new(status, message)
         }
     }
 
@@ -51,6 +63,26 @@ impl UploadError {
         Self::new(StatusCode::NOT_FOUND, "there is nothing here")
     }
 
+    /// 404: what is asked for is not there.
+    pub fn nothing(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 404: there is no file of that slug, tag or name.
+    #[must_use]
+    pub fn no_file() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no such file in this place")
+    }
+
+    /// 404: there is no such environment or project, or the token does not see it.
+    #[must_use]
+    pub fn no_place() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "there is no such environment or project that the token sees",
+        )
+    }
+
     /// 405: the route knows other methods only.
     #[must_use]
     pub fn method_not_allowed() -> Self {
@@ -75,10 +107,10 @@ impl UploadError {
     }
 
     /// 422: a field is missing or wrong.
-    pub fn unprocessable(field: &'static str, message: impl Into<String>) -> Self {
+    pub fn unprocessable(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            field,
+            field: field.into(),
             message: message.into(),
             retry_after: None,
         }
@@ -129,12 +161,12 @@ impl From<TooMany> for UploadError {
 
 impl IntoResponse for UploadError {
     fn into_response(self) -> Response {
-        let value = if self.field == "message" {
+        let value = if self.field == MESSAGE {
             Value::from(self.message)
         } else {
             json!([self.message])
         };
-        let errors = Map::from_iter([(self.field.to_owned(), value)]);
+        let errors = Map::from_iter([(self.field.into_owned(), value)]);
         let mut response = (self.status, Json(json!({ "errors": errors }))).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());

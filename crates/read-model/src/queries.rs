@@ -10,7 +10,7 @@ mod results;
 mod runs;
 mod steps;
 
-pub use artifacts::{RunFile, artifact_names, job_file, newest_manifest_file, run_file};
+pub use artifacts::{ManifestFilter, RunFile, artifact_names, job_file, newest_manifest_where, run_file};
 pub use files::{File, FileKey, FilePlace, file, files, is_applied, slugs_of};
 pub use graph::{Difference, GraphNode, differences, docs, graph, node_set_of_run};
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};

@@ -10,6 +10,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests that were begun may go on after the shutdown began.
@@ -17,6 +18,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long a client may take for the head of a request, and say nothing between two requests.
 const LONGEST_HEAD: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of its answer. The answers of those who take none would fill what there is room for.
+const LONGEST_STALL: Duration = Duration::from_secs(30);
 
 /// The most bytes of a request's head. What is longer is answered with 431.
 const LARGEST_HEAD: usize = 64 << 10;
@@ -46,13 +50,15 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((connection, place)) = accepted else { continue };
+        let mut connection = TimeoutStream::new(connection);
+        connection.set_write_timeout(Some(LONGEST_STALL));
         let service = TowerToHyperService::new(router.clone());
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(LONGEST_HEAD)
             .max_buf_size(LARGEST_HEAD)
             .max_headers(MOST_HEADERS)
-            .serve_connection(TokioIo::new(connection), service);
+            .serve_connection(TokioIo::new(Box::pin(connection)), service);
         let serving = graceful.watch(serving);
         tokio::spawn(async move {
             if let Err(error) = serving.await {

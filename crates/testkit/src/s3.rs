@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bucket::Settings;
@@ -91,6 +91,12 @@ impl S3Server {
         Ok(variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec())
+    }
+
+    /// Where this bucket's objects lie as files.
+    #[must_use]
+    pub fn folder(&self, bucket: &str) -> PathBuf {
+        self.root.path().join(bucket)
     }
 
     /// How to open a bucket that does not exist.

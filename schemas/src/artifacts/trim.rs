@@ -1,4 +1,4 @@
-//! A manifest without all that is neither `metadata` nor `nodes`: what a deferring dbt reads.
+//! A manifest without all that is neither `metadata` nor `nodes`: for those who look nodes up. (To defer, dbt wants the whole one.)
 //!
 //! The bytes that stay are not touched, and memory is constant. The file is known to be well formed: [`super::Scanner`] looked at it when it
 //! was uploaded.
@@ -210,7 +210,7 @@ mod tests {
         leaf.prop_recursive(3, 20, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::hash_map("[\\\\\"{}a-z]{0,4}", inner, 0..4).prop_map(|map| Value::from_iter(map)),
+                prop::collection::hash_map("[\\\\\"{}a-z]{0,4}", inner, 0..4).prop_map(Value::from_iter),
             ]
         })
     }

@@ -25,7 +25,7 @@ pub struct ArtifactsUploaded {
     /// A name that the client gave to the upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// The token that was used.
+    /// The token that was used; the nil UUID for what was imported.
     pub uploader: TokenId,
     /// In the order of the upload.
     pub files: Vec<UploadedFile>,

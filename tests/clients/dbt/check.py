@@ -1,4 +1,5 @@
 """dbt itself: uploads after each command, and what is read back of them."""
+import gzip
 import json
 import os
 import pathlib
@@ -11,6 +12,9 @@ shutil.copytree(root / "fixtures/project", "project", ignore=shutil.ignore_patte
 os.chdir("project")
 with open("dbt_project.yml", "a") as file:
     file.write(f"\ndbt-cloud:\n  tenant_hostname: {os.environ['DBT_API_HOST']}\n")
+# Where a CI job builds, apart from what it defers to.
+with open("profiles.yml", "a") as file:
+    file.write("    ci:\n      type: duckdb\n      path: shop.duckdb\n      schema: ci\n      threads: 2\n")
 # A test that fails, and a source that is fresh.
 pathlib.Path("tests/too_many_orders.sql").write_text("select * from {{ ref('stg_orders') }}\n")
 
@@ -65,3 +69,15 @@ assert column["catalog_type"], column
 fresh = dbt("source", "freshness")
 assert fresh["has_sources_generated"] and "sources.json" in names_of(fresh), fresh
 assert get("environments/1/nodes/model.shop.stg_orders/")["data"]["last_result"]["run_id"] == built["id"]
+
+# A CI job downloads the manifest, compressed, and defers to it: dbt wants all of it.
+request = urllib.request.Request(
+    f"{os.environ['DBT_API_URL']}/api/internal/projects/shop/latest-manifest?trimmed=false",
+    headers={"Authorization": f"Bearer {os.environ['DBT_API_TOKEN']}", "Accept-Encoding": "gzip"})
+answer = urllib.request.urlopen(request)
+assert answer.headers["Content-Encoding"] == "gzip", answer.headers
+pathlib.Path("state").mkdir()
+pathlib.Path("state/manifest.json").write_bytes(gzip.decompress(answer.read()))
+dbt("run", "--target", "ci", "--select", "orders", "--defer", "--state", "state")
+compiled = pathlib.Path("target/compiled/shop/models/marts/orders.sql").read_text()
+assert '"main"."stg_orders"' in compiled, compiled

@@ -74,6 +74,7 @@ impl Api {
             rate: std::sync::Arc::new(edge::RateLimit::per_minute(
                 api::Settings::default().requests_per_minute,
             )),
+            contents: api::ContentMemory::default(),
             signer: std::sync::Arc::default(),
         });
         let (router, document) = router.split_for_parts();

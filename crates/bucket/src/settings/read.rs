@@ -197,14 +197,13 @@ impl Variables<'_> {
 
     fn bucket_name(&mut self, variable: &str, adapter: &str) -> Option<String> {
         let name = self.required(variable, adapter)?;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if (3..=63).contains(&name.len()) && name.bytes().all(allowed) {
-            return Some(name);
+        match check_bucket_name(&name) {
+            Ok(()) => Some(name),
+            Err(problem) => {
+                self.problem(format!("{variable} is {problem}"));
+                None
+            }
         }
-        self.problem(format!(
-            "{variable} is `{name}`, but must be 3 to 63 letters, digits, `-`, `.` or `_`"
-        ));
-        None
     }
 
     fn url(&mut self, variable: &str, value: &str) -> Option<Url> {
@@ -249,6 +248,18 @@ struct Account {
     name: String,
     key: SecretString,
     endpoint: Option<Url>,
+}
+
+/// The name of a bucket or a container. What is wrong with it reads on from "is".
+pub(super) fn check_bucket_name(name: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if (3..=63).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{name}`, but must be 3 to 63 letters, digits, `-`, `.` or `_`"
+        ))
+    }
 }
 
 fn parse_url(value: &str) -> Option<Url> {

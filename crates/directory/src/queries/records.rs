@@ -124,6 +124,47 @@ pub async fn project(
     .await
 }
 
+/// A project of an account by its number or slug.
+///
+/// # Errors
+/// Those of the database.
+pub async fn project_named(
+    connection: &mut PgConnection,
+    account: AccountId,
+    named: &str,
+) -> sqlx::Result<Option<Project>> {
+    // A slug is never all digits, so that only one of the two can be meant.
+    sqlx::query_as!(
+        Project,
+        "SELECT id, account_id, name, slug, state, created_at, updated_at FROM projects
+         WHERE account_id = $1 AND (slug = $2 OR id::text = $2) ORDER BY state, id LIMIT 1",
+        account.0,
+        named
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// An environment of an account by its number or slug.
+///
+/// # Errors
+/// Those of the database.
+pub async fn environment_named(
+    connection: &mut PgConnection,
+    account: AccountId,
+    named: &str,
+) -> sqlx::Result<Option<Environment>> {
+    sqlx::query_as!(
+        Environment,
+        "SELECT id, account_id, project_id, name, slug, environment_type, state, created_at, updated_at
+         FROM environments WHERE account_id = $1 AND (slug = $2 OR id::text = $2) ORDER BY state, id LIMIT 1",
+        account.0,
+        named
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// The environments of an account, in the order of their ids.
 ///
 /// # Errors

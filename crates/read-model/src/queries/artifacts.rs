@@ -1,5 +1,6 @@
 //! Files of runs.
 
+use chrono::{DateTime, Utc};
 use schemas::{AccountId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
 
@@ -101,25 +102,42 @@ pub async fn job_file(
         .transpose()
 }
 
-/// The newest manifest of these environments.
+/// Which manifest is looked for. All that is told must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct ManifestFilter<'a> {
+    /// Of one of these environments.
+    pub environments: &'a [i64],
+    /// Of a run of this DAG.
+    pub dag_id: Option<&'a str>,
+    /// Uploaded with this tag.
+    pub tag: Option<&'a str>,
+}
+
+/// The newest manifest that was uploaded, and when.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn newest_manifest_file(
+pub async fn newest_manifest_where(
     connection: &mut PgConnection,
     account: AccountId,
-    environments: &[i64],
-) -> sqlx::Result<Option<RunFile>> {
+    filter: ManifestFilter<'_>,
+) -> sqlx::Result<Option<(RunFile, DateTime<Utc>)>> {
     let row = sqlx::query!(
-        "SELECT sha256, size FROM artifacts
-         WHERE account_id = $1 AND environment_id = ANY($2) AND kind = 'manifest'
-         ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1",
+        "SELECT a.sha256, a.size, a.event_time FROM artifacts a
+         WHERE a.account_id = $1 AND a.environment_id = ANY($2) AND a.kind = 'manifest'
+            AND ($3::text IS NULL OR a.dag_id = $3
+                OR EXISTS (SELECT FROM runs r WHERE r.account_id = $1 AND r.id = a.run_id AND r.dag_id = $3))
+            AND ($4::text IS NULL OR a.tag = $4)
+         ORDER BY a.event_time DESC, a.event_id DESC, a.place DESC LIMIT 1",
         account.0,
-        environments
+        filter.environments,
+        filter.dag_id,
+        filter.tag
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
+    row.map(|row| Ok((RunFile::of_columns(row.sha256, row.size)?, row.event_time)))
+        .transpose()
 }
 
 /// A hash as the tables hold it.

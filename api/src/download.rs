@@ -1,0 +1,186 @@
+//! Files as they were uploaded, or trimmed, as answers.
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, VARY,
+};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bucket::Compressed;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use read_model::queries::RunFile;
+use schemas::{AccountId, Trimmer};
+
+use crate::State;
+use crate::error::Error;
+
+/// The level of trimmed manifests: zstd's own default, as uploads have it.
+const LEVEL: i32 = 3;
+
+/// How much of a file is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it, byte for byte.
+    Whole,
+    /// Of a manifest, `metadata` and `nodes`.
+    Trimmed,
+}
+
+/// A file to be sent.
+pub(crate) struct Download {
+    pub(crate) account: AccountId,
+    pub(crate) file: RunFile,
+    pub(crate) extent: Extent,
+    pub(crate) content_type: &'static str,
+}
+
+/// What a file of this name is sent as.
+pub(crate) fn content_type(name: &str) -> &'static str {
+    if name.ends_with(".json") {
+        "application/json"
+    } else {
+        "application/octet-stream"
+    }
+}
+
+impl Download {
+    /// Sends the file; to clients that take zstd as it is stored, which costs nothing.
+    pub(crate) async fn send(&self, state: &State, headers: &HeaderMap) -> Result<Response, Error> {
+        let etag = self.etag();
+        if has_already(headers, &etag) {
+            return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+        }
+        if self.extent == Extent::Trimmed {
+            self.trim(state).await?;
+        }
+        let mut response = if takes_zstd(headers) {
+            let (size, frames) = match self.extent {
+                Extent::Whole => state.bucket.open_compressed(self.account, self.file.sha256).await?,
+                Extent::Trimmed => {
+                    state
+                        .bucket
+                        .open_trimmed_compressed(self.account, self.file.sha256)
+                        .await?
+                }
+            };
+            let headers = [
+                (CONTENT_ENCODING, "zstd".to_owned()),
+                (CONTENT_LENGTH, size.to_string()),
+            ];
+            (headers, Body::from_stream(frames)).into_response()
+        } else if self.extent == Extent::Whole {
+            let content = state.bucket.open_artifact(self.account, self.file.sha256).await?;
+            (
+                [(CONTENT_LENGTH, self.file.size.to_string())],
+                Body::from_stream(content),
+            )
+                .into_response()
+        } else {
+            let content = state.bucket.open_trimmed(self.account, self.file.sha256).await?;
+            Body::from_stream(content).into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        if let Ok(etag) = HeaderValue::try_from(etag) {
+            headers.insert(ETAG, etag);
+        }
+        Ok(response)
+    }
+
+    fn etag(&self) -> String {
+        match self.extent {
+            Extent::Whole => format!("\"{}\"", self.file.sha256),
+            Extent::Trimmed => format!("\"{}-trimmed\"", self.file.sha256),
+        }
+    }
+
+    /// Makes the trimmed form, unless it is there: piece by piece, so that only its frames are in memory.
+    async fn trim(&self, state: &State) -> Result<(), Error> {
+        match state
+            .bucket
+            .open_trimmed_compressed(self.account, self.file.sha256)
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut pieces = state.bucket.open_artifact(self.account, self.file.sha256).await?;
+        let (mut trimmer, mut kept) = (Trimmer::new(), Vec::new());
+        let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL).map_err(|error| Error::unreadable(&error))?;
+        let mut keep = |kept: &mut Vec<u8>| {
+            let written = std::io::Write::write_all(&mut encoder, kept);
+            kept.clear();
+            written.map_err(|error| Error::unreadable(&error))
+        };
+        while let Some(piece) = pieces.try_next().await? {
+            trimmer.push(&piece, &mut kept);
+            keep(&mut kept)?;
+        }
+        trimmer.finish(&mut kept);
+        keep(&mut kept)?;
+        let frames = encoder.finish().map_err(|error| Error::unreadable(&error))?;
+        let frames = Compressed::Bytes(Bytes::from(frames));
+        Ok(state.bucket.put_trimmed(self.account, self.file.sha256, frames).await?)
+    }
+}
+
+/// Does the client take zstd? What it says of others is the compression layer's affair.
+fn takes_zstd(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter();
+    let mut codings = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = quality
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|quality| quality.parse().ok());
+        name.trim().eq_ignore_ascii_case("zstd") && quality.unwrap_or(1.0) > 0.0
+    })
+}
+
+/// Does the client say that it has this content?
+pub(crate) fn has_already(headers: &HeaderMap, etag: &str) -> bool {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.trim_start_matches("W/") == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_has_is_read_from_its_header() {
+        let has = |value: &'static str| {
+            has_already(
+                &HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]),
+                "\"ab\"",
+            )
+        };
+        assert!(has("\"ab\""));
+        assert!(has("\"cd\", W/\"ab\""));
+        assert!(has("*"));
+        assert!(!has("\"abc\""));
+        assert!(!has_already(&HeaderMap::new(), "\"ab\""));
+    }
+
+    #[test]
+    fn zstd_is_sent_to_those_who_take_it() {
+        let takes =
+            |value: &'static str| takes_zstd(&HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]));
+        assert!(takes("gzip, deflate, zstd"));
+        assert!(takes("zstd;q=0.5"));
+        assert!(!takes("gzip, zstd;q=0"));
+        assert!(!takes("gzip"));
+        assert!(!takes_zstd(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,259 @@
+//! `dbt-api import`
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, anyhow, ensure};
+use bucket::{Bucket, LegacyManifest, LegacyObject};
+use directory::{Place, queries};
+use futures_util::TryStreamExt;
+use ingest::ImportError;
+use projector::{Outcomes, Selection};
+use schemas::{AccountId, EnvironmentId, EventId, ProjectId};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::ImportArguments;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::settings::Settings;
+
+/// How many manifests are read at once. Each takes up to 12 MiB of memory.
+const AT_ONCE: usize = 8;
+
+pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output: Output) -> anyhow::Result<()> {
+    let import = Import::begin(settings, arguments).await?;
+    let found = import.count().await?;
+    let (mut done, mut events) = (Done::default(), Outcomes::default());
+    if !arguments.dry_run {
+        done = import.import_all(found.new, output).await?;
+        // Also those that an earlier import put into the journal and did not come to apply.
+        let progress = Progress::begin("apply", output);
+        let projector = settings.projector(read_model::SEARCH_PATH)?;
+        events = projector
+            .replay(&import.selection(), false, &|done, total| progress.tell(done, total))
+            .await?;
+        progress.end();
+    }
+    let mut report = json!({
+        "found": found.known + found.new + found.without_place(),
+        "imported_before": found.known,
+        "new": found.new,
+        "without_environment": found.without_place(),
+        "other_objects": found.others,
+        "imported": done.imported,
+        "refused": done.refused.len(),
+        "events": events,
+    });
+    if matches!(output, Output::Json) {
+        report["refused"] = json!(done.refused);
+    }
+    output.one(&report)?;
+    for Refused { key, problem } in &done.refused {
+        output.note(&format!("Not imported: `{key}`: {problem}"))?;
+    }
+    if arguments.dry_run {
+        output.note("Nothing was imported yet: the same without --dry-run imports what is new.")?;
+    } else if done.imported == 0 {
+        output.note("Nothing was imported: there is nothing new that can be.")?;
+    }
+    ensure!(
+        events.dead_letters == 0,
+        "{} events could not be applied; `dbt-api dead-letters list` says why",
+        events.dead_letters
+    );
+    ensure!(found.homeless.is_empty(), "{}", import.advice(&found));
+    Ok(())
+}
+
+/// An import.
+struct Import<'a> {
+    settings: &'a Settings,
+    arguments: &'a ImportArguments,
+    from: Bucket,
+    to: Bucket,
+    /// The numbers of all accounts.
+    accounts: Vec<AccountId>,
+    /// The environments by what keys say of them.
+    places: HashMap<(AccountId, String), Place>,
+    /// The events that the journal holds, ascending.
+    journal: Vec<EventId>,
+}
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    /// Manifests that the journal tells of.
+    known: u64,
+    /// Manifests that it does not tell of.
+    new: u64,
+    /// Manifests of environments that the directory does not know, by account and slug.
+    homeless: BTreeMap<(AccountId, String), u64>,
+    /// Objects that are no manifests.
+    others: u64,
+}
+
+/// What was done.
+#[derive(Default)]
+struct Done {
+    imported: u64,
+    refused: Vec<Refused>,
+}
+
+/// A manifest that cannot be imported.
+#[derive(Serialize)]
+struct Refused {
+    key: String,
+    problem: String,
+}
+
+impl<'a> Import<'a> {
+    async fn begin(settings: &'a Settings, arguments: &'a ImportArguments) -> anyhow::Result<Self> {
+        let to = settings.open_bucket()?;
+        let from = match &arguments.from {
+            None => to.clone(),
+            Some(name) => {
+                let beside = settings.bucket.beside(name);
+                let beside = beside.map_err(|problem| anyhow!("--from is {problem}"))?;
+                Bucket::open(&beside).context("the bucket of --from cannot be opened")?
+            }
+        };
+        let journal = to.list_upload_events().await?;
+        let operator = settings.operator()?;
+        let mut connection = operator.connection().await?;
+        let accounts = queries::accounts(&mut connection).await?;
+        let accounts: Vec<AccountId> = accounts.iter().map(|account| AccountId(account.id)).collect();
+        let mut places = HashMap::new();
+        for account in &accounts {
+            for environment in queries::environments(&mut connection, *account).await? {
+                let place = Place {
+                    account_id: *account,
+                    project_id: ProjectId(environment.project_id),
+                    environment_id: EnvironmentId(environment.id),
+                };
+                places.insert((*account, environment.slug), place);
+            }
+        }
+        Ok(Self {
+            settings,
+            arguments,
+            from,
+            to,
+            accounts,
+            places,
+            journal,
+        })
+    }
+
+    async fn count(&self) -> anyhow::Result<Found> {
+        let mut found = Found::default();
+        let mut objects = self.objects();
+        while let Some(object) = objects.try_next().await? {
+            match object {
+                LegacyObject::Other => found.others += 1,
+                LegacyObject::Manifest(manifest) => match self.place_of(&manifest) {
+                    Some(_) if self.is_new(&manifest) => found.new += 1,
+                    Some(_) => found.known += 1,
+                    None => {
+                        let environment = (manifest.account, manifest.environment);
+                        *found.homeless.entry(environment).or_default() += 1;
+                    }
+                },
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes what is new into the journal. It is listed a second time, so that a large bucket need not be kept in memory.
+    async fn import_all(&self, total: u64, output: Output) -> anyhow::Result<Done> {
+        let (progress, count) = (Progress::begin("import", output), AtomicU64::new(0));
+        let done = self
+            .objects()
+            .map_err(anyhow::Error::from)
+            .try_filter_map(async |object| {
+                Ok(match object {
+                    LegacyObject::Manifest(manifest) if self.is_new(&manifest) => {
+                        self.place_of(&manifest).map(|place| (manifest, place))
+                    }
+                    _ => None,
+                })
+            })
+            .map_ok(|(manifest, place)| self.import(manifest, place))
+            .try_buffer_unordered(AT_ONCE)
+            .inspect_ok(|_| progress.tell(count.fetch_add(1, Ordering::Relaxed) + 1, total))
+            .try_fold(Done::default(), async |mut done, refused| {
+                match refused {
+                    None => done.imported += 1,
+                    Some(refused) => done.refused.push(refused),
+                }
+                Ok(done)
+            })
+            .await
+            .context("the import was cut short; run it again, it goes on")?;
+        progress.end();
+        Ok(done)
+    }
+
+    async fn import(&self, manifest: LegacyManifest, place: Place) -> anyhow::Result<Option<Refused>> {
+        match ingest::import(&self.settings.ingest, &self.from, &self.to, place, &manifest).await {
+            Ok(()) => Ok(None),
+            Err(ImportError::Refused(problem)) => Ok(Some(Refused {
+                key: manifest.key().to_owned(),
+                problem,
+            })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn objects(&self) -> impl TryStreamExt<Ok = LegacyObject, Error = bucket::Error> + use<> {
+        self.from
+            .legacy_objects(self.arguments.account, self.arguments.environment.as_ref())
+    }
+
+    fn place_of(&self, manifest: &LegacyManifest) -> Option<Place> {
+        self.places
+            .get(&(manifest.account, manifest.environment.clone()))
+            .cloned()
+    }
+
+    fn is_new(&self, manifest: &LegacyManifest) -> bool {
+        self.journal.binary_search(&ingest::import_id(manifest)).is_err()
+    }
+
+    /// The events to be applied: those of the import, and what else was missed of the same.
+    fn selection(&self) -> Selection {
+        let environment = self.arguments.environment.as_ref().zip(self.arguments.account);
+        let place = environment.and_then(|(slug, account)| self.places.get(&(account, slug.to_string())));
+        Selection {
+            account: self.arguments.account,
+            environment: place.map(|place| place.environment_id),
+            ..Selection::default()
+        }
+    }
+
+    /// What to do about environments that the directory does not know.
+    fn advice(&self, found: &Found) -> String {
+        let lines: Vec<String> = found
+            .homeless
+            .iter()
+            .map(|((account, environment), manifests)| {
+                let cure = if self.accounts.contains(account) {
+                    format!("add it with `dbt-api environment add --account {account} --slug {environment} …`")
+                } else {
+                    "an account of this number has to be in the directory first".to_owned()
+                };
+                format!("account {account}, environment `{environment}` (manifests: {manifests}): {cure}")
+            })
+            .collect();
+        format!(
+            "manifests of environments that the directory does not know were left out:\n  - {}\nThen run the import again: it takes what is missing.",
+            lines.join("\n  - ")
+        )
+    }
+}
+
+impl Found {
+    fn without_place(&self) -> u64 {
+        self.homeless.values().sum()
+    }
+}

@@ -1,0 +1,688 @@
+//! Files and manifests, by the requests that clients send.
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use testkit::{Service, wait_until};
+
+use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest, prepared};
+
+const PREFIXES: [&str; 2] = ["/api/internal", "/api/v2/datacoves"];
+
+fn run_results() -> Vec<u8> {
+    std::fs::read(testkit::repository_file("fixtures/run_results/v6-1.12.0-build.json")).unwrap()
+}
+
+async fn send(
+    installation: &Installation,
+    token: &Token,
+    method: Method,
+    path: &str,
+    form: Option<Form>,
+) -> (StatusCode, Value) {
+    let request = installation
+        .client
+        .request(method, format!("{}{path}", installation.service.url));
+    let request = match form {
+        Some(form) => request.multipart(form),
+        None => request,
+    };
+    let answer = request.bearer_auth(&token.key).send().await.unwrap();
+    let status = answer.status();
+    let bytes = answer.bytes().await.unwrap();
+    let body = if bytes.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{path}: {error}: {bytes:?}"))
+    };
+    (status, body)
+}
+
+fn file(bytes: impl Into<Vec<u8>>, name: &'static str) -> Part {
+    Part::bytes(bytes.into()).file_name(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_stored_shown_replaced_and_deleted_under_both_prefixes() {
+    let installation = Installation::start().await;
+    // An uploader reads its files back.
+    let token = installation.token("1", "upload", &[]);
+    for prefix in PREFIXES {
+        let files = format!("{prefix}/environments/{SLUG}/files");
+        let form = Form::new()
+            .text("tag", "latest graph")
+            .part("file", file(r#"{"a": [1, NaN]}"#, "graph.json"));
+        let request = installation.client.post(format!("{}{files}", installation.service.url));
+        let answer = request.bearer_auth(&token.key).multipart(form).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let location = answer.headers()["location"].to_str().unwrap().to_owned();
+        let stored = answer.json::<Value>().await.unwrap()["data"].clone();
+        let slug = stored["slug"].as_str().unwrap();
+        assert!(location.ends_with(slug), "{location}");
+        assert_eq!(
+            (&stored["filename"], &stored["tag"], &stored["environment_slug"]),
+            (&json!("graph.json"), &json!("latest graph"), &json!(SLUG))
+        );
+
+        for query in [
+            "?tag=latest%20graph".to_owned(),
+            "?tag=latest+graph".to_owned(),
+            "?filename=graph.json".to_owned(),
+            format!("?slug={slug}"),
+        ] {
+            let (status, shown) = send(&installation, &token, Method::GET, &format!("{files}{query}"), None).await;
+            assert_eq!(status, StatusCode::OK, "{query}: {shown}");
+            assert_eq!(shown["data"]["slug"], slug, "{query}");
+            assert_eq!(shown["data"]["contents"], json!({"a": [1, null]}), "{query}");
+            assert!(shown["data"]["inserted_at"].is_string() && shown["data"]["path"].is_string());
+        }
+        let (status, _) = send(&installation, &token, Method::GET, &location, None).await;
+        assert_eq!(status, StatusCode::OK);
+
+        for method in [Method::PUT, Method::PATCH] {
+            let bytes = format!("{method} text\n");
+            let form = Form::new()
+                .part("file", file(bytes.clone(), "graph.txt"))
+                .text("tag", "latest graph");
+            let (status, replaced) = send(&installation, &token, method.clone(), &files, Some(form)).await;
+            assert_eq!(status, StatusCode::OK, "{replaced}");
+            assert_eq!(
+                (&replaced["data"]["slug"], &replaced["data"]["tag"]),
+                (&json!(slug), &json!("latest graph"))
+            );
+            let path = format!("{files}?slug={slug}");
+            let (_, shown) = send(&installation, &token, Method::GET, &path, None).await;
+            assert_eq!(
+                (&shown["data"]["contents"], &shown["data"]["filename"]),
+                (&json!(bytes), &json!("graph.txt"))
+            );
+        }
+        // By the query too.
+        let form = Form::new().part("file", file("x", "x.txt"));
+        let (status, _) = send(
+            &installation,
+            &token,
+            Method::PUT,
+            &format!("{files}?slug={slug}"),
+            Some(form),
+        )
+        .await;
+        assert_eq!(status, StatusCode::OK);
+
+        let (status, _) = send(
+            &installation,
+            &token,
+            Method::DELETE,
+            &format!("{files}?slug={slug}"),
+            None,
+        )
+        .await;
+        assert_eq!(status, StatusCode::OK);
+        for (method, path) in [
+            (Method::GET, format!("{files}?slug={slug}")),
+            (Method::GET, format!("{files}?tag=latest%20graph")),
+            (Method::DELETE, format!("{files}?slug={slug}")),
+            (Method::DELETE, format!("{files}?tag=latest%20graph")),
+        ] {
+            let (status, body) = send(&installation, &token, method, &path, None).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+            assert!(body["errors"]["message"].is_string(), "{body}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_are_kept_apart_and_a_tag_is_deleted_in_every_form() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let url = format!("{}{files}", installation.service.url);
+    let post = async |text: &str| {
+        let form = Form::new().text("tag", "t").part("file", file(text, "f.txt"));
+        let (status, stored) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+        assert_eq!(status, StatusCode::CREATED, "{stored}");
+        stored["data"]["slug"].as_str().unwrap().to_owned()
+    };
+    let contents = async |query: &str| {
+        send(&installation, &token, Method::GET, &format!("{files}?{query}"), None)
+            .await
+            .1["data"]["contents"]
+            .clone()
+    };
+    let (first, second) = (post("first").await, post("second").await);
+    assert_eq!(contents("tag=t").await, "second");
+    assert_eq!(contents(&format!("slug={first}")).await, "first");
+    assert_eq!(contents(&format!("slug={second}")).await, "second");
+    let (_, listed) = send(&installation, &token, Method::GET, &format!("{files}?limit=1"), None).await;
+    assert_eq!(
+        (&listed["data"][0]["slug"], &listed["pagination"]["total_count"]),
+        (&json!(second), &json!(2))
+    );
+
+    let delete = || installation.client.delete(&url).bearer_auth(&token.key);
+    for form in 0..4 {
+        post("again").await;
+        let request = match form {
+            0 => delete().json(&json!({"tag": "t"})),
+            // Without a type, as some clients send it.
+            1 => delete().body(r#"{"tag": "t"}"#),
+            2 => delete()
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("tag=t"),
+            _ => delete().multipart(Form::new().text("tag", "t")),
+        };
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "form {form}");
+        assert!(answer.bytes().await.unwrap().is_empty());
+        let (status, _) = send(&installation, &token, Method::GET, &format!("{files}?tag=t"), None).await;
+        assert_eq!(
+            status,
+            StatusCode::NOT_FOUND,
+            "form {form}: no older version comes back"
+        );
+    }
+    let (status, body) = send(&installation, &token, Method::DELETE, &files, None).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    // Clients read `errors` of whatever is no success.
+    for (method, path, due) in [
+        (
+            Method::DELETE,
+            "/api/internal/manifests",
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
+        (Method::POST, "/api/v2/datacoves/nothing", StatusCode::NOT_FOUND),
+        (Method::GET, "/api/internal/nothing", StatusCode::NOT_FOUND),
+    ] {
+        let (status, body) = send(&installation, &token, method, path, None).await;
+        assert!(
+            status == due && body["errors"]["message"].is_string(),
+            "{path}: {status} {body}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_stored_whole_or_not_at_all_and_any_bytes_are_downloaded() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let files = format!("/api/v2/datacoves/environments/{SLUG}/files");
+    let binary: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let form = Form::new()
+        .part("files[1][file]", file(binary.clone(), "partial_parse.msgpack"))
+        .text("files[0][tag]", "latest-graph_summary")
+        .part("files[0][file]", file("{}", "graph_summary.json"))
+        .text("files[1][tag]", "latest-partial_parse");
+    let (status, stored) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+    assert_eq!(status, StatusCode::CREATED, "{stored}");
+    assert_eq!(stored["data"].as_array().unwrap().len(), 2, "{stored}");
+
+    let path = format!("{files}?tag=latest-partial_parse");
+    let shown = send(&installation, &token, Method::GET, &path, None).await.1["data"].clone();
+    assert_eq!(shown["contents"], Value::Null);
+    let path = shown["path"].as_str().unwrap();
+    for encoding in ["identity", "gzip", "zstd"] {
+        let request = installation.client.get(format!("{}{path}", installation.service.url));
+        let answer = request
+            .bearer_auth(&token.key)
+            .header("Accept-Encoding", encoding)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let sent = answer
+            .headers()
+            .get("content-encoding")
+            .map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(sent.as_deref(), (encoding != "identity").then_some(encoding));
+        let etag = answer.headers()["etag"].clone();
+        let bytes = answer.bytes().await.unwrap().to_vec();
+        let bytes = match encoding {
+            "gzip" => {
+                let mut plain = Vec::new();
+                std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut plain).unwrap();
+                plain
+            }
+            "zstd" => zstd::decode_all(bytes.as_slice()).unwrap(),
+            _ => bytes,
+        };
+        assert!(bytes == binary, "{encoding}");
+        let request = installation.client.get(format!("{}{path}", installation.service.url));
+        let again = request
+            .bearer_auth(&token.key)
+            .header("If-None-Match", etag)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    // One of them lacks its tag.
+    let form = Form::new()
+        .text("files[0][tag]", "whole")
+        .part("files[0][file]", file("a", "a"))
+        .part("files[1][file]", file("b", "b"));
+    let (status, body) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(body, json!({"errors": {"files[1][tag]": ["can't be blank"]}}));
+    let (status, _) = send(&installation, &token, Method::GET, &format!("{files}?tag=whole"), None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let form = Form::new().part("file", file("a", "a"));
+    let (_, body) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+    assert_eq!(body, json!({"errors": {"tag": ["can't be blank"]}}));
+    let form = Form::new().text("tag", "t");
+    let (status, body) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+    assert!(status == 422 && body["errors"]["file"].is_array(), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_among_files_are_placed_by_their_tags() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let run_id = "manual__2023-12-02T09:49:46.105347+00:00";
+    // Before the run is known, and a run whose id the other's begins with.
+    let form = Form::new()
+        .text("files[0][tag]", format!("{run_id}-run_results"))
+        .part("files[0][file]", file(run_results(), "run_results.json"));
+    let (status, stored) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+    assert_eq!(status, StatusCode::CREATED, "{stored}");
+    assert_eq!(stored["data"][0]["metadata"]["kind"], "run_results");
+    let mut manifest: Value = serde_json::from_slice(&newest_manifest()).unwrap();
+    for (run, invocation) in [("manual__2023", "1"), (run_id, "2")] {
+        manifest["metadata"]["invocation_id"] = format!("00000000-0000-4000-8000-00000000000{invocation}").into();
+        let form = Form::new()
+            .text("environment_slug", SLUG)
+            .text("run_id", run)
+            .text("dag_id", "daily")
+            .part("file", file(manifest.to_string(), "file"));
+        assert_eq!(installation.upload(&token, form).await.0, StatusCode::CREATED);
+    }
+    let runs = "/api/v2/accounts/1/runs/?order_by=-id&include_related=run_steps";
+    let run = wait_until("the results are in the run", async || {
+        let runs = installation.get(&token, runs).await.1;
+        (runs["extra"]["pagination"]["total_count"] == 2).then(|| runs["data"][0].clone())
+    })
+    .await;
+    let path = format!("/api/v2/accounts/1/runs/{}/artifacts/", run["id"]);
+    assert_eq!(
+        installation.get(&token, &path).await.1["data"],
+        json!(["manifest.json", "run_results.json"])
+    );
+    // The results have a failed test in them.
+    assert_eq!(run["status"], 20, "{run}");
+    // What is no artifact, and what is tagged latest-…, makes no run.
+    for (tag, bytes) in [("latest-manifest", newest_manifest()), ("notes", b"text".to_vec())] {
+        let form = Form::new().text("tag", tag).part("file", file(bytes, "f"));
+        assert_eq!(
+            send(&installation, &token, Method::POST, &files, Some(form)).await.0,
+            201
+        );
+    }
+    let listed = installation.get(&token, runs).await.1;
+    assert_eq!(listed["extra"]["pagination"]["total_count"], 2);
+    let verified = testkit::run_command(BINARY, &["rebuild", "--verify"], &installation.system);
+    assert_eq!(verified["differences"], json!([]), "{verified:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_served_trimmed_and_whole() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "upload", &[]);
+    let bound = installation.token("1", "upload", &["--environment", SLUG]);
+    for (path, status) in [
+        (format!("/api/internal/manifests?environment_slug={SLUG}"), 404),
+        ("/api/internal/manifests".to_owned(), 422),
+        ("/api/internal/manifests?environment_slug=nowhere".to_owned(), 404),
+        ("/api/internal/projects/nowhere/latest-manifest".to_owned(), 404),
+    ] {
+        let (got, body) = send(&installation, &token, Method::GET, &path, None).await;
+        assert!(got == status && body["errors"].is_object(), "{path}: {got} {body}");
+    }
+    let whole = newest_manifest();
+    let upload = async |tag: &str, dag: &str, bytes: Vec<u8>| {
+        let form = Form::new()
+            .text("tag", tag.to_owned())
+            .text("dag_id", dag.to_owned())
+            .part("file", file(bytes, "file"));
+        // A token of one environment needs to name none.
+        assert_eq!(installation.upload(&bound, form).await.0, StatusCode::CREATED);
+    };
+    let mut older: Value = serde_json::from_slice(&whole).unwrap();
+    older["metadata"]["invocation_id"] = "00000000-0000-4000-8000-000000000001".into();
+    upload("older", "weekly", older.to_string().into_bytes()).await;
+    upload("newer", "daily", whole.clone()).await;
+    let path = format!("/api/internal/manifests?environment_slug={SLUG}&tag=newer");
+    wait_until("the manifest is there", async || {
+        (send(&installation, &token, Method::GET, &path, None).await.0 == 200).then_some(())
+    })
+    .await;
+
+    let value: Value = serde_json::from_slice(&whole).unwrap();
+    let trimmed = json!({"metadata": value["metadata"], "nodes": value["nodes"]});
+    for prefix in PREFIXES {
+        for place in [
+            format!("{prefix}/manifests?environment_slug={SLUG}"),
+            format!("{prefix}/manifests?environment_slug={SLUG}&dag_id=daily"),
+            format!("{prefix}/projects/shop/latest-manifest?"),
+        ] {
+            let (status, body) = installation.send(Method::GET, &token, &place).await;
+            assert_eq!(status, StatusCode::OK, "{place}");
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), trimmed, "{place}");
+            let (_, body) = installation
+                .send(Method::GET, &token, &format!("{place}&trimmed=true"))
+                .await;
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), trimmed, "{place}");
+            let (status, body) = installation
+                .send(Method::GET, &token, &format!("{place}&trimmed=false"))
+                .await;
+            assert!(status == 200 && body == whole, "{place}");
+        }
+        for filter in ["dag_id=weekly", "tag=older"] {
+            let path = format!("{prefix}/manifests?environment_slug={SLUG}&{filter}&trimmed=false");
+            let (_, body) = send(&installation, &token, Method::GET, &path, None).await;
+            assert_eq!(body, older, "{filter}");
+        }
+        let (status, _) = installation
+            .send(Method::GET, &bound, &format!("{prefix}/manifests"))
+            .await;
+        assert_eq!(status, StatusCode::OK);
+        let path = format!("{prefix}/manifests?environment_slug={SLUG}&trimmed=perhaps");
+        let (status, body) = send(&installation, &token, Method::GET, &path, None).await;
+        assert!(status == 400 && body.to_string().contains("perhaps"), "{body}");
+    }
+    for trimmed in ["true", "false"] {
+        let url = format!(
+            "{}/api/internal/manifests?environment_slug={SLUG}&trimmed={trimmed}",
+            installation.service.url
+        );
+        let get = || installation.client.get(&url).bearer_auth(&token.key);
+        let etag = get().send().await.unwrap().headers()["etag"].clone();
+        let again = get().header("If-None-Match", etag).send().await.unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let bound = installation.token("1", "read,upload", &["--environment", SLUG]);
+    let other = installation.token("2", "read,upload", &[]);
+    let project = "/api/v3/accounts/1/projects/shop";
+    let environment = format!("{project}/environments/{SLUG}");
+    let form = |bytes: Vec<u8>, manifest: &str| {
+        Form::new()
+            .part("file", Part::bytes(bytes).file_name("upload"))
+            .text("filename", "state.json")
+            .text("is_manifest", manifest.to_owned())
+    };
+    // Slashes are doubled by the scripts that use this.
+    let path = format!("/{environment}/files");
+    let (status, body) = send(
+        &installation,
+        &token,
+        Method::POST,
+        &path,
+        Some(form(b"{}".to_vec(), "true")),
+    )
+    .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    let (status, stored) = send(
+        &installation,
+        &token,
+        Method::POST,
+        &path,
+        Some(form(newest_manifest(), "true")),
+    )
+    .await;
+    assert_eq!(status, StatusCode::CREATED, "{stored}");
+    assert_eq!(stored["data"]["filename"], "state.json");
+    let path = "/api/v3/accounts/1/projects/1/environments/1/files";
+    let form = Form::new().part("file", file("{}", "other.json"));
+    let (_, by_number) = send(&installation, &token, Method::POST, path, Some(form)).await;
+    assert_eq!(by_number["data"]["environment_slug"], SLUG, "{by_number}");
+    let (status, _) = send(
+        &installation,
+        &token,
+        Method::DELETE,
+        &format!("{path}/other.json"),
+        None,
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK);
+
+    let (status, shown) = send(
+        &installation,
+        &token,
+        Method::GET,
+        &format!("{environment}/files/state.json"),
+        None,
+    )
+    .await;
+    assert_eq!(
+        (status, &shown["data"]["metadata"]["kind"]),
+        (StatusCode::OK, &json!("manifest"))
+    );
+    let path = format!("{environment}/files/state.json/download");
+    assert!(installation.send(Method::GET, &token, &path).await.1 == newest_manifest());
+    let value: Value = serde_json::from_slice(&newest_manifest()).unwrap();
+    for place in [&environment, &project.to_owned()] {
+        let (_, whole) = send(
+            &installation,
+            &token,
+            Method::GET,
+            &format!("{place}/manifest?trim=false"),
+            None,
+        )
+        .await;
+        assert_eq!(whole["data"]["contents"], value, "{place}");
+        let (_, trimmed) = send(
+            &installation,
+            &token,
+            Method::GET,
+            &format!("{place}/manifest?trim=true"),
+            None,
+        )
+        .await;
+        assert_eq!(trimmed["data"]["contents"]["nodes"], value["nodes"]);
+        assert_eq!(trimmed["data"]["contents"].as_object().unwrap().len(), 2);
+    }
+    let (_, listed) = send(
+        &installation,
+        &token,
+        Method::GET,
+        &format!("{environment}/files"),
+        None,
+    )
+    .await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["data"][0]["environment_slug"], SLUG);
+
+    let promote = format!("{environment}/files/state.json/promote");
+    assert_eq!(
+        send(&installation, &bound, Method::POST, &promote, None).await.0,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        send(&installation, &token, Method::POST, &promote, None).await.0,
+        StatusCode::CREATED
+    );
+    let of_project = format!("{project}/files/state.json");
+    let download = format!("{of_project}/download");
+    assert!(installation.send(Method::GET, &token, &download).await.1 == newest_manifest());
+    let (_, listed) = send(&installation, &token, Method::GET, &format!("{project}/files"), None).await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2, "{listed}");
+    // One of an environment does not see what is the project's.
+    assert_eq!(
+        installation.send(Method::GET, &bound, &download).await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        installation.send(Method::GET, &other, &download).await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        send(&installation, &token, Method::DELETE, &of_project, None).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        installation.send(Method::GET, &token, &download).await.0,
+        StatusCode::NOT_FOUND
+    );
+    let of_environment = format!("{environment}/files/state.json");
+    assert_eq!(
+        send(&installation, &other, Method::DELETE, &of_environment, None)
+            .await
+            .0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        send(&installation, &token, Method::DELETE, &of_environment, None)
+            .await
+            .0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        send(&installation, &token, Method::GET, &of_environment, None).await.0,
+        StatusCode::NOT_FOUND
+    );
+
+    // Slugs stand where v3 has numbers.
+    for path in [
+        project,
+        &environment,
+        "/api/v3/accounts/1/projects/1",
+        "/api/v3/accounts/1/projects/1/environments/1",
+    ] {
+        let (status, shown) = send(&installation, &token, Method::GET, path, None).await;
+        assert_eq!((status, &shown["data"]["id"]), (StatusCode::OK, &json!(1)), "{path}");
+    }
+    assert_eq!(
+        installation.send(Method::GET, &token, "//api/v3/healthcheck").await.1,
+        b"ok"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_kept_while_postgres_is_away() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let form = |text: &str| Form::new().text("tag", "t").part("file", file(text, "f.txt"));
+    assert_eq!(
+        send(&installation, &token, Method::POST, &files, Some(form("before")))
+            .await
+            .0,
+        201
+    );
+    wait_until("the token is known without PostgreSQL", async || {
+        (installation.readiness().await["parts"]["directory"]["status"] == "ok").then_some(())
+    })
+    .await;
+    installation.system.database.close().await;
+    assert_eq!(
+        send(&installation, &token, Method::PUT, &files, Some(form("during")))
+            .await
+            .0,
+        200
+    );
+    let path = format!("{files}?tag=t");
+    let (status, body) = send(&installation, &token, Method::DELETE, &path, None).await;
+    assert!(status == 503 && body["errors"].is_object(), "{status} {body}");
+    assert_eq!(send(&installation, &token, Method::GET, &path, None).await.0, 503);
+    installation.system.database.open().await;
+    wait_until("it is shown", async || {
+        let shown = send(&installation, &token, Method::GET, &path, None).await.1;
+        (shown["data"]["contents"] == "during").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_seen_by_their_account_and_environment_only() {
+    let installation = Installation::start().await;
+    let add = [
+        "environment",
+        "add",
+        "--account",
+        "1",
+        "--project",
+        "1",
+        "--name",
+        "Other",
+        "--slug",
+        "other",
+    ];
+    installation.command(&add);
+    let token = installation.token("1", "upload", &[]);
+    let bound = installation.token("1", "upload", &["--environment", "other"]);
+    let other = installation.token("2", "read,upload", &[]);
+    let reader = installation.token("1", "read", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let form = || {
+        Form::new()
+            .text("tag", "secret")
+            .part("file", file("secret", "secret.txt"))
+    };
+    let (_, stored) = send(&installation, &token, Method::POST, &files, Some(form())).await;
+    let slug = stored["data"]["slug"].as_str().unwrap();
+    for (token, path) in [
+        (&bound, format!("{files}?tag=secret")),
+        (&bound, format!("{files}?slug={slug}")),
+        (&bound, format!("{files}/{slug}/download")),
+        // The other account has an environment of the same slug.
+        (&other, format!("{files}?tag=secret")),
+        (&other, format!("{files}?slug={slug}")),
+        (&other, format!("{files}/{slug}/download")),
+        (&bound, format!("/api/internal/environments/other/files?slug={slug}")),
+    ] {
+        let (status, body) = installation.send(Method::GET, token, &path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(!String::from_utf8_lossy(&body).contains("secret.txt"));
+    }
+    for method in [Method::PUT, Method::DELETE] {
+        let path = format!("{files}?slug={slug}");
+        let status = send(&installation, &other, method.clone(), &path, Some(form())).await.0;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{method}");
+        let status = send(&installation, &bound, method.clone(), &path, Some(form())).await.0;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{method}");
+        let status = send(&installation, &reader, method, &path, Some(form())).await.0;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+    }
+    let (_, shown) = send(
+        &installation,
+        &reader,
+        Method::GET,
+        &format!("{files}?tag=secret"),
+        None,
+    )
+    .await;
+    assert_eq!(shown["data"]["contents"], "secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_side_that_runs_alone_has_all_routes_of_its_clients() {
+    let system = prepared().await;
+    let _projector = Service::start(BINARY, "projector", &system).await;
+    let installation = Installation::of(system, "ingest").await;
+    let token = installation.token("1", "upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let form = Form::new().text("tag", "t").part("file", file("text", "f.txt"));
+    assert_eq!(
+        send(&installation, &token, Method::POST, &files, Some(form)).await.0,
+        201
+    );
+    let path = format!("{files}?tag=t");
+    wait_until("the file is there", async || {
+        let shown = send(&installation, &token, Method::GET, &path, None).await.1;
+        (shown["data"]["contents"] == "text").then_some(())
+    })
+    .await;
+    assert_eq!(
+        installation
+            .send(Method::GET, &token, "/api/v2/accounts/1/runs/")
+            .await
+            .0,
+        StatusCode::NOT_FOUND
+    );
+}

@@ -1,0 +1,219 @@
+//! Every method of every route, with every kind of token that must not get anywhere.
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::installation::{Installation, newest_manifest};
+
+/// What only account 1 has, in names that are nowhere else.
+const SECRET: &str = "secret-of-account-1";
+
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// What is asked by whom.
+struct Walk<'a> {
+    installation: &'a Installation,
+    /// Where each id is one of account 1.
+    path: &'a str,
+    /// As the OpenAPI document has it; null when the route does not know the method.
+    operation: &'a Value,
+    method: Method,
+}
+
+/// A way to name the environment of account 1 in a body.
+type Naming = fn(RequestBuilder) -> RequestBuilder;
+
+const BODIES: [Naming; 4] = [
+    |request| request,
+    |request| {
+        request.json(
+            &json!({ "environment_slug": SECRET, "environment_id": 1, "account_id": 1, "slug": SECRET, "tag": SECRET }),
+        )
+    },
+    |request| {
+        request
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(format!(
+                "environment_slug={SECRET}&environment_id=1&account_id=1&slug={SECRET}&tag={SECRET}"
+            ))
+    },
+    |request| {
+        // Small, so that it is sent before the answer comes.
+        let file = || Part::text(r#"{"metadata": {}, "nodes": {}, "macros": {}}"#).file_name("manifest.json");
+        let form = Form::new().text("environment_slug", SECRET).text("environment_id", "1");
+        let form = form.text("account_id", "1").part("file", file());
+        request.multipart(form.text("files[0][tag]", SECRET).part("files[0][file]", file()))
+    },
+];
+
+impl Walk<'_> {
+    /// The answer, which must be free of secrets and, where it is an error, of the key.
+    async fn ask(&self, key: &str, naming: Naming) -> StatusCode {
+        let separator = if self.path.contains('?') { '&' } else { '?' };
+        let query = format!("{separator}environment_slug={SECRET}&environment_id=1&account_id=1");
+        let url = format!("{}{}{query}", self.installation.service.url, self.path);
+        let request = self.installation.client.request(self.method.clone(), url);
+        let request = request
+            .header("Authorization", format!("Token {key}"))
+            .header("X-Account-Id", "1");
+        let answer = naming(request).send().await.unwrap();
+        let status = answer.status();
+        let body = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
+        let place = format!("{} {}: {status} {body:.300}", self.method, self.path);
+        assert!(status.is_success() || status.is_client_error(), "{place}");
+        // An error may repeat the slug that was sent.
+        assert!(!status.is_success() || !body.contains(SECRET), "{place}");
+        assert!(!body.contains("secret_run"), "{place}");
+        assert!(key.len() < 20 || !body.contains(key), "the key is told: {place}");
+        status
+    }
+
+    fn bodies(&self) -> &'static [Naming] {
+        if self.operation.is_null() || self.method == Method::GET {
+            &BODIES[..1]
+        } else {
+            &BODIES
+        }
+    }
+
+    fn needs_a_token(&self) -> bool {
+        self.operation["security"].as_array().is_none_or(|ways| {
+            ways.iter()
+                .all(|way| way.as_object().is_some_and(|way| !way.is_empty()))
+        })
+    }
+}
+
+/// A path with the ids that account 1 has.
+fn filled(path: &str, step: &Value) -> String {
+    let parts = path.split('/').map(|part| match part {
+        "{step_id}" => step.to_string(),
+        "{unique_id}" => "model.shop.orders".to_owned(),
+        "{collection}" => if path.contains("project_id") {
+            "repositories"
+        } else {
+            "users"
+        }
+        .to_owned(),
+        "{path}" | "{name}" => "manifest.json".to_owned(),
+        slug if slug.starts_with('{') && slug.contains("slug") => SECRET.to_owned(),
+        id if id.starts_with('{') => "1".to_owned(),
+        other => other.to_owned(),
+    });
+    let filled = parts.collect::<Vec<_>>().join("/");
+    match path.rsplit('/').next() {
+        Some("lineage") => filled + "?unique_id=model.shop.orders",
+        Some("changes") => filled + "?from=1",
+        _ => filled.replace("steps/1", &format!("steps/{step}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
+    let installation = Installation::start().await;
+    for (id, slug) in [("3", SECRET), ("4", "elsewhere")] {
+        let added = installation.command(&[
+            "environment",
+            "add",
+            "--account",
+            "1",
+            "--project",
+            "1",
+            "--name",
+            slug,
+            "--slug",
+            slug,
+        ]);
+        assert_eq!(added["id"].to_string(), id);
+    }
+    let scopes = "read,upload";
+    let own = installation.token("1", scopes, &[]);
+    let elsewhere = installation.token("1", scopes, &["--environment", "elsewhere"]);
+    let other = installation.token("2", scopes, &[]);
+    let deleted = installation.token("1", scopes, &[]);
+    let ended = installation.token("1", scopes, &["--expires-in", "0s"]);
+    installation.command(&["token", "delete", &deleted.id]);
+    let manifest = String::from_utf8(newest_manifest()).unwrap();
+    let manifest = manifest.replace("weekly_report", SECRET).into_bytes();
+    installation.upload_manifest(&own, "secret_run", manifest).await;
+    installation.run_with_total(&own, "1", 1).await;
+    let (_, run) = installation
+        .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
+        .await;
+    let step = &run["data"]["run_steps"][0]["id"];
+    let uploads = || files(&installation.system.storage().join("events/uploads"));
+    assert_eq!(uploads(), 1);
+
+    let malformed = format!("{}x", own.key);
+    let shortened = &own.key[..own.key.len() - 1];
+    let enormous = "dbtapi_".to_owned() + &"a".repeat(20_000);
+    let nobodys = ["", &malformed, shortened, &enormous, &deleted.key, &ended.key];
+    let (_, document) = installation.get(&own, "/api/v2/openapi").await;
+    let (mut operations, mut writes) = (0, 0);
+    for (template, operations_of_path) in document["paths"].as_object().unwrap() {
+        let path = filled(template, step);
+        for method in METHODS {
+            let operation = &operations_of_path[method.as_str().to_lowercase()];
+            let walk = Walk {
+                installation: &installation,
+                path: &path,
+                operation,
+                method: method.clone(),
+            };
+            let place = format!("{method} {template}");
+            for naming in walk.bodies() {
+                for key in nobodys {
+                    let status = walk.ask(key, *naming).await;
+                    if !operation.is_null() && walk.needs_a_token() {
+                        assert_eq!(status, StatusCode::UNAUTHORIZED, "{place} with `{key:.20}`");
+                    }
+                }
+                for key in [&other.key, &elsewhere.key] {
+                    let status = walk.ask(key, *naming).await;
+                    let may_be_read = method == Method::GET || !walk.needs_a_token();
+                    assert!(may_be_read || status.is_client_error(), "{place}: {status}");
+                    let of_another = key == &other.key && template.contains("{account_id}");
+                    if of_another && !operation.is_null() {
+                        assert_eq!(status, StatusCode::NOT_FOUND, "{place}");
+                    }
+                }
+            }
+            operations += usize::from(!operation.is_null());
+            writes += usize::from(!operation.is_null() && method != Method::GET);
+        }
+    }
+    assert!(
+        operations > 45 && writes >= 5,
+        "{operations} operations, {writes} of them write"
+    );
+    assert_eq!(uploads(), 1, "something was taken");
+
+    let metrics = installation.client.get(format!("{}/metrics", installation.service.url));
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("dbt_api_uploads_total"), "{metrics}");
+    let log = installation.service.log().join("\n");
+    for key in [
+        &own.key,
+        &other.key,
+        &elsewhere.key,
+        &deleted.key,
+        &ended.key,
+        &enormous,
+    ] {
+        assert!(
+            !metrics.contains(key.as_str()) && !log.contains(key.as_str()),
+            "a key is told"
+        );
+    }
+    assert!(
+        !metrics.contains(SECRET) && !metrics.contains("secret_run"),
+        "{metrics}"
+    );
+}
+
+/// How many files are in a folder.
+fn files(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}

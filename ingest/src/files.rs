@@ -1,0 +1,247 @@
+//! Files that clients store under tags and names, and find again.
+
+mod answer;
+pub(crate) mod datacoves;
+pub(crate) mod v3;
+
+use std::time::Duration;
+
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use directory::{Access, Place};
+use edge::{Params, UploadError};
+use read_model::queries::{self, File, FileKey, FilePlace};
+use schemas::{Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::Ingest;
+use crate::body::ClientBody;
+use crate::form::{Form, FormFile};
+use crate::parameters::{Parameters, number_in_batch};
+use crate::spool::Due;
+use crate::store::{NamedFile, Upload};
+
+use answer::{Answer, Described};
+
+/// How long an answer waits until what it tells of can be read: clients read back what they have just stored.
+const LONGEST_PROJECTION: Duration = Duration::from_secs(1);
+
+/// The longest name of a file, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// A file as it is stored.
+struct NewFile {
+    slug: Uuid,
+    tag: Option<String>,
+    file: NamedFile,
+}
+
+/// What a request brings. Its turn ends when this is dropped.
+struct Brought {
+    parameters: Parameters,
+    files: Vec<FormFile>,
+    _turn: OwnedSemaphorePermit,
+}
+
+/// Reads the form of a request, which wins over the query.
+async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Brought, UploadError> {
+    body.await_begin(ingest.settings.idle_timeout).await?;
+    let turn = ingest.turns.take(body).await?;
+    let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
+    let form = Form::read(head, body, &ingest.settings, Due::AnyFile);
+    let form = ingest.turns.unless_slow(body, form).await?.with_files()?;
+    Ok(Brought {
+        parameters: form.parameters.or(query),
+        files: form.files,
+        _turn: turn,
+    })
+}
+
+/// Counts a request that brings files, and answers it; a refused one is still read for a while, so that its client sees the answer.
+async fn answer(result: Result<Response, impl IntoResponse>, body: ClientBody) -> Response {
+    let (response, refused) = match result {
+        Ok(response) => (response, false),
+        Err(error) => (error.into_response(), true),
+    };
+    let status = response.status().as_str().to_owned();
+    metrics::counter!("dbt_api_uploads_total", "kind" => "file", "status" => status).increment(1);
+    if refused {
+        body.drain().await;
+    }
+    response
+}
+
+/// The name of a file without the folders that some clients put before it.
+fn plain_name(name: Option<&str>, field: &'static str) -> Result<String, UploadError> {
+    let name = name.unwrap_or("file");
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_plain = !name.is_empty() && name != "." && name != ".." && !name.chars().any(char::is_control);
+    if is_plain && name.len() <= LONGEST_NAME {
+        return Ok(name.to_owned());
+    }
+    let rule = format!("is no name of a file: 1 to {LONGEST_NAME} bytes without control characters are due");
+    Err(UploadError::unprocessable(field, rule))
+}
+
+/// The tag of each file of a form: `tag` of `file`, `files[N][tag]` of `files[N][file]`.
+fn tag_of(file: &FormFile, parameters: &Parameters) -> Result<String, UploadError> {
+    let name = match number_in_batch(&file.part, "file") {
+        None => "tag".to_owned(),
+        Some(number) => format!("files[{number}][tag]"),
+    };
+    parameters
+        .text(&name)
+        .ok_or_else(|| UploadError::unprocessable(name, "can't be blank"))
+}
+
+impl Ingest {
+    /// Stores files: all of them, by one event, or none.
+    async fn store_files(
+        &self,
+        access: &Access,
+        at: FilePlace,
+        environment: &str,
+        files: Vec<NewFile>,
+    ) -> Result<Vec<Described>, UploadError> {
+        let (ingest, uploader, environment) = (self.clone(), access.token_id, environment.to_owned());
+        let storing = async move {
+            let mut named = Vec::with_capacity(files.len());
+            let mut keys = Vec::with_capacity(files.len());
+            for file in files {
+                keys.push((file.slug, file.tag));
+                named.push(file.file);
+            }
+            let upload = Upload {
+                event_id: None,
+                account: at.account,
+                files: named,
+            };
+            let mut stored = Vec::new();
+            let tell = |files: Vec<UploadedFile>| {
+                let files = keys.into_iter().zip(files);
+                stored = files
+                    .map(|((slug, tag), file)| StoredFile { slug, tag, file })
+                    .collect();
+                FilesStored {
+                    account_id: at.account,
+                    project_id: at.project,
+                    environment_id: at.environment,
+                    uploader,
+                    files: stored.clone(),
+                }
+                .into()
+            };
+            let event = ingest.store(upload, tell).await?;
+            ingest.await_projection(event.id).await;
+            Ok(stored
+                .iter()
+                .map(|file| Described::new(file, Some(&environment), event.time))
+                .collect())
+        };
+        // In a task of its own, so that what came whole is kept even when its client does not wait for the answer.
+        let stored = tokio::spawn(storing.in_current_span()).await;
+        stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
+    }
+
+    /// Stores a file whose bytes are there already.
+    async fn store_again(&self, access: &Access, at: FilePlace, file: StoredFile) -> Result<Described, UploadError> {
+        let data = FilesStored {
+            account_id: at.account,
+            project_id: at.project,
+            environment_id: at.environment,
+            uploader: access.token_id,
+            files: vec![file.clone()],
+        };
+        let event = self.record(at, data).await?;
+        self.await_projection(event.id).await;
+        Ok(Described::new(&file, None, event.time))
+    }
+
+    /// Deletes files, of which there may be several under one tag or name. None: there is no such file.
+    async fn delete_files(&self, access: &Access, at: FilePlace, key: FileKey<'_>) -> Result<Option<()>, UploadError> {
+        let slugs = self.slugs_of(at, key).await?;
+        if slugs.is_empty() {
+            return Ok(None);
+        }
+        let data = FileDeleted {
+            account_id: at.account,
+            project_id: at.project,
+            environment_id: at.environment,
+            slugs,
+            deleted_by: access.token_id,
+        };
+        let event = self.record(at, data).await?;
+        self.await_projection(event.id).await;
+        Ok(Some(()))
+    }
+
+    /// Writes an event that brings no bytes.
+    async fn record(&self, at: FilePlace, data: impl Into<EventData>) -> Result<Event, UploadError> {
+        let upload = Upload {
+            event_id: None,
+            account: at.account,
+            files: Vec::new(),
+        };
+        self.store(upload, |_| data.into()).await
+    }
+
+    async fn slugs_of(&self, at: FilePlace, key: FileKey<'_>) -> Result<Vec<Uuid>, UploadError> {
+        let asking = async {
+            let mut connection = self.pool.acquire().await?;
+            queries::slugs_of(&mut connection, at, key).await
+        };
+        asking
+            .await
+            .map_err(|error: sqlx::Error| UploadError::unavailable(&error))
+    }
+
+    /// The newest file that is found by this.
+    async fn file(&self, at: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
+        let mut connection = self.pool.acquire().await?;
+        queries::file(&mut connection, at, key).await
+    }
+
+    fn new_slug(&self) -> Uuid {
+        self.clock.new_id(self.clock.now())
+    }
+
+    /// Waits until an event was applied, a little. Whether it was makes no difference to what is answered.
+    async fn await_projection(&self, event: EventId) {
+        let applied = async {
+            let mut pause = Duration::from_millis(4);
+            while matches!(queries::is_applied(&self.pool, event).await, Ok(false)) {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+        };
+        tokio::time::timeout(LONGEST_PROJECTION, applied).await.ok();
+    }
+}
+
+/// The files of an environment.
+fn of_environment(place: Place) -> FilePlace {
+    FilePlace {
+        account: place.account_id,
+        project: place.project_id,
+        environment: Some(place.environment_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere() {
+        let name = |name: &str| plain_name(Some(name), "file").ok();
+        assert_eq!(name("a.json").as_deref(), Some("a.json"));
+        assert_eq!(name("../../etc/passwd").as_deref(), Some("passwd"));
+        assert_eq!(name("C:\\x\\y.txt").as_deref(), Some("y.txt"));
+        for bad in ["", "..", ".", "a/", "a\nb", "/", &"a".repeat(256)] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+        assert_eq!(plain_name(None, "file").unwrap(), "file");
+    }
+}

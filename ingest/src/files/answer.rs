@@ -1,0 +1,45 @@
+//! What is answered of a file that was stored.
+
+use chrono::{DateTime, Utc};
+use edge::{FileFacts, FileMetadata};
+use schemas::StoredFile;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One file or several.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Answer<T> {
+    pub(crate) data: T,
+}
+
+/// A stored file. Its contents are not repeated: the routes that read files have them.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct Described {
+    #[serde(flatten)]
+    pub(crate) facts: FileFacts,
+    /// Always null here.
+    #[schema(value_type = Option<Object>)]
+    contents: Option<()>,
+}
+
+impl Described {
+    pub(crate) fn new(stored: &StoredFile, environment_slug: Option<&str>, time: DateTime<Utc>) -> Self {
+        let metadata = FileMetadata {
+            kind: stored.file.kind.as_str().to_owned(),
+            size: stored.file.size,
+            sha256: stored.file.sha256.to_string(),
+        };
+        let (filename, tag) = (stored.file.name.clone(), stored.tag.clone());
+        Self {
+            facts: FileFacts::new(
+                stored.slug,
+                filename,
+                tag,
+                environment_slug.map(str::to_owned),
+                time,
+                metadata,
+            ),
+            contents: None,
+        }
+    }
+}

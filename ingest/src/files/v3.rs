@@ -1,0 +1,243 @@
+//! The newer form of the files' routes, under dbt Cloud's v3: a file by its name, in an environment or in its project.
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use directory::{Access, Place};
+use edge::{CloudError, One, UploadError, one};
+use read_model::queries::{FileKey, FilePlace};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, ProjectId, StoredFile, UploadedFile};
+use utoipa::ToSchema;
+
+use super::{Described, NewFile, answer, of_environment, plain_name, read_form};
+use crate::Ingest;
+use crate::body::ClientBody;
+use crate::form;
+use crate::store::NamedFile;
+
+/// The form that stores a file under its name.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: the form is read as a stream")]
+struct NamedFileForm {
+    /// Any file.
+    #[schema(value_type = String, format = Binary)]
+    file: String,
+    /// Its name, where it is not the file's own.
+    #[schema(example = "")]
+    filename: Option<String>,
+    /// `true`: it has to be a manifest.
+    #[schema(example = "")]
+    is_manifest: Option<bool>,
+}
+
+/// Store a file in an environment, under its name
+#[utoipa::path(
+    post, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files", tag = "Files",
+    operation_id = "Store a file of an environment",
+    params(
+        ("account_id" = i64, Path),
+        ("project_id" = String, Path, description = "The project's number or slug"),
+        ("environment_id" = String, Path, description = "The environment's number or slug"),
+    ),
+    request_body(content = NamedFileForm, content_type = "multipart/form-data"),
+    responses((status = 201, description = "Stored durably", body = One<Described>)),
+    security(("token" = []))
+)]
+pub(crate) async fn post_v3(
+    State(ingest): State<Ingest>,
+    Path((account, project, environment)): Path<(String, String, String)>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let body = ClientBody::new(body, form::largest(&ingest.settings));
+    let storing = async {
+        let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
+        let mut brought = read_form(&ingest, &head, &body).await?;
+        let file = brought.files.pop().filter(|_| brought.files.is_empty());
+        let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
+        let is_manifest = brought
+            .parameters
+            .get("is_manifest")
+            .is_some_and(|said| said.eq_ignore_ascii_case("true"));
+        if is_manifest && file.spooled.scanned.kind != ArtifactKind::Manifest {
+            return Err(CloudError::unprocessable(
+                "`is_manifest` is said, and `file` is no manifest",
+            ));
+        }
+        let filename = brought.parameters.get("filename").or(file.filename.as_deref());
+        let new = NewFile {
+            slug: ingest.new_slug(),
+            tag: None,
+            file: NamedFile::new(plain_name(filename, "filename")?, file.spooled),
+        };
+        let slug = ingest.slug_of(place, &environment).await;
+        let mut stored = ingest
+            .store_files(&access, of_environment(place), &slug, vec![new])
+            .await?;
+        let stored = stored.pop();
+        Ok((StatusCode::CREATED, one(stored)).into_response())
+    };
+    let result: Result<Response, CloudError> = storing.await;
+    answer(result, body).await
+}
+
+/// Delete a file of an environment
+#[utoipa::path(
+    delete, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}", tag = "Files",
+    operation_id = "Delete a file of an environment",
+    params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
+    responses((status = 200, description = "It is gone")),
+    security(("token" = []))
+)]
+pub(crate) async fn delete_of_environment(
+    State(ingest): State<Ingest>,
+    Path((account, project, environment, name)): Path<(String, String, String, String)>,
+    request: Request,
+) -> Result<One<Option<()>>, CloudError> {
+    let (head, _) = request.into_parts();
+    let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
+    let deleted = ingest
+        .delete_files(&access, of_environment(place), FileKey::Filename(&name))
+        .await?;
+    deleted.ok_or_else(CloudError::not_found)?;
+    Ok(one(None))
+}
+
+/// Delete a file of a project
+#[utoipa::path(
+    delete, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files/{name}", tag = "Files",
+    operation_id = "Delete a file of a project",
+    params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
+    responses((status = 200, description = "It is gone")),
+    security(("token" = []))
+)]
+pub(crate) async fn delete_of_project(
+    State(ingest): State<Ingest>,
+    Path((account, project, name)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<One<Option<()>>, CloudError> {
+    let (head, _) = request.into_parts();
+    let access = authenticate(&ingest, &head, &account).await?;
+    whole_account(&access)?;
+    let project = ingest.project(access.account_id, &project).await?;
+    let at = FilePlace {
+        account: access.account_id,
+        project: project.ok_or_else(CloudError::not_found)?,
+        environment: None,
+    };
+    let deleted = ingest.delete_files(&access, at, FileKey::Filename(&name)).await?;
+    deleted.ok_or_else(CloudError::not_found)?;
+    Ok(one(None))
+}
+
+/// Copy a file of an environment to its project
+#[utoipa::path(
+    post, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}/promote", tag = "Files",
+    operation_id = "Promote a file",
+    params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
+    responses((status = 201, description = "The project has it, beside the environment", body = One<Described>)),
+    security(("token" = []))
+)]
+pub(crate) async fn promote(
+    State(ingest): State<Ingest>,
+    Path((account, project, environment, name)): Path<(String, String, String, String)>,
+    request: Request,
+) -> Result<(StatusCode, One<Described>), CloudError> {
+    let (head, _) = request.into_parts();
+    let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
+    whole_account(&access)?;
+    let found = ingest.file(of_environment(place), FileKey::Filename(&name)).await;
+    let found = found.map_err(|error| CloudError::unavailable(&error))?;
+    let found = found.ok_or_else(CloudError::not_found)?;
+    let file = StoredFile {
+        slug: ingest.new_slug(),
+        tag: found.tag,
+        file: UploadedFile {
+            name: found.filename,
+            // It was read where it came from.
+            kind: ArtifactKind::Other,
+            sha256: found.sha256,
+            size: u64::try_from(found.size).unwrap_or_default(),
+            stored_size: 0,
+            dbt_schema_version: None,
+            dbt_version: None,
+            invocation_id: None,
+            generated_at: None,
+        },
+    };
+    let at = FilePlace {
+        environment: None,
+        ..of_environment(place)
+    };
+    let promoted = ingest.store_again(&access, at, file).await?;
+    Ok((StatusCode::CREATED, one(promoted)))
+}
+
+/// What belongs to a project is of all its environments.
+fn whole_account(access: &Access) -> Result<(), CloudError> {
+    match access.environment_id {
+        None => Ok(()),
+        Some(_) => Err(CloudError::forbidden()),
+    }
+}
+
+async fn authenticate(ingest: &Ingest, head: &Parts, account: &str) -> Result<Access, CloudError> {
+    let access = ingest.authenticate(head).await?;
+    if account.parse() == Ok(access.account_id) {
+        Ok(access)
+    } else {
+        Err(CloudError::not_found())
+    }
+}
+
+/// The bearer of the request's key, and the environment of the path. What the token does not see is not told from what is not there.
+async fn enter(
+    ingest: &Ingest,
+    head: &Parts,
+    account: &str,
+    project: &str,
+    environment: &str,
+) -> Result<(Access, Place), CloudError> {
+    let access = authenticate(ingest, head, account).await?;
+    let place = match (environment.parse::<EnvironmentId>(), environment.parse()) {
+        (Ok(id), _) => ingest.directory.place(id).await,
+        (_, Ok(slug)) => ingest.directory.place_by_slug(access.account_id, &slug).await,
+        _ => Ok(None),
+    };
+    let place = place.map_err(|error| CloudError::unavailable(&error))?;
+    let place = place.filter(|place| place.account_id == access.account_id && access.sees(place.environment_id));
+    let place = place.ok_or_else(CloudError::not_found)?;
+    match ingest.project(access.account_id, project).await {
+        Ok(Some(project)) if project == place.project_id => Ok((access, place)),
+        Ok(_) => Err(CloudError::not_found()),
+        // An environment's slug is the account's, so that the project tells nothing more: what is uploaded meanwhile is kept.
+        Err(_) => Ok((access, place)),
+    }
+}
+
+impl Ingest {
+    /// The slug of an environment that a path names; the name itself where only the database would know better.
+    async fn slug_of(&self, place: Place, named: &str) -> String {
+        let asking = async {
+            let mut connection = self.pool.acquire().await?;
+            directory::queries::environment(&mut connection, place.account_id, place.environment_id).await
+        };
+        match asking.await {
+            Ok(Some(environment)) => environment.slug,
+            Ok(None) | Err(_) => named.to_owned(),
+        }
+    }
+
+    /// A project by its number or slug.
+    async fn project(&self, account: AccountId, named: &str) -> Result<Option<ProjectId>, CloudError> {
+        let asking = async {
+            let mut connection = self.pool.acquire().await?;
+            directory::queries::project_named(&mut connection, account, named).await
+        };
+        let project = asking
+            .await
+            .map_err(|error: sqlx::Error| CloudError::unavailable(&error))?;
+        Ok(project.map(|project| ProjectId(project.id)))
+    }
+}

@@ -1,0 +1,56 @@
+"""What the source says: routes, metrics, alert rules, commands."""
+import re
+import subprocess
+
+import yaml
+
+from render import ROOT
+
+
+def routes():
+    """(role, method, path) of each route that the OpenAPI document describes."""
+    nests = re.findall(r'\.nest\("([^"]+)"', (ROOT / "ingest/src/lib.rs").read_text())
+    found = []
+    for role in ("ingest", "api"):
+        for file in sorted((ROOT / role / "src").rglob("*.rs")):
+            text = file.read_text()
+            described = re.findall(r"utoipa::path\(\s*(get|post|put|patch|delete)\b[^]]*?\bpath = \"([^\"]+)\"", text)
+            assert len(described) == text.count("utoipa::path("), f"{file}: a route is written in a way that this check cannot read"
+            for method, path in described:
+                # What stands under the uploaders' prefixes is answered by ingest too, wherever it is written.
+                nested = path != "/" and not path.startswith("/api")
+                for prefix in nests if nested else [""]:
+                    found.append(("ingest" if nested else role, method.upper(), re.sub(r"\{\*?\w+\}", "1", prefix + path)))
+    assert {role for role, _, _ in found} == {"ingest", "api"}
+    return found
+
+
+def metrics():
+    """The names under which Prometheus sees what the source counts."""
+    names = set()
+    for file in ROOT.glob("**/src/**/*.rs"):
+        for kind, name in re.findall(r'metrics::(counter|gauge|histogram)!\(\s*"([a-z_]+)"', file.read_text()):
+            names |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
+    assert names
+    return names
+
+
+def documented_alerts():
+    """The alert rules of docs/operations.md, by their name."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+    return {rule["alert"]: rule for block in blocks for group in yaml.safe_load(block)["groups"] for rule in group["rules"]}
+
+
+class Binary:
+    """dbt-api itself."""
+
+    def __init__(self, path):
+        self.path = path
+        self.variables = set(self.run("config", "variables").stdout.split())
+        self.variables |= {f"DATACOVES_{name}" for name in self.variables if name.startswith("DB_")}
+
+    def run(self, *arguments, **options):
+        return subprocess.run([self.path, *arguments], capture_output=True, text=True, **options)
+
+    def knows(self, command):
+        return self.run(*command, "--help").returncode == 0
