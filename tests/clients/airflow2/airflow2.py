@@ -1,87 +1,24 @@
-#!/usr/bin/env python3
-"""Starts a real Airflow 2.10 whose DAGs upload to dbt-api, on a free port, with everything it writes in one folder.
-
-    tests/airflow/run.py URL TOKEN ENVIRONMENT FOLDER [DAG...]
-
-URL is dbt-api's, TOKEN may upload, ENVIRONMENT is the slug of the environment. Prints one line of JSON that says where Airflow is and
-who may ask it, then triggers the DAGs that are named, prints a line of JSON for each run as it ends, and stays until its standard
-input ends or it is terminated. For tests in Python: `installed()` and `Airflow`.
-"""
+"""A real Airflow 2.10 whose DAGs upload to dbt-api, on a free port, with everything it writes in one folder."""
 import base64
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
+from local import free_port, wait
+
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-SKIPPED = 77
-# The version that the locked packages are for; Airflow 2.10 knows none above 3.12.
-PYTHON = "3.11"
+ROOT = HERE.parents[2]
 DAGS = {path.stem for path in (HERE / "dags").glob("*.py")}
 ENDED = ("success", "failed")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait(what, condition, seconds=120):
-    """What the condition gives as soon as it holds. A server that does not listen yet is no error, nor is one that starts."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            answer = condition()
-            if answer:
-                return answer
-        time.sleep(0.1)
-    raise TimeoutError(f"waited in vain: {what}")
-
-
-def python_of(version):
-    """A Python of this version, on the path or of pyenv; none when there is none."""
-    versions = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
-    for python in [shutil.which(f"python{version}"), *sorted(versions.glob(f"{version}.*/bin/python"))]:
-        # pyenv puts commands on the path that only say that they are not there.
-        if python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0:
-            return python
-    return None
-
-
-def installed():
-    """Airflow's virtual environment, made when its requirements are new; none when it cannot be made here."""
-    requirements = HERE / "requirements.txt"
-    folder = ROOT / ".dev/clients" / f"airflow2-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
-    if (folder / "ready").exists():
-        return folder
-    python = python_of(PYTHON)
-    if not python:
-        print(f"SKIPPED airflow: there is no Python {PYTHON} here", file=sys.stderr)
-        return None
-    shutil.rmtree(folder, ignore_errors=True)
-    pip = [folder / "bin/pip", "install", "-q", "--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:", "-r", requirements]
-    for step in ([python, "-m", "venv", folder], pip):
-        try:
-            subprocess.run(step, capture_output=True, text=True, check=True, timeout=240)
-        except subprocess.SubprocessError as error:
-            words = getattr(error, "stderr", None) or str(error)
-            print(f"SKIPPED airflow: it cannot be installed here: {str(words).strip()[-500:]}", file=sys.stderr)
-            return None
-    (folder / "ready").touch()
-    return folder
+# A machine that does other things too lets it wait.
+PATIENCE = 180
 
 
 class Airflow:
@@ -90,10 +27,11 @@ class Airflow:
     # The first may do all, the second may only look, which is what dbt-api needs.
     user, reader = "operator", "viewer"
 
-    def __init__(self, environment, folder, dbt_api, token, slug, stack):
+    def __init__(self, folder, dbt_api, token, slug, stack):
         self.folder, self.port, self.password = pathlib.Path(folder).resolve(), free_port(), secrets.token_hex(8)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{self.port}"
+        environment = pathlib.Path(sys.prefix)
         self.command = environment / "bin/airflow"
         self.variables = os.environ | {
             # Airflow finds its own gunicorn on the path.
@@ -129,8 +67,8 @@ class Airflow:
         # Without its server of logs, which has a fixed port.
         self.start(stack, "scheduler", "--skip-serve-logs")
         self.start(stack, "webserver", "--port", str(self.port), "--pid", str(self.folder / "webserver.pid"))
-        wait("Airflow is healthy", self.healthy)
-        wait("Airflow has read the DAGs", lambda: {dag["dag_id"] for dag in self.get("dags")["dags"]} == DAGS)
+        wait("Airflow is healthy", self.healthy, PATIENCE)
+        wait("Airflow has read the DAGs", lambda: {dag["dag_id"] for dag in self.get("dags")["dags"]} == DAGS, PATIENCE)
 
     def run(self, *arguments):
         done = subprocess.run([self.command, *arguments], env=self.variables, capture_output=True, text=True)
@@ -198,27 +136,4 @@ class Airflow:
             found = self.dag_run(dag, run)
             return found if found["state"] in states else None
 
-        return wait(f"{dag}'s run {run} is {' or '.join(states)}", reached)
-
-
-def main():
-    if len(sys.argv) < 5:
-        sys.exit(__doc__)
-    dbt_api, token, slug, folder, *dags = sys.argv[1:]
-    environment = installed()
-    if not environment:
-        return SKIPPED
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with contextlib.ExitStack() as stack:
-        airflow = Airflow(environment, folder, dbt_api, token, slug, stack)
-        print(json.dumps({"base_url": airflow.url, "user": airflow.user, "reader": airflow.reader, "password": airflow.password}), flush=True)
-        for dag in dags:
-            airflow.unpause(dag)
-        for dag, run in [(dag, airflow.trigger(dag)) for dag in dags]:
-            print(json.dumps(airflow.wait_for(dag, run)), flush=True)
-        sys.stdin.read()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return wait(f"{dag}'s run {run} is {' or '.join(states)}", reached, PATIENCE)
