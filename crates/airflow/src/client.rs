@@ -21,7 +21,7 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
 /// How many bytes an answer may have. A run may hold a configuration of any size.
-const LARGEST_ANSWER: usize = 64 << 20;
+const LARGEST_ANSWER: usize = 16 << 20;
 
 /// How many rows are asked for at a time: Airflow's own most, unless its operator set another.
 const PAGE: u64 = 100;
@@ -106,8 +106,9 @@ impl Airflow {
             Which::StartedSince(since) => query.push(("start_date_gte", time(since))),
             Which::Active => query.extend(["queued", "running"].map(|state| ("state", state.to_owned()))),
         }
-        let (rows, date) = self.list("its DAG runs", "dags/~/dagRuns", &query).await?;
-        let runs = rows.iter().filter_map(DagRun::read).collect();
+        let (runs, date) = self
+            .list("its DAG runs", "dags/~/dagRuns", &query, DagRun::read)
+            .await?;
         Ok(Listing { runs, date })
     }
 
@@ -135,21 +136,21 @@ impl Airflow {
     /// # Errors
     /// When Airflow does not tell all of them.
     pub async fn dags(&mut self) -> Result<Vec<Dag>, Error> {
-        let (rows, _) = self
-            .list("its DAGs", "dags", &[("order_by", "dag_id".to_owned())])
-            .await?;
-        Ok(rows.iter().filter_map(Dag::read).collect())
+        let query = [("order_by", "dag_id".to_owned())];
+        let (dags, _) = self.list("its DAGs", "dags", &query, Dag::read).await?;
+        Ok(dags)
     }
 
-    async fn list(
+    /// All rows that `take` makes something of, page by page: Airflow tells much more of each than is kept.
+    async fn list<T>(
         &mut self,
         what: &'static str,
         path: &str,
         query: &[(&str, String)],
-    ) -> Result<(Vec<Value>, Option<DateTime<Utc>>), Error> {
-        let (mut rows, mut date) = (Vec::new(), None);
+        take: impl Fn(&Value) -> Option<T>,
+    ) -> Result<(Vec<T>, Option<DateTime<Utc>>), Error> {
+        let (mut rows, mut date, mut offset) = (Vec::new(), None, 0);
         loop {
-            let offset = rows.len() as u64;
             let mut query = query.to_vec();
             query.extend([("limit", PAGE.to_string()), ("offset", offset.to_string())]);
             let (status, headers, body) = self.get(path, &query).await?;
@@ -162,12 +163,12 @@ impl Airflow {
                 date = date_of(&headers);
             }
             // As many as came: the server may give fewer than were asked for.
-            let is_last = page.rows.is_empty() || offset + page.rows.len() as u64 >= page.total_entries;
-            rows.extend(page.rows);
-            if is_last {
+            offset += page.rows.len() as u64;
+            rows.extend(page.rows.iter().filter_map(&take));
+            if page.rows.is_empty() || offset >= page.total_entries {
                 return Ok((rows, date));
             }
-            if rows.len() as u64 >= MOST_ROWS {
+            if offset >= MOST_ROWS {
                 let cause = format!("there are more than {MOST_ROWS} rows");
                 return Err(Error::Unreadable { what, cause });
             }
