@@ -9,7 +9,7 @@ use axum::middleware::from_fn;
 use bucket::Bucket;
 use clock::Clock;
 use edge::RateLimit;
-use ingest::{Directory, Ingest};
+use ingest::{Directory, Ingest, Observer, Parts};
 use projector::Projector;
 use service::{Health, Need};
 use sqlx::PgPool;
@@ -93,6 +93,18 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             let (directory, shutdown) = (directory.clone(), shutdown.clone());
             async move { directory.run(shutdown).await }
         }));
+        if !settings.airflow.environments.is_empty() {
+            let parts = Parts {
+                pool: pool.clone(),
+                bucket: bucket.clone(),
+                stream: stream.clone(),
+                directory: directory.clone(),
+                clock: Clock::System,
+            };
+            let observer = Observer::new(parts, &settings.airflow)?;
+            health = health.part("airflow", Need::Degrading, observer.check());
+            tasks.push(tokio::spawn(observer.run(shutdown.clone())));
+        }
         let state = Ingest::new(
             settings.ingest.clone(),
             bucket.clone(),

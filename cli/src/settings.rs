@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) stream: stream::Settings,
     pub(crate) ingest: ingest::Settings,
     pub(crate) api: api::Settings,
+    pub(crate) airflow: airflow::Settings,
 }
 
 impl Settings {
@@ -39,15 +40,19 @@ impl Settings {
         let stream = kept(stream::Settings::read(&lookup), &mut problems);
         let ingest = kept(ingest::Settings::read(&lookup), &mut problems);
         let api = kept(api::Settings::read(&lookup), &mut problems);
-        match (service, database, bucket, stream, ingest, api) {
-            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest), Some(api)) => Ok(Self {
-                service,
-                database,
-                bucket,
-                stream,
-                ingest,
-                api,
-            }),
+        let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
+        match (service, database, bucket, stream, ingest, api, airflow) {
+            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest), Some(api), Some(airflow)) => {
+                Ok(Self {
+                    service,
+                    database,
+                    bucket,
+                    stream,
+                    ingest,
+                    api,
+                    airflow,
+                })
+            }
             _ => bail!("the settings cannot be used:\n  - {}", problems.join("\n  - ")),
         }
     }
@@ -62,6 +67,7 @@ impl Settings {
             stream::Settings::VARIABLES,
             ingest::Settings::VARIABLES,
             api::Settings::VARIABLES,
+            airflow::Settings::VARIABLES,
         ]
         .concat()
     }

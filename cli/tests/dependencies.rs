@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A crate and what it may use of ours; `clock` is usable by all.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("schemas", &[]),
     ("clock", &[]),
     ("bucket", &["schemas"]),
     ("stream", &["schemas"]),
     ("directory", &["schemas"]),
+    ("airflow", &["schemas"]),
     ("read-model", &["schemas"]),
     ("edge", &["schemas", "directory"]),
     ("service", &[]),
@@ -27,6 +28,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "edge",
             "service",
             "read-model",
+            "airflow",
         ],
     ),
     (

@@ -12,6 +12,7 @@ mod form;
 mod import;
 mod ingests;
 mod manifests;
+mod observer;
 mod parameters;
 mod settings;
 mod spool;
@@ -35,6 +36,7 @@ use utoipa_axum::routes;
 
 pub use crate::directory::Directory;
 pub use crate::import::{ImportError, import, import_id};
+pub use crate::observer::{Observer, Parts};
 pub use crate::settings::Settings;
 use crate::turns::Turns;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use directory::Place;
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
     insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone,
@@ -149,10 +150,7 @@ impl Projector {
             | EventData::TokenIssued(_)
             | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
             EventData::RetentionPruned(pruned) => self.project_prune(event, &pruned).await,
-            EventData::AirflowRunObserved(_) => Err(ApplyError::Rejected(format!(
-                "events of type `{}` are not applied by this version; upgrade dbt-api, then run `dbt-api dead-letters retry`",
-                event.kind
-            ))),
+            EventData::AirflowRunObserved(observed) => self.project_observation(event, &observed).await,
         }
     }
 
@@ -235,7 +233,12 @@ impl Projector {
                 content.write(&mut transaction, upload).await?;
             }
             content::limit_times(&mut transaction, upload).await?;
-            placement::place(&mut transaction, &self.bucket, upload, artifacts).await?;
+            let place = Place {
+                account_id: account,
+                project_id: upload.project_id,
+                environment_id: upload.environment_id,
+            };
+            placement::place(&mut transaction, &self.bucket, place, artifacts).await?;
         }
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;

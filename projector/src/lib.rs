@@ -3,6 +3,7 @@
 //! An event comes by the stream at once, or by the sweep of the journal later; both ways lead to the same [`Projector::apply`]. Applying
 //! is idempotent and its result does not depend on the order of the events, so any number of projectors may run.
 
+mod airflow;
 mod apply;
 mod catalog;
 mod consume;

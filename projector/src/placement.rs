@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bucket::{Bucket, Claim, ClaimKind};
+use directory::Place;
 use read_model::{
-    Artifact, Numbers, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids, lock_placement,
-    record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
+    Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids,
+    lock_placement, record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
 };
-use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, JobId, RunId, StepId};
+use schemas::{AccountId, EnvironmentId, JobId, RunId, StepId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -20,15 +21,53 @@ use crate::ApplyError;
 pub(crate) async fn place(
     transaction: &mut PgConnection,
     bucket: &Bucket,
-    upload: &ArtifactsUploaded,
+    place: Place,
     artifacts: Vec<Artifact>,
 ) -> Result<(), ApplyError> {
-    let environment = upload.environment_id;
-    lock_placement(transaction, environment).await?;
-    let earlier = earlier_files(transaction, environment, &artifacts).await?;
+    lock_placement(transaction, place.environment_id).await?;
+    let mut files = earlier_files(transaction, place.environment_id, &Told::by_files(&artifacts)).await?;
+    let event = artifacts.first().map(|artifact| artifact.event_id);
+    files.retain(|placed| Some(placed.artifact.event_id) != event);
+    files.extend(artifacts.into_iter().map(not_placed));
+    move_files(transaction, bucket, place, files, None).await
+}
 
+/// Places what Airflow told of a run, and the files of which that tells more. Under [`lock_placement`].
+pub(crate) async fn place_observed(
+    transaction: &mut PgConnection,
+    bucket: &Bucket,
+    place: Place,
+    run: &RunKey,
+    observed: Observed,
+) -> Result<(), ApplyError> {
+    let files = if observed.is_new {
+        earlier_files(transaction, place.environment_id, &Told::by_airflow(run)).await?
+    } else {
+        Vec::new()
+    };
+    if !observed.pruned {
+        return move_files(transaction, bucket, place, files, Some(run)).await;
+    }
+    move_files(transaction, bucket, place, files, None).await?;
+    // What was told before of the run was shown.
+    let text = serde_json::to_string(run).map_err(|error| ApplyError::Rejected(error.to_string()))?;
+    if let Some(id) = id_of_key(transaction, Numbers::Runs, place.environment_id, &text).await? {
+        shrink_run(transaction, place.account_id, RunId(id)).await?;
+    }
+    Ok(())
+}
+
+/// Puts files where they belong by now, and computes anew what follows for their runs, and for the one that was observed.
+async fn move_files(
+    transaction: &mut PgConnection,
+    bucket: &Bucket,
+    place: Place,
+    files: Vec<Placed>,
+    observed: Option<&RunKey>,
+) -> Result<(), ApplyError> {
+    let environment = place.environment_id;
     let mut target: Vec<(Placed, Option<RunKey>)> = Vec::new();
-    for placed in earlier.into_iter().chain(artifacts.into_iter().map(not_placed)) {
+    for placed in files {
         let key = key_of_run(transaction, environment, &placed.artifact).await?;
         target.push((placed, key));
     }
@@ -37,38 +76,39 @@ pub(crate) async fn place(
         .iter()
         .filter(|(placed, _)| !placed.artifact.pruned)
         .filter_map(|(_, key)| key.as_ref())
+        .chain(observed)
         .collect();
-    let runs = numbers_of(transaction, bucket, upload, &keys).await?;
+    let runs = numbers_of(transaction, bucket, place, &keys).await?;
 
     let (mut steps, mut left) = (BTreeSet::new(), BTreeSet::new());
     for (placed, key) in &target {
         let artifact = &placed.artifact;
         let key = key.as_ref().filter(|_| !artifact.pruned);
         let run = key.and_then(|key| runs.get(key)).map(|(run, _)| *run);
-        let place = run.map(|run| (run, step_id(run, artifact.invocation_id.as_deref(), artifact.event_id)));
-        if place == placed.run_id.zip(placed.step_id) {
+        let step = run.map(|run| (run, step_id(run, artifact.invocation_id.as_deref(), artifact.event_id)));
+        if step == placed.run_id.zip(placed.step_id) {
             continue;
         }
-        set_placement(transaction, artifact, place).await?;
-        steps.extend(place.map(|(_, step)| step));
+        set_placement(transaction, artifact, step).await?;
+        steps.extend(step.map(|(_, step)| step));
         steps.extend(placed.step_id);
         left.extend(placed.run_id.filter(|old| Some(*old) != run));
     }
     let steps: Vec<StepId> = steps.into_iter().collect();
-    refresh_steps(transaction, upload.account_id, &steps).await?;
+    refresh_steps(transaction, place.account_id, &steps).await?;
     for (key, (run_id, job_id)) in &runs {
         let run = RunPlace {
             run_id: *run_id,
             job_id: *job_id,
-            account_id: upload.account_id,
-            project_id: upload.project_id,
+            account_id: place.account_id,
+            project_id: place.project_id,
             environment_id: environment,
             key,
         };
         refresh_run(transaction, &run).await?;
     }
     for run in left {
-        shrink_run(transaction, upload.account_id, run).await?;
+        shrink_run(transaction, place.account_id, run).await?;
     }
     Ok(())
 }
@@ -81,47 +121,64 @@ fn not_placed(artifact: Artifact) -> Placed {
     }
 }
 
-/// The earlier files whose place may follow from these: at first those that these tell of, then those that the first tell of.
+/// What is told of runs.
+struct Told {
+    runs: Vec<String>,
+    runs_with_dag: Vec<String>,
+    /// Those whose run is told.
+    invocations: Vec<String>,
+}
+
+impl Told {
+    fn by_files(artifacts: &[Artifact]) -> Self {
+        let told = || artifacts.iter().filter(|artifact| artifact.run_id.is_some());
+        let with_dag = told().filter(|artifact| artifact.dag_id.is_some());
+        Self {
+            runs: told().filter_map(|artifact| artifact.run_id.clone()).collect(),
+            runs_with_dag: with_dag.filter_map(|artifact| artifact.run_id.clone()).collect(),
+            invocations: told().filter_map(|artifact| artifact.invocation_id.clone()).collect(),
+        }
+    }
+
+    fn by_airflow(run: &RunKey) -> Self {
+        let runs: Vec<String> = run.run_id.iter().cloned().collect();
+        Self {
+            runs: runs.clone(),
+            runs_with_dag: runs,
+            invocations: Vec::new(),
+        }
+    }
+}
+
+/// The earlier files whose place may follow from what is told: at first those that it tells of, then those that the first tell of.
 async fn earlier_files(
     transaction: &mut PgConnection,
     environment: EnvironmentId,
-    artifacts: &[Artifact],
+    told: &Told,
 ) -> Result<Vec<Placed>, ApplyError> {
-    let runs_of = |with_dag: bool| -> Vec<String> {
-        let told = artifacts
-            .iter()
-            .filter(|artifact| artifact.dag_id.is_some() || !with_dag);
-        told.filter_map(|artifact| artifact.run_id.clone()).collect()
-    };
-    let (runs, runs_with_dag) = (runs_of(false), runs_of(true));
-    let mut invocations: Vec<String> = artifacts
-        .iter()
-        .filter(|artifact| artifact.run_id.is_some())
-        .filter_map(|artifact| artifact.invocation_id.clone())
-        .collect();
-    if !runs_with_dag.is_empty() {
-        let first = unplaced_alike(transaction, environment, &runs_with_dag, &[], &[]).await?;
+    let mut invocations = told.invocations.clone();
+    if !told.runs_with_dag.is_empty() {
+        let first = unplaced_alike(transaction, environment, &told.runs_with_dag, &[], &[]).await?;
         invocations.extend(first.into_iter().filter_map(|placed| placed.artifact.invocation_id));
     }
-    if runs.is_empty() && invocations.is_empty() {
+    if told.runs.is_empty() && invocations.is_empty() {
         return Ok(Vec::new());
     }
-    let mut earlier = unplaced_alike(transaction, environment, &runs_with_dag, &invocations, &runs).await?;
-    earlier.retain(|placed| placed.artifact.event_id != artifacts[0].event_id);
-    Ok(earlier)
+    let (runs, with_dag) = (&told.runs, &told.runs_with_dag);
+    Ok(unplaced_alike(transaction, environment, with_dag, &invocations, runs).await?)
 }
 
 /// The numbers of runs, and of their jobs.
 async fn numbers_of<'k>(
     transaction: &mut PgConnection,
     bucket: &Bucket,
-    upload: &ArtifactsUploaded,
+    place: Place,
     keys: &BTreeSet<&'k RunKey>,
 ) -> Result<BTreeMap<&'k RunKey, (RunId, JobId)>, ApplyError> {
     let mut runs = BTreeMap::new();
     for key in keys {
-        let job = number(transaction, bucket, Numbers::Jobs, upload, &key.job()).await?;
-        let run = number(transaction, bucket, Numbers::Runs, upload, key).await?;
+        let job = number(transaction, bucket, Numbers::Jobs, place, &key.job()).await?;
+        let run = number(transaction, bucket, Numbers::Runs, place, key).await?;
         runs.insert(*key, (RunId(run), JobId(job)));
     }
     Ok(runs)
@@ -152,10 +209,10 @@ async fn number<K: Serialize + Sync>(
     transaction: &mut PgConnection,
     bucket: &Bucket,
     numbers: Numbers,
-    upload: &ArtifactsUploaded,
+    place: Place,
     key: &K,
 ) -> Result<i64, ApplyError> {
-    let (account, environment) = (upload.account_id, upload.environment_id);
+    let (account, environment) = (place.account_id, place.environment_id);
     let key = serde_json::to_value(key).map_err(|error| ApplyError::Rejected(error.to_string()))?;
     let text = key.to_string();
     if let Some(id) = id_of_key(transaction, numbers, environment, &text).await? {

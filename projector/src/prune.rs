@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use read_model::{
     FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
-    lock_account_alone, note_pruned, prunable_runs, refresh_steps, remove_from_ledger, remove_upload, revive,
-    shrink_run, uploads_of_runs,
+    lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_steps, remove_from_ledger,
+    remove_upload, revive, shrink_run, uploads_of_runs,
 };
 use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;
@@ -75,6 +75,9 @@ impl Projector {
         let files = artifacts_of(&mut transaction, account, &pruned.uploads).await?;
         note_pruned(&mut transaction, account, &pruned.uploads).await?;
         shrink(&mut transaction, account, &files).await?;
+        for run in prune_observations(&mut transaction, &pruned.uploads).await? {
+            shrink_run(&mut transaction, account, run).await?;
+        }
         forget_contents(&mut transaction, account, &hashes_of(&files), false).await?;
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives real clients of dbt Cloud, from PyPI and unchanged, against the service with really made artifacts in it.
+"""Drives real clients of dbt Cloud, from PyPI and unchanged, against the service with really made artifacts in it; and an Airflow that it observes.
 
     tests/clients/run.py BINARY [CLIENT...]
 
@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,30 +19,14 @@ import urllib.request
 import uuid
 
 import proxy
+from local import free_port, wait
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SKIPPED = 77
 # The version that the locked packages are for.
-PYTHON = {"dagster": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11"}
+PYTHON = {"dagster": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11", "airflow2": "3.11"}
 RUNS = 105  # more than a page
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait(what, condition, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            answer = condition()
-            if answer:
-                return answer
-        time.sleep(0.05)
-    raise SystemExit(f"waited in vain: {what}")
 
 
 class Service:
@@ -159,6 +142,7 @@ def check(client, service, folder):
     if not environment:
         return SKIPPED
     variables = service.environment | {
+        "DBT_API_BINARY": str(pathlib.Path(service.binary).resolve()),
         "DBT_API_URL": service.url,
         "DBT_API_HTTPS_URL": service.https,
         "DBT_API_HOST": service.host,

@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
 use reqwest::multipart::{Form, Part};
 use schemas::{
-    AccountId, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, FileDeleted, FilesStored, ProjectId,
-    RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
+    AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, FileDeleted,
+    FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
 };
 use sqlx::PgPool;
 use testkit::{System, repository_file};
@@ -89,7 +89,7 @@ pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFil
 }
 
 /// Puts a history of so many uploads of two accounts into the journal, over the days before now: runs with and without DAG, several uploads
-/// of one invocation, uploads that tell of others, tags.
+/// of one invocation, uploads that tell of others, tags, and what Airflow told of some of the runs and of others.
 pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploads: u64, seed: u64) -> Vec<Event> {
     let mut dice = Dice::new(seed);
     let end: DateTime<Utc> = Clock::System.now() - TimeDelta::minutes(5);
@@ -126,7 +126,34 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
         bucket.put_event(&event).await.unwrap();
         events.push(event);
     }
+    for _ in 0..uploads / 2 {
+        let event = observation(&mut dice, end, uploads);
+        bucket.put_event(&event).await.unwrap();
+        events.push(event);
+    }
     events
+}
+
+/// What Airflow told once of a run, of which uploads may tell too.
+fn observation(dice: &mut Dice, end: DateTime<Utc>, uploads: u64) -> Event {
+    let time = end - TimeDelta::seconds(i64::try_from(dice.roll(5 * 86_400)).unwrap());
+    let account = i64::try_from(1 + dice.roll(2)).unwrap();
+    let run = dice.roll(uploads / 4 + 10);
+    let state = ["queued", "running", "success", "failed", "removed"][usize::try_from(dice.roll(5)).unwrap()];
+    let mut before = |due: bool| due.then(|| time - TimeDelta::seconds(i64::try_from(dice.roll(4000)).unwrap()));
+    let data = AirflowRunObserved {
+        account_id: AccountId(account),
+        project_id: ProjectId(account),
+        environment_id: EnvironmentId(account),
+        queued_at: before(run.is_multiple_of(2)),
+        started_at: before(state != "queued"),
+        finished_at: before(matches!(state, "success" | "failed")),
+        dag_id: format!("dag-{}", run % 7 + dice.roll(2)),
+        run_id: format!("scheduled__{run}"),
+        state: state.to_owned(),
+        schedule: (dice.roll(2) == 0).then(|| format!("{} * * * *", dice.roll(60))),
+    };
+    Event::new(EventId(Clock::System.new_id(time)), time, &data.into()).unwrap()
 }
 
 /// Files with tags that begin with the id of a run, perhaps one of which nothing else tells; some are new versions of others.
@@ -199,6 +226,7 @@ pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
          UNION ALL SELECT to_jsonb(t)::text FROM run_steps t UNION ALL SELECT to_jsonb(t)::text FROM artifacts t
+         UNION ALL SELECT to_jsonb(t)::text FROM airflow_runs t
          UNION ALL SELECT to_jsonb(t)::text FROM current_files t
          UNION ALL SELECT to_jsonb(t)::text FROM run_counts t WHERE runs <> 0
          UNION ALL SELECT to_jsonb(t)::text FROM directory.environments t

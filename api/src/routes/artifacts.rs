@@ -32,9 +32,8 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<One<Vec<String>>, Error> {
     let step = params.number("step")?;
-    queries::run(view.connection(), account, run)
-        .await?
-        .ok_or_else(CloudError::not_found)?;
+    let row = queries::run(view.connection(), account, run).await?;
+    let run = RunId(row.ok_or_else(CloudError::not_found)?.id);
     Ok(one(
         queries::artifact_names(view.connection(), account, run, step).await?
     ))
@@ -63,15 +62,15 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let (step, raw) = (params.number("step")?, params.truth("raw")?.unwrap_or(false));
-    let file = queries::run_file(view.connection(), account, run, &path, step).await?;
+    let row = queries::run(view.connection(), account, run).await?;
+    let row = row.ok_or_else(CloudError::not_found)?;
+    let file = queries::run_file(view.connection(), account, RunId(row.id), &path, step).await?;
     let file = file.ok_or_else(CloudError::not_found)?;
     if path != "run_results.json" || raw || file.size > LARGEST_CHANGED {
         // A slow client must not hold a connection of the database.
         drop(view);
         return whole(account, &path, file).send(&state, &headers).await;
     }
-    let row = queries::run(view.connection(), account, run).await?;
-    let row = row.ok_or_else(CloudError::not_found)?;
     drop(view);
     with_cloud_variables(&state, file, &row, &headers).await
 }

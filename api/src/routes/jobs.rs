@@ -102,7 +102,7 @@ struct Settings {
     target_name: &'static str,
 }
 
-/// What starts a job. Airflow does, of which dbt Cloud has no notion: so nothing.
+/// What starts a job: Airflow, by its schedule or because someone says so.
 #[derive(Clone, Default, Serialize, ToSchema)]
 #[schema(as = JobTriggers)]
 struct Triggers {
@@ -113,33 +113,34 @@ struct Triggers {
     custom_branch_only: bool,
 }
 
-/// When a job would start, if `triggers.schedule` were true: dbt Cloud has a schedule in jobs without one too, and clients read it.
+/// When a job starts, if `triggers.schedule` is true; else when it would: dbt Cloud has a schedule in jobs without one too, and clients
+/// read it.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = JobSchedule)]
 #[serde(untagged)]
 enum Schedule {
     Whole {
-        cron: &'static str,
+        cron: String,
         date: ScheduleDate,
         time: ScheduleTime,
     },
     /// As dbt Cloud has it in the job of a run.
     Short {
-        cron: &'static str,
+        cron: String,
         date: &'static str,
         time: &'static str,
     },
 }
 
 impl Schedule {
-    fn whole() -> Self {
+    fn whole(cron: Option<String>) -> Self {
         Self::Whole {
-            cron: CRON,
             date: ScheduleDate {
-                r#type: DAYS,
+                r#type: date_type(cron.as_ref()),
                 days: None,
-                cron: None,
+                cron: cron.clone(),
             },
+            cron: cron.unwrap_or_else(|| CRON.to_owned()),
             time: ScheduleTime {
                 r#type: TIMES,
                 hours: None,
@@ -148,13 +149,17 @@ impl Schedule {
         }
     }
 
-    fn short() -> Self {
+    fn short(cron: Option<String>) -> Self {
         Self::Short {
-            cron: CRON,
-            date: DAYS,
+            date: date_type(cron.as_ref()),
+            cron: cron.unwrap_or_else(|| CRON.to_owned()),
             time: TIMES,
         }
     }
+}
+
+fn date_type(cron: Option<&String>) -> &'static str {
+    if cron.is_some() { "custom_cron" } else { DAYS }
 }
 
 /// On which days.
@@ -174,7 +179,8 @@ struct ScheduleTime {
 }
 
 impl Job {
-    fn new(row: queries::Job, facts: JobFacts) -> Self {
+    fn new(row: queries::Job, facts: JobFacts, short: bool) -> Self {
+        let cron = row.cron;
         let has = |kind: ArtifactKind| facts.kinds.iter().any(|has| has == kind.as_str());
         let (generate_docs, generate_sources) = (has(ArtifactKind::Catalog), has(ArtifactKind::Sources));
         Self {
@@ -193,8 +199,15 @@ impl Job {
                 threads: 1,
                 target_name: "default",
             },
-            triggers: Triggers::default(),
-            schedule: Schedule::whole(),
+            triggers: Triggers {
+                schedule: cron.is_some(),
+                ..Triggers::default()
+            },
+            schedule: if short {
+                Schedule::short(cron)
+            } else {
+                Schedule::whole(cron)
+            },
             generate_docs,
             generate_sources,
             run_generate_sources: generate_sources,
@@ -225,11 +238,7 @@ pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, J
     let mut facts = facts_of(view, &rows).await?;
     let answer = |row: queries::Job| {
         let id = row.id;
-        let job = Job {
-            schedule: Schedule::short(),
-            ..Job::new(row, facts.remove(&id).unwrap_or_default())
-        };
-        (id, job)
+        (id, Job::new(row, facts.remove(&id).unwrap_or_default(), true))
     };
     Ok(rows.into_iter().map(answer).collect())
 }
@@ -276,7 +285,7 @@ async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<quer
             environment: environments.get(&row.environment_id).cloned(),
             most_recent_run: run(facts.newest_run, newest),
             most_recent_completed_run: run(facts.last_run, completed),
-            ..Job::new(row, facts)
+            ..Job::new(row, facts, false)
         }
     };
     Ok(rows.into_iter().map(answer).collect())
@@ -293,7 +302,7 @@ async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<quer
         ("name__icontains" = Option<String>, Query, description = "Only jobs whose name contains this, in letters of any case"),
         ("pk" = Option<i64>, Query, description = "Only the job with this id"),
         ("is_system" = Option<bool>, Query, description = "No job is dbt Cloud's own"),
-        ("triggers_schedule" = Option<bool>, Query, description = "No job is started by a schedule of dbt Cloud"),
+        ("triggers_schedule" = Option<bool>, Query, description = "Only jobs that Airflow starts by a schedule, or only those that it does not"),
         ("state" = Option<i64>, Query, description = "1 or `all`: all jobs; 2, deleted ones: none"),
         ("include_related" = Option<String>, Query,
             description = "`environment`, `most_recent_run`, `most_recent_completed_run`, separated by commas"),
@@ -316,9 +325,10 @@ pub(crate) async fn list(
         environment_id: filters.number("environment_id")?.map(EnvironmentId),
         ids: filters.number("pk")?.map(|id| vec![id]),
         name_contains: filters.text("name__icontains"),
+        has_schedule: filters.truth("triggers_schedule")?,
     };
     let is_deleted = filters.state()?.is_some_and(|state| state != 1);
-    if is_deleted || filters.truth("is_system")? == Some(true) || filters.truth("triggers_schedule")? == Some(true) {
+    if is_deleted || filters.truth("is_system")? == Some(true) {
         filter.ids = Some(Vec::new());
     }
     let by = Order {

@@ -146,7 +146,8 @@ impl Run {
         let asked_for = row
             .started_at
             .map_or(row.created_at, |started| started.min(row.created_at));
-        let started = row.started_at.unwrap_or(now).max(asked_for);
+        // What never began was queued until its end.
+        let started = row.started_at.or(row.finished_at).unwrap_or(now).max(asked_for);
         let finished = row.finished_at.unwrap_or(now).max(started);
         Self {
             id: row.id,

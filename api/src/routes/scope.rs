@@ -35,6 +35,7 @@ impl Scope {
         let row = queries::run(view.connection(), account, run)
             .await?
             .ok_or_else(CloudError::not_found)?;
+        let run = RunId(row.id);
         let found = queries::node_set_of_run(view.connection(), account, run).await?;
         Ok(Self {
             environment: EnvironmentId(row.environment_id),

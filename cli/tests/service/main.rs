@@ -7,6 +7,7 @@
 
 mod installation;
 
+mod airflow;
 mod dbt_cloud;
 mod errors;
 mod files;

@@ -1,5 +1,6 @@
 //! What the API shows, in PostgreSQL: the migrations, the projector's writes and the API's queries.
 
+mod airflow;
 mod artifacts;
 mod compiled;
 mod dead_letters;
@@ -16,6 +17,10 @@ mod results;
 mod runs;
 mod text;
 
+pub use airflow::{
+    Observation, Observed, active_observations, insert_observation, newest_observations, observations,
+    prune_observations, try_lock_observing,
+};
 pub use artifacts::{Artifact, insert_artifacts};
 pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter, revive};

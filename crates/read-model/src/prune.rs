@@ -69,7 +69,8 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
         .collect())
 }
 
-/// The uploads that these runs consist of, each with the run of each of its files; none: the file belongs to no run.
+/// The uploads that these runs consist of, each with the run of each of its files; none: the file belongs to no run. What Airflow told of
+/// a run last is like an upload of it.
 ///
 /// # Errors
 /// Those of the database.
@@ -80,9 +81,14 @@ pub async fn uploads_of_runs(
 ) -> sqlx::Result<Vec<(EventId, Option<RunId>)>> {
     let ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
     let rows = sqlx::query!(
-        "SELECT DISTINCT a.event_id, a.run_id FROM artifacts a
+        r#"SELECT a.event_id AS "event_id!", a.run_id FROM artifacts a
          WHERE a.event_id IN (SELECT event_id FROM artifacts WHERE account_id = $1 AND run_id = ANY($2))
-         ORDER BY a.event_id",
+         UNION
+         SELECT o.event_id, r.id FROM runs r JOIN airflow_runs o
+            ON o.environment_id = r.environment_id AND o.run_id = r.airflow_run_id AND o.dag_id = r.dag_id
+                AND hashtextextended(o.run_id, 0) = hashtextextended(r.airflow_run_id, 0)
+         WHERE r.account_id = $1 AND r.id = ANY($2)
+         ORDER BY 1"#,
         account.0,
         &ids
     )

@@ -12,11 +12,12 @@ use crate::{MIGRATOR, decode_doc};
 
 /// The tables that are compared: what a row is, with internal numbers replaced by what they stand for; and the column that holds a
 /// compressed document, or null. `{schema}` is where the table is.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("jobs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.jobs t"),
     ("runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.runs t"),
     ("run_steps", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_steps t"),
     ("artifacts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.artifacts t"),
+    ("airflow_runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.airflow_runs t"),
     ("files", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.files t"),
     ("file_deletions", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.file_deletions t"),
     ("pruned_uploads", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.pruned_uploads t"),

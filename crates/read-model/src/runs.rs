@@ -151,7 +151,7 @@ pub async fn key_of_run(
     }))
 }
 
-/// The longest known id of a run that the tag begins with, followed by `-`: clients tag a run's files so.
+/// The longest id of a run, of those that uploads or Airflow tell, that the tag begins with, followed by `-`: clients tag a run's files so.
 async fn run_of_tag(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -163,10 +163,15 @@ async fn run_of_tag(
         .filter(|begin| !begin.is_empty())
         .collect();
     sqlx::query_scalar!(
-        r#"SELECT airflow_run_id AS "run_id!" FROM artifacts
-         WHERE environment_id = $1 AND airflow_run_id = ANY($2)
-            AND hashtextextended(airflow_run_id, 0) = ANY(ARRAY(SELECT hashtextextended(b.id, 0) FROM unnest($2::text[]) AS b (id)))
-         ORDER BY length(airflow_run_id) DESC LIMIT 1"#,
+        r#"SELECT id AS "id!" FROM (
+            SELECT airflow_run_id AS id FROM artifacts
+            WHERE environment_id = $1 AND airflow_run_id = ANY($2)
+                AND hashtextextended(airflow_run_id, 0) = ANY(ARRAY(SELECT hashtextextended(b.id, 0) FROM unnest($2::text[]) AS b (id)))
+            UNION ALL
+            SELECT run_id FROM airflow_runs
+            WHERE environment_id = $1 AND run_id = ANY($2)
+                AND hashtextextended(run_id, 0) = ANY(ARRAY(SELECT hashtextextended(b.id, 0) FROM unnest($2::text[]) AS b (id)))
+         ) known ORDER BY length(id) DESC LIMIT 1"#,
         environment.0,
         &begins
     )
@@ -181,9 +186,13 @@ async fn only_dag(
     run_id: &str,
 ) -> sqlx::Result<Option<String>> {
     let dags = sqlx::query_scalar!(
-        r#"SELECT DISTINCT dag_id AS "dag_id!" FROM artifacts
+        r#"SELECT dag_id AS "dag_id!" FROM artifacts
          WHERE environment_id = $1 AND hashtextextended(airflow_run_id, 0) = hashtextextended($2, 0) AND airflow_run_id = $2
-            AND dag_id IS NOT NULL LIMIT 2"#,
+            AND dag_id IS NOT NULL
+         UNION
+         SELECT dag_id FROM airflow_runs
+         WHERE environment_id = $1 AND hashtextextended(run_id, 0) = hashtextextended($2, 0) AND run_id = $2
+         LIMIT 2"#,
         environment.0,
         run_id
     )
@@ -270,7 +279,7 @@ pub struct RunPlace<'a> {
     pub key: &'a RunKey,
 }
 
-/// Computes a run anew from its steps and files and tells its job of it.
+/// Computes a run anew from its steps and files, and from what Airflow tells, and tells its job of it.
 ///
 /// # Errors
 /// Those of the database.
@@ -278,8 +287,14 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
     sqlx::query!(
         "INSERT INTO runs (id, account_id, project_id, environment_id, job_id, dag_id, airflow_run_id, status, dbt_version,
             created_at, updated_at, started_at, finished_at)
-         SELECT $2, $1, $3, $4, $5, $6, $7, 10, NULL, min(created_at), max(updated_at), NULL, NULL
-         FROM run_steps WHERE account_id = $1 AND run_id = $2 HAVING count(*) > 0
+         SELECT $2, $1, $3, $4, $5, $6, $7, 10, NULL, min(t.created_at), max(t.updated_at), NULL, NULL
+         FROM (
+            SELECT created_at, updated_at FROM run_steps WHERE account_id = $1 AND run_id = $2
+            UNION ALL
+            SELECT created_at, event_time FROM airflow_runs
+            WHERE environment_id = $4 AND hashtextextended(run_id, 0) = hashtextextended($7, 0) AND run_id = $7 AND dag_id = $6
+                AND NOT pruned
+         ) t HAVING count(*) > 0
          ON CONFLICT (id) DO NOTHING",
         run.account_id.0,
         run.run_id.0,
@@ -301,19 +316,36 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
         run.account_id.0,
         run.run_id.0
     )
+    .execute(&mut *transaction)
+    .await?;
+    refresh_schedule(transaction, run.account_id, run.job_id.0).await
+}
+
+/// The job's schedule is what Airflow told last.
+async fn refresh_schedule(transaction: &mut PgConnection, account: AccountId, job: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE jobs j SET cron = (
+            SELECT cron FROM airflow_runs o
+            WHERE o.environment_id = j.environment_id AND hashtextextended(o.dag_id, 0) = hashtextextended(j.dag_id, 0)
+                AND o.dag_id = j.dag_id AND NOT o.pruned
+            ORDER BY o.event_time DESC, o.event_id DESC LIMIT 1)
+         WHERE j.account_id = $1 AND j.id = $2 AND j.dag_id IS NOT NULL",
+        account.0,
+        job
+    )
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// What follows for a run from its steps and files.
+/// What follows for a run from its steps and files, and from what Airflow tells: its word on how the run stands, and when, is the last.
 ///
-/// It failed when the last that was done to any of its nodes failed: a task that is tried again and then passes is a success. Results are
+/// Without it, a run failed when the last that was done to any of its nodes failed: a task that is tried again and then passes is a success. Results are
 /// looked at one by one only where a step failed.
 async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE runs u SET (status, dbt_version, created_at, updated_at, started_at, finished_at) = (
-            SELECT CASE WHEN bool_or(s.status = 20) AND EXISTS (
+            SELECT CASE WHEN o.status IS NOT NULL THEN o.status WHEN bool_or(s.status = 20) AND EXISTS (
                     SELECT FROM (
                         SELECT DISTINCT ON (n.unique_id) n.failed
                         FROM artifacts a
@@ -324,8 +356,17 @@ async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: Run
                     ) last WHERE last.failed
                 ) THEN 20 ELSE 10 END,
                 (array_agg(s.dbt_version ORDER BY s.dbt_version IS NULL, s.updated_at DESC, s.id DESC))[1],
-                min(s.created_at), max(s.updated_at), min(s.started_at), max(s.finished_at)
-            FROM run_steps s WHERE s.account_id = $1 AND s.run_id = $2),
+                least(o.created_at, min(s.created_at)), greatest(o.event_time, max(s.updated_at)),
+                CASE WHEN o.status IS NULL THEN min(s.started_at) ELSE o.started_at END,
+                CASE WHEN o.status IS NULL THEN max(s.finished_at)
+                    -- An end that Airflow does not tell was before it was seen.
+                    WHEN o.status >= 10 THEN coalesce(o.finished_at, o.event_time)
+                    ELSE o.finished_at END
+            FROM (SELECT) AS one
+                LEFT JOIN run_steps s ON s.account_id = $1 AND s.run_id = $2
+                LEFT JOIN airflow_runs o ON o.environment_id = u.environment_id AND o.run_id = u.airflow_run_id
+                    AND hashtextextended(o.run_id, 0) = hashtextextended(u.airflow_run_id, 0) AND o.dag_id = u.dag_id AND NOT o.pruned
+            GROUP BY o.status, o.created_at, o.event_time, o.started_at, o.finished_at),
             kinds = ARRAY(SELECT DISTINCT a.kind FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $2 ORDER BY a.kind)
          WHERE u.account_id = $1 AND u.id = $2",
         account.0,
@@ -336,7 +377,7 @@ async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: Run
     Ok(())
 }
 
-/// After files were taken out of a run: computes it anew, and its job, and removes what is empty now.
+/// After files, or what Airflow told, were taken out of a run: computes it anew, and its job, and removes what is empty now.
 ///
 /// # Errors
 /// Those of the database.
@@ -349,8 +390,11 @@ pub async fn shrink_run(transaction: &mut PgConnection, account: AccountId, run:
     .fetch_optional(&mut *transaction)
     .await?;
     sqlx::query!(
-        "DELETE FROM runs WHERE account_id = $1 AND id = $2
-            AND NOT EXISTS (SELECT FROM run_steps WHERE account_id = $1 AND run_id = $2)",
+        "DELETE FROM runs r WHERE account_id = $1 AND id = $2
+            AND NOT EXISTS (SELECT FROM run_steps WHERE account_id = $1 AND run_id = $2)
+            AND NOT EXISTS (SELECT FROM airflow_runs o
+                WHERE o.environment_id = r.environment_id AND o.run_id = r.airflow_run_id AND o.dag_id = r.dag_id AND NOT o.pruned
+                    AND hashtextextended(o.run_id, 0) = hashtextextended(r.airflow_run_id, 0))",
         account.0,
         run.0
     )
@@ -373,7 +417,7 @@ pub async fn shrink_run(transaction: &mut PgConnection, account: AccountId, run:
         account.0,
         job
     )
-    .execute(transaction)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    refresh_schedule(transaction, account, job).await
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+pub mod airflow;
 pub mod conformance;
 mod database;
 mod gate;

@@ -270,20 +270,22 @@ pub struct TokenRevoked {
     pub token_id: TokenId,
 }
 
-/// Data of `airflow.run.observed.v1`.
+/// Data of `airflow.run.observed.v1`: a DAG run as Airflow had it at the event's `time`. Of several the newest counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AirflowRunObserved {
     /// Whose.
     pub account_id: AccountId,
+    /// The environment's project.
+    pub project_id: ProjectId,
     /// The environment whose Airflow was asked.
     pub environment_id: EnvironmentId,
     /// The DAG.
     pub dag_id: String,
     /// Airflow's id of the run.
     pub run_id: String,
-    /// As Airflow names it: `queued`, `running`, `success`, `failed`.
+    /// As Airflow names it: `queued`, `running`, `success`, `failed`. Or `removed`: it had not ended, and Airflow knows it no more.
     pub state: String,
-    /// When it was queued.
+    /// When it was queued, where Airflow tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued_at: Option<DateTime<Utc>>,
     /// When it began.
@@ -292,7 +294,7 @@ pub struct AirflowRunObserved {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// The DAG's schedule, as Airflow writes it.
+    /// The DAG's schedule, as Airflow writes it: `@daily`, `0 6 * * 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 }
@@ -304,6 +306,6 @@ pub struct RetentionPruned {
     pub account_id: AccountId,
     /// The runs that were removed.
     pub run_ids: Vec<RunId>,
-    /// The uploads that these runs consisted of. They, not the numbers, decide what is left out.
+    /// The uploads that these runs consisted of, and the newest observation of each. They, not the numbers, decide what is left out.
     pub uploads: Vec<EventId>,
 }

@@ -23,6 +23,8 @@ pub struct Job {
     pub created_at: DateTime<Utc>,
     /// When its latest upload was accepted.
     pub updated_at: DateTime<Utc>,
+    /// When Airflow starts it by itself; none: it does not, or at times that cron cannot write.
+    pub cron: Option<String>,
 }
 
 /// Which jobs; all of what is said must be so.
@@ -36,6 +38,8 @@ pub struct JobFilter {
     pub ids: Option<Vec<i64>>,
     /// Whose DAG's id contains this, in letters of any case.
     pub name_contains: Option<String>,
+    /// Whether Airflow starts it by a schedule that cron can write.
+    pub has_schedule: Option<bool>,
 }
 
 /// By what jobs can be ordered.
@@ -69,7 +73,7 @@ pub async fn jobs(
         JobOrder::UpdatedAt => ("updated_at", false),
     };
     let mut page = QueryBuilder::new(
-        "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM jobs",
+        "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at, cron FROM jobs",
     );
     filter.push(&mut page, account);
     order.push(&mut page, column);
@@ -92,6 +96,13 @@ impl JobFilter {
                     .push_bind(numbers.clone());
                 query.push(")");
             }
+        }
+        if let Some(due) = self.has_schedule {
+            query.push(if due {
+                " AND cron IS NOT NULL"
+            } else {
+                " AND cron IS NULL"
+            });
         }
         if let Some(text) = &self.name_contains {
             query.push(" AND position(lower(").push_bind(text.clone());
@@ -156,7 +167,7 @@ pub async fn job(connection: &mut PgConnection, account: AccountId, id: JobId) -
 pub async fn jobs_by_id(connection: &mut PgConnection, account: AccountId, ids: &[i64]) -> sqlx::Result<Vec<Job>> {
     sqlx::query_as!(
         Job,
-        "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at FROM jobs
+        "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at, cron FROM jobs
          WHERE account_id = $1 AND id = ANY($2) ORDER BY id",
         account.0,
         ids

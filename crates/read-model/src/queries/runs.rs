@@ -5,6 +5,7 @@ use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::{Order, Page, Slice};
+use crate::RunKey;
 
 /// A row of `runs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -191,10 +192,47 @@ pub async fn runs_by_id(connection: &mut PgConnection, account: AccountId, ids: 
     .await
 }
 
-/// A run of an account by its number.
+/// A run of an account by its number. A number whose run was found to be another's, since more was told of it later, is one of that run too.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn run(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<Run>> {
-    Ok(runs_by_id(connection, account, &[id.0]).await?.pop())
+    if let Some(run) = runs_by_id(connection, account, &[id.0]).await?.pop() {
+        return Ok(Some(run));
+    }
+    match present_id(connection, account, id).await? {
+        Some(present) => Ok(runs_by_id(connection, account, &[present]).await?.pop()),
+        None => Ok(None),
+    }
+}
+
+/// The run that has what this one was made of. All files of one key go to one run.
+async fn present_id(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<i64>> {
+    let replaced = sqlx::query!(
+        "SELECT environment_id, key FROM ids.runs WHERE account_id = $1 AND id = $2",
+        account.0,
+        id.0
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(replaced) = replaced else { return Ok(None) };
+    let Ok(key) = serde_json::from_str::<RunKey>(&replaced.key) else {
+        return Ok(None);
+    };
+    sqlx::query_scalar!(
+        r#"SELECT run_id AS "run_id!" FROM artifacts
+         WHERE account_id = $1 AND environment_id = $2 AND run_id IS NOT NULL AND dag_id IS NOT DISTINCT FROM $3
+            AND ((airflow_run_id = $4 AND hashtextextended(airflow_run_id, 0) = hashtextextended($4, 0))
+                OR (invocation_id = $5 AND airflow_run_id IS NULL)
+                OR event_id = $6)
+         LIMIT 1"#,
+        account.0,
+        replaced.environment_id,
+        key.dag_id,
+        key.run_id,
+        key.invocation_id,
+        key.event_id.map(|id| id.0)
+    )
+    .fetch_optional(connection)
+    .await
 }

@@ -1,0 +1,165 @@
+//! What Airflow answers, read leniently: both versions, and fields that come and go.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// The longest text that is taken over. Airflow's own ids have 250 letters at most.
+const LONGEST: usize = 1000;
+
+/// A DAG run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct DagRun {
+    /// The DAG.
+    pub dag_id: String,
+    /// Its id.
+    #[serde(rename = "dag_run_id")]
+    pub run_id: String,
+    /// `queued`, `running`, `success`, `failed`.
+    pub state: String,
+    /// When it was queued; Airflow 2 does not tell.
+    #[serde(default, deserialize_with = "time")]
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When it began.
+    #[serde(default, rename = "start_date", deserialize_with = "time")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(default, rename = "end_date", deserialize_with = "time")]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A DAG.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dag {
+    /// Its id.
+    pub dag_id: String,
+    /// When it runs, as Airflow writes it: `@daily`, `0 6 * * 1`; none: when someone triggers it.
+    pub schedule: Option<String>,
+}
+
+/// A page of a listing.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    #[serde(alias = "dag_runs", alias = "dags")]
+    pub(crate) rows: Vec<Value>,
+    pub(crate) total_entries: u64,
+}
+
+/// The answer to a login.
+#[derive(Deserialize)]
+pub(crate) struct Token {
+    pub(crate) access_token: String,
+}
+
+impl DagRun {
+    /// None: it lacks what makes it a run, or is longer than any of Airflow's.
+    pub(crate) fn read(row: &Value) -> Option<Self> {
+        let run = Self::deserialize(row).ok()?;
+        let texts = [&run.dag_id, &run.run_id, &run.state];
+        texts
+            .iter()
+            .all(|text| (1..=LONGEST).contains(&text.len()))
+            .then_some(run)
+    }
+}
+
+impl Dag {
+    pub(crate) fn read(row: &Value) -> Option<Self> {
+        let schedule = match row.get("timetable_summary").and_then(Value::as_str) {
+            Some(summary) => Some(summary.to_owned()),
+            None => row.get("schedule_interval").and_then(interval),
+        };
+        Some(Self {
+            dag_id: row.get("dag_id")?.as_str()?.to_owned(),
+            schedule: schedule.filter(|text| (1..=LONGEST).contains(&text.len())),
+        })
+    }
+}
+
+/// Airflow 2's schedule as Airflow 3 would write it.
+fn interval(value: &Value) -> Option<String> {
+    if let Some(text) = value.get("value").and_then(Value::as_str) {
+        return Some(text.to_owned());
+    }
+    let number = |name: &str| value.get(name).and_then(Value::as_i64).unwrap_or(0);
+    let (days, seconds) = (number("days"), number("seconds"));
+    if days == 0 && seconds == 0 {
+        return None;
+    }
+    let clock = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    Some(match days {
+        0 => clock,
+        1 => format!("1 day, {clock}"),
+        days => format!("{days} days, {clock}"),
+    })
+}
+
+/// A time, or none for what is no time.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let text = value.as_str().unwrap_or_default();
+    Ok(DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()))
+}
+
+/// What an error says, in either version's way, short enough for a line of a log. None: it is no error of Airflow's API.
+pub(crate) fn said(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let text = |name: &str| match body.get(name) {
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Null) | None => None,
+        Some(other) => Some(other.to_string()),
+    };
+    let text = text("detail").or_else(|| text("title")).or_else(|| text("error"))?;
+    Some(text.chars().take(LONGEST).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn schedules_of_both_versions_are_read() {
+        let read = |dag: Value| Dag::read(&dag).unwrap().schedule;
+        let v1 = |interval: Value| read(json!({ "dag_id": "d", "schedule_interval": interval }));
+        assert_eq!(
+            v1(json!({ "__type": "CronExpression", "value": "@daily" })).unwrap(),
+            "@daily"
+        );
+        let delta = json!({ "__type": "TimeDelta", "days": 1, "seconds": 5400, "microseconds": 0 });
+        assert_eq!(v1(delta).unwrap(), "1 day, 1:30:00");
+        assert_eq!(v1(Value::Null), None);
+        assert_eq!(
+            read(json!({ "dag_id": "d", "timetable_summary": "0 0 * * *" })).unwrap(),
+            "0 0 * * *"
+        );
+        assert_eq!(read(json!({ "dag_id": "d", "timetable_summary": null })), None);
+        assert_eq!(Dag::read(&json!({ "dag_id": 1 })), None);
+    }
+
+    #[test]
+    fn a_run_needs_no_more_than_what_makes_it_one() {
+        let run = DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": "queued", "start_date": "soon" }))
+            .unwrap();
+        assert_eq!((run.queued_at, run.started_at, run.finished_at), (None, None, None));
+        assert_eq!(
+            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": null })),
+            None
+        );
+        assert_eq!(
+            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(LONGEST + 1), "state": "queued" })),
+            None
+        );
+    }
+
+    #[test]
+    fn errors_are_told_in_airflows_words() {
+        assert_eq!(
+            said(br#"{"detail": null, "status": 403, "title": "Forbidden"}"#).unwrap(),
+            "Forbidden"
+        );
+        assert_eq!(said(br#"{"detail": [{"msg": "bad"}]}"#).unwrap(), r#"[{"msg":"bad"}]"#);
+        assert_eq!(said(b"<html>404</html>"), None);
+    }
+}

@@ -1,0 +1,313 @@
+//! DAG runs as Airflow tells of them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use schemas::{AirflowRunObserved, EnvironmentId, EventId, RunId, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::ids::in_microseconds;
+use crate::{RunKey, without_nul};
+
+/// How long PostgreSQL keeps the lock of an observer whose machine is gone without a word.
+const LOCK_OUTLIVES: Duration = Duration::from_secs(60);
+
+/// A DAG run, as it was observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The DAG.
+    pub dag_id: String,
+    /// Airflow's id of the run.
+    pub run_id: String,
+    /// Airflow's word, or `removed`.
+    pub state: String,
+    /// When it was queued, where Airflow tells it.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The DAG's schedule.
+    pub schedule: Option<String>,
+    /// When it was observed.
+    pub event_time: DateTime<Utc>,
+    /// The event that tells it.
+    pub event_id: EventId,
+}
+
+impl Observation {
+    /// What an event tells, as PostgreSQL keeps it.
+    #[must_use]
+    pub fn of_event(event_id: EventId, event_time: DateTime<Utc>, observed: &AirflowRunObserved) -> Self {
+        Self {
+            dag_id: without_nul(&observed.dag_id),
+            run_id: without_nul(&observed.run_id),
+            state: without_nul(&observed.state),
+            queued_at: observed.queued_at.map(in_microseconds),
+            started_at: observed.started_at.map(in_microseconds),
+            finished_at: observed.finished_at.map(in_microseconds),
+            schedule: observed.schedule.as_deref().map(without_nul),
+            event_time,
+            event_id,
+        }
+    }
+
+    /// Which run it is.
+    #[must_use]
+    pub fn key(&self) -> RunKey {
+        RunKey {
+            dag_id: Some(self.dag_id.clone()),
+            run_id: Some(self.run_id.clone()),
+            ..RunKey::default()
+        }
+    }
+
+    /// dbt Cloud's number for the state. What has not ended in a way that is known goes on.
+    #[must_use]
+    pub fn status(&self) -> i16 {
+        match self.state.as_str() {
+            "queued" => 1,
+            "success" => 10,
+            "failed" => 20,
+            "removed" => 30,
+            _ => 3,
+        }
+    }
+
+    /// Does it tell the same of the run? When it was observed is no part of that, nor is the schedule, which is the DAG's.
+    #[must_use]
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        let times = |one: &Self| (one.queued_at, one.started_at, one.finished_at);
+        self.state == other.state && times(self) == times(other)
+    }
+
+    /// Whether it is the one that counts of the two.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        (self.event_time, self.event_id) > (other.event_time, other.event_id)
+    }
+}
+
+/// What became of a run by an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Airflow had not told of the run before.
+    pub is_new: bool,
+    /// Its newest observation was pruned.
+    pub pruned: bool,
+}
+
+/// Enters an observation; of those of a run the newest counts, whichever comes first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_observation(
+    transaction: &mut PgConnection,
+    data: &AirflowRunObserved,
+    observation: &Observation,
+) -> sqlx::Result<Observed> {
+    let key = Sha256::of(key_text(observation)?.as_bytes());
+    let told = [observation.queued_at, observation.started_at];
+    let created_at = told.into_iter().flatten().fold(observation.event_time, DateTime::min);
+    sqlx::query_as!(
+        Observed,
+        r#"INSERT INTO airflow_runs AS r (account_id, environment_id, key_sha256, dag_id, run_id, state, status, queued_at, started_at,
+            finished_at, schedule, cron, created_at, event_time, event_id, pruned)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+            EXISTS (SELECT FROM pruned_uploads WHERE event_id = $15))
+         ON CONFLICT (environment_id, key_sha256) DO UPDATE SET
+            (state, status, queued_at, started_at, finished_at, schedule, cron, event_time, event_id, pruned) = (
+                SELECT n.state, n.status, n.queued_at, n.started_at, n.finished_at, n.schedule, n.cron, n.event_time, n.event_id, n.pruned
+                FROM (SELECT r.* UNION ALL SELECT excluded.*) n ORDER BY n.event_time DESC, n.event_id DESC LIMIT 1),
+            created_at = least(r.created_at, excluded.created_at)
+         RETURNING xmax = 0 AS "is_new!", pruned AS "pruned!""#,
+        data.account_id.0,
+        data.environment_id.0,
+        key.0.as_slice(),
+        observation.dag_id,
+        observation.run_id,
+        observation.state,
+        observation.status(),
+        observation.queued_at,
+        observation.started_at,
+        observation.finished_at,
+        observation.schedule,
+        observation.schedule.as_deref().and_then(cron_of),
+        created_at,
+        observation.event_time,
+        observation.event_id.0
+    )
+    .fetch_one(transaction)
+    .await
+}
+
+/// A schedule of Airflow's as cron writes it. None: cron cannot say it, as it cannot `1 day, 0:30:00`, or a wait for data.
+fn cron_of(schedule: &str) -> Option<String> {
+    let cron = match schedule {
+        "@hourly" => "0 * * * *",
+        "@daily" => "0 0 * * *",
+        "@weekly" => "0 0 * * 0",
+        "@monthly" => "0 0 1 * *",
+        "@quarterly" => "0 0 1 */3 *",
+        "@yearly" => "0 0 1 1 *",
+        other => other,
+    };
+    let in_cron = |letter: char| letter.is_ascii_alphanumeric() || "*/,-#?".contains(letter);
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    let is_cron = fields.len() == 5 && fields.iter().all(|field| field.chars().all(in_cron));
+    is_cron.then(|| fields.join(" "))
+}
+
+fn key_text(observation: &Observation) -> sqlx::Result<String> {
+    serde_json::to_string(&observation.key()).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// After these events were pruned: the runs whose newest observation was one of them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn prune_observations(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<RunId>> {
+    let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
+    let runs = sqlx::query_scalar!(
+        r#"WITH pruned AS (
+            UPDATE airflow_runs SET pruned = true WHERE event_id = ANY($1) RETURNING environment_id, key_sha256
+        )
+        SELECT i.id AS "id!" FROM pruned p JOIN ids.runs i ON i.environment_id = p.environment_id AND i.key_sha256 = p.key_sha256"#,
+        &ids
+    )
+    .fetch_all(transaction)
+    .await?;
+    Ok(runs.into_iter().map(RunId).collect())
+}
+
+/// Has this connection observe Airflow, if no other does. That ends with the connection.
+///
+/// # Errors
+/// Those of the database.
+pub async fn try_lock_observing(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let seconds = (LOCK_OUTLIVES.as_secs() / 4).to_string();
+    sqlx::query!(
+        "SELECT set_config('tcp_keepalives_idle', $1, false) AS idle, set_config('tcp_keepalives_interval', $1, false) AS interval,
+            set_config('tcp_keepalives_count', '3', false) AS count",
+        seconds
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(hashtextextended('dbt-api airflow', 0)) AS "locked!""#)
+        .fetch_one(connection)
+        .await
+}
+
+/// Of `airflow_runs`.
+struct Row {
+    dag_id: String,
+    run_id: String,
+    state: String,
+    queued_at: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    schedule: Option<String>,
+    event_time: DateTime<Utc>,
+    event_id: Uuid,
+}
+
+impl From<Row> for Observation {
+    fn from(row: Row) -> Self {
+        Self {
+            dag_id: row.dag_id,
+            run_id: row.run_id,
+            state: row.state,
+            queued_at: row.queued_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            schedule: row.schedule,
+            event_time: row.event_time,
+            event_id: EventId(row.event_id),
+        }
+    }
+}
+
+/// What is known of these runs, pruned or not.
+///
+/// # Errors
+/// Those of the database.
+pub async fn observations(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    run_ids: &[String],
+) -> sqlx::Result<Vec<Observation>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT dag_id, run_id, state, queued_at, started_at, finished_at, schedule, event_time, event_id
+         FROM airflow_runs
+         WHERE environment_id = $1 AND run_id = ANY($2)
+            AND hashtextextended(run_id, 0) = ANY(ARRAY(SELECT hashtextextended(r.id, 0) FROM unnest($2::text[]) AS r (id)))",
+        environment.0,
+        run_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Observation::from).collect())
+}
+
+/// The runs that had not ended when they were last observed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn active_observations(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+) -> sqlx::Result<Vec<Observation>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT dag_id, run_id, state, queued_at, started_at, finished_at, schedule, event_time, event_id
+         FROM airflow_runs WHERE environment_id = $1 AND status < 10 AND NOT pruned ORDER BY event_time, event_id",
+        environment.0
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Observation::from).collect())
+}
+
+/// The newest observation of each DAG, which tells its schedule.
+///
+/// # Errors
+/// Those of the database.
+pub async fn newest_observations(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+) -> sqlx::Result<Vec<Observation>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT DISTINCT ON (dag_id) dag_id, run_id, state, queued_at, started_at, finished_at, schedule, event_time,
+            event_id
+         FROM airflow_runs WHERE environment_id = $1 AND NOT pruned ORDER BY dag_id, event_time DESC, event_id DESC",
+        environment.0
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Observation::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_of_airflow_are_written_as_cron_where_it_can_say_them() {
+        assert_eq!(cron_of("@daily").as_deref(), Some("0 0 * * *"));
+        assert_eq!(cron_of("*/5  6-9 * * MON#1").as_deref(), Some("*/5 6-9 * * MON#1"));
+        for other in [
+            "1 day, 0:30:00",
+            "1:00:00",
+            "@once",
+            "@continuous",
+            "Dataset",
+            "",
+            "a b c d e;",
+        ] {
+            assert_eq!(cron_of(other), None, "{other}");
+        }
+    }
+}

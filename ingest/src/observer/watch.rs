@@ -1,0 +1,345 @@
+//! One environment and its Airflow.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use airflow::{Airflow, DagRun, Environment, Which};
+use chrono::{DateTime, TimeDelta, Utc};
+use directory::Place;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use read_model::{Observation, active_observations, newest_observations, observations};
+use schemas::{AccountId, AirflowRunObserved, Event, EventId, Slug};
+
+use super::Parts;
+use crate::directory::Unavailable;
+
+/// How far before the last pass a pass begins: Airflow's parts have clocks of their own, and write for a while before others see it.
+const OVERLAP: TimeDelta = TimeDelta::minutes(5);
+
+/// How often all runs within the look-back are compared, whether Airflow says that they changed or not.
+const COMPARE_EVERY: TimeDelta = TimeDelta::days(1);
+
+/// How often the DAGs' schedules are asked for.
+const SCHEDULES_EVERY: TimeDelta = TimeDelta::minutes(5);
+
+/// How many runs that no list has any more are asked for by their ids in a pass.
+const MOST_ASKED: usize = 50;
+
+/// How many events are written at a time.
+const WRITE_AT_ONCE: usize = 8;
+
+/// The state of a run that had not ended and that Airflow does not know any more.
+const REMOVED: &str = "removed";
+
+/// Which run, in its environment.
+type Key = (String, String);
+
+/// Why a pass came to no end.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    #[error(transparent)]
+    Airflow(#[from] airflow::Error),
+    #[error(transparent)]
+    Directory(#[from] Unavailable),
+    #[error("the account has no environment of this slug in use; check AIRFLOW_CONFIG, or add the environment")]
+    NoEnvironment,
+    #[error("what is known of the runs cannot be read from PostgreSQL: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the bucket takes no events: {0}")]
+    Bucket(#[from] bucket::Error),
+    #[error("the event cannot be written as JSON: {0}")]
+    Event(#[from] serde_json::Error),
+}
+
+/// What keeps an Airflow from being observed, if something does. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    pub(super) fn told(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// None that this process knows of.
+    pub(super) fn end(&self) {
+        self.become_(None);
+    }
+
+    /// True when that is new.
+    fn become_(&self, told: Option<String>) -> bool {
+        let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *present != told;
+        *present = told;
+        is_new
+    }
+}
+
+/// An environment and its Airflow.
+pub(super) struct Watch {
+    account: AccountId,
+    slug: Slug,
+    airflow: Airflow,
+    look_back: TimeDelta,
+    trouble: Trouble,
+    /// From when on changes are asked for, by Airflow's clock; none: no pass came to its end yet.
+    changed_since: Option<DateTime<Utc>>,
+    compare_due: Option<DateTime<Utc>>,
+    schedules: HashMap<String, Option<String>>,
+    schedules_due: Option<DateTime<Utc>>,
+    /// What was written and is not in the read model yet.
+    written: HashMap<Key, Observation>,
+}
+
+impl Watch {
+    pub(super) fn new(environment: &Environment, look_back: TimeDelta) -> Result<Self, airflow::Error> {
+        Ok(Self {
+            account: environment.account,
+            slug: environment.slug.clone(),
+            airflow: Airflow::new(&environment.url, environment.login.clone())?,
+            look_back,
+            trouble: Trouble::default(),
+            changed_since: None,
+            compare_due: None,
+            schedules: HashMap::new(),
+            schedules_due: None,
+            written: HashMap::new(),
+        })
+    }
+
+    pub(super) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
+    }
+
+    /// A pass after the other, for ever.
+    pub(super) async fn run(&mut self, parts: &Parts, interval: Duration) {
+        loop {
+            let result = self.pass(parts).await;
+            self.tell(parts, result);
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    fn tell(&self, parts: &Parts, result: Result<(), PassError>) {
+        let (account, environment) = (self.account, self.slug.as_str());
+        let labels = [
+            ("account", account.to_string()),
+            ("environment", environment.to_owned()),
+        ];
+        metrics::gauge!("dbt_api_airflow_up", &labels).set(if result.is_ok() { 1.0 } else { 0.0 });
+        match result {
+            Ok(()) => {
+                let now = parts.clock.now().timestamp() as f64;
+                metrics::gauge!("dbt_api_airflow_last_pass_timestamp_seconds", &labels).set(now);
+                if self.trouble.become_(None) {
+                    tracing::info!(account_id = %account, environment, "Airflow tells of its runs again");
+                }
+            }
+            Err(error) => {
+                let told = format!("account {account}, environment `{environment}`: {error}");
+                if self.trouble.become_(Some(told)) {
+                    tracing::warn!(account_id = %account, environment, %error, "Airflow's runs are not observed; it is asked again");
+                }
+            }
+        }
+    }
+
+    async fn pass(&mut self, parts: &Parts) -> Result<(), PassError> {
+        let place = parts.directory.place_by_slug(self.account, &self.slug).await?;
+        let place = place.ok_or(PassError::NoEnvironment)?;
+        let now = parts.clock.now();
+        let since = self.changed_since.unwrap_or(now - self.look_back);
+        let changed = self.airflow.runs(Which::ChangedSince(since)).await?;
+        let is_compared = self.compare_due.is_none_or(|due| due <= now);
+        let mut listed = Listed::default();
+        listed.add(changed.runs);
+        if is_compared {
+            let which = Which::StartedSince(now - self.look_back);
+            listed.add(self.airflow.runs(which).await?.runs);
+        }
+        listed.add(self.airflow.runs(Which::Active).await?.runs);
+        let gone = self.ask_for_missing(parts, place, &mut listed).await?;
+        let mut news = self.compare(parts, place, listed.runs).await?;
+        news.extend(gone);
+        self.add_schedules(parts, place, now, &mut news).await?;
+        self.write(parts, place, news).await?;
+        // Only now: what was not written is to be told again.
+        self.changed_since = changed.date.map(|date| date - OVERLAP).or(self.changed_since);
+        if is_compared {
+            self.compare_due = Some(now + COMPARE_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Asks for the runs that had not ended when they were last observed, and that no list has any more. Those that Airflow does not
+    /// know are told as removed; for those that had ended, what they ended with stays true.
+    async fn ask_for_missing(
+        &mut self,
+        parts: &Parts,
+        place: Place,
+        listed: &mut Listed,
+    ) -> Result<Vec<Observation>, PassError> {
+        let mut connection = parts.pool.acquire().await?;
+        let active = active_observations(&mut connection, place.environment_id).await?;
+        drop(connection);
+        let (mut gone, mut asked) = (Vec::new(), 0);
+        for known in active {
+            let known = self.newest(known);
+            if listed.keys.contains(&key_of(&known)) || known.state == REMOVED || asked == MOST_ASKED {
+                continue;
+            }
+            asked += 1;
+            match self.airflow.run(&known.dag_id, &known.run_id).await? {
+                Some(run) => listed.add(vec![run]),
+                None => gone.push(Observation {
+                    state: REMOVED.to_owned(),
+                    finished_at: None,
+                    ..known
+                }),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Those of the runs that are not as they are known.
+    async fn compare(&mut self, parts: &Parts, place: Place, runs: Vec<DagRun>) -> Result<Vec<Observation>, PassError> {
+        let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
+        let mut connection = parts.pool.acquire().await?;
+        let rows = observations(&mut connection, place.environment_id, &ids).await?;
+        drop(connection);
+        let mut known: HashMap<Key, Observation> = HashMap::new();
+        for row in rows {
+            known.insert(key_of(&row), self.newest(row));
+        }
+        let news = runs.into_iter().filter_map(|run| {
+            let key = (run.dag_id.clone(), run.run_id.clone());
+            let before = known.get(&key).or_else(|| self.written.get(&key));
+            let new = Observation {
+                dag_id: run.dag_id,
+                run_id: run.run_id,
+                state: run.state,
+                queued_at: run.queued_at,
+                started_at: run.started_at,
+                finished_at: run.finished_at,
+                schedule: None,
+                event_time: before.map_or(DateTime::UNIX_EPOCH, |before| before.event_time),
+                event_id: EventId(uuid::Uuid::nil()),
+            };
+            let is_known = before.is_some_and(|before| before.tells_the_same(&new));
+            (!is_known).then_some(new)
+        });
+        Ok(news.collect())
+    }
+
+    /// What is known of a run: the read model may be behind what was written.
+    fn newest(&mut self, row: Observation) -> Observation {
+        let key = key_of(&row);
+        match self.written.get(&key) {
+            Some(written) if written.is_newer_than(&row) => written.clone(),
+            Some(_) => {
+                self.written.remove(&key);
+                row
+            }
+            None => row,
+        }
+    }
+
+    /// The schedules of the DAGs, as Airflow has them now, into what is told; and where one changed, it is told with the run that was
+    /// observed last.
+    async fn add_schedules(
+        &mut self,
+        parts: &Parts,
+        place: Place,
+        now: DateTime<Utc>,
+        news: &mut Vec<Observation>,
+    ) -> Result<(), PassError> {
+        let is_unknown = |new: &Observation| !self.schedules.contains_key(&new.dag_id);
+        let is_due = self.schedules_due.is_none_or(|due| due <= now);
+        if is_due || news.iter().any(is_unknown) {
+            let dags = self.airflow.dags().await?;
+            self.schedules = dags.into_iter().map(|dag| (dag.dag_id, dag.schedule)).collect();
+            let mut connection = parts.pool.acquire().await?;
+            let last = newest_observations(&mut connection, place.environment_id).await?;
+            drop(connection);
+            let told: HashSet<String> = news.iter().map(|new| new.dag_id.clone()).collect();
+            for row in last {
+                let known = self.newest(row);
+                if !told.contains(&known.dag_id) && known.schedule != self.schedule_of(&known.dag_id) {
+                    news.push(known);
+                }
+            }
+            self.schedules_due = Some(now + SCHEDULES_EVERY);
+        }
+        for new in news {
+            new.schedule = self.schedule_of(&new.dag_id);
+        }
+        Ok(())
+    }
+
+    fn schedule_of(&self, dag_id: &str) -> Option<String> {
+        self.schedules.get(dag_id).cloned().flatten()
+    }
+
+    async fn write(&mut self, parts: &Parts, place: Place, news: Vec<Observation>) -> Result<(), PassError> {
+        let (place, written) = (&place, &mut self.written);
+        let mut writing = stream::iter(news)
+            .map(|new| write(parts, place, new))
+            .buffered(WRITE_AT_ONCE);
+        while let Some(new) = writing.try_next().await? {
+            written.insert(key_of(&new), new);
+        }
+        Ok(())
+    }
+}
+
+/// The runs of several lists, each once, as the last list that has it tells of it.
+#[derive(Default)]
+struct Listed {
+    runs: Vec<DagRun>,
+    keys: HashSet<Key>,
+}
+
+impl Listed {
+    fn add(&mut self, runs: Vec<DagRun>) {
+        let key_of = |run: &DagRun| (run.dag_id.clone(), run.run_id.clone());
+        let newer: HashMap<Key, DagRun> = runs.iter().map(|run| (key_of(run), run.clone())).collect();
+        for present in &mut self.runs {
+            if let Some(run) = newer.get(&key_of(present)) {
+                present.clone_from(run);
+            }
+        }
+        self.runs
+            .extend(runs.into_iter().filter(|run| self.keys.insert(key_of(run))));
+    }
+}
+
+fn key_of(observation: &Observation) -> Key {
+    (observation.dag_id.clone(), observation.run_id.clone())
+}
+
+/// First the event into the bucket, then the word of it.
+async fn write(parts: &Parts, place: &Place, mut new: Observation) -> Result<Observation, PassError> {
+    // Later than what it replaces, also where that was written by a process whose clock is ahead.
+    new.event_time = parts.clock.now().max(new.event_time + TimeDelta::microseconds(1));
+    new.event_id = EventId(parts.clock.new_id(new.event_time));
+    let data = AirflowRunObserved {
+        account_id: place.account_id,
+        project_id: place.project_id,
+        environment_id: place.environment_id,
+        dag_id: new.dag_id.clone(),
+        run_id: new.run_id.clone(),
+        state: new.state.clone(),
+        queued_at: new.queued_at,
+        started_at: new.started_at,
+        finished_at: new.finished_at,
+        schedule: new.schedule.clone(),
+    };
+    let event = Event::new(new.event_id, new.event_time, &data.into())?;
+    parts.bucket.put_event(&event).await?;
+    if let Err(error) = parts.stream.publish(&event).await {
+        tracing::warn!(event_id = %event.id, %error, "an observation is not announced; the projectors' sweep will find it");
+    }
+    metrics::counter!("dbt_api_airflow_observations_total").increment(1);
+    tracing::info!(event_id = %event.id, account_id = %place.account_id, dag_id = new.dag_id, run_id = new.run_id, state = new.state, "observed");
+    Ok(new)
+}
