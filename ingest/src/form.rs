@@ -213,7 +213,7 @@ mod tests {
     }
 
     async fn read_text(text: String) -> Result<Form, UploadError> {
-        read(Body::from(text), &Settings::default()).await
+        read(Body::from(text), &Settings::default()).await?.with_files()
     }
 
     /// The status, and the body as text.
