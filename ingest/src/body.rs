@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, BodyDataStream};
+use axum::extract::Request;
+use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use edge::UploadError;
 use futures_util::{Stream, StreamExt};
@@ -50,6 +52,13 @@ struct Incoming {
     waiting_since: Option<Instant>,
     /// How long it was waited for before that.
     waited: Duration,
+}
+
+/// The head of a request whose body says nothing that is needed. The body is read for a while all the same, as by [`ClientBody::drain`].
+pub(crate) async fn head_of(request: Request) -> Parts {
+    let (head, body) = request.into_parts();
+    ClientBody::new(body, 0).drain().await;
+    head
 }
 
 /// A body that is too large.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::Ingest;
 use crate::archive::{self, ArchiveError};
-use crate::body::{ClientBody, TooLarge};
+use crate::body::{ClientBody, TooLarge, head_of};
 use crate::spool::SpoolError;
 use crate::store::Upload;
 
@@ -120,9 +120,7 @@ async fn permitted_place(
     request: Request,
     (account, environment): &(String, String),
 ) -> Result<(Access, Place), CloudError> {
-    let (head, body) = request.into_parts();
-    // Nothing of it is needed; but a client that is still sending would see a broken connection instead of the answer.
-    ClientBody::new(body, 0).drain().await;
+    let head = head_of(request).await;
     let access = ingest.authenticate(&head).await.map_err(CloudError::from)?;
     let named = account.parse() == Ok(access.account_id);
     let environment: EnvironmentId = environment.parse().map_err(|_| CloudError::not_found())?;

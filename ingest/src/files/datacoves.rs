@@ -197,15 +197,26 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result<StatusCode, UploadError> {
     let (head, body) = request.into_parts();
-    let (access, place) = enter(&ingest, &head, &environment).await?;
+    let body = ClientBody::new(body, LONGEST_NAMING as u64);
+    let deleted = delete_said(&ingest, &environment, &head, &body).await;
+    if deleted.is_err() {
+        body.drain().await;
+    }
+    deleted
+}
+
+async fn delete_said(
+    ingest: &Ingest,
+    environment: &str,
+    head: &Parts,
+    body: &ClientBody,
+) -> Result<StatusCode, UploadError> {
+    let (access, place) = enter(ingest, head, environment).await?;
     let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
     let said = if is_multipart(&head.headers) {
-        let body = ClientBody::new(body, LONGEST_NAMING as u64);
-        Form::read(&head, &body, &ingest.settings, Due::AnyFile)
-            .await?
-            .parameters
+        Form::read(head, body, &ingest.settings, Due::AnyFile).await?.parameters
     } else {
-        let body = to_bytes(body, LONGEST_NAMING);
+        let body = to_bytes(body.chunks(), LONGEST_NAMING);
         let body = tokio::time::timeout(ingest.settings.idle_timeout, body).await;
         let body = body.map_err(|_| UploadError::timeout())?;
         parameters_in(&body.map_err(|error| UploadError::bad_request(format!("the body cannot be read: {error}")))?)?

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{Described, NewFile, answer, of_environment, plain_name, read_form};
 use crate::Ingest;
-use crate::body::ClientBody;
+use crate::body::{ClientBody, head_of};
 use crate::form;
 use crate::store::NamedFile;
 
@@ -95,7 +95,7 @@ pub(crate) async fn delete_of_environment(
     Path((account, project, environment, name)): Path<(String, String, String, String)>,
     request: Request,
 ) -> Result<One<Option<()>>, CloudError> {
-    let (head, _) = request.into_parts();
+    let head = head_of(request).await;
     let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
     let deleted = ingest
         .delete_files(&access, of_environment(place), FileKey::Filename(&name))
@@ -117,7 +117,7 @@ pub(crate) async fn delete_of_project(
     Path((account, project, name)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<One<Option<()>>, CloudError> {
-    let (head, _) = request.into_parts();
+    let head = head_of(request).await;
     let access = authenticate(&ingest, &head, &account).await?;
     whole_account(&access)?;
     let project = ingest.project(access.account_id, &project).await?;
@@ -144,7 +144,7 @@ pub(crate) async fn promote(
     Path((account, project, environment, name)): Path<(String, String, String, String)>,
     request: Request,
 ) -> Result<(StatusCode, One<Described>), CloudError> {
-    let (head, _) = request.into_parts();
+    let head = head_of(request).await;
     let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
     whole_account(&access)?;
     let found = ingest.file(of_environment(place), FileKey::Filename(&name)).await;
