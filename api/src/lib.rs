@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::middleware::from_fn_with_state;
 use bucket::Bucket;
 use clock::Clock;
-use edge::{RateLimit, Shield, Signer, shield};
+use edge::{RateLimit, Shield, Signer, Verifier, shield};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 use tower_http::CompressionLevel;
@@ -44,6 +44,8 @@ pub struct State {
     pub clock: Clock,
     /// What signs URLs, once its key was read.
     pub signer: Arc<OnceCell<Signer>>,
+    /// Who tells whose the keys are that are none of ours.
+    pub verifier: Option<Verifier>,
     /// How often a token may ask.
     pub rate: Arc<RateLimit>,
     /// What bounds the contents of files in answers.

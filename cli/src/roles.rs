@@ -8,8 +8,9 @@ use axum::Router;
 use axum::middleware::from_fn;
 use bucket::Bucket;
 use clock::Clock;
-use edge::RateLimit;
-use ingest::{Directory, Ingest, Observer, Parts};
+use directory::datacoves::Source;
+use edge::{RateLimit, Verifier};
+use ingest::{Datacoves, Directory, Ingest, Observer, Parts};
 use projector::Projector;
 use service::{Health, Need};
 use sqlx::PgPool;
@@ -31,6 +32,9 @@ const INGEST_STATEMENT: Duration = Duration::from_secs(5);
 
 /// The longest that a statement of the projector may take: a hundred thousand nodes on a slow disk.
 pub(crate) const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
+
+/// One at a time looks at what Datacoves has.
+const DATACOVES_CONNECTIONS: u32 = 1;
 
 /// Which services a process runs.
 #[derive(Clone, Copy)]
@@ -73,7 +77,17 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         .with_context(|| format!("HOST={host} PORT={port} cannot be listened at; choose another PORT"))?;
     let bucket = Bucket::open(&settings.bucket).context("the bucket cannot be opened")?;
 
+    let verifier = match settings.verifier.clone() {
+        Some(settings) => Some(Verifier::new(settings).context("DATACOVES_VERIFY_URL cannot be asked")?),
+        None => None,
+    };
+
     let mut health = Health::default();
+    if let Some(verifier) = verifier.clone().filter(|_| roles.ingest || roles.api) {
+        health = health.part("verifier", Need::Degrading, move || {
+            std::future::ready(verifier.check())
+        });
+    }
     let mut router = Router::new();
     let mut document = OpenApi::default();
     let mut tasks = Vec::new();
@@ -83,7 +97,19 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         let pool = settings
             .database
             .pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT);
-        let directory = Directory::new(pool.clone(), bucket.clone(), Clock::System);
+        let datacoves = datacoves(&settings, &bucket);
+        let directory = Directory::new(
+            pool.clone(),
+            bucket.clone(),
+            Clock::System,
+            verifier.clone(),
+            datacoves.clone(),
+        );
+        if let Some(datacoves) = datacoves {
+            health = health.part("datacoves", Need::Degrading, move || {
+                std::future::ready(datacoves.check())
+            });
+        }
         health = health
             .part("bucket", Need::Required, bucket_check(&bucket))
             .part("directory", Need::Required, directory_check(&directory))
@@ -150,6 +176,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             public_url: public_url(&settings),
             clock: Clock::System,
             signer: Arc::default(),
+            verifier,
             rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
             contents: api::ContentMemory::default(),
         };
@@ -180,6 +207,13 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What keeps the directory as Datacoves' database has it, where there is one.
+fn datacoves(settings: &Settings, bucket: &Bucket) -> Option<Datacoves> {
+    let source = Source::new(settings.datacoves.as_ref()?.foreign_pool(), settings.queries.clone());
+    let pool = settings.projector_pool(DATACOVES_CONNECTIONS, INGEST_STATEMENT);
+    Some(Datacoves::new(source, pool, bucket.clone(), Clock::System))
 }
 
 fn public_url(settings: &Settings) -> String {

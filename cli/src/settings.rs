@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use bucket::Bucket;
 use clock::Clock;
+use directory::datacoves::Queries;
+use edge::VerifierSettings;
 use projector::Projector;
 use service::{DatabaseSettings, Lookup, ServiceSettings};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -26,6 +28,12 @@ pub(crate) struct Settings {
     pub(crate) ingest: ingest::Settings,
     pub(crate) api: api::Settings,
     pub(crate) airflow: airflow::Settings,
+    /// Datacoves' own database, where the directory comes from there.
+    pub(crate) datacoves: Option<DatabaseSettings>,
+    /// What is read there.
+    pub(crate) queries: Queries,
+    /// Where keys are verified that are none of ours.
+    pub(crate) verifier: Option<VerifierSettings>,
 }
 
 impl Settings {
@@ -40,19 +48,34 @@ impl Settings {
         let stream = kept(stream::Settings::read(&lookup), &mut problems);
         let ingest = kept(ingest::Settings::read(&lookup), &mut problems);
         let api = kept(api::Settings::read(&lookup), &mut problems);
+        let datacoves = kept(DatabaseSettings::read_datacoves(&lookup), &mut problems);
+        let verifier = kept(VerifierSettings::read(&lookup), &mut problems);
         let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
-        match (service, database, bucket, stream, ingest, api, airflow) {
-            (Some(service), Some(database), Some(bucket), Some(stream), Some(ingest), Some(api), Some(airflow)) => {
-                Ok(Self {
-                    service,
-                    database,
-                    bucket,
-                    stream,
-                    ingest,
-                    api,
-                    airflow,
-                })
-            }
+        match (
+            service, database, bucket, stream, ingest, api, airflow, datacoves, verifier,
+        ) {
+            (
+                Some(service),
+                Some(database),
+                Some(bucket),
+                Some(stream),
+                Some(ingest),
+                Some(api),
+                Some(airflow),
+                Some(datacoves),
+                Some(verifier),
+            ) => Ok(Self {
+                service,
+                database,
+                bucket,
+                stream,
+                ingest,
+                api,
+                airflow,
+                datacoves,
+                queries: Queries::read(&lookup),
+                verifier,
+            }),
             _ => bail!("the settings cannot be used:\n  - {}", problems.join("\n  - ")),
         }
     }
@@ -68,6 +91,8 @@ impl Settings {
             ingest::Settings::VARIABLES,
             api::Settings::VARIABLES,
             airflow::Settings::VARIABLES,
+            Queries::VARIABLES,
+            VerifierSettings::VARIABLES,
         ]
         .concat()
     }
@@ -102,6 +127,16 @@ impl Settings {
         PgConnection::connect_with(&self.database.options())
             .await
             .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+    }
+
+    /// Accounts, projects and environments are added where they come from.
+    pub(crate) fn may_add(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.datacoves.is_none(),
+            "accounts, projects and environments come from Datacoves' database (DATACOVES_DB_… is set), which gives the numbers too: \
+             add it in Datacoves, and it is here within seconds"
+        );
+        Ok(())
     }
 
     /// Who records accounts, projects, environments and tokens.

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bucket::{Bucket, Journal};
 use clock::Clock;
-use directory::{Access, Place, Snapshot, hash_of_key, queries};
+use directory::{Access, Name, Place, Snapshot, hash_of_key, is_own_key, queries};
+use edge::{Purpose, Silent, Verifier};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use schemas::{AccountId, EnvironmentId, Slug};
+use schemas::AccountId;
 use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::Datacoves;
 
 /// How long PostgreSQL may take for one key. The client waits 5 s for all.
 const LONGEST_LOOKUP: Duration = Duration::from_millis(800);
@@ -35,24 +38,40 @@ struct Inner {
     pool: PgPool,
     bucket: Bucket,
     clock: Clock,
+    /// Who tells whose the keys are that are none of ours.
+    verifier: Option<Verifier>,
+    /// Where accounts, projects and environments come from, if not from operators.
+    datacoves: Option<Datacoves>,
     copy: RwLock<Option<Arc<Snapshot>>>,
     /// One load at a time.
     loading: tokio::sync::Mutex<()>,
 }
 
-/// Neither PostgreSQL nor the bucket answers, so that nobody can be told from anybody.
+/// Nobody can be told from anybody.
 #[derive(Debug, thiserror::Error)]
-#[error("neither PostgreSQL nor the bucket tells who may upload where; try again later")]
-pub(crate) struct Unavailable;
+pub(crate) enum Unavailable {
+    #[error("neither PostgreSQL nor the bucket tells who may upload where; try again later")]
+    Directory,
+    #[error(transparent)]
+    Verifier(#[from] Silent),
+}
 
 impl Directory {
     /// A directory that knows nothing yet. The pool is of the role `dbt_api_ingest`.
     #[must_use]
-    pub fn new(pool: PgPool, bucket: Bucket, clock: Clock) -> Self {
+    pub fn new(
+        pool: PgPool,
+        bucket: Bucket,
+        clock: Clock,
+        verifier: Option<Verifier>,
+        datacoves: Option<Datacoves>,
+    ) -> Self {
         Self(Arc::new(Inner {
             pool,
             bucket,
             clock,
+            verifier,
+            datacoves,
             copy: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
         }))
@@ -64,8 +83,17 @@ impl Directory {
         self.copy().is_some()
     }
 
-    /// Keeps the copy new until shutdown.
+    /// Keeps the copy new until shutdown, and the directory as Datacoves has it.
     pub async fn run(&self, shutdown: CancellationToken) {
+        let following = async {
+            if let Some(datacoves) = &self.0.datacoves {
+                datacoves.run(self, shutdown.clone()).await;
+            }
+        };
+        tokio::join!(self.keep_new(&shutdown), following);
+    }
+
+    async fn keep_new(&self, shutdown: &CancellationToken) {
         loop {
             self.refresh().await;
             let pause = if self.loaded() { REFRESH_EVERY } else { RETRY_EVERY };
@@ -77,7 +105,7 @@ impl Directory {
     }
 
     /// From PostgreSQL; from the bucket only when there is no copy at all, since reading all events is dear.
-    async fn refresh(&self) {
+    pub(crate) async fn refresh(&self) {
         let _one = self.0.loading.lock().await;
         if let Some(snapshot) = self.ask_postgres().await {
             self.keep(snapshot);
@@ -90,6 +118,9 @@ impl Directory {
 
     /// The bearer of a key. None: nobody.
     pub(crate) async fn access(&self, key: &str) -> Result<Option<Access>, Unavailable> {
+        if let Some(verifier) = self.0.verifier.as_ref().filter(|_| !is_own_key(key)) {
+            return Ok(verifier.access(key, Purpose::Upload).await?);
+        }
         let hash = hash_of_key(key);
         match timeout(LONGEST_LOOKUP, queries::access_by_key(&self.0.pool, hash)).await {
             Ok(Ok(access)) => return Ok(access),
@@ -108,25 +139,28 @@ impl Directory {
             Ok(Ok(revoked)) => Ok((!revoked).then_some(access)),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the bucket does not tell whether a token was deleted");
-                Err(Unavailable)
+                Err(Unavailable::Directory)
             }
             Err(_) => {
                 tracing::warn!("the bucket is slow to tell whether a token was deleted");
-                Err(Unavailable)
+                Err(Unavailable::Directory)
             }
         }
     }
 
-    /// An environment by its slug. None: the account has none of that slug in use.
-    pub(crate) async fn place_by_slug(&self, account: AccountId, slug: &Slug) -> Result<Option<Place>, Unavailable> {
-        self.find(|copy| copy.place_by_slug(account, slug), async || self.ask_both().await)
-            .await
-    }
-
-    /// An environment by its number. None: it is not in use.
-    pub(crate) async fn place(&self, environment: EnvironmentId) -> Result<Option<Place>, Unavailable> {
-        self.find(|copy| copy.place(environment), async || self.ask_both().await)
-            .await
+    /// The environments of this name in these accounts that are in use.
+    pub(crate) async fn places(&self, accounts: &[AccountId], name: &Name) -> Result<Vec<Place>, Unavailable> {
+        let look = |copy: &Snapshot| {
+            let places = copy.places(accounts, name);
+            (!places.is_empty()).then_some(places)
+        };
+        let ask = async || {
+            if let Some(datacoves) = &self.0.datacoves {
+                datacoves.sync_at_once().await;
+            }
+            self.ask_both().await
+        };
+        Ok(self.find(look, ask).await?.unwrap_or_default())
     }
 
     /// In the copy; and when it is not there, in a new copy, since tokens and environments may be younger than the old one.
@@ -147,7 +181,7 @@ impl Directory {
             // Another upload brought it while this one waited.
             return Ok(look(present));
         }
-        let new = ask().await.ok_or(Unavailable)?;
+        let new = ask().await.ok_or(Unavailable::Directory)?;
         Ok(look(&self.keep(new)))
     }
 

@@ -221,7 +221,7 @@ impl Ingest {
 }
 
 /// The files of an environment.
-fn of_environment(place: Place) -> FilePlace {
+fn of_environment(place: &Place) -> FilePlace {
     FilePlace {
         account: place.account_id,
         project: place.project_id,

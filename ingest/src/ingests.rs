@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Place};
+use directory::{Access, Name, Place};
 use edge::{CloudError, One, UploadError, one};
 use futures_util::StreamExt;
 use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId};
@@ -122,14 +122,14 @@ async fn permitted_place(
 ) -> Result<(Access, Place), CloudError> {
     let head = head_of(request).await;
     let access = ingest.authenticate(&head).await.map_err(CloudError::from)?;
-    let named = account.parse() == Ok(access.account_id);
-    let environment: EnvironmentId = environment.parse().map_err(|_| CloudError::not_found())?;
-    if !named || !access.sees(environment) {
+    let account: AccountId = account.parse().map_err(|_| CloudError::not_found())?;
+    let environment: i64 = environment.parse().map_err(|_| CloudError::not_found())?;
+    if !access.accounts.contains(&account) {
         return Err(CloudError::not_found());
     }
-    let place = ingest.directory.place(environment).await;
-    let place = place.map_err(|error| CloudError::unavailable(&error))?;
-    let place = place.filter(|place| place.account_id == access.account_id);
+    let places = ingest.directory.places(&[account], &Name::Id(environment)).await;
+    let places = places.map_err(|error| CloudError::unavailable(&error))?;
+    let place = places.into_iter().find(|place| access.sees(place));
     Ok((access, place.ok_or_else(CloudError::not_found)?))
 }
 

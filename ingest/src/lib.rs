@@ -6,6 +6,7 @@
 mod access;
 mod archive;
 mod body;
+mod datacoves;
 mod directory;
 mod files;
 mod form;
@@ -34,6 +35,7 @@ use tokio::sync::OnceCell;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use crate::datacoves::Datacoves;
 pub use crate::directory::Directory;
 pub use crate::import::{ImportError, import, import_id};
 pub use crate::observer::{Observer, Parts};

@@ -7,9 +7,9 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Place};
+use directory::{Access, Environments, Name, Place};
 use edge::{Params, UploadError};
-use schemas::ArtifactsUploaded;
+use schemas::{ArtifactsUploaded, Slug};
 use serde::Serialize;
 use tracing::Instrument;
 use utoipa::ToSchema;
@@ -139,7 +139,14 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     let form = ingest.turns.unless_slow(body, form).await?;
     let (parameters, file) = form.into_file()?;
     let parameters = parameters.or(query);
-    let place = find_place(ingest, &access, parameters.get("environment_slug")).await?;
+    let slug = parameters.get("environment_slug");
+    let place = find_place(ingest, &access, slug).await?.ok_or_else(|| {
+        let message = format!(
+            "`{}` is not an environment of this account that is in use",
+            slug.unwrap_or_default()
+        );
+        UploadError::unprocessable("environment_slug", message)
+    })?;
     let ingest = ingest.clone();
     let storing = async move {
         let _turn = turn;
@@ -150,31 +157,41 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }
 
-/// Where the upload goes. The token decides what may be named, and whether anything has to be.
-pub(crate) async fn find_place(ingest: &Ingest, access: &Access, slug: Option<&str>) -> Result<Place, UploadError> {
-    let place = match (slug, access.environment_id) {
+/// Where the upload goes. The token decides what may be named, and whether anything has to be. None: there is no such environment.
+pub(crate) async fn find_place(
+    ingest: &Ingest,
+    access: &Access,
+    slug: Option<&str>,
+) -> Result<Option<Place>, UploadError> {
+    let name = match (slug.map(str::parse::<Slug>), access.environments.only()) {
+        (Some(Ok(slug)), _) => Some(Name::Slug(slug)),
+        (Some(Err(_)), _) => None,
+        (None, Some(only)) => Some(only.clone()),
         (None, None) => {
             let message = "can't be blank: this token is not bound to one environment";
             return Err(UploadError::unprocessable("environment_slug", message));
         }
-        (None, Some(bound)) => ingest.directory.place(bound).await,
-        (Some(slug), _) => match slug.parse() {
-            Ok(slug) => ingest.directory.place_by_slug(access.account_id, &slug).await,
-            Err(_) => Ok(None),
-        },
     };
-    let place = place.map_err(|error| UploadError::unavailable(&error))?;
-    match (place, slug) {
-        (Some(place), _) if access.sees(place.environment_id) => Ok(place),
-        (None, Some(slug)) if access.environment_id.is_none() => {
-            let message = format!("`{slug}` is not an environment of this account that is in use");
+    let known = match &name {
+        Some(name) => ingest.directory.places(&access.accounts, name).await,
+        None => Ok(Vec::new()),
+    };
+    let known = known.map_err(|error| UploadError::unavailable(&error))?;
+    let is_unknown = known.is_empty();
+    let mut seen = known.into_iter().filter(|place| access.sees(place));
+    match (seen.next(), seen.next(), slug) {
+        (Some(place), None, _) => Ok(Some(place)),
+        (Some(_), Some(_), _) => {
+            let message =
+                "several of the token's accounts have an environment of this slug; use a token of one account";
             Err(UploadError::unprocessable("environment_slug", message))
         }
-        (_, Some(slug)) => {
+        (None, _, Some(_)) if is_unknown && access.environments == Environments::All => Ok(None),
+        (None, _, Some(slug)) => {
             let message = format!("the token is bound to another environment than `{slug}`");
             Err(UploadError::forbidden(message))
         }
-        (_, None) => Err(UploadError::forbidden(
+        (None, _, None) => Err(UploadError::forbidden(
             "the environment that the token is bound to is not in use",
         )),
     }

@@ -1,10 +1,10 @@
 //! What Airflow told of a DAG run.
 
-use directory::Place;
 use read_model::{Observation, add_to_ledger, end_attempt, insert_observation, lock_account, lock_placement};
 use schemas::{AirflowRunObserved, Event};
 
-use crate::{ApplyError, Outcome, Projector, placement};
+use crate::placement::{self, Place};
+use crate::{ApplyError, Outcome, Projector};
 
 impl Projector {
     pub(crate) async fn project_observation(

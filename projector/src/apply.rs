@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use directory::Place;
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
     insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone,
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 
-use crate::{ApplyError, Projector, content, placement, prune};
+use crate::placement::{self, Place};
+use crate::{ApplyError, Projector, content, prune};
 
 /// How often an upload is begun anew because something was removed meanwhile.
 const TRIES: usize = 10;

@@ -3,16 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bucket::{Bucket, Claim, ClaimKind};
-use directory::Place;
 use read_model::{
     Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids,
     lock_placement, record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
 };
-use schemas::{AccountId, EnvironmentId, JobId, RunId, StepId};
+use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId, StepId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::ApplyError;
+
+/// Where something ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) account_id: AccountId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) environment_id: EnvironmentId,
+}
 
 /// Places the files of an upload, and earlier files of which it tells more.
 ///

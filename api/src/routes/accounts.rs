@@ -1,4 +1,4 @@
-//! Accounts. A token sees its own.
+//! Accounts. A token sees its own: one, but for tokens that Datacoves gave.
 
 use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
 use serde::Serialize;
@@ -84,8 +84,7 @@ async fn page(mut view: View, params: &Params) -> Result<Many<Account>, Error> {
     let account = view.account();
     let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
     let filters = Filters::new(params, account);
-    let row = directory::queries::account(view.connection(), account).await?;
-    let accounts = row.into_iter().map(Account::new).collect();
+    let accounts = view.accounts().await?.into_iter().map(Account::new).collect();
     let (rows, total) = page_of_records(accounts, order, paging, |row: &Account| RecordKey {
         id: row.id,
         name: &row.name,

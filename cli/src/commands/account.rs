@@ -10,7 +10,10 @@ use crate::settings::Settings;
 pub(crate) async fn run(settings: &Settings, command: AccountCommand, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
     match command {
-        AccountCommand::Add { name, slug } => output.one(&operator.add_account(name, slug).await?),
+        AccountCommand::Add { name, slug } => {
+            settings.may_add()?;
+            output.one(&operator.add_account(name, slug).await?)
+        }
         AccountCommand::List => {
             let accounts = queries::accounts(&mut *operator.connection().await?).await?;
             output.many(

@@ -17,6 +17,7 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
             slug,
             environment_type,
         } => {
+            settings.may_add()?;
             let added = operator
                 .add_environment(of.account, project, name, slug, environment_type)
                 .await?;

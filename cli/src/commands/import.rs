@@ -126,10 +126,14 @@ impl<'a> Import<'a> {
         let mut places = HashMap::new();
         for account in &accounts {
             for environment in queries::environments(&mut connection, *account).await? {
+                // A slug that breaks the rule can only come from elsewhere, and names nothing.
+                let Ok(slug) = environment.slug.parse() else { continue };
                 let place = Place {
                     account_id: *account,
                     project_id: ProjectId(environment.project_id),
+                    project_slug: None,
                     environment_id: EnvironmentId(environment.id),
+                    slug,
                 };
                 places.insert((*account, environment.slug), place);
             }

@@ -10,7 +10,10 @@ use crate::settings::Settings;
 pub(crate) async fn run(settings: &Settings, command: ProjectCommand, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
     match command {
-        ProjectCommand::Add { of, name, slug } => output.one(&operator.add_project(of.account, name, slug).await?),
+        ProjectCommand::Add { of, name, slug } => {
+            settings.may_add()?;
+            output.one(&operator.add_project(of.account, name, slug).await?)
+        }
         ProjectCommand::List { of } => {
             let projects = queries::projects(&mut *operator.connection().await?, of.account).await?;
             output.many(

@@ -8,6 +8,7 @@
 mod installation;
 
 mod airflow;
+mod datacoves;
 mod dbt_cloud;
 mod errors;
 mod files;
@@ -22,4 +23,5 @@ mod results;
 mod tls;
 mod tokens;
 mod uploads;
+mod verified;
 mod walk;

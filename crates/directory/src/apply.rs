@@ -22,6 +22,16 @@ pub async fn begin_change(transaction: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// As [`begin_change`], but it does not wait: false, when another transaction changes the directory.
+///
+/// # Errors
+/// Those of the database.
+pub async fn try_begin_change(transaction: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('dbt-api directory')) AS "begun!""#)
+        .fetch_one(transaction)
+        .await
+}
+
 /// Which of these events were applied.
 ///
 /// # Errors

@@ -47,6 +47,12 @@ pub fn hash_of_key(key: &str) -> Sha256 {
     Sha256::of(key.as_bytes())
 }
 
+/// Has it the form of our keys? Such a key is shown to nobody else.
+#[must_use]
+pub fn is_own_key(key: &str) -> bool {
+    key.starts_with(PREFIX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

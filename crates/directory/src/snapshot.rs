@@ -6,21 +6,38 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, ProjectId, RecordState, Sha256, Slug, TokenId};
 use sqlx::PgConnection;
 
-use crate::Access;
+use crate::{Access, Environments, Name};
 
 /// Where an upload goes: an environment, its project and its account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Whose.
     pub account_id: AccountId,
     /// The environment's project.
     pub project_id: ProjectId,
+    /// The project's slug, where it is known.
+    pub project_slug: Option<Slug>,
     /// The environment.
     pub environment_id: EnvironmentId,
+    /// The environment's slug.
+    pub slug: Slug,
 }
 
-/// The newest event of an environment, and where it is if it is in use.
-type Recorded = ((DateTime<Utc>, EventId), Option<(Place, Slug)>);
+/// What the newest of the events that were seen says of each thing.
+struct Newest<K, V>(HashMap<K, ((DateTime<Utc>, EventId), V)>);
+
+impl<K: std::hash::Hash + Eq, V> Newest<K, V> {
+    fn record(&mut self, key: K, event: &Event, value: V) {
+        let order = (event.time, event.id);
+        if self.0.get(&key).is_none_or(|(known, _)| *known <= order) {
+            self.0.insert(key, (order, value));
+        }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key).map(|(_, value)| value)
+    }
+}
 
 /// A token's bearer, and when the token ends.
 #[derive(Debug)]
@@ -29,7 +46,7 @@ struct Bearer {
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// All environments that are in use and all tokens, at one moment.
+/// All environments that are in use and all tokens of accounts that are, at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     tokens: HashMap<Sha256, Bearer>,
@@ -45,33 +62,38 @@ impl Snapshot {
     pub async fn load(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let mut snapshot = Self::default();
         let environments = sqlx::query!(
-            "SELECT id, account_id, project_id, slug FROM environments WHERE state = 'active' ORDER BY id DESC"
+            r#"SELECT e.id, e.account_id, e.project_id, e.slug, p.slug AS "project_slug?"
+             FROM environments e LEFT JOIN projects p ON p.id = e.project_id
+             WHERE e.state = 'active' AND NOT EXISTS (SELECT FROM accounts a WHERE a.id = e.account_id AND a.state <> 'active')
+             ORDER BY e.id DESC"#
         )
         .fetch_all(&mut *connection)
         .await?;
         for row in environments {
             // Slugs are checked before they are recorded; one that breaks the rule can only come from elsewhere, and names nothing.
             let Ok(slug) = row.slug.parse() else { continue };
-            snapshot.add_place(
-                Place {
-                    account_id: AccountId(row.account_id),
-                    project_id: ProjectId(row.project_id),
-                    environment_id: EnvironmentId(row.id),
-                },
+            snapshot.add_place(Place {
+                account_id: AccountId(row.account_id),
+                project_id: ProjectId(row.project_id),
+                project_slug: row.project_slug.and_then(|slug| slug.parse().ok()),
+                environment_id: EnvironmentId(row.id),
                 slug,
-            );
+            });
         }
-        let tokens = sqlx::query!("SELECT id, account_id, key_sha256, scopes, environment_id, expires_at FROM tokens")
-            .fetch_all(connection)
-            .await?;
+        let tokens = sqlx::query!(
+            "SELECT id, account_id, key_sha256, scopes, environment_id, expires_at FROM tokens t
+             WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.id = t.account_id AND a.state <> 'active')"
+        )
+        .fetch_all(connection)
+        .await?;
         for row in tokens {
             let Ok(key) = <[u8; 32]>::try_from(row.key_sha256) else {
                 continue;
             };
             let access = Access {
                 token_id: TokenId(row.id),
-                account_id: AccountId(row.account_id),
-                environment_id: row.environment_id.map(EnvironmentId),
+                accounts: vec![AccountId(row.account_id)],
+                environments: Environments::bound_to(row.environment_id.map(EnvironmentId)),
                 scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
             };
             let expires_at = row.expires_at;
@@ -83,28 +105,21 @@ impl Snapshot {
     /// Reads it from all events of the directory, in any order. Events of other kinds are passed over.
     #[must_use]
     pub fn from_events(events: &[Event]) -> Self {
-        let mut newest: HashMap<EnvironmentId, Recorded> = HashMap::new();
+        let mut accounts = Newest(HashMap::new());
+        let mut projects = Newest(HashMap::new());
+        let mut environments = Newest(HashMap::new());
         let mut tokens = HashMap::new();
         let mut revoked = HashSet::new();
         for event in events {
             match event.data() {
-                Ok(EventData::EnvironmentRecorded(data)) => {
-                    let order = (event.time, event.id);
-                    let place = Place {
-                        account_id: data.account_id,
-                        project_id: data.project_id,
-                        environment_id: data.environment_id,
-                    };
-                    let entry = newest.entry(data.environment_id).or_insert((order, None));
-                    if order >= entry.0 {
-                        *entry = (order, (data.state == RecordState::Active).then_some((place, data.slug)));
-                    }
-                }
+                Ok(EventData::AccountRecorded(data)) => accounts.record(data.account_id, event, data.state),
+                Ok(EventData::ProjectRecorded(data)) => projects.record(data.project_id, event, data.slug),
+                Ok(EventData::EnvironmentRecorded(data)) => environments.record(data.environment_id, event, data),
                 Ok(EventData::TokenIssued(data)) => {
                     let access = Access {
                         token_id: data.token_id,
-                        account_id: data.account_id,
-                        environment_id: data.environment_id,
+                        accounts: vec![data.account_id],
+                        environments: Environments::bound_to(data.environment_id),
                         scopes: data.scopes,
                     };
                     let expires_at = data.expires_at;
@@ -116,22 +131,34 @@ impl Snapshot {
                 _ => {}
             }
         }
-        tokens.retain(|_, bearer| !revoked.contains(&bearer.access.token_id));
+        let is_in_use = |account: &AccountId| accounts.get(account) != Some(&RecordState::Inactive);
+        tokens.retain(|_, bearer: &mut Bearer| {
+            let access = &bearer.access;
+            !revoked.contains(&access.token_id) && access.accounts.iter().all(is_in_use)
+        });
         let mut snapshot = Self {
             tokens,
             ..Self::default()
         };
-        let mut places: Vec<_> = newest.into_values().filter_map(|(_, place)| place).collect();
-        places.sort_by_key(|(place, _)| std::cmp::Reverse(place.environment_id));
-        for (place, slug) in places {
-            snapshot.add_place(place, slug);
+        let mut environments: Vec<_> = environments.0.into_values().map(|(_, data)| data).collect();
+        environments.retain(|data| data.state == RecordState::Active && is_in_use(&data.account_id));
+        environments.sort_by_key(|data| std::cmp::Reverse(data.environment_id));
+        for data in environments {
+            snapshot.add_place(Place {
+                account_id: data.account_id,
+                project_id: data.project_id,
+                project_slug: projects.get(&data.project_id).cloned(),
+                environment_id: data.environment_id,
+                slug: data.slug,
+            });
         }
         snapshot
     }
 
     /// In falling order of the ids: of two environments with one slug, the older keeps it.
-    fn add_place(&mut self, place: Place, slug: Slug) {
-        self.by_slug.insert((place.account_id, slug), place.environment_id);
+    fn add_place(&mut self, place: Place) {
+        let key = (place.account_id, place.slug.clone());
+        self.by_slug.insert(key, place.environment_id);
         self.places.insert(place.environment_id, place);
     }
 
@@ -143,16 +170,20 @@ impl Snapshot {
         (!has_ended).then_some(&bearer.access)
     }
 
-    /// An environment by its slug.
+    /// The environments of this name in these accounts: as many as there are accounts, when it is a slug.
     #[must_use]
-    pub fn place_by_slug(&self, account_id: AccountId, slug: &Slug) -> Option<Place> {
-        let id = self.by_slug.get(&(account_id, slug.clone()))?;
-        self.places.get(id).copied()
-    }
-
-    /// An environment by its number.
-    #[must_use]
-    pub fn place(&self, environment_id: EnvironmentId) -> Option<Place> {
-        self.places.get(&environment_id).copied()
+    pub fn places(&self, accounts: &[AccountId], name: &Name) -> Vec<Place> {
+        let ids: Vec<EnvironmentId> = match name {
+            Name::Id(id) => vec![EnvironmentId(*id)],
+            Name::Slug(slug) => accounts
+                .iter()
+                .filter_map(|account| self.by_slug.get(&(*account, slug.clone())).copied())
+                .collect(),
+        };
+        let places = ids.iter().filter_map(|id| self.places.get(id));
+        places
+            .filter(|place| accounts.contains(&place.account_id))
+            .cloned()
+            .collect()
     }
 }

@@ -14,6 +14,7 @@ mod rate;
 mod shield;
 mod signed;
 mod upload_error;
+mod verifier;
 
 pub use auth::key_of;
 pub use cloud_error::CloudError;
@@ -29,3 +30,4 @@ pub use rate::{RateLimit, TooMany};
 pub use shield::{Shield, hold_until_sent, shield};
 pub use signed::{NotPermitted, Signer};
 pub use upload_error::UploadError;
+pub use verifier::{Purpose, Silent, Verifier, VerifierSettings};

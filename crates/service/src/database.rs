@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 pub struct DatabaseSettings(PgConnectOptions);
 
 impl DatabaseSettings {
-    /// The environment variables that [`DatabaseSettings::read`] reads; each also with `DATACOVES_` in front.
+    /// The environment variables of the service's own database, and those of Datacoves'.
     pub const VARIABLES: &[&str] = &[
         "DB_URL",
         "DB_HOST",
@@ -24,16 +24,42 @@ impl DatabaseSettings {
         "DB_SSL_ENABLED",
         "DB_SSL_VERIFY",
         "DB_SSL_ROOT_CERT",
+        "DATACOVES_DB_URL",
+        "DATACOVES_DB_HOST",
+        "DATACOVES_DB_PORT",
+        "DATACOVES_DB_USER",
+        "DATACOVES_DB_PASS",
+        "DATACOVES_DB_NAME",
+        "DATACOVES_DB_SSL_ENABLED",
+        "DATACOVES_DB_SSL_VERIFY",
+        "DATACOVES_DB_SSL_ROOT_CERT",
     ];
 
-    /// Reads the settings; `lookup` gives the value of a variable.
+    /// Reads the settings of the service's own database; `lookup` gives the value of a variable.
     ///
     /// # Errors
     /// All problems at once.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
+        Self::read_with("DB_", lookup)
+    }
+
+    /// Reads the settings of Datacoves' own database. None: the directory does not come from there.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn read_datacoves(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
+        let of_datacoves = Self::VARIABLES.iter().filter(|name| name.starts_with("DATACOVES_"));
+        if of_datacoves.into_iter().all(|name| lookup(name).is_none()) {
+            return Ok(None);
+        }
+        Self::read_with("DATACOVES_DB_", lookup).map(Some)
+    }
+
+    fn read_with(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let tls = Tls::read(lookup, &mut problems);
-        if let Some(url) = lookup("DB_URL") {
+        let named = |name: &str| format!("{prefix}{name}");
+        let tls = Tls::read(&named, lookup, &mut problems);
+        if let Some(url) = lookup(&named("URL")) {
             // The value is not told: it may hold a password.
             let options = PgConnectOptions::from_str(&url)
                 .ok()
@@ -42,27 +68,31 @@ impl DatabaseSettings {
                 Some(options) if problems.is_empty() => Ok(Self(tls.apply(options))),
                 Some(_) => Err(problems),
                 None => {
-                    problems.push("DB_URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due".to_owned());
+                    problems.push(format!(
+                        "{prefix}URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due"
+                    ));
                     Err(problems)
                 }
             };
         }
         let mut required = |name: &str| {
-            lookup(name).unwrap_or_else(|| {
+            lookup(&named(name)).unwrap_or_else(|| {
                 problems.push(format!(
-                    "{name} is not set: set it, or DB_URL in place of all DB_… variables"
+                    "{prefix}{name} is not set: set it, or {prefix}URL in place of all {prefix}… variables"
                 ));
                 String::new()
             })
         };
         let options = PgConnectOptions::new_without_pgpass()
-            .host(&required("DB_HOST"))
-            .username(&required("DB_USER"))
-            .password(&required("DB_PASS"))
-            .database(&required("DB_NAME"));
-        let port = lookup("DB_PORT").unwrap_or_else(|| "5432".to_owned());
+            .host(&required("HOST"))
+            .username(&required("USER"))
+            .password(&required("PASS"))
+            .database(&required("NAME"));
+        let port = lookup(&named("PORT")).unwrap_or_else(|| "5432".to_owned());
         let port = port.parse().unwrap_or_else(|_| {
-            problems.push(format!("DB_PORT={port} is no port: a number from 1 to 65535 is due"));
+            problems.push(format!(
+                "{prefix}PORT={port} is no port: a number from 1 to 65535 is due"
+            ));
             0
         });
         if problems.is_empty() {
@@ -92,16 +122,29 @@ impl DatabaseSettings {
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(self.options().options(settings))
     }
+
+    /// A pool of another product's database, with one connection, as its user. It does not wait for PostgreSQL.
+    #[must_use]
+    pub fn foreign_pool(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(3))
+            .connect_lazy_with(self.options())
+    }
 }
 
-/// How the connection is protected, where the settings beside `DB_URL` say it.
+/// How the connection is protected, where the settings beside the URL say it.
 struct Tls {
     mode: Option<PgSslMode>,
     root_certificate: Option<PathBuf>,
 }
 
 impl Tls {
-    fn read(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Self {
+    fn read(
+        named: &dyn Fn(&str) -> String,
+        lookup: &dyn Fn(&str) -> Option<String>,
+        problems: &mut Vec<String>,
+    ) -> Self {
         let mut truth = |name: &str| match lookup(name).map(|value| value.to_lowercase()).as_deref() {
             None | Some("false" | "0" | "no") => false,
             Some("true" | "1" | "yes") => true,
@@ -110,10 +153,10 @@ impl Tls {
                 false
             }
         };
-        let (enabled, verify) = (truth("DB_SSL_ENABLED"), truth("DB_SSL_VERIFY"));
-        let root_certificate = lookup("DB_SSL_ROOT_CERT").map(PathBuf::from);
+        let (enabled, verify) = (truth(&named("SSL_ENABLED")), truth(&named("SSL_VERIFY")));
+        let root_certificate = lookup(&named("SSL_ROOT_CERT")).map(PathBuf::from);
         if let Some(file) = root_certificate.as_ref().filter(|file| !file.is_file()) {
-            problems.push(format!("DB_SSL_ROOT_CERT={} is no file", file.display()));
+            problems.push(format!("{}={} is no file", named("SSL_ROOT_CERT"), file.display()));
         }
         let mode = match (verify || root_certificate.is_some(), enabled) {
             (true, _) => Some(PgSslMode::VerifyFull),
@@ -163,6 +206,27 @@ mod tests {
         assert_eq!(mode("DB_SSL_VERIFY", "false").unwrap(), "Prefer");
         assert!(mode("DB_SSL_VERIFY", "maybe").unwrap_err()[0].contains("maybe"));
         assert!(mode("DB_SSL_ROOT_CERT", "/nowhere.pem").unwrap_err()[0].contains("/nowhere.pem"));
+    }
+
+    #[test]
+    fn datacoves_database_is_another() {
+        let read = |names: &'static [&'static str]| {
+            DatabaseSettings::read_datacoves(&move |name| {
+                names
+                    .contains(&name)
+                    .then(|| "postgresql://u:pa55@datacoves.example/name".to_owned())
+            })
+        };
+        assert!(read(&[]).unwrap().is_none());
+        assert!(read(&["DB_URL"]).unwrap().is_none());
+        let settings = format!("{:?}", read(&["DATACOVES_DB_URL"]).unwrap().unwrap());
+        assert!(
+            settings.contains("datacoves.example") && !settings.contains("pa55"),
+            "{settings}"
+        );
+        let problems = read(&["DATACOVES_DB_HOST", "DATACOVES_DB_NAME"]).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("DATACOVES_DB_USER is not set"), "{problems:?}");
     }
 
     #[test]

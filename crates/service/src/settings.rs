@@ -56,12 +56,10 @@ impl Lookup {
         Ok(Self { file })
     }
 
-    /// The value of a setting; an empty one counts as absent. `DATACOVES_DB_…` stands in for `DB_…`.
+    /// The value of a setting; an empty one counts as absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
-        let value = |name: &str| from_environment(name).or_else(|| self.file.get(name).cloned());
-        let alias = || name.starts_with("DB_").then(|| value(&format!("DATACOVES_{name}")))?;
-        value(name).or_else(alias)
+        from_environment(name).or_else(|| self.file.get(name).cloned())
     }
 }
 

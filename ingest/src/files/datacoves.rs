@@ -85,7 +85,7 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
         let tag = tag_of(&file, &brought.parameters)?;
         new.push(new_file(ingest.new_slug(), Some(tag), file)?);
     }
-    let mut stored = ingest.store_files(&access, of_environment(place), slug, new).await?;
+    let mut stored = ingest.store_files(&access, of_environment(&place), slug, new).await?;
     match stored.pop() {
         Some(data) if !is_batch => {
             let location = format!("/api/v2/datacoves/environments/{slug}/files?slug={}", data.facts.slug);
@@ -153,7 +153,7 @@ async fn put_version(
     let file = brought.files.pop().filter(|_| brought.files.is_empty());
     let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
     let key = key_in(&brought.parameters)?;
-    let new = match ingest.file(of_environment(place), key).await {
+    let new = match ingest.file(of_environment(&place), key).await {
         Ok(Some(found)) => new_file(found.slug, found.tag, file)?,
         Ok(None) => return Err(UploadError::no_file()),
         // What comes while PostgreSQL is away is kept: under the slug that was said, or as the newest of its tag.
@@ -168,7 +168,7 @@ async fn put_version(
     };
     let new = vec![new];
     let mut stored = ingest
-        .store_files(&access, of_environment(place), environment, new)
+        .store_files(&access, of_environment(&place), environment, new)
         .await?;
     let data = stored.pop();
     Ok(Json(Answer { data }).into_response())
@@ -223,7 +223,7 @@ async fn delete_said(
     };
     let parameters = said.or(query);
     let deleted = ingest
-        .delete_files(&access, of_environment(place), key_in(&parameters)?)
+        .delete_files(&access, of_environment(&place), key_in(&parameters)?)
         .await?;
     deleted.ok_or_else(UploadError::no_file)?;
     Ok(StatusCode::OK)
@@ -275,12 +275,8 @@ fn new_file(slug: Uuid, tag: Option<String>, file: FormFile) -> Result<NewFile, 
 /// The bearer of the request's key, and the environment of the path.
 async fn enter(ingest: &Ingest, head: &Parts, slug: &str) -> Result<(Access, Place), UploadError> {
     let access = ingest.authenticate(head).await?;
-    let place = find_place(ingest, &access, Some(slug)).await;
-    let place = place.map_err(|error| match error.status() {
-        StatusCode::UNPROCESSABLE_ENTITY => UploadError::no_place(),
-        _ => error,
-    })?;
-    Ok((access, place))
+    let place = find_place(ingest, &access, Some(slug)).await?;
+    Ok((access, place.ok_or_else(UploadError::no_place)?))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Place};
+use directory::{Access, Environments, Name, Place};
 use edge::{CloudError, One, UploadError, one};
 use read_model::queries::{FileKey, FilePlace};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, ProjectId, StoredFile, UploadedFile};
+use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
 use utoipa::ToSchema;
 
 use super::{Described, NewFile, answer, of_environment, plain_name, read_form};
@@ -71,9 +71,8 @@ pub(crate) async fn post_v3(
             tag: None,
             file: NamedFile::new(plain_name(filename, "filename")?, file.spooled),
         };
-        let slug = ingest.slug_of(place, &environment).await;
         let mut stored = ingest
-            .store_files(&access, of_environment(place), &slug, vec![new])
+            .store_files(&access, of_environment(&place), place.slug.as_str(), vec![new])
             .await?;
         let stored = stored.pop();
         Ok((StatusCode::CREATED, one(stored)).into_response())
@@ -98,7 +97,7 @@ pub(crate) async fn delete_of_environment(
     let head = head_of(request).await;
     let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
     let deleted = ingest
-        .delete_files(&access, of_environment(place), FileKey::Filename(&name))
+        .delete_files(&access, of_environment(&place), FileKey::Filename(&name))
         .await?;
     deleted.ok_or_else(CloudError::not_found)?;
     Ok(one(None))
@@ -118,11 +117,11 @@ pub(crate) async fn delete_of_project(
     request: Request,
 ) -> Result<One<Option<()>>, CloudError> {
     let head = head_of(request).await;
-    let access = authenticate(&ingest, &head, &account).await?;
+    let (access, account) = authenticate(&ingest, &head, &account).await?;
     whole_account(&access)?;
-    let project = ingest.project(access.account_id, &project).await?;
+    let project = ingest.project(account, &project).await?;
     let at = FilePlace {
-        account: access.account_id,
+        account,
         project: project.ok_or_else(CloudError::not_found)?,
         environment: None,
     };
@@ -147,7 +146,7 @@ pub(crate) async fn promote(
     let head = head_of(request).await;
     let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
     whole_account(&access)?;
-    let found = ingest.file(of_environment(place), FileKey::Filename(&name)).await;
+    let found = ingest.file(of_environment(&place), FileKey::Filename(&name)).await;
     let found = found.map_err(|error| CloudError::unavailable(&error))?;
     let found = found.ok_or_else(CloudError::not_found)?;
     let file = StoredFile {
@@ -168,7 +167,7 @@ pub(crate) async fn promote(
     };
     let at = FilePlace {
         environment: None,
-        ..of_environment(place)
+        ..of_environment(&place)
     };
     let promoted = ingest.store_again(&access, at, file).await?;
     Ok((StatusCode::CREATED, one(promoted)))
@@ -176,19 +175,16 @@ pub(crate) async fn promote(
 
 /// What belongs to a project is of all its environments.
 fn whole_account(access: &Access) -> Result<(), CloudError> {
-    match access.environment_id {
-        None => Ok(()),
-        Some(_) => Err(CloudError::forbidden()),
+    match access.environments {
+        Environments::All => Ok(()),
+        Environments::Only(_) | Environments::OfProjects(_) => Err(CloudError::forbidden()),
     }
 }
 
-async fn authenticate(ingest: &Ingest, head: &Parts, account: &str) -> Result<Access, CloudError> {
+async fn authenticate(ingest: &Ingest, head: &Parts, account: &str) -> Result<(Access, AccountId), CloudError> {
     let access = ingest.authenticate(head).await?;
-    if account.parse() == Ok(access.account_id) {
-        Ok(access)
-    } else {
-        Err(CloudError::not_found())
-    }
+    let account = account.parse().ok().filter(|account| access.accounts.contains(account));
+    Ok((access, account.ok_or_else(CloudError::not_found)?))
 }
 
 /// The bearer of the request's key, and the environment of the path. What the token does not see is not told from what is not there.
@@ -199,16 +195,13 @@ async fn enter(
     project: &str,
     environment: &str,
 ) -> Result<(Access, Place), CloudError> {
-    let access = authenticate(ingest, head, account).await?;
-    let place = match (environment.parse::<EnvironmentId>(), environment.parse()) {
-        (Ok(id), _) => ingest.directory.place(id).await,
-        (_, Ok(slug)) => ingest.directory.place_by_slug(access.account_id, &slug).await,
-        _ => Ok(None),
-    };
-    let place = place.map_err(|error| CloudError::unavailable(&error))?;
-    let place = place.filter(|place| place.account_id == access.account_id && access.sees(place.environment_id));
+    let (access, account) = authenticate(ingest, head, account).await?;
+    let name: Name = environment.parse().map_err(|_| CloudError::not_found())?;
+    let places = ingest.directory.places(&[account], &name).await;
+    let places = places.map_err(|error| CloudError::unavailable(&error))?;
+    let place = places.into_iter().find(|place| access.sees(place));
     let place = place.ok_or_else(CloudError::not_found)?;
-    match ingest.project(access.account_id, project).await {
+    match ingest.project(account, project).await {
         Ok(Some(project)) if project == place.project_id => Ok((access, place)),
         Ok(_) => Err(CloudError::not_found()),
         // An environment's slug is the account's, so that the project tells nothing more: what is uploaded meanwhile is kept.
@@ -217,18 +210,6 @@ async fn enter(
 }
 
 impl Ingest {
-    /// The slug of an environment that a path names; the name itself where only the database would know better.
-    async fn slug_of(&self, place: Place, named: &str) -> String {
-        let asking = async {
-            let mut connection = self.pool.acquire().await?;
-            directory::queries::environment(&mut connection, place.account_id, place.environment_id).await
-        };
-        match asking.await {
-            Ok(Some(environment)) => environment.slug,
-            Ok(None) | Err(_) => named.to_owned(),
-        }
-    }
-
     /// A project by its number or slug.
     async fn project(&self, account: AccountId, named: &str) -> Result<Option<ProjectId>, CloudError> {
         let asking = async {

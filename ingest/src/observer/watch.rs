@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use airflow::{Airflow, DagRun, Environment, Which};
 use chrono::{DateTime, TimeDelta, Utc};
-use directory::Place;
+use directory::{Name, Place};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use read_model::{Observation, active_observations, newest_observations, observations};
 use schemas::{AccountId, AirflowRunObserved, Event, EventId, Slug};
@@ -145,8 +145,9 @@ impl Watch {
     }
 
     async fn pass(&mut self, parts: &Parts) -> Result<(), PassError> {
-        let place = parts.directory.place_by_slug(self.account, &self.slug).await?;
-        let place = place.ok_or(PassError::NoEnvironment)?;
+        let name = Name::Slug(self.slug.clone());
+        let mut places = parts.directory.places(&[self.account], &name).await?;
+        let place = places.pop().ok_or(PassError::NoEnvironment)?;
         let now = parts.clock.now();
         let since = self.changed_since.unwrap_or(now - self.look_back);
         let changed = self.airflow.runs(Which::ChangedSince(since)).await?;
@@ -158,11 +159,11 @@ impl Watch {
             listed.add(self.airflow.runs(which).await?.runs);
         }
         listed.add(self.airflow.runs(Which::Active).await?.runs);
-        let gone = self.ask_for_missing(parts, place, &mut listed).await?;
-        let mut news = self.compare(parts, place, listed.runs).await?;
+        let gone = self.ask_for_missing(parts, &place, &mut listed).await?;
+        let mut news = self.compare(parts, &place, listed.runs).await?;
         news.extend(gone);
-        self.add_schedules(parts, place, now, &mut news).await?;
-        self.write(parts, place, news).await?;
+        self.add_schedules(parts, &place, now, &mut news).await?;
+        self.write(parts, &place, news).await?;
         // Only now: what was not written is to be told again.
         self.changed_since = changed.date.map(|date| date - OVERLAP).or(self.changed_since);
         if is_compared {
@@ -176,7 +177,7 @@ impl Watch {
     async fn ask_for_missing(
         &mut self,
         parts: &Parts,
-        place: Place,
+        place: &Place,
         listed: &mut Listed,
     ) -> Result<Vec<Observation>, PassError> {
         let mut connection = parts.pool.acquire().await?;
@@ -202,7 +203,12 @@ impl Watch {
     }
 
     /// Those of the runs that are not as they are known.
-    async fn compare(&mut self, parts: &Parts, place: Place, runs: Vec<DagRun>) -> Result<Vec<Observation>, PassError> {
+    async fn compare(
+        &mut self,
+        parts: &Parts,
+        place: &Place,
+        runs: Vec<DagRun>,
+    ) -> Result<Vec<Observation>, PassError> {
         let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
         let mut connection = parts.pool.acquire().await?;
         let rows = observations(&mut connection, place.environment_id, &ids).await?;
@@ -249,7 +255,7 @@ impl Watch {
     async fn add_schedules(
         &mut self,
         parts: &Parts,
-        place: Place,
+        place: &Place,
         now: DateTime<Utc>,
         news: &mut Vec<Observation>,
     ) -> Result<(), PassError> {
@@ -280,8 +286,8 @@ impl Watch {
         self.schedules.get(dag_id).cloned().flatten()
     }
 
-    async fn write(&mut self, parts: &Parts, place: Place, news: Vec<Observation>) -> Result<(), PassError> {
-        let (place, written) = (&place, &mut self.written);
+    async fn write(&mut self, parts: &Parts, place: &Place, news: Vec<Observation>) -> Result<(), PassError> {
+        let written = &mut self.written;
         let mut writing = stream::iter(news)
             .map(|new| write(parts, place, new))
             .buffered(WRITE_AT_ONCE);

@@ -197,10 +197,11 @@ fn token() -> impl Strategy<Value = EventData> {
 
 fn observed() -> impl Strategy<Value = EventData> {
     let times = (option::of(time()), option::of(time()), option::of(time()));
-    (any::<(i64, i64)>(), text(), text(), text(), times, option::of(text())).prop_map(
+    (any::<(i64, i64, i64)>(), text(), text(), text(), times, option::of(text())).prop_map(
         |(ids, dag_id, run_id, state, times, schedule)| {
             EventData::from(AirflowRunObserved {
                 account_id: AccountId(ids.0),
+                project_id: ProjectId(ids.2),
                 environment_id: EnvironmentId(ids.1),
                 dag_id,
                 run_id,

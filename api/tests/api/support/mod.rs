@@ -76,6 +76,7 @@ impl Api {
             )),
             contents: api::ContentMemory::default(),
             signer: std::sync::Arc::default(),
+            verifier: None,
         });
         let (router, document) = router.split_for_parts();
         let router = edge::absorb_slashes(router.merge(api::documentation(document)));

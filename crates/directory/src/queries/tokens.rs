@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::Access;
+use crate::{Access, Environments, Name};
 
 /// A token as operators see it. Its key is nowhere.
 #[derive(Clone, Debug, Serialize)]
@@ -80,8 +80,89 @@ pub async fn access_by_key<'c>(
     }
     Ok(Some(Access {
         token_id: TokenId(row.id),
-        account_id: AccountId(row.account_id),
-        environment_id: row.environment_id.map(EnvironmentId),
+        accounts: vec![AccountId(row.account_id)],
+        environments: Environments::bound_to(row.environment_id.map(EnvironmentId)),
         scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
     }))
+}
+
+/// The numbers of the environments of an account that these names mean. A slug means one that is in use before one that is not. For
+/// connections that see the whole account.
+///
+/// # Errors
+/// Those of the database.
+pub async fn environments_named(
+    connection: &mut PgConnection,
+    account: AccountId,
+    names: &[Name],
+) -> sqlx::Result<Vec<i64>> {
+    let (ids, slugs) = ids_and_slugs(names);
+    sqlx::query_scalar!(
+        "SELECT id FROM environments e
+         WHERE account_id = $1 AND (id = ANY($2) OR (slug = ANY($3) AND NOT EXISTS (
+            SELECT FROM environments o WHERE o.account_id = $1 AND o.slug = e.slug AND (o.state, o.id) < (e.state, e.id))))",
+        account.0,
+        &ids,
+        &slugs
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The numbers of the environments of an account's projects that these names mean, as [`environments_named`] takes them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn environments_of_projects_named(
+    connection: &mut PgConnection,
+    account: AccountId,
+    names: &[Name],
+) -> sqlx::Result<Vec<i64>> {
+    let (ids, slugs) = ids_and_slugs(names);
+    sqlx::query_scalar!(
+        "SELECT e.id FROM environments e JOIN projects p ON p.id = e.project_id
+         WHERE e.account_id = $1 AND (p.id = ANY($2) OR (p.slug = ANY($3) AND NOT EXISTS (
+            SELECT FROM projects o WHERE o.account_id = $1 AND o.slug = p.slug AND (o.state, o.id) < (p.state, p.id))))",
+        account.0,
+        &ids,
+        &slugs
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Lets the rest of a transaction under row-level security see this account, in place of the one that it saw.
+///
+/// # Errors
+/// Those of the database.
+pub async fn see_account(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT set_config('app.account_id', $1, true)", account.to_string())
+        .fetch_one(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Lets the rest of a transaction under row-level security see these environments of its account only.
+///
+/// # Errors
+/// Those of the database.
+pub async fn see_environments(transaction: &mut PgConnection, environments: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT set_config('app.environment_ids', $1::bigint[]::text, true)",
+        environments
+    )
+    .fetch_one(transaction)
+    .await?;
+    Ok(())
+}
+
+fn ids_and_slugs(names: &[Name]) -> (Vec<i64>, Vec<String>) {
+    let (mut ids, mut slugs) = (Vec::new(), Vec::new());
+    for name in names {
+        match name {
+            Name::Id(id) => ids.push(*id),
+            Name::Slug(slug) => slugs.push(slug.as_str().to_owned()),
+        }
+    }
+    (ids, slugs)
 }

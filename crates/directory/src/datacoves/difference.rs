@@ -1,0 +1,215 @@
+//! What has to be recorded so that the directory is as Datacoves has it.
+
+use chrono::{DateTime, Utc};
+use schemas::{
+    AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EventData, ProjectId, ProjectRecorded, RecordState,
+    Slug,
+};
+use sqlx::PgConnection;
+
+use super::Wanted;
+use crate::queries::{self, Account, Environment, Project};
+
+/// The directory as PostgreSQL has it.
+#[derive(Debug, Default)]
+pub struct Present {
+    pub(super) accounts: Vec<Account>,
+    pub(super) projects: Vec<Project>,
+    pub(super) environments: Vec<Environment>,
+}
+
+/// An event that has to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// What it says.
+    pub data: EventData,
+    /// The time of the event that it replaces. It has to be later, or the other goes on to count.
+    pub after: Option<DateTime<Utc>>,
+}
+
+/// The changes, and what of the rows cannot be followed.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// In an order in which they can be applied.
+    pub changes: Vec<Change>,
+    /// What is left as it is, and why.
+    pub problems: Vec<String>,
+}
+
+/// Datacoves' database has no account at all, while the directory has some in use. Such an answer ends nobody's uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the query for accounts gives none that can be recorded, while the directory has some in use; is it the right database, and DATACOVES_ACCOUNTS_QUERY right?"
+)]
+pub struct NothingThere;
+
+impl Present {
+    /// Reads it; for connections that see all accounts.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn load(connection: &mut PgConnection) -> sqlx::Result<Self> {
+        Ok(Self {
+            accounts: queries::accounts(&mut *connection).await?,
+            projects: sqlx::query_as!(
+                Project,
+                "SELECT id, account_id, name, slug, state, created_at, updated_at FROM projects ORDER BY id"
+            )
+            .fetch_all(&mut *connection)
+            .await?,
+            environments: sqlx::query_as!(
+                Environment,
+                "SELECT id, account_id, project_id, name, slug, environment_type, state, created_at, updated_at
+                 FROM environments ORDER BY id"
+            )
+            .fetch_all(connection)
+            .await?,
+        })
+    }
+}
+
+impl Wanted {
+    /// What makes `present` the same as this. Nothing is deleted: what is not wanted is no longer in use.
+    ///
+    /// # Errors
+    /// When there is no account, which is not believed.
+    pub fn changes(mut self, present: Present) -> Result<Difference, NothingThere> {
+        let is_in_use = |account: &Account| account.state == "active";
+        if self.accounts.is_empty() && present.accounts.iter().any(is_in_use) {
+            return Err(NothingThere);
+        }
+        let mut found = Difference::default();
+        for row in present.accounts {
+            let wanted = self.accounts.remove(&row.id);
+            found.compare(row.updated_at, account_of(&row), wanted, |record| {
+                record.state = RecordState::Inactive
+            });
+        }
+        found.add(self.accounts.into_values());
+        for row in present.projects {
+            let wanted = self.projects.remove(&row.id);
+            let wanted = found.of_same_account(
+                wanted,
+                |new| new.account_id,
+                row.account_id,
+                || format!("project {}", row.id),
+            );
+            found.compare(row.updated_at, project_of(&row), wanted, |record| {
+                record.state = RecordState::Inactive
+            });
+        }
+        found.add(self.projects.into_values());
+        for row in present.environments {
+            let wanted = self.environments.remove(&row.id);
+            let mut wanted = found.of_same_account(
+                wanted,
+                |new| new.account_id,
+                row.account_id,
+                || format!("environment {}", row.id),
+            );
+            if let Some(new) = wanted.as_mut().filter(|new| new.project_id.0 != row.project_id) {
+                found.problems.push(format!(
+                    "environment {}: it is of project {} now, and stays in project {} here, with what was uploaded",
+                    row.id, new.project_id, row.project_id
+                ));
+                new.project_id = ProjectId(row.project_id);
+            }
+            found.compare(row.updated_at, environment_of(&row), wanted, |record| {
+                record.state = RecordState::Inactive
+            });
+        }
+        found.add(self.environments.into_values());
+        Ok(found)
+    }
+}
+
+impl Difference {
+    /// `present` is none when its row cannot be read as a record, which is then replaced.
+    fn compare<T: Into<EventData> + PartialEq>(
+        &mut self,
+        updated_at: DateTime<Utc>,
+        present: Option<T>,
+        wanted: Option<T>,
+        end: impl FnOnce(&mut T),
+    ) where
+        T: Clone,
+    {
+        let due = wanted.or_else(|| {
+            let mut ended = present.clone()?;
+            end(&mut ended);
+            Some(ended)
+        });
+        if let Some(due) = due.filter(|due| present.as_ref() != Some(due)) {
+            self.changes.push(Change {
+                data: due.into(),
+                after: Some(updated_at),
+            });
+        }
+    }
+
+    fn add<T: Into<EventData>>(&mut self, new: impl Iterator<Item = T>) {
+        self.changes.extend(new.map(|data| Change {
+            data: data.into(),
+            after: None,
+        }));
+    }
+
+    /// What was uploaded stays with the account that it came for, so that a record never changes its account.
+    fn of_same_account<T>(
+        &mut self,
+        wanted: Option<T>,
+        account: impl Fn(&T) -> AccountId,
+        present: i64,
+        which: impl Fn() -> String,
+    ) -> Option<T> {
+        let wanted = wanted?;
+        let new = account(&wanted);
+        if new.0 == present {
+            return Some(wanted);
+        }
+        self.problems.push(format!(
+            "{}: it is of account {new}, while its number is of account {present} here, where it is no longer in use",
+            which()
+        ));
+        None
+    }
+}
+
+fn state_of(state: &str) -> RecordState {
+    if state == "active" {
+        RecordState::Active
+    } else {
+        RecordState::Inactive
+    }
+}
+
+fn account_of(row: &Account) -> Option<AccountRecorded> {
+    Some(AccountRecorded {
+        account_id: AccountId(row.id),
+        name: row.name.clone(),
+        slug: row.slug.as_deref().map(str::parse::<Slug>).transpose().ok()?,
+        state: state_of(&row.state),
+    })
+}
+
+fn project_of(row: &Project) -> Option<ProjectRecorded> {
+    Some(ProjectRecorded {
+        account_id: AccountId(row.account_id),
+        project_id: ProjectId(row.id),
+        name: row.name.clone(),
+        slug: row.slug.parse().ok()?,
+        state: state_of(&row.state),
+    })
+}
+
+fn environment_of(row: &Environment) -> Option<EnvironmentRecorded> {
+    Some(EnvironmentRecorded {
+        account_id: AccountId(row.account_id),
+        project_id: ProjectId(row.project_id),
+        environment_id: EnvironmentId(row.id),
+        name: row.name.clone(),
+        slug: row.slug.parse().ok()?,
+        environment_type: row.environment_type.parse().ok()?,
+        state: state_of(&row.state),
+    })
+}

@@ -1,0 +1,267 @@
+//! Keys that Datacoves gave: it is asked whose they are.
+//!
+//! An answer counts for some seconds. When Datacoves is silent, what it said last is what is known: a refusal stays one, and an
+//! admission is good for uploads for an hour, since they are not sent again, and not for reads.
+
+mod answer;
+mod cache;
+mod settings;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use directory::{Access, hash_of_key};
+use schemas::{Scope, Sha256, TokenId};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+use answer::Answer;
+use cache::{Cache, Verdict};
+pub use settings::VerifierSettings;
+
+/// The longest that an answer may take. The client of an upload waits 5 s for all.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most bytes that an answer may have.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+/// The most bytes of a key that is asked about.
+const LONGEST_KEY: usize = 1024;
+
+/// How many keys are asked about at once.
+const MOST_ASKED: usize = 64;
+
+/// Asks Datacoves whose a key is. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Verifier(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: VerifierSettings,
+    client: reqwest::Client,
+    cache: Mutex<Cache>,
+    /// Keys that are being asked about, each once.
+    asked: Mutex<HashMap<Sha256, watch::Receiver<Option<Told>>>>,
+    turns: Semaphore,
+    is_silent: AtomicBool,
+}
+
+/// What a key is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read: only what Datacoves says now counts.
+    Read,
+    /// To upload.
+    Upload,
+}
+
+/// Datacoves does not tell whose a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Datacoves does not tell whose a key is (DATACOVES_VERIFY_URL); its metrics and the log say since when")]
+pub struct Silent;
+
+/// What became of a question.
+#[derive(Clone, Debug)]
+enum Told {
+    Verdict(Verdict),
+    Silent,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("{0}")]
+    Request(reqwest::Error),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Late,
+    #[error("it answers {0}, where 200, 401 or 403 is due")]
+    Status(StatusCode),
+    #[error("its answer is longer than {LARGEST_ANSWER} bytes")]
+    TooLong,
+    #[error(transparent)]
+    Answer(#[from] answer::InvalidAnswer),
+}
+
+impl From<reqwest::Error> for AskError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Request(error.without_url())
+    }
+}
+
+impl Verifier {
+    /// A verifier that knows nothing yet.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be read.
+    pub fn new(settings: VerifierSettings) -> Result<Self, reqwest::Error> {
+        // A key goes to nobody but the one who is named.
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent("dbt-api")
+            .build()?;
+        Ok(Self(Arc::new(Inner {
+            settings,
+            client,
+            cache: Mutex::default(),
+            asked: Mutex::default(),
+            turns: Semaphore::new(MOST_ASKED),
+            is_silent: AtomicBool::new(false),
+        })))
+    }
+
+    /// The bearer of a key that is none of ours. None: Datacoves refuses it.
+    ///
+    /// # Errors
+    /// When Datacoves is silent, and what it said before is not enough.
+    pub async fn access(&self, key: &str, purpose: Purpose) -> Result<Option<Access>, Silent> {
+        if key.len() > LONGEST_KEY {
+            return Ok(None);
+        }
+        let hash = hash_of_key(key);
+        let cached = lock(&self.0.cache).get(&hash, self.0.settings.cache, Instant::now());
+        if let Some(verdict) = cached {
+            return Ok(verdict);
+        }
+        match self.ask_once(key, hash).await {
+            Told::Verdict(verdict) => Ok(verdict),
+            Told::Silent => lock(&self.0.cache).while_silent(&hash, purpose, Instant::now()),
+        }
+    }
+
+    /// Whether Datacoves answered when it was asked last.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn check(&self) -> Result<(), Silent> {
+        if self.0.is_silent.load(Ordering::Relaxed) {
+            return Err(Silent);
+        }
+        Ok(())
+    }
+
+    /// Asks, unless another request asks about the same key already. In a task of its own, so that a client that leaves does not take the
+    /// answer from the others.
+    async fn ask_once(&self, key: &str, hash: Sha256) -> Told {
+        let mut answer = {
+            let mut asked = lock(&self.0.asked);
+            if let Some(answer) = asked.get(&hash) {
+                answer.clone()
+            } else {
+                let (sender, answer) = watch::channel(None);
+                asked.insert(hash, answer.clone());
+                let (inner, key) = (Arc::clone(&self.0), secrecy::SecretString::from(key.to_owned()));
+                tokio::spawn(async move {
+                    let told = inner.ask_and_keep(&key, hash).await;
+                    lock(&inner.asked).remove(&hash);
+                    sender.send_replace(Some(told));
+                });
+                answer
+            }
+        };
+        let told = answer.wait_for(Option::is_some).await;
+        told.ok().and_then(|told| told.clone()).unwrap_or(Told::Silent)
+    }
+}
+
+impl Inner {
+    async fn ask_and_keep(&self, key: &secrecy::SecretString, hash: Sha256) -> Told {
+        let asking = timeout(PATIENCE, self.ask(key));
+        let asked = asking.await.unwrap_or(Err(AskError::Late));
+        let result = match &asked {
+            Ok(Some(_)) => "admitted",
+            Ok(None) => "refused",
+            Err(_) => "silent",
+        };
+        metrics::counter!("dbt_api_verifications_total", "result" => result).increment(1);
+        let was_silent = self.is_silent.swap(asked.is_err(), Ordering::Relaxed);
+        match asked {
+            Ok(verdict) => {
+                if was_silent {
+                    tracing::info!("Datacoves tells again whose keys are");
+                }
+                lock(&self.cache).keep(hash, verdict.clone(), Instant::now());
+                Told::Verdict(verdict)
+            }
+            Err(error) => {
+                if !was_silent {
+                    tracing::warn!(%error, "Datacoves does not tell whose keys are; uploads go on with those it admitted within an hour");
+                }
+                Told::Silent
+            }
+        }
+    }
+
+    async fn ask(&self, key: &secrecy::SecretString) -> Result<Verdict, AskError> {
+        use secrecy::ExposeSecret;
+        let key = key.expose_secret();
+        let Ok(mut header) = HeaderValue::from_str(&format!("Token {key}")) else {
+            return Ok(None);
+        };
+        header.set_sensitive(true);
+        let _turn = self.turns.acquire().await;
+        let request = self.client.get(self.settings.url.clone());
+        let mut response = request
+            .header(AUTHORIZATION, header)
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .send()
+            .await?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(None),
+            StatusCode::OK => {}
+            other => return Err(AskError::Status(other)),
+        }
+        let answer = Answer::read(&whole(&mut response).await?)?;
+        if answer.accounts.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Access {
+            token_id: token_id(key),
+            accounts: answer.accounts,
+            environments: answer.environments,
+            scopes: vec![Scope::Read, Scope::Upload],
+        }))
+    }
+}
+
+async fn whole(response: &mut reqwest::Response) -> Result<Bytes, AskError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(AskError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The id of a token that Datacoves gave, for events and limits: always the same for a key, and from which the key is not found. A UUIDv8
+/// (RFC 9562) whose bits are the first of a SHA-256.
+fn token_id(key: &str) -> TokenId {
+    let hash = Sha256::of(format!("dbt-api token of Datacoves\n{key}").as_bytes());
+    let mut bits = [0; 16];
+    bits.copy_from_slice(&hash.0[..16]);
+    TokenId(uuid::Builder::from_custom_bytes(bits).into_uuid())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_always_the_same_id() {
+        let id = token_id("abc");
+        assert_eq!(id, token_id("abc"));
+        assert_ne!(id, token_id("abd"));
+        assert_eq!(id.0.get_version_num(), 8);
+        assert!(!hash_of_key("abc").to_string().starts_with(&id.0.simple().to_string()));
+    }
+}

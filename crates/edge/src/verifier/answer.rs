@@ -1,0 +1,114 @@
+//! What Datacoves answers: a JSON object with `account_ids`, and perhaps `projects` and `environments`.
+
+use directory::{Environments, Name};
+use schemas::AccountId;
+use serde_json::{Map, Value};
+
+/// What a key is admitted to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) accounts: Vec<AccountId>,
+    pub(super) environments: Environments,
+}
+
+/// The answer cannot be read. Its content is not told.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidAnswer {
+    #[error("its answer is no JSON object")]
+    NoObject,
+    #[error("`{0}` of its answer is no list")]
+    NoList(&'static str),
+}
+
+impl Answer {
+    /// The narrowest list that is not empty decides: `environments`, else `projects`. Where both are empty nothing is seen; where neither
+    /// is there, all of the accounts. What stands in a list and names nothing makes it no wider.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, InvalidAnswer> {
+        let Ok(Value::Object(answer)) = serde_json::from_slice(bytes) else {
+            return Err(InvalidAnswer::NoObject);
+        };
+        let accounts = list(&answer, "account_ids")?.unwrap_or_default();
+        let accounts = accounts.iter().filter_map(|account| match name(account) {
+            Some(Name::Id(id)) => Some(AccountId(id)),
+            _ => None,
+        });
+        let names = |values: &[Value]| values.iter().filter_map(name).collect();
+        let environments = match (list(&answer, "environments")?, list(&answer, "projects")?) {
+            (Some(environments), _) if !environments.is_empty() => Environments::Only(names(environments)),
+            (_, Some(projects)) if !projects.is_empty() => Environments::OfProjects(names(projects)),
+            (None, None) => Environments::All,
+            _ => Environments::Only(Vec::new()),
+        };
+        Ok(Self {
+            accounts: accounts.collect(),
+            environments,
+        })
+    }
+}
+
+/// None: it is not there, or null.
+fn list<'a>(answer: &'a Map<String, Value>, key: &'static str) -> Result<Option<&'a [Value]>, InvalidAnswer> {
+    match answer.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(values)) => Ok(Some(values)),
+        Some(_) => Err(InvalidAnswer::NoList(key)),
+    }
+}
+
+/// A number, a slug, or an object with `id` or `slug`.
+fn name(value: &Value) -> Option<Name> {
+    match value {
+        Value::Number(number) => number.as_i64().map(Name::Id),
+        Value::String(text) => text.parse().ok(),
+        Value::Object(object) => object
+            .get("id")
+            .and_then(name)
+            .or_else(|| object.get("slug").and_then(name)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Environments {
+        Answer::read(text.as_bytes()).unwrap().environments
+    }
+
+    #[test]
+    fn lists_are_written_in_many_ways() {
+        let slug = |text: &str| Name::Slug(text.parse().unwrap());
+        let answer = Answer::read(br#"{"account_ids": [1, "2", {"id": 3}, "x", null, 1.5], "more": {}}"#).unwrap();
+        assert_eq!(answer.accounts, [1, 2, 3].map(AccountId));
+        assert_eq!(answer.environments, Environments::All);
+        let many =
+            r#"{"environments": ["dev123", 7, "8", {"slug": "abc"}, {"id": 9, "slug": "def"}, "Not A Slug", []]}"#;
+        let names = vec![slug("dev123"), Name::Id(7), Name::Id(8), slug("abc"), Name::Id(9)];
+        assert_eq!(read(many), Environments::Only(names));
+    }
+
+    #[test]
+    fn the_narrowest_list_decides_and_none_gets_wider() {
+        let project = Environments::OfProjects(vec![Name::Id(1)]);
+        assert_eq!(
+            read(r#"{"projects": [1], "environments": [2]}"#),
+            Environments::Only(vec![Name::Id(2)])
+        );
+        assert_eq!(read(r#"{"projects": [1], "environments": []}"#), project);
+        assert_eq!(read(r#"{"projects": [1], "environments": null}"#), project);
+        let nothing = Environments::Only(Vec::new());
+        assert_eq!(read(r#"{"projects": [], "environments": []}"#), nothing);
+        assert_eq!(read(r#"{"environments": []}"#), nothing);
+        assert_eq!(read(r#"{"environments": ["Not A Slug"]}"#), nothing);
+        for bad in [
+            "",
+            "[]",
+            "<html>",
+            r#"{"environments": "dev123"}"#,
+            r#"{"account_ids": 1}"#,
+        ] {
+            assert!(Answer::read(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

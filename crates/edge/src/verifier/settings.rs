@@ -1,0 +1,88 @@
+//! Settings of the verifier.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// How long an answer counts, in seconds.
+const CACHE_SECONDS: u64 = 10;
+
+/// The longest that an answer may count, in seconds: a key that was withdrawn is good for so long.
+const LONGEST_CACHE: u64 = 300;
+
+/// Where keys are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierSettings {
+    /// Where to ask.
+    pub(super) url: Url,
+    /// How long an answer counts.
+    pub(super) cache: Duration,
+}
+
+impl VerifierSettings {
+    /// The names of the settings.
+    pub const VARIABLES: &[&str] = &["DATACOVES_VERIFY_URL", "DATACOVES_VERIFY_CACHE_SECONDS"];
+
+    /// Reads the settings. None: keys are not verified anywhere.
+    ///
+    /// # Errors
+    /// Each problem, naming the setting and the rule.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
+        let mut problems = Vec::new();
+        let url = lookup("DATACOVES_VERIFY_URL").and_then(|text| {
+            let url = Url::parse(&text).ok().filter(|url| {
+                matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+            });
+            if url.is_none() {
+                // The value is not told: it may hold a password.
+                let rule = "https://HOST/PATH or http://HOST/PATH is due, without a login";
+                problems.push(format!("DATACOVES_VERIFY_URL is no URL to ask at: {rule}"));
+            }
+            url
+        });
+        let cache = lookup("DATACOVES_VERIFY_CACHE_SECONDS").map_or(Some(CACHE_SECONDS), |text| {
+            let seconds = text
+                .parse()
+                .ok()
+                .filter(|seconds| (1..=LONGEST_CACHE).contains(seconds));
+            if seconds.is_none() {
+                problems.push(format!(
+                    "DATACOVES_VERIFY_CACHE_SECONDS: `{text}` is not a whole number from 1 to {LONGEST_CACHE}"
+                ));
+            }
+            seconds
+        });
+        match (problems.is_empty(), url, cache) {
+            (true, Some(url), Some(seconds)) => Ok(Some(Self {
+                url,
+                cache: Duration::from_secs(seconds),
+            })),
+            (true, ..) => Ok(None),
+            (false, ..) => Err(problems),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_told_and_no_password() {
+        let read = |url: &'static str, seconds: &'static str| {
+            VerifierSettings::read(&move |name| {
+                let value = if name == "DATACOVES_VERIFY_URL" { url } else { seconds };
+                (!value.is_empty()).then(|| value.to_owned())
+            })
+        };
+        assert_eq!(read("", ""), Ok(None));
+        let good = read("https://datacoves.example/verify", "").unwrap().unwrap();
+        assert_eq!(good.cache, Duration::from_secs(10));
+        let problems = read("https://user:pa55@datacoves.example/", "soon").unwrap_err();
+        assert!(
+            problems.len() == 2 && !problems.join("").contains("pa55"),
+            "{problems:?}"
+        );
+        assert!(read("datacoves.example", "0").unwrap_err().len() == 2);
+    }
+}
