@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
-    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone,
+    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone, lock_event,
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
+use sqlx::{Postgres, Transaction};
 
-use crate::placement::{self, Place};
-use crate::{ApplyError, Projector, content, prune};
+use crate::{ApplyError, Projector, content, placement, prune};
 
 /// How often an upload is begun anew because something was removed meanwhile.
 const TRIES: usize = 10;
@@ -23,6 +23,8 @@ pub enum Outcome {
     Known,
     /// It cannot be applied and is among the dead letters now.
     Buried,
+    /// Another projector works upon it at this moment. It is to be looked at again later: the other may die.
+    Busy,
 }
 
 /// Which files of an upload are read.
@@ -68,38 +70,83 @@ impl Upload {
 }
 
 impl Projector {
-    /// Applies an event, once and for all: afterwards it is in the ledger or among the dead letters.
+    /// Applies an event, once and for all: afterwards it is in the ledger or among the dead letters, unless another is at it.
     ///
     /// # Errors
-    /// Only [`ApplyError::Unavailable`]: then nothing was changed, and the event is to be tried again later.
+    /// Never [`ApplyError::Rejected`]: nothing was changed, and the event is to be tried again later.
     pub async fn apply(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let Some(turn) = self.take_turn(event).await? else {
+            return Ok(Outcome::Busy);
+        };
+        let result = self.attempt(event).await;
+        end_turn(turn).await;
+        result
+    }
+
+    /// Applies a dead letter once more. It stays one until its rows are in the read model.
+    ///
+    /// # Errors
+    /// As [`Projector::apply`].
+    pub async fn retry(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let Some(turn) = self.take_turn(event).await? else {
+            return Ok(Outcome::Busy);
+        };
+        let mut result = self.work(event).await;
+        if let Ok(Outcome::Known) = result {
+            // It was applied otherwise, and is no dead letter any more.
+            result = self.forget_letter(event).await;
+        }
+        end_turn(turn).await;
+        result
+    }
+
+    async fn forget_letter(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let mut connection = self.pool.acquire().await?;
+        end_attempt(&mut connection, event.id).await?;
+        Ok(Outcome::Known)
+    }
+
+    /// Keeps others from working upon the event, which would count as starts of it. None: another is at it.
+    ///
+    /// A transaction does it, since it ends in whatever way the work does. Whoever works upon an event holds one connection for this and at
+    /// most one more, and few do so at once: the pool has enough for all.
+    async fn take_turn(&self, event: &Event) -> Result<Option<Transaction<'static, Postgres>>, ApplyError> {
+        let mut turn = self.pool.begin().await?;
+        let is_mine = lock_event(&mut turn, event.id).await?;
+        Ok(is_mine.then_some(turn))
+    }
+
+    async fn attempt(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let mut connection = self.pool.acquire().await?;
         let admission = begin_attempt(&mut connection, event.id).await?;
         drop(connection);
         match admission {
             Admission::Done => return Ok(Outcome::Known),
             Admission::Exhausted => {
-                let cause =
-                    "the work upon it was begun several times and never came to an end: it may kill its projector";
+                let cause = "the work upon it was begun several times and never came to an end: it may kill its projector, or take longer than a statement may";
                 return self.bury(event, cause).await;
             }
             Admission::Admitted => {}
         }
+        let result = self.work(event).await;
+        if let Err(ApplyError::Unavailable(_)) = result {
+            // When this fails as well, the start counts: an outage is noticed again before the fifth.
+            if let Err(error) = forget_attempt(&self.pool, event.id).await {
+                tracing::debug!(event_id = %event.id, %error, "the attempt could not be taken back");
+            }
+        }
+        result
+    }
+
+    async fn work(&self, event: &Event) -> Result<Outcome, ApplyError> {
         // In a task of its own, so that a panic ends the work upon this event and nothing else.
         let task = tokio::spawn({
             let (projector, event) = (self.clone(), event.clone());
             async move { projector.project(&event).await }
         });
         match task.await {
-            Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(ApplyError::Rejected(cause))) => self.bury(event, &cause).await,
-            Ok(Err(unavailable)) => {
-                // When this fails as well, the start counts: an outage is noticed again before the fifth.
-                if let Err(error) = forget_attempt(&self.pool, event.id).await {
-                    tracing::debug!(event_id = %event.id, %error, "the attempt could not be taken back");
-                }
-                Err(unavailable)
-            }
+            Ok(result) => result,
             Err(panic) => {
                 self.bury(event, &format!("the projector failed upon it: {panic}"))
                     .await
@@ -110,23 +157,36 @@ impl Projector {
     /// Applies an upload that was applied before, with its files read anew, in one transaction. Other events are applied if they were not.
     ///
     /// # Errors
-    /// As [`Projector::apply`].
+    /// As [`Projector::apply`]; and [`ApplyError::Rejected`] when it cannot be applied any more: then it stays as it was applied before.
     pub async fn apply_again(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let upload = match event.data() {
             Ok(EventData::ArtifactsUploaded(upload)) => Upload::of_artifacts(event, upload),
             Ok(EventData::FilesStored(stored)) => Upload::of_files(event, stored),
             _ => return self.apply(event).await,
         };
-        match self.project_upload(event, &upload, Reading::Everything).await {
-            Err(ApplyError::Rejected(cause)) => self.bury(event, &cause).await,
-            result => result,
+        let Some(turn) = self.take_turn(event).await? else {
+            return Ok(Outcome::Busy);
+        };
+        let mut result = self.project_upload(event, &upload, Reading::Everything).await;
+        if let Err(ApplyError::Rejected(cause)) = result {
+            result = match self.bury(event, &cause).await {
+                Ok(Outcome::Known) => Err(ApplyError::Rejected(cause)),
+                buried => buried,
+            };
         }
+        end_turn(turn).await;
+        result
     }
+
+    /// Makes an event a dead letter, unless it was applied.
 
     async fn bury(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        bury(&mut transaction, event, cause).await?;
+        let is_new = bury(&mut transaction, event, cause).await?;
         transaction.commit().await?;
+        if !is_new {
+            return Ok(Outcome::Known);
+        }
         metrics::counter!("dbt_api_dead_letters_total").increment(1);
         tracing::error!(event_id = %event.id, kind = event.kind, cause, "the event became a dead letter");
         Ok(Outcome::Buried)
@@ -215,7 +275,7 @@ impl Projector {
             return Ok(None);
         }
         if reading == Reading::Everything {
-            prune::forget_upload(&mut transaction, account, event.id).await?;
+            prune::forget_upload(&mut transaction, account, event.id, pruned).await?;
         }
         if !add_to_ledger(&mut transaction, event.id).await? {
             return Ok(Some(Outcome::Known));
@@ -232,13 +292,7 @@ impl Projector {
             for content in contents {
                 content.write(&mut transaction, upload).await?;
             }
-            content::limit_times(&mut transaction, upload).await?;
-            let place = Place {
-                account_id: account,
-                project_id: upload.project_id,
-                environment_id: upload.environment_id,
-            };
-            placement::place(&mut transaction, &self.bucket, place, artifacts).await?;
+            placement::place(&mut transaction, &self.bucket, upload, artifacts, reading).await?;
         }
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;
@@ -246,5 +300,12 @@ impl Projector {
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
         tracing::info!(event_id = %event.id, account_id = %account, kind = event.kind, lag, "applied");
         Ok(Some(Outcome::Applied))
+    }
+}
+
+async fn end_turn(turn: Transaction<'static, Postgres>) {
+    if let Err(error) = turn.rollback().await {
+        // With its connection the turn is gone as well.
+        tracing::debug!(%error, "the turn could not be given back");
     }
 }

@@ -7,7 +7,7 @@ use stream::{Message, Messages, Stream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApplyError, Projector};
+use crate::{Outcome, Projector};
 
 /// How many events are worked upon at once. What bounds the work is memory, which is admitted by bytes; this only bounds the connections.
 const AT_ONCE: usize = 4;
@@ -82,13 +82,20 @@ async fn handle(projector: &Projector, message: &Message, shutdown: &Cancellatio
             }
         };
         match applied {
-            Ok(_) => {
+            Ok(Outcome::Busy) => {
+                // Brought again, in case that the other dies; till then others have this one's place.
+                if let Err(error) = message.retry_later(PROGRESS).await {
+                    tracing::debug!(%error, "an event could not be given back");
+                }
+                return;
+            }
+            Ok(Outcome::Applied | Outcome::Known | Outcome::Buried) => {
                 acknowledge(message).await;
                 return;
             }
-            Err(ApplyError::Unavailable(cause) | ApplyError::Rejected(cause)) => {
+            Err(error) => {
                 if !away {
-                    tracing::warn!(event_id = %event.id, cause, "an event waits for what it needs");
+                    tracing::warn!(event_id = %event.id, %error, "an event waits for what it needs");
                     away = true;
                 }
                 tell_progress(message).await;

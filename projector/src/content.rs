@@ -1,9 +1,10 @@
 //! The content of files into rows: each content is read once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use schemas::{ArtifactKind, ArtifactsUploaded, UploadedFile};
+use schemas::{ArtifactKind, ArtifactsUploaded, Sha256, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -62,15 +63,24 @@ impl Content {
     }
 }
 
-/// Results are not newer than the first upload of them, which this may be.
-pub(crate) async fn limit_times(transaction: &mut PgConnection, upload: &ArtifactsUploaded) -> Result<(), ApplyError> {
-    for file in &upload.files {
-        if matches!(file.kind, ArtifactKind::RunResults | ArtifactKind::Sources) {
-            let (account, environment) = (upload.account_id, upload.environment_id);
-            read_model::limit_times(transaction, account, environment, file.sha256).await?;
+/// Results are not newer than the first upload of them, which this may be. Tells of which files the results are not what they were, so that
+/// whatever follows from them is to be computed anew. No other upload of the environment may be placed meanwhile.
+pub(crate) async fn limit_times(
+    transaction: &mut PgConnection,
+    upload: &ArtifactsUploaded,
+    reading: Reading,
+) -> Result<Vec<Sha256>, ApplyError> {
+    let (account, environment) = (upload.account_id, upload.environment_id);
+    let is_results = |file: &&UploadedFile| matches!(file.kind, ArtifactKind::RunResults | ArtifactKind::Sources);
+    let files: BTreeSet<Sha256> = upload.files.iter().filter(is_results).map(|file| file.sha256).collect();
+    let mut changed = Vec::new();
+    for file in files {
+        let limited = read_model::limit_times(transaction, account, environment, file).await?;
+        if limited || reading == Reading::Everything {
+            changed.push(file);
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Waits until there is room for all files of an upload at once, so that two uploads never wait for each other's. One that is larger than

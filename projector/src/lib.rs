@@ -31,6 +31,7 @@ pub use apply::Outcome;
 pub use error::ApplyError;
 pub use rebuild::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 pub use replay::{Outcomes, Selection};
+pub use sweep::Swept;
 
 /// How many bytes of artifacts are worked upon at once, in MiB.
 const MEMORY_MIB: usize = 1024;

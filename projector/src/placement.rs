@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bucket::{Bucket, Claim, ClaimKind};
 use read_model::{
     Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids,
-    lock_placement, record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id, unplaced_alike,
+    lock_placement, places_of_files, record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id,
+    unplaced_alike,
 };
-use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId, StepId};
+use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, JobId, ProjectId, RunId, Sha256, StepId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use crate::ApplyError;
+use crate::apply::Reading;
+use crate::{ApplyError, content};
 
 /// Where something ran.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +30,22 @@ pub(crate) struct Place {
 pub(crate) async fn place(
     transaction: &mut PgConnection,
     bucket: &Bucket,
-    place: Place,
+    upload: &ArtifactsUploaded,
     artifacts: Vec<Artifact>,
+    reading: Reading,
 ) -> Result<(), ApplyError> {
+    let place = Place {
+        account_id: upload.account_id,
+        project_id: upload.project_id,
+        environment_id: upload.environment_id,
+    };
     lock_placement(transaction, place.environment_id).await?;
+    let changed = content::limit_times(transaction, upload, reading).await?;
     let mut files = earlier_files(transaction, place.environment_id, &Told::by_files(&artifacts)).await?;
     let event = artifacts.first().map(|artifact| artifact.event_id);
     files.retain(|placed| Some(placed.artifact.event_id) != event);
     files.extend(artifacts.into_iter().map(not_placed));
-    move_files(transaction, bucket, place, files, None).await
+    move_files(transaction, bucket, place, files, None, &changed).await
 }
 
 /// Places what Airflow told of a run, and the files of which that tells more. Under [`lock_placement`].
@@ -53,9 +62,9 @@ pub(crate) async fn place_observed(
         Vec::new()
     };
     if !observed.pruned {
-        return move_files(transaction, bucket, place, files, Some(run)).await;
+        return move_files(transaction, bucket, place, files, Some(run), &[]).await;
     }
-    move_files(transaction, bucket, place, files, None).await?;
+    move_files(transaction, bucket, place, files, None, &[]).await?;
     // What was told before of the run was shown.
     let text = serde_json::to_string(run).map_err(|error| ApplyError::Rejected(error.to_string()))?;
     if let Some(id) = id_of_key(transaction, Numbers::Runs, place.environment_id, &text).await? {
@@ -64,13 +73,15 @@ pub(crate) async fn place_observed(
     Ok(())
 }
 
-/// Puts files where they belong by now, and computes anew what follows for their runs, and for the one that was observed.
+/// Puts files where they belong by now, and computes anew what follows for their runs, for those of files whose results changed, and for
+/// the one that was observed.
 async fn move_files(
     transaction: &mut PgConnection,
     bucket: &Bucket,
     place: Place,
     files: Vec<Placed>,
     observed: Option<&RunKey>,
+    changed: &[Sha256],
 ) -> Result<(), ApplyError> {
     let environment = place.environment_id;
     let mut target: Vec<(Placed, Option<RunKey>)> = Vec::new();
@@ -100,6 +111,12 @@ async fn move_files(
         steps.extend(step.map(|(_, step)| step));
         steps.extend(placed.step_id);
         left.extend(placed.run_id.filter(|old| Some(*old) != run));
+    }
+    for (run, step) in places_of_files(transaction, place.account_id, environment, changed).await? {
+        steps.insert(step);
+        if runs.values().all(|(placed, _)| *placed != run) {
+            left.insert(run);
+        }
     }
     let steps: Vec<StepId> = steps.into_iter().collect();
     refresh_steps(transaction, place.account_id, &steps).await?;

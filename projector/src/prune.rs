@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use read_model::{
     FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
     lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_steps, remove_from_ledger,
-    remove_upload, revive, shrink_run, uploads_of_runs,
+    remove_upload, shrink_run, uploads_of_runs,
 };
 use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;
@@ -78,7 +78,7 @@ impl Projector {
         for run in prune_observations(&mut transaction, &pruned.uploads).await? {
             shrink_run(&mut transaction, account, run).await?;
         }
-        forget_contents(&mut transaction, account, &hashes_of(&files), false).await?;
+        forget_contents(&mut transaction, account, &hashes_of(&files), None).await?;
         end_attempt(&mut transaction, event.id).await?;
         transaction.commit().await?;
         tracing::info!(event_id = %event.id, account_id = %account, runs = pruned.run_ids.len(), uploads = pruned.uploads.len(), "pruned");
@@ -86,19 +86,21 @@ impl Projector {
     }
 }
 
-/// Takes an upload out of the read model with what was read of its files, so that it can be applied again in the same transaction.
+/// Takes an upload out of the read model with what was read of its files, so that it can be applied again in the same transaction. Of one that
+/// is pruned nothing is read again, so what it shares with others stays.
 pub(crate) async fn forget_upload(
     transaction: &mut PgConnection,
     account: AccountId,
     event: EventId,
+    pruned: bool,
 ) -> Result<(), ApplyError> {
     begin_removal(transaction, account).await?;
     let files = artifacts_of(transaction, account, &[event]).await?;
     remove_upload(transaction, event).await?;
     remove_from_ledger(transaction, event).await?;
-    revive(transaction, event).await?;
     shrink(transaction, account, &files).await?;
-    Ok(forget_contents(transaction, account, &hashes_of(&files), true).await?)
+    let anew_in = files.first().filter(|_| !pruned).map(|file| file.environment);
+    Ok(forget_contents(transaction, account, &hashes_of(&files), anew_in).await?)
 }
 
 /// Computes the runs and steps anew that these files were in.

@@ -6,7 +6,8 @@
 use bucket::Journal;
 use chrono::{DateTime, Utc};
 use read_model::{
-    Difference, compare, create_schema, drop_schema, has_schema, lock_read_model, missing_in, set_swept_upto, swap,
+    Difference, analyze, compare, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict,
+    is_of_this_version, lock_read_model, lock_rebuild, missing_in, set_swept_upto, swap,
 };
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};
@@ -21,7 +22,7 @@ pub const OLD_SCHEMA: &str = "read_model_old";
 
 const LIVE_SCHEMA: &str = "read_model";
 
-/// How often the end is tried: others may be ahead in applying an event, or read for long.
+/// How often the end, and the swap, are tried: others may be ahead in applying an event, or read for long.
 const TRIES: usize = 20;
 
 /// A rebuild.
@@ -35,15 +36,24 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
-    /// Makes the new read model's tables, unless an earlier rebuild did and was cut short: then it is gone on with. True when it is new.
+    /// Makes the new read model's tables, unless an earlier rebuild by this version did and was cut short: then it is gone on with. True when
+    /// it is new. No other rebuild may work as long as the owner's connection lives.
     ///
     /// # Errors
-    /// When the database is away, or the user may not make schemas.
+    /// When the database is away, another rebuild is at work, or the user may not make schemas.
     pub async fn prepare(&mut self) -> Result<bool, ApplyError> {
+        if !lock_rebuild(&mut self.owner).await? {
+            let cause = "another rebuild of this database is at work; wait for its end, or stop it: then this one goes on where it was";
+            return Err(ApplyError::Unavailable(cause.to_owned()));
+        }
         if has_schema(&mut self.owner, NEXT_SCHEMA).await? {
-            return Ok(false);
+            if is_of_this_version(&mut self.owner, NEXT_SCHEMA).await? {
+                return Ok(false);
+            }
+            drop_schema(&mut self.owner, NEXT_SCHEMA).await?;
         }
         create_schema(&mut self.owner, NEXT_SCHEMA).await?;
+        copy_dropped(&mut self.owner, LIVE_SCHEMA, NEXT_SCHEMA).await?;
         Ok(true)
     }
 
@@ -68,6 +78,7 @@ impl Rebuild {
         &mut self,
         accepts: impl Fn(&[Difference]) -> bool,
     ) -> Result<(Vec<Difference>, bool), ApplyError> {
+        analyze(&mut self.owner, NEXT_SCHEMA).await?;
         for _ in 0..TRIES {
             let mut transaction = self.owner.begin().await?;
             lock_read_model(&mut transaction).await?;
@@ -85,21 +96,15 @@ impl Rebuild {
                 transaction.rollback().await?;
                 return Ok((differences, false));
             }
+            // Those that were given up while this was made.
+            copy_dropped(&mut transaction, LIVE_SCHEMA, NEXT_SCHEMA).await?;
             drop_schema(&mut transaction, OLD_SCHEMA).await?;
-            match swap(&mut transaction, NEXT_SCHEMA, OLD_SCHEMA).await {
-                Ok(()) => {
-                    transaction.commit().await?;
-                    return Ok((differences, true));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "readers are at work; the swap is tried again");
-                    transaction.rollback().await?;
-                }
-            }
+            put_in_place(&mut transaction).await?;
+            transaction.commit().await?;
+            return Ok((differences, true));
         }
-        let cause = format!(
-            "the swap was tried {TRIES} times and readers or projectors were always at work; run it again, it goes on"
-        );
+        let cause =
+            format!("the end was tried {TRIES} times and projectors were always ahead; run it again, it goes on");
         Err(ApplyError::Unavailable(cause))
     }
 
@@ -118,6 +123,23 @@ impl Rebuild {
     pub async fn drop_old(&mut self) -> Result<(), ApplyError> {
         Ok(drop_schema(&mut self.owner, OLD_SCHEMA).await?)
     }
+}
+
+/// Swaps the two, as soon as no reader is in the way. What was compared stays true meanwhile: nobody else may write.
+async fn put_in_place(transaction: &mut PgConnection) -> Result<(), ApplyError> {
+    for _ in 0..TRIES {
+        let mut attempt = transaction.begin().await?;
+        match swap(&mut attempt, NEXT_SCHEMA, OLD_SCHEMA).await {
+            Ok(()) => return Ok(attempt.commit().await?),
+            Err(error) if is_lock_conflict(&error) => {
+                tracing::warn!(%error, "readers are at work; the swap is tried again");
+                attempt.rollback().await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let cause = format!("the swap was tried {TRIES} times and readers were always at work; run it again, it goes on");
+    Err(ApplyError::Unavailable(cause))
 }
 
 async fn apply(projector: &Projector, ids: &[EventId]) -> Result<(), ApplyError> {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bucket::{Bucket, Journal};
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use bucket::{Bucket, Hours, Journal, made_at};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use read_model::unknown_of;
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId};
@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A longer time than this is listed at once, a shorter one hour by hour.
 const HOUR_BY_HOUR: TimeDelta = TimeDelta::days(30);
+
+/// Ids may be so much older or younger than the time of their event.
+const SKEW: TimeDelta = TimeDelta::hours(1);
 
 /// Which events of the journal are meant. All that is told must hold.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +54,8 @@ pub struct Outcomes {
     pub known: u64,
     /// They cannot be applied and are dead letters.
     pub dead_letters: u64,
+    /// They cannot be applied again, and stay as they were applied before.
+    pub rejected: u64,
     /// They cannot be read, and stay in the journal.
     pub unreadable: u64,
 }
@@ -74,29 +79,53 @@ impl Selection {
     /// # Errors
     /// When the bucket is away.
     pub async fn find(&self, bucket: &Bucket, now: DateTime<Utc>) -> Result<Vec<(Journal, EventId)>, bucket::Error> {
-        let end = self.to.unwrap_or(now + TimeDelta::hours(1));
-        let uploads = match self.from {
-            Some(from) if end - from < HOUR_BY_HOUR => {
-                let mut uploads = Vec::new();
-                // Ids may be a little older or younger than the time of their event.
-                let mut hour = (from - TimeDelta::hours(1))
-                    .duration_trunc(TimeDelta::hours(1))
-                    .unwrap_or(from);
-                while hour <= end {
-                    uploads.extend(bucket.list_events_of_hour(hour).await?);
-                    hour += TimeDelta::hours(1);
+        let is_short = self
+            .from
+            .is_some_and(|from| self.to.unwrap_or(now) - from < HOUR_BY_HOUR);
+        let mut found = Vec::new();
+        for journal in self.journals() {
+            let ids = match journal {
+                Journal::Directory => bucket.list_directory_events().await?,
+                Journal::Uploads if !is_short => bucket.list_upload_events().await?,
+                Journal::Uploads => {
+                    let (mut ids, mut hours) = (Vec::new(), self.hours_back(bucket));
+                    while let Some((_, of_hour)) = hours.next().await? {
+                        ids.extend(of_hour);
+                    }
+                    ids.sort_unstable();
+                    ids
                 }
-                uploads
-            }
-            _ => bucket.list_upload_events().await?,
-        };
-        let directory = bucket.list_directory_events().await?;
-        let of = |journal| move |id| (journal, id);
-        Ok(directory
-            .into_iter()
-            .map(of(Journal::Directory))
-            .chain(uploads.into_iter().map(of(Journal::Uploads)))
-            .collect())
+            };
+            let meant = ids.into_iter().filter(|id| self.may_mean(*id));
+            found.extend(meant.map(|id| (*journal, id)));
+        }
+        Ok(found)
+    }
+
+    /// The parts of the journal that may hold such events.
+    #[must_use]
+    pub fn journals(&self) -> &'static [Journal] {
+        let kind = self.kind.as_deref().unwrap_or_default();
+        // A type's first word tells the part, once it is whole.
+        match Journal::of_type(kind) {
+            _ if !kind.contains('.') => &[Journal::Directory, Journal::Uploads],
+            Journal::Directory => &[Journal::Directory],
+            Journal::Uploads => &[Journal::Uploads],
+        }
+    }
+
+    /// The hours that may hold such events of uploads, the newest first.
+    #[must_use]
+    pub fn hours_back(&self, bucket: &Bucket) -> Hours {
+        bucket.hours_back(self.from.map(|from| from - SKEW), self.to.map(|to| to + SKEW))
+    }
+
+    /// May the event with this id be meant, from when the id was made?
+    #[must_use]
+    pub fn may_mean(&self, id: EventId) -> bool {
+        made_at(id).is_none_or(|time| {
+            self.from.is_none_or(|from| time >= from - SKEW) && self.to.is_none_or(|to| time <= to + SKEW)
+        })
     }
 }
 
@@ -156,10 +185,12 @@ impl Projector {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Outcomes, ApplyError> {
         let (total, done) = (events.len() as u64, AtomicU64::new(0));
+        // What is applied again has its account to itself: several at once would only make each other begin anew.
+        let at_once = if again { 1 } else { AT_ONCE };
         progress(0, total);
         stream::iter(events.iter().copied())
             .map(|(journal, id)| self.apply_selected(journal, id, selection, again))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(at_once)
             .inspect(|_| progress(done.fetch_add(1, Ordering::Relaxed) + 1, total))
             .try_fold(Outcomes::default(), async |sum, one| Ok(sum.and(one)))
             .await
@@ -185,26 +216,30 @@ impl Projector {
             return Ok(one);
         }
         let mut tries = 1;
-        let outcome = loop {
+        loop {
             let result = if again {
                 self.apply_again(&event).await
             } else {
                 self.apply(&event).await
             };
             match result {
-                Err(ApplyError::Unavailable(cause)) if tries < TRIES => {
-                    tracing::info!(event_id = %id, cause, "an event is tried again");
-                    tries += 1;
-                    tokio::time::sleep(PAUSE).await;
+                Ok(Outcome::Applied) => return Ok(Outcomes { applied: 1, ..one }),
+                Ok(Outcome::Known) => return Ok(Outcomes { known: 1, ..one }),
+                Ok(Outcome::Buried) => return Ok(Outcomes { dead_letters: 1, ..one }),
+                // The other comes to an end, or its process does.
+                Ok(Outcome::Busy) => {}
+                Err(ApplyError::Rejected(cause)) => {
+                    tracing::error!(event_id = %id, cause, "the event cannot be applied again; it stays as it was applied before");
+                    return Ok(Outcomes { rejected: 1, ..one });
                 }
-                outcome => break outcome?,
+                Err(error) if tries < TRIES => {
+                    tracing::info!(event_id = %id, %error, "an event is tried again");
+                    tries += 1;
+                }
+                Err(error) => return Err(error),
             }
-        };
-        Ok(match outcome {
-            Outcome::Applied => Outcomes { applied: 1, ..one },
-            Outcome::Known => Outcomes { known: 1, ..one },
-            Outcome::Buried => Outcomes { dead_letters: 1, ..one },
-        })
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
@@ -214,6 +249,7 @@ impl Outcomes {
             applied: self.applied + other.applied,
             known: self.known + other.known,
             dead_letters: self.dead_letters + other.dead_letters,
+            rejected: self.rejected + other.rejected,
             unreadable: self.unreadable + other.unreadable,
         }
     }

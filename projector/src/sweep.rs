@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bucket::Journal;
+use bucket::{Journal, made_at};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use read_model::{count_dead_letters, set_swept_upto, swept_upto, unknown_of};
 use schemas::EventId;
@@ -29,28 +29,31 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
         let now = projector.clock.now();
         let long = long_sweep_due.is_none_or(|due| due <= now);
         let sweep = async {
-            projector.sweep_directory().await?;
-            let found = projector.sweep_uploads(if long { LONG_MARGIN } else { MARGIN }).await?;
+            // What cannot be applied of the directory holds up no upload.
+            let directory = projector.sweep_directory().await;
+            let uploads = projector.sweep_uploads(if long { LONG_MARGIN } else { MARGIN }).await?;
+            let directory = directory?;
             let mut connection = projector.pool.acquire().await?;
-            Ok::<_, ApplyError>((found, count_dead_letters(&mut connection).await?))
+            let dead_letters = count_dead_letters(&mut connection).await?;
+            Ok::<_, ApplyError>((directory.applied + uploads.applied, uploads.busy, dead_letters))
         };
         let result = tokio::select! {
             result = sweep => result,
             () = shutdown.cancelled() => return,
         };
         match result {
-            Ok((found, dead_letters)) => {
-                metrics::counter!("dbt_api_swept_events_total").increment(found);
+            Ok((found, busy, dead_letters)) => {
                 metrics::gauge!("dbt_api_dead_letters").set(dead_letters as f64);
                 metrics::gauge!("dbt_api_last_sweep_timestamp_seconds").set(projector.clock.now().timestamp() as f64);
-                if long {
+                // What others work upon is looked at again as long as they do: they may die of it.
+                if long && busy == 0 {
                     long_sweep_due = Some(now + TimeDelta::days(1));
                 }
                 if found > 0 {
                     tracing::info!(found, "the sweep applied what the stream had not brought");
                 }
             }
-            Err(error) => tracing::warn!(%error, "the sweep was cut short; the next one goes on"),
+            Err(error) => tracing::warn!(%error, "the sweep left something to be done; the next one goes on"),
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -59,12 +62,47 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
     }
 }
 
+/// What a sweep did.
+#[derive(Clone, Debug, Default)]
+pub struct Swept {
+    /// So many events were applied, or became dead letters.
+    pub applied: u64,
+    /// So many are worked upon by others.
+    pub busy: u64,
+    /// So many could not be applied now.
+    failed: u64,
+    /// Why the last of them could not.
+    cause: String,
+}
+
+impl Swept {
+    fn fail(&mut self, id: EventId, error: &ApplyError) {
+        tracing::warn!(event_id = %id, %error, "an event could not be applied now; the sweep goes on with the others");
+        self.failed += 1;
+        self.cause = error.to_string();
+    }
+
+    /// An error if any event is left for want of something.
+    fn end(self) -> Result<Self, ApplyError> {
+        match self.failed {
+            0 => Ok(self),
+            failed => {
+                let cause = format!(
+                    "{failed} events could not be applied now, the last because: {}",
+                    self.cause
+                );
+                Err(ApplyError::Unavailable(cause))
+            }
+        }
+    }
+}
+
 impl Projector {
-    /// Applies the directory's events that are not applied yet; tells how many.
+    /// Applies the directory's events that are not applied yet.
     ///
     /// # Errors
-    /// When the database or the bucket is away.
-    pub async fn sweep_directory(&self) -> Result<u64, ApplyError> {
+    /// When the database or the bucket is away, or an event could not be applied for want of something; the others were.
+    pub async fn sweep_directory(&self) -> Result<Swept, ApplyError> {
         let ids = self.bucket.list_directory_events().await?;
         let mut connection = self.pool.acquire().await?;
         let applied = directory::applied(&mut connection, &ids).await?;
@@ -72,14 +110,16 @@ impl Projector {
         // Those of retention are of this journal, and are the read model's.
         let missing = unknown_of(&mut connection, &others).await?;
         drop(connection);
-        self.apply_all(Journal::Directory, &missing).await
+        let mut swept = Swept::default();
+        self.apply_all(Journal::Directory, &missing, &mut swept).await;
+        swept.end()
     }
 
-    /// Applies the uploads since the watermark, less a margin, that are not applied yet; tells how many.
+    /// Applies the uploads since the watermark, less a margin, that are not applied yet.
     ///
     /// # Errors
-    /// When the database or the bucket is away.
-    pub async fn sweep_uploads(&self, margin: TimeDelta) -> Result<u64, ApplyError> {
+    /// As [`Projector::sweep_directory`].
+    pub async fn sweep_uploads(&self, margin: TimeDelta) -> Result<Swept, ApplyError> {
         let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
         let watermark = swept_upto(&mut connection).await?;
@@ -92,43 +132,49 @@ impl Projector {
             },
         };
         let mut hour = first.duration_trunc(TimeDelta::hours(1)).unwrap_or(first);
-        let mut found = 0;
+        let mut swept = Swept::default();
         // One hour more than now: clocks may be ahead.
         while hour <= now + TimeDelta::hours(1) {
             let mut ids = self.bucket.list_events_of_hour(hour).await?;
-            ids.retain(|id| time_of(*id).is_none_or(|time| time <= now - YOUNG || time > now));
+            ids.retain(|id| made_at(*id).is_none_or(|time| time <= now - YOUNG || time > now));
             let mut connection = self.pool.acquire().await?;
             let missing = unknown_of(&mut connection, &ids).await?;
             drop(connection);
-            found += self.apply_all(Journal::Uploads, &missing).await?;
+            self.apply_all(Journal::Uploads, &missing, &mut swept).await;
             hour += TimeDelta::hours(1);
         }
-        let mut connection = self.pool.acquire().await?;
-        set_swept_upto(&mut connection, now).await?;
-        Ok(found)
+        let swept = swept.end()?;
+        if swept.busy == 0 {
+            let mut connection = self.pool.acquire().await?;
+            set_swept_upto(&mut connection, now).await?;
+        }
+        Ok(swept)
     }
 
-    async fn apply_all(&self, journal: Journal, ids: &[EventId]) -> Result<u64, ApplyError> {
-        let mut applied = 0;
+    /// One that cannot be applied now does not keep the others from it.
+    async fn apply_all(&self, journal: Journal, ids: &[EventId], swept: &mut Swept) {
         for id in ids {
             let event = match self.bucket.get_event(journal, *id).await {
                 Ok(event) => event,
-                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(error) if error.is_unavailable() => {
+                    swept.fail(*id, &error.into());
+                    continue;
+                }
                 Err(error) => {
                     // Such an object was put by nobody of us. It must not hold up the others.
                     tracing::error!(event_id = %id, %error, "the journal has an event that cannot be read");
                     continue;
                 }
             };
-            if self.apply(&event).await? != Outcome::Known {
-                applied += 1;
+            match self.apply(&event).await {
+                Ok(Outcome::Applied | Outcome::Buried) => {
+                    swept.applied += 1;
+                    metrics::counter!("dbt_api_swept_events_total").increment(1);
+                }
+                Ok(Outcome::Known) => {}
+                Ok(Outcome::Busy) => swept.busy += 1,
+                Err(error) => swept.fail(*id, &error),
             }
         }
-        Ok(applied)
     }
-}
-
-fn time_of(id: EventId) -> Option<DateTime<Utc>> {
-    let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
-    DateTime::from_timestamp(seconds.try_into().ok()?, nanos)
 }

@@ -1,5 +1,8 @@
 //! Histories: journals of many events, as months of use would leave them.
 
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
 use bucket::{Bucket, Settings};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
@@ -8,11 +11,11 @@ use schemas::{
     AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, FileDeleted,
     FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
 };
-use sqlx::PgPool;
-use testkit::{System, repository_file};
+use sqlx::{Connection, PgConnection, PgPool};
+use testkit::{System, repository_file, wait_until};
 use uuid::Uuid;
 
-use crate::installation::{Installation, SLUG};
+use crate::installation::{BINARY, Installation, SLUG, Token};
 
 /// The same numbers at every run, so that a failure can be looked into.
 pub(crate) struct Dice(u64);
@@ -47,7 +50,6 @@ pub(crate) fn bucket_of(system: &System) -> Bucket {
 /// The files that events may name: uploaded once, so that their bytes are in the bucket.
 pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFile> {
     let mut files = Vec::new();
-    let bucket = bucket_of(&installation.system);
     for account in ["1", "2"] {
         let token = installation.token(account, "read,upload", &[]);
         for name in [
@@ -67,25 +69,108 @@ pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFil
                 vec![path]
             };
             for path in paths {
-                let part = Part::bytes(std::fs::read(&path).unwrap()).file_name("file");
-                let form = Form::new()
-                    .text("environment_slug", SLUG)
-                    .text("tag", "latest-stored")
-                    .part("file", part);
-                let (status, answer) = installation.upload(&token, form).await;
-                assert_eq!(status, 201, "{}: {answer}", path.display());
-                let id: EventId = answer["data"]["event_id"].as_str().unwrap().parse().unwrap();
-                let event = bucket.get_event(bucket::Journal::Uploads, id).await.unwrap();
-                let Ok(EventData::ArtifactsUploaded(upload)) = event.data() else {
-                    panic!("no upload")
-                };
+                let stored = store_file(installation, &token, std::fs::read(&path).unwrap()).await;
                 if account == "1" {
-                    files.extend(upload.files);
+                    files.push(stored);
                 }
             }
         }
     }
     files
+}
+
+/// Uploads a file, for its bytes to be in the bucket; it belongs to no run by it.
+pub(crate) async fn store_file(installation: &Installation, token: &Token, bytes: Vec<u8>) -> UploadedFile {
+    let form = Form::new()
+        .text("environment_slug", SLUG)
+        .text("tag", "latest-stored")
+        .part("file", Part::bytes(bytes).file_name("file"));
+    let (status, answer) = installation.upload(token, form).await;
+    assert_eq!(status, 201, "{answer}");
+    let id: EventId = answer["data"]["event_id"].as_str().unwrap().parse().unwrap();
+    let bucket = bucket_of(&installation.system);
+    let event = bucket.get_event(bucket::Journal::Uploads, id).await.unwrap();
+    let Ok(EventData::ArtifactsUploaded(mut upload)) = event.data() else {
+        panic!("no upload")
+    };
+    upload.files.remove(0)
+}
+
+/// Puts an upload of one file, so many minutes ago, into the journal.
+pub(crate) async fn write_upload(
+    bucket: &Bucket,
+    (account, environment): (i64, i64),
+    run: &str,
+    minutes: i64,
+    file: &UploadedFile,
+) -> Event {
+    let time = Clock::System.now() - TimeDelta::minutes(minutes);
+    let upload = ArtifactsUploaded {
+        account_id: AccountId(account),
+        project_id: ProjectId(account),
+        environment_id: EnvironmentId(environment),
+        dag_id: None,
+        run_id: Some(run.to_owned()),
+        tag: None,
+        uploader: TokenId(uuid::Uuid::nil()),
+        files: vec![file.clone()],
+    };
+    let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.into()).unwrap();
+    bucket.put_event(&event).await.unwrap();
+    event
+}
+
+/// Where the journal has this event of an upload.
+pub(crate) fn event_file(system: &System, event: &Event) -> PathBuf {
+    let made = bucket::made_at(event.id).unwrap();
+    let folder = system.storage().join("events/uploads");
+    folder.join(format!("{}/{}.json", made.format("%Y/%m/%d/%H"), event.id))
+}
+
+/// Keeps files of an environment from being placed in runs, so that the work upon its uploads stands still; as long as this connection lives.
+pub(crate) async fn hold_placement(system: &System, environment: i64) -> PgConnection {
+    let mut connection = PgConnection::connect_with(&system.database.options()).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(hashtextextended('dbt-api placement', $1))")
+        .bind(environment)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
+/// Waits until somebody waits for what [`hold_placement`] holds.
+pub(crate) async fn wait_for_waiters(system: &System) {
+    let pool = pool_of(system);
+    wait_until("somebody waits for the lock", async || {
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let waiting: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
+
+/// Starts a command of the program; it is killed when this is dropped.
+pub(crate) fn begin_command(system: &System, arguments: &[&str]) -> Begun {
+    let child = Command::new(BINARY)
+        .arg("--json")
+        .args(arguments)
+        .envs(system.environment())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Begun(child)
+}
+
+/// A command that was begun.
+pub(crate) struct Begun(pub(crate) Child);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Puts a history of so many uploads of two accounts into the journal, over the days before now: runs with and without DAG, several uploads

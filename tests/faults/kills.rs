@@ -65,16 +65,22 @@ async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
     let mut kills = 0;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(number("FAULTS_SECONDS", 15)) {
-        for role in ["ingest", "projector"] {
+        for role in ["ingest", "projector", "api"] {
             if !running.contains_key(role) {
                 running.insert(role, start(role, &mut system).await);
             }
         }
         // Not a wait for something: the moment of the kill is what varies.
         tokio::time::sleep(Duration::from_millis(100 + dice.roll(900))).await;
-        match dice.roll(5) {
+        match dice.roll(8) {
             0 | 1 => kill(&mut running, "ingest"),
             2 | 3 => kill(&mut running, "projector"),
+            4 => kill(&mut running, "api"),
+            5 => {
+                // As a crash of PostgreSQL: all that is not committed is undone.
+                system.database.close().await;
+                system.database.open().await;
+            }
             _ => {
                 system.nats.stop();
                 system.nats.restart().await;
@@ -121,7 +127,7 @@ async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
     println!("{kills} kills, {} uploads accepted, all there once", accepted.len());
 }
 
-/// The projector serves health only, on any port.
+/// Only ingest's port is known to the clients; the others listen on any.
 async fn start(role: &str, system: &mut System) -> Service {
     if role == "ingest" {
         return Service::start(BINARY, role, system).await;

@@ -12,9 +12,12 @@
 #[allow(dead_code, reason = "shared with the other tests of the program")]
 mod installation;
 
+mod again;
 mod clients;
+mod events;
 mod history;
 mod kills;
+mod letters;
 mod order;
 mod parts;
 mod prune;

@@ -14,6 +14,7 @@ async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_st
     let files = stored_files(&installation).await;
     assert_eq!(installation.service.stop().await, Some(0));
     let system = installation.system;
+    testkit::run_command(BINARY, &["replay"], &system);
     let bucket = bucket_of(&system);
     let mut events = write_history(&bucket, &files, number("FAULTS_EVENTS", 1_500), 4).await;
     // Some of the uploads are pruned by events that may come before them.

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use testkit::{run_command, try_command};
+use sqlx::{Connection, Executor, PgConnection};
+use testkit::{run_command, try_command, wait_until};
 
-use crate::history::{assert_same, bucket_of, pool_of, stored_files, visible_state, write_history};
+use crate::history::{
+    assert_same, begin_command, bucket_of, hold_placement, pool_of, stored_files, visible_state, wait_for_waiters,
+    write_history,
+};
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,4 +119,103 @@ async fn a_damaged_read_model_is_found_and_repaired() {
     assert_eq!(old, 1);
     let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
     assert_eq!(verified["differences"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_was_killed_goes_on_where_it_was_unless_another_version_began_it() {
+    let installation = Installation::start().await;
+    let files = stored_files(&installation).await;
+    let events = write_history(&bucket_of(&installation.system), &files, 60, 9)
+        .await
+        .len();
+    run_command(BINARY, &["replay"], &installation.system);
+    assert_eq!(installation.service.stop().await, Some(0));
+    let system = installation.system;
+    let pool = pool_of(&system);
+
+    // It cannot come to its end before it is killed.
+    let held = hold_placement(&system, 2).await;
+    let rebuild = begin_command(&system, &["rebuild"]);
+    wait_for_waiters(&system).await;
+    let done = wait_until("something is done", async || {
+        let done = "SELECT count(*) FROM read_model_next.ledger";
+        let done: i64 = sqlx::query_scalar(done).fetch_one(&pool).await.unwrap();
+        (done > 0).then_some(done)
+    })
+    .await;
+    let (code, _, errors) = try_command(BINARY, &["rebuild", "--verify"], &system);
+    assert!(code == Some(1) && errors.contains("another rebuild"), "{errors}");
+    drop(rebuild);
+    held.close().await.unwrap();
+    wait_until("its connections are gone", async || {
+        let others =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dbt-api'";
+        let others: i64 = sqlx::query_scalar(others).fetch_one(&pool).await.unwrap();
+        (others == 0).then_some(())
+    })
+    .await;
+    let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
+    assert_eq!(verified["differences"], json!([]), "{verified:#}");
+    let applied = verified["events"]["applied"].as_i64().unwrap();
+    let all = i64::try_from(events + 2 * files.len()).unwrap();
+    // What waited for the lock may have been applied by the dead.
+    assert!(applied <= all - done, "{applied} of {all} after {done}");
+
+    // What another version left is not gone on with.
+    sqlx::query("UPDATE runs SET dbt_version = 'damaged'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(try_command(BINARY, &["rebuild"], &system).0, Some(1));
+    let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
+    owner
+        .execute("COMMENT ON SCHEMA read_model_next IS 'made by dbt-api 0.0.9, migration 20261124000011'")
+        .await
+        .unwrap();
+    let repaired = run_command(BINARY, &["rebuild", "--accept-differences"], &system);
+    assert_eq!(repaired["events"]["applied"], all, "{repaired:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_swap_waits_for_readers_and_the_planner_knows_the_new_tables() {
+    let installation = Installation::start().await;
+    let files = stored_files(&installation).await;
+    write_history(&bucket_of(&installation.system), &files, 20, 10).await;
+    run_command(BINARY, &["replay"], &installation.system);
+    assert_eq!(installation.service.stop().await, Some(0));
+    let system = Arc::new(installation.system);
+    let pool = pool_of(&system);
+    let mut reader = pool.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM runs")
+        .fetch_one(&mut *reader)
+        .await
+        .unwrap();
+    let rebuild = tokio::task::spawn_blocking({
+        let system = Arc::clone(&system);
+        move || run_command(BINARY, &["rebuild"], &system)
+    });
+    // It gives way to others, and comes again.
+    let mut waiting = None;
+    for _ in 0..2 {
+        waiting = Some(
+            wait_until("the swap waits", async || {
+                let query = "SELECT min(waitstart) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                let since: Option<chrono::DateTime<chrono::Utc>> =
+                    sqlx::query_scalar(query).fetch_one(&pool).await.unwrap();
+                since.filter(|_| since != waiting)
+            })
+            .await,
+        );
+    }
+    reader.rollback().await.unwrap();
+    let rebuilt = rebuild.await.unwrap();
+    assert_eq!(rebuilt["in_place"], true, "{rebuilt:#}");
+    let unknown: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'read_model'::regnamespace AND relkind = 'r' AND reltuples < 0",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }

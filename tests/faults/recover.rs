@@ -1,10 +1,16 @@
 //! After the loss of everything but the bucket, or of the newest part of the database.
 
+use clock::Clock;
+use projector::Projector;
 use serde_json::json;
-use testkit::{Database, run_command};
+use testkit::{Database, run_command, try_command};
 
-use crate::history::{assert_same, bucket_of, pool_of, stored_files, visible_state, write_history};
+use crate::history::{
+    Dice, assert_same, bucket_of, event_file, pool_of, store_file, stored_files, visible_state, write_history,
+    write_upload,
+};
 use crate::installation::{BINARY, Installation, newest_manifest};
+use crate::number;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_comes_back_from_the_bucket_alone() {
@@ -50,7 +56,8 @@ async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() 
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     let bucket = bucket_of(&installation.system);
-    write_history(&bucket, &files, 150, 31).await;
+    let half = number("FAULTS_EVENTS", 1_500) / 2;
+    let mut events = write_history(&bucket, &files, half, 31).await;
     run_command(BINARY, &["replay"], &installation.system);
     assert_eq!(installation.service.stop().await, Some(0));
     let mut system = installation.system;
@@ -58,18 +65,59 @@ async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() 
 
     let installation = Installation::of(system, "serve").await;
     let token = installation.token("1", "read,upload", &[]);
-    write_history(&bucket, &files, 150, 32).await;
+    events.extend(write_history(&bucket, &files, half, 32).await);
     run_command(BINARY, &["replay"], &installation.system);
     let before = visible_state(&pool_of(&installation.system)).await;
     assert_eq!(installation.service.stop().await, Some(0));
 
     system = installation.system;
     system.database = backup;
-    // In an order of its own: the newest first, as live events come before what the sweep finds.
-    let newest = ["replay", "--from", "2d"];
-    run_command(BINARY, &newest, &system);
+    // Each comes twice, those that the backup has as well, in an order of its own for each of three projectors.
+    let mut dice = Dice::new(33);
+    let projectors = (0..3).map(|_| {
+        let projector = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
+        let mut mine = events.clone();
+        mine.extend(events.iter().step_by(3).cloned());
+        dice.shuffle(&mut mine);
+        tokio::spawn(async move {
+            for event in &mine {
+                projector.apply(event).await.unwrap();
+            }
+        })
+    });
+    for projector in projectors.collect::<Vec<_>>() {
+        projector.await.unwrap();
+    }
+    // What else was missed: the token.
     run_command(BINARY, &["replay"], &system);
     assert_same(&visible_state(&pool_of(&system)).await, &before);
     let installation = Installation::of(system, "serve").await;
     assert_eq!(installation.get(&token, "/api/v2/accounts/1/runs/").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_read_is_told_and_keeps_nothing_else_out() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let file = store_file(&installation, &token, newest_manifest()).await;
+    assert_eq!(installation.service.stop().await, Some(0));
+    let mut system = installation.system;
+    let bucket = bucket_of(&system);
+    let unreadable = write_upload(&bucket, (1, 1), "unreadable", 60, &file).await;
+    write_upload(&bucket, (1, 1), "well", 50, &file).await;
+    std::fs::write(event_file(&system, &unreadable), "{").unwrap();
+    system.database = Database::create_empty().await;
+    for command in ["recover", "replay"] {
+        let (code, output, errors) = try_command(BINARY, &[command], &system);
+        assert!(
+            code == Some(1) && errors.contains("1 events cannot be read"),
+            "{errors}{output}"
+        );
+        assert!(errors.contains(&unreadable.id.to_string()), "{errors}");
+    }
+    let runs: Vec<String> = sqlx::query_scalar("SELECT airflow_run_id FROM runs")
+        .fetch_all(&pool_of(&system))
+        .await
+        .unwrap();
+    assert_eq!(runs, ["well"]);
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use bucket::Journal;
 use projector::Outcome;
-use read_model::{DeadLetter, dead_letter, dead_letters, drop_dead_letter, revive};
+use read_model::{DeadLetter, dead_letter, dead_letters, drop_dead_letter};
 use schemas::EventId;
 use serde_json::json;
 
@@ -56,29 +56,39 @@ async fn letter_of(operator: &Operator, event: EventId) -> anyhow::Result<DeadLe
     letter.with_context(|| format!("there is no dead letter {event}; `dbt-api dead-letters list` lists them"))
 }
 
-/// Applies each; what is buried again does not keep the others from being tried.
+/// Applies each; those that cannot be do not keep the others from being tried, and stay dead letters.
 async fn retry(settings: &Settings, operator: &Operator, letters: &[DeadLetter], output: Output) -> anyhow::Result<()> {
     let projector = settings.projector(read_model::SEARCH_PATH)?;
-    let (mut applied, mut buried) = (0, 0);
+    let (mut applied, mut buried, mut waiting) = (0, 0, Vec::new());
     for letter in letters {
         let id = EventId(letter.event_id);
         let event = operator
             .bucket
             .get_event(Journal::of_type(&letter.event_type), id)
-            .await?;
-        let mut transaction = operator.pool.begin().await?;
-        revive(&mut transaction, id).await?;
-        transaction.commit().await?;
-        match projector.apply(&event).await? {
-            Outcome::Applied | Outcome::Known => applied += 1,
-            Outcome::Buried => buried += 1,
+            .await;
+        let outcome = match event {
+            Ok(event) => projector.retry(&event).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(Outcome::Applied | Outcome::Known) => applied += 1,
+            Ok(Outcome::Buried) => buried += 1,
+            Ok(Outcome::Busy) => waiting.push(format!("{id}: another process is at it")),
+            Err(error) => waiting.push(format!("{id}: {error:#}")),
         }
     }
-    output.one(&json!({ "applied": applied, "dead_again": buried }))?;
+    output.one(&json!({ "applied": applied, "dead_again": buried, "not_tried": waiting.len() }))?;
     ensure!(
         buried == 0,
         "{buried} of {} are dead letters again; `dbt-api dead-letters list` says why",
         letters.len()
+    );
+    ensure!(
+        waiting.is_empty(),
+        "{} of {} could not be tried and stay dead letters:\n  - {}",
+        waiting.len(),
+        letters.len(),
+        waiting.join("\n  - ")
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `dbt-api events`
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -31,7 +32,7 @@ pub(crate) async fn run(settings: &Settings, command: EventsCommand, output: Out
     let bucket = settings.open_bucket()?;
     match command {
         EventsCommand::List { selection, limit } => {
-            let mut events = find(&bucket, &selection_of(&selection), &HashSet::new()).await?;
+            let mut events = newest(&bucket, &selection_of(&selection), limit).await?;
             events.sort_by_key(|event| (event.time, event.id));
             let lines: Vec<Line> = events
                 .iter()
@@ -75,16 +76,61 @@ impl Line {
     }
 }
 
-async fn find(bucket: &Bucket, selection: &Selection, seen: &HashSet<EventId>) -> anyhow::Result<Vec<Event>> {
-    let ids = selection.find(bucket, Clock::System.now()).await?;
-    let new = ids.into_iter().filter(|(_, id)| !seen.contains(id));
-    let events: Vec<Event> = stream::iter(new)
-        .map(|(journal, id)| bucket.get_event(journal, id))
-        .buffer_unordered(READ_AT_ONCE)
-        .try_filter(|event| std::future::ready(selection.matches(event)))
-        .try_collect()
-        .await?;
+/// The newest events that are meant, at most `limit` of each part of the journal. What is older is not read.
+async fn newest(bucket: &Bucket, selection: &Selection, limit: usize) -> anyhow::Result<Vec<Event>> {
+    let mut events = Vec::new();
+    for journal in selection.journals() {
+        let mut found = Vec::new();
+        match journal {
+            Journal::Directory => {
+                let ids = bucket.list_directory_events().await?;
+                read_back(bucket, selection, *journal, ids, limit, &mut found).await?;
+            }
+            Journal::Uploads => {
+                let mut hours = selection.hours_back(bucket);
+                while found.len() < limit
+                    && let Some((_, ids)) = hours.next().await?
+                {
+                    read_back(bucket, selection, *journal, ids, limit, &mut found).await?;
+                }
+            }
+        }
+        events.extend(found);
+    }
     Ok(events)
+}
+
+/// Reads events, the last first, until `limit` of those that are meant are found.
+async fn read_back(
+    bucket: &Bucket,
+    selection: &Selection,
+    journal: Journal,
+    ids: Vec<EventId>,
+    limit: usize,
+    found: &mut Vec<Event>,
+) -> anyhow::Result<()> {
+    let ids = ids.into_iter().rev().filter(|id| selection.may_mean(*id));
+    let mut events = stream::iter(ids)
+        .map(|id| read(bucket, journal, id))
+        .buffered(READ_AT_ONCE);
+    while found.len() < limit
+        && let Some(event) = events.try_next().await?
+    {
+        found.extend(event.filter(|event| selection.matches(event)));
+    }
+    Ok(())
+}
+
+/// None: what is there cannot be read. That must not keep the others from being shown.
+async fn read(bucket: &Bucket, journal: Journal, id: EventId) -> anyhow::Result<Option<Event>> {
+    match bucket.get_event(journal, id).await {
+        Ok(event) => Ok(Some(event)),
+        Err(error) if error.is_unavailable() => Err(error).context("the bucket does not answer"),
+        Err(error) => {
+            tracing::warn!(event_id = %id, %error, "the journal has an event that cannot be read");
+            Ok(None)
+        }
+    }
 }
 
 async fn event_of(bucket: &Bucket, id: EventId) -> anyhow::Result<Event> {
@@ -99,22 +145,30 @@ async fn event_of(bucket: &Bucket, id: EventId) -> anyhow::Result<Event> {
 }
 
 async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow::Result<()> {
+    // All that was read, whether it is shown or not, so that nothing is read twice.
     let mut seen = HashSet::new();
     let begin = selection.from.unwrap_or_else(|| Clock::System.now());
-    let mut from = begin;
+    let mut since = Selection {
+        from: Some(begin),
+        ..selection.clone()
+    };
     loop {
         let now = Clock::System.now();
-        let since = Selection {
-            from: Some(from),
-            ..selection.clone()
-        };
-        let mut events = find(bucket, &since, &seen).await?;
+        let ids = since.find(bucket, now).await?;
+        let new: Vec<(Journal, EventId)> = ids.into_iter().filter(|(_, id)| seen.insert(*id)).collect();
+        let mut events: Vec<Event> = stream::iter(new)
+            .map(|(journal, id)| read(bucket, journal, id))
+            .buffer_unordered(READ_AT_ONCE)
+            .try_filter_map(|event| ready(Ok(event.filter(|event| since.matches(event)))))
+            .try_collect()
+            .await?;
         events.sort_by_key(|event| (event.time, event.id));
         for event in &events {
             output.line(&Line::of(event))?;
         }
-        seen.extend(events.iter().map(|event| event.id));
-        from = begin.max(now - OVERLAP);
+        since.from = Some(begin.max(now - OVERLAP));
+        // What is older is not looked for any more.
+        seen.retain(|id| since.may_mean(*id));
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(()),
             () = tokio::time::sleep(LOOK_EVERY) => {}

@@ -1,10 +1,10 @@
 //! `dbt-api recover`
 
-use anyhow::ensure;
 use projector::Selection;
 use serde_json::json;
 
 use super::migrate::migrate;
+use super::replay::ensure_whole;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -21,11 +21,6 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
         .replay(&Selection::default(), false, &|done, total| progress.tell(done, total))
         .await?;
     progress.end();
-    output.one(&json!({ "numbers": numbers, "directory_events": directory, "events": outcomes }))?;
-    ensure!(
-        outcomes.dead_letters == 0,
-        "{} events could not be applied; `dbt-api dead-letters list` says why",
-        outcomes.dead_letters
-    );
-    Ok(())
+    output.one(&json!({ "numbers": numbers, "directory_events": directory.applied, "events": outcomes }))?;
+    ensure_whole(&outcomes)
 }

@@ -1,7 +1,7 @@
 //! `dbt-api replay`
 
 use anyhow::ensure;
-use projector::Selection;
+use projector::{Outcomes, Selection};
 
 use crate::args::SelectionArguments;
 use crate::output::Output;
@@ -26,11 +26,31 @@ pub(crate) async fn run(
         .await?;
     progress.end();
     output.one(&outcomes)?;
-    ensure!(
-        outcomes.dead_letters == 0,
-        "{} events could not be applied; `dbt-api dead-letters list` says why",
-        outcomes.dead_letters
-    );
+    ensure_whole(&outcomes)
+}
+
+/// An error that tells all that was not applied, if anything was not.
+pub(crate) fn ensure_whole(outcomes: &Outcomes) -> anyhow::Result<()> {
+    let problems = [
+        (
+            outcomes.dead_letters,
+            "could not be applied; `dbt-api dead-letters list` says why",
+        ),
+        (
+            outcomes.rejected,
+            "could not be applied again and stay as they were; the log above says why",
+        ),
+        (
+            outcomes.unreadable,
+            "cannot be read; the log above names them and says why",
+        ),
+    ];
+    let problems: Vec<String> = problems
+        .iter()
+        .filter(|(events, _)| *events > 0)
+        .map(|(events, problem)| format!("{events} events {problem}"))
+        .collect();
+    ensure!(problems.is_empty(), "{}", problems.join("; "));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 use schemas::{Event, EventId};
 
 use crate::{Bucket, Error};
@@ -98,31 +98,23 @@ impl Bucket {
     /// # Errors
     /// Unavailable.
     pub async fn first_hour(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        // Depth first, since a local folder may be left empty: it is made just before the object in it.
-        let mut folders = vec![Vec::new()];
-        while let Some(parts) = folders.pop() {
-            if parts.len() == 4 {
-                let hour = hour_of_parts(&parts);
-                if let Some(hour) = hour
-                    && !self.list_events_of_hour(hour).await?.is_empty()
-                {
-                    return Ok(Some(hour));
-                }
-                continue;
-            }
-            let prefix = parts
-                .iter()
-                .fold(UPLOADS.to_owned(), |path, part| format!("{path}/{part:02}"));
-            let mut numbers: Vec<u32> = self
-                .list_folders(&prefix)
-                .await?
-                .iter()
-                .filter_map(|name| parse(name))
-                .collect();
-            numbers.sort_unstable_by(|a, b| b.cmp(a));
-            folders.extend(numbers.into_iter().map(|number| [parts.as_slice(), &[number]].concat()));
+        let mut hours = Hours {
+            newest_first: false,
+            ..self.hours_back(None, None)
+        };
+        Ok(hours.next().await?.map(|(hour, _)| hour))
+    }
+
+    /// The hours that the journal holds events of uploads of, the newest first, from the one that `to` falls in to the one that `from` does.
+    #[must_use]
+    pub fn hours_back(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Hours {
+        Hours {
+            bucket: self.clone(),
+            folders: vec![Vec::new()],
+            newest_first: true,
+            from: from.map(parts_of_hour),
+            to: to.map(parts_of_hour),
         }
-        Ok(None)
     }
 
     async fn list_events(&self, folder: &str) -> Result<Vec<EventId>, Error> {
@@ -133,6 +125,57 @@ impl Bucket {
         let mut ids: Vec<EventId> = ids.collect();
         ids.sort_unstable();
         Ok(ids)
+    }
+}
+
+/// Hours of the journal, looked for one after the other.
+pub struct Hours {
+    bucket: Bucket,
+    /// What is yet to be looked into, the next last: years, months, days and hours, each by the numbers of its path.
+    folders: Vec<Vec<u32>>,
+    newest_first: bool,
+    from: Option<[u32; 4]>,
+    to: Option<[u32; 4]>,
+}
+
+impl Hours {
+    /// The next hour, and the ids of its events, ascending.
+    ///
+    /// # Errors
+    /// Unavailable.
+    pub async fn next(&mut self) -> Result<Option<(DateTime<Utc>, Vec<EventId>)>, Error> {
+        // Depth first, since a local folder may be left empty: it is made just before the object in it.
+        while let Some(parts) = self.folders.pop() {
+            if parts.len() == 4 {
+                if let Some(hour) = hour_of_parts(&parts) {
+                    let ids = self.bucket.list_events_of_hour(hour).await?;
+                    if !ids.is_empty() {
+                        return Ok(Some((hour, ids)));
+                    }
+                }
+                continue;
+            }
+            let prefix = parts
+                .iter()
+                .fold(UPLOADS.to_owned(), |path, part| format!("{path}/{part:02}"));
+            let names = self.bucket.list_folders(&prefix).await?;
+            let numbers = names.iter().filter_map(|name| parse(name));
+            let mut inner: Vec<Vec<u32>> = numbers
+                .map(|number| [parts.as_slice(), &[number]].concat())
+                .filter(|parts| self.may_hold(parts))
+                .collect();
+            inner.sort_unstable();
+            if !self.newest_first {
+                inner.reverse();
+            }
+            self.folders.extend(inner);
+        }
+        Ok(None)
+    }
+
+    fn may_hold(&self, parts: &[u32]) -> bool {
+        self.from.is_none_or(|from| *parts >= from[..parts.len()])
+            && self.to.is_none_or(|to| *parts <= to[..parts.len()])
     }
 }
 
@@ -159,12 +202,19 @@ fn folder_of(hour: DateTime<Utc>) -> String {
     format!("{UPLOADS}/{}", hour.format("%Y/%m/%d/%H"))
 }
 
-fn made_at(id: EventId) -> Option<DateTime<Utc>> {
+/// When the id of an event was made; none: it is no UUIDv7.
+#[must_use]
+pub fn made_at(id: EventId) -> Option<DateTime<Utc>> {
     if id.0.get_version_num() != 7 {
         return None;
     }
     let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+}
+
+fn parts_of_hour(hour: DateTime<Utc>) -> [u32; 4] {
+    let year = u32::try_from(hour.year()).unwrap_or(0);
+    [year, hour.month(), hour.day(), hour.hour()]
 }
 
 fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {

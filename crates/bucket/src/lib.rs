@@ -16,7 +16,7 @@ mod trimmed;
 pub use artifacts::Compressed;
 pub use claims::{Claim, ClaimKind};
 pub use error::{Error, Problem};
-pub use journal::Journal;
+pub use journal::{Hours, Journal, made_at};
 pub use legacy::{LegacyManifest, LegacyObject, LegacyRun};
 pub use settings::Settings;
 pub use store::Bucket;

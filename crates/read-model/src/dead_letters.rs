@@ -63,17 +63,6 @@ pub async fn dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx:
     .await
 }
 
-/// Lets an event be applied once more, as if it had never been tried. If nobody does it now, the sweep does.
-///
-/// # Errors
-/// Those of the database.
-pub async fn revive(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM dead_letters WHERE event_id = $1", event.0)
-        .execute(&mut *transaction)
-        .await?;
-    crate::end_attempt(transaction, event).await
-}
-
 /// Gives an event up for good: it is no longer listed, and neither the stream nor the sweep brings it back. Its object in the journal stays.
 ///
 /// # Errors

@@ -19,6 +19,19 @@ pub enum Admission {
     Exhausted,
 }
 
+/// Takes the work upon an event until the transaction ends, in whatever way; false: another is at it, and it is not to be begun a second time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_event(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended('dbt-api event ' || current_schema() || ' ' || $1::uuid, 0)) AS "is_mine!""#,
+        event.0
+    )
+    .fetch_one(transaction)
+    .await
+}
+
 /// Notes that the work upon an event begins. To be committed before it does, so that it is known even if the process dies of it.
 ///
 /// # Errors
@@ -55,14 +68,17 @@ pub async fn forget_attempt<'c>(database: impl PgExecutor<'c>, event: EventId) -
     Ok(())
 }
 
-/// The work upon an event came to its end.
+/// An event was applied: its starts count no more, and it is no dead letter.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM attempts WHERE event_id = $1", event.0)
-        .execute(transaction)
-        .await?;
+    sqlx::query!(
+        "WITH attempt AS (DELETE FROM attempts WHERE event_id = $1) DELETE FROM dead_letters WHERE event_id = $1",
+        event.0
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
 }
 
@@ -159,17 +175,18 @@ pub async fn remove_from_ledger(transaction: &mut PgConnection, event: EventId) 
     Ok(())
 }
 
-/// Makes an event a dead letter.
+/// Makes an event a dead letter; false, and nothing is done, when it was applied.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn bury(transaction: &mut PgConnection, event: &Event, cause: &str) -> sqlx::Result<()> {
+pub async fn bury(transaction: &mut PgConnection, event: &Event, cause: &str) -> sqlx::Result<bool> {
     let account = event
         .subject
         .strip_prefix("accounts/")
         .and_then(|id| id.parse::<i64>().ok());
-    sqlx::query!(
-        "INSERT INTO dead_letters (event_id, account_id, event_type, event_time, cause) VALUES ($1, $2, $3, $4, $5)
+    let buried = sqlx::query!(
+        "INSERT INTO dead_letters (event_id, account_id, event_type, event_time, cause)
+         SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM ledger WHERE event_id = $1)
          ON CONFLICT (event_id) DO UPDATE SET cause = excluded.cause, died_at = now()",
         event.id.0,
         account,
@@ -179,7 +196,10 @@ pub async fn bury(transaction: &mut PgConnection, event: &Event, cause: &str) ->
     )
     .execute(&mut *transaction)
     .await?;
-    end_attempt(transaction, event.id).await
+    sqlx::query!("DELETE FROM attempts WHERE event_id = $1", event.id.0)
+        .execute(transaction)
+        .await?;
+    Ok(buried.rows_affected() == 1)
 }
 
 /// Which of these events are neither applied nor buried, in the same order.

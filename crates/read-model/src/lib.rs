@@ -23,31 +23,33 @@ pub use airflow::{
 };
 pub use artifacts::{Artifact, insert_artifacts};
 pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
-pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter, revive};
+pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use files::{delete_files, insert_files};
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
     Admission, Generation, add_to_ledger, begin_attempt, begin_removal, bury, end_attempt, forget_attempt, generation,
-    lock_account, lock_account_alone, remove_from_ledger, set_swept_upto, swept_upto, unknown_of,
+    lock_account, lock_account_alone, lock_event, remove_from_ledger, set_swept_upto, swept_upto, unknown_of,
 };
 pub use manifests::{
     ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest, insert_node_set,
     insert_nodes, unknown_hashes,
 };
-pub use outage::is_outage;
+pub use outage::{is_outage, is_timeout};
 pub use prune::{
     Candidate, FileOfUpload, Prunable, artifacts_of, forget_contents, is_pruned, note_pruned, prunable_runs,
     remove_upload, uploads_of_runs,
 };
 pub use rebuild::{
-    Difference, compare, create_schema, drop_schema, has_schema, lock_read_model, missing_in, search_path, swap,
+    Difference, analyze, compare, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict,
+    is_of_this_version, lock_read_model, lock_rebuild, missing_in, search_path, swap,
 };
 pub use results::{
     CatalogRow, ResultFile, ResultRow, has_catalog, has_results, insert_catalog, insert_results, limit_times,
 };
 pub use runs::{
-    Placed, RunPlace, key_of_run, lock_placement, refresh_run, refresh_steps, set_placement, shrink_run, unplaced_alike,
+    Placed, RunPlace, key_of_run, lock_placement, places_of_files, refresh_run, refresh_steps, set_placement,
+    shrink_run, unplaced_alike,
 };
 pub use text::without_nul;
 

@@ -1,5 +1,11 @@
 //! Which errors of PostgreSQL pass by themselves.
 
+/// Whether a statement took longer than it may. It is not told by it whether PostgreSQL is slow at present or the statement is too much.
+#[must_use]
+pub fn is_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("57014"))
+}
+
 /// Whether what failed may succeed later unchanged: PostgreSQL is away, overloaded, or not ready for us. Otherwise the statement or its values
 /// are at fault.
 #[must_use]

@@ -194,7 +194,8 @@ pub async fn remove_upload(transaction: &mut PgConnection, event: EventId) -> sq
     Ok(())
 }
 
-/// Removes what was read of these files: as far as no upload that is kept has them, or even then, for it to be read anew.
+/// Removes what was read of these files: as far as no upload that is kept has them. `anew_in` is for an upload of this environment, which is
+/// about to write all of it again: then it is removed even if others share it, but for what is kept for other environments.
 ///
 /// # Errors
 /// Those of the database.
@@ -202,17 +203,18 @@ pub async fn forget_contents(
     transaction: &mut PgConnection,
     account: AccountId,
     files: &[Sha256],
-    even_if_shared: bool,
+    anew_in: Option<EnvironmentId>,
 ) -> sqlx::Result<()> {
     let hashes: Vec<Vec<u8>> = files.iter().map(|hash| hash.0.to_vec()).collect();
+    let even_if_shared = anew_in.is_some();
     // Results are kept per environment.
     sqlx::query!(
         "DELETE FROM result_files f WHERE f.account_id = $1 AND f.sha256 = ANY($2::bytea[])
-            AND ($3 OR NOT EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1 AND a.sha256 = f.sha256
-                AND a.environment_id = f.environment_id AND NOT a.pruned))",
+            AND (f.environment_id = $3::bigint OR NOT EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1
+                AND a.sha256 = f.sha256 AND a.environment_id = f.environment_id AND NOT a.pruned))",
         account.0,
         &hashes,
-        even_if_shared
+        anew_in.map(|environment| environment.0)
     )
     .execute(&mut *transaction)
     .await?;
@@ -237,7 +239,8 @@ pub async fn forget_contents(
     if catalogs.rows_affected() > 0 {
         sqlx::query!(
             "DELETE FROM catalog_nodes n WHERE n.account_id = $1
-                AND n.id NOT IN (SELECT unnest(node_ids) FROM catalogs WHERE account_id = $1)",
+                AND NOT EXISTS (SELECT FROM catalogs c CROSS JOIN unnest(c.node_ids) AS kept (id)
+                    WHERE c.account_id = $1 AND kept.id = n.id)",
             account.0
         )
         .execute(&mut *transaction)
@@ -277,7 +280,8 @@ async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sql
     if sets.rows_affected() > 0 {
         sqlx::query!(
             "DELETE FROM nodes n WHERE n.account_id = $1
-                AND n.id NOT IN (SELECT unnest(node_ids) FROM node_sets WHERE account_id = $1)",
+                AND NOT EXISTS (SELECT FROM node_sets s CROSS JOIN unnest(s.node_ids) AS kept (id)
+                    WHERE s.account_id = $1 AND kept.id = n.id)",
             account.0
         )
         .execute(&mut *transaction)
@@ -292,8 +296,9 @@ async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sql
     .await?;
     if sets.rows_affected() > 0 {
         sqlx::query!(
-            "DELETE FROM compiled_codes c WHERE c.account_id = $1 AND c.id NOT IN (
-                SELECT u.id FROM compiled_sets s CROSS JOIN unnest(s.code_ids) AS u (id) WHERE s.account_id = $1 AND u.id IS NOT NULL)",
+            "DELETE FROM compiled_codes c WHERE c.account_id = $1
+                AND NOT EXISTS (SELECT FROM compiled_sets s CROSS JOIN unnest(s.code_ids) AS kept (id)
+                    WHERE s.account_id = $1 AND kept.id = c.id)",
             account.0
         )
         .execute(transaction)

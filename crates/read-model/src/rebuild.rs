@@ -1,10 +1,12 @@
 //! A second read model beside the first: how it is made, compared with it, and put in its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use schemas::{EventId, Sha256};
 use serde::Serialize;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use uuid::Uuid;
 
@@ -88,6 +90,37 @@ pub async fn has_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Re
     .await
 }
 
+/// Who made a schema: what is begun by one version is not gone on with by another, which may read artifacts otherwise.
+fn maker() -> String {
+    let migration = MIGRATOR.iter().map(|migration| migration.version).max();
+    format!(
+        "made by dbt-api {}, migration {}",
+        env!("CARGO_PKG_VERSION"),
+        migration.unwrap_or(0)
+    )
+}
+
+/// Was this schema made by this version of dbt-api?
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_of_this_version(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
+    let comment = sqlx::query_scalar!("SELECT obj_description(to_regnamespace($1), 'pg_namespace')", schema)
+        .fetch_one(connection)
+        .await?;
+    Ok(comment == Some(maker()))
+}
+
+/// Keeps others from rebuilding as long as the connection lives; false: another does.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(hashtextextended('dbt-api rebuild', 0)) AS "is_mine!""#)
+        .fetch_one(connection)
+        .await
+}
+
 /// Makes an empty read model in a schema of this name, from the same migrations as the first. For the database's owner.
 ///
 /// # Errors
@@ -105,7 +138,42 @@ pub async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx:
             transaction.execute(AssertSqlSafe(sql.to_owned())).await?;
         }
     }
+    let comment = format!("COMMENT ON SCHEMA {schema} IS '{}'", maker());
+    transaction.execute(AssertSqlSafe(comment)).await?;
     transaction.commit().await
+}
+
+/// Takes over which dead letters were given up for good: the journal does not tell it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn copy_dropped(connection: &mut PgConnection, from: &str, to: &str) -> sqlx::Result<()> {
+    let columns = "event_id, account_id, event_type, event_time, cause, died_at, dropped_at";
+    let copy = format!(
+        "INSERT INTO {to}.dead_letters ({columns}) SELECT {columns} FROM {from}.dead_letters WHERE dropped_at IS NOT NULL
+         ON CONFLICT (event_id) DO UPDATE SET dropped_at = excluded.dropped_at"
+    );
+    connection.execute(AssertSqlSafe(copy)).await?;
+    Ok(())
+}
+
+/// Tells the planner what the tables of a schema hold.
+///
+/// # Errors
+/// Those of the database.
+pub async fn analyze(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let analyze = format!("ANALYZE {}", tables_of(connection, schema).await?.join(", "));
+    connection.execute(AssertSqlSafe(analyze)).await?;
+    Ok(())
+}
+
+async fn tables_of(connection: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT format('%I.%I', schemaname, tablename) AS "name!" FROM pg_tables WHERE schemaname = $1 ORDER BY 1"#,
+        schema
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Removes a schema with all that is in it, if it is there. For the database's owner.
@@ -142,6 +210,16 @@ pub async fn lock_read_model(transaction: &mut PgConnection) -> sqlx::Result<()>
     Ok(())
 }
 
+/// Did a statement end because others hold what it locks: they were waited for too long, or in a circle?
+#[must_use]
+pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
+    let code = match error {
+        sqlx::Error::Database(database) => database.code(),
+        _ => None,
+    };
+    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+}
+
 /// What differs between two read models: by natural key and content, not by internal numbers or by how documents are compressed. Nothing
 /// may write to either meanwhile.
 ///
@@ -150,16 +228,18 @@ pub async fn lock_read_model(transaction: &mut PgConnection) -> sqlx::Result<()>
 pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -> sqlx::Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for (table, query) in TABLES.into_iter().chain([CODES]) {
-        let mut rows: BTreeMap<(i64, Sha256), i64> = BTreeMap::new();
-        count_rows(connection, query, before, &mut rows, 1).await?;
-        count_rows(connection, query, after, &mut rows, -1).await?;
-        rows.retain(|_, count| *count != 0);
-        if rows.is_empty() {
+        let sums = sum_up(connection, query, before).await?;
+        let accounts = accounts_that_differ(&sums, &sum_up(connection, query, after).await?);
+        if accounts.is_empty() {
             continue;
         }
-        let mut of_accounts: BTreeMap<i64, Difference> = BTreeMap::new();
+        let query = of_accounts(query, &accounts);
+        let mut rows: BTreeMap<(i64, Sha256), i64> = BTreeMap::new();
+        count_rows(connection, &query, before, &mut rows, 1).await?;
+        count_rows(connection, &query, after, &mut rows, -1).await?;
+        let mut found: BTreeMap<i64, Difference> = BTreeMap::new();
         for ((account_id, _), count) in &rows {
-            let difference = of_accounts.entry(*account_id).or_insert_with(|| Difference {
+            let difference = found.entry(*account_id).or_insert_with(|| Difference {
                 table,
                 account_id: *account_id,
                 only_before: 0,
@@ -174,14 +254,58 @@ pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -
             }
         }
         for schema in [before, after] {
-            find_examples(connection, query, schema, &rows, &mut of_accounts).await?;
+            find_examples(connection, &query, schema, &rows, &mut found).await?;
         }
-        differences.extend(of_accounts.into_values());
+        differences.extend(found.into_values());
     }
     Ok(differences)
 }
 
-/// Adds `weight` for each row. What is in both cancels out, so that only a hash a row is held, and of one table at a time.
+/// The rows of a table, one by one.
+fn rows_of<'c>(
+    connection: &'c mut PgConnection,
+    query: &str,
+    schema: &str,
+) -> impl Stream<Item = sqlx::Result<PgRow>> + use<'c> {
+    sqlx::query(AssertSqlSafe(query.replace("{schema}", schema))).fetch(connection)
+}
+
+/// How many rows each account has in a table, and the sum of their hashes, which does not depend on their order.
+async fn sum_up(connection: &mut PgConnection, query: &str, schema: &str) -> sqlx::Result<Sums> {
+    let mut sums = Sums::new();
+    let mut rows = pin!(rows_of(connection, query, schema));
+    while let Some(row) = rows.try_next().await? {
+        let (account, Sha256(hash), _) = hash_of_row(&row)?;
+        let (count, sum) = sums.entry(account).or_default();
+        *count += 1;
+        let half = hash
+            .iter()
+            .take(16)
+            .fold(0, |number, byte| number << 8 | u128::from(*byte));
+        *sum = sum.wrapping_add(half);
+    }
+    Ok(sums)
+}
+
+type Sums = BTreeMap<i64, (u64, u128)>;
+
+fn accounts_that_differ(before: &Sums, after: &Sums) -> Vec<i64> {
+    let all: BTreeSet<i64> = before.keys().chain(after.keys()).copied().collect();
+    all.into_iter()
+        .filter(|account| before.get(account) != after.get(account))
+        .collect()
+}
+
+/// The query for the rows of these accounts only.
+fn of_accounts(query: &str, accounts: &[i64]) -> String {
+    let accounts: Vec<String> = accounts.iter().map(i64::to_string).collect();
+    format!(
+        "SELECT * FROM ({query}) AS t (account_id, content, doc) WHERE account_id IN ({})",
+        accounts.join(", ")
+    )
+}
+
+/// Adds `weight` for each row. What is in both cancels out.
 async fn count_rows(
     connection: &mut PgConnection,
     query: &str,
@@ -189,8 +313,7 @@ async fn count_rows(
     counts: &mut BTreeMap<(i64, Sha256), i64>,
     weight: i64,
 ) -> sqlx::Result<()> {
-    let query = query.replace("{schema}", schema);
-    let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(connection);
+    let mut rows = pin!(rows_of(connection, query, schema));
     while let Some(row) = rows.try_next().await? {
         let (account, hash, _) = hash_of_row(&row)?;
         let count = counts.entry((account, hash)).or_default();
@@ -209,8 +332,7 @@ async fn find_examples(
     counts: &BTreeMap<(i64, Sha256), i64>,
     differences: &mut BTreeMap<i64, Difference>,
 ) -> sqlx::Result<()> {
-    let query = query.replace("{schema}", schema);
-    let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(connection);
+    let mut rows = pin!(rows_of(connection, query, schema));
     while let Some(row) = rows.try_next().await? {
         let (account, hash, text) = hash_of_row(&row)?;
         if counts.contains_key(&(account, hash))
@@ -224,7 +346,7 @@ async fn find_examples(
 }
 
 /// The account, the hash of the row and its text.
-fn hash_of_row(row: &sqlx::postgres::PgRow) -> sqlx::Result<(i64, Sha256, String)> {
+fn hash_of_row(row: &PgRow) -> sqlx::Result<(i64, Sha256, String)> {
     let (account, text): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let doc: Option<Vec<u8>> = row.try_get(2)?;
     let mut bytes = text.clone().into_bytes();
@@ -242,16 +364,11 @@ fn hash_of_row(row: &sqlx::postgres::PgRow) -> sqlx::Result<(i64, Sha256, String
 /// the database owner's. Readers that are at work are waited for, and new ones wait until the end of it.
 ///
 /// # Errors
-/// Those of the database; 55P03 when readers do not end in time.
+/// Those of the database; when readers do not end in time, one that [`is_lock_conflict`].
 pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx::Result<()> {
-    let tables: Vec<String> = sqlx::query_scalar!(
-        r#"SELECT format('%I.%I', schemaname, tablename) AS "name!" FROM pg_tables WHERE schemaname = 'read_model' ORDER BY 1"#
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
     let lock = format!(
         "SET LOCAL lock_timeout = '3s'; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
-        tables.join(", ")
+        tables_of(transaction, "read_model").await?.join(", ")
     );
     transaction.execute(AssertSqlSafe(lock)).await?;
     let rename = format!("ALTER SCHEMA read_model RENAME TO {old}; ALTER SCHEMA {next} RENAME TO read_model");

@@ -77,7 +77,7 @@ pub async fn has_results(
 }
 
 /// Holds the times of a file's results to be no later than the first upload of it: a clock that is ahead must not make them newer than they
-/// are. To be called after each upload of the file was inserted.
+/// are. True when they were newer. To be called after each upload of the file was inserted.
 ///
 /// # Errors
 /// Those of the database.
@@ -86,8 +86,8 @@ pub async fn limit_times(
     account: AccountId,
     environment: EnvironmentId,
     sha256: Sha256,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let limited = sqlx::query!(
         "WITH first AS (
             SELECT min(event_time) AS time FROM artifacts WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3
          )
@@ -99,7 +99,7 @@ pub async fn limit_times(
     )
     .execute(transaction)
     .await?;
-    Ok(())
+    Ok(limited.rows_affected() > 0)
 }
 
 /// Stores a file's results, unless they are stored.

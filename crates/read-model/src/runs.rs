@@ -1,6 +1,6 @@
 //! Which run and step each file belongs to, and what follows for runs, steps and jobs.
 
-use schemas::{AccountId, EnvironmentId, EventId, JobId, ProjectId, RunId, StepId};
+use schemas::{AccountId, EnvironmentId, EventId, JobId, ProjectId, RunId, Sha256, StepId};
 use sqlx::PgConnection;
 
 use crate::{Artifact, RunKey};
@@ -28,6 +28,32 @@ pub async fn lock_placement(transaction: &mut PgConnection, environment: Environ
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// The runs and steps in which these files are, by whichever upload.
+///
+/// # Errors
+/// Those of the database.
+pub async fn places_of_files(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    files: &[Sha256],
+) -> sqlx::Result<Vec<(RunId, StepId)>> {
+    let hashes: Vec<Vec<u8>> = files.iter().map(|hash| hash.0.to_vec()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT run_id AS "run_id!", step_id AS "step_id!" FROM artifacts
+         WHERE account_id = $1 AND environment_id = $2 AND sha256 = ANY($3::bytea[]) AND run_id IS NOT NULL AND step_id IS NOT NULL"#,
+        account.0,
+        environment.0,
+        &hashes
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (RunId(row.run_id), StepId(row.step_id)))
+        .collect())
 }
 
 /// The earlier files whose place may follow from what is now known: those without a DAG of the runs whose DAG was told, those without

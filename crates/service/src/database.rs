@@ -112,10 +112,13 @@ impl DatabaseSettings {
     #[must_use]
     pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
         let timeout = format!("{}ms", statement_timeout.as_millis());
+        // Shorter, so that a statement that waits for others ends otherwise than one that is too much in itself.
+        let lock_timeout = format!("{}ms", statement_timeout.as_millis() / 2);
         let settings = [
             ("role", role),
             ("search_path", search_path),
             ("statement_timeout", &timeout),
+            ("lock_timeout", &lock_timeout),
         ];
         PgPoolOptions::new()
             .max_connections(connections)

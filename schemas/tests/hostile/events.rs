@@ -197,8 +197,15 @@ fn token() -> impl Strategy<Value = EventData> {
 
 fn observed() -> impl Strategy<Value = EventData> {
     let times = (option::of(time()), option::of(time()), option::of(time()));
-    (any::<(i64, i64, i64)>(), text(), text(), text(), times, option::of(text())).prop_map(
-        |(ids, dag_id, run_id, state, times, schedule)| {
+    (
+        any::<(i64, i64, i64)>(),
+        text(),
+        text(),
+        text(),
+        times,
+        option::of(text()),
+    )
+        .prop_map(|(ids, dag_id, run_id, state, times, schedule)| {
             EventData::from(AirflowRunObserved {
                 account_id: AccountId(ids.0),
                 project_id: ProjectId(ids.2),
@@ -211,8 +218,7 @@ fn observed() -> impl Strategy<Value = EventData> {
                 finished_at: times.2,
                 schedule,
             })
-        },
-    )
+        })
 }
 
 fn pruned() -> impl Strategy<Value = EventData> {
