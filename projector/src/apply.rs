@@ -179,7 +179,6 @@ impl Projector {
     }
 
     /// Makes an event a dead letter, unless it was applied.
-
     async fn bury(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
         let mut transaction = self.pool.begin().await?;
         let is_new = bury(&mut transaction, event, cause).await?;

@@ -125,15 +125,13 @@ impl Wanted {
 
 impl Difference {
     /// `present` is none when its row cannot be read as a record, which is then replaced.
-    fn compare<T: Into<EventData> + PartialEq>(
+    fn compare<T: Clone + Into<EventData> + PartialEq>(
         &mut self,
         updated_at: DateTime<Utc>,
         present: Option<T>,
         wanted: Option<T>,
         end: impl FnOnce(&mut T),
-    ) where
-        T: Clone,
-    {
+    ) {
         let due = wanted.or_else(|| {
             let mut ended = present.clone()?;
             end(&mut ended);
