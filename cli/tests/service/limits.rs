@@ -241,10 +241,9 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
             begun.elapsed()
         });
     }
-    // All bounds are far below the 20 s of a statement, and generous to a busy machine.
     for _ in 0..50 {
         let waited = clients.join_next().await.unwrap().unwrap();
-        assert!(waited < Duration::from_secs(10), "{waited:?}");
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
     }
     let held = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
     wait_until("each connection is held", async || {
@@ -256,17 +255,14 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
         let health = health.timeout(Duration::from_secs(2)).send().await.unwrap();
         assert_eq!(health.status(), StatusCode::OK, "{path}");
     }
-    for _ in 0..80 {
-        let waited = clients.join_next().await.unwrap().unwrap();
-        assert!(waited < Duration::from_secs(18), "{waited:?}");
-    }
-    // The longest that a statement may take is 20 s.
-    while let Some(waited) = clients.join_next().await {
-        let waited = waited.unwrap();
-        assert!((15..50).contains(&waited.as_secs()), "{waited:?}");
-    }
+    // Those in line are turned away before the others, which end with the 10 s that a statement may wait for a lock.
+    let mut waits = clients.join_all().await;
+    waits.sort_unstable();
+    assert!(waits[75] < Duration::from_secs(9), "{waits:?}");
+    assert!(waits[85] > Duration::from_secs(9), "{waits:?}");
+    assert!(waits[99] < Duration::from_secs(50), "{waits:?}");
     let log = installation.service.log().join("\n");
-    assert!(log.contains("statement timeout"), "{log}");
+    assert!(log.contains("lock timeout"), "{log}");
     locked.rollback().await.unwrap();
     assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
 }
