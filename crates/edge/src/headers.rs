@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::CloudError;
+use crate::{CloudError, UploadError};
 
 /// The longest query that is read, in bytes.
 const LONGEST_QUERY: usize = 8 << 10;
@@ -25,6 +25,8 @@ const OF_PAGES: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; im
 /// origins: pages of other hosts cannot read the API.
 pub async fn guard(request: Request, next: Next) -> Response {
     let mut response = match refuse(request.uri()) {
+        // Clients of uploads read `errors`.
+        Some(refused) if is_of_uploaders(request.uri().path()) => UploadError::from(refused).into_response(),
         Some(refused) => refused.into_response(),
         None => next.run(request).await,
     };
@@ -40,6 +42,11 @@ pub async fn guard(request: Request, next: Next) -> Response {
     }
     set_default(headers, CACHE_CONTROL, "no-store");
     response
+}
+
+fn is_of_uploaders(path: &str) -> bool {
+    let plain = path.trim_start_matches('/');
+    plain.starts_with("api/internal") || plain.starts_with("api/v2/datacoves")
 }
 
 fn refuse(uri: &Uri) -> Option<CloudError> {
@@ -58,4 +65,30 @@ fn is_page(headers: &HeaderMap) -> bool {
 
 fn set_default(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.entry(name).or_insert(HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_refused_is_told_in_the_form_of_the_route() {
+        for (path, key) in [
+            ("/api/internal/manifests?tag=%00", "errors"),
+            ("//api/v2/datacoves/manifests?tag=%00", "errors"),
+            ("/api/v2/accounts/1/runs?name=%00", "status"),
+        ] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answer = Router::new().layer(from_fn(guard)).oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 400, "{path}");
+            let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert!(body[key].is_object(), "{path}: {body}");
+        }
+    }
 }
