@@ -55,8 +55,10 @@ impl LegacyManifest {
 
     /// There are manifests of a run of a DAG, and others:
     ///
-    ///     accounts/<account>/environments/<slug>/dags/<DAG>/dag_runs/<run>/manifest.json
-    ///     accounts/<account>/environments/<slug>/manifests/<id>/manifest.json
+    /// ```text
+    /// accounts/<account>/environments/<slug>/dags/<DAG>/dag_runs/<run>/manifest.json
+    /// accounts/<account>/environments/<slug>/manifests/<id>/manifest.json
+    /// ```
     fn read(object: ObjectMeta) -> Option<Self> {
         let parts: Vec<&str> = object.location.as_ref().split('/').collect();
         let (&account, &environment, run) = match parts.as_slice() {
