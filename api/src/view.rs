@@ -68,16 +68,20 @@ impl View {
         let path = RawPathParams::from_request_parts(parts, &())
             .await
             .map_err(|_| CloudError::not_found())?;
-        let views = match path.iter().find(|(name, _)| *name == "account_id") {
+        let view = match path.iter().find(|(name, _)| *name == "account_id") {
             Some((_, id)) => {
                 let named = id.parse().ok().filter(|id| bearer.access.accounts.contains(id));
                 // Another's account is answered as one that does not exist: which do is not told.
                 let named = named.ok_or_else(CloudError::not_found)?;
-                bearer.view(state, named).await?
+                match bearer.view(state, named).await? {
+                    // One of its accounts is not in use, and others are.
+                    None if bearer.first_view(state).await?.is_some() => return Err(CloudError::not_found().into()),
+                    view => view,
+                }
             }
             None => bearer.first_view(state).await?,
         };
-        Ok(views.ok_or_else(CloudError::unauthorized)?)
+        Ok(view.ok_or_else(CloudError::unauthorized)?)
     }
 }
 
@@ -248,7 +252,8 @@ impl FromRequestParts<State> for View {
     }
 }
 
-/// The right to read files and whole manifests, which those who upload have too. On routes of dbt Cloud's form.
+/// The right to read files and whole manifests, and of where they belong what it is, which those who upload have too. On routes of dbt
+/// Cloud's form.
 pub(crate) struct FilesView(pub(crate) View);
 
 impl FromRequestParts<State> for FilesView {

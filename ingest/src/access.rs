@@ -11,11 +11,7 @@ impl Ingest {
     /// The bearer of the request's key, who may upload.
     pub(crate) async fn authenticate(&self, head: &Parts) -> Result<Access, UploadError> {
         let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
-        let access = self
-            .directory
-            .access(key)
-            .await
-            .map_err(|error| UploadError::unavailable(&error))?;
+        let access = self.directory.access(key).await?;
         let access = access.ok_or_else(UploadError::unauthorized)?;
         self.rate.check(access.token_id)?;
         if !access.allows(Scope::Upload) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bucket::{Bucket, Journal};
 use clock::Clock;
 use directory::{Access, Name, Place, Snapshot, hash_of_key, is_own_key, queries};
-use edge::{Purpose, Silent, Verifier};
+use edge::{Needed, Purpose, Silent, UploadError, Verifier};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::AccountId;
 use sqlx::PgPool;
@@ -54,6 +54,16 @@ pub(crate) enum Unavailable {
     Directory,
     #[error(transparent)]
     Verifier(#[from] Silent),
+}
+
+impl From<Unavailable> for UploadError {
+    fn from(error: Unavailable) -> Self {
+        let needed = match error {
+            Unavailable::Directory => Needed::Directory,
+            Unavailable::Verifier(_) => Needed::Verifier,
+        };
+        Self::unavailable(needed, &error)
+    }
 }
 
 impl Directory {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
-use edge::{Params, UploadError};
+use edge::{FileOwner, Needed, Params, UploadError};
 use read_model::queries::{self, File, FileKey, FilePlace};
 use schemas::{Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
 use tokio::sync::OwnedSemaphorePermit;
@@ -137,7 +137,7 @@ impl Ingest {
             ingest.await_projection(event.id).await;
             Ok(stored
                 .iter()
-                .map(|file| Described::new(file, Some(&environment), event.time))
+                .map(|file| Described::new(file, FileOwner::Environment(environment.clone()), event.time))
                 .collect())
         };
         // In a task of its own, so that what came whole is kept even when its client does not wait for the answer.
@@ -145,7 +145,7 @@ impl Ingest {
         stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
     }
 
-    /// Stores a file whose bytes are there already.
+    /// Stores a file of a project whose bytes are there already.
     async fn store_again(&self, access: &Access, at: FilePlace, file: StoredFile) -> Result<Described, UploadError> {
         let data = FilesStored {
             account_id: at.account,
@@ -156,7 +156,8 @@ impl Ingest {
         };
         let event = self.record(at, data).await?;
         self.await_projection(event.id).await;
-        Ok(Described::new(&file, None, event.time))
+        let owner = FileOwner::Project(at.account, at.project);
+        Ok(Described::new(&file, owner, event.time))
     }
 
     /// Deletes files, of which there may be several under one tag or name. None: there is no such file.
@@ -194,7 +195,7 @@ impl Ingest {
         };
         asking
             .await
-            .map_err(|error: sqlx::Error| UploadError::unavailable(&error))
+            .map_err(|error: sqlx::Error| UploadError::unavailable(Needed::Database, &error))
     }
 
     /// The newest file that is found by this.

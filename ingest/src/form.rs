@@ -5,7 +5,7 @@ use std::error::Error;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::request::Parts;
-use edge::UploadError;
+use edge::{Needed, UploadError};
 use tokio::time::timeout;
 
 use crate::Settings;
@@ -132,7 +132,7 @@ impl Reader<'_> {
         }
         spool.finish().await.map_err(|error| match error {
             SpoolError::Scan(reason) => UploadError::unprocessable(name.to_owned(), reason.to_string()),
-            SpoolError::Disk(_) => UploadError::unavailable(&error),
+            SpoolError::Disk(_) => UploadError::unavailable(Needed::Disk, &error),
             SpoolError::Thread(_) => UploadError::internal(&error),
         })
     }

@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Name, Place};
-use edge::{CloudError, One, UploadError, one};
+use edge::{CloudError, Needed, One, UploadError, one};
 use futures_util::StreamExt;
 use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId};
 use serde::{Deserialize, Serialize};
@@ -173,13 +173,13 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let signer = ingest
         .signer()
         .await
-        .map_err(|error| UploadError::unavailable(&error))?;
+        .map_err(|error| UploadError::unavailable(Needed::Storage, &error))?;
     let permitted: Permitted = signer
         .open(PURPOSE, signed, ingest.clock.now())
         .map_err(|error| UploadError::forbidden(error.to_string()))?;
     ingest.rate.check(permitted.token_id)?;
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
-    if revoked.map_err(|error| UploadError::unavailable(&error))? {
+    if revoked.map_err(|error| UploadError::unavailable(Needed::Storage, &error))? {
         return Err(UploadError::forbidden(
             "the token that this URL was given to is deleted",
         ));
@@ -235,7 +235,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
 /// The body in a file without a name: the list of what is in a zip stands at its end.
 async fn receive(ingest: &Ingest, body: &ClientBody) -> Result<std::fs::File, UploadError> {
     let folder = ingest.settings.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let mut file = tempfile::tempfile_in(folder).map_err(|error| UploadError::unavailable(&error))?;
+    let mut file = tempfile::tempfile_in(folder).map_err(|error| UploadError::unavailable(Needed::Disk, &error))?;
     let mut chunks = body.clone();
     loop {
         let next = timeout(ingest.settings.idle_timeout, chunks.next()).await;
@@ -255,10 +255,10 @@ async fn receive(ingest: &Ingest, body: &ClientBody) -> Result<std::fs::File, Up
         file = written
             .await
             .map_err(|error| UploadError::internal(&error))?
-            .map_err(|error| UploadError::unavailable(&error))?;
+            .map_err(|error| UploadError::unavailable(Needed::Disk, &error))?;
     }
     file.seek(SeekFrom::Start(0))
-        .map_err(|error| UploadError::unavailable(&error))?;
+        .map_err(|error| UploadError::unavailable(Needed::Disk, &error))?;
     Ok(file)
 }
 
@@ -266,7 +266,7 @@ impl From<ArchiveError> for UploadError {
     fn from(error: ArchiveError) -> Self {
         match &error {
             ArchiveError::TooLarge(limit) => Self::too_large(*limit),
-            ArchiveError::Spool(SpoolError::Disk(_)) => Self::unavailable(&error),
+            ArchiveError::Spool(SpoolError::Disk(_)) => Self::unavailable(Needed::Disk, &error),
             ArchiveError::Spool(SpoolError::Thread(_)) => Self::internal(&error),
             _ => Self::unprocessable("file", error.to_string()),
         }

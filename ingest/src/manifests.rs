@@ -176,7 +176,7 @@ pub(crate) async fn find_place(
         Some(name) => ingest.directory.places(&access.accounts, name).await,
         None => Ok(Vec::new()),
     };
-    let known = known.map_err(|error| UploadError::unavailable(&error))?;
+    let known = known?;
     let is_unknown = known.is_empty();
     let mut seen = known.into_iter().filter(|place| access.sees(place));
     match (seen.next(), seen.next(), slug) {
@@ -188,7 +188,7 @@ pub(crate) async fn find_place(
         }
         (None, _, Some(_)) if is_unknown && access.environments == Environments::All => Ok(None),
         (None, _, Some(slug)) => {
-            let message = format!("the token is bound to another environment than `{slug}`");
+            let message = format!("the token does not allow the environment `{slug}`");
             Err(UploadError::forbidden(message))
         }
         (None, _, None) => Err(UploadError::forbidden(

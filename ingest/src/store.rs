@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bucket::{Compressed, Journal};
-use edge::UploadError;
+use edge::{Needed, UploadError};
 use schemas::{AccountId, Event, EventData, EventId, UploadedFile};
 use tokio::time::timeout;
 
@@ -65,10 +65,10 @@ impl Ingest {
         let event = match timeout(LONGEST_WRITE, self.write(upload, tell)).await {
             Ok(Ok(event)) => event,
             Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => {
-                return Err(UploadError::unavailable(&error));
+                return Err(UploadError::unavailable(Needed::Storage, &error));
             }
             Ok(Err(error)) => return Err(UploadError::internal(&error)),
-            Err(_) => return Err(UploadError::unavailable(&"the bucket is too slow")),
+            Err(_) => return Err(UploadError::unavailable(Needed::Storage, &"the bucket is too slow")),
         };
         if let Err(error) = self.stream.publish(&event).await {
             tracing::warn!(event = %event.id, %error, "an upload is not announced; the projectors' sweep will find it");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use edge::UploadError;
+use edge::{Needed, UploadError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -60,7 +60,7 @@ impl Turns {
                 .try_acquire_owned()
                 .map_err(|_| UploadError::timeout());
         }
-        let busy = || UploadError::unavailable(&"too many uploads at once; MAX_UPLOADS says how many");
+        let busy = || UploadError::unavailable(Needed::Turn, &"too many uploads at once; MAX_UPLOADS says how many");
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(busy());

@@ -160,6 +160,19 @@ impl Projector {
         self.apply_events(&events, selection, again, progress).await
     }
 
+    /// Applies an event. While another is at it, waits for what becomes of that.
+    ///
+    /// # Errors
+    /// As [`Projector::apply`].
+    pub async fn apply_or_wait(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        loop {
+            match self.apply(event).await? {
+                Outcome::Busy => tokio::time::sleep(PAUSE).await,
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
     async fn unknown(&self, events: Vec<(Journal, EventId)>) -> Result<Vec<(Journal, EventId)>, ApplyError> {
         let mut unknown = Vec::new();
         let mut connection = self.pool.acquire().await?;

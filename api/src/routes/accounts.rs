@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::error::Error;
 use crate::format::iso_time;
 use crate::list::{Filters, RECORD_FIELDS, RecordKey, page_of_records};
-use crate::view::View;
+use crate::view::{FilesView, View};
 
 /// An account.
 #[derive(Serialize, ToSchema)]
@@ -134,6 +134,6 @@ pub(crate) async fn show(view: View) -> Result<One<Account>, Error> {
     params(("account_id" = i64, Path)),
     responses((status = 200, body = One<Account>))
 )]
-pub(crate) async fn show_v3(view: View) -> Result<One<Account>, Error> {
+pub(crate) async fn show_v3(FilesView(view): FilesView) -> Result<One<Account>, Error> {
     own(view).await
 }

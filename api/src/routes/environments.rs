@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::error::Error;
 use crate::format::iso_time;
 use crate::list::{Filters, RECORD_FIELDS, RecordKey, contains, page_of_records};
-use crate::view::{Ids, View};
+use crate::view::{FilesView, Ids, View};
 
 /// An environment.
 #[derive(Clone, Serialize, ToSchema)]
@@ -270,7 +270,7 @@ pub(crate) async fn show_v3(
     responses((status = 200, body = One<Environment>))
 )]
 pub(crate) async fn show_of_project(
-    mut view: View,
+    FilesView(mut view): FilesView,
     Ids((account, project, named)): Ids<(AccountId, String, String)>,
 ) -> Result<One<Environment>, Error> {
     let project = directory::queries::project_named(view.connection(), account, &project).await?;

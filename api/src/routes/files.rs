@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use edge::{FileFacts, FileMetadata, Paging, Params, UploadError};
+use edge::{FileFacts, FileMetadata, FileOwner, Paging, Params, UploadError};
 use read_model::queries::{self, File, FileKey, FilePlace, RunFile};
 use schemas::{EnvironmentId, ProjectId};
 use serde::Serialize;
@@ -27,20 +27,17 @@ struct Files {
 const AROUND: (&str, &str) = ("{\"data\":", "}");
 
 /// What is answered of a file.
-pub(super) fn facts(file: File) -> FileFacts {
+pub(super) fn facts(file: File, place: FilePlace) -> FileFacts {
+    let owner = match file.environment_slug {
+        Some(slug) => FileOwner::Environment(slug),
+        None => FileOwner::Project(place.account, place.project),
+    };
     let metadata = FileMetadata {
         kind: file.kind,
         size: u64::try_from(file.size).unwrap_or_default(),
         sha256: file.sha256.to_string(),
     };
-    FileFacts::new(
-        file.slug,
-        file.filename,
-        file.tag,
-        file.environment_slug,
-        file.inserted_at,
-        metadata,
-    )
+    FileFacts::new(file.slug, file.filename, file.tag, owner, file.inserted_at, metadata)
 }
 
 /// Show a file with its contents, or list the files
@@ -50,7 +47,7 @@ pub(super) fn facts(file: File) -> FileFacts {
 #[utoipa::path(
     get, path = "/environments/{slug}/files", tag = "Files", operation_id = "Show a file",
     params(
-        ("slug" = String, Path, description = "The environment's"),
+        ("slug" = String, Path, description = "The environment's; the file's own slug is said in the query, before all others"),
         ("tag" = Option<String>, Query, description = "Of the file"),
         ("filename" = Option<String>, Query, description = "Of the file"),
         ("limit" = Option<i64>, Query, description = "Of a list: at most 100"),
@@ -59,6 +56,7 @@ pub(super) fn facts(file: File) -> FileFacts {
     responses(
         (status = 200, description = "The file", body = Object),
         (status = 404, description = "There is no such file or environment"),
+        (status = 422, description = "What names the file is blank"),
     )
 )]
 pub(crate) async fn show(
@@ -70,19 +68,41 @@ pub(crate) async fn show(
     let place = place_of(&mut view, &environment)
         .await?
         .ok_or_else(UploadError::no_place)?;
-    let slug = params.text("slug").map(str::parse).transpose();
-    let key = match (slug, params.text("tag"), params.text("filename")) {
-        (Err(_), ..) => return Err(UploadError::no_file()),
-        (Ok(Some(slug)), ..) => FileKey::Slug(slug),
-        (_, Some(tag), _) => FileKey::Tag(tag),
-        (_, _, Some(name)) => FileKey::Filename(name),
-        _ => return list(view, place, &params).await.map_err(UploadError::from),
+    let Some(key) = key_in(&params)? else {
+        return list(view, place, &params).await.map_err(UploadError::from);
     };
-    let file = find(&mut view, place, key).await?.ok_or_else(UploadError::no_file)?;
+    let mut file = find(&mut view, place, key).await?;
+    if let (None, FileKey::Filename(name)) = (&file, key) {
+        // Some clients do not encode the name.
+        file = find(&mut view, place, FileKey::Filename(&name.replace(' ', "+"))).await?;
+    }
+    let file = file.ok_or_else(UploadError::no_file)?;
     // A connection of the database is not held while the file is read.
     let account = view.account();
     drop(view);
-    Ok(contents::answer(&state, content_of(account, &file), &facts(file), AROUND).await?)
+    Ok(contents::answer(&state, content_of(account, &file), &facts(file, place), AROUND).await?)
+}
+
+/// The file that is meant: by the first of slug, tag and filename that is said. None: none is said.
+fn key_in(params: &Params) -> Result<Option<FileKey<'_>>, UploadError> {
+    const NAMES: [&str; 3] = ["slug", "tag", "filename"];
+    let said = NAMES.into_iter().find_map(|name| Some((name, params.text(name)?)));
+    match said {
+        Some(("slug", slug)) => {
+            let slug = slug.parse().map_err(|_| UploadError::no_file())?;
+            Ok(Some(FileKey::Slug(slug)))
+        }
+        Some(("tag", tag)) => Ok(Some(FileKey::Tag(tag))),
+        Some((_, name)) => Ok(Some(FileKey::Filename(name))),
+        // A variable of a script that is not set does not ask for a list.
+        None => match NAMES
+            .into_iter()
+            .find(|name| params.pairs().any(|(said, _)| said == *name))
+        {
+            Some(name) => Err(UploadError::unprocessable(name, "can't be blank")),
+            None => Ok(None),
+        },
+    }
 }
 
 /// Download a file
@@ -128,7 +148,7 @@ pub(super) async fn page(
 ) -> Result<(Vec<FileFacts>, edge::Pagination), Error> {
     let paging = Paging::read(params)?;
     let (files, total_count) = queries::files(view.connection(), place, paging.limit, paging.offset).await?;
-    let data: Vec<_> = files.into_iter().map(facts).collect();
+    let data: Vec<_> = files.into_iter().map(|file| facts(file, place)).collect();
     let count = data.len();
     Ok((data, edge::Pagination { count, total_count }))
 }

@@ -84,7 +84,7 @@ pub(crate) async fn show_of_environment(
 ) -> Result<One<FileFacts>, Error> {
     let place = environment_place(&mut view, account, &project, &environment).await?;
     let file = find(&mut view, place, FileKey::Filename(&name)).await?;
-    Ok(one(facts(file.ok_or_else(CloudError::not_found)?)))
+    Ok(one(facts(file.ok_or_else(CloudError::not_found)?, place)))
 }
 
 /// Downloads a file of an environment.

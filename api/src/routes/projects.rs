@@ -12,7 +12,7 @@ use super::environments::{self, Environment};
 use crate::error::Error;
 use crate::format::spaced_time;
 use crate::list::{Filters, RECORD_FIELDS, RecordKey, contains, includes, page_of_records};
-use crate::view::{Ids, View};
+use crate::view::{FilesView, Ids, View};
 
 /// A project.
 #[derive(Serialize, ToSchema)]
@@ -281,7 +281,7 @@ pub(crate) async fn show(
     responses((status = 200, body = One<Project>))
 )]
 pub(crate) async fn show_v3(
-    view: View,
+    FilesView(view): FilesView,
     Ids((account, id)): Ids<(AccountId, String)>,
     params: Params,
 ) -> Result<One<Project>, Error> {

@@ -30,7 +30,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output:
             let event = Event::new(EventId(clock.new_id(time)), time, &EventData::from(pruned))?;
             // From here on it holds, and the sweep applies it if this process does not.
             operator.bucket.put_event(&event).await?;
-            let outcome = projector.apply(&event).await?;
+            let outcome = projector.apply_or_wait(&event).await?;
             ensure!(
                 outcome != Outcome::Buried,
                 "the event {} is a dead letter; `dbt-api dead-letters show {}` says why",

@@ -13,7 +13,7 @@ fn run_results() -> Vec<u8> {
     std::fs::read(testkit::repository_file("fixtures/run_results/v6-1.12.0-build.json")).unwrap()
 }
 
-async fn send(
+pub(crate) async fn send(
     installation: &Installation,
     token: &Token,
     method: Method,
@@ -38,7 +38,7 @@ async fn send(
     (status, body)
 }
 
-fn file(bytes: impl Into<Vec<u8>>, name: &'static str) -> Part {
+pub(crate) fn file(bytes: impl Into<Vec<u8>>, name: &'static str) -> Part {
     Part::bytes(bytes.into()).file_name(name)
 }
 
@@ -403,167 +403,6 @@ async fn manifests_are_served_trimmed_and_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
-    let installation = Installation::start().await;
-    let token = installation.token("1", "read,upload", &[]);
-    let bound = installation.token("1", "read,upload", &["--environment", SLUG]);
-    let other = installation.token("2", "read,upload", &[]);
-    let project = "/api/v3/accounts/1/projects/shop";
-    let environment = format!("{project}/environments/{SLUG}");
-    let form = |bytes: Vec<u8>, manifest: &str| {
-        Form::new()
-            .part("file", Part::bytes(bytes).file_name("upload"))
-            .text("filename", "state.json")
-            .text("is_manifest", manifest.to_owned())
-    };
-    // Slashes are doubled by the scripts that use this.
-    let path = format!("/{environment}/files");
-    let (status, body) = send(
-        &installation,
-        &token,
-        Method::POST,
-        &path,
-        Some(form(b"{}".to_vec(), "true")),
-    )
-    .await;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
-    let (status, stored) = send(
-        &installation,
-        &token,
-        Method::POST,
-        &path,
-        Some(form(newest_manifest(), "true")),
-    )
-    .await;
-    assert_eq!(status, StatusCode::CREATED, "{stored}");
-    assert_eq!(stored["data"]["filename"], "state.json");
-    let path = "/api/v3/accounts/1/projects/1/environments/1/files";
-    let form = Form::new().part("file", file("{}", "other.json"));
-    let (_, by_number) = send(&installation, &token, Method::POST, path, Some(form)).await;
-    assert_eq!(by_number["data"]["environment_slug"], SLUG, "{by_number}");
-    let (status, _) = send(
-        &installation,
-        &token,
-        Method::DELETE,
-        &format!("{path}/other.json"),
-        None,
-    )
-    .await;
-    assert_eq!(status, StatusCode::OK);
-
-    let (status, shown) = send(
-        &installation,
-        &token,
-        Method::GET,
-        &format!("{environment}/files/state.json"),
-        None,
-    )
-    .await;
-    assert_eq!(
-        (status, &shown["data"]["metadata"]["kind"]),
-        (StatusCode::OK, &json!("manifest"))
-    );
-    let path = format!("{environment}/files/state.json/download");
-    assert!(installation.send(Method::GET, &token, &path).await.1 == newest_manifest());
-    let value: Value = serde_json::from_slice(&newest_manifest()).unwrap();
-    for place in [&environment, &project.to_owned()] {
-        let (_, whole) = send(
-            &installation,
-            &token,
-            Method::GET,
-            &format!("{place}/manifest?trim=false"),
-            None,
-        )
-        .await;
-        assert_eq!(whole["data"]["contents"], value, "{place}");
-        let (_, trimmed) = send(
-            &installation,
-            &token,
-            Method::GET,
-            &format!("{place}/manifest?trim=true"),
-            None,
-        )
-        .await;
-        assert_eq!(trimmed["data"]["contents"]["nodes"], value["nodes"]);
-        assert_eq!(trimmed["data"]["contents"].as_object().unwrap().len(), 2);
-    }
-    let (_, listed) = send(
-        &installation,
-        &token,
-        Method::GET,
-        &format!("{environment}/files"),
-        None,
-    )
-    .await;
-    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "{listed}");
-    assert_eq!(listed["data"][0]["environment_slug"], SLUG);
-
-    let promote = format!("{environment}/files/state.json/promote");
-    assert_eq!(
-        send(&installation, &bound, Method::POST, &promote, None).await.0,
-        StatusCode::FORBIDDEN
-    );
-    assert_eq!(
-        send(&installation, &token, Method::POST, &promote, None).await.0,
-        StatusCode::CREATED
-    );
-    let of_project = format!("{project}/files/state.json");
-    let download = format!("{of_project}/download");
-    assert!(installation.send(Method::GET, &token, &download).await.1 == newest_manifest());
-    let (_, listed) = send(&installation, &token, Method::GET, &format!("{project}/files"), None).await;
-    assert_eq!(listed["data"].as_array().unwrap().len(), 2, "{listed}");
-    // One of an environment does not see what is the project's.
-    assert_eq!(
-        installation.send(Method::GET, &bound, &download).await.0,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        installation.send(Method::GET, &other, &download).await.0,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        send(&installation, &token, Method::DELETE, &of_project, None).await.0,
-        StatusCode::OK
-    );
-    assert_eq!(
-        installation.send(Method::GET, &token, &download).await.0,
-        StatusCode::NOT_FOUND
-    );
-    let of_environment = format!("{environment}/files/state.json");
-    assert_eq!(
-        send(&installation, &other, Method::DELETE, &of_environment, None)
-            .await
-            .0,
-        StatusCode::NOT_FOUND
-    );
-    assert_eq!(
-        send(&installation, &token, Method::DELETE, &of_environment, None)
-            .await
-            .0,
-        StatusCode::OK
-    );
-    assert_eq!(
-        send(&installation, &token, Method::GET, &of_environment, None).await.0,
-        StatusCode::NOT_FOUND
-    );
-
-    // Slugs stand where v3 has numbers.
-    for path in [
-        project,
-        &environment,
-        "/api/v3/accounts/1/projects/1",
-        "/api/v3/accounts/1/projects/1/environments/1",
-    ] {
-        let (status, shown) = send(&installation, &token, Method::GET, path, None).await;
-        assert_eq!((status, &shown["data"]["id"]), (StatusCode::OK, &json!(1)), "{path}");
-    }
-    assert_eq!(
-        installation.send(Method::GET, &token, "//api/v3/healthcheck").await.1,
-        b"ok"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn files_are_kept_while_postgres_is_away() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
@@ -685,4 +524,55 @@ async fn a_write_side_that_runs_alone_has_all_routes_of_its_clients() {
             .0,
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_a_file_badly_is_told() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let form = Form::new().text("tag", "kept").part("file", file("x", "a+b c.txt"));
+    let (status, _) = send(&installation, &token, Method::POST, &files, Some(form)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    // Encoded wholly, and as a client sends it that does not encode names.
+    for name in ["a%2Bb%20c.txt", "a%2Bb+c.txt"] {
+        let path = format!("{files}?filename={name}");
+        assert_eq!(
+            send(&installation, &token, Method::GET, &path, None).await.0,
+            StatusCode::OK,
+            "{name}"
+        );
+    }
+    let form = Form::new().text("tag", "plus").part("file", file("x", "a+b.txt"));
+    send(&installation, &token, Method::POST, &files, Some(form)).await;
+    let (_, found) = send(
+        &installation,
+        &token,
+        Method::GET,
+        &format!("{files}?filename=a+b.txt"),
+        None,
+    )
+    .await;
+    assert_eq!(found["data"]["tag"], "plus", "{found}");
+
+    for field in ["slug", "tag", "filename"] {
+        let (status, answer) = send(&installation, &token, Method::GET, &format!("{files}?{field}="), None).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert_eq!(answer["errors"][field], json!(["can't be blank"]));
+    }
+    for (body, status, field) in [
+        (r#"{"tag": "kept""#, StatusCode::BAD_REQUEST, "message"),
+        (r#"{"tag": 1}"#, StatusCode::UNPROCESSABLE_ENTITY, "tag"),
+        (r#"{"tag": null}"#, StatusCode::UNPROCESSABLE_ENTITY, "slug"),
+        ("{}", StatusCode::UNPROCESSABLE_ENTITY, "slug"),
+    ] {
+        let url = format!("{}{files}", installation.service.url);
+        let request = installation.client.delete(url).bearer_auth(&token.key).body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{body}");
+        let answer: Value = answer.json().await.unwrap();
+        assert!(!answer["errors"][field].is_null(), "{body}: {answer}");
+    }
+    let (status, _) = send(&installation, &token, Method::GET, &format!("{files}?tag=kept"), None).await;
+    assert_eq!(status, StatusCode::OK);
 }

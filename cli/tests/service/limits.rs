@@ -266,3 +266,23 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
     locked.rollback().await.unwrap();
     assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    let owner = installation.system.database.pool("dbt_api_projector");
+    sqlx::query("CREATE POLICY slow ON runs AS RESTRICTIVE FOR SELECT USING (pg_sleep(100) IS NOT NULL)")
+        .execute(&owner)
+        .await
+        .unwrap();
+    let runs = "/api/v2/accounts/1/runs/";
+    let (status, answer) = installation.get(&token, runs).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    let log = installation.service.log().join("\n");
+    assert!(log.contains("statement timeout"), "{log}");
+    sqlx::query("DROP POLICY slow ON runs").execute(&owner).await.unwrap();
+    assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
+}

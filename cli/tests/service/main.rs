@@ -12,6 +12,7 @@ mod datacoves;
 mod dbt_cloud;
 mod errors;
 mod files;
+mod files_v3;
 mod hostile;
 mod import;
 mod ingests;

@@ -329,6 +329,10 @@ async fn a_key_sees_what_it_lists_and_nothing_else() {
         .map(|row| row["id"].as_i64())
         .collect();
     assert_eq!(ids, [Some(1), Some(2)]);
+    assert_eq!(
+        status(&installation, &both, "/api/v3/accounts/99").await,
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(environments(&both).await, [1, 3, 4]);
     let (_, other) = installation.get(&both, "/api/v2/accounts/2/environments/").await;
     assert_eq!(other["data"][0]["id"], 2);
@@ -390,10 +394,10 @@ async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
             assert_eq!(status(&installation, key, runs).await, StatusCode::UNAUTHORIZED);
         }
         let stranger = unknown("never-seen");
-        assert_eq!(
-            upload(&installation, &stranger, Some(SLUG)).await.0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        let (code, answer) = upload(&installation, &stranger, Some(SLUG)).await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        let message = answer["errors"]["message"].as_str().unwrap();
+        assert!(message.starts_with("Datacoves, which gave this token"), "{message}");
         let ready = installation.readiness().await;
         assert_eq!(ready["parts"]["verifier"]["status"], "away", "{ready}");
         assert_eq!(ready["status"], "degraded");

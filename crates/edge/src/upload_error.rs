@@ -13,6 +13,29 @@ use crate::TooMany;
 /// The field of errors that are no field's.
 const MESSAGE: &str = "message";
 
+/// What a request waits for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Needed {
+    /// The bucket.
+    #[error("the storage does not answer")]
+    Storage,
+    /// The folder that uploads wait in.
+    #[error("the disk does not take it")]
+    Disk,
+    /// PostgreSQL.
+    #[error("the database does not answer")]
+    Database,
+    /// Who knows whose a key is and where it leads: PostgreSQL, and the bucket in its place.
+    #[error("whose token this is and what it may do cannot be found out")]
+    Directory,
+    /// Datacoves.
+    #[error("Datacoves, which gave this token, does not tell whose it is")]
+    Verifier,
+    /// A place among those that upload at once.
+    #[error("too many others upload")]
+    Turn,
+}
+
 /// An error with the body `{"errors": {"message": "…"}}`, or `{"errors": {"<field>": ["…"]}}` where one field is at fault.
 #[derive(Debug)]
 pub struct UploadError {
@@ -116,11 +139,11 @@ impl UploadError {
         }
     }
 
-    /// 503: what is needed is away for the moment; nothing was kept of the upload.
+    /// 503: what is needed is away for the moment; nothing was kept or changed. The cause is logged.
     #[must_use]
-    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+    pub fn unavailable(needed: Needed, cause: &dyn std::fmt::Display) -> Self {
         tracing::warn!(%cause, "answered 503");
-        let message = "the storage does not answer at the moment and nothing was kept; send it again";
+        let message = format!("{needed} at the moment, and nothing was kept; send it again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 

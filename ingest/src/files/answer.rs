@@ -1,7 +1,7 @@
 //! What is answered of a file that was stored.
 
 use chrono::{DateTime, Utc};
-use edge::{FileFacts, FileMetadata};
+use edge::{FileFacts, FileMetadata, FileOwner};
 use schemas::StoredFile;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,7 +23,7 @@ pub(crate) struct Described {
 }
 
 impl Described {
-    pub(crate) fn new(stored: &StoredFile, environment_slug: Option<&str>, time: DateTime<Utc>) -> Self {
+    pub(crate) fn new(stored: &StoredFile, owner: FileOwner, time: DateTime<Utc>) -> Self {
         let metadata = FileMetadata {
             kind: stored.file.kind.as_str().to_owned(),
             size: stored.file.size,
@@ -31,14 +31,7 @@ impl Described {
         };
         let (filename, tag) = (stored.file.name.clone(), stored.tag.clone());
         Self {
-            facts: FileFacts::new(
-                stored.slug,
-                filename,
-                tag,
-                environment_slug.map(str::to_owned),
-                time,
-                metadata,
-            ),
+            facts: FileFacts::new(stored.slug, filename, tag, owner, time, metadata),
             contents: None,
         }
     }

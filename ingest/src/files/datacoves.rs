@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
 use edge::{Params, UploadError};
 use read_model::queries::FileKey;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -34,6 +35,16 @@ struct FilesForm {
     file: String,
     /// What it is found by. The same may be used again: the newest file is found.
     tag: String,
+}
+
+/// What names the files to be deleted.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: JSON and forms are read alike")]
+struct FileNaming {
+    /// Of one file.
+    slug: Option<Uuid>,
+    /// Of all files that have it.
+    tag: Option<String>,
 }
 
 /// The form that puts a file in the place of another.
@@ -107,7 +118,10 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Stored durably", body = Answer<Described>),
-        (status = 404, description = "There is no such file"),
+        (status = 401, description = "The token is missing, unknown or deleted"),
+        (status = 403, description = "The token does not allow uploads, or not to this environment"),
+        (status = 404, description = "There is no such file or environment"),
+        (status = 413, description = "The file is too large"),
         (status = 422, description = "A field is missing or wrong"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
@@ -126,7 +140,10 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(slug): Path<String>, 
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Stored durably", body = Answer<Described>),
-        (status = 404, description = "There is no such file"),
+        (status = 401, description = "The token is missing, unknown or deleted"),
+        (status = 403, description = "The token does not allow uploads, or not to this environment"),
+        (status = 404, description = "There is no such file or environment"),
+        (status = 413, description = "The file is too large"),
         (status = 422, description = "A field is missing or wrong"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
@@ -180,11 +197,18 @@ async fn put_version(
 #[utoipa::path(
     delete, path = "/environments/{slug}/files", tag = "Files",
     params(
-        ("slug" = String, Path, description = "The environment's"),
+        ("slug" = String, Path, description = "The environment's; the file's own is said in the query or the body, before the tag"),
         ("tag" = Option<String>, Query, description = "Of the files"),
+    ),
+    request_body(
+        content((FileNaming = "application/json"), (FileNaming = "application/x-www-form-urlencoded")),
+        description = "In place of the query",
     ),
     responses(
         (status = 200, description = "It is gone"),
+        (status = 400, description = "The body is no JSON"),
+        (status = 401, description = "The token is missing, unknown or deleted"),
+        (status = 403, description = "The token does not allow uploads, or not to this environment"),
         (status = 404, description = "There is no such file"),
         (status = 422, description = "Neither slug nor tag is said"),
         (status = 503, description = "The database or the storage is away"),
@@ -236,16 +260,21 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 
 /// What a body that is JSON, or a form as browsers encode it, says. Clients do not always name the right type.
 fn parameters_in(body: &[u8]) -> Result<Parameters, UploadError> {
-    let mut parameters = Parameters::default();
-    if let Ok(object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body) {
-        for (name, value) in object {
-            if let Some(text) = value.as_str() {
-                parameters.set(&name, text.as_bytes())?;
-            }
-        }
-        return Ok(parameters);
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Ok(Parameters::of_query(&Params::read(&String::from_utf8_lossy(body)))?);
     }
-    Ok(Parameters::of_query(&Params::read(&String::from_utf8_lossy(body)))?)
+    let object: serde_json::Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|error| UploadError::bad_request(format!("the body is no JSON object: {error}")))?;
+    let mut parameters = Parameters::default();
+    for (name, value) in object {
+        match value {
+            Value::String(text) => parameters.set(&name, text.as_bytes())?,
+            Value::Null => {}
+            _ if name == "tag" || name == "slug" => return Err(UploadError::unprocessable(name, "is not a text")),
+            _ => {}
+        }
+    }
+    Ok(parameters)
 }
 
 /// The file that is meant.
@@ -289,7 +318,11 @@ mod tests {
             let parameters = parameters_in(body.as_bytes()).unwrap();
             assert_eq!(key_in(&parameters).unwrap(), FileKey::Tag("a b"), "{body}");
         }
+        for body in [r#"{"tag": 1}"#, r#"{"tag": ["x"]}"#, r#"{"tag": "x""#] {
+            assert!(parameters_in(body.as_bytes()).is_err(), "{body}");
+        }
         assert!(key_in(&parameters_in(b"").unwrap()).is_err());
+        assert!(key_in(&parameters_in(br#"{"tag": null}"#).unwrap()).is_err());
         assert!(key_in(&parameters_in(b"slug=nowhere&tag=x").unwrap()).is_err());
     }
 }

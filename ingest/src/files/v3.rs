@@ -14,6 +14,7 @@ use super::{Described, NewFile, answer, of_environment, plain_name, read_form};
 use crate::Ingest;
 use crate::body::{ClientBody, head_of};
 use crate::form;
+use crate::parameters::Parameters;
 use crate::store::NamedFile;
 
 /// The form that stores a file under its name.
@@ -41,7 +42,14 @@ struct NamedFileForm {
         ("environment_id" = String, Path, description = "The environment's number or slug"),
     ),
     request_body(content = NamedFileForm, content_type = "multipart/form-data"),
-    responses((status = 201, description = "Stored durably", body = One<Described>)),
+    responses(
+        (status = 201, description = "Stored durably", body = One<Described>),
+        (status = 403, description = "The token does not allow uploads"),
+        (status = 404, description = "There is no such account, project or environment that the token sees"),
+        (status = 413, description = "The file is too large"),
+        (status = 422, description = "A field is missing or wrong"),
+        (status = 503, description = "The storage is away; nothing was kept"),
+    ),
     security(("token" = []))
 )]
 pub(crate) async fn post_v3(
@@ -56,11 +64,7 @@ pub(crate) async fn post_v3(
         let mut brought = read_form(&ingest, &head, &body).await?;
         let file = brought.files.pop().filter(|_| brought.files.is_empty());
         let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
-        let is_manifest = brought
-            .parameters
-            .get("is_manifest")
-            .is_some_and(|said| said.eq_ignore_ascii_case("true"));
-        if is_manifest && file.spooled.scanned.kind != ArtifactKind::Manifest {
+        if is_manifest(&brought.parameters)? && file.spooled.scanned.kind != ArtifactKind::Manifest {
             return Err(CloudError::unprocessable(
                 "`is_manifest` is said, and `file` is no manifest",
             ));
@@ -81,12 +85,29 @@ pub(crate) async fn post_v3(
     answer(result, body).await
 }
 
+/// Is the file said to be a manifest?
+fn is_manifest(parameters: &Parameters) -> Result<bool, CloudError> {
+    match parameters.get("is_manifest").map(str::to_ascii_lowercase).as_deref() {
+        Some("true" | "1") => Ok(true),
+        Some("false" | "0") | None => Ok(false),
+        Some(other) => {
+            let message = format!("`is_manifest={other}` cannot be read: true or false is due");
+            Err(CloudError::unprocessable(message))
+        }
+    }
+}
+
 /// Delete a file of an environment
 #[utoipa::path(
     delete, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}", tag = "Files",
     operation_id = "Delete a file of an environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "It is gone")),
+    responses(
+        (status = 200, description = "It is gone"),
+        (status = 403, description = "The token does not allow it"),
+        (status = 404, description = "There is no such file"),
+        (status = 503, description = "The database or the storage is away"),
+    ),
     security(("token" = []))
 )]
 pub(crate) async fn delete_of_environment(
@@ -108,7 +129,12 @@ pub(crate) async fn delete_of_environment(
     delete, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files/{name}", tag = "Files",
     operation_id = "Delete a file of a project",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "It is gone")),
+    responses(
+        (status = 200, description = "It is gone"),
+        (status = 403, description = "The token does not allow it"),
+        (status = 404, description = "There is no such file"),
+        (status = 503, description = "The database or the storage is away"),
+    ),
     security(("token" = []))
 )]
 pub(crate) async fn delete_of_project(
@@ -135,7 +161,12 @@ pub(crate) async fn delete_of_project(
     post, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}/promote", tag = "Files",
     operation_id = "Promote a file",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 201, description = "The project has it, beside the environment", body = One<Described>)),
+    responses(
+        (status = 201, description = "The project has it, beside the environment", body = One<Described>),
+        (status = 403, description = "The token is not of the whole account"),
+        (status = 404, description = "There is no such file"),
+        (status = 503, description = "The database or the storage is away"),
+    ),
     security(("token" = []))
 )]
 pub(crate) async fn promote(
