@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use directory::Name;
 use schemas::{AccountId, EnvironmentId, EnvironmentType, EventId, JobId, ProjectId, Scope, Slug, TokenId};
 
 use crate::period::{Moment, Period};
@@ -129,7 +130,7 @@ pub(crate) struct SelectionArguments {
     /// Only those of this account.
     #[arg(long)]
     pub(crate) account: Option<AccountId>,
-    /// Only those of the environment with this number.
+    /// Only those of the environment with this number, which `environment list` shows.
     #[arg(long)]
     pub(crate) environment: Option<EnvironmentId>,
     /// Only those whose type begins so, such as dbt. or token.issued.v1.
@@ -165,10 +166,10 @@ pub(crate) struct ImportArguments {
     /// Only those of this account.
     #[arg(long)]
     pub(crate) account: Option<AccountId>,
-    /// Only those of this environment of the account.
+    /// Only those of the environment of the account with this slug.
     #[arg(long, requires = "account")]
     pub(crate) environment: Option<Slug>,
-    /// Count only.
+    /// Count only. The manifests are not read: some that are counted as new may be refused.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -178,9 +179,9 @@ pub(crate) struct ImportArguments {
 pub(crate) struct PruneArguments {
     #[command(flatten)]
     pub(crate) of: OfAccount,
-    /// Only runs of the environment with this number.
+    /// Only runs of the environment with this slug or number.
     #[arg(long)]
-    pub(crate) environment: Option<EnvironmentId>,
+    pub(crate) environment: Option<Name>,
     /// Only runs of this job.
     #[arg(long)]
     pub(crate) job: Option<JobId>,
@@ -290,9 +291,9 @@ pub(crate) enum TokenCommand {
         /// Whom or what it is for.
         #[arg(long, default_value = "")]
         name: String,
-        /// The slug of the only environment that it shall see; left out: all of the account.
+        /// The slug or number of the only environment that it shall see; left out: all of the account.
         #[arg(long)]
-        environment: Option<Slug>,
+        environment: Option<Name>,
         /// What it shall allow: read, upload, or both, with a comma.
         #[arg(long, value_delimiter = ',', default_value = "read")]
         scope: Vec<Scope>,

@@ -44,7 +44,11 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         command,
         Command::Serve | Command::Ingest | Command::Projector | Command::Api
     );
-    service::start_logs(&settings.service, if is_service { "info" } else { "warn" });
+    // A command may well ask the database for much at once.
+    service::start_logs(
+        &settings.service,
+        if is_service { "info" } else { "warn,sqlx::query=error" },
+    );
     match command {
         Command::Serve => roles::run(settings, Roles::ALL).await,
         Command::Ingest => roles::run(settings, Roles::INGEST).await,

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use bucket::{Bucket, Claim, ClaimKind};
 use chrono::TimeDelta;
 use clock::Clock;
-use directory::{Key, queries};
+use directory::{Key, Name, queries};
 use schemas::{
     AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
     ProjectId, ProjectRecorded, RecordState, Scope, Slug, TokenId, TokenIssued, TokenRevoked,
@@ -140,7 +140,7 @@ impl Operator {
         &self,
         account: AccountId,
         name: String,
-        environment: Option<Slug>,
+        environment: Option<Name>,
         scopes: Vec<Scope>,
         lifetime: Option<TimeDelta>,
     ) -> anyhow::Result<(TokenId, Key)> {
@@ -149,18 +149,7 @@ impl Operator {
         require_account(&mut change, account).await?;
         let environment_id = match environment {
             None => None,
-            Some(slug) => {
-                let environments = queries::environments(&mut change, account).await?;
-                let found = environments
-                    .iter()
-                    .find(|environment| environment.slug == slug.as_str());
-                let Some(found) = found else {
-                    bail!(
-                        "account {account} has no environment `{slug}`; `dbt-api environment list --account {account}` lists them"
-                    );
-                };
-                Some(EnvironmentId(found.id))
-            }
+            Some(name) => Some(environment_named(&mut change, account, &name).await?),
         };
         let mut scopes = scopes;
         scopes.sort_unstable();
@@ -220,6 +209,24 @@ impl Operator {
         directory::apply(change, &event, &data).await?;
         Ok(())
     }
+}
+
+/// The environment of the account that is called so.
+pub(crate) async fn environment_named(
+    connection: &mut PgConnection,
+    account: AccountId,
+    name: &Name,
+) -> anyhow::Result<EnvironmentId> {
+    let environments = queries::environments(connection, account).await?;
+    let found = environments
+        .iter()
+        .find(|environment| name.names(environment.id, Some(&environment.slug)));
+    let found = found.with_context(|| {
+        format!(
+            "account {account} has no environment `{name}`; `dbt-api environment list --account {account}` lists them"
+        )
+    })?;
+    Ok(EnvironmentId(found.id))
 }
 
 async fn require_account(connection: &mut PgConnection, account: AccountId) -> anyhow::Result<()> {

@@ -7,6 +7,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// A text that is no number of anything.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no number, and its number is due")]
+pub struct InvalidNumber(String);
+
+/// A text that is no UUID.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no UUID, and its id is due, such as 01989f0e-5c40-7a3b-8f2d-0123456789ab")]
+pub struct InvalidUuid(String);
+
 macro_rules! number {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
@@ -21,10 +31,10 @@ macro_rules! number {
         }
 
         impl FromStr for $name {
-            type Err = std::num::ParseIntError;
+            type Err = InvalidNumber;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
+                text.parse().map(Self).map_err(|_| InvalidNumber(text.to_owned()))
             }
         }
     )*};
@@ -59,10 +69,10 @@ macro_rules! uuid_id {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = InvalidUuid;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
+                text.parse().map(Self).map_err(|_| InvalidUuid(text.to_owned()))
             }
         }
     )*};

@@ -7,16 +7,24 @@ use schemas::{Event, EventData, EventId};
 use serde_json::json;
 
 use crate::args::PruneArguments;
+use crate::operator::environment_named;
 use crate::output::Output;
 use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
     let clock = operator.clock;
+    let environment = match &arguments.environment {
+        None => None,
+        Some(name) => {
+            let mut connection = operator.connection().await?;
+            Some(environment_named(&mut connection, arguments.of.account, name).await?)
+        }
+    };
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     let which = Prunable {
         account: arguments.of.account,
-        environment: arguments.environment,
+        environment,
         job: arguments.job,
         before: arguments.older_than.map(|period| clock.now() - period.0),
         keep: arguments.keep.map(i64::from),
@@ -40,8 +48,9 @@ pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output:
         }
     }
     output.one(&json!({ "removed": arguments.apply, "runs": runs.len(), "uploads": uploads, "run_ids": runs }))?;
-    if !arguments.apply && !runs.is_empty() {
-        output.note("Nothing was removed yet: the same with --apply removes them. Their files in the bucket stay.")?;
-    }
-    Ok(())
+    output.note(match (runs.len(), arguments.apply) {
+        (0, _) => "There is nothing to remove.",
+        (_, false) => "Nothing was removed yet: the same with --apply removes them. Their files in the bucket stay.",
+        (_, true) => "They were removed from the database. Their files in the bucket stay.",
+    })
 }

@@ -37,8 +37,11 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
         "in_place": swapped,
         "old_schema": (swapped && arguments.keep_old).then_some(OLD_SCHEMA),
     }))?;
-    if swapped || differences.is_empty() {
-        return Ok(());
+    if swapped {
+        return output.note("The new read model is in place.");
+    }
+    if differences.is_empty() {
+        return output.note("The read model is what the bucket says.");
     }
     ensure!(
         !arguments.verify,

@@ -112,7 +112,16 @@ async fn commands_say_what_is_wrong() {
         fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all of them digits")
     );
     assert!(fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("read and upload are"));
-    assert!(fails(&["token", "create", "--account", "1", "--environment", "nope"]).contains("no environment `nope`"));
+    for command in [vec!["token", "create"], vec!["prune", "--keep", "1"]] {
+        let more = |environment| [command.clone(), vec!["--account", "1", "--environment", environment]].concat();
+        assert!(fails(&more("nope")).contains("account 1 has no environment `nope`"));
+        // Of another account.
+        assert!(fails(&more("2")).contains("account 1 has no environment `2`"));
+        installation.command(&more("1"));
+        installation.command(&more(SLUG));
+    }
+    assert!(fails(&["events", "list", "--environment", SLUG]).contains("`dev123` is no number"));
+    assert!(fails(&["events", "show", "x"]).contains("`x` is no UUID"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

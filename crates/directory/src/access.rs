@@ -1,5 +1,6 @@
 //! What a token allows.
 
+use std::fmt;
 use std::str::FromStr;
 
 use schemas::{AccountId, EnvironmentId, InvalidSlug, Scope, Slug, TokenId};
@@ -51,12 +52,22 @@ impl FromStr for Name {
     }
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Slug(slug) => slug.fmt(f),
+        }
+    }
+}
+
 impl Name {
     /// Is it the one of this number and slug?
-    fn names(&self, id: i64, slug: Option<&Slug>) -> bool {
+    #[must_use]
+    pub fn names(&self, id: i64, slug: Option<&str>) -> bool {
         match self {
             Self::Id(named) => *named == id,
-            Self::Slug(named) => slug == Some(named),
+            Self::Slug(named) => slug == Some(named.as_str()),
         }
     }
 }
@@ -92,10 +103,10 @@ impl Access {
             Environments::All => true,
             Environments::Only(names) => names
                 .iter()
-                .any(|name| name.names(place.environment_id.0, Some(&place.slug))),
+                .any(|name| name.names(place.environment_id.0, Some(place.slug.as_str()))),
             Environments::OfProjects(names) => names
                 .iter()
-                .any(|name| name.names(place.project_id.0, place.project_slug.as_ref())),
+                .any(|name| name.names(place.project_id.0, place.project_slug.as_ref().map(Slug::as_str))),
         };
         is_named && self.accounts.contains(&place.account_id)
     }
