@@ -1,0 +1,64 @@
+//! dbt-api measured against the limits of the machine and against its peers, side by side in one run: `./dev bench`.
+
+mod installation;
+mod limits;
+mod machine;
+mod project;
+mod projections;
+mod report;
+mod start;
+mod uploads;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+
+use report::Line;
+
+/// Measures dbt-api. PostgreSQL is the one that DATABASE_URL names.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The program to be measured.
+    #[arg(long)]
+    binary: String,
+    /// Where the results are written.
+    #[arg(long)]
+    out: PathBuf,
+    /// What is measured; left out: all of it.
+    what: Vec<What>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    Uploads,
+    Projections,
+    Latency,
+    Start,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let all = What::value_variants().to_vec();
+    let chosen = if arguments.what.is_empty() { all } else { arguments.what };
+    let mut lines: Vec<Line> = Vec::new();
+    for what in chosen {
+        let begun = Instant::now();
+        let binary = &arguments.binary;
+        let measured = match what {
+            What::Uploads => uploads::measure(binary).await?,
+            What::Projections => projections::measure(binary).await?,
+            What::Latency => projections::measure_latency(binary).await?,
+            What::Start => start::measure(binary).await?,
+        };
+        tell(&format!("{what:?} ({:.0} s)\n{}", begun.elapsed().as_secs_f64(), report::table(&measured)));
+        lines.extend(measured);
+    }
+    report::write(&lines, &machine::describe(), &arguments.out)
+}
+
+#[expect(clippy::print_stdout, reason = "it is for the one who typed the command")]
+fn tell(text: &str) {
+    println!("{text}");
+}
