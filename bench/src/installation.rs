@@ -30,13 +30,23 @@ pub(crate) struct Installation {
 impl Installation {
     pub(crate) async fn prepare(binary: &str) -> Self {
         let mut system = System::start().await;
-        let limits = [("READS_PER_MINUTE", "100000000"), ("UPLOADS_PER_MINUTE", "100000000"), ("LOG_LEVEL", "info,sqlx=error")];
-        system.variables.extend(limits.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let limits = [
+            ("READS_PER_MINUTE", "1000000"),
+            ("UPLOADS_PER_MINUTE", "1000000"),
+            ("LOG_LEVEL", "info,sqlx=error"),
+        ];
+        system
+            .variables
+            .extend(limits.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let run = |arguments: &[&str]| run_command(binary, arguments, &system);
         run(&["account", "add", "Bench"]);
         run(&["project", "add", "--account", "1", "--name", "Shop", "--slug", "shop"]);
         let of_project = ["environment", "add", "--account", "1", "--project", "1"];
-        run(&[of_project.as_slice(), &["--name", "Production", "--slug", SLUG, "--type", "production"]].concat());
+        run(&[
+            of_project.as_slice(),
+            &["--name", "Production", "--slug", SLUG, "--type", "production"],
+        ]
+        .concat());
         let token = run(&["token", "create", "--account", "1", "--scope", "read,upload"]);
         Self {
             key: token["key"].as_str().unwrap_or_default().to_owned(),
@@ -57,17 +67,32 @@ impl Installation {
     pub(crate) async fn is_ready(&self, service: &Service) -> bool {
         let answer = self.client.get(format!("{}/healthz/ready", service.url)).send().await;
         match answer {
-            Ok(answer) => answer.json::<Value>().await.is_ok_and(|health| health["status"] == "ready"),
+            Ok(answer) => answer
+                .json::<Value>()
+                .await
+                .is_ok_and(|health| health["status"] == "ready"),
             Err(_) => false,
         }
     }
 
     /// Uploads a manifest as dbt-coves does; how long that took, and the event's id.
-    pub(crate) async fn upload(&self, to: &Service, run: &str, manifest: Bytes) -> anyhow::Result<(Duration, uuid::Uuid)> {
+    pub(crate) async fn upload(
+        &self,
+        to: &Service,
+        run: &str,
+        manifest: Bytes,
+    ) -> anyhow::Result<(Duration, uuid::Uuid)> {
         let size = manifest.len() as u64;
         let part = Part::stream_with_length(reqwest::Body::from(manifest), size).file_name("file");
-        let form = Form::new().text("environment_slug", SLUG).text("run_id", run.to_owned()).part("file", part);
-        let request = self.client.post(format!("{}/api/internal/manifests", to.url)).bearer_auth(&self.key).multipart(form);
+        let form = Form::new()
+            .text("environment_slug", SLUG)
+            .text("run_id", run.to_owned())
+            .part("file", part);
+        let request = self
+            .client
+            .post(format!("{}/api/internal/manifests", to.url))
+            .bearer_auth(&self.key)
+            .multipart(form);
         let begun = Instant::now();
         let answer = request.send().await?;
         let took = begun.elapsed();
@@ -113,14 +138,20 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> a
 /// The most memory that a process has held since [`forget_peak`], in MiB.
 pub(crate) fn peak_mib(service: &Service) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.process_id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }
 
 /// Begins to count the peak anew (proc(5), `clear_refs`).
 pub(crate) fn forget_peak(service: &Service) -> anyhow::Result<()> {
-    Ok(std::fs::write(format!("/proc/{}/clear_refs", service.process_id()), "5")?)
+    Ok(std::fs::write(
+        format!("/proc/{}/clear_refs", service.process_id()),
+        "5",
+    )?)
 }
 
 /// The one in the middle.

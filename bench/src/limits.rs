@@ -63,7 +63,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What a reader of manifests needs of one.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "it is parsed, and nothing else")]
+#[allow(dead_code, reason = "it is parsed, and nothing else")]
 struct Manifest<'a> {
     #[serde(borrow)]
     metadata: HashMap<Text<'a>, &'a RawValue>,
@@ -83,10 +83,9 @@ struct Manifest<'a> {
     child_map: HashMap<Text<'a>, Vec<Text<'a>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
-#[expect(dead_code, reason = "it is parsed, and nothing else")]
+#[allow(dead_code, reason = "it is parsed, and nothing else")]
 struct Node<'a> {
     #[serde(borrow)]
     unique_id: Option<Text<'a>>,
@@ -120,7 +119,7 @@ struct Node<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-#[expect(dead_code, reason = "it is parsed, and nothing else")]
+#[allow(dead_code, reason = "it is parsed, and nothing else")]
 struct DependsOn<'a> {
     #[serde(borrow)]
     macros: Vec<Text<'a>>,
@@ -129,7 +128,7 @@ struct DependsOn<'a> {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "it is parsed, and nothing else")]
+#[allow(dead_code, reason = "it is parsed, and nothing else")]
 struct Column<'a> {
     #[serde(borrow)]
     name: Text<'a>,

@@ -1,12 +1,18 @@
 //! dbt-api measured against the limits of the machine and against its peers, side by side in one run: `./dev bench`.
 
+mod downloads;
+mod history;
 mod installation;
 mod limits;
 mod machine;
 mod project;
 mod projections;
+mod reads;
+mod rebuilds;
 mod report;
 mod start;
+mod statements;
+mod sustained;
 mod uploads;
 
 use std::path::PathBuf;
@@ -25,6 +31,9 @@ struct Arguments {
     /// Where the results are written.
     #[arg(long)]
     out: PathBuf,
+    /// A Python that has the peers' libraries.
+    #[arg(long)]
+    python: String,
     /// What is measured; left out: all of it.
     what: Vec<What>,
 }
@@ -34,6 +43,10 @@ enum What {
     Uploads,
     Projections,
     Latency,
+    Sustained,
+    Rebuilds,
+    Reads,
+    Downloads,
     Start,
 }
 
@@ -50,9 +63,17 @@ async fn main() -> anyhow::Result<()> {
             What::Uploads => uploads::measure(binary).await?,
             What::Projections => projections::measure(binary).await?,
             What::Latency => projections::measure_latency(binary).await?,
+            What::Sustained => sustained::measure(binary, &arguments.python).await?,
+            What::Rebuilds => rebuilds::measure(binary).await?,
+            What::Reads => reads::measure(binary).await?,
+            What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,
         };
-        tell(&format!("{what:?} ({:.0} s)\n{}", begun.elapsed().as_secs_f64(), report::table(&measured)));
+        tell(&format!(
+            "{what:?} ({:.0} s)\n{}",
+            begun.elapsed().as_secs_f64(),
+            report::table(&measured)
+        ));
         lines.extend(measured);
     }
     report::write(&lines, &machine::describe(), &arguments.out)

@@ -1,7 +1,7 @@
 //! Manifests of dbt projects of any size, in the shape of a real one.
 //!
 //! A node of a generated manifest is a real node of the project's fixture, which dbt 1.12 wrote, with other names, columns and code. Its
-//! measures are those of real projects: 3.5 tests a model, 20 columns, 21 KB a model in all, and dbt's own macros once.
+//! measures are those of real projects: 3.5 tests a model, 18 columns, 21 KB a model in all, and dbt's own macros once.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 const TESTS: [&str; 4] = ["not_null", "unique", "relationships", "accepted_values"];
 
 /// Columns of a model.
-const COLUMNS: usize = 20;
+const COLUMNS: usize = 18;
 
 /// One model in so many is read by an exposure.
 const EXPOSURE_EVERY: usize = 50;
@@ -25,10 +25,10 @@ const EXPOSURE_EVERY: usize = 50;
 const SOURCE_EVERY: usize = 5;
 
 const WORDS: [&str; 48] = [
-    "order", "customer", "amount", "total", "date", "created", "updated", "status", "region", "country", "channel", "price", "discount",
-    "net", "gross", "margin", "invoice", "payment", "account", "session", "event", "device", "campaign", "source", "target", "weekly",
-    "monthly", "daily", "first", "last", "active", "churned", "the", "of", "each", "by", "when", "is", "was", "counted", "in", "euro", "per",
-    "line", "item", "product", "category", "store",
+    "order", "customer", "amount", "total", "date", "created", "updated", "status", "region", "country", "channel",
+    "price", "discount", "net", "gross", "margin", "invoice", "payment", "account", "session", "event", "device",
+    "campaign", "source", "target", "weekly", "monthly", "daily", "first", "last", "active", "churned", "the", "of",
+    "each", "by", "when", "is", "was", "counted", "in", "euro", "per", "line", "item", "product", "category", "store",
 ];
 
 /// A project of generated models.
@@ -81,7 +81,13 @@ impl Project {
     pub(crate) fn manifest(&self, parse: Parse) -> anyhow::Result<Vec<u8>> {
         let mut text = Vec::with_capacity(self.models * 22_000 + 800_000);
         text.push(b'{');
-        for (place, (section, fixture)) in self.fixture.as_object().context("the fixture is no object")?.iter().enumerate() {
+        for (place, (section, fixture)) in self
+            .fixture
+            .as_object()
+            .context("the fixture is no object")?
+            .iter()
+            .enumerate()
+        {
             if place > 0 {
                 text.extend_from_slice(b", ");
             }
@@ -141,7 +147,7 @@ impl Project {
                 let mut of_column = model["columns"]["name"].clone();
                 let name = column_of(column, &mut random);
                 of_column["name"] = name.clone().into();
-                of_column["description"] = words(&mut random, 12).into();
+                of_column["description"] = words(&mut random, 10).into();
                 (name, of_column)
             })
             .collect();
@@ -169,7 +175,9 @@ impl Project {
         let mut nodes = vec![(id.clone(), model)];
         for kind in tests_of(number) {
             let template = match kind {
-                "relationships" => "test.shop.relationships_stg_orders_customer_id__customer_id__ref_customers_.ce85de0fbf",
+                "relationships" => {
+                    "test.shop.relationships_stg_orders_customer_id__customer_id__ref_customers_.ce85de0fbf"
+                }
                 _ => "test.shop.unique_stg_orders_order_id.e3b841c71a",
             };
             let mut test = self.fixture["nodes"][template].clone();
@@ -205,10 +213,13 @@ impl Project {
         }
         let mut source = self.fixture["sources"]["source.shop.crm.raw_customers"].clone();
         let (name, id) = (format!("raw_{}", name_of(number)), source_id(number));
-        set(&mut source, json!({
-            "name": name, "unique_id": id, "identifier": name, "fqn": ["shop", "crm", name],
-            "relation_name": format!("\"shop\".\"main\".\"{name}\""),
-        }));
+        set(
+            &mut source,
+            json!({
+                "name": name, "unique_id": id, "identifier": name, "fqn": ["shop", "crm", name],
+                "relation_name": format!("\"shop\".\"main\".\"{name}\""),
+            }),
+        );
         vec![(id, source)]
     }
 
@@ -218,11 +229,14 @@ impl Project {
         }
         let mut exposure = self.fixture["exposures"]["exposure.shop.weekly_report"].clone();
         let (name, id) = (format!("report_{number}"), exposure_id(number));
-        set(&mut exposure, json!({
-            "name": name, "unique_id": id, "fqn": ["shop", name],
-            "depends_on": {"macros": [], "nodes": [id_of(number)]},
-            "refs": [{"name": name_of(number), "package": null, "version": null}],
-        }));
+        set(
+            &mut exposure,
+            json!({
+                "name": name, "unique_id": id, "fqn": ["shop", name],
+                "depends_on": {"macros": [], "nodes": [id_of(number)]},
+                "refs": [{"name": name_of(number), "package": null, "version": null}],
+            }),
+        );
         vec![(id, exposure)]
     }
 
@@ -234,7 +248,8 @@ impl Project {
     }
 
     fn children_of(&self, number: usize) -> Vec<(String, Value)> {
-        let downstream = (number + 1..self.models.min(number + 4)).filter(|model| upstream_of(*model).any(|model| model == number));
+        let downstream =
+            (number + 1..self.models.min(number + 4)).filter(|model| upstream_of(*model).any(|model| model == number));
         let tests = tests_of(number).map(|kind| test_id(number, kind));
         let children: Vec<String> = downstream.map(id_of).chain(tests).collect();
         vec![(id_of(number), json!(children))]
@@ -310,12 +325,23 @@ fn words(random: &mut SmallRng, count: usize) -> String {
 fn code(columns: &Map<String, Value>, upstream: &[String], random: &mut SmallRng) -> (String, String) {
     let selected: Vec<String> = columns
         .keys()
-        .map(|column| format!("        coalesce(base.{column}, {}) as {column}, -- {}", random.random_range(0..1000), words(random, 4)))
+        .map(|column| {
+            format!(
+                "        coalesce(base.{column}, {}) as {column}, -- {}",
+                random.random_range(0..1000),
+                words(random, 3)
+            )
+        })
         .collect();
     let of = |relation: &dyn Fn(&str) -> String| {
         let from: Vec<String> = upstream
             .iter()
-            .map(|name| format!("    left join {} as {name} on {name}.order_id = base.order_id", relation(name)))
+            .map(|name| {
+                format!(
+                    "    left join {} as {name} on {name}.order_id = base.order_id",
+                    relation(name)
+                )
+            })
             .collect();
         format!(
             "with base as (\n    select\n{}\n    from raw_orders\n)\nselect base.*\nfrom base\n{}\nwhere base.order_id is not null",
@@ -323,7 +349,10 @@ fn code(columns: &Map<String, Value>, upstream: &[String], random: &mut SmallRng
             from.join("\n")
         )
     };
-    (of(&|name| format!("{{{{ ref('{name}') }}}}")), of(&|name| format!("\"shop\".\"main\".\"{name}\"")))
+    (
+        of(&|name| format!("{{{{ ref('{name}') }}}}")),
+        of(&|name| format!("\"shop\".\"main\".\"{name}\"")),
+    )
 }
 
 fn set(node: &mut Value, fields: Value) {

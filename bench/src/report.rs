@@ -84,17 +84,28 @@ pub(crate) fn table(lines: &[Line]) -> String {
         [
             line.what.clone(),
             format!("{} {}", number(line.figure), line.unit),
-            line.limit.map_or_else(String::new, |limit| format!("{} {}", number(limit), line.unit)),
-            line.ratio.map_or_else(String::new, |ratio| format!("{} ×", number(ratio))),
+            line.limit
+                .map_or_else(String::new, |limit| format!("{} {}", number(limit), line.unit)),
+            line.ratio
+                .map_or_else(String::new, |ratio| format!("{} ×", number(ratio))),
             line.goal.clone(),
             if line.met { "yes" } else { "NO" }.to_owned(),
         ]
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or_default()
+    };
     let widths: Vec<usize> = (0..6).map(width).collect();
     let mut text = String::new();
     for (place, row) in rows.iter().enumerate() {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         let _ = writeln!(text, "| {} |", cells.join(" | "));
         if place == 0 {
             let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
@@ -140,7 +151,10 @@ fn plot(lines: &[Line]) -> String {
     );
     for (used, label) in [(0.01, "0.01"), (0.1, "0.1"), (1.0, "goal"), (10.0, "10")] {
         let (x, color) = (place(used), if label == "goal" { "black" } else { "#ccc" });
-        let _ = writeln!(text, "<line x1=\"{x}\" y1=\"{ROW}\" x2=\"{x}\" y2=\"{height}\" stroke=\"{color}\"/><text x=\"{x}\" y=\"15\" text-anchor=\"middle\">{label}</text>");
+        let _ = writeln!(
+            text,
+            "<line x1=\"{x}\" y1=\"{ROW}\" x2=\"{x}\" y2=\"{height}\" stroke=\"{color}\"/><text x=\"{x}\" y=\"15\" text-anchor=\"middle\">{label}</text>"
+        );
     }
     for (row, line) in lines.iter().enumerate() {
         let y = ROW * (row as f64 + 1.5);

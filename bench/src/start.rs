@@ -16,5 +16,10 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         until("it is ready", async || installation.is_ready(&service).await).await?;
         figures.push(begun.elapsed().as_secs_f64() * 1000.0);
     }
-    Ok(vec![Line::alone("cold start of serve until it is ready", median(figures), "ms", Goal::AtMost(300.0))])
+    Ok(vec![Line::alone(
+        "cold start of serve until it is ready",
+        median(figures),
+        "ms",
+        Goal::AtMost(300.0),
+    )])
 }

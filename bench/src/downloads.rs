@@ -1,0 +1,202 @@
+//! Downloads of a large manifest beside nginx, which sends the same bytes from the disk.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use testkit::Service;
+
+use crate::installation::{Installation, forget_peak, median, peak_mib, until};
+use crate::limits;
+use crate::project::{Parse, Project};
+use crate::report::{Goal, Line};
+
+const ROUNDS: u64 = 5;
+
+/// How many download at once when memory is looked at.
+const AT_ONCE: usize = 8;
+
+const WHOLE: &str = "/api/internal/manifests?environment_slug=prod&trimmed=false";
+const TRIMMED: &str = "/api/internal/manifests?environment_slug=prod";
+
+pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
+    let installation = Installation::prepare(binary).await;
+    let serve = installation.start("serve").await?;
+    let project = Project::new(5_000)?;
+    let (mut first, mut first_limit, mut manifest) = (Vec::new(), Vec::new(), Bytes::new());
+    for number in 0..ROUNDS {
+        manifest = project.manifest(Parse { number, changed: 0 })?.into();
+        let (_, event) = installation
+            .upload(&serve, &number.to_string(), manifest.clone())
+            .await?;
+        installation.visible(event).await?;
+        first.push(curl(&installation, &serve, TRIMMED, None)?);
+        let frame = zstd::bulk::compress(&manifest, 3)?;
+        first_limit.push(limits::decompress_and_scan(&frame)?.as_secs_f64());
+    }
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("plain"), &manifest)?;
+    std::fs::write(folder.path().join("compressed"), zstd::bulk::compress(&manifest, 3)?)?;
+    let nginx = Nginx::start(folder.path()).await?;
+
+    let size = manifest.len() as f64 / 1e6;
+    let mut lines = Vec::new();
+    let mut rate_of_plain = 0.0;
+    for (name, encoding) in [("plain", None), ("compressed", Some("zstd"))] {
+        let (mut own, mut peer) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            own.push(size / curl(&installation, &serve, WHOLE, encoding)?);
+            peer.push(size / nginx.curl(name)?);
+        }
+        if encoding.is_none() {
+            rate_of_plain = median(own.clone());
+        }
+        let what = format!("download of a {size:.0} MB manifest, {name}; nginx from disk");
+        lines.push(Line::beside(
+            what,
+            median(own),
+            "MB/s",
+            median(peer),
+            Goal::AtLeast(0.8),
+        ));
+    }
+    lines.push(Line::beside(
+        "trimmed manifest, the first time; unzstd + scan",
+        median(first),
+        "s",
+        median(first_limit),
+        Goal::AtMost(1.5),
+    ));
+    let trimmed = installation
+        .client
+        .get(format!("{}{TRIMMED}", serve.url))
+        .bearer_auth(&installation.key);
+    let trimmed_size = trimmed.send().await?.bytes().await?.len() as f64 / 1e6;
+    let again: Vec<f64> = (0..ROUNDS)
+        .map(|_| Ok(trimmed_size / curl(&installation, &serve, TRIMMED, None)?))
+        .collect::<anyhow::Result<_>>()?;
+    let what = "trimmed manifest, later; the plain download";
+    lines.push(Line::beside(
+        what,
+        median(again),
+        "MB/s",
+        rate_of_plain,
+        Goal::AtLeast(0.9),
+    ));
+
+    let before = resident_mib(&serve)?;
+    forget_peak(&serve)?;
+    let mut children = (0..AT_ONCE)
+        .map(|_| command(&installation, &serve, WHOLE, None).spawn())
+        .collect::<Result<Vec<Child>, _>>()?;
+    for child in &mut children {
+        ensure!(child.wait()?.success(), "a download failed");
+    }
+    let what = format!("memory that {AT_ONCE} downloads at once add to serve");
+    lines.push(Line::alone(what, peak_mib(&serve)? - before, "MiB", Goal::AtMost(32.0)));
+    Ok(lines)
+}
+
+fn resident_mib(service: &Service) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.process_id()))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
+
+fn command(installation: &Installation, service: &Service, path: &str, encoding: Option<&str>) -> Command {
+    let mut command = Command::new("curl");
+    command.args([
+        "-sS",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-H",
+        &format!("Authorization: Bearer {}", installation.key),
+    ]);
+    if let Some(encoding) = encoding {
+        command.args(["-H", &format!("Accept-Encoding: {encoding}")]);
+    }
+    command.arg(format!("{}{path}", service.url)).stdout(Stdio::null());
+    command
+}
+
+/// The seconds that a download took.
+fn curl(installation: &Installation, service: &Service, path: &str, encoding: Option<&str>) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    ensure!(
+        command(installation, service, path, encoding).status()?.success(),
+        "the download of {path} failed"
+    );
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// A server of the files of a folder.
+struct Nginx {
+    process: Child,
+    port: u16,
+}
+
+impl Nginx {
+    async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let here = folder.display();
+        let text = format!(
+            "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/errors; user root;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
+             fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;\n\
+             server {{ listen 127.0.0.1:{port}; root {here}; }} }}\n"
+        );
+        let text = if is_root() {
+            text
+        } else {
+            text.replace("user root;", "")
+        };
+        std::fs::write(folder.join("nginx.conf"), text)?;
+        let process = Command::new("nginx")
+            .args(["-c", &format!("{here}/nginx.conf"), "-p", &here.to_string()])
+            .stderr(Stdio::null())
+            .spawn()
+            .context("nginx is installed; `./dev bench` installs it")?;
+        let nginx = Self { process, port };
+        until("nginx listens", async || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        })
+        .await?;
+        Ok(nginx)
+    }
+
+    fn curl(&self, file: &str) -> anyhow::Result<f64> {
+        let begun = Instant::now();
+        let mut command = Command::new("curl");
+        command.args([
+            "-sS",
+            "-f",
+            "-o",
+            "/dev/null",
+            &format!("http://127.0.0.1:{}/{file}", self.port),
+        ]);
+        ensure!(command.status()?.success(), "the download from nginx failed");
+        Ok(begun.elapsed().as_secs_f64())
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")))
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it, when it is asked to.
+        let asked = Command::new("kill").arg(self.process.id().to_string()).status();
+        if asked.is_ok() {
+            let _ = self.process.wait();
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The statements that a request sends, as PostgreSQL logs them, and what pgbench makes of the same.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use sqlx::{AssertSqlSafe, PgPool};
+use testkit::Database;
+
+use crate::installation::percentile;
+
+/// Logs all statements of connections that begin from here on.
+pub(crate) async fn begin_log(database: &Database) -> anyhow::Result<()> {
+    let pool = superuser(database);
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&pool).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "ALTER DATABASE {name} SET log_statement = 'all'"
+    )))
+    .execute(&pool)
+    .await?;
+    Ok(())
+}
+
+/// Ends it for connections that begin from here on.
+pub(crate) async fn end_log(database: &Database) -> anyhow::Result<()> {
+    let pool = superuser(database);
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&pool).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("ALTER DATABASE {name} RESET log_statement")))
+        .execute(&pool)
+        .await?;
+    Ok(())
+}
+
+fn superuser(database: &Database) -> PgPool {
+    sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(database.options())
+}
+
+/// Where the log ends now.
+pub(crate) async fn end_of_log(database: &Database) -> anyhow::Result<i64> {
+    let size = sqlx::query_scalar("SELECT size FROM pg_stat_file('server.log')");
+    Ok(size.fetch_one(&superuser(database)).await?)
+}
+
+/// The statements that were logged since, with their parameters in them. Transactions begin and end as they did; what is set in them is
+/// left to the connection.
+pub(crate) async fn logged_since(database: &Database, begin: i64) -> anyhow::Result<Vec<String>> {
+    let read = sqlx::query_scalar("SELECT pg_read_file('server.log', $1, 10000000)").bind(begin);
+    let log: String = read.fetch_one(&superuser(database)).await?;
+    Ok(statements_in(&log.replace("\n\t", " ")))
+}
+
+fn statements_in(log: &str) -> Vec<String> {
+    let mut statements: Vec<String> = Vec::new();
+    for line in log.lines() {
+        if let Some((_, parameters)) = line.split_once("DETAIL:  parameters: ") {
+            if let Some(last) = statements.last_mut() {
+                *last = with_parameters(last, parameters);
+            }
+            continue;
+        }
+        let Some((_, statement)) = line.split_once("LOG:  ") else {
+            continue;
+        };
+        let statement = statement.strip_prefix("statement: ").or_else(|| {
+            let (_, statement) = statement.strip_prefix("execute ")?.split_once(": ")?;
+            Some(statement)
+        });
+        match statement {
+            Some(statement) if statement.contains("pg_stat_file") || statement.contains("pg_read_file") => {}
+            Some(statement) if statement.starts_with("BEGIN") => statements.push("BEGIN READ ONLY".to_owned()),
+            Some(statement) => statements.push(statement.trim_end_matches(';').to_owned()),
+            None => {}
+        }
+    }
+    statements
+}
+
+/// Parameters as the log has them: `$1 = '1', $2 = NULL`.
+fn with_parameters(statement: &str, parameters: &str) -> String {
+    let mut values = Vec::new();
+    let mut rest = parameters;
+    while let Some((_, value)) = rest.split_once(" = ") {
+        let end = match value.strip_prefix('\'') {
+            None => value.find(", $").unwrap_or(value.len()),
+            Some(quoted) => {
+                let mut end = 0;
+                // A quote within is doubled.
+                while let Some(quote) = quoted[end..].find('\'') {
+                    end += quote + 1;
+                    if quoted[end..].starts_with('\'') {
+                        end += 1;
+                    } else {
+                        break;
+                    }
+                }
+                end + 1
+            }
+        };
+        values.push(&value[..end]);
+        rest = &value[end..];
+    }
+    // From the last on, so that $1 is not found in $10.
+    let places = values.iter().enumerate().rev();
+    places.fold(statement.to_owned(), |text, (place, value)| {
+        text.replace(&format!("${}", place + 1), value)
+    })
+}
+
+/// How often a second, and within how many milliseconds 99 of 100 times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub(crate) per_second: f64,
+    pub(crate) p99: f64,
+}
+
+/// The statements by pgbench, on as many connections, as the role that reads, under row-level security.
+pub(crate) fn pgbench(
+    database: &Database,
+    statements: &[String],
+    connections: u32,
+    seconds: u32,
+) -> anyhow::Result<Rate> {
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("script");
+    std::fs::write(&script, statements.join(";\n") + ";\n")?;
+    let options = "-c role=dbt_api_reader -c search_path=read_model,ids,directory,public -c app.account_id=1 -c app.environment_ids=";
+    let url = database.url();
+    let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
+    let output = Command::new("pgbench")
+        .args(["-n", "-M", "prepared", "-j", "2", "-l", "--log-prefix=times"])
+        .args(["-c", &connections.to_string(), "-T", &seconds.to_string(), "-f"])
+        .arg(&script)
+        .arg(url)
+        .current_dir(folder.path())
+        .env("PGOPTIONS", options)
+        .output()
+        .context("pgbench is installed; `./dev bench` installs it")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success() && text.contains("failed transactions: 0"),
+        "pgbench: {errors}{text}"
+    );
+    let rate = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    Ok(Rate {
+        per_second: rate.context("pgbench told no rate")?,
+        p99: percentile(times_in(folder.path())?, 99.0),
+    })
+}
+
+/// The milliseconds of each transaction, the third column of pgbench's logs, in microseconds.
+fn times_in(folder: &Path) -> anyhow::Result<Vec<f64>> {
+    let mut times = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("times"))
+        {
+            let text = std::fs::read_to_string(path)?;
+            let of_file = text
+                .lines()
+                .filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok());
+            times.extend(of_file.map(|time| time / 1000.0));
+        }
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_read_from_the_log() {
+        let log = "2026-01-01 00:00:00 UTC [1] LOG:  execute sqlx_s_1: SELECT * FROM t WHERE a = $1 AND b = $10 AND c = $2\n\
+                   2026-01-01 00:00:00 UTC [1] DETAIL:  parameters: $1 = '1', $2 = 'it''s, $3 = x', $3 = NULL, $4 = '4', $5 = '5', \
+                   $6 = '6', $7 = '7', $8 = '8', $9 = '9', $10 = '{1,2}'\n\
+                   2026-01-01 00:00:00 UTC [1] LOG:  statement: BEGIN READ ONLY; SET LOCAL app.account_id = '1'\n\
+                   2026-01-01 00:00:00 UTC [1] LOG:  statement: ROLLBACK\n";
+        assert_eq!(
+            statements_in(log),
+            [
+                "SELECT * FROM t WHERE a = '1' AND b = '{1,2}' AND c = 'it''s, $3 = x'",
+                "BEGIN READ ONLY",
+                "ROLLBACK"
+            ]
+        );
+    }
+}

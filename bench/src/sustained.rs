@@ -1,0 +1,128 @@
+//! Many small uploads, beside a pipeline in Python that does the same with the usual libraries.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::installation::{Installation, until};
+use crate::project::{Parse, Project, invocation_id};
+use crate::report::{Goal, Line};
+
+const MODELS: usize = 100;
+
+const CLIENTS: usize = 6;
+
+const LASTING: Duration = Duration::from_secs(20);
+
+/// Manifests that the pipeline reads.
+const OF_PIPELINE: u64 = 20;
+
+/// A manifest whose parse can be told in its place, without writing all of it anew.
+pub(crate) struct Pattern {
+    text: Vec<u8>,
+    /// Where the number of the parse stands.
+    places: Vec<usize>,
+}
+
+/// Stands where the number of the parse does.
+const PLACEHOLDER: u64 = 0xabc_def0_1234;
+
+impl Pattern {
+    /// Of a project whose first model changes with each parse.
+    pub(crate) fn new(models: usize, changed: usize) -> anyhow::Result<Self> {
+        let text = Project::new(models)?.manifest(Parse {
+            number: PLACEHOLDER,
+            changed,
+        })?;
+        let mark = digits(PLACEHOLDER);
+        let in_code = PLACEHOLDER.to_string();
+        let text = String::from_utf8(text)?.replace(&format!("changed in {in_code}"), &format!("changed in {mark}"));
+        let places = text.match_indices(&mark).map(|(place, _)| place).collect();
+        Ok(Self {
+            text: text.into_bytes(),
+            places,
+        })
+    }
+
+    pub(crate) fn parse(&self, number: u64) -> Bytes {
+        let mut text = self.text.clone();
+        for place in &self.places {
+            text[*place..place + 12].copy_from_slice(digits(number).as_bytes());
+        }
+        text.into()
+    }
+}
+
+/// The end of the invocation's id.
+fn digits(number: u64) -> String {
+    invocation_id(number).split_off(24)
+}
+
+pub(crate) async fn measure(binary: &str, python: &str) -> anyhow::Result<Vec<Line>> {
+    let pattern = Arc::new(Pattern::new(MODELS, 1)?);
+    let installation = Arc::new(Installation::prepare(binary).await);
+    let serve = Arc::new(installation.start("serve").await?);
+    let sent = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (pattern, installation, serve, sent) = (
+            Arc::clone(&pattern),
+            Arc::clone(&installation),
+            Arc::clone(&serve),
+            Arc::clone(&sent),
+        );
+        clients.spawn(async move {
+            while begun.elapsed() < LASTING {
+                let number = sent.fetch_add(1, Ordering::Relaxed);
+                installation
+                    .upload(&serve, &format!("run-{number}"), pattern.parse(number))
+                    .await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+    let sent = i64::try_from(sent.load(Ordering::Relaxed))?;
+    until("all of them are applied", async || {
+        let applied = sqlx::query_scalar("SELECT count(DISTINCT event_id) FROM artifacts");
+        applied
+            .fetch_one(&installation.pool)
+            .await
+            .is_ok_and(|applied: i64| applied == sent)
+    })
+    .await?;
+    let cores = std::thread::available_parallelism()?.get() as f64;
+    let own = sent as f64 / begun.elapsed().as_secs_f64() / cores;
+    drop(serve);
+
+    let folder = tempfile::tempdir()?;
+    for number in 0..OF_PIPELINE {
+        std::fs::write(folder.path().join(format!("{number}.json")), pattern.parse(number))?;
+    }
+    let url = installation.system.database.url();
+    let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
+    let script = testkit::repository_file("bench/peers/pipeline.py");
+    let output = Command::new(python)
+        .arg(script)
+        .arg(url)
+        .arg(folder.path())
+        .output()
+        .context("the pipeline does not start")?;
+    ensure!(
+        output.status.success(),
+        "the pipeline: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let told: Value = serde_json::from_slice(&output.stdout)?;
+    let peer = told["manifests"].as_f64().unwrap_or_default() / told["seconds"].as_f64().unwrap_or(f64::NAN);
+    let what = "uploads of 100 models a second and core, each changed a little; dbt-artifacts-parser + COPY";
+    Ok(vec![Line::beside(what, own, "/s", peer, Goal::AtLeast(30.0))])
+}
