@@ -21,7 +21,11 @@ use crate::download::Extent;
 use crate::error::Error;
 
 /// The largest file whose content is put into an answer, in bytes: it is held in memory for it. Larger ones are downloaded.
-const LARGEST: i64 = 256 << 20;
+const LARGEST: i64 = 32 << 20;
+
+/// How much memory a content takes at its worst while it is made, in sizes of its file: its bytes, twice where its JSON may be mended, and
+/// the text, in which a control character takes six bytes.
+const WHILE_MADE: i64 = 8;
 
 /// How many MiB of contents are held at once; others wait.
 const MEMORY_MIB: usize = 512;
@@ -40,17 +44,17 @@ impl Default for ContentMemory {
 }
 
 impl ContentMemory {
-    /// The right to hold a file of so many bytes until its answer is sent.
-    pub(crate) async fn admit(&self, size: i64) -> Result<OwnedSemaphorePermit, CloudError> {
-        // The answer is made of the bytes, and twice as large at its worst.
-        let mib = u32::try_from(size >> 20)
-            .unwrap_or(u32::MAX)
-            .saturating_add(1)
-            .saturating_mul(2);
-        let permits = mib.min(u32::try_from(MEMORY_MIB).unwrap_or(u32::MAX));
+    /// The right to hold so many bytes until an answer is sent; of more than there are, to all.
+    pub(crate) async fn admit(&self, bytes: i64) -> Result<OwnedSemaphorePermit, CloudError> {
+        let permits = mib(bytes).min(MEMORY_MIB);
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
         let admitted = timeout(LONGEST_WAIT, Arc::clone(&self.0).acquire_many_owned(permits)).await;
         admitted.ok().and_then(Result::ok).ok_or_else(CloudError::busy)
     }
+}
+
+fn mib(bytes: i64) -> usize {
+    usize::try_from(bytes >> 20).unwrap_or_default().saturating_add(1)
 }
 
 /// A file whose content is asked for.
@@ -96,7 +100,7 @@ async fn text_of(state: &State, content: Content) -> Result<(String, Option<Owne
     if size > LARGEST {
         return Ok(("null".to_owned(), None));
     }
-    let memory = state.contents.admit(size).await?;
+    let memory = state.contents.admit(size * WHILE_MADE).await?;
     let limit = u64::try_from(size).unwrap_or_default();
     let bytes = state
         .bucket
@@ -104,7 +108,10 @@ async fn text_of(state: &State, content: Content) -> Result<(String, Option<Owne
         .await?;
     // The right goes along, since the work goes on when its client leaves.
     let making = tokio::task::spawn_blocking(move || (json_of(bytes, &content.filename, content.extent), memory));
-    let (text, memory) = making.await.map_err(|panic| Error::unreadable(&panic))?;
+    let (text, mut memory) = making.await.map_err(|panic| Error::unreadable(&panic))?;
+    // The rest is for others, however slowly the client reads.
+    let held = mib(i64::try_from(text.capacity()).unwrap_or(i64::MAX));
+    drop(memory.split(memory.num_permits().saturating_sub(held)));
     Ok((text, Some(memory)))
 }
 

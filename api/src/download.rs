@@ -6,17 +6,11 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bucket::Compressed;
-use bytes::Bytes;
-use futures_util::TryStreamExt;
 use read_model::queries::RunFile;
-use schemas::{AccountId, Trimmer};
+use schemas::AccountId;
 
 use crate::State;
 use crate::error::Error;
-
-/// The level of trimmed manifests: zstd's own default, as uploads have it.
-const LEVEL: i32 = 3;
 
 /// How much of a file is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +46,7 @@ impl Download {
             return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
         }
         if self.extent == Extent::Trimmed {
-            self.trim(state).await?;
+            state.trims.make(&state.bucket, self.account, self.file.sha256).await?;
         }
         let mut response = if takes_zstd(headers) {
             let (size, frames) = match self.extent {
@@ -94,36 +88,6 @@ impl Download {
             Extent::Whole => format!("\"{}\"", self.file.sha256),
             Extent::Trimmed => format!("\"{}-trimmed\"", self.file.sha256),
         }
-    }
-
-    /// Makes the trimmed form, unless it is there: piece by piece, so that only its frames are in memory.
-    async fn trim(&self, state: &State) -> Result<(), Error> {
-        match state
-            .bucket
-            .open_trimmed_compressed(self.account, self.file.sha256)
-            .await
-        {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut pieces = state.bucket.open_artifact(self.account, self.file.sha256).await?;
-        let (mut trimmer, mut kept) = (Trimmer::new(), Vec::new());
-        let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL).map_err(|error| Error::unreadable(&error))?;
-        let mut keep = |kept: &mut Vec<u8>| {
-            let written = std::io::Write::write_all(&mut encoder, kept);
-            kept.clear();
-            written.map_err(|error| Error::unreadable(&error))
-        };
-        while let Some(piece) = pieces.try_next().await? {
-            trimmer.push(&piece, &mut kept);
-            keep(&mut kept)?;
-        }
-        trimmer.finish(&mut kept);
-        keep(&mut kept)?;
-        let frames = encoder.finish().map_err(|error| Error::unreadable(&error))?;
-        let frames = Compressed::Bytes(Bytes::from(frames));
-        Ok(state.bucket.put_trimmed(self.account, self.file.sha256, frames).await?)
     }
 }
 

@@ -10,6 +10,7 @@ mod list;
 mod openapi;
 mod routes;
 mod settings;
+mod trims;
 mod view;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use contents::ContentMemory;
 pub use openapi::documentation;
 pub use settings::Settings;
+pub use trims::Trims;
 
 /// How many files are sent at once. Each takes a buffer of the bucket's and of zstd, some MiB.
 const MOST_DOWNLOADS: usize = 64;
@@ -50,6 +52,8 @@ pub struct State {
     pub rate: Arc<RateLimit>,
     /// What bounds the contents of files in answers.
     pub contents: ContentMemory,
+    /// What makes trimmed manifests.
+    pub trims: Trims,
 }
 
 impl State {

@@ -15,6 +15,9 @@ use crate::report::{Goal, Line};
 
 const ROUNDS: u64 = 5;
 
+/// How many downloads follow each other in one process, so that its own start counts for little.
+const IN_A_ROW: usize = 5;
+
 /// How many download at once when memory is looked at.
 const AT_ONCE: usize = 8;
 
@@ -32,7 +35,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             .upload(&serve, &number.to_string(), manifest.clone())
             .await?;
         installation.visible(event).await?;
-        first.push(curl(&installation, &serve, TRIMMED, None)?);
+        first.push(seconds_of(&mut command(&installation, &serve, TRIMMED, None, 1), 1)?);
         let frame = zstd::bulk::compress(&manifest, 3)?;
         first_limit.push(limits::decompress_and_scan(&frame)?.as_secs_f64());
     }
@@ -47,8 +50,8 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     for (name, encoding) in [("plain", None), ("compressed", Some("zstd"))] {
         let (mut own, mut peer) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            own.push(size / curl(&installation, &serve, WHOLE, encoding)?);
-            peer.push(size / nginx.curl(name)?);
+            own.push(size / seconds_of(&mut command(&installation, &serve, WHOLE, encoding, IN_A_ROW), IN_A_ROW)?);
+            peer.push(size / seconds_of(&mut client(&nginx.url(name), &[], IN_A_ROW), IN_A_ROW)?);
         }
         if encoding.is_none() {
             rate_of_plain = median(own.clone());
@@ -75,7 +78,10 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         .bearer_auth(&installation.key);
     let trimmed_size = trimmed.send().await?.bytes().await?.len() as f64 / 1e6;
     let again: Vec<f64> = (0..ROUNDS)
-        .map(|_| Ok(trimmed_size / curl(&installation, &serve, TRIMMED, None)?))
+        .map(|_| {
+            let mut command = command(&installation, &serve, TRIMMED, None, IN_A_ROW);
+            Ok(trimmed_size / seconds_of(&mut command, IN_A_ROW)?)
+        })
         .collect::<anyhow::Result<_>>()?;
     let what = "trimmed manifest, later; the plain download";
     lines.push(Line::beside(
@@ -89,7 +95,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let before = resident_mib(&serve)?;
     forget_peak(&serve)?;
     let mut children = (0..AT_ONCE)
-        .map(|_| command(&installation, &serve, WHOLE, None).spawn())
+        .map(|_| command(&installation, &serve, WHOLE, None, 1).spawn())
         .collect::<Result<Vec<Child>, _>>()?;
     for child in &mut children {
         ensure!(child.wait()?.success(), "a download failed");
@@ -108,31 +114,36 @@ fn resident_mib(service: &Service) -> anyhow::Result<f64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
-fn command(installation: &Installation, service: &Service, path: &str, encoding: Option<&str>) -> Command {
+/// A client that downloads the same so many times on one connection.
+fn client(url: &str, headers: &[String], times: usize) -> Command {
     let mut command = Command::new("curl");
-    command.args([
-        "-sS",
-        "-f",
-        "-o",
-        "/dev/null",
-        "-H",
-        &format!("Authorization: Bearer {}", installation.key),
-    ]);
-    if let Some(encoding) = encoding {
-        command.args(["-H", &format!("Accept-Encoding: {encoding}")]);
+    command.args(["-sS", "-f"]).stdout(Stdio::null());
+    for header in headers {
+        command.args(["-H", header]);
     }
-    command.arg(format!("{}{path}", service.url)).stdout(Stdio::null());
+    for _ in 0..times {
+        command.args(["-o", "/dev/null", url]);
+    }
     command
 }
 
-/// The seconds that a download took.
-fn curl(installation: &Installation, service: &Service, path: &str, encoding: Option<&str>) -> anyhow::Result<f64> {
+fn command(
+    installation: &Installation,
+    service: &Service,
+    path: &str,
+    encoding: Option<&str>,
+    times: usize,
+) -> Command {
+    let mut headers = vec![format!("Authorization: Bearer {}", installation.key)];
+    headers.extend(encoding.map(|encoding| format!("Accept-Encoding: {encoding}")));
+    client(&format!("{}{path}", service.url), &headers, times)
+}
+
+/// The seconds that each of so many downloads took.
+fn seconds_of(command: &mut Command, times: usize) -> anyhow::Result<f64> {
     let begun = Instant::now();
-    ensure!(
-        command(installation, service, path, encoding).status()?.success(),
-        "the download of {path} failed"
-    );
-    Ok(begun.elapsed().as_secs_f64())
+    ensure!(command.status()?.success(), "a download failed");
+    Ok(begun.elapsed().as_secs_f64() / times as f64)
 }
 
 /// A server of the files of a folder.
@@ -171,18 +182,8 @@ impl Nginx {
         Ok(nginx)
     }
 
-    fn curl(&self, file: &str) -> anyhow::Result<f64> {
-        let begun = Instant::now();
-        let mut command = Command::new("curl");
-        command.args([
-            "-sS",
-            "-f",
-            "-o",
-            "/dev/null",
-            &format!("http://127.0.0.1:{}/{file}", self.port),
-        ]);
-        ensure!(command.status()?.success(), "the download from nginx failed");
-        Ok(begun.elapsed().as_secs_f64())
+    fn url(&self, file: &str) -> String {
+        format!("http://127.0.0.1:{}/{file}", self.port)
     }
 }
 

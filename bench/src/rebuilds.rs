@@ -14,7 +14,7 @@ use crate::sustained::Pattern;
 
 const MODELS: usize = 100;
 
-const EVENTS: u64 = 1_500;
+const EVENTS: u64 = 600;
 
 /// Events that one worker applies.
 const OF_ONE: usize = 300;

@@ -18,6 +18,10 @@ use output::Output;
 use roles::Roles;
 use settings::Settings;
 
+/// Artifacts are large and short-lived: the system's allocator gives their pages back to the kernel and asks for them anew each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = if arguments.json { Output::Json } else { Output::Text };

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use directory::{Access, Place};
 use edge::{FileOwner, Needed, Params, UploadError};
 use read_model::queries::{self, File, FileKey, FilePlace};
-use schemas::{Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
+use schemas::{DeletedFiles, Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -31,6 +32,14 @@ const LONGEST_PROJECTION: Duration = Duration::from_secs(1);
 /// The longest name of a file, in bytes.
 const LONGEST_NAME: usize = 255;
 
+/// Files that are stored by one event, and the turn of the request that brought them, which ends when they are stored.
+struct NewFiles {
+    files: Vec<NewFile>,
+    /// When that was stored which they replace.
+    after: Option<DateTime<Utc>>,
+    turn: OwnedSemaphorePermit,
+}
+
 /// A file as it is stored.
 struct NewFile {
     slug: Uuid,
@@ -38,11 +47,11 @@ struct NewFile {
     file: NamedFile,
 }
 
-/// What a request brings. Its turn ends when this is dropped.
+/// What a request brings.
 struct Brought {
     parameters: Parameters,
     files: Vec<FormFile>,
-    _turn: OwnedSemaphorePermit,
+    turn: OwnedSemaphorePermit,
 }
 
 /// Reads the form of a request, which wins over the query.
@@ -55,7 +64,7 @@ async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<B
     Ok(Brought {
         parameters: form.parameters.or(query),
         files: form.files,
-        _turn: turn,
+        turn,
     })
 }
 
@@ -103,10 +112,11 @@ impl Ingest {
         access: &Access,
         at: FilePlace,
         environment: &str,
-        files: Vec<NewFile>,
+        new: NewFiles,
     ) -> Result<Vec<Described>, UploadError> {
         let (ingest, uploader, environment) = (self.clone(), access.token_id, environment.to_owned());
         let storing = async move {
+            let NewFiles { files, after, turn } = new;
             let mut named = Vec::with_capacity(files.len());
             let mut keys = Vec::with_capacity(files.len());
             for file in files {
@@ -115,6 +125,7 @@ impl Ingest {
             }
             let upload = Upload {
                 event_id: None,
+                after,
                 account: at.account,
                 files: named,
             };
@@ -134,6 +145,7 @@ impl Ingest {
                 .into()
             };
             let event = ingest.store(upload, tell).await?;
+            drop(turn);
             ingest.await_projection(event.id).await;
             Ok(stored
                 .iter()
@@ -154,7 +166,7 @@ impl Ingest {
             uploader: access.token_id,
             files: vec![file.clone()],
         };
-        let event = self.record(at, data).await?;
+        let event = self.record(at, None, data).await?;
         self.await_projection(event.id).await;
         let owner = FileOwner::Project(at.account, at.project);
         Ok(Described::new(&file, owner, event.time))
@@ -162,40 +174,41 @@ impl Ingest {
 
     /// Deletes files, of which there may be several under one tag or name. None: there is no such file.
     async fn delete_files(&self, access: &Access, at: FilePlace, key: FileKey<'_>) -> Result<Option<()>, UploadError> {
-        let slugs = self.slugs_of(at, key).await?;
-        if slugs.is_empty() {
+        let found = self.file(at, key).await;
+        let found = found.map_err(|error| UploadError::unavailable(Needed::Database, &error))?;
+        let Some(found) = found else {
             return Ok(None);
-        }
+        };
         let data = FileDeleted {
             account_id: at.account,
             project_id: at.project,
             environment_id: at.environment,
-            slugs,
+            files: match key {
+                FileKey::Slug(slug) => DeletedFiles::Slug(slug),
+                FileKey::Tag(tag) => DeletedFiles::Tag(tag.to_owned()),
+                FileKey::Filename(name) => DeletedFiles::Filename(name.to_owned()),
+            },
             deleted_by: access.token_id,
         };
-        let event = self.record(at, data).await?;
+        let event = self.record(at, Some(found.inserted_at), data).await?;
         self.await_projection(event.id).await;
         Ok(Some(()))
     }
 
     /// Writes an event that brings no bytes.
-    async fn record(&self, at: FilePlace, data: impl Into<EventData>) -> Result<Event, UploadError> {
+    async fn record(
+        &self,
+        at: FilePlace,
+        after: Option<DateTime<Utc>>,
+        data: impl Into<EventData>,
+    ) -> Result<Event, UploadError> {
         let upload = Upload {
             event_id: None,
+            after,
             account: at.account,
             files: Vec::new(),
         };
         self.store(upload, |_| data.into()).await
-    }
-
-    async fn slugs_of(&self, at: FilePlace, key: FileKey<'_>) -> Result<Vec<Uuid>, UploadError> {
-        let asking = async {
-            let mut connection = self.pool.acquire().await?;
-            queries::slugs_of(&mut connection, at, key).await
-        };
-        asking
-            .await
-            .map_err(|error: sqlx::Error| UploadError::unavailable(Needed::Database, &error))
     }
 
     /// The newest file that is found by this.

@@ -206,6 +206,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         let files = unpacking.await.map_err(|error| UploadError::internal(&error))??;
         let names = files.iter().map(|file| file.told.name.clone()).collect();
         let upload = Upload {
+            after: None,
             // So that the same upload is one event, however often it is sent.
             event_id: Some(EventId(permitted.id)),
             account: permitted.account_id,

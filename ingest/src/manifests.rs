@@ -209,6 +209,7 @@ async fn store(
     let told = file.told.clone();
     let upload = Upload {
         event_id: None,
+        after: None,
         account: place.account_id,
         files: vec![file],
     };

@@ -1,11 +1,10 @@
 //! From the bytes of an upload to what is stored: hashed, scanned and compressed while they come, and kept in memory while they are
 //! few, else in a file without a name. Two threads share the work, since hashing and scanning take about as long as compressing.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use bucket::Compressed;
+use bucket::{Compressed, FrameSpool};
 use bytes::Bytes;
 use schemas::{ScanError, Scanned, Scanner, Sha256};
 use sha2::Digest;
@@ -48,6 +47,15 @@ pub(crate) enum Due {
     AnyFile,
 }
 
+impl Due {
+    fn most_in_memory(self) -> usize {
+        match self {
+            Self::Artifact => MOST_IN_MEMORY,
+            Self::AnyFile => MOST_OF_ONE_OF_MANY,
+        }
+    }
+}
+
 /// Why a file was not spooled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
@@ -76,7 +84,8 @@ impl Spool {
         let (to_reader, chunks) = mpsc::channel(CHUNKS_WAITING);
         let reader = tokio::task::spawn_blocking(move || read(chunks, due));
         let (to_compressor, chunks) = mpsc::channel(CHUNKS_WAITING);
-        let compressor = tokio::task::spawn_blocking(move || compress(chunks, Store::new(folder, due)));
+        let compressor =
+            tokio::task::spawn_blocking(move || compress(chunks, FrameSpool::new(folder, due.most_in_memory())));
         Self {
             to_reader,
             to_compressor,
@@ -128,64 +137,12 @@ fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<(Sha256, u64, Scanned),
     Ok((Sha256(hash.finalize().into()), size, scanned))
 }
 
-fn compress(mut chunks: Receiver<Bytes>, store: Store) -> io::Result<(Compressed, u64)> {
-    let mut encoder = zstd::Encoder::new(store, LEVEL)?;
+fn compress(mut chunks: Receiver<Bytes>, spool: FrameSpool) -> io::Result<(Compressed, u64)> {
+    let mut encoder = zstd::Encoder::new(spool, LEVEL)?;
     while let Some(chunk) = chunks.blocking_recv() {
         encoder.write_all(&chunk)?;
     }
-    Ok(encoder.finish()?.end())
-}
-
-/// Where compressed bytes go.
-struct Store {
-    folder: PathBuf,
-    most_in_memory: usize,
-    memory: Vec<u8>,
-    file: Option<File>,
-    size: u64,
-}
-
-impl Store {
-    fn new(folder: Option<PathBuf>, due: Due) -> Self {
-        Self {
-            folder: folder.unwrap_or_else(std::env::temp_dir),
-            most_in_memory: match due {
-                Due::Artifact => MOST_IN_MEMORY,
-                Due::AnyFile => MOST_OF_ONE_OF_MANY,
-            },
-            memory: Vec::new(),
-            file: None,
-            size: 0,
-        }
-    }
-
-    fn end(self) -> (Compressed, u64) {
-        let compressed = match self.file {
-            Some(file) => Compressed::File { file, size: self.size },
-            None => Compressed::Bytes(self.memory.into()),
-        };
-        (compressed, self.size)
-    }
-}
-
-impl Write for Store {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > self.most_in_memory {
-            let mut file = tempfile::tempfile_in(&self.folder)?;
-            file.write_all(&std::mem::take(&mut self.memory))?;
-            self.file = Some(file);
-        }
-        match &mut self.file {
-            Some(file) => file.write_all(bytes)?,
-            None => self.memory.extend_from_slice(bytes),
-        }
-        self.size += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(encoder.finish()?.finish())
 }
 
 #[cfg(test)]

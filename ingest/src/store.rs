@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bucket::{Compressed, Journal};
+use chrono::{DateTime, TimeDelta, Utc};
 use edge::{Needed, UploadError};
 use schemas::{AccountId, Event, EventData, EventId, UploadedFile};
 use tokio::time::timeout;
@@ -17,6 +18,8 @@ const LONGEST_WRITE: Duration = Duration::from_secs(30);
 pub(crate) struct Upload {
     /// The event's id; none: a new one. A client that may send the same upload again gives it the same id.
     pub(crate) event_id: Option<EventId>,
+    /// When that was made which this replaces: this has to be later, though another process with a clock that is ahead made that.
+    pub(crate) after: Option<DateTime<Utc>>,
     pub(crate) account: AccountId,
     pub(crate) files: Vec<NamedFile>,
 }
@@ -88,7 +91,8 @@ impl Ingest {
                 .await?;
             files.push(file.told);
         }
-        let time = self.clock.now();
+        let after = upload.after.map(|time| time + TimeDelta::microseconds(1));
+        let time = self.clock.now().max(after.unwrap_or_default());
         let id = upload.event_id.unwrap_or_else(|| EventId(self.clock.new_id(time)));
         let event = Event::new(id, time, &tell(files))?;
         self.bucket.put_event(&event).await?;

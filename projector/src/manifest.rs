@@ -1,18 +1,23 @@
 //! A manifest's bytes into rows.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
+use rayon::prelude::*;
 use read_model::{
     CodeRow, CompiledSet, DocEncoder, ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_compiled_set,
     has_manifest, has_node_set, insert_codes, insert_compiled_set, insert_manifest, insert_node_set, insert_nodes,
     unknown_codes, unknown_hashes, without_nul,
 };
-use schemas::{AccountId, ArtifactText, Manifest, Node, Sha256, UploadedFile};
+use schemas::{AccountId, ArtifactText, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;
 use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
+
+/// How many rows are worth the way to another core.
+const WORTH_A_CORE: usize = 100;
 
 /// A manifest that was read, with those of its nodes that are not stored yet.
 pub(crate) struct ReadManifest {
@@ -46,7 +51,7 @@ pub(crate) async fn read(
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
     let (text, index) = off_the_runtime(move || {
         let text = ArtifactText::read(bytes).map_err(rejected)?;
-        let index = Index::of(&text.manifest().map_err(rejected)?);
+        let index = Index::of(&text)?;
         Ok((text, index))
     })
     .await?;
@@ -70,13 +75,18 @@ pub(crate) async fn read(
     };
     drop(connection);
     let is_all_known = new.is_empty() && wanted_codes.as_ref().is_none_or(HashSet::is_empty);
-    let (new_nodes, new_codes) = if is_all_known {
-        (Vec::new(), wanted_codes.map(|_| Vec::new()))
+    let (new_nodes, new_codes, members) = if is_all_known {
+        (Vec::new(), wanted_codes.map(|_| Vec::new()), index.members)
     } else {
+        let (members, places) = (index.members, index.places);
         off_the_runtime(move || {
-            let manifest = text.manifest().map_err(rejected)?;
-            let codes = wanted_codes.map(|wanted| codes_of(&manifest, wanted)).transpose()?;
-            Ok((rows_of(&manifest, new)?, codes))
+            let source = Source {
+                text: &text,
+                members: &members,
+                places: &places,
+            };
+            let codes = wanted_codes.map(|wanted| source.codes(wanted)).transpose()?;
+            Ok((source.nodes(new)?, codes, members))
         })
         .await?
     };
@@ -84,7 +94,7 @@ pub(crate) async fn read(
         sha256: file.sha256,
         facts: index.facts,
         node_set: index.node_set,
-        members: index.members,
+        members,
         is_new_set: !known,
         compiled: index.compiled,
         new_codes,
@@ -123,33 +133,44 @@ struct Index {
     facts: ManifestFacts,
     node_set: Sha256,
     members: Vec<NodeSetMember>,
+    /// Where each member stands in the text.
+    places: Vec<Place>,
     compiled: Option<CompiledSet>,
     quarantine: Vec<QuarantineRow>,
 }
 
+/// Where a node stands in the text.
+struct Place {
+    range: Range<usize>,
+    /// The hash of its compiled code, if it has any.
+    code: Option<Sha256>,
+}
+
 impl Index {
-    fn of(manifest: &Manifest<'_>) -> Self {
-        let mut nodes: Vec<(NodeSetMember, Option<Sha256>)> = manifest
-            .nodes
-            .iter()
-            .map(|node| {
-                let member = NodeSetMember {
-                    resource_type: without_nul(node.resource_type()),
-                    unique_id: without_nul(node.unique_id()),
-                    hash: node.content().sha256,
-                };
-                (member, node.compiled_code().map(|code| Sha256::of(code.as_bytes())))
-            })
-            .collect();
-        nodes.sort_unstable();
-        let (members, codes): (Vec<NodeSetMember>, Vec<Option<Sha256>>) = nodes.into_iter().unzip();
+    fn of(text: &ArtifactText) -> Result<Self, ApplyError> {
+        let manifest = text.manifest().map_err(rejected)?;
+        let mut nodes = manifest.map_nodes(|node| {
+            let member = NodeSetMember {
+                resource_type: without_nul(node.resource_type()),
+                unique_id: without_nul(node.unique_id()),
+                hash: node.content().sha256,
+            };
+            let place = Place {
+                range: text.place_of(&node),
+                code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
+            };
+            (member, place)
+        });
+        nodes.sort_unstable_by(|(one, at), (other, there)| one.cmp(other).then(at.code.cmp(&there.code)));
+        let (members, places): (Vec<NodeSetMember>, Vec<Place>) = nodes.into_iter().unzip();
+        let codes = places.iter().map(|place| place.code).collect();
         let mut all = Vec::with_capacity(members.len() * 32);
         for member in &members {
             all.extend_from_slice(&member.hash.0);
         }
         let metadata = &manifest.metadata;
         let text = |value: &Option<String>| value.as_deref().map(without_nul);
-        Self {
+        Ok(Self {
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
                 dbt_version: text(&metadata.dbt_version),
@@ -159,6 +180,7 @@ impl Index {
             },
             node_set: Sha256::of(&all),
             members,
+            places,
             compiled: CompiledSet::of(codes),
             quarantine: manifest
                 .quarantined
@@ -169,41 +191,69 @@ impl Index {
                     reason: without_nul(&node.reason),
                 })
                 .collect(),
-        }
+        })
     }
 }
 
-/// The rows of these codes, in the order of their hashes.
-fn codes_of(manifest: &Manifest<'_>, mut wanted: HashSet<Sha256>) -> Result<Vec<CodeRow>, ApplyError> {
-    let mut encoder = DocEncoder::new().map_err(rejected)?;
-    let mut rows = Vec::with_capacity(wanted.len());
-    for code in manifest.nodes.iter().filter_map(Node::compiled_code) {
-        let hash = Sha256::of(code.as_bytes());
-        if wanted.remove(&hash) {
-            let code = encoder.encode(code.as_bytes()).map_err(rejected)?;
-            rows.push(CodeRow { hash, code });
-        }
-    }
-    rows.sort_unstable_by_key(|row| row.hash);
-    Ok(rows)
+/// What rows are made of: each core makes some of them.
+struct Source<'a> {
+    text: &'a ArtifactText,
+    members: &'a [NodeSetMember],
+    places: &'a [Place],
 }
 
-/// The rows of these nodes, in the order of their hashes.
-fn rows_of(manifest: &Manifest<'_>, mut wanted: HashSet<Sha256>) -> Result<Vec<NodeRow>, ApplyError> {
-    let mut encoder = DocEncoder::new().map_err(rejected)?;
-    let mut rows = Vec::with_capacity(wanted.len());
-    for node in &manifest.nodes {
-        let content = node.content();
-        if wanted.remove(&content.sha256) {
-            rows.push(row_of(
-                node,
-                content.sha256,
-                encoder.encode(&content.json).map_err(rejected)?,
-            ));
-        }
+impl Source<'_> {
+    /// The rows of these codes, in the order of their hashes.
+    fn codes(&self, mut wanted: HashSet<Sha256>) -> Result<Vec<CodeRow>, ApplyError> {
+        let firsts: Vec<(usize, Sha256)> = self
+            .places
+            .iter()
+            .enumerate()
+            .filter_map(|(at, place)| Some((at, place.code.filter(|code| wanted.remove(code))?)))
+            .collect();
+        self.rows(firsts, |node, hash, encoder| {
+            let code = node.compiled_code().unwrap_or_default();
+            let code = encoder.encode(code.as_bytes())?;
+            Ok((hash, CodeRow { hash, code }))
+        })
     }
-    rows.sort_unstable_by_key(|row| row.hash);
-    Ok(rows)
+
+    /// The rows of these nodes, in the order of their hashes.
+    fn nodes(&self, mut wanted: HashSet<Sha256>) -> Result<Vec<NodeRow>, ApplyError> {
+        let firsts: Vec<(usize, Sha256)> = self
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| wanted.remove(&member.hash))
+            .map(|(at, member)| (at, member.hash))
+            .collect();
+        self.rows(firsts, |node, hash, encoder| {
+            let doc = encoder.encode(&node.content().json)?;
+            Ok((hash, row_of(node, hash, doc)))
+        })
+    }
+
+    fn rows<T: Send>(
+        &self,
+        of: Vec<(usize, Sha256)>,
+        row: impl Fn(&Node<'_>, Sha256, &mut DocEncoder) -> std::io::Result<(Sha256, T)> + Sync,
+    ) -> Result<Vec<T>, ApplyError> {
+        let mut rows = of
+            .into_par_iter()
+            .with_min_len(WORTH_A_CORE)
+            .map_init(DocEncoder::new, |encoder, (at, hash)| {
+                let encoder = encoder.as_mut().map_err(rejected)?;
+                let (member, place) = (&self.members[at], &self.places[at]);
+                let node = self
+                    .text
+                    .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
+                    .ok_or_else(|| rejected("a node is not where it was found"))?;
+                row(&node, hash, encoder).map_err(rejected)
+            })
+            .collect::<Result<Vec<_>, ApplyError>>()?;
+        rows.sort_unstable_by_key(|(hash, _)| *hash);
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
 }
 
 fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {

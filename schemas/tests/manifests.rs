@@ -98,11 +98,8 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
         path.display()
     );
     assert!(scanned.generated_at.is_some(), "{}", path.display());
-    let mut counts = BTreeMap::new();
-    for node in &manifest.nodes {
-        *counts.entry(node.resource_type().to_owned()).or_default() += 1;
-        let content = node.content();
-        let again: Value = serde_json::from_slice(&content.json).unwrap();
+    let types = manifest.map_nodes(|node| {
+        let again: Value = serde_json::from_slice(&node.content().json).unwrap();
         assert!(again.get("created_at").is_none());
         if node.resource_type() == "model" {
             assert!(
@@ -112,9 +109,17 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
                 node.unique_id()
             );
         }
+        let found = text.node_at(text.place_of(&node), node.unique_id(), node.resource_type());
+        assert_eq!(found.unwrap().content(), node.content());
+        node.resource_type().to_owned()
+    });
+    let nodes = types.len();
+    let mut counts = BTreeMap::new();
+    for resource_type in types {
+        *counts.entry(resource_type).or_default() += 1;
     }
     assert_eq!(counts, plain_count(bytes), "{}", path.display());
-    manifest.nodes.len()
+    nodes
 }
 
 #[test]

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
 use reqwest::multipart::{Form, Part};
 use schemas::{
-    AccountId, AirflowRunObserved, ArtifactsUploaded, EnvironmentId, Event, EventData, EventId, FileDeleted,
-    FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
+    AccountId, AirflowRunObserved, ArtifactsUploaded, DeletedFiles, EnvironmentId, Event, EventData, EventId,
+    FileDeleted, FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
 };
 use sqlx::{Connection, PgConnection, PgPool};
 use testkit::{System, repository_file, wait_until};
@@ -288,7 +288,7 @@ fn delete_file(dice: &mut Dice, slugs: &[(AccountId, Uuid)]) -> FileDeleted {
         account_id,
         project_id: ProjectId(account_id.0),
         environment_id: Some(EnvironmentId(account_id.0)),
-        slugs: vec![slug],
+        files: DeletedFiles::Slug(slug),
         deleted_by: TokenId(Uuid::nil()),
     }
 }

@@ -127,7 +127,7 @@ async fn with_cloud_variables(
         ("DBT_CLOUD_JOB_ID", run.job_id.to_string()),
         ("DBT_CLOUD_RUN_ID", run.id.to_string()),
     ];
-    let memory = state.contents.admit(file.size).await?;
+    let memory = state.contents.admit(file.size.saturating_mul(2)).await?;
     let size = u64::try_from(file.size).unwrap_or_default();
     let bytes = state
         .bucket

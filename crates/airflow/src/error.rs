@@ -39,6 +39,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Did Airflow answer, and not with what it was asked for? It may answer other questions.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Login { .. } | Self::Unreadable { .. } => true,
+            Self::Refused { status, .. } => (400..500).contains(status) && *status != 429,
+            Self::Unreachable(_) | Self::NoAirflow => false,
+        }
+    }
+}
+
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
         let mut text = String::new();

@@ -99,7 +99,7 @@ impl Bucket {
     }
 
     pub(crate) async fn open_frames(&self, key: String) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let compressed = self.get(&key).await?.into_stream();
+        let compressed = Self::pieces(self.get(&key).await?);
         Ok(decompress::stream(self.clone(), key, compressed))
     }
 
@@ -122,7 +122,7 @@ impl Bucket {
         let object = self.get(&key).await?;
         let size = object.meta.size;
         let bucket = self.clone();
-        let stream = object.into_stream().map_err(move |error| bucket.error(&key, error));
+        let stream = Self::pieces(object).map_err(move |error| bucket.error(&key, error));
         Ok((size, stream.boxed()))
     }
 
@@ -136,7 +136,7 @@ impl Bucket {
             key: key.clone(),
             reason,
         };
-        let mut compressed = self.get(&key).await?.into_stream();
+        let mut compressed = Self::pieces(self.get(&key).await?);
         let mut whole = Whole::new(limit).map_err(corrupt)?;
         while let Some(piece) = compressed.try_next().await.map_err(|e| self.error(&key, e))? {
             whole.push(&piece).map_err(corrupt)?;

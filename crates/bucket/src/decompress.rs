@@ -11,7 +11,7 @@ use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 use crate::{Bucket, Error};
 
 /// The size of the pieces that a stream gives, in bytes.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// The content of the frames in `compressed`, which are those of the object `key`.
 pub(crate) fn stream(

@@ -10,6 +10,7 @@ mod legacy;
 mod revocations;
 mod settings;
 mod signing;
+mod spool;
 mod store;
 mod trimmed;
 
@@ -19,4 +20,5 @@ pub use error::{Error, Problem};
 pub use journal::{Hours, Journal, made_at};
 pub use legacy::{LegacyManifest, LegacyObject, LegacyRun};
 pub use settings::Settings;
+pub use spool::FrameSpool;
 pub use store::Bucket;

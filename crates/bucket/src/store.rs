@@ -4,21 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+    BackoffConfig, ClientOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    RetryConfig,
 };
 use secrecy::ExposeSecret;
+use tokio_util::io::ReaderStream;
 
 use crate::error::{Error, Problem};
 use crate::settings::Settings;
 
 /// Written once by [`Bucket::check`], and then only attempted.
 const CHECK_KEY: &str = "check";
+
+/// The size of the pieces that local files are read in, in bytes.
+const PIECE: usize = 256 * 1024;
 
 /// How often a creation is attempted that neither succeeds nor finds an object in its way.
 const CREATE_ATTEMPTS: usize = 3;
@@ -160,6 +166,22 @@ impl Bucket {
     pub(crate) async fn get(&self, key: &str) -> Result<GetResult, Error> {
         let result = self.store.get(&Path::from(key)).await;
         result.map_err(|e| self.error(key, e))
+    }
+
+    /// The pieces of an object. Those of a local file are larger than the store's own, each of which costs a way to another thread.
+    pub(crate) fn pieces(object: GetResult) -> BoxStream<'static, object_store::Result<Bytes>> {
+        match object.payload {
+            GetResultPayload::File(file, path) => {
+                let failed = move |source: std::io::Error| object_store::Error::Generic {
+                    store: "LocalFileSystem",
+                    source: format!("{}: {source}", path.display()).into(),
+                };
+                ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE)
+                    .map_err(failed)
+                    .boxed()
+            }
+            GetResultPayload::Stream(pieces) => pieces,
+        }
     }
 
     pub(crate) async fn read(&self, key: &str) -> Result<Bytes, Error> {

@@ -1,7 +1,7 @@
 //! Files that clients store under tags and names.
 
 use chrono::{DateTime, Utc};
-use schemas::{EventId, FileDeleted, FilesStored, Sha256};
+use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored, Sha256};
 use sqlx::PgConnection;
 
 use crate::without_nul;
@@ -21,8 +21,8 @@ pub async fn insert_files(
         let Sha256(sha256) = file.sha256;
         sqlx::query!(
             "INSERT INTO files (event_id, place, account_id, project_id, environment_id, event_time, slug, tag, filename,
-                kind, sha256, size)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+                kind, sha256, size, stored_size)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
             event.0,
             place,
             stored.account_id.0,
@@ -34,7 +34,8 @@ pub async fn insert_files(
             without_nul(&file.name),
             file.kind.as_str(),
             sha256.as_slice(),
-            i64::try_from(file.size).unwrap_or(i64::MAX)
+            i64::try_from(file.size).unwrap_or(i64::MAX),
+            i64::try_from(file.stored_size).unwrap_or(i64::MAX)
         )
         .execute(&mut *transaction)
         .await?;
@@ -42,7 +43,7 @@ pub async fn insert_files(
     Ok(())
 }
 
-/// Enters that files were deleted; what was stored under their slugs before is not found any more, whichever event comes first.
+/// Enters that files were deleted; what they were before is not found any more, whichever event comes first.
 ///
 /// # Errors
 /// Those of the database.
@@ -52,13 +53,22 @@ pub async fn delete_files(
     time: DateTime<Utc>,
     deleted: &FileDeleted,
 ) -> sqlx::Result<()> {
+    let (slug, tag, filename) = match &deleted.files {
+        DeletedFiles::Slug(slug) => (Some(*slug), None, None),
+        DeletedFiles::Tag(tag) => (None, Some(without_nul(tag)), None),
+        DeletedFiles::Filename(name) => (None, None, Some(without_nul(name))),
+    };
     sqlx::query!(
-        "INSERT INTO file_deletions (event_id, account_id, slug, event_time)
-         SELECT $1, $2, slug, $3 FROM unnest($4::uuid[]) AS s (slug) ON CONFLICT DO NOTHING",
+        "INSERT INTO file_deletions (event_id, account_id, project_id, environment_id, event_time, slug, tag, filename)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         event.0,
         deleted.account_id.0,
+        deleted.project_id.0,
+        deleted.environment_id.map(|id| id.0),
         time,
-        &deleted.slugs
+        slug,
+        tag,
+        filename
     )
     .execute(transaction)
     .await?;

@@ -69,8 +69,8 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
         .collect())
 }
 
-/// The uploads that these runs consist of, each with the run of each of its files; none: the file belongs to no run. What Airflow told of
-/// a run last is like an upload of it.
+/// The uploads that these runs consist of, each with the run of each of its files; none: the file belongs to no run, and is the newest of its
+/// kind in its environment. (Other files of no run keep nothing.) What Airflow told of a run last is like an upload of it.
 ///
 /// # Errors
 /// Those of the database.
@@ -83,6 +83,9 @@ pub async fn uploads_of_runs(
     let rows = sqlx::query!(
         r#"SELECT a.event_id AS "event_id!", a.run_id FROM artifacts a
          WHERE a.event_id IN (SELECT event_id FROM artifacts WHERE account_id = $1 AND run_id = ANY($2))
+            AND (a.run_id IS NOT NULL OR NOT EXISTS (
+                SELECT FROM artifacts n WHERE n.account_id = $1 AND n.environment_id = a.environment_id AND n.kind = a.kind
+                    AND (n.event_time, n.event_id, n.place) > (a.event_time, a.event_id, a.place)))
          UNION
          SELECT o.event_id, r.id FROM runs r JOIN airflow_runs o
             ON o.environment_id = r.environment_id AND o.run_id = r.airflow_run_id AND o.dag_id = r.dag_id

@@ -11,7 +11,7 @@ mod runs;
 mod steps;
 
 pub use artifacts::{ManifestFilter, RunFile, artifact_names, job_file, newest_manifest_where, run_file};
-pub use files::{File, FileKey, FilePlace, file, files, is_applied, slugs_of};
+pub use files::{File, FileKey, FilePlace, file, files, is_applied};
 pub use graph::{Difference, GraphNode, differences, docs, graph, node_set_of_run};
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, nodes};

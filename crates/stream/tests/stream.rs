@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clock::Clock;
-use schemas::{AccountId, Event, EventId, FileDeleted, ProjectId, TokenId};
+use schemas::{AccountId, DeletedFiles, Event, EventId, FileDeleted, ProjectId, TokenId};
 use stream::{Error, Messages, Settings, Stream};
 use testkit::nats::NatsServer;
 use testkit::wait_until;
@@ -18,7 +18,7 @@ fn event() -> Event {
         account_id: AccountId(7),
         project_id: ProjectId(2),
         environment_id: None,
-        slugs: Vec::new(),
+        files: DeletedFiles::Slug(Uuid::nil()),
         deleted_by: TokenId(Uuid::nil()),
     };
     Event::new(EventId(Clock::System.new_id(now)), now, &data.into()).unwrap()

@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Answer, Described, NewFile, answer, of_environment, plain_name, read_form, tag_of};
+use super::{Answer, Described, NewFile, NewFiles, answer, of_environment, plain_name, read_form, tag_of};
 use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form, FormFile};
@@ -91,11 +91,16 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
     let (access, place) = enter(ingest, head, slug).await?;
     let brought = read_form(ingest, head, body).await?;
     let is_batch = brought.files.iter().any(|file| file.part != "file");
-    let mut new = Vec::with_capacity(brought.files.len());
+    let mut files = Vec::with_capacity(brought.files.len());
     for file in brought.files {
         let tag = tag_of(&file, &brought.parameters)?;
-        new.push(new_file(ingest.new_slug(), Some(tag), file)?);
+        files.push(new_file(ingest.new_slug(), Some(tag), file)?);
     }
+    let new = NewFiles {
+        files,
+        after: None,
+        turn: brought.turn,
+    };
     let mut stored = ingest.store_files(&access, of_environment(&place), slug, new).await?;
     match stored.pop() {
         Some(data) if !is_batch => {
@@ -170,8 +175,8 @@ async fn put_version(
     let file = brought.files.pop().filter(|_| brought.files.is_empty());
     let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
     let key = key_in(&brought.parameters)?;
-    let new = match ingest.file(of_environment(&place), key).await {
-        Ok(Some(found)) => new_file(found.slug, found.tag, file)?,
+    let (new, after) = match ingest.file(of_environment(&place), key).await {
+        Ok(Some(found)) => (new_file(found.slug, found.tag, file)?, Some(found.inserted_at)),
         Ok(None) => return Err(UploadError::no_file()),
         // What comes while PostgreSQL is away is kept: under the slug that was said, or as the newest of its tag.
         Err(error) => {
@@ -180,10 +185,14 @@ async fn put_version(
                 FileKey::Slug(slug) => slug,
                 FileKey::Tag(_) | FileKey::Filename(_) => ingest.new_slug(),
             };
-            new_file(slug, brought.parameters.text("tag"), file)?
+            (new_file(slug, brought.parameters.text("tag"), file)?, None)
         }
     };
-    let new = vec![new];
+    let new = NewFiles {
+        files: vec![new],
+        after,
+        turn: brought.turn,
+    };
     let mut stored = ingest
         .store_files(&access, of_environment(&place), environment, new)
         .await?;

@@ -10,7 +10,7 @@ use read_model::queries::{FileKey, FilePlace};
 use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
 use utoipa::ToSchema;
 
-use super::{Described, NewFile, answer, of_environment, plain_name, read_form};
+use super::{Described, NewFile, NewFiles, answer, of_environment, plain_name, read_form};
 use crate::Ingest;
 use crate::body::{ClientBody, head_of};
 use crate::form;
@@ -75,8 +75,13 @@ pub(crate) async fn post_v3(
             tag: None,
             file: NamedFile::new(plain_name(filename, "filename")?, file.spooled),
         };
+        let new = NewFiles {
+            files: vec![new],
+            after: None,
+            turn: brought.turn,
+        };
         let mut stored = ingest
-            .store_files(&access, of_environment(&place), place.slug.as_str(), vec![new])
+            .store_files(&access, of_environment(&place), place.slug.as_str(), new)
             .await?;
         let stored = stored.pop();
         Ok((StatusCode::CREATED, one(stored)).into_response())
@@ -185,11 +190,10 @@ pub(crate) async fn promote(
         tag: found.tag,
         file: UploadedFile {
             name: found.filename,
-            // It was read where it came from.
-            kind: ArtifactKind::Other,
+            kind: ArtifactKind::of_name(&found.kind),
             sha256: found.sha256,
             size: u64::try_from(found.size).unwrap_or_default(),
-            stored_size: 0,
+            stored_size: u64::try_from(found.stored_size).unwrap_or_default(),
             dbt_schema_version: None,
             dbt_version: None,
             invocation_id: None,

@@ -32,6 +32,9 @@ const WRITE_AT_ONCE: usize = 8;
 /// The state of a run that had not ended and that Airflow does not know any more.
 const REMOVED: &str = "removed";
 
+/// From this number of dbt Cloud's on, a run has ended.
+const ENDED: i16 = 10;
+
 /// Which run, in its environment.
 type Key = (String, String);
 
@@ -186,13 +189,20 @@ impl Watch {
         let (mut gone, mut asked) = (Vec::new(), 0);
         for known in active {
             let known = self.newest(known);
-            if listed.keys.contains(&key_of(&known)) || known.state == REMOVED || asked == MOST_ASKED {
+            // What was written last may be its end, which is not projected yet.
+            let has_ended = known.status() >= ENDED;
+            if listed.keys.contains(&key_of(&known)) || has_ended || asked == MOST_ASKED {
                 continue;
             }
             asked += 1;
-            match self.airflow.run(&known.dag_id, &known.run_id).await? {
-                Some(run) => listed.add(vec![run]),
-                None => gone.push(Observation {
+            match self.airflow.run(&known.dag_id, &known.run_id).await {
+                Ok(Some(run)) => listed.add(vec![run]),
+                // Of this run alone: its DAG may be one that the user must not read any more.
+                Err(error) if error.is_refusal() => {
+                    tracing::warn!(dag_id = known.dag_id, run_id = known.run_id, %error, "Airflow does not tell of a run, which stays as it was");
+                }
+                Err(error) => return Err(error.into()),
+                Ok(None) => gone.push(Observation {
                     state: REMOVED.to_owned(),
                     finished_at: None,
                     ..known

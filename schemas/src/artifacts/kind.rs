@@ -35,6 +35,22 @@ impl ArtifactKind {
         }
     }
 
+    /// The one that is written so; any other word is of another version, and `Other` to this.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        let named = [
+            Self::Manifest,
+            Self::RunResults,
+            Self::Catalog,
+            Self::Sources,
+            Self::SemanticManifest,
+        ];
+        named
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .unwrap_or(Self::Other)
+    }
+
     /// The name that dbt gives the file, and under which clients ask for it.
     #[must_use]
     pub fn file_name(self) -> Option<&'static str> {

@@ -3,9 +3,11 @@
 //! One reader for all versions, from the unversioned files of dbt 0.18 to the newest: a version number is no contract, since dbt adds and
 //! drops fields without changing it. Nothing that dbt wrote is refused: a node that cannot be read is set aside, never the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use rayon::prelude::*;
 use serde_json::value::RawValue;
 
 use super::Node;
@@ -34,11 +36,21 @@ const LONGEST_SECTION: usize = 100;
 pub struct Manifest<'a> {
     /// What it says of itself.
     pub metadata: ManifestMetadata,
-    /// Models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes are not among them.
-    pub nodes: Vec<Node<'a>>,
+    nodes: Vec<NodeEntry<'a>>,
     /// What stands among the nodes and is none.
     pub quarantined: Vec<QuarantinedNode>,
 }
+
+/// A node that was found and not read yet: read nodes take as much memory as their text.
+struct NodeEntry<'a> {
+    key: Cow<'a, str>,
+    /// That of its section.
+    resource_type: Cow<'static, str>,
+    value: &'a RawValue,
+}
+
+/// How many nodes are worth the way to another core.
+const WORTH_A_CORE: usize = 100;
 
 /// What a manifest says of itself; all of it may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,17 +90,17 @@ impl<'a> Manifest<'a> {
             quarantined: Vec::new(),
         };
         for (name, value) in newest(sections) {
-            let known = SECTIONS.iter().find(|(section, _)| *section == name);
+            let known = SECTIONS.iter().find(|(section, _)| *section == name.as_ref());
             if !value.get().starts_with('{') {
                 continue;
             }
             let entries: Entries<'_> = serde_json::from_str(value.get())?;
             match known {
-                Some((_, resource_type)) => manifest.add(name, resource_type, &entries),
+                Some((_, resource_type)) => manifest.add(name, Cow::Borrowed(*resource_type), &entries),
                 None if name.len() <= LONGEST_SECTION && holds_nodes(&entries) => {
                     // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
                     let singular = name.strip_suffix('s').unwrap_or(name).to_owned();
-                    manifest.add(name, &singular, &entries);
+                    manifest.add(name, Cow::Owned(singular), &entries);
                 }
                 None => {}
             }
@@ -96,22 +108,37 @@ impl<'a> Manifest<'a> {
         Ok(manifest)
     }
 
-    fn add(&mut self, section: &str, resource_type: &str, entries: &Entries<'a>) {
-        for (unique_id, value) in newest(entries) {
-            match Node::read(unique_id, resource_type, value) {
-                Some(node) => self.nodes.push(node),
-                None => self.quarantined.push(QuarantinedNode {
+    fn add(&mut self, section: &str, resource_type: Cow<'static, str>, entries: &Entries<'a>) {
+        for (key, value) in newest(entries) {
+            if value.get().starts_with('{') {
+                self.nodes.push(NodeEntry {
+                    key: key.clone(),
+                    resource_type: resource_type.clone(),
+                    value,
+                });
+            } else {
+                self.quarantined.push(QuarantinedNode {
                     section: section.to_owned(),
-                    unique_id: unique_id.to_owned(),
+                    unique_id: key.clone().into_owned(),
                     reason: format!("`{section}` has {} here, where an object is due", beginning(value)),
-                }),
+                });
             }
         }
+    }
+
+    /// What is made of each of its models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes
+    /// are not among them. The work is shared by all cores, and no node is kept.
+    #[must_use]
+    pub fn map_nodes<T: Send>(&self, make: impl Fn(Node<'a>) -> T + Sync) -> Vec<T> {
+        let nodes = self.nodes.par_iter().with_min_len(WORTH_A_CORE);
+        nodes
+            .map(|entry| make(Node::read(&entry.key, &entry.resource_type, entry.value.get())))
+            .collect()
     }
 }
 
 /// The entries in the order of the file; of doubled keys, the last.
-fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e str, &'a RawValue)> {
+fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e Cow<'a, str>, &'a RawValue)> {
     let last: HashMap<&str, usize> = entries
         .0
         .iter()
@@ -123,7 +150,7 @@ fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e str, &'
         .iter()
         .enumerate()
         .filter(move |(at, (key, _))| last.get(key.as_ref()) == Some(at))
-        .map(|(_, (key, value))| (key.as_ref(), *value))
+        .map(|(_, (key, value))| (key, *value))
 }
 
 /// Are these nodes of a kind that is not known yet? Maps such as `parent_map` have lists in them; an internal dump of dbt has a copy of
@@ -177,18 +204,14 @@ mod tests {
             "flat_graph": {"nodes": {"model.p.a": {}}}, "macros": null}"#;
         let text = ArtifactText::read(text.into()).unwrap();
         let manifest = text.manifest().unwrap();
-        let nodes: Vec<_> = manifest
-            .nodes
-            .iter()
-            .map(|node| (node.unique_id(), node.resource_type()))
-            .collect();
+        let nodes = manifest.map_nodes(|node| format!("{} {}", node.unique_id(), node.resource_type()));
         assert_eq!(
             nodes,
             [
-                ("model.p.a", "model"),
-                ("x", "unknown"),
-                ("source.p.s.t", "source"),
-                ("thing.p.a", "semantic_thing")
+                "model.p.a model",
+                "x unknown",
+                "source.p.s.t source",
+                "thing.p.a semantic_thing"
             ]
         );
         assert_eq!(manifest.quarantined[0].unique_id, "model.p.b");
@@ -208,7 +231,6 @@ mod tests {
         let text = r#"{"nodes": {"a": {"resource_type": "model"}, "a": {"resource_type": "seed"}}}"#;
         let text = ArtifactText::read(text.into()).unwrap();
         let manifest = text.manifest().unwrap();
-        assert_eq!(manifest.nodes.len(), 1);
-        assert_eq!(manifest.nodes[0].resource_type(), "seed");
+        assert_eq!(manifest.map_nodes(|node| node.resource_type().to_owned()), ["seed"]);
     }
 }

@@ -24,6 +24,7 @@ const VOLATILE_PREFIXES: [&str; 2] = ["compiled_", "extra_ctes"];
 pub struct Node<'a> {
     unique_id: Cow<'a, str>,
     resource_type: Cow<'a, str>,
+    text: &'a str,
     entries: Entries<'a>,
 }
 
@@ -51,17 +52,23 @@ pub struct Column {
 const LONGEST_TYPE: usize = 100;
 
 impl<'a> Node<'a> {
-    /// None when the value is no object.
-    pub(super) fn read(key: &str, resource_type: &str, value: &'a RawValue) -> Option<Self> {
-        let entries = Entries::of(value)?;
-        Some(Self {
+    /// The text is an object. One of more fields than any node can have is read as one without fields.
+    pub(super) fn read(key: &str, resource_type: &str, text: &'a str) -> Self {
+        let entries: Entries<'_> = serde_json::from_str(text).unwrap_or_else(|_| Entries(Vec::new()));
+        Self {
+            text,
             unique_id: entries.text("unique_id").unwrap_or_else(|| Cow::Owned(key.to_owned())),
             resource_type: entries
                 .text("resource_type")
                 .filter(|told| told.len() <= LONGEST_TYPE)
                 .unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
             entries,
-        })
+        }
+    }
+
+    /// All of it as it stands in the file.
+    pub(super) fn source(&self) -> &'a str {
+        self.text
     }
 
     /// dbt's id, such as `model.shop.orders`.
@@ -237,7 +244,7 @@ mod tests {
     use super::*;
 
     fn node(json: &str) -> Node<'_> {
-        Node::read("model.p.a", "unknown", serde_json::from_str(json).unwrap()).unwrap()
+        Node::read("model.p.a", "unknown", json)
     }
 
     #[test]

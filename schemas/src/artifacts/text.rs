@@ -1,9 +1,11 @@
 //! The text of an artifact, as JSON that can be read.
 
+use std::ops::Range;
+
 use serde::de::IgnoredAny;
 
 use super::raw::Entries;
-use super::{Catalog, Manifest, Results};
+use super::{Catalog, Manifest, Node, Results};
 
 /// The text of an artifact, as JSON that can be read. The stored bytes may be none: dbt writes `NaN`, and files may hold lone surrogates.
 pub struct ArtifactText(String);
@@ -48,6 +50,20 @@ impl ArtifactText {
     /// When it is no object, or one of more entries than a project can have.
     pub fn manifest(&self) -> Result<Manifest<'_>, InvalidArtifact> {
         Ok(Manifest::read(&self.entries()?)?)
+    }
+
+    /// Where a node of this text stands in it, in bytes.
+    #[must_use]
+    pub fn place_of(&self, node: &Node<'_>) -> Range<usize> {
+        let source = node.source();
+        let begin = source.as_ptr() as usize - self.0.as_ptr() as usize;
+        begin..begin + source.len()
+    }
+
+    /// The node that stands there, whose id and type are known.
+    #[must_use]
+    pub fn node_at(&self, place: Range<usize>, unique_id: &str, resource_type: &str) -> Option<Node<'_>> {
+        Some(Node::read(unique_id, resource_type, self.0.get(place)?))
     }
 
     /// What run results, or the freshness of sources, hold.

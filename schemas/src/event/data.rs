@@ -87,7 +87,19 @@ pub struct StoredFile {
     pub file: UploadedFile,
 }
 
-/// Data of `dbt.file.deleted.v1`. What was stored under these slugs before is gone.
+/// Which files were deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletedFiles {
+    /// That of this slug.
+    Slug(Uuid),
+    /// All that have this tag.
+    Tag(String),
+    /// All that have this name.
+    Filename(String),
+}
+
+/// Data of `dbt.file.deleted.v1`. What these files were before is gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDeleted {
     /// Whose.
@@ -97,8 +109,8 @@ pub struct FileDeleted {
     /// The environment that they belonged to; none: they were the project's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_id: Option<EnvironmentId>,
-    /// The files: several can have one tag.
-    pub slugs: Vec<Uuid>,
+    /// Which. By tag and name too, so that those are meant that were not projected yet when they were deleted.
+    pub files: DeletedFiles,
     /// The token that was used.
     pub deleted_by: TokenId,
 }

@@ -118,12 +118,17 @@ fn stored() -> impl Strategy<Value = EventData> {
 }
 
 fn deleted() -> impl Strategy<Value = EventData> {
-    (any::<(i64, i64, Option<i64>)>(), uuid(), vec(uuid(), 0..3)).prop_map(|(ids, id, slugs)| {
+    let files = prop_oneof![
+        uuid().prop_map(DeletedFiles::Slug),
+        text().prop_map(DeletedFiles::Tag),
+        text().prop_map(DeletedFiles::Filename),
+    ];
+    (any::<(i64, i64, Option<i64>)>(), uuid(), files).prop_map(|(ids, id, files)| {
         EventData::from(FileDeleted {
             account_id: AccountId(ids.0),
             project_id: ProjectId(ids.1),
             environment_id: ids.2.map(EnvironmentId),
-            slugs,
+            files,
             deleted_by: TokenId(id),
         })
     })

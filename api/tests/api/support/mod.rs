@@ -75,6 +75,7 @@ impl Api {
                 api::Settings::default().requests_per_minute,
             )),
             contents: api::ContentMemory::default(),
+            trims: api::Trims::default(),
             signer: std::sync::Arc::default(),
             verifier: None,
         });

@@ -1,7 +1,7 @@
 use bucket::{Bucket, Error, Journal};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use clock::Clock;
-use schemas::{AccountId, Event, EventData, EventId, FileDeleted, ProjectId, TokenId, TokenRevoked};
+use schemas::{AccountId, DeletedFiles, Event, EventData, EventId, FileDeleted, ProjectId, TokenId, TokenRevoked};
 use uuid::Uuid;
 
 use crate::stores::on_each_store;
@@ -26,7 +26,7 @@ pub(crate) fn upload(moment: DateTime<Utc>) -> Event {
         account_id: AccountId(1),
         project_id: ProjectId(2),
         environment_id: None,
-        slugs: Vec::new(),
+        files: DeletedFiles::Slug(Uuid::nil()),
         deleted_by: TokenId(Uuid::nil()),
     };
     event(moment, data)

@@ -36,12 +36,16 @@ pub struct Difference {
     pub problems: Vec<String>,
 }
 
-/// Datacoves' database has no account at all, while the directory has some in use. Such an answer ends nobody's uploads.
+/// Datacoves' database has no account, project or environment at all, while the directory has some in use. Such an answer ends nobody's
+/// uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the query for accounts gives none that can be recorded, while the directory has some in use; is it the right database, and DATACOVES_ACCOUNTS_QUERY right?"
+    "the query for {rows} gives none that can be recorded, while the directory has some in use; is it the right database, and {variable} right?"
 )]
-pub struct NothingThere;
+pub struct NothingThere {
+    rows: &'static str,
+    variable: &'static str,
+}
 
 impl Present {
     /// Reads it; for connections that see all accounts.
@@ -72,11 +76,36 @@ impl Wanted {
     /// What makes `present` the same as this. Nothing is deleted: what is not wanted is no longer in use.
     ///
     /// # Errors
-    /// When there is no account, which is not believed.
+    /// When there is no account, project or environment, which is not believed.
     pub fn changes(mut self, present: Present) -> Result<Difference, NothingThere> {
-        let is_in_use = |account: &Account| account.state == "active";
-        if self.accounts.is_empty() && present.accounts.iter().any(is_in_use) {
-            return Err(NothingThere);
+        let is_in_use = |state: &str| state == "active";
+        let (accounts, projects) = (&present.accounts, &present.projects);
+        let any_account = accounts.iter().any(|row| is_in_use(&row.state));
+        let any_project = projects.iter().any(|row| is_in_use(&row.state));
+        let any_environment = present.environments.iter().any(|row| is_in_use(&row.state));
+        for (nothing, any, rows, variable) in [
+            (
+                self.accounts.is_empty(),
+                any_account,
+                "accounts",
+                "DATACOVES_ACCOUNTS_QUERY",
+            ),
+            (
+                self.projects.is_empty(),
+                any_project,
+                "projects",
+                "DATACOVES_PROJECTS_QUERY",
+            ),
+            (
+                self.environments.is_empty(),
+                any_environment,
+                "environments",
+                "DATACOVES_ENVIRONMENTS_QUERY",
+            ),
+        ] {
+            if nothing && any {
+                return Err(NothingThere { rows, variable });
+            }
         }
         let mut found = Difference::default();
         for row in present.accounts {

@@ -1,7 +1,7 @@
 use schemas::{EventData, RecordState};
 
 use super::rows::{AccountRow, EnvironmentRow, ProjectRow};
-use super::{Change, NothingThere, Present, Rows, Wanted};
+use super::{Change, Present, Rows, Wanted};
 use crate::queries::{Account, Environment, Project};
 
 fn rows() -> Rows {
@@ -95,17 +95,30 @@ fn a_deactivated_account_takes_what_it_has_along() {
 
 #[test]
 fn what_is_gone_is_ended_once_and_nothing_at_all_is_not_believed() {
-    let mut fewer = rows();
-    fewer.environments.clear();
-    let found = Wanted::from_rows(fewer.clone()).changes(present()).unwrap();
+    let mut two = present();
+    two.environments.push(Environment {
+        id: 101,
+        slug: "dev".to_owned(),
+        ..two.environments[0].clone()
+    });
+    let found = Wanted::from_rows(rows()).changes(two).unwrap();
     assert_eq!(states(&found.changes), [RecordState::Inactive]);
     let mut ended = present();
     ended.environments[0].state = "inactive".to_owned();
+    let mut fewer = rows();
+    fewer.environments.clear();
     assert!(Wanted::from_rows(fewer).changes(ended).unwrap().changes.is_empty());
-    assert_eq!(
-        Wanted::from_rows(Rows::default()).changes(present()).unwrap_err(),
-        NothingThere
-    );
+    let takes_away: [fn(&mut Rows); 3] = [
+        |rows| rows.accounts.clear(),
+        |rows| rows.projects.clear(),
+        |rows| rows.environments.clear(),
+    ];
+    for (take_away, rows_of) in takes_away.into_iter().zip(["accounts", "projects", "environments"]) {
+        let mut nothing = rows();
+        take_away(&mut nothing);
+        let error = Wanted::from_rows(nothing).changes(present()).unwrap_err().to_string();
+        assert!(error.contains(rows_of), "{error}");
+    }
 }
 
 #[test]

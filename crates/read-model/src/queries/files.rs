@@ -44,6 +44,8 @@ pub struct File {
     pub sha256: Sha256,
     /// Bytes as uploaded.
     pub size: i64,
+    /// Bytes in the bucket.
+    pub stored_size: i64,
     /// The slug of its environment; none: it is the project's.
     pub environment_slug: Option<String>,
     /// When this version was stored.
@@ -57,6 +59,7 @@ struct Row {
     kind: String,
     sha256: Vec<u8>,
     size: i64,
+    stored_size: i64,
     environment_slug: Option<String>,
     event_time: DateTime<Utc>,
 }
@@ -72,6 +75,7 @@ impl TryFrom<Row> for File {
             kind: row.kind,
             sha256: sha256_of_column(row.sha256)?,
             size: row.size,
+            stored_size: row.stored_size,
             environment_slug: row.environment_slug,
             inserted_at: row.event_time,
         })
@@ -83,68 +87,56 @@ impl TryFrom<Row> for File {
 /// # Errors
 /// Those of the database.
 pub async fn file(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
-    let mut slugs = slugs_of(&mut *connection, place, key).await?;
-    slugs.truncate(1);
+    let Some(slug) = newest_slug(&mut *connection, place, key).await? else {
+        return Ok(None);
+    };
     let row = sqlx::query_as!(
         Row,
         r#"SELECT f.slug AS "slug!", f.tag, f.filename AS "filename!", f.kind AS "kind!", f.sha256 AS "sha256!", f.size AS "size!",
-            e.slug AS "environment_slug?", f.event_time AS "event_time!"
+            f.stored_size AS "stored_size!", e.slug AS "environment_slug?", f.event_time AS "event_time!"
          FROM current_files f LEFT JOIN environments e ON e.id = f.environment_id
-         WHERE f.account_id = $1 AND f.slug = ANY($2)"#,
+         WHERE f.account_id = $1 AND f.project_id = $2 AND f.environment_id IS NOT DISTINCT FROM $3 AND f.slug = $4"#,
         place.account.0,
-        &slugs
+        place.project.0,
+        place.environment.map(|id| id.0),
+        slug
     )
     .fetch_optional(connection)
     .await?;
     row.map(File::try_from).transpose()
 }
 
-/// The slugs of all files that are found by this, the newest file's first.
-///
-/// # Errors
-/// Those of the database.
-pub async fn slugs_of(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Vec<Uuid>> {
+async fn newest_slug(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<Uuid>> {
     let (account, project) = (place.account.0, place.project.0);
     let environment = place.environment.map(|id| id.0);
     match key {
-        FileKey::Slug(slug) => {
-            sqlx::query_scalar!(
-                r#"SELECT slug AS "slug!" FROM current_files
-                 WHERE account_id = $1 AND project_id = $2 AND environment_id IS NOT DISTINCT FROM $3 AND slug = $4"#,
-                account,
-                project,
-                environment,
-                slug
-            )
-            .fetch_all(connection)
-            .await
-        }
+        FileKey::Slug(slug) => Ok(Some(slug)),
         FileKey::Tag(tag) => {
             sqlx::query_scalar!(
                 r#"SELECT slug AS "slug!" FROM current_files
                  WHERE account_id = $1 AND project_id = $2 AND environment_id IS NOT DISTINCT FROM $3
-                    AND hashtextextended(tag, 0) = hashtextextended($4, 0) AND tag = $4
-                 ORDER BY event_time DESC, event_id DESC, place DESC"#,
+                    AND md5(tag) = md5($4) AND tag = $4
+                 ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1"#,
                 account,
                 project,
                 environment,
                 tag
             )
-            .fetch_all(connection)
+            .fetch_optional(connection)
             .await
         }
         FileKey::Filename(name) => {
             sqlx::query_scalar!(
                 r#"SELECT slug AS "slug!" FROM current_files
                  WHERE account_id = $1 AND project_id = $2 AND environment_id IS NOT DISTINCT FROM $3
-                    AND hashtextextended(filename, 0) = hashtextextended($4, 0) AND filename = $4
-                 ORDER BY event_time DESC, event_id DESC, place DESC"#,
+                    AND md5(filename) = md5($4) AND filename = $4
+                 ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1"#,
                 account,
                 project,
                 environment,
                 name
             )
-            .fetch_all(connection)
+            .fetch_optional(connection)
             .await
         }
     }
@@ -164,7 +156,7 @@ pub async fn files(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT f.slug AS "slug!", f.tag, f.filename AS "filename!", f.kind AS "kind!", f.sha256 AS "sha256!", f.size AS "size!",
-            e.slug AS "environment_slug?", f.event_time AS "event_time!"
+            f.stored_size AS "stored_size!", e.slug AS "environment_slug?", f.event_time AS "event_time!"
          FROM current_files f LEFT JOIN environments e ON e.id = f.environment_id
          WHERE f.account_id = $1 AND f.project_id = $2 AND ($3::bigint IS NULL OR f.environment_id = $3)
          ORDER BY f.event_time DESC, f.event_id DESC, f.place DESC LIMIT $4 OFFSET $5"#,

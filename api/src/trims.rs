@@ -1,0 +1,111 @@
+//! Trimmed manifests: made of artifacts when they are first asked for, and kept beside them.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bucket::{Bucket, Compressed, FrameSpool};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use schemas::{AccountId, Sha256, Trimmer};
+use tokio::sync::mpsc::{self, Receiver};
+
+use crate::error::Error;
+
+/// zstd's fastest: a trimmed manifest can be made again, so that time counts for more than room.
+const LEVEL: i32 = 1;
+
+/// Compressed bytes that are kept in memory until they are put into the bucket.
+const MOST_IN_MEMORY: usize = 1 << 20;
+
+/// Pieces that may wait to be trimmed.
+const PIECES_WAITING: usize = 4;
+
+/// Which manifest.
+type Key = (AccountId, Sha256);
+
+/// Makes trimmed manifests, each once however many ask for it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Trims {
+    folder: Option<PathBuf>,
+    turns: Arc<Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Trims {
+    /// Large ones wait in `folder`, or in the system's folder for temporary files.
+    #[must_use]
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder,
+            turns: Arc::default(),
+        }
+    }
+
+    /// Makes the trimmed form of a manifest, unless it is there.
+    pub(crate) async fn make(&self, bucket: &Bucket, account: AccountId, manifest: Sha256) -> Result<(), Error> {
+        if is_there(bucket, account, manifest).await? {
+            return Ok(());
+        }
+        let turn = self.turn((account, manifest)).lock_owned().await;
+        if is_there(bucket, account, manifest).await? {
+            return Ok(());
+        }
+        let (bucket, folder) = (bucket.clone(), self.folder.clone());
+        // In a task of its own: those who wait want it, though its first client leaves.
+        let making = tokio::spawn(async move {
+            let made = make(&bucket, account, manifest, folder).await;
+            drop(turn);
+            made
+        });
+        making.await.map_err(|panic| Error::unreadable(&panic))?
+    }
+
+    fn turn(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let present = turns.get(&key).and_then(Weak::upgrade);
+        present.unwrap_or_else(|| {
+            let turn = Arc::default();
+            turns.insert(key, Arc::downgrade(&turn));
+            turn
+        })
+    }
+}
+
+async fn is_there(bucket: &Bucket, account: AccountId, manifest: Sha256) -> Result<bool, Error> {
+    match bucket.open_trimmed_compressed(account, manifest).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Two threads share the work: one decompresses, the other trims and compresses.
+async fn make(bucket: &Bucket, account: AccountId, manifest: Sha256, folder: Option<PathBuf>) -> Result<(), Error> {
+    let mut pieces = bucket.open_artifact(account, manifest).await?;
+    let (sender, waiting) = mpsc::channel(PIECES_WAITING);
+    let trimming = tokio::task::spawn_blocking(move || trim(waiting, FrameSpool::new(folder, MOST_IN_MEMORY)));
+    while let Some(piece) = pieces.try_next().await? {
+        if sender.send(piece).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    let trimmed = trimming.await.map_err(|panic| Error::unreadable(&panic))?;
+    let frames = trimmed.map_err(|error| Error::unreadable(&error))?;
+    Ok(bucket.put_trimmed(account, manifest, frames).await?)
+}
+
+fn trim(mut pieces: Receiver<Bytes>, spool: FrameSpool) -> io::Result<Compressed> {
+    let (mut trimmer, mut kept) = (Trimmer::new(), Vec::new());
+    let mut encoder = zstd::Encoder::new(spool, LEVEL)?;
+    while let Some(piece) = pieces.blocking_recv() {
+        trimmer.push(&piece, &mut kept);
+        encoder.write_all(&kept)?;
+        kept.clear();
+    }
+    trimmer.finish(&mut kept);
+    encoder.write_all(&kept)?;
+    Ok(encoder.finish()?.finish().0)
+}
