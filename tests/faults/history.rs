@@ -288,7 +288,11 @@ fn delete_file(dice: &mut Dice, slugs: &[(AccountId, Uuid)]) -> FileDeleted {
         account_id,
         project_id: ProjectId(account_id.0),
         environment_id: Some(EnvironmentId(account_id.0)),
-        files: DeletedFiles::Slug(slug),
+        files: match dice.roll(4) {
+            0 => DeletedFiles::Tag("latest-state".to_owned()),
+            1 => DeletedFiles::Filename("manifest.json".to_owned()),
+            _ => DeletedFiles::Slug(slug),
+        },
         deleted_by: TokenId(Uuid::nil()),
     }
 }

@@ -127,7 +127,7 @@ async fn a_count_per_job_and_a_repair_by_applying_again() {
 }
 
 /// The newest `keep` runs of each job, those that hold the newest file of a kind, and those that share an upload
-/// with one that stays, or with a file that belongs to no run.
+/// with one that stays, or with a file that belongs to no run and is the newest of its kind.
 async fn runs_that_stay(pool: &PgPool, account: i64, keep: i64) -> BTreeSet<i64> {
     let kept: Vec<i64> = sqlx::query_scalar(
         "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY job_id ORDER BY created_at DESC, id DESC) AS place
@@ -135,7 +135,9 @@ async fn runs_that_stay(pool: &PgPool, account: i64, keep: i64) -> BTreeSet<i64>
          UNION (SELECT DISTINCT ON (environment_id, kind) run_id FROM artifacts WHERE account_id = $1 AND run_id IS NOT NULL
             ORDER BY environment_id, kind, event_time DESC, event_id DESC, place DESC)
          UNION SELECT a.run_id FROM artifacts a JOIN artifacts b USING (event_id)
-            WHERE a.account_id = $1 AND a.run_id IS NOT NULL AND b.run_id IS NULL",
+            WHERE a.account_id = $1 AND a.run_id IS NOT NULL AND b.run_id IS NULL AND NOT EXISTS (
+                SELECT FROM artifacts n WHERE n.environment_id = b.environment_id AND n.kind = b.kind
+                    AND (n.event_time, n.event_id, n.place) > (b.event_time, b.event_id, b.place))",
     )
     .bind(account)
     .bind(keep)

@@ -194,6 +194,28 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
         (&ended["finished_at"], &ended["artifacts_saved"]),
         (&json!("2026-11-24 22:00:00.000000+00:00"), &json!(true))
     );
+    // A run that goes on in a DAG that is not told any more stays as it was, and keeps no other from being told.
+    airflow.change_runs(|runs| {
+        let at = runs.iter().position(|run| run["dag_id"] == "waiting").unwrap();
+        runs[at]["state"] = json!("running");
+        runs[at]["dag_run_id"] = json!("manual__goes_on");
+        runs[at]["run_id"] = json!("manual__goes_on");
+    });
+    let waiting = |state: &'static str| ("waiting", state);
+    let due = |shop: &'static str| {
+        let others = [waiting("Cancelled"), waiting("Running"), waiting("Success")];
+        [vec![("broken", "Error"), ("shop", shop)], others.to_vec()].concat()
+    };
+    runs_become(&installation, &token, &due("Success")).await;
+    airflow.withhold("waiting");
+    airflow.change_runs(|runs| {
+        let shop = runs.iter_mut().find(|run| run["dag_id"] == "shop").unwrap();
+        shop["state"] = json!("failed");
+    });
+    runs_become(&installation, &token, &due("Error")).await;
+    passes(&airflow, 2).await;
+    let ready = installation.readiness().await;
+    assert_eq!(ready["parts"]["airflow"]["status"], "ok", "{ready}");
     let verified = installation.command(&["rebuild", "--verify"]);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
     let log = installation.service.log().join("\n");

@@ -325,6 +325,55 @@ async fn artifacts_among_files_are_placed_by_their_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_results_came_with_a_file_of_no_run_can_be_pruned_once_that_is_not_the_newest() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let catalog = || {
+        let bytes = std::fs::read(testkit::repository_file("fixtures/catalog/v1-1.12.0.json")).unwrap();
+        file(bytes, "catalog.json")
+    };
+    installation.upload_manifest(&token, "first", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    let batch = Form::new()
+        .text("files[0][tag]", "first-run_results")
+        .part("files[0][file]", file(run_results(), "run_results.json"))
+        .text("files[1][tag]", "latest-docs")
+        .part("files[1][file]", catalog());
+    assert_eq!(
+        send(&installation, &token, Method::POST, &files, Some(batch)).await.0,
+        201
+    );
+    installation.upload_manifest(&token, "second", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 2).await;
+    let mut of_second: Value = serde_json::from_slice(&run_results()).unwrap();
+    of_second["metadata"]["invocation_id"] = json!("00000000-0000-4000-8000-000000000002");
+    let newer = Form::new()
+        .text("tag", "second-run_results")
+        .part("file", file(of_second.to_string(), "run_results.json"));
+    assert_eq!(
+        send(&installation, &token, Method::POST, &files, Some(newer)).await.0,
+        201
+    );
+    let prune = ["prune", "--account", "1", "--older-than", "0d"];
+    assert_eq!(
+        installation.command(&prune)["runs"],
+        0,
+        "the newest catalog came with it"
+    );
+    let newer = Form::new().text("tag", "latest-docs").part("file", catalog());
+    assert_eq!(
+        send(&installation, &token, Method::POST, &files, Some(newer)).await.0,
+        201
+    );
+    let pruned = installation.command(&[prune.as_slice(), &["--apply"]].concat());
+    assert_eq!(pruned["runs"], 1, "{pruned}");
+    // What was stored as a file is found as one.
+    let path = format!("{files}?tag=first-run_results");
+    assert_eq!(send(&installation, &token, Method::GET, &path, None).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn manifests_are_served_trimmed_and_whole() {
     let installation = Installation::start().await;
     let token = installation.token("1", "upload", &[]);
@@ -407,6 +456,9 @@ async fn files_are_kept_while_postgres_is_away() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
+    let add = "environment add --account 1 --project 1 --name Other --slug other";
+    installation.command(&add.split(' ').collect::<Vec<_>>());
+    let others = "/api/internal/environments/other/files";
     let form = |text: &str| Form::new().text("tag", "t").part("file", file(text, "f.txt"));
     assert_eq!(
         send(&installation, &token, Method::POST, &files, Some(form("before")))
@@ -414,6 +466,8 @@ async fn files_are_kept_while_postgres_is_away() {
             .0,
         201
     );
+    let (_, of_other) = send(&installation, &token, Method::POST, others, Some(form("other's"))).await;
+    let slug = of_other["data"]["slug"].as_str().unwrap().to_owned();
     wait_until("the token is known without PostgreSQL", async || {
         (installation.readiness().await["parts"]["directory"]["status"] == "ok").then_some(())
     })
@@ -423,6 +477,14 @@ async fn files_are_kept_while_postgres_is_away() {
         send(&installation, &token, Method::PUT, &files, Some(form("during")))
             .await
             .0,
+        200
+    );
+    // Whose slug it is cannot be looked up now.
+    let mistaken = Form::new()
+        .text("slug", slug.clone())
+        .part("file", file("mistaken", "f.txt"));
+    assert_eq!(
+        send(&installation, &token, Method::PUT, &files, Some(mistaken)).await.0,
         200
     );
     let path = format!("{files}?tag=t");
@@ -435,6 +497,14 @@ async fn files_are_kept_while_postgres_is_away() {
         (shown["data"]["contents"] == "during").then_some(())
     })
     .await;
+    for (environment, contents) in [(files.as_str(), "mistaken"), (others, "other's")] {
+        let path = format!("{environment}?slug={slug}");
+        wait_until("each environment has its own", async || {
+            let shown = send(&installation, &token, Method::GET, &path, None).await.1;
+            (shown["data"]["contents"] == contents).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,8 @@ struct Script {
     version: &'static str,
     runs: Vec<Value>,
     dags: Vec<Value>,
+    /// A DAG of which no run is told.
+    withheld: Option<String>,
     /// The most rows of a page.
     most: usize,
     /// Answered to everything, when it is set.
@@ -56,6 +58,7 @@ impl RecordedAirflow {
             version,
             runs: rows("dag_runs", "dag_runs"),
             dags: rows("dags", "dags"),
+            withheld: None,
             most: 100,
             broken: None,
             tokens: 0,
@@ -88,6 +91,11 @@ impl RecordedAirflow {
     /// Changes the DAGs, which are as the fixtures have them at first.
     pub fn change_dags(&self, change: impl FnOnce(&mut Vec<Value>)) {
         change(&mut self.script().dags);
+    }
+
+    /// Tells no run of this DAG, as to a user who must not read it.
+    pub fn withhold(&self, dag: &str) {
+        self.script().withheld = Some(dag.to_owned());
     }
 
     /// Gives no more than this many rows a page, whatever is asked for.
@@ -172,9 +180,11 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
                 .collect();
             let is_due =
                 |run: &&Value| states.is_empty() || run["state"].as_str().is_some_and(|state| states.contains(&state));
-            let rows: Vec<Value> = script.runs.iter().filter(is_due).cloned().collect();
+            let is_told = |run: &&Value| script.withheld.as_deref() != run["dag_id"].as_str();
+            let rows: Vec<Value> = script.runs.iter().filter(is_due).filter(is_told).cloned().collect();
             page("dag_runs", &rows, &query, script.most)
         }
+        ["dags", dag, "dagRuns", _] if script.withheld.as_deref() == Some(dag) => recorded(403, "error-403"),
         ["dags", dag, "dagRuns", run] => {
             let found = script
                 .runs
