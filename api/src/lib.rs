@@ -11,6 +11,7 @@ mod openapi;
 mod routes;
 mod settings;
 mod trims;
+mod unchanged;
 mod view;
 
 use std::sync::Arc;
@@ -83,10 +84,11 @@ fn compression() -> CompressionLayer {
 pub fn router(state: State) -> OpenApiRouter<()> {
     // A read holds a connection of the database for as long as it is worked upon, a download only at its beginning.
     let connections = usize::try_from(state.pool.options().get_max_connections()).unwrap_or(1);
+    let unchanged = from_fn_with_state(state.clone(), unchanged::unchanged);
     let reads = from_fn_with_state(Shield::new("reads", connections), shield);
     let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
     let router = OpenApiRouter::with_openapi(openapi::description())
-        .merge(routes::reads().layer(reads))
+        .merge(routes::reads().layer(unchanged).layer(reads))
         .merge(routes::downloads().layer(downloads).layer(compression()))
         .merge(routes::others());
     let (router, document) = router.split_for_parts();

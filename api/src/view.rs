@@ -1,12 +1,14 @@
 //! What one request may see: an account of its token, in one transaction that cannot write.
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use directory::{Access, Environments, Name, hash_of_key, is_own_key, queries};
 use edge::{CloudError, Params, Purpose, UploadError};
 use schemas::{AccountId, EnvironmentId, Scope};
 use serde::de::DeserializeOwned;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::State;
 use crate::error::Error;
@@ -89,32 +91,53 @@ impl View {
 const ACTIVE: &str = "active";
 
 /// Whose key a request has.
-struct Bearer {
-    access: Access,
+#[derive(Clone)]
+pub(crate) struct Bearer {
+    pub(crate) access: Access,
     /// Datacoves gave the key, and not we.
     is_verified: bool,
+    /// Of what the key's account had when it was looked for; none where that is not known.
+    pub(crate) account_version: Option<Uuid>,
 }
 
 impl Bearer {
-    async fn of(parts: &Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
-        let key = edge::key_of(&parts.headers).ok_or_else(CloudError::unauthorized)?;
+    /// The bearer of the request's key. Counts the request.
+    pub(crate) async fn authenticate(headers: &HeaderMap, state: &State) -> Result<Self, Error> {
+        let key = edge::key_of(headers).ok_or_else(CloudError::unauthorized)?;
         let verifier = state.verifier.as_ref().filter(|_| !is_own_key(key));
-        let access = match verifier {
+        let bearer = match verifier {
             Some(verifier) => verifier
                 .access(key, Purpose::Read)
                 .await
-                .map_err(|error| CloudError::unavailable(&error))?,
-            None => queries::access_by_key(&state.pool, hash_of_key(key)).await?,
+                .map_err(|error| CloudError::unavailable(&error))?
+                .map(|access| Self {
+                    access,
+                    is_verified: true,
+                    account_version: None,
+                }),
+            None => queries::key_holder(&state.pool, hash_of_key(key))
+                .await?
+                .map(|holder| Self {
+                    access: holder.access,
+                    is_verified: false,
+                    account_version: holder.account_version,
+                }),
         };
-        let access = access.ok_or_else(CloudError::unauthorized)?;
-        state.rate.check(access.token_id).map_err(CloudError::from)?;
-        if !scopes.iter().any(|scope| access.allows(*scope)) {
+        let bearer = bearer.ok_or_else(CloudError::unauthorized)?;
+        state.rate.check(bearer.access.token_id).map_err(CloudError::from)?;
+        Ok(bearer)
+    }
+
+    /// The same, unless it was done on the way to the handler; and its token must allow one of these.
+    async fn of(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
+        let bearer = match parts.extensions.remove::<Self>() {
+            Some(bearer) => bearer,
+            None => Self::authenticate(&parts.headers, state).await?,
+        };
+        if !scopes.iter().any(|scope| bearer.access.allows(*scope)) {
             return Err(CloudError::forbidden().into());
         }
-        Ok(Self {
-            access,
-            is_verified: verifier.is_some(),
-        })
+        Ok(bearer)
     }
 
     /// A view of an account of the token. None: the account is not in use.

@@ -129,7 +129,8 @@ fn wrk(installation: &Installation, api: &Service, path: &str, headers: &[String
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors"),
-        "wrk: {text}"
+        "wrk: {text}{}",
+        api.log().iter().rev().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
     let field = |name: &str| {
         text.lines()

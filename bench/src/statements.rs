@@ -43,20 +43,36 @@ pub(crate) async fn end_of_log(database: &Database) -> anyhow::Result<i64> {
     Ok(size.fetch_one(&superuser(database)).await?)
 }
 
-/// The statements that were logged since, with their parameters in them. Transactions begin and end as they did; what is set in them is
-/// left to the connection.
-pub(crate) async fn logged_since(database: &Database, begin: i64) -> anyhow::Result<Vec<String>> {
+/// A statement as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    text: String,
+    /// What stood for `$1` and so on; none: NULL.
+    parameters: Vec<Option<String>>,
+}
+
+impl Statement {
+    fn plain(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            parameters: Vec::new(),
+        }
+    }
+}
+
+/// The statements that were logged since. Transactions begin and end as they did; what is set in them is left to the connection.
+pub(crate) async fn logged_since(database: &Database, begin: i64) -> anyhow::Result<Vec<Statement>> {
     let read = sqlx::query_scalar("SELECT pg_read_file('server.log', $1, 10000000)").bind(begin);
     let log: String = read.fetch_one(&superuser(database)).await?;
     Ok(statements_in(&log.replace("\n\t", " ")))
 }
 
-fn statements_in(log: &str) -> Vec<String> {
-    let mut statements: Vec<String> = Vec::new();
+fn statements_in(log: &str) -> Vec<Statement> {
+    let mut statements: Vec<Statement> = Vec::new();
     for line in log.lines() {
         if let Some((_, parameters)) = line.split_once("DETAIL:  parameters: ") {
             if let Some(last) = statements.last_mut() {
-                *last = with_parameters(last, parameters);
+                last.parameters = parameters_in(parameters);
             }
             continue;
         }
@@ -69,8 +85,8 @@ fn statements_in(log: &str) -> Vec<String> {
         });
         match statement {
             Some(statement) if statement.contains("pg_stat_file") || statement.contains("pg_read_file") => {}
-            Some(statement) if statement.starts_with("BEGIN") => statements.push("BEGIN READ ONLY".to_owned()),
-            Some(statement) => statements.push(statement.trim_end_matches(';').to_owned()),
+            Some(statement) if statement.starts_with("BEGIN") => statements.push(Statement::plain("BEGIN READ ONLY")),
+            Some(statement) => statements.push(Statement::plain(statement.trim_end_matches(';'))),
             None => {}
         }
     }
@@ -78,34 +94,29 @@ fn statements_in(log: &str) -> Vec<String> {
 }
 
 /// Parameters as the log has them: `$1 = '1', $2 = NULL`.
-fn with_parameters(statement: &str, parameters: &str) -> String {
+fn parameters_in(text: &str) -> Vec<Option<String>> {
     let mut values = Vec::new();
-    let mut rest = parameters;
+    let mut rest = text;
     while let Some((_, value)) = rest.split_once(" = ") {
-        let end = match value.strip_prefix('\'') {
-            None => value.find(", $").unwrap_or(value.len()),
-            Some(quoted) => {
-                let mut end = 0;
-                // A quote within is doubled.
-                while let Some(quote) = quoted[end..].find('\'') {
-                    end += quote + 1;
-                    if quoted[end..].starts_with('\'') {
-                        end += 1;
-                    } else {
-                        break;
-                    }
-                }
-                end + 1
-            }
+        let Some(quoted) = value.strip_prefix('\'') else {
+            values.push(None);
+            rest = value;
+            continue;
         };
-        values.push(&value[..end]);
-        rest = &value[end..];
+        let mut end = 0;
+        // A quote within is doubled.
+        while let Some(quote) = quoted[end..].find('\'') {
+            end += quote + 1;
+            if quoted[end..].starts_with('\'') {
+                end += 1;
+            } else {
+                break;
+            }
+        }
+        values.push(Some(quoted[..end.saturating_sub(1)].replace("''", "'")));
+        rest = &quoted[end..];
     }
-    // From the last on, so that $1 is not found in $10.
-    let places = values.iter().enumerate().rev();
-    places.fold(statement.to_owned(), |text, (place, value)| {
-        text.replace(&format!("${}", place + 1), value)
-    })
+    values
 }
 
 /// How often a second, and within how many milliseconds 99 of 100 times.
@@ -118,13 +129,14 @@ pub(crate) struct Rate {
 /// The statements by pgbench, on as many connections, as the role that reads, under row-level security.
 pub(crate) fn pgbench(
     database: &Database,
-    statements: &[String],
+    statements: &[Statement],
     connections: u32,
     seconds: u32,
 ) -> anyhow::Result<Rate> {
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("script");
-    std::fs::write(&script, statements.join(";\n") + ";\n")?;
+    let (text, variables) = script_of(statements);
+    std::fs::write(&script, text)?;
     let options = "-c role=dbt_api_reader -c search_path=read_model,ids,directory,public -c app.account_id=1 -c app.environment_ids=";
     let url = database.url();
     let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
@@ -132,6 +144,7 @@ pub(crate) fn pgbench(
         .args(["-n", "-M", "prepared", "-j", "2", "-l", "--log-prefix=times"])
         .args(["-c", &connections.to_string(), "-T", &seconds.to_string(), "-f"])
         .arg(&script)
+        .args(variables.iter().flat_map(|variable| ["-D", variable]))
         .arg(url)
         .current_dir(folder.path())
         .env("PGOPTIONS", options)
@@ -150,6 +163,44 @@ pub(crate) fn pgbench(
         per_second: rate.context("pgbench told no rate")?,
         p99: percentile(times_in(folder.path())?, 99.0),
     })
+}
+
+/// What pgbench runs, and its variables: the parameters of the statements, so that they are prepared as they were.
+fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
+    let (mut script, mut variables) = (String::new(), Vec::new());
+    for (number, statement) in statements.iter().enumerate() {
+        let mut text = without_variables(&statement.text);
+        // From the last on, so that $1 is not found in $10.
+        for (place, parameter) in statement.parameters.iter().enumerate().rev() {
+            let name = format!("p{number}_{place}");
+            let stands = match parameter {
+                Some(value) => {
+                    variables.push(format!("{name}={value}"));
+                    format!(":{name}")
+                }
+                None => "NULL".to_owned(),
+            };
+            text = text.replace(&format!("${}", place + 1), &stands);
+        }
+        script += &(text + ";\n");
+    }
+    (script, variables)
+}
+
+/// pgbench takes `:name` for a variable of its own, which the bounds of a slice, `[1:least(…)]`, are not.
+fn without_variables(script: &str) -> String {
+    let mut text = String::with_capacity(script.len());
+    let mut before = ' ';
+    let mut letters = script.chars().peekable();
+    while let Some(letter) = letters.next() {
+        text.push(letter);
+        let is_alone = letter == ':' && before != ':';
+        if is_alone && letters.peek().is_some_and(|next| next.is_alphabetic() || *next == '_') {
+            text.push(' ');
+        }
+        before = letter;
+    }
+    text
 }
 
 /// The milliseconds of each transaction, the third column of pgbench's logs, in microseconds.
@@ -176,19 +227,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn slices_are_no_variables() {
+        assert_eq!(without_variables("a[1:least(2, b::int)]"), "a[1: least(2, b::int)]");
+    }
+
+    #[test]
     fn statements_are_read_from_the_log() {
         let log = "2026-01-01 00:00:00 UTC [1] LOG:  execute sqlx_s_1: SELECT * FROM t WHERE a = $1 AND b = $10 AND c = $2\n\
                    2026-01-01 00:00:00 UTC [1] DETAIL:  parameters: $1 = '1', $2 = 'it''s, $3 = x', $3 = NULL, $4 = '4', $5 = '5', \
                    $6 = '6', $7 = '7', $8 = '8', $9 = '9', $10 = '{1,2}'\n\
                    2026-01-01 00:00:00 UTC [1] LOG:  statement: BEGIN READ ONLY; SET LOCAL app.account_id = '1'\n\
                    2026-01-01 00:00:00 UTC [1] LOG:  statement: ROLLBACK\n";
+        let found = statements_in(log);
+        let (script, variables) = script_of(&found);
         assert_eq!(
-            statements_in(log),
-            [
-                "SELECT * FROM t WHERE a = '1' AND b = '{1,2}' AND c = 'it''s, $3 = x'",
-                "BEGIN READ ONLY",
-                "ROLLBACK"
-            ]
+            script,
+            "SELECT * FROM t WHERE a = :p0_0 AND b = :p0_9 AND c = :p0_1;\nBEGIN READ ONLY;\nROLLBACK;\n"
         );
+        assert!(variables.contains(&"p0_1=it's, $3 = x".to_owned()), "{variables:?}");
+        assert_eq!(found[0].parameters[2], None);
+        assert_eq!(variables.len(), 9);
     }
 }

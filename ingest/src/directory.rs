@@ -132,8 +132,8 @@ impl Directory {
             return Ok(verifier.access(key, Purpose::Upload).await?);
         }
         let hash = hash_of_key(key);
-        match timeout(LONGEST_LOOKUP, queries::access_by_key(&self.0.pool, hash)).await {
-            Ok(Ok(access)) => return Ok(access),
+        match timeout(LONGEST_LOOKUP, queries::key_holder(&self.0.pool, hash)).await {
+            Ok(Ok(holder)) => return Ok(holder.map(|holder| holder.access)),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "PostgreSQL does not tell whose a key is; the copy in memory does")
             }

@@ -1,5 +1,6 @@
 //! What Airflow told of a DAG run.
 
+use directory::note_change;
 use read_model::{Observation, add_to_ledger, end_attempt, insert_observation, lock_account, lock_placement};
 use schemas::{AirflowRunObserved, Event};
 
@@ -27,6 +28,7 @@ impl Projector {
         let entered = insert_observation(&mut transaction, observed, &observation).await?;
         placement::place_observed(&mut transaction, &self.bucket, place, &observation.key(), entered).await?;
         end_attempt(&mut transaction, event.id).await?;
+        note_change(&mut transaction, place.account_id).await?;
         transaction.commit().await?;
         let lag = (self.clock.now() - event.time).as_seconds_f64();
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);

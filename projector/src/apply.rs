@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use directory::note_change;
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
     insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone, lock_event,
@@ -217,6 +218,7 @@ impl Projector {
         let mut transaction = self.pool.begin().await?;
         directory::apply(&mut transaction, event, data).await?;
         end_attempt(&mut transaction, event.id).await?;
+        note_change(&mut transaction, data.account_id()).await?;
         transaction.commit().await?;
         Ok(Outcome::Applied)
     }
@@ -229,6 +231,7 @@ impl Projector {
         }
         delete_files(&mut transaction, event.id, event.time, deleted).await?;
         end_attempt(&mut transaction, event.id).await?;
+        note_change(&mut transaction, deleted.account_id).await?;
         transaction.commit().await?;
         Ok(Outcome::Applied)
     }
@@ -294,6 +297,7 @@ impl Projector {
             placement::place(&mut transaction, &self.bucket, upload, artifacts, reading).await?;
         }
         end_attempt(&mut transaction, event.id).await?;
+        note_change(&mut transaction, account).await?;
         transaction.commit().await?;
         let lag = (self.clock.now() - event.time).as_seconds_f64();
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use directory::note_change;
 use read_model::{
     FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
     lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_steps, remove_from_ledger,
@@ -80,6 +81,7 @@ impl Projector {
         }
         forget_contents(&mut transaction, account, &hashes_of(&files), None).await?;
         end_attempt(&mut transaction, event.id).await?;
+        note_change(&mut transaction, account).await?;
         transaction.commit().await?;
         tracing::info!(event_id = %event.id, account_id = %account, runs = pruned.run_ids.len(), uploads = pruned.uploads.len(), "pruned");
         Ok(Outcome::Applied)

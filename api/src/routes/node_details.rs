@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::nodes::Node;
+use super::nodes::Fields;
 use super::scope::Scope;
 use crate::error::Error;
 use crate::format::iso_time;
@@ -22,7 +22,7 @@ pub(crate) struct NodeDetails {
     unique_id: String,
     resource_type: String,
     /// As dbt wrote it into the manifest.
-    node: Node,
+    node: Fields,
     /// The code with its Jinja: `raw_code`, before dbt 1.3 `raw_sql`.
     raw_code: Option<String>,
     /// The code that the warehouse got, of the newest manifest that has compiled code.
@@ -161,7 +161,7 @@ async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One
     let first = Slice { limit: 1, offset: 0 };
     let found = queries::nodes(view.connection(), account, node_set, &filter, first).await?;
     let row = found.rows.first().ok_or_else(CloudError::not_found)?;
-    let node = Node::new(row)?;
+    let node = Fields::new(row)?;
     let graph = queries::graph(view.connection(), account, node_set).await?;
     let is_test = |node: &GraphNode| node.resource_type == "test" || node.resource_type == "unit_test";
     let (tests, children): (Vec<&GraphNode>, Vec<&GraphNode>) = graph
@@ -242,7 +242,7 @@ struct Declared {
 }
 
 /// Names are compared without regard to case: warehouses write them in letters of their own.
-fn columns(node: &Node, entry: Option<&[u8]>) -> Vec<Column> {
+fn columns(node: &Fields, entry: Option<&[u8]>) -> Vec<Column> {
     let declared: HashMap<String, Box<RawValue>> = node
         .raw("columns")
         .and_then(|columns| serde_json::from_str(columns.get()).ok())

@@ -1,12 +1,14 @@
 //! Nodes: what the newest manifest of an environment or a run holds. Routes of our own; dbt Cloud has none like them.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use edge::{Many, OrderBy, Paging, Params, many};
 use read_model::decode_doc;
 use read_model::queries::{self, NodeFilter, Page, Slice};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
@@ -17,23 +19,53 @@ use crate::view::{Ids, View};
 
 /// A node as dbt wrote it into the manifest, without what changes at every parse.
 #[derive(Serialize, ToSchema)]
+#[serde(transparent)]
 #[schema(value_type = Object)]
-pub(crate) struct Node(BTreeMap<String, Box<RawValue>>);
+pub(crate) struct Node(Box<RawValue>);
 
 impl Node {
-    pub(super) fn new(row: &queries::Node) -> Result<Self, Error> {
-        let unreadable = |error| {
-            Error::unreadable(&format_args!(
-                "the stored node `{}` is no object: {error}",
-                row.unique_id
-            ))
+    fn new(row: &queries::Node) -> Result<Self, Error> {
+        let doc = decode_doc(&row.doc)?;
+        let said: Said = serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
+        let whole = if said.unique_id.is_some() && said.resource_type.is_some() {
+            let text = String::from_utf8(doc).map_err(|error| unreadable(row, &error))?;
+            RawValue::from_string(text)
+        } else {
+            to_raw_value(&Fields::new(row)?)
         };
+        whole.map(Self).map_err(|error| unreadable(row, &error))
+    }
+}
+
+fn unreadable(row: &queries::Node, error: &dyn Display) -> Error {
+    Error::unreadable(&format_args!(
+        "the stored node `{}` is no object: {error}",
+        row.unique_id
+    ))
+}
+
+/// Which of the fields that every node is shown with are in its definition.
+#[derive(Deserialize)]
+struct Said {
+    unique_id: Option<IgnoredAny>,
+    resource_type: Option<IgnoredAny>,
+}
+
+/// A node field by field.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = Object)]
+pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
+
+impl Fields {
+    pub(super) fn new(row: &queries::Node) -> Result<Self, Error> {
+        let doc = decode_doc(&row.doc)?;
         let mut fields: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_slice(&decode_doc(&row.doc)?).map_err(unreadable)?;
+            serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
         // Old versions of dbt wrote nodes that do not say which they are.
         for (name, value) in [("unique_id", &row.unique_id), ("resource_type", &row.resource_type)] {
             if !fields.contains_key(name) {
-                fields.insert(name.to_owned(), to_raw_value(value).map_err(unreadable)?);
+                let value = to_raw_value(value).map_err(|error| unreadable(row, &error))?;
+                fields.insert(name.to_owned(), value);
             }
         }
         Ok(Self(fields))

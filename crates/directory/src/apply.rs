@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use schemas::{
-    AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, RecordState, TokenIssued,
-    TokenRevoked,
+    AccountId, AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, RecordState,
+    TokenIssued, TokenRevoked,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -65,6 +65,22 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
     sqlx::query!(
         "INSERT INTO directory.ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
         id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Notes that something of an account is not as it was, so that what clients have of it is no longer taken for the present. Only one
+/// transaction at a time does so for an account: it is to be the last that it does.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note_change(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO directory.account_versions (account_id, version) VALUES ($1, gen_random_uuid())
+         ON CONFLICT (account_id) DO UPDATE SET version = excluded.version",
+        account.0
     )
     .execute(transaction)
     .await?;

@@ -4,9 +4,19 @@
 //! dictionary that was ever written with stays readable.
 
 use std::io;
+use std::sync::LazyLock;
+
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 /// Trained on the project's fixtures with `zstd --train`; `dictionaries/README.md` tells how.
 const DICTIONARY: &[u8] = include_bytes!("../dictionaries/nodes-1.zstd-dictionary");
+
+/// The same, taken in once for all that is read.
+static DECODER_DICTIONARY: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+
+/// The same, taken in once for all that is written.
+static ENCODER_DICTIONARY: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
 
 /// zstd's own default: docs are written once and read often, and they are small.
 const LEVEL: i32 = 3;
@@ -28,7 +38,7 @@ impl DocEncoder {
     /// # Errors
     /// When zstd has no memory.
     pub fn new() -> io::Result<Self> {
-        zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY).map(Self)
+        zstd::bulk::Compressor::with_prepared_dictionary(&ENCODER_DICTIONARY).map(Self)
     }
 
     /// The frame of one definition.
@@ -45,7 +55,7 @@ impl DocEncoder {
 /// # Errors
 /// When the frame is broken or was written with a dictionary that this version does not have.
 pub fn decode_doc(frame: &[u8]) -> Result<Vec<u8>, InvalidDoc> {
-    let mut decompressor = zstd::bulk::Decompressor::with_dictionary(DICTIONARY)?;
+    let mut decompressor = zstd::bulk::Decompressor::with_prepared_dictionary(&DECODER_DICTIONARY)?;
     let size = zstd::zstd_safe::get_frame_content_size(frame)
         .ok()
         .flatten()

@@ -373,5 +373,9 @@ pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx
     transaction.execute(AssertSqlSafe(lock)).await?;
     let rename = format!("ALTER SCHEMA read_model RENAME TO {old}; ALTER SCHEMA {next} RENAME TO read_model");
     transaction.execute(AssertSqlSafe(rename)).await?;
+    // It may be shown otherwise than before.
+    sqlx::query!("UPDATE directory.account_versions SET version = gen_random_uuid()")
+        .execute(transaction)
+        .await?;
     Ok(())
 }

@@ -57,16 +57,26 @@ pub async fn account_of_token(connection: &mut PgConnection, token: TokenId) -> 
     Ok(account.map(AccountId))
 }
 
-/// The bearer of a key, and notes that the token was used. For connections that may see no table of tokens.
+/// Whose a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// What the key opens.
+    pub access: Access,
+    /// The present version of all that its account has; another after each change. None: nothing was changed yet.
+    pub account_version: Option<Uuid>,
+}
+
+/// The holder of a key, and notes that the token was used. For connections that may see no table of tokens.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn access_by_key<'c>(
+pub async fn key_holder<'c>(
     database: impl PgExecutor<'c> + Copy,
     key_sha256: Sha256,
-) -> sqlx::Result<Option<Access>> {
+) -> sqlx::Result<Option<KeyHolder>> {
     let row = sqlx::query!(
-        r#"SELECT id AS "id!", account_id AS "account_id!", environment_id, scopes AS "scopes!", use_noted AS "use_noted!"
+        r#"SELECT id AS "id!", account_id AS "account_id!", environment_id, scopes AS "scopes!", use_noted AS "use_noted!",
+            account_version
          FROM directory.token_by_key($1)"#,
         key_sha256.0.as_slice()
     )
@@ -78,11 +88,15 @@ pub async fn access_by_key<'c>(
             .execute(database)
             .await?;
     }
-    Ok(Some(Access {
+    let access = Access {
         token_id: TokenId(row.id),
         accounts: vec![AccountId(row.account_id)],
         environments: Environments::bound_to(row.environment_id.map(EnvironmentId)),
         scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+    };
+    Ok(Some(KeyHolder {
+        access,
+        account_version: row.account_version,
     }))
 }
 

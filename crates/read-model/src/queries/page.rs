@@ -43,9 +43,12 @@ pub struct Page<T> {
 }
 
 impl Slice {
+    /// The limit is part of the text: of a parameter PostgreSQL does not know that few rows are wanted, and plans anew each time.
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
-        query.push(" LIMIT ").push_bind(self.limit);
-        query.push(" OFFSET ").push_bind(self.offset);
+        query.push(format_args!(" LIMIT {}", self.limit));
+        if self.offset != 0 {
+            query.push(" OFFSET ").push_bind(self.offset);
+        }
     }
 
     /// How many rows the list has, if this page of it tells: one that is not full is the last.

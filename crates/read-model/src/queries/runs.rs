@@ -197,13 +197,27 @@ pub async fn runs_by_id(connection: &mut PgConnection, account: AccountId, ids: 
 /// # Errors
 /// Those of the database.
 pub async fn run(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<Run>> {
-    if let Some(run) = runs_by_id(connection, account, &[id.0]).await?.pop() {
+    if let Some(run) = run_by_id(connection, account, id.0).await? {
         return Ok(Some(run));
     }
     match present_id(connection, account, id).await? {
-        Some(present) => Ok(runs_by_id(connection, account, &[present]).await?.pop()),
+        Some(present) => run_by_id(connection, account, present).await,
         None => Ok(None),
     }
+}
+
+/// Not as one of a list: of that PostgreSQL does not know that it is short, and plans anew each time.
+async fn run_by_id(connection: &mut PgConnection, account: AccountId, id: i64) -> sqlx::Result<Option<Run>> {
+    sqlx::query_as!(
+        Run,
+        "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at,
+            started_at, finished_at, kinds
+         FROM runs WHERE account_id = $1 AND id = $2",
+        account.0,
+        id
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 /// The run that has what this one was made of. All files of one key go to one run.

@@ -1,0 +1,51 @@
+//! Reads that were answered before: a client that says what it has is told that it is the present state, without it being looked up.
+
+use axum::extract::{Request, State as Extracted};
+use axum::http::header::{AUTHORIZATION, ETAG, HeaderValue, VARY};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use schemas::{Scope, Sha256};
+
+use crate::State;
+use crate::download::has_already;
+use crate::view::Bearer;
+
+/// Answers carry times such as "3 minutes ago", so that a tag is good within a minute at most.
+const SECONDS: i64 = 60;
+
+/// Gives answers an `ETag`, and answers 304 to those who name it in `If-None-Match` while nothing of the account was changed.
+///
+/// The version is looked up with the key, before anything is read: an answer may be newer than its tag tells, and is never older.
+pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
+    let bearer = match Bearer::authenticate(request.headers(), &state).await {
+        Ok(bearer) => bearer,
+        Err(error) => return error.into_response(),
+    };
+    let tag = tag_of(&state, &bearer, request.uri());
+    if let Some(tag) = &tag
+        && bearer.access.allows(Scope::Read)
+        && has_already(request.headers(), tag.trim_start_matches("W/"))
+    {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, tag.clone())]).into_response();
+    }
+    request.extensions_mut().insert(bearer);
+    let mut response = next.run(request).await;
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok())
+        && response.status() == StatusCode::OK
+    {
+        response.headers_mut().insert(ETAG, tag);
+        response.headers_mut().append(VARY, HeaderValue::from(AUTHORIZATION));
+    }
+    response
+}
+
+/// Weak (RFC 9110, 8.8.1): the bytes may differ in how long ago things were. None: which version it is, is not known.
+fn tag_of(state: &State, bearer: &Bearer, uri: &Uri) -> Option<String> {
+    let version = bearer.account_version?;
+    let moment = state.clock.now().timestamp() / SECONDS;
+    let release = env!("CARGO_PKG_VERSION");
+    let text = format!("{release} {version} {} {moment} {uri}", bearer.access.token_id);
+    let hash = Sha256::of(text.as_bytes()).to_string();
+    Some(format!("W/\"{}\"", &hash[..32]))
+}
