@@ -1,6 +1,7 @@
 //! dbt-api measured against the limits of the machine and against its peers, side by side in one run: `./dev bench`.
 
 mod downloads;
+mod growth;
 mod history;
 mod installation;
 mod limits;
@@ -48,6 +49,7 @@ enum What {
     Reads,
     Downloads,
     Start,
+    Growth,
 }
 
 #[tokio::main]
@@ -55,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let all = What::value_variants().to_vec();
     let chosen = if arguments.what.is_empty() { all } else { arguments.what };
-    let mut lines: Vec<Line> = Vec::new();
+    let (mut lines, mut curves) = (Vec::<Line>::new(), Vec::new());
     for what in chosen {
         let begun = Instant::now();
         let binary = &arguments.binary;
@@ -68,6 +70,11 @@ async fn main() -> anyhow::Result<()> {
             What::Reads => reads::measure(binary).await?,
             What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,
+            What::Growth => {
+                let (lines, measured) = growth::measure(binary).await?;
+                curves = measured;
+                lines
+            }
         };
         tell(&format!(
             "{what:?} ({:.0} s)\n{}",
@@ -75,6 +82,10 @@ async fn main() -> anyhow::Result<()> {
             report::table(&measured)
         ));
         lines.extend(measured);
+    }
+    std::fs::create_dir_all(&arguments.out)?;
+    if !curves.is_empty() {
+        growth::write(&curves, &arguments.out)?;
     }
     report::write(&lines, &machine::describe(), &arguments.out)
 }

@@ -127,9 +127,8 @@ fn number(value: f64) -> String {
 
 /// Writes the table, the JSON and the plot into a folder.
 pub(crate) fn write(lines: &[Line], machine: &str, folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)?;
     let text = format!(
-        "# Benchmarks\n\nWritten by `./dev bench`, which measures each figure beside its limit or peer in the same run.\n\n{machine}\n{}\n![How much of each goal is used up](results.svg)\n",
+        "# Benchmarks\n\nWritten by `./dev bench`, which measures each figure beside its limit or peer in the same run.\n\n{machine}\n{}\n![How much of each goal is used up](results.svg)\n\n![How cost grows with what there is](growth.svg)\n",
         table(lines)
     );
     std::fs::write(folder.join("results.md"), text)?;

@@ -1,0 +1,324 @@
+//! How cost grows with what there is: with the nodes of a manifest it may, with all else it must not.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+use sqlx::PgPool;
+use testkit::Service;
+
+use crate::history;
+use crate::installation::{Installation, median};
+use crate::project::{Parse, Project};
+use crate::report::{Goal, Line};
+
+const MODELS: [usize; 4] = [100, 1_000, 5_000, 20_000];
+
+const MANIFESTS: [i64; 4] = [1, 100, 2_000, 20_000];
+
+const RUNS: [i64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
+const ACCOUNTS: [i64; 4] = [1, 10, 100, 1_000];
+
+/// Runs of each account.
+const OF_ACCOUNT: i64 = 100;
+
+/// How often a read is measured, and a small upload.
+const TIMES: u64 = 40;
+
+/// What is measured against what grows.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Curve {
+    /// What grows.
+    against: &'static str,
+    what: &'static str,
+    /// How much of it there is, and seconds.
+    points: Vec<(f64, f64)>,
+}
+
+impl Curve {
+    fn new(against: &'static str, what: &'static str) -> Self {
+        let points = Vec::new();
+        Self { against, what, points }
+    }
+
+    /// How many times the cost is at the end what it is at the beginning; of what is linear, for each of what there is.
+    fn growth(&self, is_linear: bool) -> f64 {
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+            return f64::NAN;
+        };
+        let expected = if is_linear { last.0 / first.0 } else { 1.0 };
+        last.1 / first.1 / expected
+    }
+
+    fn line(&self, is_linear: bool) -> Line {
+        let last = self.points.last().map_or(0.0, |(size, _)| *size);
+        let what = match is_linear {
+            true => format!("{}, each of {last:.0} {}; of the fewest", self.what, self.against),
+            false => format!("{}, {last:.0} {}; the fewest", self.what, self.against),
+        };
+        Line::alone(what, self.growth(is_linear), "×", Goal::AtMost(1.5))
+    }
+}
+
+pub(crate) async fn measure(binary: &str) -> anyhow::Result<(Vec<Line>, Vec<Curve>)> {
+    let linear = of_nodes(binary).await?;
+    let mut flat = of_manifests(binary).await?;
+    flat.extend(of_runs(binary).await?);
+    flat.extend(of_accounts(binary).await?);
+    let lines = linear.iter().map(|curve| curve.line(true));
+    let lines = lines.chain(flat.iter().map(|curve| curve.line(false))).collect();
+    Ok((lines, [linear, flat].concat()))
+}
+
+/// Nodes of a manifest: what is done with each.
+async fn of_nodes(binary: &str) -> anyhow::Result<Vec<Curve>> {
+    const AGAINST: &str = "models of a manifest";
+    let mut curves = ["upload", "first projection", "repeated projection"].map(|what| Curve::new(AGAINST, what));
+    for models in MODELS {
+        let installation = Installation::prepare(binary).await;
+        let serve = installation.start("serve").await?;
+        let project = Project::new(models)?;
+        let mut tell = |curve: usize, seconds| curves[curve].points.push((models as f64, seconds));
+        for (number, curve) in [(0, 1), (1, 2)] {
+            let manifest = Bytes::from(project.manifest(Parse { number, changed: 0 })?);
+            let (took, event) = installation.upload(&serve, &format!("run-{number}"), manifest).await?;
+            if number == 0 {
+                tell(0, took.as_secs_f64());
+            }
+            tell(curve, installation.visible(event).await?.as_secs_f64());
+        }
+    }
+    Ok(curves.to_vec())
+}
+
+/// Manifests that an environment has.
+async fn of_manifests(binary: &str) -> anyhow::Result<Vec<Curve>> {
+    const AGAINST: &str = "stored manifests";
+    let mut curves = ["small upload until it is shown", "page of nodes"].map(|what| Curve::new(AGAINST, what));
+    let installation = Installation::prepare(binary).await;
+    let serve = installation.start("serve").await?;
+    let project = Project::new(100)?;
+    let manifest = project.manifest(Parse { number: 0, changed: 0 })?.into();
+    let (_, event) = installation.upload(&serve, "run", manifest).await?;
+    installation.visible(event).await?;
+    let mut number = 1;
+    for manifests in MANIFESTS {
+        add_manifests(&installation.pool, manifests).await?;
+        curves[0].points.push((
+            manifests as f64,
+            small_uploads(&installation, &serve, &mut number).await?,
+        ));
+        let path = "/api/v2/accounts/1/environments/1/nodes/?limit=100";
+        curves[1]
+            .points
+            .push((manifests as f64, reads(&installation, &serve, path).await?));
+    }
+    Ok(curves.to_vec())
+}
+
+/// Manifests beside the first, each of a run of its own, up to so many: rows alone, since so many uploads would take an hour.
+async fn add_manifests(pool: &PgPool, manifests: i64) -> anyhow::Result<()> {
+    history::add_runs(pool, 1, 100, manifests).await?;
+    let statements = [
+        "INSERT INTO manifests (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at)
+         SELECT m.account_id, sha256(r::text::bytea), m.node_set, m.dbt_schema_version, m.dbt_version, m.project_name, m.adapter_type,
+            m.generated_at
+         FROM (SELECT * FROM manifests ORDER BY sha256 LIMIT 1) m, generate_series(1, $1) r ON CONFLICT DO NOTHING",
+        "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id, airflow_run_id, invocation_id,
+            kind, name, sha256, size, run_id, step_id)
+         SELECT md5(r.id::text)::uuid, 0, 1, 1, 1, r.created_at, r.dag_id, r.airflow_run_id, md5(r.id::text), 'manifest', 'manifest.json',
+            sha256((r.id - 10000000)::text::bytea), 2800000, r.id, r.id
+         FROM runs r WHERE r.account_id = 1 AND r.id BETWEEN 10000001 AND 10000000 + $1 ON CONFLICT DO NOTHING",
+    ];
+    for statement in statements {
+        sqlx::query(statement).bind(manifests).execute(pool).await?;
+    }
+    sqlx::raw_sql("ANALYZE manifests, artifacts").execute(pool).await?;
+    Ok(())
+}
+
+/// Runs of one account.
+async fn of_runs(binary: &str) -> anyhow::Result<Vec<Curve>> {
+    const AGAINST: &str = "runs of an account";
+    const PATHS: [(&str, &str); 4] = [
+        ("newest page of runs", "/api/v2/accounts/1/runs/?limit=100&order_by=-id"),
+        (
+            "newest failed run of a job",
+            "/api/v2/accounts/1/runs/?job_definition_id=10007&status=20&order_by=-finished_at&limit=1",
+        ),
+        ("one run", "/api/v2/accounts/1/runs/10000500/"),
+        ("one job", "/api/v2/accounts/1/jobs/10007/"),
+    ];
+    let mut curves = PATHS.map(|(what, _)| Curve::new(AGAINST, what));
+    let mut upload = Curve::new(AGAINST, "small upload until it is shown");
+    let installation = Installation::prepare(binary).await;
+    let serve = installation.start("serve").await?;
+    let mut number = 0;
+    for runs in RUNS {
+        history::add_runs(&installation.pool, 1, 100, runs).await?;
+        for (curve, (_, path)) in curves.iter_mut().zip(PATHS) {
+            curve
+                .points
+                .push((runs as f64, reads(&installation, &serve, path).await?));
+        }
+        upload
+            .points
+            .push((runs as f64, small_uploads(&installation, &serve, &mut number).await?));
+    }
+    let mut curves = curves.to_vec();
+    curves.push(upload);
+    Ok(curves)
+}
+
+/// Accounts beside the one that is measured.
+async fn of_accounts(binary: &str) -> anyhow::Result<Vec<Curve>> {
+    const AGAINST: &str = "accounts";
+    let mut curves = ["newest page of runs", "small upload until it is shown"].map(|what| Curve::new(AGAINST, what));
+    let installation = Installation::prepare(binary).await;
+    let serve = installation.start("serve").await?;
+    let (mut number, mut present) = (0, 0);
+    for accounts in ACCOUNTS {
+        for account in present + 1..=accounts {
+            history::add_runs(&installation.pool, account, 10, OF_ACCOUNT).await?;
+        }
+        present = accounts;
+        let path = "/api/v2/accounts/1/runs/?limit=100&order_by=-id";
+        curves[0]
+            .points
+            .push((accounts as f64, reads(&installation, &serve, path).await?));
+        curves[1].points.push((
+            accounts as f64,
+            small_uploads(&installation, &serve, &mut number).await?,
+        ));
+    }
+    Ok(curves.to_vec())
+}
+
+/// The seconds of a read, one after the other.
+async fn reads(installation: &Installation, serve: &Service, path: &str) -> anyhow::Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let request = installation.client.get(format!("{}{path}", serve.url));
+        let begun = Instant::now();
+        let answer = request.bearer_auth(&installation.key).send().await?;
+        answer.error_for_status()?.bytes().await?;
+        times.push(begun.elapsed().as_secs_f64());
+    }
+    Ok(median(times))
+}
+
+/// The seconds from the answer to a small upload until it can be read.
+async fn small_uploads(installation: &Installation, serve: &Service, number: &mut u64) -> anyhow::Result<f64> {
+    let project = Project::new(10)?;
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        *number += 1;
+        let manifest = project.manifest(Parse {
+            number: *number,
+            changed: 1,
+        })?;
+        let (_, event) = installation
+            .upload(serve, &format!("small-{number}"), manifest.into())
+            .await?;
+        times.push(installation.visible(event).await?.as_secs_f64());
+    }
+    Ok(median(times))
+}
+
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 260.0;
+const COLORS: [&str; 5] = ["#2b6cb0", "#c8553d", "#4c9a52", "#8a5bb5", "#b58a2b"];
+
+/// Writes the curves and their plot, a panel for each thing that grows, both scales of powers of ten.
+pub(crate) fn write(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
+    std::fs::write(folder.join("growth.json"), serde_json::to_string_pretty(curves)? + "\n")?;
+    let mut panels: Vec<&str> = curves.iter().map(|curve| curve.against).collect();
+    panels.dedup();
+    let (columns, rows) = (2, panels.len().div_ceil(2));
+    let (width, height) = (WIDTH * f64::from(columns), HEIGHT * rows as f64);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
+    );
+    for (place, against) in panels.iter().enumerate() {
+        let (x, y) = ((place % 2) as f64 * WIDTH, (place / 2) as f64 * HEIGHT);
+        let of_panel: Vec<&Curve> = curves.iter().filter(|curve| curve.against == *against).collect();
+        let _ = writeln!(
+            text,
+            "<g transform=\"translate({x} {y})\">{}</g>",
+            panel(against, &of_panel)
+        );
+    }
+    std::fs::write(folder.join("growth.svg"), text + "</svg>\n")?;
+    Ok(())
+}
+
+/// From a tenth of a millisecond to a hundred seconds, upwards.
+fn panel(against: &str, curves: &[&Curve]) -> String {
+    let (left, right, top, bottom) = (50.0, WIDTH - 150.0, 30.0, HEIGHT - 25.0);
+    let sizes = curves.iter().flat_map(|curve| &curve.points).map(|(size, _)| *size);
+    let (least, most) = sizes.fold((f64::MAX, f64::MIN), |(least, most), size| {
+        (least.min(size), most.max(size))
+    });
+    let across = |size: f64| left + (right - left) * (size / least).log10() / (most / least).log10();
+    let up = |seconds: f64| bottom - (bottom - top) * ((seconds.log10() + 4.0) / 6.0).clamp(0.0, 1.0);
+    let mut text = format!("<text x=\"{left}\" y=\"18\" font-weight=\"bold\">{against}</text>");
+    for (seconds, label) in [(1e-4, "0.1 ms"), (1e-2, "10 ms"), (1.0, "1 s"), (100.0, "100 s")] {
+        let y = up(seconds);
+        let _ = write!(
+            text,
+            "<line x1=\"{left}\" y1=\"{y}\" x2=\"{right}\" y2=\"{y}\" stroke=\"#ccc\"/><text x=\"{}\" y=\"{}\" text-anchor=\"end\">{label}</text>",
+            left - 4.0,
+            y + 4.0
+        );
+    }
+    for size in [least, most] {
+        let _ = write!(
+            text,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{size}</text>",
+            across(size),
+            bottom + 15.0
+        );
+    }
+    for (curve, color) in curves.iter().zip(COLORS) {
+        let points: Vec<String> = curve
+            .points
+            .iter()
+            .map(|(size, seconds)| format!("{:.1},{:.1}", across(*size), up(*seconds)))
+            .collect();
+        let _ = write!(
+            text,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
+            points.join(" ")
+        );
+    }
+    for (row, (curve, color)) in curves.iter().zip(COLORS).enumerate() {
+        let y = top + 14.0 * (row as f64 + 1.0);
+        let _ = write!(
+            text,
+            "<text x=\"{}\" y=\"{y}\" fill=\"{color}\">{}</text>",
+            right + 6.0,
+            curve.what
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_told_beside_what_is_expected() {
+        let curve = Curve {
+            points: vec![(100.0, 0.1), (1_000.0, 1.2)],
+            ..Curve::new("models", "upload")
+        };
+        assert!((curve.growth(true) - 1.2).abs() < 1e-9);
+        assert!((curve.growth(false) - 12.0).abs() < 1e-9);
+        let plot = panel("models", &[&curve]);
+        assert!(plot.contains("<polyline") && plot.contains("upload"), "{plot}");
+    }
+}
