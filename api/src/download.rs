@@ -107,15 +107,23 @@ fn takes_zstd(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Does the client say that it has this content?
+/// Does the client say that it has this content? `*` is any.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &str) -> bool {
+    names(headers, etag) || known(headers).any(|known| known == "*")
+}
+
+/// Is this tag, or its weak form, among those that the client names?
+pub(crate) fn names(headers: &HeaderMap, etag: &str) -> bool {
+    known(headers).any(|known| known.trim_start_matches("W/") == etag)
+}
+
+fn known(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .any(|known| known == "*" || known.trim_start_matches("W/") == etag)
 }
 
 #[cfg(test)]

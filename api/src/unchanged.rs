@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use schemas::{Scope, Sha256};
 
 use crate::State;
-use crate::download::has_already;
+use crate::download::names;
 use crate::view::Bearer;
 
 /// Answers carry times such as "3 minutes ago", so that a tag is good within a minute at most.
@@ -25,13 +25,13 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
     let tag = tag_of(&state, &bearer, request.uri());
     if let Some(tag) = &tag
         && bearer.access.allows(Scope::Read)
-        && has_already(request.headers(), tag.trim_start_matches("W/"))
+        && names(request.headers(), tag)
     {
-        return (StatusCode::NOT_MODIFIED, [(ETAG, tag.clone())]).into_response();
+        return (StatusCode::NOT_MODIFIED, [(ETAG, format!("W/{tag}"))]).into_response();
     }
     request.extensions_mut().insert(bearer);
     let mut response = next.run(request).await;
-    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok())
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(format!("W/{tag}")).ok())
         && response.status() == StatusCode::OK
     {
         response.headers_mut().insert(ETAG, tag);
@@ -40,12 +40,13 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
     response
 }
 
-/// Weak (RFC 9110, 8.8.1): the bytes may differ in how long ago things were. None: which version it is, is not known.
+/// What tells this answer from others; it is sent as a weak tag (RFC 9110, 8.8.1), since the bytes may differ in how long ago things were.
+/// None: which version it is, is not known.
 fn tag_of(state: &State, bearer: &Bearer, uri: &Uri) -> Option<String> {
     let version = bearer.account_version?;
     let moment = state.clock.now().timestamp() / SECONDS;
     let release = env!("CARGO_PKG_VERSION");
     let text = format!("{release} {version} {} {moment} {uri}", bearer.access.token_id);
     let hash = Sha256::of(text.as_bytes()).to_string();
-    Some(format!("W/\"{}\"", &hash[..32]))
+    Some(format!("\"{}\"", &hash[..32]))
 }

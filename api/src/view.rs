@@ -7,7 +7,7 @@ use directory::{Access, Environments, Name, hash_of_key, is_own_key, queries};
 use edge::{CloudError, Params, Purpose, UploadError};
 use schemas::{AccountId, EnvironmentId, Scope};
 use serde::de::DeserializeOwned;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::State;
@@ -90,6 +90,14 @@ impl View {
 /// As the directory writes it.
 const ACTIVE: &str = "active";
 
+/// Begins a transaction in a task of its own: when a request is given up while its transaction begins, sqlx puts the connection back with the
+/// transaction open, and whoever gets it next reads in that one.
+async fn begin_with(pool: &PgPool, statement: String) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let beginning = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
+    beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+}
+
 /// Whose key a request has.
 #[derive(Clone)]
 pub(crate) struct Bearer {
@@ -155,7 +163,7 @@ impl Bearer {
             account,
             accounts: self.access.accounts.clone(),
             environments,
-            transaction: state.pool.begin_with(AssertSqlSafe(begin)).await?,
+            transaction: begin_with(&state.pool, begin).await?,
         };
         if self.is_verified {
             let row = queries::account(view.connection(), account).await?;

@@ -1,7 +1,7 @@
 //! What one core needs at least.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+mod typed;
+
 use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use schemas::Scanner;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use typed::Manifest;
 
 /// As ingest compresses.
 const LEVEL: i32 = 3;
@@ -54,86 +53,4 @@ pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Duration> {
     ensure!(!manifest.nodes.is_empty(), "the manifest has no nodes");
     black_box(&manifest);
     Ok(begun.elapsed())
-}
-
-/// A text that is borrowed where it has no escapes.
-#[derive(Deserialize, PartialEq, Eq, Hash)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// What a reader of manifests needs of one.
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "it is parsed, and nothing else")]
-struct Manifest<'a> {
-    #[serde(borrow)]
-    metadata: HashMap<Text<'a>, &'a RawValue>,
-    #[serde(borrow)]
-    nodes: HashMap<Text<'a>, Node<'a>>,
-    #[serde(borrow)]
-    sources: HashMap<Text<'a>, Node<'a>>,
-    #[serde(borrow)]
-    macros: HashMap<Text<'a>, Node<'a>>,
-    #[serde(borrow)]
-    exposures: HashMap<Text<'a>, Node<'a>>,
-    #[serde(borrow)]
-    docs: HashMap<Text<'a>, Node<'a>>,
-    #[serde(borrow)]
-    parent_map: HashMap<Text<'a>, Vec<Text<'a>>>,
-    #[serde(borrow)]
-    child_map: HashMap<Text<'a>, Vec<Text<'a>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-#[allow(dead_code, reason = "it is parsed, and nothing else")]
-struct Node<'a> {
-    #[serde(borrow)]
-    unique_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    resource_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    package_name: Option<Text<'a>>,
-    #[serde(borrow)]
-    original_file_path: Option<Text<'a>>,
-    #[serde(borrow)]
-    relation_name: Option<Text<'a>>,
-    #[serde(borrow)]
-    description: Option<Text<'a>>,
-    #[serde(borrow)]
-    fqn: Vec<Text<'a>>,
-    #[serde(borrow)]
-    tags: Vec<Text<'a>>,
-    #[serde(borrow)]
-    config: HashMap<Text<'a>, &'a RawValue>,
-    #[serde(borrow)]
-    columns: HashMap<Text<'a>, Column<'a>>,
-    #[serde(borrow)]
-    raw_code: Option<Text<'a>>,
-    #[serde(borrow)]
-    compiled_code: Option<Text<'a>>,
-    #[serde(borrow)]
-    depends_on: DependsOn<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-#[allow(dead_code, reason = "it is parsed, and nothing else")]
-struct DependsOn<'a> {
-    #[serde(borrow)]
-    macros: Vec<Text<'a>>,
-    #[serde(borrow)]
-    nodes: Vec<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "it is parsed, and nothing else")]
-struct Column<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    description: Option<Text<'a>>,
-    #[serde(borrow)]
-    data_type: Option<Text<'a>>,
 }

@@ -218,7 +218,6 @@ impl Projector {
         let mut transaction = self.pool.begin().await?;
         directory::apply(&mut transaction, event, data).await?;
         end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, data.account_id()).await?;
         transaction.commit().await?;
         Ok(Outcome::Applied)
     }

@@ -9,7 +9,7 @@
 )]
 
 #[path = "../../cli/tests/service/installation.rs"]
-#[allow(dead_code, reason = "shared with the other tests of the program")]
+#[expect(dead_code, reason = "it is shared with the tests of `service`, which use more of it")]
 mod installation;
 
 mod again;

@@ -1,5 +1,9 @@
 //! Who may read what, and what is answered where there is nothing to read.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use crate::support::{ALL_OF_ACCOUNT_2, Api, DEV_OF_ACCOUNT_1, UPLOADER_OF_ACCOUNT_1};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -112,4 +116,39 @@ async fn some_things_need_no_token() {
         setup.contains("../openapi") && setup.contains(r#""validatorUrl": "none""#),
         "{setup}"
     );
+}
+
+/// Polls so often, and drops the future then, as the server does when its client leaves. True when it came to its end before.
+async fn polled(times: usize, future: impl Future) -> bool {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    poll_fn(|context| {
+        polls += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if polls == times => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_at_any_moment_leaves_no_transaction_open() {
+    let api = Api::start().await;
+    let path = "/api/v2/accounts/1/runs/";
+    let mut times = 1;
+    while !polled(times, api.get(path)).await {
+        times += 1;
+    }
+    assert!(times > 3, "it was never left half-way");
+    let pool = api.database.pool("postgres");
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    testkit::wait_until("every transaction has ended", async || {
+        let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await.unwrap();
+        (open == 0).then_some(())
+    })
+    .await;
+    assert_eq!(api.get(path).await.status, StatusCode::OK);
 }

@@ -9,3 +9,4 @@ mod access;
 mod downloads;
 mod reads;
 mod support;
+mod unchanged;

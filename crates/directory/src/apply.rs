@@ -66,13 +66,13 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
         "INSERT INTO directory.ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
         id.0
     )
-    .execute(transaction)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    note_change(transaction, data.account_id()).await
 }
 
-/// Notes that something of an account is not as it was, so that what clients have of it is no longer taken for the present. Only one
-/// transaction at a time does so for an account: it is to be the last that it does.
+/// Notes that something of an account is not as it was, so that what clients have of it is no longer taken for the present. [`apply`] does it by
+/// itself. Only one transaction at a time does so for an account: it is to be the last that it does.
 ///
 /// # Errors
 /// Those of the database.

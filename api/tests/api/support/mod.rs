@@ -24,7 +24,7 @@ pub(crate) const OLDER_RUN_RESULTS: &[u8] = br#"{"results": []}"#;
 
 pub(crate) struct Api {
     router: axum::Router,
-    _database: Database,
+    pub(crate) database: Database,
     _storage: tempfile::TempDir,
 }
 
@@ -83,7 +83,7 @@ impl Api {
         let router = edge::absorb_slashes(router.merge(api::documentation(document)));
         Self {
             router,
-            _database: database,
+            database,
             _storage: storage,
         }
     }

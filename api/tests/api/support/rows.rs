@@ -48,6 +48,13 @@ pub(super) async fn insert(database: &Database) {
     let pool = database.pool("postgres");
     sqlx::raw_sql(DIRECTORY).execute(&pool).await.unwrap();
     sqlx::raw_sql(RUNS).execute(&pool).await.unwrap();
+    for account in [1_i64, 2] {
+        sqlx::query("INSERT INTO directory.account_versions VALUES ($1, gen_random_uuid())")
+            .bind(account)
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
     token(&pool, ALL_OF_ACCOUNT_1, 1, "read", None).await;
     token(&pool, DEV_OF_ACCOUNT_1, 1, "read", Some(101)).await;
     token(&pool, UPLOADER_OF_ACCOUNT_1, 1, "upload", None).await;

@@ -1,0 +1,70 @@
+//! Reads by clients that say what they have.
+
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{Request, StatusCode};
+
+use crate::support::{ALL_OF_ACCOUNT_1, ALL_OF_ACCOUNT_2, Answer, Api, DEV_OF_ACCOUNT_1};
+
+const RUNS: &str = "/api/v2/accounts/1/runs/";
+
+async fn ask(api: &Api, path: &str, key: &str, known: &str) -> Answer {
+    let request = Request::get(path)
+        .header(AUTHORIZATION, format!("Token {key}"))
+        .header(IF_NONE_MATCH, known);
+    api.send(request.body(Body::empty()).unwrap()).await
+}
+
+async fn tag_of(api: &Api, path: &str) -> String {
+    let answer = api.get(path).await;
+    assert_eq!(answer.headers[VARY], "authorization");
+    answer.headers[ETAG].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn who_has_the_answer_is_not_told_it_again() {
+    let api = Api::start().await;
+    let tag = tag_of(&api, RUNS).await;
+    assert!(tag.starts_with("W/\""), "{tag}");
+    for known in [
+        tag.clone(),
+        tag.trim_start_matches("W/").to_owned(),
+        format!("\"x\", {tag}"),
+    ] {
+        let answer = ask(&api, RUNS, ALL_OF_ACCOUNT_1, &known).await;
+        assert_eq!(answer.status, StatusCode::NOT_MODIFIED, "{known}");
+        assert_eq!(answer.headers[ETAG], tag.as_str());
+        assert!(answer.body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_good_for_its_path_and_token_only() {
+    let api = Api::start().await;
+    let tag = tag_of(&api, RUNS).await;
+    for path in ["/api/v2/accounts/1/runs/?limit=1", "/api/v2/accounts/1/jobs/"] {
+        assert_eq!(
+            ask(&api, path, ALL_OF_ACCOUNT_1, &tag).await.status,
+            StatusCode::OK,
+            "{path}"
+        );
+    }
+    assert_eq!(ask(&api, RUNS, DEV_OF_ACCOUNT_1, &tag).await.status, StatusCode::OK);
+    assert_eq!(
+        ask(&api, RUNS, ALL_OF_ACCOUNT_2, &tag).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(ask(&api, RUNS, "nobody", &tag).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn any_tag_at_all_makes_nothing_of_what_is_not_there() {
+    let api = Api::start().await;
+    let missing = "/api/v2/accounts/1/runs/77/";
+    assert_eq!(
+        ask(&api, missing, ALL_OF_ACCOUNT_1, "*").await.status,
+        StatusCode::NOT_FOUND
+    );
+    let answer = api.get(missing).await;
+    assert!(answer.status == StatusCode::NOT_FOUND && !answer.headers.contains_key(ETAG));
+}
