@@ -1,104 +1,19 @@
 //! Tokens that Datacoves gave.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+mod server;
 
-use axum::Json;
-use axum::http::{HeaderMap, StatusCode as Code};
-use axum::response::{IntoResponse, Redirect, Response};
 use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use testkit::{System, wait_until};
 
 use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
-
-/// What Datacoves answers at present.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mood {
-    Answers,
-    Fails,
-    Redirects,
-}
-
-/// Datacoves' side: whose the keys are, and who was asked about.
-#[derive(Clone)]
-struct Datacoves(Arc<Mutex<Inner>>);
-
-struct Inner {
-    keys: HashMap<String, Value>,
-    asked: Vec<String>,
-    mood: Mood,
-    followed: usize,
-    url: String,
-}
-
-impl Datacoves {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/api/verify", listener.local_addr().unwrap());
-        let this = Self(Arc::new(Mutex::new(Inner {
-            keys: HashMap::new(),
-            asked: Vec::new(),
-            mood: Mood::Answers,
-            followed: 0,
-            url,
-        })));
-        let (asked, followed) = (this.clone(), this.clone());
-        let router = axum::Router::new()
-            .route(
-                "/api/verify",
-                axum::routing::get(async move |headers: HeaderMap| asked.answer(&headers)),
-            )
-            .route(
-                "/elsewhere",
-                axum::routing::get(async move || {
-                    followed.0.lock().unwrap().followed += 1;
-                    Json(json!({ "account_ids": [1] }))
-                }),
-            );
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        this
-    }
-
-    fn answer(&self, headers: &HeaderMap) -> Response {
-        let mut inner = self.0.lock().unwrap();
-        let key = headers["authorization"].to_str().unwrap().to_owned();
-        inner.asked.push(key.clone());
-        match (inner.mood, inner.keys.get(key.trim_start_matches("Token "))) {
-            (Mood::Fails, _) => Code::BAD_GATEWAY.into_response(),
-            (Mood::Redirects, _) => Redirect::temporary("/elsewhere").into_response(),
-            (Mood::Answers, Some(answer)) => Json(answer.clone()).into_response(),
-            (Mood::Answers, None) => Code::UNAUTHORIZED.into_response(),
-        }
-    }
-
-    /// From now on the key is admitted to this.
-    fn admit(&self, key: &str, answer: Value) -> Token {
-        self.0.lock().unwrap().keys.insert(key.to_owned(), answer);
-        Token {
-            id: String::new(),
-            key: key.to_owned(),
-        }
-    }
-
-    fn withdraw(&self, key: &str) {
-        self.0.lock().unwrap().keys.remove(key);
-    }
-
-    fn set(&self, mood: Mood) {
-        self.0.lock().unwrap().mood = mood;
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.0.lock().unwrap().asked.clone()
-    }
-}
+use server::{Datacoves, Mood};
 
 async fn start(cache_seconds: &str, more: &[(&str, &str)]) -> (Installation, Datacoves) {
     let datacoves = Datacoves::start().await;
     let mut system = System::start().await;
-    let url = datacoves.0.lock().unwrap().url.clone();
+    let url = datacoves.url();
     system.variables = vec![
         ("DATACOVES_VERIFY_URL".to_owned(), url),
         ("DATACOVES_VERIFY_CACHE_SECONDS".to_owned(), cache_seconds.to_owned()),
@@ -402,7 +317,7 @@ async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
         assert_eq!(ready["parts"]["verifier"]["status"], "away", "{ready}");
         assert_eq!(ready["status"], "degraded");
     }
-    assert_eq!(datacoves.0.lock().unwrap().followed, 0, "a redirect was followed");
+    assert_eq!(datacoves.followed(), 0, "a redirect was followed");
     let told = |text: &str| {
         installation
             .service
