@@ -9,7 +9,7 @@ use read_model::{
     has_manifest, has_node_set, insert_codes, insert_compiled_set, insert_manifest, insert_node_set, insert_nodes,
     unknown_codes, unknown_hashes, without_nul,
 };
-use schemas::{AccountId, ArtifactText, Node, Sha256, UploadedFile};
+use schemas::{AccountId, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;
@@ -49,10 +49,10 @@ pub(crate) async fn read(
     // No connection is held while a file is fetched and read.
     drop(connection);
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
-    let (text, index) = off_the_runtime(move || {
-        let text = ArtifactText::read(bytes).map_err(rejected)?;
-        let index = Index::of(&text)?;
-        Ok((text, index))
+    let (manifest, index) = off_the_runtime(move || {
+        let manifest = Manifest::read(bytes).map_err(rejected)?;
+        let index = Index::of(&manifest);
+        Ok((manifest, index))
     })
     .await?;
 
@@ -81,7 +81,7 @@ pub(crate) async fn read(
         let (members, places) = (index.members, index.places);
         off_the_runtime(move || {
             let source = Source {
-                text: &text,
+                manifest: &manifest,
                 members: &members,
                 places: &places,
             };
@@ -147,8 +147,7 @@ struct Place {
 }
 
 impl Index {
-    fn of(text: &ArtifactText) -> Result<Self, ApplyError> {
-        let manifest = text.manifest().map_err(rejected)?;
+    fn of(manifest: &Manifest) -> Self {
         let mut nodes = manifest.map_nodes(|node| {
             let member = NodeSetMember {
                 resource_type: without_nul(node.resource_type()),
@@ -156,7 +155,7 @@ impl Index {
                 hash: node.content().sha256,
             };
             let place = Place {
-                range: text.place_of(&node),
+                range: manifest.place_of(&node),
                 code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
             };
             (member, place)
@@ -170,7 +169,7 @@ impl Index {
         }
         let metadata = &manifest.metadata;
         let text = |value: &Option<String>| value.as_deref().map(without_nul);
-        Ok(Self {
+        Self {
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
                 dbt_version: text(&metadata.dbt_version),
@@ -191,13 +190,13 @@ impl Index {
                     reason: without_nul(&node.reason),
                 })
                 .collect(),
-        })
+        }
     }
 }
 
 /// What rows are made of: each core makes some of them.
 struct Source<'a> {
-    text: &'a ArtifactText,
+    manifest: &'a Manifest,
     members: &'a [NodeSetMember],
     places: &'a [Place],
 }
@@ -245,7 +244,7 @@ impl Source<'_> {
                 let encoder = encoder.as_mut().map_err(rejected)?;
                 let (member, place) = (&self.members[at], &self.places[at]);
                 let node = self
-                    .text
+                    .manifest
                     .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
                     .ok_or_else(|| rejected("a node is not where it was found"))?;
                 row(&node, hash, encoder).map_err(rejected)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use schemas::{ArtifactKind, ArtifactText, Scanned, Scanner};
+use schemas::{ArtifactKind, Manifest, Scanned, Scanner};
 use serde_json::Value;
 
 /// The sections of a manifest that hold nodes, with the type of those that do not tell it.
@@ -87,8 +87,7 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
     let scanned = scan(bytes, 64 * 1024);
     assert_eq!(scanned.kind, ArtifactKind::Manifest, "{}", path.display());
     assert_eq!(scan(bytes, 997), scanned, "{}", path.display());
-    let text = ArtifactText::read(bytes.to_vec()).unwrap();
-    let manifest = text.manifest().unwrap();
+    let manifest = Manifest::read(bytes.to_vec()).unwrap();
     assert_eq!(manifest.quarantined, [], "{}", path.display());
     assert_eq!(manifest.metadata.dbt_version, scanned.dbt_version, "{}", path.display());
     assert_eq!(
@@ -109,7 +108,7 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
                 node.unique_id()
             );
         }
-        let found = text.node_at(text.place_of(&node), node.unique_id(), node.resource_type());
+        let found = manifest.node_at(manifest.place_of(&node), node.unique_id(), node.resource_type());
         assert_eq!(found.unwrap().content(), node.content());
         node.resource_type().to_owned()
     });

@@ -5,14 +5,20 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Node;
-use super::raw::{Entries, text};
+use super::raw::{Entries, Key, MOST_ENTRIES, text};
 use super::scan::read_time;
+use super::text::{InvalidArtifact, may_have_lone_surrogates, mend, utf8};
 
 /// The sections whose entries are nodes, and the resource type of entries that do not tell their own.
 const SECTIONS: [(&str, &str); 11] = [
@@ -32,21 +38,22 @@ const SECTIONS: [(&str, &str); 11] = [
 /// The longest name of a section that is none of these, in bytes.
 const LONGEST_SECTION: usize = 100;
 
-/// A manifest of any version.
-pub struct Manifest<'a> {
+/// A manifest of any version, with its text.
+pub struct Manifest {
+    text: String,
     /// What it says of itself.
     pub metadata: ManifestMetadata,
-    nodes: Vec<NodeEntry<'a>>,
+    nodes: Vec<NodeEntry>,
     /// What stands among the nodes and is none.
     pub quarantined: Vec<QuarantinedNode>,
 }
 
 /// A node that was found and not read yet: read nodes take as much memory as their text.
-struct NodeEntry<'a> {
-    key: Cow<'a, str>,
+struct NodeEntry {
+    key: String,
     /// That of its section.
     resource_type: Cow<'static, str>,
-    value: &'a RawValue,
+    place: Range<usize>,
 }
 
 /// How many nodes are worth the way to another core.
@@ -82,39 +89,102 @@ pub struct QuarantinedNode {
     pub reason: String,
 }
 
-impl<'a> Manifest<'a> {
-    pub(super) fn read(sections: &Entries<'a>) -> Result<Self, serde_json::Error> {
-        let mut manifest = Self {
-            metadata: metadata(sections),
-            nodes: Vec::new(),
-            quarantined: Vec::new(),
-        };
-        for (name, value) in newest(sections) {
-            let known = SECTIONS.iter().find(|(section, _)| *section == name.as_ref());
-            if !value.get().starts_with('{') {
-                continue;
-            }
-            let entries: Entries<'_> = serde_json::from_str(value.get())?;
-            match known {
-                Some((_, resource_type)) => manifest.add(name, Cow::Borrowed(*resource_type), &entries),
-                None if name.len() <= LONGEST_SECTION && holds_nodes(&entries) => {
-                    // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
-                    let singular = name.strip_suffix('s').unwrap_or(name).to_owned();
-                    manifest.add(name, Cow::Owned(singular), &entries);
-                }
-                None => {}
-            }
+impl Manifest {
+    /// Takes the bytes of a manifest; what JSON does not allow is mended as by [`super::ArtifactText::read`].
+    ///
+    /// # Errors
+    /// When the bytes are no JSON even so, no object, or have more entries than a project can have.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidArtifact> {
+        let mut text = utf8(bytes);
+        if !may_have_lone_surrogates(&text)
+            && let Ok(Sections(sections)) = serde_json::from_str(&text)
+        {
+            let outline = Outline::of(&text, sections)?;
+            return Ok(outline.with(text));
         }
-        Ok(manifest)
+        text = mend(&text);
+        let entries: Entries<'_> = serde_json::from_str(&text)?;
+        let sections = entries.0.into_iter().map(|(name, value)| Section::read(name, value));
+        let outline = Outline::of(&text, sections.collect::<Result<_, _>>()?)?;
+        Ok(outline.with(text))
     }
 
-    fn add(&mut self, section: &str, resource_type: Cow<'static, str>, entries: &Entries<'a>) {
+    /// What is made of each of its models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes
+    /// are not among them. The work is shared by all cores, and no node is kept.
+    #[must_use]
+    pub fn map_nodes<T: Send>(&self, make: impl Fn(Node<'_>) -> T + Sync) -> Vec<T> {
+        let nodes = self.nodes.par_iter().with_min_len(WORTH_A_CORE);
+        nodes
+            .map(|entry| {
+                let text = &self.text[entry.place.clone()];
+                make(Node::read(&entry.key, &entry.resource_type, text))
+            })
+            .collect()
+    }
+
+    /// Where a node of this manifest stands in its text, in bytes.
+    #[must_use]
+    pub fn place_of(&self, node: &Node<'_>) -> Range<usize> {
+        place_in(&self.text, node.source())
+    }
+
+    /// The node that stands there, whose id and type are known.
+    #[must_use]
+    pub fn node_at(&self, place: Range<usize>, unique_id: &str, resource_type: &str) -> Option<Node<'_>> {
+        Some(Node::read(unique_id, resource_type, self.text.get(place)?))
+    }
+}
+
+/// A manifest without its text.
+#[derive(Default)]
+struct Outline {
+    metadata: ManifestMetadata,
+    nodes: Vec<NodeEntry>,
+    quarantined: Vec<QuarantinedNode>,
+}
+
+impl Outline {
+    fn of(text: &str, sections: Vec<Section<'_>>) -> Result<Self, serde_json::Error> {
+        let mut outline = Self::default();
+        let values = sections.iter().filter_map(|section| match section {
+            Section::Other(name, value) => Some((name.clone(), *value)),
+            Section::Nodes(..) => None,
+        });
+        outline.metadata = metadata(&Entries(values.collect()));
+        let last: HashMap<String, usize> = sections
+            .iter()
+            .enumerate()
+            .map(|(at, section)| (section.name().to_owned(), at))
+            .collect();
+        for (at, section) in sections.into_iter().enumerate() {
+            if last.get(section.name()) != Some(&at) {
+                continue;
+            }
+            match section {
+                Section::Nodes(name, resource_type, entries) => {
+                    outline.add(text, name, Cow::Borrowed(resource_type), &entries);
+                }
+                Section::Other(name, value) if name.len() <= LONGEST_SECTION && value.get().starts_with('{') => {
+                    let entries: Entries<'_> = serde_json::from_str(value.get())?;
+                    if holds_nodes(&entries) {
+                        // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
+                        let singular = name.strip_suffix('s').unwrap_or(&name).to_owned();
+                        outline.add(text, &name, Cow::Owned(singular), &entries);
+                    }
+                }
+                Section::Other(..) => {}
+            }
+        }
+        Ok(outline)
+    }
+
+    fn add(&mut self, text: &str, section: &str, resource_type: Cow<'static, str>, entries: &Entries<'_>) {
         for (key, value) in newest(entries) {
             if value.get().starts_with('{') {
                 self.nodes.push(NodeEntry {
-                    key: key.clone(),
+                    key: key.clone().into_owned(),
                     resource_type: resource_type.clone(),
-                    value,
+                    place: place_in(text, value.get()),
                 });
             } else {
                 self.quarantined.push(QuarantinedNode {
@@ -126,14 +196,83 @@ impl<'a> Manifest<'a> {
         }
     }
 
-    /// What is made of each of its models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes
-    /// are not among them. The work is shared by all cores, and no node is kept.
-    #[must_use]
-    pub fn map_nodes<T: Send>(&self, make: impl Fn(Node<'a>) -> T + Sync) -> Vec<T> {
-        let nodes = self.nodes.par_iter().with_min_len(WORTH_A_CORE);
-        nodes
-            .map(|entry| make(Node::read(&entry.key, &entry.resource_type, entry.value.get())))
-            .collect()
+    fn with(self, text: String) -> Manifest {
+        Manifest {
+            text,
+            metadata: self.metadata,
+            nodes: self.nodes,
+            quarantined: self.quarantined,
+        }
+    }
+}
+
+/// Where a piece of the text stands in it.
+fn place_in(text: &str, piece: &str) -> Range<usize> {
+    let begin = piece.as_ptr() as usize - text.as_ptr() as usize;
+    begin..begin + piece.len()
+}
+
+/// A top-level key of a manifest with its value.
+enum Section<'a> {
+    /// Of nodes, with the resource type of those that do not tell their own.
+    Nodes(&'static str, &'static str, Entries<'a>),
+    Other(Cow<'a, str>, &'a RawValue),
+}
+
+impl<'a> Section<'a> {
+    fn read(name: Cow<'a, str>, value: &'a RawValue) -> Result<Self, serde_json::Error> {
+        match known(&name) {
+            Some((name, resource_type)) if value.get().starts_with('{') => {
+                Ok(Self::Nodes(name, resource_type, serde_json::from_str(value.get())?))
+            }
+            _ => Ok(Self::Other(name, value)),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Nodes(name, ..) => name,
+            Self::Other(name, _) => name,
+        }
+    }
+}
+
+fn known(name: &str) -> Option<(&'static str, &'static str)> {
+    SECTIONS.into_iter().find(|(section, _)| *section == name)
+}
+
+/// All sections, read in one pass: files are large, and each pass over one takes time.
+struct Sections<'a>(Vec<Section<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Sections<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SectionsVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for SectionsVisitor<'a> {
+            type Value = Sections<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with sections of nodes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut sections = Vec::new();
+                while sections.len() <= MOST_ENTRIES
+                    && let Some(Key(name)) = map.next_key::<Key<'de>>()?
+                {
+                    sections.push(match known(&name) {
+                        Some((name, resource_type)) => Section::Nodes(name, resource_type, map.next_value()?),
+                        None => Section::Other(name, map.next_value()?),
+                    });
+                }
+                if sections.len() > MOST_ENTRIES {
+                    return Err(serde::de::Error::custom("it has too many sections to be read at once"));
+                }
+                Ok(Sections(sections))
+            }
+        }
+
+        deserializer.deserialize_map(SectionsVisitor(PhantomData))
     }
 }
 
@@ -192,7 +331,7 @@ fn beginning(value: &RawValue) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::ArtifactText;
+    use super::*;
 
     #[test]
     fn nodes_of_all_sections_are_found() {
@@ -202,8 +341,7 @@ mod tests {
             "semantic_things": {"thing.p.a": {"unique_id": "thing.p.a", "resource_type": "semantic_thing"}},
             "parent_map": {"model.p.a": []}, "disabled": {"model.p.c": [{"resource_type": "model"}]},
             "flat_graph": {"nodes": {"model.p.a": {}}}, "macros": null}"#;
-        let text = ArtifactText::read(text.into()).unwrap();
-        let manifest = text.manifest().unwrap();
+        let manifest = Manifest::read(text.into()).unwrap();
         let nodes = manifest.map_nodes(|node| format!("{} {}", node.unique_id(), node.resource_type()));
         assert_eq!(
             nodes,
@@ -229,8 +367,7 @@ mod tests {
     #[test]
     fn of_doubled_keys_the_last_counts() {
         let text = r#"{"nodes": {"a": {"resource_type": "model"}, "a": {"resource_type": "seed"}}}"#;
-        let text = ArtifactText::read(text.into()).unwrap();
-        let manifest = text.manifest().unwrap();
+        let manifest = Manifest::read(text.into()).unwrap();
         assert_eq!(manifest.map_nodes(|node| node.resource_type().to_owned()), ["seed"]);
     }
 }

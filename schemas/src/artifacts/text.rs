@@ -1,11 +1,10 @@
 //! The text of an artifact, as JSON that can be read.
 
-use std::ops::Range;
-
+use memchr::memmem;
 use serde::de::IgnoredAny;
 
 use super::raw::Entries;
-use super::{Catalog, Manifest, Node, Results};
+use super::{Catalog, Results};
 
 /// The text of an artifact, as JSON that can be read. The stored bytes may be none: dbt writes `NaN`, and files may hold lone surrogates.
 pub struct ArtifactText(String);
@@ -22,16 +21,8 @@ impl ArtifactText {
     /// # Errors
     /// When the bytes are no JSON even so.
     pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidArtifact> {
-        let mut text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        };
-        if text.starts_with('\u{feff}') {
-            text.drain(..'\u{feff}'.len_utf8());
-        }
-        // Skipping a string does not check its surrogates, so whatever may be one is mended.
-        let suspicious = ["\\ud", "\\uD"].iter().any(|escape| text.contains(escape));
-        if suspicious || serde_json::from_str::<IgnoredAny>(&text).is_err() {
+        let mut text = utf8(bytes);
+        if may_have_lone_surrogates(&text) || serde_json::from_str::<IgnoredAny>(&text).is_err() {
             text = mend(&text);
             serde_json::from_str::<IgnoredAny>(&text)?;
         }
@@ -42,28 +33,6 @@ impl ArtifactText {
     #[must_use]
     pub fn into_text(self) -> String {
         self.0
-    }
-
-    /// What a manifest holds.
-    ///
-    /// # Errors
-    /// When it is no object, or one of more entries than a project can have.
-    pub fn manifest(&self) -> Result<Manifest<'_>, InvalidArtifact> {
-        Ok(Manifest::read(&self.entries()?)?)
-    }
-
-    /// Where a node of this text stands in it, in bytes.
-    #[must_use]
-    pub fn place_of(&self, node: &Node<'_>) -> Range<usize> {
-        let source = node.source();
-        let begin = source.as_ptr() as usize - self.0.as_ptr() as usize;
-        begin..begin + source.len()
-    }
-
-    /// The node that stands there, whose id and type are known.
-    #[must_use]
-    pub fn node_at(&self, place: Range<usize>, unique_id: &str, resource_type: &str) -> Option<Node<'_>> {
-        Some(Node::read(unique_id, resource_type, self.0.get(place)?))
     }
 
     /// What run results, or the freshness of sources, hold.
@@ -129,7 +98,27 @@ impl ArtifactText {
     }
 }
 
-fn mend(text: &str) -> String {
+/// Bytes as a text without a byte order mark.
+pub(super) fn utf8(bytes: Vec<u8>) -> String {
+    let mut text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    text
+}
+
+/// Skipping a string does not check its surrogates, so whatever may be one is mended.
+pub(super) fn may_have_lone_surrogates(text: &str) -> bool {
+    [b"\\ud", b"\\uD"]
+        .iter()
+        .any(|escape| memmem::find(text.as_bytes(), *escape).is_some())
+}
+
+/// The text with what JSON does not allow replaced.
+pub(super) fn mend(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut mended = String::with_capacity(text.len());
     let (mut at, mut copied) = (0, 0);
