@@ -44,9 +44,14 @@ impl Curve {
         Self { against, what, points }
     }
 
-    /// How many times the cost is at the end what it is at the beginning; of what is linear, for each of what there is.
+    /// How many times the cost is at the end what it is at the beginning; of what is linear, for each of what there is, and beside the last
+    /// but one: what little there is at the beginning is dwarfed by what each needs anyway.
     fn growth(&self, is_linear: bool) -> f64 {
-        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+        let first = match is_linear {
+            true => self.points.iter().rev().nth(1),
+            false => self.points.first(),
+        };
+        let (Some(first), Some(last)) = (first, self.points.last()) else {
             return f64::NAN;
         };
         let expected = if is_linear { last.0 / first.0 } else { 1.0 };
@@ -54,9 +59,10 @@ impl Curve {
     }
 
     fn line(&self, is_linear: bool) -> Line {
-        let last = self.points.last().map_or(0.0, |(size, _)| *size);
+        let mut sizes = self.points.iter().rev().map(|(size, _)| *size);
+        let (last, before) = (sizes.next().unwrap_or(0.0), sizes.next().unwrap_or(0.0));
         let what = match is_linear {
-            true => format!("{}, each of {last:.0} {}; of the fewest", self.what, self.against),
+            true => format!("{}, each of {last:.0} {}; each of {before:.0}", self.what, self.against),
             false => format!("{}, {last:.0} {}; the fewest", self.what, self.against),
         };
         Line::alone(what, self.growth(is_linear), "×", Goal::AtMost(1.5))
@@ -313,7 +319,7 @@ mod tests {
     #[test]
     fn growth_is_told_beside_what_is_expected() {
         let curve = Curve {
-            points: vec![(100.0, 0.1), (1_000.0, 1.2)],
+            points: vec![(10.0, 0.1), (100.0, 0.1), (1_000.0, 1.2)],
             ..Curve::new("models", "upload")
         };
         assert!((curve.growth(true) - 1.2).abs() < 1e-9);
