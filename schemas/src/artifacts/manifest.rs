@@ -3,42 +3,27 @@
 //! One reader for all versions, from the unversioned files of dbt 0.18 to the newest: a version number is no contract, since dbt adds and
 //! drops fields without changing it. Nothing that dbt wrote is refused: a node that cannot be read is set aside, never the file.
 
+mod sections;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Node;
-use super::raw::{Entries, Key, MOST_ENTRIES, text};
+use super::raw::{Entries, text};
 use super::scan::read_time;
 use super::text::{InvalidArtifact, may_have_lone_surrogates, mend, utf8};
-
-/// The sections whose entries are nodes, and the resource type of entries that do not tell their own.
-const SECTIONS: [(&str, &str); 11] = [
-    ("nodes", "unknown"),
-    ("sources", "source"),
-    ("macros", "macro"),
-    ("docs", "doc"),
-    ("exposures", "exposure"),
-    ("metrics", "metric"),
-    ("groups", "group"),
-    ("semantic_models", "semantic_model"),
-    ("saved_queries", "saved_query"),
-    ("unit_tests", "unit_test"),
-    ("functions", "function"),
-];
+use sections::{Section, Sections};
 
 /// The longest name of a section that is none of these, in bytes.
 const LONGEST_SECTION: usize = 100;
 
 /// A manifest of any version, with its text.
+#[derive(Default)]
 pub struct Manifest {
     text: String,
     /// What it says of itself.
@@ -99,14 +84,14 @@ impl Manifest {
         if !may_have_lone_surrogates(&text)
             && let Ok(Sections(sections)) = serde_json::from_str(&text)
         {
-            let outline = Outline::of(&text, sections)?;
-            return Ok(outline.with(text));
+            let manifest = Self::of_sections(&text, &sections)?;
+            return Ok(Self { text, ..manifest });
         }
         text = mend(&text);
         let entries: Entries<'_> = serde_json::from_str(&text)?;
         let sections = entries.0.into_iter().map(|(name, value)| Section::read(name, value));
-        let outline = Outline::of(&text, sections.collect::<Result<_, _>>()?)?;
-        Ok(outline.with(text))
+        let manifest = Self::of_sections(&text, &sections.collect::<Result<Vec<_>, _>>()?)?;
+        Ok(Self { text, ..manifest })
     }
 
     /// What is made of each of its models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes
@@ -135,51 +120,36 @@ impl Manifest {
     }
 }
 
-/// A manifest without its text.
-#[derive(Default)]
-struct Outline {
-    metadata: ManifestMetadata,
-    nodes: Vec<NodeEntry>,
-    quarantined: Vec<QuarantinedNode>,
-}
-
-impl Outline {
-    fn of(text: &str, sections: Vec<Section<'_>>) -> Result<Self, serde_json::Error> {
-        let mut outline = Self::default();
+impl Manifest {
+    /// What these sections of the text hold; the text itself is not in it yet.
+    fn of_sections(text: &str, sections: &[Section<'_>]) -> Result<Self, serde_json::Error> {
+        let mut manifest = Self::default();
         let values = sections.iter().filter_map(|section| match section {
             Section::Other(name, value) => Some((name.clone(), *value)),
             Section::Nodes(..) => None,
         });
-        outline.metadata = metadata(&Entries(values.collect()));
-        let last: HashMap<String, usize> = sections
-            .iter()
-            .enumerate()
-            .map(|(at, section)| (section.name().to_owned(), at))
-            .collect();
-        for (at, section) in sections.into_iter().enumerate() {
-            if last.get(section.name()) != Some(&at) {
-                continue;
-            }
+        manifest.metadata = metadata(&Entries(values.collect()));
+        for section in newest(sections, Section::name) {
             match section {
                 Section::Nodes(name, resource_type, entries) => {
-                    outline.add(text, name, Cow::Borrowed(resource_type), &entries);
+                    manifest.add(text, name, Cow::Borrowed(resource_type), entries);
                 }
                 Section::Other(name, value) if name.len() <= LONGEST_SECTION && value.get().starts_with('{') => {
                     let entries: Entries<'_> = serde_json::from_str(value.get())?;
                     if holds_nodes(&entries) {
                         // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
-                        let singular = name.strip_suffix('s').unwrap_or(&name).to_owned();
-                        outline.add(text, &name, Cow::Owned(singular), &entries);
+                        let singular = name.strip_suffix('s').unwrap_or(name).to_owned();
+                        manifest.add(text, name, Cow::Owned(singular), &entries);
                     }
                 }
                 Section::Other(..) => {}
             }
         }
-        Ok(outline)
+        Ok(manifest)
     }
 
     fn add(&mut self, text: &str, section: &str, resource_type: Cow<'static, str>, entries: &Entries<'_>) {
-        for (key, value) in newest(entries) {
+        for (key, value) in newest(&entries.0, |(key, _)| key) {
             if value.get().starts_with('{') {
                 self.nodes.push(NodeEntry {
                     key: key.clone().into_owned(),
@@ -195,15 +165,6 @@ impl Outline {
             }
         }
     }
-
-    fn with(self, text: String) -> Manifest {
-        Manifest {
-            text,
-            metadata: self.metadata,
-            nodes: self.nodes,
-            quarantined: self.quarantined,
-        }
-    }
 }
 
 /// Where a piece of the text stands in it.
@@ -212,84 +173,12 @@ fn place_in(text: &str, piece: &str) -> Range<usize> {
     begin..begin + piece.len()
 }
 
-/// A top-level key of a manifest with its value.
-enum Section<'a> {
-    /// Of nodes, with the resource type of those that do not tell their own.
-    Nodes(&'static str, &'static str, Entries<'a>),
-    Other(Cow<'a, str>, &'a RawValue),
-}
-
-impl<'a> Section<'a> {
-    fn read(name: Cow<'a, str>, value: &'a RawValue) -> Result<Self, serde_json::Error> {
-        match known(&name) {
-            Some((name, resource_type)) if value.get().starts_with('{') => {
-                Ok(Self::Nodes(name, resource_type, serde_json::from_str(value.get())?))
-            }
-            _ => Ok(Self::Other(name, value)),
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::Nodes(name, ..) => name,
-            Self::Other(name, _) => name,
-        }
-    }
-}
-
-fn known(name: &str) -> Option<(&'static str, &'static str)> {
-    SECTIONS.into_iter().find(|(section, _)| *section == name)
-}
-
-/// All sections, read in one pass: files are large, and each pass over one takes time.
-struct Sections<'a>(Vec<Section<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Sections<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SectionsVisitor<'a>(PhantomData<&'a ()>);
-
-        impl<'de: 'a, 'a> Visitor<'de> for SectionsVisitor<'a> {
-            type Value = Sections<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with sections of nodes")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut sections = Vec::new();
-                while sections.len() <= MOST_ENTRIES
-                    && let Some(Key(name)) = map.next_key::<Key<'de>>()?
-                {
-                    sections.push(match known(&name) {
-                        Some((name, resource_type)) => Section::Nodes(name, resource_type, map.next_value()?),
-                        None => Section::Other(name, map.next_value()?),
-                    });
-                }
-                if sections.len() > MOST_ENTRIES {
-                    return Err(serde::de::Error::custom("it has too many sections to be read at once"));
-                }
-                Ok(Sections(sections))
-            }
-        }
-
-        deserializer.deserialize_map(SectionsVisitor(PhantomData))
-    }
-}
-
-/// The entries in the order of the file; of doubled keys, the last.
-fn newest<'e, 'a>(entries: &'e Entries<'a>) -> impl Iterator<Item = (&'e Cow<'a, str>, &'a RawValue)> {
-    let last: HashMap<&str, usize> = entries
-        .0
-        .iter()
-        .enumerate()
-        .map(|(at, (key, _))| (key.as_ref(), at))
-        .collect();
-    entries
-        .0
-        .iter()
-        .enumerate()
-        .filter(move |(at, (key, _))| last.get(key.as_ref()) == Some(at))
-        .map(|(_, (key, value))| (key, *value))
+/// In the order of the file; of doubled keys, the last.
+fn newest<T>(entries: &[T], key: impl Fn(&T) -> &str) -> impl Iterator<Item = &T> {
+    let last: HashMap<&str, usize> = entries.iter().enumerate().map(|(at, entry)| (key(entry), at)).collect();
+    let mut lasting: Vec<usize> = last.into_values().collect();
+    lasting.sort_unstable();
+    lasting.into_iter().map(|at| &entries[at])
 }
 
 /// Are these nodes of a kind that is not known yet? Maps such as `parent_map` have lists in them; an internal dump of dbt has a copy of
@@ -362,6 +251,21 @@ mod tests {
             manifest.metadata.generated_at.unwrap().to_rfc3339(),
             "2026-01-01T00:00:00+00:00"
         );
+    }
+
+    #[test]
+    fn what_has_to_be_mended_holds_the_same() {
+        let read = |number: &str| {
+            let text = format!(
+                r#"{{"metadata": {{"dbt_version": "1.12.6"}}, "nodes": {{"a": {{"x": {number}}}, "b": 3}}, "nodes": {{"c": {{}}, "d": 4}}, "macros": {{"m": {{}}}}}}"#
+            );
+            let manifest = Manifest::read(text.into()).unwrap();
+            let nodes = manifest.map_nodes(|node| format!("{} {}", node.unique_id(), node.resource_type()));
+            (nodes, manifest.quarantined, manifest.metadata)
+        };
+        let (nodes, quarantined, metadata) = read("null");
+        assert_eq!(nodes, ["c unknown", "m macro"]);
+        assert_eq!(read("NaN"), (nodes, quarantined, metadata));
     }
 
     #[test]
