@@ -126,18 +126,18 @@ impl Bucket {
         Ok((size, stream.boxed()))
     }
 
-    /// The whole content of an artifact as it was uploaded.
+    /// The whole content of an artifact as it was uploaded, which is told to be of `size` bytes.
     ///
     /// # Errors
-    /// Not found; unavailable; corrupt when the frames are broken or hold more than `limit` bytes.
-    pub async fn read_artifact(&self, account: AccountId, sha256: Sha256, limit: u64) -> Result<Vec<u8>, Error> {
+    /// Not found; unavailable; corrupt when the frames are broken, hold more, or there is no room for so many.
+    pub async fn read_artifact(&self, account: AccountId, sha256: Sha256, size: u64) -> Result<Vec<u8>, Error> {
         let key = key(account, sha256);
         let corrupt = |reason| Error::Corrupt {
             key: key.clone(),
             reason,
         };
         let mut compressed = Self::pieces(self.get(&key).await?);
-        let mut whole = Whole::new(limit).map_err(corrupt)?;
+        let mut whole = Whole::new(size).map_err(corrupt)?;
         while let Some(piece) = compressed.try_next().await.map_err(|e| self.error(&key, e))? {
             whole.push(&piece).map_err(corrupt)?;
         }

@@ -33,41 +33,38 @@ pub(crate) fn stream(
 pub(crate) struct Whole {
     decoder: Decoder<'static>,
     content: Vec<u8>,
-    limit: u64,
-    begun: bool,
+    size: usize,
     /// Whether the last frame is complete.
     complete: bool,
 }
 
 impl Whole {
-    /// For content of at most `limit` bytes.
-    pub(crate) fn new(limit: u64) -> Result<Self, String> {
+    /// For content of at most `size` bytes. All room is taken now, and none is used before it is written to: growing copies what is there, and
+    /// holds both copies meanwhile.
+    pub(crate) fn new(size: u64) -> Result<Self, String> {
+        let size = usize::try_from(size).map_err(|error| error.to_string())?;
+        let mut content = Vec::new();
+        // A byte more shows that there is more.
+        let room = content.try_reserve_exact(size.saturating_add(1));
+        room.map_err(|error| format!("there is no room for its {size} bytes: {error}"))?;
         Ok(Self {
             decoder: Decoder::new().map_err(|error| error.to_string())?,
-            content: Vec::new(),
-            limit,
-            begun: false,
+            content,
+            size,
             complete: false,
         })
     }
 
     /// Takes the next piece of the frames.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), String> {
-        if !self.begun {
-            self.begun = true;
-            self.make_room(piece)?;
-        }
         let mut input = InBuffer::around(piece);
-        while input.pos() < piece.len() || (!self.complete && self.is_full()) {
-            if self.is_full() {
-                self.grow();
-            }
+        while input.pos() < piece.len() {
             let end = self.content.len();
             let mut output = OutBuffer::around_pos(&mut self.content, end);
             let hint = self.decoder.run(&mut input, &mut output);
             self.complete = hint.map_err(|error| error.to_string())? == 0;
-            if self.content.len() as u64 > self.limit {
-                return Err(self.too_large());
+            if self.content.len() > self.size {
+                return Err(format!("it holds more than the {} bytes that are allowed", self.size));
             }
         }
         Ok(())
@@ -80,37 +77,6 @@ impl Whole {
         } else {
             Err("it ends before its last zstd frame does".to_owned())
         }
-    }
-
-    /// Reserves what the first frame's header announces, and a byte more, so that the end is seen without growing again.
-    fn make_room(&mut self, first: &[u8]) -> Result<(), String> {
-        let Ok(Some(announced)) = zstd::zstd_safe::get_frame_content_size(first) else {
-            return Ok(());
-        };
-        if announced > self.limit {
-            return Err(self.too_large());
-        }
-        self.content
-            .reserve_exact(usize::try_from(announced).map_or(0, |size| size.saturating_add(1)));
-        Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.content.len() == self.content.capacity()
-    }
-
-    /// Doubles the room, but not far beyond the limit: one byte more shows that it is exceeded.
-    fn grow(&mut self) {
-        let size = self.content.len();
-        let most = usize::try_from(self.limit)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(size)
-            .saturating_add(1);
-        self.content.reserve_exact(size.max(PIECE).min(most));
-    }
-
-    fn too_large(&self) -> String {
-        format!("it holds more than the {} bytes that are allowed", self.limit)
     }
 }
 
@@ -142,7 +108,7 @@ mod tests {
             }
             let twice = [frames.as_slice(), &frames].concat();
             assert_eq!(
-                read(&twice, u64::MAX, 4096).unwrap(),
+                read(&twice, 2 * content.len() as u64, 4096).unwrap(),
                 [content.as_slice(), &content].concat()
             );
         }
@@ -171,11 +137,11 @@ mod tests {
     fn broken_frames_are_refused() {
         let frames = zstd::encode_all(content().as_slice(), 3).unwrap();
         assert!(
-            read(&frames[..frames.len() - 1], u64::MAX, 4096)
+            read(&frames[..frames.len() - 1], 10_000_000, 4096)
                 .unwrap_err()
                 .contains("ends before")
         );
-        assert!(read(b"{\"metadata\": {}}", u64::MAX, 4096).is_err());
-        assert!(read(&[frames.as_slice(), b"rest"].concat(), u64::MAX, 4096).is_err());
+        assert!(read(b"{\"metadata\": {}}", 10_000_000, 4096).is_err());
+        assert!(read(&[frames.as_slice(), b"rest"].concat(), 10_000_000, 4096).is_err());
     }
 }

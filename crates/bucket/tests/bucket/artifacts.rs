@@ -139,7 +139,7 @@ async fn broken_frames_are_corrupt(bucket: &Bucket) {
             .await
             .unwrap();
         for error in [
-            bucket.read_artifact(ACCOUNT, sha256, u64::MAX).await.unwrap_err(),
+            bucket.read_artifact(ACCOUNT, sha256, 100_000).await.unwrap_err(),
             streamed(bucket, sha256).await.unwrap_err(),
         ] {
             assert!(matches!(error, Error::Corrupt { .. }), "{error}");
@@ -167,5 +167,11 @@ async fn concurrent_puts_of_one_artifact_all_succeed() {
     let put = || bucket.put_artifact(ACCOUNT, sha256, in_file(&frames));
     let (first, second, third) = tokio::join!(put(), put(), put());
     first.and(second).and(third).unwrap();
-    assert!(bucket.read_artifact(ACCOUNT, sha256, u64::MAX).await.unwrap() == content);
+    assert!(
+        bucket
+            .read_artifact(ACCOUNT, sha256, content.len() as u64)
+            .await
+            .unwrap()
+            == content
+    );
 }
