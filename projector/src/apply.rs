@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use directory::note_change;
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
-    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone, lock_event,
+    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents, lock_event,
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 use sqlx::{Postgres, Transaction};
 
+use crate::content::Content;
 use crate::{ApplyError, Projector, content, placement, prune};
 
 /// How often an upload is begun anew because something was removed meanwhile.
@@ -290,6 +291,9 @@ impl Projector {
                 artifact.pruned = pruned;
             }
             insert_artifacts(&mut transaction, upload, &artifacts).await?;
+            if contents.iter().any(Content::adds_contents) {
+                lock_contents(&mut transaction, account).await?;
+            }
             for content in contents {
                 content.write(&mut transaction, upload).await?;
             }

@@ -41,7 +41,6 @@ pub(crate) async fn read(
                 doc: encoder.encode(&node.json).map_err(rejected)?,
             });
         }
-        rows.sort_unstable_by_key(|row| row.hash);
         Ok(Some(ReadCatalog { sha256, rows }))
     })
     .await

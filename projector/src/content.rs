@@ -49,6 +49,15 @@ pub(crate) async fn read(
 }
 
 impl Content {
+    /// May nodes, codes or tables of a catalog have to be added for it?
+    pub(crate) fn adds_contents(&self) -> bool {
+        match self {
+            Self::Manifest(manifest) => manifest.adds_contents(),
+            Self::Catalog(_) => true,
+            Self::Results(_) => false,
+        }
+    }
+
     /// Writes its rows.
     pub(crate) async fn write(
         self,

@@ -1,13 +1,15 @@
 //! A manifest's bytes into rows.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
 
-use rayon::prelude::*;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use read_model::{
     CodeRow, CompiledSet, DocEncoder, ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_compiled_set,
-    has_manifest, has_node_set, insert_codes, insert_compiled_set, insert_manifest, insert_node_set, insert_nodes,
-    unknown_codes, unknown_hashes, without_nul,
+    has_manifest, has_node_set, ids_of_codes, ids_of_nodes, insert_codes, insert_compiled_set, insert_manifest,
+    insert_node_set, insert_nodes, without_nul,
 };
 use schemas::{AccountId, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
@@ -16,23 +18,28 @@ use crate::apply::Reading;
 use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
-/// How many rows are worth the way to another core.
-const WORTH_A_CORE: usize = 100;
+/// How many rows are made at a time: enough to make the way to another core cheap, few beside a manifest.
+const BATCH: usize = 500;
 
-/// A manifest that was read, with those of its nodes that are not stored yet.
+/// How many batches are made while one is written.
+const AHEAD: usize = 2;
+
+/// A manifest that was read.
 pub(crate) struct ReadManifest {
     /// Of its bytes.
     pub(crate) sha256: Sha256,
     facts: ManifestFacts,
     node_set: Sha256,
-    members: Vec<NodeSetMember>,
-    is_new_set: bool,
-    /// None: nothing was compiled.
     compiled: Option<CompiledSet>,
-    /// None: this set of codes is stored already.
-    new_codes: Option<Vec<CodeRow>>,
-    new_nodes: Vec<NodeRow>,
     quarantine: Vec<QuarantineRow>,
+    new: Option<New>,
+}
+
+/// What may not be stored yet of a manifest.
+struct New {
+    is_node_set: bool,
+    is_compiled_set: bool,
+    source: Arc<Source>,
 }
 
 /// Reads a manifest from the bucket; none when its content was read before.
@@ -49,70 +56,52 @@ pub(crate) async fn read(
     // No connection is held while a file is fetched and read.
     drop(connection);
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
-    let (manifest, index) = off_the_runtime(move || {
+    let (source, index) = off_the_runtime(move || {
         let manifest = Manifest::read(bytes).map_err(rejected)?;
-        let index = Index::of(&manifest);
-        Ok((manifest, index))
+        Ok(Source::of(manifest))
     })
     .await?;
 
     let mut connection = projector.pool.acquire().await?;
     let is_anew = reading == Reading::Everything;
-    let known = !is_anew && has_node_set(&mut connection, account, index.node_set).await?;
-    let new = if known {
-        HashSet::new()
-    } else if is_anew {
-        index.members.iter().map(|member| member.hash).collect()
-    } else {
-        unknown_hashes(&mut connection, account, &index.members).await?
-    };
-    let wanted_codes = match &index.compiled {
-        Some(set) if is_anew => Some(set.codes.iter().flatten().copied().collect()),
-        Some(set) if !has_compiled_set(&mut connection, account, set.hash).await? => {
-            Some(unknown_codes(&mut connection, account, set).await?)
-        }
-        _ => None,
+    let is_node_set = is_anew || !has_node_set(&mut connection, account, index.node_set).await?;
+    let is_compiled_set = match &index.compiled {
+        Some(set) => is_anew || !has_compiled_set(&mut connection, account, set.hash).await?,
+        None => false,
     };
     drop(connection);
-    let is_all_known = new.is_empty() && wanted_codes.as_ref().is_none_or(HashSet::is_empty);
-    let (new_nodes, new_codes, members) = if is_all_known {
-        (Vec::new(), wanted_codes.map(|_| Vec::new()), index.members)
-    } else {
-        let (members, places) = (index.members, index.places);
-        off_the_runtime(move || {
-            let source = Source {
-                manifest: &manifest,
-                members: &members,
-                places: &places,
-            };
-            let codes = wanted_codes.map(|wanted| source.codes(wanted)).transpose()?;
-            Ok((source.nodes(new)?, codes, members))
-        })
-        .await?
-    };
+    let new = (is_node_set || is_compiled_set).then(|| New {
+        is_node_set,
+        is_compiled_set,
+        source: Arc::new(source),
+    });
     Ok(Some(ReadManifest {
         sha256: file.sha256,
         facts: index.facts,
         node_set: index.node_set,
-        members,
-        is_new_set: !known,
         compiled: index.compiled,
-        new_codes,
-        new_nodes,
         quarantine: index.quarantine,
+        new,
     }))
 }
 
 impl ReadManifest {
-    /// Writes its rows.
+    /// Are there nodes or codes in it that may have to be added?
+    pub(crate) fn adds_contents(&self) -> bool {
+        self.new.is_some()
+    }
+
+    /// Writes its rows. What [`ReadManifest::adds_contents`] does so under [`read_model::lock_contents`].
     pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
-        if self.is_new_set {
-            insert_nodes(transaction, account, &self.new_nodes).await?;
-            insert_node_set(transaction, account, self.node_set, &self.members).await?;
-        }
-        if let (Some(set), Some(codes)) = (&self.compiled, &self.new_codes) {
-            insert_codes(transaction, account, codes).await?;
-            insert_compiled_set(transaction, account, set, &self.members).await?;
+        if let Some(new) = &self.new {
+            if new.is_node_set {
+                let ids = add_nodes(transaction, account, &new.source).await?;
+                insert_node_set(transaction, account, self.node_set, &new.source.members, &ids).await?;
+            }
+            if let Some(set) = self.compiled.as_ref().filter(|_| new.is_compiled_set) {
+                let ids = add_codes(transaction, account, set, &new.source).await?;
+                insert_compiled_set(transaction, account, set, &new.source.members, &ids).await?;
+            }
         }
         insert_manifest(
             transaction,
@@ -128,15 +117,64 @@ impl ReadManifest {
     }
 }
 
+/// Adds the nodes that are not stored yet. The ids of all.
+async fn add_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    source: &Arc<Source>,
+) -> Result<HashMap<Sha256, i64>, ApplyError> {
+    let mut ids = ids_of_nodes(transaction, account, &source.members).await?;
+    let hashes = source.members.iter().map(|member| Some(member.hash));
+    let new = firsts(hashes, &ids);
+    let mut batches = pin!(source.batches(new, Source::node_rows));
+    while let Some(rows) = batches.try_next().await? {
+        ids.extend(insert_nodes(transaction, account, &rows).await?);
+    }
+    Ok(ids)
+}
+
+/// Adds the codes that are not stored yet. The ids of all.
+async fn add_codes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    set: &CompiledSet,
+    source: &Arc<Source>,
+) -> Result<HashMap<Sha256, i64>, ApplyError> {
+    let mut ids = ids_of_codes(transaction, account, set).await?;
+    let new = firsts(set.codes.iter().copied(), &ids);
+    let mut batches = pin!(source.batches(new, Source::code_rows));
+    while let Some(rows) = batches.try_next().await? {
+        ids.extend(insert_codes(transaction, account, &rows).await?);
+    }
+    Ok(ids)
+}
+
+/// Where each hash that has no id stands first.
+fn firsts(hashes: impl Iterator<Item = Option<Sha256>>, ids: &HashMap<Sha256, i64>) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    hashes
+        .enumerate()
+        .filter_map(|(at, hash)| Some((at, hash?)))
+        .filter(|(_, hash)| !ids.contains_key(hash) && seen.insert(*hash))
+        .map(|(at, _)| at)
+        .collect()
+}
+
 /// What is known of a manifest before any of its nodes is stored.
 struct Index {
     facts: ManifestFacts,
     node_set: Sha256,
+    /// None: nothing was compiled.
+    compiled: Option<CompiledSet>,
+    quarantine: Vec<QuarantineRow>,
+}
+
+/// What rows are made of.
+struct Source {
+    manifest: Manifest,
     members: Vec<NodeSetMember>,
     /// Where each member stands in the text.
     places: Vec<Place>,
-    compiled: Option<CompiledSet>,
-    quarantine: Vec<QuarantineRow>,
 }
 
 /// Where a node stands in the text.
@@ -146,8 +184,8 @@ struct Place {
     code: Option<Sha256>,
 }
 
-impl Index {
-    fn of(manifest: &Manifest) -> Self {
+impl Source {
+    fn of(manifest: Manifest) -> (Self, Index) {
         let mut nodes = manifest.map_nodes(|node| {
             let member = NodeSetMember {
                 resource_type: without_nul(node.resource_type()),
@@ -169,7 +207,7 @@ impl Index {
         }
         let metadata = &manifest.metadata;
         let text = |value: &Option<String>| value.as_deref().map(without_nul);
-        Self {
+        let index = Index {
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
                 dbt_version: text(&metadata.dbt_version),
@@ -178,8 +216,6 @@ impl Index {
                 generated_at: metadata.generated_at,
             },
             node_set: Sha256::of(&all),
-            members,
-            places,
             compiled: CompiledSet::of(codes),
             quarantine: manifest
                 .quarantined
@@ -190,68 +226,58 @@ impl Index {
                     reason: without_nul(&node.reason),
                 })
                 .collect(),
-        }
-    }
-}
-
-/// What rows are made of: each core makes some of them.
-struct Source<'a> {
-    manifest: &'a Manifest,
-    members: &'a [NodeSetMember],
-    places: &'a [Place],
-}
-
-impl Source<'_> {
-    /// The rows of these codes, in the order of their hashes.
-    fn codes(&self, mut wanted: HashSet<Sha256>) -> Result<Vec<CodeRow>, ApplyError> {
-        let firsts: Vec<(usize, Sha256)> = self
-            .places
-            .iter()
-            .enumerate()
-            .filter_map(|(at, place)| Some((at, place.code.filter(|code| wanted.remove(code))?)))
-            .collect();
-        self.rows(firsts, |node, hash, encoder| {
-            let code = node.compiled_code().unwrap_or_default();
-            let code = encoder.encode(code.as_bytes())?;
-            Ok((hash, CodeRow { hash, code }))
-        })
+        };
+        let source = Self {
+            manifest,
+            members,
+            places,
+        };
+        (source, index)
     }
 
-    /// The rows of these nodes, in the order of their hashes.
-    fn nodes(&self, mut wanted: HashSet<Sha256>) -> Result<Vec<NodeRow>, ApplyError> {
-        let firsts: Vec<(usize, Sha256)> = self
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(_, member)| wanted.remove(&member.hash))
-            .map(|(at, member)| (at, member.hash))
-            .collect();
-        self.rows(firsts, |node, hash, encoder| {
-            let doc = encoder.encode(&node.content().json)?;
-            Ok((hash, row_of(node, hash, doc)))
-        })
-    }
-
-    fn rows<T: Send>(
-        &self,
-        of: Vec<(usize, Sha256)>,
-        row: impl Fn(&Node<'_>, Sha256, &mut DocEncoder) -> std::io::Result<(Sha256, T)> + Sync,
-    ) -> Result<Vec<T>, ApplyError> {
-        let mut rows = of
-            .into_par_iter()
-            .with_min_len(WORTH_A_CORE)
-            .map_init(DocEncoder::new, |encoder, (at, hash)| {
-                let encoder = encoder.as_mut().map_err(rejected)?;
-                let (member, place) = (&self.members[at], &self.places[at]);
-                let node = self
-                    .manifest
-                    .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
-                    .ok_or_else(|| rejected("a node is not where it was found"))?;
-                row(&node, hash, encoder).map_err(rejected)
+    /// The rows of these members, made batch by batch while others are written.
+    fn batches<T: Send + 'static>(
+        self: &Arc<Self>,
+        of: Vec<usize>,
+        make: fn(&Self, &[usize]) -> Result<Vec<T>, ApplyError>,
+    ) -> impl Stream<Item = Result<Vec<T>, ApplyError>> {
+        let source = Arc::clone(self);
+        let batches: Vec<Vec<usize>> = of.chunks(BATCH).map(<[_]>::to_vec).collect();
+        stream::iter(batches)
+            .map(move |batch| {
+                let source = Arc::clone(&source);
+                off_the_runtime(move || make(&source, &batch))
             })
-            .collect::<Result<Vec<_>, ApplyError>>()?;
-        rows.sort_unstable_by_key(|(hash, _)| *hash);
-        Ok(rows.into_iter().map(|(_, row)| row).collect())
+            .buffered(AHEAD)
+    }
+
+    fn node_rows(&self, of: &[usize]) -> Result<Vec<NodeRow>, ApplyError> {
+        let mut encoder = DocEncoder::new().map_err(rejected)?;
+        of.iter()
+            .map(|at| {
+                let node = self.node(*at)?;
+                let doc = encoder.encode(&node.content().json).map_err(rejected)?;
+                Ok(row_of(&node, self.members[*at].hash, doc))
+            })
+            .collect()
+    }
+
+    fn code_rows(&self, of: &[usize]) -> Result<Vec<CodeRow>, ApplyError> {
+        let (mut rows, mut encoder) = (Vec::new(), DocEncoder::new().map_err(rejected)?);
+        for at in of {
+            if let (Some(hash), Some(code)) = (self.places[*at].code, self.node(*at)?.compiled_code()) {
+                let code = encoder.encode(code.as_bytes()).map_err(rejected)?;
+                rows.push(CodeRow { hash, code });
+            }
+        }
+        Ok(rows)
+    }
+
+    fn node(&self, at: usize) -> Result<Node<'_>, ApplyError> {
+        let (member, place) = (&self.members[at], &self.places[at]);
+        self.manifest
+            .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
+            .ok_or_else(|| rejected("a node is not where it was found"))
     }
 }
 

@@ -1,14 +1,11 @@
 //! The code that the warehouse got for the nodes of a manifest: each content is stored once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
 use crate::NodeSetMember;
-
-/// How many codes go to the database in one statement.
-const BATCH: usize = 2_000;
 
 /// Which code each node of a manifest was compiled to.
 #[derive(Clone, Debug)]
@@ -59,30 +56,20 @@ pub async fn has_compiled_set(connection: &mut PgConnection, account: AccountId,
     .await
 }
 
-/// Which of these codes are not stored yet.
+/// The ids of those of these codes that are stored.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn unknown_codes(
-    connection: &mut PgConnection,
-    account: AccountId,
-    set: &CompiledSet,
-) -> sqlx::Result<HashSet<Sha256>> {
-    let known = ids_of_codes(connection, account, set).await?;
-    let codes = set.codes.iter().flatten();
-    Ok(codes.filter(|hash| !known.contains_key(*hash)).copied().collect())
-}
-
-async fn ids_of_codes(
+pub async fn ids_of_codes(
     connection: &mut PgConnection,
     account: AccountId,
     set: &CompiledSet,
 ) -> sqlx::Result<HashMap<Sha256, i64>> {
-    let hashes: Vec<Vec<u8>> = set.codes.iter().flatten().map(|hash| hash.0.to_vec()).collect();
+    let hashes: Vec<&[u8]> = set.codes.iter().flatten().map(|hash| hash.0.as_slice()).collect();
     let rows = sqlx::query!(
         "SELECT id, hash FROM compiled_codes WHERE account_id = $1 AND hash = ANY($2)",
         account.0,
-        &hashes
+        &hashes as &[&[u8]]
     )
     .fetch_all(connection)
     .await?;
@@ -92,40 +79,44 @@ async fn ids_of_codes(
         .collect())
 }
 
-/// Inserts codes that may be there already. They must come in the order of their hashes, so that two projectors that insert the same ones
-/// never wait for each other in a circle.
+/// Adds codes, none of which is stored, under [`crate::lock_contents`]. Tells their ids.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert_codes(transaction: &mut PgConnection, account: AccountId, rows: &[CodeRow]) -> sqlx::Result<()> {
-    for rows in rows.chunks(BATCH) {
-        let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
-        let codes: Vec<&[u8]> = rows.iter().map(|row| row.code.as_slice()).collect();
-        sqlx::query!(
-            "INSERT INTO compiled_codes (account_id, hash, code)
-             SELECT $1, c.hash, c.code FROM unnest($2::bytea[], $3::bytea[]) WITH ORDINALITY AS c (hash, code, place)
-             ORDER BY c.place ON CONFLICT DO NOTHING",
-            account.0,
-            &hashes as &[&[u8]],
-            &codes as &[&[u8]],
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    Ok(())
+pub async fn insert_codes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    rows: &[CodeRow],
+) -> sqlx::Result<HashMap<Sha256, i64>> {
+    let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
+    let codes: Vec<&[u8]> = rows.iter().map(|row| row.code.as_slice()).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO compiled_codes (account_id, hash, code)
+         SELECT $1, c.hash, c.code FROM unnest($2::bytea[], $3::bytea[]) AS c (hash, code)
+         RETURNING id, hash",
+        account.0,
+        &hashes as &[&[u8]],
+        &codes as &[&[u8]],
+    )
+    .fetch_all(transaction)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .collect())
 }
 
-/// Stores a set of codes, all of which are stored, for the members of a node set.
+/// Stores a set of codes that have these ids, for the members of a node set.
 ///
 /// # Errors
-/// Those of the database; `RowNotFound` when a code is not stored.
+/// Those of the database; `RowNotFound` when a code has none.
 pub async fn insert_compiled_set(
     transaction: &mut PgConnection,
     account: AccountId,
     set: &CompiledSet,
     members: &[NodeSetMember],
+    ids: &HashMap<Sha256, i64>,
 ) -> sqlx::Result<()> {
-    let ids = ids_of_codes(transaction, account, set).await?;
     let mut by_type: BTreeMap<&str, Vec<Option<i64>>> = BTreeMap::new();
     for (member, code) in members.iter().zip(&set.codes) {
         let id = match code {

@@ -150,6 +150,21 @@ pub async fn lock_account_alone(transaction: &mut PgConnection, account: Account
     Ok(())
 }
 
+/// Keeps others from adding nodes, codes or tables of catalogs to an account until the transaction ends: what is looked for and not found
+/// stays absent, and nobody waits for rows of another in a circle. To be called before any of them is added.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock_contents(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api contents ' || current_schema(), $1))",
+        account.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 /// Enters an event as applied; false when it is there already. Waits for a transaction that is about to enter it.
 ///
 /// # Errors

@@ -22,18 +22,19 @@ pub use airflow::{
     prune_observations, try_lock_observing,
 };
 pub use artifacts::{Artifact, insert_artifacts};
-pub use compiled::{CodeRow, CompiledSet, has_compiled_set, insert_codes, insert_compiled_set, unknown_codes};
+pub use compiled::{CodeRow, CompiledSet, has_compiled_set, ids_of_codes, insert_codes, insert_compiled_set};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use files::{delete_files, insert_files};
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
     Admission, Generation, add_to_ledger, begin_attempt, begin_removal, bury, end_attempt, forget_attempt, generation,
-    lock_account, lock_account_alone, lock_event, remove_from_ledger, set_swept_upto, swept_upto, unknown_of,
+    lock_account, lock_account_alone, lock_contents, lock_event, remove_from_ledger, set_swept_upto, swept_upto,
+    unknown_of,
 };
 pub use manifests::{
-    ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, insert_manifest, insert_node_set,
-    insert_nodes, unknown_hashes,
+    ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, ids_of_nodes, insert_manifest,
+    insert_node_set, insert_nodes,
 };
 pub use outage::{is_outage, is_timeout};
 pub use prune::{

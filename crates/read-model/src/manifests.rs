@@ -1,13 +1,10 @@
 //! What manifests hold: each content is read once, each node is stored once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
-
-/// How many nodes go to the database in one statement: large enough to make round trips cheap, small beside a manifest.
-const BATCH: usize = 2_000;
 
 /// What is kept of a manifest beside its nodes.
 #[derive(Clone, Debug, Default)]
@@ -95,33 +92,20 @@ pub async fn has_node_set(connection: &mut PgConnection, account: AccountId, has
     .await
 }
 
-/// Which of these definitions are not stored yet.
+/// The ids of those of these definitions that are stored.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn unknown_hashes(
-    connection: &mut PgConnection,
-    account: AccountId,
-    members: &[NodeSetMember],
-) -> sqlx::Result<HashSet<Sha256>> {
-    let known = ids_of_nodes(connection, account, members).await?;
-    Ok(members
-        .iter()
-        .map(|member| member.hash)
-        .filter(|hash| !known.contains_key(hash))
-        .collect())
-}
-
-async fn ids_of_nodes(
+pub async fn ids_of_nodes(
     connection: &mut PgConnection,
     account: AccountId,
     members: &[NodeSetMember],
 ) -> sqlx::Result<HashMap<Sha256, i64>> {
-    let hashes: Vec<Vec<u8>> = members.iter().map(|member| member.hash.0.to_vec()).collect();
+    let hashes: Vec<&[u8]> = members.iter().map(|member| member.hash.0.as_slice()).collect();
     let rows = sqlx::query!(
         "SELECT id, hash FROM nodes WHERE account_id = $1 AND hash = ANY($2)",
         account.0,
-        &hashes
+        &hashes as &[&[u8]]
     )
     .fetch_all(connection)
     .await?;
@@ -131,43 +115,46 @@ async fn ids_of_nodes(
         .collect())
 }
 
-/// Inserts definitions that may be there already. They must come in the order of their hashes, so that two projectors that insert
-/// the same ones never wait for each other in a circle.
+/// Adds definitions, none of which is stored, under [`crate::lock_contents`]. Tells their ids.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert_nodes(transaction: &mut PgConnection, account: AccountId, nodes: &[NodeRow]) -> sqlx::Result<()> {
-    for batch in nodes.chunks(BATCH) {
-        let hashes: Vec<&[u8]> = batch.iter().map(|node| node.hash.0.as_slice()).collect();
-        let unique_ids: Vec<&str> = batch.iter().map(|node| node.unique_id.as_str()).collect();
-        let resource_types: Vec<&str> = batch.iter().map(|node| node.resource_type.as_str()).collect();
-        let names: Vec<Option<&str>> = batch.iter().map(|node| node.name.as_deref()).collect();
-        let packages: Vec<Option<&str>> = batch.iter().map(|node| node.package_name.as_deref()).collect();
-        let materialized: Vec<Option<&str>> = batch.iter().map(|node| node.materialized.as_deref()).collect();
-        // PostgreSQL has no arrays of arrays of different lengths: each list goes as the text of one.
-        let depends_on: Vec<String> = batch.iter().map(|node| array_of(&node.depends_on)).collect();
-        let docs: Vec<&[u8]> = batch.iter().map(|node| node.doc.as_slice()).collect();
-        sqlx::query!(
-            "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc)
-             SELECT $1, n.hash, n.unique_id, n.resource_type, n.name, n.package_name, n.materialized, n.depends_on::text[], n.doc
-             FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
-                WITH ORDINALITY AS n (hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc, place)
-             ORDER BY n.place
-             ON CONFLICT DO NOTHING",
-            account.0,
-            &hashes as &[&[u8]],
-            &unique_ids as &[&str],
-            &resource_types as &[&str],
-            &names as &[Option<&str>],
-            &packages as &[Option<&str>],
-            &materialized as &[Option<&str>],
-            &depends_on,
-            &docs as &[&[u8]],
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    Ok(())
+pub async fn insert_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    nodes: &[NodeRow],
+) -> sqlx::Result<HashMap<Sha256, i64>> {
+    let hashes: Vec<&[u8]> = nodes.iter().map(|node| node.hash.0.as_slice()).collect();
+    let unique_ids: Vec<&str> = nodes.iter().map(|node| node.unique_id.as_str()).collect();
+    let resource_types: Vec<&str> = nodes.iter().map(|node| node.resource_type.as_str()).collect();
+    let names: Vec<Option<&str>> = nodes.iter().map(|node| node.name.as_deref()).collect();
+    let packages: Vec<Option<&str>> = nodes.iter().map(|node| node.package_name.as_deref()).collect();
+    let materialized: Vec<Option<&str>> = nodes.iter().map(|node| node.materialized.as_deref()).collect();
+    // PostgreSQL has no arrays of arrays of different lengths: each list goes as the text of one.
+    let depends_on: Vec<String> = nodes.iter().map(|node| array_of(&node.depends_on)).collect();
+    let docs: Vec<&[u8]> = nodes.iter().map(|node| node.doc.as_slice()).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc)
+         SELECT $1, n.hash, n.unique_id, n.resource_type, n.name, n.package_name, n.materialized, n.depends_on::text[], n.doc
+         FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
+            AS n (hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc)
+         RETURNING id, hash",
+        account.0,
+        &hashes as &[&[u8]],
+        &unique_ids as &[&str],
+        &resource_types as &[&str],
+        &names as &[Option<&str>],
+        &packages as &[Option<&str>],
+        &materialized as &[Option<&str>],
+        &depends_on,
+        &docs as &[&[u8]],
+    )
+    .fetch_all(transaction)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .collect())
 }
 
 /// A list of texts as PostgreSQL writes an array.
@@ -179,17 +166,17 @@ fn array_of(texts: &[String]) -> String {
     format!("{{{}}}", quoted.join(","))
 }
 
-/// Stores a set of nodes, all of which are stored.
+/// Stores a set of nodes that have these ids.
 ///
 /// # Errors
-/// Those of the database; `RowNotFound` when a node is not stored.
+/// Those of the database; `RowNotFound` when a node has none.
 pub async fn insert_node_set(
     transaction: &mut PgConnection,
     account: AccountId,
     hash: Sha256,
     members: &[NodeSetMember],
+    ids: &HashMap<Sha256, i64>,
 ) -> sqlx::Result<()> {
-    let ids = ids_of_nodes(transaction, account, members).await?;
     let mut by_type: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for member in members {
         let id = ids.get(&member.hash).ok_or(sqlx::Error::RowNotFound)?;

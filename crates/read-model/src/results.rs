@@ -183,8 +183,7 @@ pub async fn has_catalog(connection: &mut PgConnection, account: AccountId, sha2
     .await
 }
 
-/// Stores a catalog, unless it is stored. The rows come in the order of their hashes, so that two projectors that insert the same ones
-/// never wait for each other in a circle.
+/// Stores a catalog, unless it is stored, under [`crate::lock_contents`].
 ///
 /// # Errors
 /// Those of the database.

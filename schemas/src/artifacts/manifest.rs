@@ -42,7 +42,7 @@ struct NodeEntry {
 }
 
 /// How many nodes are worth the way to another core.
-const WORTH_A_CORE: usize = 100;
+const WORTH_A_CORE: usize = 1_000;
 
 /// What a manifest says of itself; all of it may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

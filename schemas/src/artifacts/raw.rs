@@ -131,10 +131,21 @@ pub(super) fn object_of(entries: &[(&str, &RawValue)]) -> Vec<u8> {
         if at > 0 {
             json.push(b',');
         }
-        json.extend_from_slice(serde_json::Value::from(*key).to_string().as_bytes());
+        push_text(&mut json, key);
         json.push(b':');
         json.extend_from_slice(value.get().as_bytes());
     }
     json.push(b'}');
     json
+}
+
+/// Keys seldom have anything to be escaped, and there are millions of them.
+fn push_text(json: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        json.push(b'"');
+        json.extend_from_slice(text.as_bytes());
+        json.push(b'"');
+    } else {
+        json.extend_from_slice(Value::from(text).to_string().as_bytes());
+    }
 }
