@@ -138,11 +138,14 @@ async fn manifests_are_served_trimmed_and_whole() {
     older["metadata"]["invocation_id"] = "00000000-0000-4000-8000-000000000001".into();
     upload("older", "weekly", older.to_string().into_bytes()).await;
     upload("newer", "daily", whole.clone()).await;
-    let path = format!("/api/internal/manifests?environment_slug={SLUG}&tag=newer");
-    wait_until("the manifest is there", async || {
-        (send(&installation, &token, Method::GET, &path, None).await.0 == 200).then_some(())
-    })
-    .await;
+    // Uploads are projected side by side: that the newer is there does not tell that the older is.
+    for tag in ["older", "newer"] {
+        let path = format!("/api/internal/manifests?environment_slug={SLUG}&tag={tag}");
+        wait_until("the manifest is there", async || {
+            (send(&installation, &token, Method::GET, &path, None).await.0 == 200).then_some(())
+        })
+        .await;
+    }
 
     let value: Value = serde_json::from_slice(&whole).unwrap();
     let trimmed = json!({"metadata": value["metadata"], "nodes": value["nodes"]});
