@@ -234,7 +234,7 @@ async fn small_uploads(installation: &Installation, serve: &Service, number: &mu
     Ok(median(times))
 }
 
-const WIDTH: f64 = 420.0;
+const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 260.0;
 const COLORS: [&str; 5] = ["#2b6cb0", "#c8553d", "#4c9a52", "#8a5bb5", "#b58a2b"];
 
@@ -263,7 +263,7 @@ pub(crate) fn write(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
 
 /// From a tenth of a millisecond to a hundred seconds, upwards.
 fn panel(against: &str, curves: &[&Curve]) -> String {
-    let (left, right, top, bottom) = (50.0, WIDTH - 150.0, 30.0, HEIGHT - 25.0);
+    let (left, right, top, bottom) = (50.0, WIDTH - 190.0, 30.0, HEIGHT - 25.0);
     let sizes = curves.iter().flat_map(|curve| &curve.points).map(|(size, _)| *size);
     let (least, most) = sizes.fold((f64::MAX, f64::MIN), |(least, most), size| {
         (least.min(size), most.max(size))

@@ -1,5 +1,6 @@
 //! dbt-api measured against the limits of the machine and against its peers, side by side in one run: `./dev bench`.
 
+mod counts;
 mod downloads;
 mod growth;
 mod history;
@@ -19,13 +20,31 @@ mod uploads;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Parser, ValueEnum};
+use anyhow::ensure;
+use clap::{Args, Parser, ValueEnum};
 
 use report::Line;
 
 /// Measures dbt-api. PostgreSQL is the one that DATABASE_URL names.
 #[derive(Debug, Parser)]
-struct Arguments {
+enum Command {
+    /// Times, beside the limits of the machine and the peers.
+    Measure(Measure),
+    /// Counts that are the same on any machine; fails when one is too high.
+    Count {
+        /// The program whose work is counted.
+        #[arg(long)]
+        binary: String,
+    },
+    /// Reads a manifest, and nothing else: what it costs is counted from outside.
+    Read {
+        /// The file.
+        manifest: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Measure {
     /// The program to be measured.
     #[arg(long)]
     binary: String,
@@ -54,7 +73,19 @@ enum What {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    match Command::parse() {
+        Command::Measure(arguments) => measure(arguments).await,
+        Command::Count { binary } => {
+            let lines = counts::count(&binary).await?;
+            tell(&report::table(&lines));
+            ensure!(lines.iter().all(|line| line.met), "a count is higher than it may be");
+            Ok(())
+        }
+        Command::Read { manifest } => counts::read(&manifest),
+    }
+}
+
+async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let all = What::value_variants().to_vec();
     let chosen = if arguments.what.is_empty() { all } else { arguments.what };
     let (mut lines, mut curves) = (Vec::<Line>::new(), Vec::new());

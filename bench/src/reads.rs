@@ -1,8 +1,11 @@
 //! Reads of the API beside the same statements by pgbench.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use chrono::Timelike;
+use clock::Clock;
 use testkit::Service;
 
 use crate::history;
@@ -16,7 +19,7 @@ const CONNECTIONS: u32 = 32;
 const SECONDS: u32 = 5;
 
 /// What is read: its name and path.
-const REQUESTS: [(&str, &str); 4] = [
+pub(crate) const REQUESTS: [(&str, &str); 4] = [
     ("runs, a page of 100", "/api/v2/accounts/1/runs/?limit=100&order_by=-id"),
     ("one run", "/api/v2/accounts/1/runs/10050000/"),
     ("one job", "/api/v2/accounts/1/jobs/10050/"),
@@ -74,6 +77,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             peer.p99,
             Goal::AtMost(3.0),
         ));
+        wait_for_a_long_minute().await;
         let tag = get(&installation, &api, path)
             .await?
             .unwrap_or_else(|| "\"none\"".to_owned());
@@ -90,8 +94,15 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// A tag holds no longer than the minute of the clock in which it was given: waits until there is enough of one left.
+async fn wait_for_a_long_minute() {
+    while Clock::System.now().second() + SECONDS + 2 > 60 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Asks once; the tag of the answer.
-async fn get(installation: &Installation, api: &Service, path: &str) -> anyhow::Result<Option<String>> {
+pub(crate) async fn get(installation: &Installation, api: &Service, path: &str) -> anyhow::Result<Option<String>> {
     let request = installation
         .client
         .get(format!("{}{path}", api.url))

@@ -21,14 +21,15 @@ const OF_ONE: usize = 300;
 
 pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let installation = Installation::prepare(binary).await;
-    let ingest = installation.start("ingest").await?;
+    let serve = installation.start("serve").await?;
     let pattern = Pattern::new(MODELS, 0)?;
     for number in 0..EVENTS {
-        installation
-            .upload(&ingest, &format!("run-{number}"), pattern.parse(number))
-            .await?;
+        let run = format!("run-{number}");
+        let (_, event) = installation.upload(&serve, &run, pattern.parse(number)).await?;
+        // The read model that is in place holds them too; else the rebuild would have to apply them to it as well.
+        installation.visible(event).await?;
     }
-    drop(ingest);
+    drop(serve);
 
     let database = Database::create().await;
     let settings = Settings::Local {

@@ -137,8 +137,9 @@ pub(crate) fn write(lines: &[Line], machine: &str, folder: &Path) -> anyhow::Res
     Ok(())
 }
 
-const LEFT: f64 = 470.0;
-const RIGHT: f64 = 900.0;
+const LEFT: f64 = 610.0;
+const RIGHT: f64 = 1_040.0;
+const WIDTH: f64 = 1_080.0;
 const ROW: f64 = 22.0;
 
 /// Bars of how much of its goal each figure uses up, on a scale of powers: from a hundredth to ten times.
@@ -146,7 +147,7 @@ fn plot(lines: &[Line]) -> String {
     let place = |used: f64| LEFT + (RIGHT - LEFT) * ((used.max(0.01).log10() + 2.0) / 3.0).clamp(0.0, 1.0);
     let height = ROW * (lines.len() as f64 + 2.0);
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 940 {height}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"940\" height=\"{height}\" fill=\"white\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n"
     );
     for (used, label) in [(0.01, "0.01"), (0.1, "0.1"), (1.0, "goal"), (10.0, "10")] {
         let (x, color) = (place(used), if label == "goal" { "black" } else { "#ccc" });

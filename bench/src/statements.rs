@@ -52,6 +52,11 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
+    /// Is this its text?
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
     fn plain(text: &str) -> Self {
         Self {
             text: text.to_owned(),
