@@ -12,13 +12,13 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 /// Compressed bytes of an artifact that are kept in memory; more of them go into a file.
-const MOST_IN_MEMORY: usize = 4 << 20;
+const MOST_IN_MEMORY: usize = 1 << 20;
 
 /// The same of a file that comes with others.
 const MOST_OF_ONE_OF_MANY: usize = 256 << 10;
 
 /// Chunks that may wait for each of the threads.
-const CHUNKS_WAITING: usize = 4;
+const CHUNKS_WAITING: usize = 2;
 
 /// zstd's own default: higher levels cost more time than they save space.
 const LEVEL: i32 = 3;
