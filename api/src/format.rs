@@ -1,15 +1,15 @@
 //! How dbt Cloud writes times and durations.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 /// As runs and projects have it: `2021-12-07 10:32:24.326116+00:00`.
 pub(crate) fn spaced_time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S%.6f+00:00").to_string()
+    iso_time(time).replace('T', " ")
 }
 
 /// As jobs, accounts and environments have it: `2021-11-18T15:19:03.185668+00:00`.
 pub(crate) fn iso_time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+    time.to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
 /// `01:02:03`. Hours go on beyond a day; nothing is shorter than no time.
@@ -49,7 +49,7 @@ pub(crate) fn humanized_duration(duration: TimeDelta) -> String {
 
 /// `2 weeks, 1 day ago`.
 pub(crate) fn humanized_age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    format!("{} ago", humanized_duration(now - time))
+    humanized_duration(now - time) + " ago"
 }
 
 fn count_of(count: i64, name: &str) -> String {
