@@ -52,3 +52,9 @@ pub(crate) async fn add_runs(pool: &PgPool, account: i64, jobs: i64, runs: i64) 
         .await?;
     Ok(())
 }
+
+/// Does now what PostgreSQL would do by itself after so many rows, some time in the middle of what is measured.
+pub(crate) async fn settle(pool: &PgPool) -> anyhow::Result<()> {
+    sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
+    Ok(())
+}
