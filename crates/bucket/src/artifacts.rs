@@ -129,7 +129,7 @@ impl Bucket {
     /// The whole content of an artifact as it was uploaded, which is told to be of `size` bytes.
     ///
     /// # Errors
-    /// Not found; unavailable; corrupt when the frames are broken, hold more, or there is no room for so many.
+    /// Not found; unavailable; corrupt when the frames are broken or hold more.
     pub async fn read_artifact(&self, account: AccountId, sha256: Sha256, size: u64) -> Result<Vec<u8>, Error> {
         let key = key(account, sha256);
         let corrupt = |reason| Error::Corrupt {

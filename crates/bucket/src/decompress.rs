@@ -43,13 +43,10 @@ impl Whole {
     /// holds both copies meanwhile.
     pub(crate) fn new(size: u64) -> Result<Self, String> {
         let size = usize::try_from(size).map_err(|error| error.to_string())?;
-        let mut content = Vec::new();
-        // A byte more shows that there is more.
-        let room = content.try_reserve_exact(size.saturating_add(1));
-        room.map_err(|error| format!("there is no room for its {size} bytes: {error}"))?;
         Ok(Self {
             decoder: Decoder::new().map_err(|error| error.to_string())?,
-            content,
+            // A byte more shows that there is more.
+            content: Vec::with_capacity(size.saturating_add(1)),
             size,
             complete: false,
         })
