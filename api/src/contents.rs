@@ -101,10 +101,10 @@ async fn text_of(state: &State, content: Content) -> Result<(String, Option<Owne
         return Ok(("null".to_owned(), None));
     }
     let memory = state.contents.admit(size * WHILE_MADE).await?;
-    let limit = u64::try_from(size).unwrap_or_default();
+    let bytes_due = u64::try_from(size).unwrap_or_default();
     let bytes = state
         .bucket
-        .read_artifact(content.account, content.file.sha256, limit)
+        .read_artifact(content.account, content.file.sha256, bytes_due)
         .await?;
     // The right goes along, since the work goes on when its client leaves.
     let making = tokio::task::spawn_blocking(move || (json_of(bytes, &content.filename, content.extent), memory));
