@@ -3,6 +3,7 @@
 mod accounts;
 mod artifacts;
 mod changes;
+mod columns;
 mod connections;
 mod constant;
 mod deferral;
@@ -14,7 +15,9 @@ mod lineage;
 mod manifests;
 mod node_details;
 mod nodes;
+mod outcomes;
 mod projects;
+mod results;
 mod root;
 mod runs;
 mod scope;
@@ -95,6 +98,7 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(lineage::show_of_run))
         .routes(routes!(changes::list))
         .routes(routes!(changes::list_of_run))
+        .routes(routes!(results::list))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(runs::list))

@@ -280,6 +280,15 @@ pub(crate) enum EnvironmentCommand {
         /// Its number or slug.
         environment: String,
     },
+    /// Take a dbt project out of an environment: its nodes are not shown there any more, until it is uploaded again.
+    RetireProject {
+        #[command(flatten)]
+        of: OfAccount,
+        /// The environment's number or slug.
+        environment: Name,
+        /// dbt's name of the project, as `name` in dbt_project.yml has it.
+        dbt_project: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

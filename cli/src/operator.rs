@@ -8,6 +8,7 @@ use bucket::{Bucket, Claim, ClaimKind};
 use chrono::TimeDelta;
 use clock::Clock;
 use directory::{Key, Name, queries};
+use projector::{Outcome, Projector};
 use schemas::{
     AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
     ProjectId, ProjectRecorded, RecordState, Scope, Slug, TokenId, TokenIssued, TokenRevoked,
@@ -31,6 +32,22 @@ impl Operator {
             .acquire()
             .await
             .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+    }
+
+    /// Writes an event about what was projected, and applies it.
+    pub(crate) async fn write(&self, projector: &Projector, data: EventData) -> anyhow::Result<()> {
+        let time = self.clock.now();
+        let event = Event::new(EventId(self.clock.new_id(time)), time, &data)?;
+        // From here on it holds, and the sweep applies it if this process does not.
+        self.bucket.put_event(&event).await?;
+        let outcome = projector.apply_or_wait(&event).await?;
+        ensure!(
+            outcome != Outcome::Buried,
+            "the event {} is a dead letter; `dbt-api dead-letters show {}` says why",
+            event.id,
+            event.id
+        );
+        Ok(())
     }
 
     /// Adds an account.

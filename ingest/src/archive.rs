@@ -1,20 +1,30 @@
-//! A zip of artifacts, as dbt packs them: some flat files, stored or deflated.
+//! A zip of artifacts, as dbt packs them: some flat files, stored or deflated. Files in folders come along where that is possible.
 
-use std::collections::HashSet;
+mod contents;
+
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use schemas::ScanError;
+use serde::Serialize;
 use tokio::runtime::Handle;
+use utoipa::ToSchema;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use crate::spool::{Due, Spool, SpoolError};
 use crate::store::NamedFile;
 
-/// The most files in a zip. dbt packs six or seven; each large one is an open file until all are stored.
-const MOST_FILES: usize = 20;
+use contents::{Contents, Entry};
+
+/// The most files of a zip that are kept. dbt packs six or seven, and dbt 2 some twenty in a folder. Until all are stored, each is memory or
+/// an open file, as those of a form are.
+const MOST_FILES: usize = 50;
+
+/// The most entries of a zip that are looked at.
+const MOST_ENTRIES: usize = 10_000;
 
 /// The longest name of a file, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -34,10 +44,20 @@ pub(crate) enum ArchiveError {
         /// The file's name.
         name: String,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
-    /// No file has such a name that dbt makes.
-    #[error("`{0}` in the zip is no plain file name: neither folders nor control characters are taken")]
+    /// A file in it is not what its name says.
+    #[error("`{name}` in the zip cannot be a manifest: {error}")]
+    NoManifest {
+        /// The file's name.
+        name: String,
+        /// Why.
+        error: ScanError,
+    },
+    /// A name leads elsewhere, or is too long for a file that must not be left out.
+    #[error(
+        "`{0}` in the zip is no safe file name: at most {LONGEST_NAME} bytes, and no backslash, colon, control character, `..` or `/` at the start or twice in a row are accepted"
+    )]
     Name(String),
     /// Two files have one name.
     #[error("`{0}` is in the zip twice")]
@@ -45,9 +65,15 @@ pub(crate) enum ArchiveError {
     /// Nothing is in it.
     #[error("there is no file in the zip")]
     Empty,
+    /// Nothing of what is in it can be kept.
+    #[error("no file in the zip can be kept; `{}` is left out: {}", .0.name, .0.reason)]
+    AllLeftOut(LeftOut),
     /// Too much is in it.
-    #[error("the zip has more than {MOST_FILES} files")]
-    TooMany,
+    #[error("the zip has {0} files outside folders; at most {MOST_FILES} are accepted")]
+    TooMany(usize),
+    /// It would take long only to read what is in it.
+    #[error("the zip has {0} entries; at most {MOST_ENTRIES} are accepted")]
+    TooManyEntries(usize),
     /// It unpacks to more than is accepted.
     #[error(
         "the files in the zip have more than {0} bytes together, which is the most that is accepted (MAX_UPLOAD_BYTES)"
@@ -58,61 +84,106 @@ pub(crate) enum ArchiveError {
     Spool(#[from] SpoolError),
 }
 
-/// Unpacks a zip. What is packed is trusted in nothing: names, sizes and counts are checked, and no more than `most` bytes are unpacked,
-/// whatever the zip says of itself. Blocks; to be called where that is allowed.
-pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<Vec<NamedFile>, ArchiveError> {
-    let runtime = Handle::current();
-    let mut archive = ZipArchive::new(zip)?;
-    if archive.len() > MOST_FILES {
-        return Err(ArchiveError::TooMany);
+/// A file of a zip that is not kept, though the others are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LeftOut {
+    /// Its path in the zip, of which the beginning where it is too long.
+    pub(crate) name: String,
+    /// Why it is not kept.
+    pub(crate) reason: String,
+}
+
+impl LeftOut {
+    fn new(name: String, reason: String) -> Self {
+        Self { name, reason }
     }
-    let (mut files, mut names, mut left) = (Vec::new(), HashSet::new(), most);
-    for index in 0..archive.len() {
-        let Some(name) = file_name(&mut archive, index)? else {
+}
+
+/// What a zip held.
+pub(crate) struct Unpacked {
+    pub(crate) files: Vec<NamedFile>,
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// Unpacks a zip. What is packed is trusted in nothing: names, sizes and counts are checked, and no more than `most` bytes are unpacked,
+/// whatever the zip says of itself. A file in a folder is none that dbt's artifacts are told by: it is kept without a look inside, under its
+/// whole path, and where that fails, it is left out. Blocks; to be called where that is allowed.
+pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<Unpacked, ArchiveError> {
+    let archive = ZipArchive::new(zip)?;
+    let contents = Contents::read(&archive)?;
+    if contents.plain.len() > MOST_FILES {
+        return Err(ArchiveError::TooMany(contents.plain.len()));
+    }
+    let mut unpacker = Unpacker {
+        archive,
+        runtime: Handle::current(),
+        folder,
+        most,
+        left: most,
+    };
+    let (mut files, mut left_out) = (Vec::new(), contents.left_out);
+    for entry in contents.plain {
+        files.push(unpacker.unpack(entry, Due::AnyFile)?);
+    }
+    for entry in contents.in_folders {
+        if files.len() == MOST_FILES {
+            let reason = format!("at most {MOST_FILES} files of a zip are kept");
+            left_out.push(LeftOut::new(entry.name, reason));
             continue;
-        };
-        if !names.insert(name.clone()) {
-            return Err(ArchiveError::Twice(name));
         }
-        let mut entry = archive.by_index(index)?;
-        let spool = Spool::begin(folder.cloned(), Due::AnyFile);
+        match unpacker.unpack(entry, Due::Opaque) {
+            Ok(file) => files.push(file),
+            Err(ArchiveError::Unpack { name, error }) => {
+                left_out.push(LeftOut::new(name, format!("it cannot be unpacked: {error}")));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if files.is_empty() {
+        let first = left_out.into_iter().next();
+        return Err(first.map_or(ArchiveError::Empty, ArchiveError::AllLeftOut));
+    }
+    add_invocation(&mut files);
+    Ok(Unpacked { files, left_out })
+}
+
+/// A zip that is being unpacked.
+struct Unpacker<'a> {
+    archive: ZipArchive<File>,
+    runtime: Handle,
+    folder: Option<&'a PathBuf>,
+    /// The most bytes that are unpacked.
+    most: u64,
+    /// How many of them are left.
+    left: u64,
+}
+
+impl Unpacker<'_> {
+    fn unpack(&mut self, entry: Entry, due: Due) -> Result<NamedFile, ArchiveError> {
+        let Entry { index, name } = entry;
+        let broken = |error: io::Error| ArchiveError::Unpack {
+            name: name.clone(),
+            error,
+        };
+        let mut packed = self.archive.by_index(index).map_err(|error| broken(error.into()))?;
+        let spool = Spool::begin(self.folder.cloned(), due);
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
-            let read = entry.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
-            let read = read.map_err(|error| ArchiveError::Unpack {
-                name: name.clone(),
-                error,
-            })?;
-            left = left.checked_sub(read as u64).ok_or(ArchiveError::TooLarge(most))?;
-            if read == 0 || !runtime.block_on(spool.push(Bytes::from(chunk))) {
+            let read = packed.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
+            let read = read.map_err(broken)?;
+            self.left = self
+                .left
+                .checked_sub(read as u64)
+                .ok_or(ArchiveError::TooLarge(self.most))?;
+            if read == 0 || !self.runtime.block_on(spool.push(Bytes::from(chunk))) {
                 break;
             }
         }
-        files.push(NamedFile::new(name, runtime.block_on(spool.finish())?));
-    }
-    if files.is_empty() {
-        return Err(ArchiveError::Empty);
-    }
-    add_invocation(&mut files);
-    Ok(files)
-}
-
-/// None: a folder, which says nothing that its files do not.
-fn file_name<R: Read + Seek>(archive: &mut ZipArchive<R>, index: usize) -> Result<Option<String>, ArchiveError> {
-    let entry = archive.by_index_raw(index)?;
-    let name = entry.name()?.into_owned();
-    if entry.is_dir() {
-        return Ok(None);
-    }
-    let is_plain = !name.is_empty()
-        && name.len() <= LONGEST_NAME
-        && name != "."
-        && name != ".."
-        && !name.contains(|letter: char| letter == '/' || letter == '\\' || letter == ':' || letter.is_control());
-    if is_plain {
-        Ok(Some(name))
-    } else {
-        Err(ArchiveError::Name(name.chars().take(100).collect()))
+        let spooled = self.runtime.block_on(spool.finish())?;
+        match spooled.check_name(&name) {
+            Ok(()) => Ok(NamedFile::new(name, spooled)),
+            Err(error) => Err(ArchiveError::NoManifest { name, error }),
+        }
     }
 }
 
@@ -128,90 +199,4 @@ fn add_invocation(files: &mut [NamedFile]) {
 mod hostile;
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use schemas::ArtifactKind;
-    use zip::write::SimpleFileOptions;
-    use zip::{CompressionMethod, ZipWriter};
-
-    use super::*;
-
-    pub(super) fn zip(method: CompressionMethod, files: &[(&str, &[u8])]) -> File {
-        let mut writer = ZipWriter::new(tempfile::tempfile().unwrap());
-        for (name, content) in files {
-            let options = SimpleFileOptions::default().compression_method(method);
-            writer.start_file(*name, options).unwrap();
-            writer.write_all(content).unwrap();
-        }
-        writer.finish().unwrap()
-    }
-
-    pub(super) async fn unpacked(zip: File, most: u64) -> Result<Vec<NamedFile>, ArchiveError> {
-        tokio::task::spawn_blocking(move || unpack(zip, None, most))
-            .await
-            .unwrap()
-    }
-
-    pub(super) const MANIFEST: &[u8] = br#"{"metadata": {"invocation_id": "i"}, "nodes": {}, "macros": {}}"#;
-
-    #[tokio::test]
-    async fn files_are_told_by_their_content_and_share_the_invocation() {
-        for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
-            let zip = zip(method, &[("dbt.log", b"12:00 Running\n"), ("manifest.json", MANIFEST)]);
-            let files = unpacked(zip, 1_000).await.unwrap();
-            let told: Vec<_> = files
-                .iter()
-                .map(|file| {
-                    (
-                        file.told.name.as_str(),
-                        file.told.kind,
-                        file.told.invocation_id.as_deref(),
-                    )
-                })
-                .collect();
-            assert_eq!(
-                told,
-                [
-                    ("dbt.log", ArtifactKind::Other, Some("i")),
-                    ("manifest.json", ArtifactKind::Manifest, Some("i"))
-                ]
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn what_dbt_does_not_pack_is_refused() {
-        for name in [
-            "../manifest.json",
-            "/etc/passwd",
-            "a/b.json",
-            "a\\b.json",
-            "C:x",
-            "a\nb",
-            "..",
-        ] {
-            let zip = zip(CompressionMethod::Stored, &[(name, MANIFEST)]);
-            assert!(
-                matches!(unpacked(zip, 1_000).await, Err(ArchiveError::Name(_))),
-                "{name}"
-            );
-        }
-        let many: Vec<(String, &[u8])> = (0..=MOST_FILES).map(|n| (n.to_string(), MANIFEST)).collect();
-        let many: Vec<(&str, &[u8])> = many.iter().map(|(name, content)| (name.as_str(), *content)).collect();
-        let many = zip(CompressionMethod::Stored, &many);
-        assert!(matches!(unpacked(many, 1 << 20).await, Err(ArchiveError::TooMany)));
-        let empty = zip(CompressionMethod::Stored, &[]);
-        assert!(matches!(unpacked(empty, 1_000).await, Err(ArchiveError::Empty)));
-        let mut broken = tempfile::tempfile().unwrap();
-        broken.write_all(b"no zip").unwrap();
-        assert!(matches!(unpacked(broken, 1_000).await, Err(ArchiveError::Invalid(_))));
-    }
-
-    #[tokio::test]
-    async fn a_bomb_is_given_up_at_the_limit() {
-        let zip = zip(CompressionMethod::Deflated, &[("bomb", &vec![b' '; 20 << 20])]);
-        assert!(zip.metadata().unwrap().len() < 100_000);
-        assert!(matches!(unpacked(zip, 1 << 20).await, Err(ArchiveError::TooLarge(_))));
-    }
-}
+mod tests;

@@ -94,6 +94,14 @@ fn plain_name(name: Option<&str>, field: &'static str) -> Result<String, UploadE
     Err(UploadError::unprocessable(field, rule))
 }
 
+/// A file of a form, under the name that it gets.
+fn named_file(name: String, file: FormFile) -> Result<NamedFile, UploadError> {
+    let FormFile { part, spooled, .. } = file;
+    let checked = spooled.check_name(&name);
+    checked.map_err(|error| UploadError::unprocessable(part, error.to_string()))?;
+    Ok(NamedFile::new(name, spooled))
+}
+
 /// The tag of each file of a form: `tag` of `file`, `files[N][tag]` of `files[N][file]`.
 fn tag_of(file: &FormFile, parameters: &Parameters) -> Result<String, UploadError> {
     let name = match number_in_batch(&file.part, "file") {

@@ -4,7 +4,7 @@ use bucket::{Bucket, LegacyManifest};
 use chrono::SubsecRound;
 use directory::Place;
 use futures_util::TryStreamExt;
-use schemas::{ArtifactsUploaded, Event, EventId, Sha256, TokenId};
+use schemas::{ArtifactsUploaded, Event, EventId, Sha256, TokenId, UploadRoute};
 use uuid::Builder;
 
 use crate::Settings;
@@ -97,6 +97,7 @@ pub async fn import(
         dag_id,
         run_id,
         tag: None,
+        route: Some(UploadRoute::Import),
         uploader: TokenId::NONE,
         files: vec![told],
     };

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use directory::{Access, Name, Place};
 use edge::{CloudError, Needed, One, UploadError, one};
 use futures_util::StreamExt;
-use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId};
+use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId, UploadRoute};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Ingest;
-use crate::archive::{self, ArchiveError};
+use crate::archive::{self, ArchiveError, LeftOut, Unpacked};
 use crate::body::{ClientBody, TooLarge, head_of};
 use crate::spool::SpoolError;
 use crate::store::Upload;
@@ -27,6 +27,9 @@ const PURPOSE: &str = "ingest";
 
 /// How much may be around the files of a zip, which are limited by themselves.
 const MOST_AROUND_FILES: u64 = 1 << 20;
+
+/// The most files of a zip of which the log says that they are left out; the answer names all.
+const MOST_LOGGED: usize = 50;
 
 /// Where to upload.
 #[derive(Serialize, ToSchema)]
@@ -54,6 +57,8 @@ pub(crate) struct Kept {
     event_id: Uuid,
     /// The names of the files.
     files: Vec<String>,
+    /// Files in folders that are not kept, and why; the others are.
+    left_out: Vec<LeftOut>,
 }
 
 /// Begin an upload of all artifacts of a dbt command
@@ -135,7 +140,8 @@ async fn permitted_place(
 
 /// Upload a zip of artifacts
 ///
-/// The URL itself is the permission. The same zip may be sent again to the same URL.
+/// The URL itself is the permission. The same zip may be sent again to the same URL. A file in a folder is kept under its path; where that is
+/// not possible, it is left out.
 #[utoipa::path(
     put,
     path = "/api/private/ingests/{signed}",
@@ -148,7 +154,7 @@ async fn permitted_place(
         (status = 403, description = "The URL has expired, or was not given out here"),
         (status = 408, description = "The upload stalled"),
         (status = 413, description = "The zip or its content is too large"),
-        (status = 422, description = "It is no zip of artifacts"),
+        (status = 422, description = "It is no zip of artifacts, or the manifest in it is not JSON"),
         (status = 429, description = "The token that the URL was given to is used too often"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
@@ -203,7 +209,9 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         let unpacking = tokio::task::spawn_blocking(move || {
             archive::unpack(zip, settings.spool_dir.as_ref(), settings.max_upload_bytes)
         });
-        let files = unpacking.await.map_err(|error| UploadError::internal(&error))??;
+        let unpacked = unpacking.await.map_err(|error| UploadError::internal(&error))??;
+        let Unpacked { files, left_out } = unpacked;
+        log_left_out(permitted.id, &left_out);
         let names = files.iter().map(|file| file.told.name.clone()).collect();
         let upload = Upload {
             after: None,
@@ -220,17 +228,32 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
                 dag_id: None,
                 run_id: None,
                 tag: None,
+                route: Some(UploadRoute::Ingests),
                 uploader: permitted.token_id,
                 files,
             };
             uploaded.into()
         };
         let event_id = ingest.store(upload, tell).await?.id.0;
-        Ok(Kept { event_id, files: names })
+        Ok(Kept {
+            event_id,
+            files: names,
+            left_out,
+        })
     };
     // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
     let stored = tokio::spawn(storing.in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
+}
+
+fn log_left_out(upload: Uuid, left_out: &[LeftOut]) {
+    for LeftOut { name, reason } in left_out.iter().take(MOST_LOGGED) {
+        tracing::warn!(%upload, %name, %reason, "a file of a zip is left out");
+    }
+    if left_out.len() > MOST_LOGGED {
+        let count = left_out.len();
+        tracing::warn!(%upload, count, "more files of a zip are left out than the log names; the answer names all");
+    }
 }
 
 /// The body in a file without a name: the list of what is in a zip stands at its end.

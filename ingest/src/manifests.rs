@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Environments, Name, Place};
 use edge::{Params, UploadError};
-use schemas::{ArtifactsUploaded, Slug};
+use schemas::{ArtifactsUploaded, Slug, UploadRoute};
 use serde::Serialize;
 use tracing::Instrument;
 use utoipa::ToSchema;
@@ -222,6 +222,7 @@ async fn store(
             dag_id: dag_id.clone(),
             run_id: run_id.clone(),
             tag: tag.clone(),
+            route: Some(UploadRoute::Manifests),
             uploader: access.token_id,
             files,
         };

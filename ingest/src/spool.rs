@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bucket::{Compressed, FrameSpool};
 use bytes::Bytes;
-use schemas::{ScanError, Scanned, Scanner, Sha256};
+use schemas::{ArtifactKind, ScanError, Scanned, Scanner, Sha256};
 use sha2::Digest;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
@@ -20,6 +20,15 @@ const MOST_OF_ONE_OF_MANY: usize = 256 << 10;
 /// Chunks that may wait for each of the threads.
 const CHUNKS_WAITING: usize = 2;
 
+/// A byte order mark in UTF-8, which stands at the beginning of some files.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What is read before a list or a text, so that the scanner, which reads objects only, takes it for the value of one.
+const BEFORE_VALUE: &[u8] = br#"{"":"#;
+
+/// The end of that object.
+const AFTER_VALUE: &[u8] = b"}";
+
 /// zstd's own default: higher levels cost more time than they save space.
 const LEVEL: i32 = 3;
 
@@ -32,10 +41,22 @@ pub(crate) struct Spooled {
     pub(crate) size: u64,
     /// What the file is.
     pub(crate) scanned: Scanned,
+    /// Why a file that may be anything is not JSON.
+    not_json: Option<ScanError>,
     /// Bytes as they will be stored.
     pub(crate) stored_size: u64,
     /// As it will be stored.
     pub(crate) compressed: Compressed,
+}
+
+impl Spooled {
+    /// A file of this name is read as a manifest by whoever finds it, so it has to be JSON, whichever way it comes.
+    pub(crate) fn check_name(&self, name: &str) -> Result<(), ScanError> {
+        match &self.not_json {
+            Some(error) if ArtifactKind::Manifest.file_name() == Some(name) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a file has to be.
@@ -45,13 +66,15 @@ pub(crate) enum Due {
     Artifact,
     /// Anything, one of several files of an upload.
     AnyFile,
+    /// The same, and never an artifact, whatever is in it.
+    Opaque,
 }
 
 impl Due {
     fn most_in_memory(self) -> usize {
         match self {
             Self::Artifact => MOST_IN_MEMORY,
-            Self::AnyFile => MOST_OF_ONE_OF_MANY,
+            Self::AnyFile | Self::Opaque => MOST_OF_ONE_OF_MANY,
         }
     }
 }
@@ -74,7 +97,7 @@ pub(crate) enum SpoolError {
 pub(crate) struct Spool {
     to_reader: Sender<Bytes>,
     to_compressor: Sender<Bytes>,
-    reader: JoinHandle<Result<(Sha256, u64, Scanned), ScanError>>,
+    reader: JoinHandle<Result<Content, ScanError>>,
     compressor: JoinHandle<io::Result<(Compressed, u64)>>,
 }
 
@@ -105,36 +128,107 @@ impl Spool {
         drop((self.to_reader, self.to_compressor));
         // First the disk: without it, the reader did not see the whole file, and would call it truncated.
         let (compressed, stored_size) = self.compressor.await??;
-        let (sha256, size, scanned) = self.reader.await??;
+        let content = self.reader.await??;
         Ok(Spooled {
-            sha256,
-            size,
-            scanned,
+            sha256: content.sha256,
+            size: content.size,
+            scanned: content.scanned,
+            not_json: content.not_json,
             stored_size,
             compressed,
         })
     }
 }
 
-fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<(Sha256, u64, Scanned), ScanError> {
+/// What was read of a file.
+struct Content {
+    sha256: Sha256,
+    size: u64,
+    scanned: Scanned,
+    not_json: Option<ScanError>,
+}
+
+fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<Content, ScanError> {
     let mut hash = sha2::Sha256::new();
-    let mut scanner = Some(Scanner::new());
+    let mut scan = Scan::begin(due);
     let mut size = 0;
     while let Some(chunk) = chunks.blocking_recv() {
         hash.update(&chunk);
-        match scanner.as_mut().map_or(Ok(()), |scanner| scanner.push(&chunk)) {
-            Ok(()) => {}
-            Err(_) if due == Due::AnyFile => scanner = None,
-            Err(error) => return Err(error),
-        }
+        scan.push(&chunk)?;
         size += chunk.len() as u64;
     }
-    let scanned = match scanner.map(Scanner::finish) {
-        Some(Ok(scanned)) => scanned,
-        Some(Err(error)) if due == Due::Artifact => return Err(error),
-        _ => Scanned::other(),
-    };
-    Ok((Sha256(hash.finalize().into()), size, scanned))
+    let (scanned, not_json) = scan.finish()?;
+    Ok(Content {
+        sha256: Sha256(hash.finalize().into()),
+        size,
+        scanned,
+        not_json,
+    })
+}
+
+/// Finds out what a file is while it comes. Only one that has to be an artifact is refused.
+struct Scan {
+    due: Due,
+    /// None: what else comes makes no difference.
+    scanner: Option<Scanner>,
+    /// Why it is no artifact, though it may be JSON: a list, a text, a number or a word, of which only the beginning was read.
+    no_object: Option<ScanError>,
+    not_json: Option<ScanError>,
+}
+
+impl Scan {
+    fn begin(due: Due) -> Self {
+        Self {
+            due,
+            scanner: (due != Due::Opaque).then(Scanner::new),
+            no_object: None,
+            not_json: None,
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) -> Result<(), ScanError> {
+        let Some(scanner) = &mut self.scanner else {
+            return Ok(());
+        };
+        match scanner.push(chunk) {
+            Ok(()) => Ok(()),
+            Err(error) if self.due == Due::Artifact => Err(error),
+            Err(error @ ScanError::NotAnArtifact { .. }) if self.no_object.is_none() => {
+                self.no_object = Some(error);
+                self.scanner = Some(Scanner::new());
+                self.push(BEFORE_VALUE)?;
+                self.push(chunk.strip_prefix(MARK).unwrap_or(chunk))
+            }
+            Err(error) => {
+                self.give_up(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the file is, and why it is not JSON.
+    fn finish(mut self) -> Result<(Scanned, Option<ScanError>), ScanError> {
+        if self.no_object.is_some() {
+            self.push(AFTER_VALUE)?;
+        }
+        match self.scanner.take().map(Scanner::finish) {
+            Some(Ok(scanned)) => return Ok((scanned, None)),
+            Some(Err(error)) if self.due == Due::Artifact => return Err(error),
+            Some(Err(error)) => self.give_up(error),
+            None => {}
+        }
+        Ok((Scanned::other(), self.not_json))
+    }
+
+    fn give_up(&mut self, error: ScanError) {
+        self.scanner = None;
+        self.not_json = match error {
+            // JSON, as far as it was read.
+            ScanError::NotAnArtifact { .. } | ScanError::TooDeep { .. } => None,
+            // An offset in what was read as an object would be none of the file's.
+            error => Some(self.no_object.take().unwrap_or(error)),
+        };
+    }
 }
 
 fn compress(mut chunks: Receiver<Bytes>, spool: FrameSpool) -> io::Result<(Compressed, u64)> {
@@ -167,7 +261,11 @@ mod tests {
     }
 
     async fn spool(bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
-        let spool = Spool::begin(None, Due::Artifact);
+        spool_as(Due::Artifact, bytes, chunk).await
+    }
+
+    async fn spool_as(due: Due, bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
+        let spool = Spool::begin(None, due);
         for part in bytes.chunks(chunk) {
             if !spool.push(Bytes::copy_from_slice(part)).await {
                 break;
@@ -239,5 +337,37 @@ mod tests {
     async fn an_empty_file_is_refused() {
         let error = spool(b"", 1).await.unwrap_err();
         assert!(matches!(error, SpoolError::Scan(ScanError::Empty)), "{error}");
+    }
+    #[tokio::test]
+    async fn what_is_called_a_manifest_has_to_be_json() {
+        for (text, is_json) in [
+            (r#"{"a": 1}"#, true),
+            (r#"[1, {"a": NaN}]"#, true),
+            ("\u{feff}[]\n", true),
+            (r#" "text""#, true),
+            ("12", true),
+            ("null\n", true),
+            ("", false),
+            ("no JSON", false),
+            (r#"{"a": "#, false),
+            ("[1, 2", false),
+            ("[1] 2", false),
+            (r#""text"#, false),
+            ("1}", false),
+            ("2026-11-23 12:00 Running", false),
+        ] {
+            let spooled = spool_as(Due::AnyFile, text.as_bytes(), 1_000).await.unwrap();
+            assert_eq!(spooled.scanned.kind, ArtifactKind::Other, "{text}");
+            assert_eq!(spooled.check_name("manifest.json").is_ok(), is_json, "{text}");
+            assert!(spooled.check_name("state.json").is_ok(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_opaque_file_is_no_artifact_whatever_is_in_it() {
+        let bytes = manifest(1_000);
+        let spooled = spool_as(Due::Opaque, &bytes, 100).await.unwrap();
+        assert_eq!(spooled.scanned, Scanned::other());
+        assert_eq!(spooled.sha256, Sha256::of(&bytes));
     }
 }

@@ -48,7 +48,12 @@ struct Upload {
 }
 
 impl Upload {
-    fn of_artifacts(event: &Event, upload: ArtifactsUploaded) -> Self {
+    fn of_artifacts(event: &Event, mut upload: ArtifactsUploaded) -> Self {
+        upload.files = upload
+            .files
+            .into_iter()
+            .map(UploadedFile::with_kind_of_schema)
+            .collect();
         let artifacts = Artifact::of_upload(event.id, event.time, &upload);
         Self {
             account: upload.account_id,
@@ -212,6 +217,7 @@ impl Projector {
             | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
             EventData::RetentionPruned(pruned) => self.project_prune(event, &pruned).await,
             EventData::AirflowRunObserved(observed) => self.project_observation(event, &observed).await,
+            EventData::DbtProjectRetired(retired) => self.project_retirement(event, &retired).await,
         }
     }
 
@@ -290,13 +296,13 @@ impl Projector {
             for artifact in &mut artifacts {
                 artifact.pruned = pruned;
             }
-            insert_artifacts(&mut transaction, upload, &artifacts).await?;
             if contents.iter().any(Content::adds_contents) {
                 lock_contents(&mut transaction, account).await?;
             }
             for content in contents {
                 content.write(&mut transaction, upload).await?;
             }
+            insert_artifacts(&mut transaction, upload, &artifacts).await?;
             placement::place(&mut transaction, &self.bucket, upload, artifacts, reading).await?;
         }
         end_attempt(&mut transaction, event.id).await?;

@@ -12,6 +12,7 @@ use crate::{ApplyError, Projector};
 pub(crate) struct ReadCatalog {
     sha256: Sha256,
     rows: Vec<CatalogRow>,
+    has_errors: bool,
 }
 
 /// Reads a catalog from the bucket; none when its content was read before.
@@ -41,7 +42,12 @@ pub(crate) async fn read(
                 doc: encoder.encode(&node.json).map_err(rejected)?,
             });
         }
-        Ok(Some(ReadCatalog { sha256, rows }))
+        rows.sort_by(|one: &CatalogRow, other| (&one.unique_id, one.hash).cmp(&(&other.unique_id, other.hash)));
+        Ok(Some(ReadCatalog {
+            sha256,
+            rows,
+            has_errors: catalog.has_errors,
+        }))
     })
     .await
 }
@@ -49,6 +55,6 @@ pub(crate) async fn read(
 impl ReadCatalog {
     /// Writes its rows.
     pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
-        Ok(insert_catalog(transaction, account, self.sha256, &self.rows).await?)
+        Ok(insert_catalog(transaction, account, self.sha256, &self.rows, self.has_errors).await?)
     }
 }

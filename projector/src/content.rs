@@ -36,7 +36,7 @@ pub(crate) async fn read(
         ArtifactKind::Manifest => manifest::read(projector, upload.account_id, file, reading)
             .await?
             .map(|manifest| Content::Manifest(Box::new(manifest))),
-        ArtifactKind::RunResults | ArtifactKind::Sources => {
+        ArtifactKind::RunResults | ArtifactKind::Sources | ArtifactKind::Freshness => {
             results::read(projector, upload, file, uploaded_at, reading)
                 .await?
                 .map(Content::Results)
@@ -80,7 +80,7 @@ pub(crate) async fn limit_times(
     reading: Reading,
 ) -> Result<Vec<Sha256>, ApplyError> {
     let (account, environment) = (upload.account_id, upload.environment_id);
-    let is_results = |file: &&UploadedFile| matches!(file.kind, ArtifactKind::RunResults | ArtifactKind::Sources);
+    let is_results = |file: &&UploadedFile| file.kind.is_results();
     let files: BTreeSet<Sha256> = upload.files.iter().filter(is_results).map(|file| file.sha256).collect();
     let mut changed = Vec::new();
     for file in files {

@@ -16,6 +16,7 @@ mod rebuild;
 mod recover;
 mod replay;
 mod results;
+mod state;
 mod sweep;
 
 use std::sync::Arc;

@@ -1,15 +1,15 @@
 //! A manifest's bytes into rows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use read_model::{
-    CodeRow, CompiledSet, DocEncoder, ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_compiled_set,
-    has_manifest, has_node_set, ids_of_codes, ids_of_nodes, insert_codes, insert_compiled_set, insert_manifest,
-    insert_node_set, insert_nodes, without_nul,
+    DocEncoder, ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, TextRow, TextSet, has_manifest,
+    has_node_set, has_text_set, ids_of_nodes, ids_of_texts, insert_manifest, insert_node_set, insert_nodes,
+    insert_text_set, insert_texts, without_nul,
 };
 use schemas::{AccountId, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
@@ -30,7 +30,6 @@ pub(crate) struct ReadManifest {
     pub(crate) sha256: Sha256,
     facts: ManifestFacts,
     node_set: Sha256,
-    compiled: Option<CompiledSet>,
     quarantine: Vec<QuarantineRow>,
     new: Option<New>,
 }
@@ -38,7 +37,8 @@ pub(crate) struct ReadManifest {
 /// What may not be stored yet of a manifest.
 struct New {
     is_node_set: bool,
-    is_compiled_set: bool,
+    compiled: Option<TextSet>,
+    macros: Option<TextSet>,
     source: Arc<Source>,
 }
 
@@ -65,28 +65,34 @@ pub(crate) async fn read(
     let mut connection = projector.pool.acquire().await?;
     let is_anew = reading == Reading::Everything;
     let is_node_set = is_anew || !has_node_set(&mut connection, account, index.node_set).await?;
-    let is_compiled_set = match &index.compiled {
-        Some(set) => is_anew || !has_compiled_set(&mut connection, account, set.hash).await?,
-        None => false,
-    };
+    let mut new_sets = [index.compiled, index.macros];
+    for set in &mut new_sets {
+        if let Some(known) = set
+            && !is_anew
+            && has_text_set(&mut connection, account, known.hash).await?
+        {
+            *set = None;
+        }
+    }
     drop(connection);
-    let new = (is_node_set || is_compiled_set).then(|| New {
+    let [compiled, macros] = new_sets;
+    let new = (is_node_set || compiled.is_some() || macros.is_some()).then(|| New {
         is_node_set,
-        is_compiled_set,
+        compiled,
+        macros,
         source: Arc::new(source),
     });
     Ok(Some(ReadManifest {
         sha256: file.sha256,
         facts: index.facts,
         node_set: index.node_set,
-        compiled: index.compiled,
         quarantine: index.quarantine,
         new,
     }))
 }
 
 impl ReadManifest {
-    /// Are there nodes or codes in it that may have to be added?
+    /// Are there nodes or texts in it that may have to be added?
     pub(crate) fn adds_contents(&self) -> bool {
         self.new.is_some()
     }
@@ -98,9 +104,14 @@ impl ReadManifest {
                 let ids = add_nodes(transaction, account, &new.source).await?;
                 insert_node_set(transaction, account, self.node_set, &new.source.members, &ids).await?;
             }
-            if let Some(set) = self.compiled.as_ref().filter(|_| new.is_compiled_set) {
-                let ids = add_codes(transaction, account, set, &new.source).await?;
-                insert_compiled_set(transaction, account, set, &new.source.members, &ids).await?;
+            for (set, make) in [
+                (&new.compiled, Source::code_rows as MakeTexts),
+                (&new.macros, Source::macro_rows),
+            ] {
+                if let Some(set) = set {
+                    let ids = add_texts(transaction, account, set, &new.source, make).await?;
+                    insert_text_set(transaction, account, set, &new.source.members, &ids).await?;
+                }
             }
         }
         insert_manifest(
@@ -108,7 +119,6 @@ impl ReadManifest {
             account,
             self.sha256,
             self.node_set,
-            self.compiled.as_ref().map(|set| set.hash),
             &self.facts,
             &self.quarantine,
         )
@@ -133,18 +143,21 @@ async fn add_nodes(
     Ok(ids)
 }
 
-/// Adds the codes that are not stored yet. The ids of all.
-async fn add_codes(
+type MakeTexts = fn(&Source, &[usize]) -> Result<Vec<TextRow>, ApplyError>;
+
+/// Adds the texts that are not stored yet. The ids of all.
+async fn add_texts(
     transaction: &mut PgConnection,
     account: AccountId,
-    set: &CompiledSet,
+    set: &TextSet,
     source: &Arc<Source>,
+    make: MakeTexts,
 ) -> Result<HashMap<Sha256, i64>, ApplyError> {
-    let mut ids = ids_of_codes(transaction, account, set).await?;
-    let new = firsts(set.codes.iter().copied(), &ids);
-    let mut batches = pin!(source.batches(new, Source::code_rows));
+    let mut ids = ids_of_texts(transaction, account, set).await?;
+    let new = firsts(set.texts.iter().copied(), &ids);
+    let mut batches = pin!(source.batches(new, make));
     while let Some(rows) = batches.try_next().await? {
-        ids.extend(insert_codes(transaction, account, &rows).await?);
+        ids.extend(insert_texts(transaction, account, &rows).await?);
     }
     Ok(ids)
 }
@@ -165,7 +178,9 @@ struct Index {
     facts: ManifestFacts,
     node_set: Sha256,
     /// None: nothing was compiled.
-    compiled: Option<CompiledSet>,
+    compiled: Option<TextSet>,
+    /// None: no node calls a macro.
+    macros: Option<TextSet>,
     quarantine: Vec<QuarantineRow>,
 }
 
@@ -182,6 +197,51 @@ struct Place {
     range: Range<usize>,
     /// The hash of its compiled code, if it has any.
     code: Option<Sha256>,
+    /// The hash of the list of macros that it calls, if it calls any.
+    macros: Option<Sha256>,
+    /// What the manifest as a whole is known by.
+    sign: Option<Sign>,
+}
+
+/// What a node tells of its manifest.
+enum Sign {
+    /// A hook that dbt runs before the nodes.
+    StartHook,
+    /// One that it runs after them.
+    EndHook,
+    /// A source that says how old it may be.
+    CheckedSource,
+    /// The package of a node of the project itself or of one that it uses.
+    Package(String),
+}
+
+impl Sign {
+    fn of(node: &Node<'_>) -> Option<Self> {
+        match node.resource_type() {
+            "operation" => {
+                // dbt passes over hooks without code.
+                let has_code = node.raw_code().is_some_and(|code| !code.trim().is_empty());
+                let tags = node.tags();
+                let is_of = |hook: &str| has_code && tags.iter().any(|tag| tag == hook);
+                match (is_of("on-run-start"), is_of("on-run-end")) {
+                    (true, _) => Some(Self::StartHook),
+                    (_, true) => Some(Self::EndHook),
+                    _ => None,
+                }
+            }
+            "source" => node.has_freshness().then_some(Self::CheckedSource),
+            "model" | "seed" | "snapshot" | "test" | "analysis" => {
+                node.package_name().map(|package| Self::Package(without_nul(&package)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The list of macros that a node calls, as JSON.
+fn macros_of(node: &Node<'_>) -> Option<String> {
+    let macros = node.depends_on_macros();
+    (!macros.is_empty()).then(|| serde_json::Value::from(macros).to_string())
 }
 
 impl Source {
@@ -195,28 +255,59 @@ impl Source {
             let place = Place {
                 range: manifest.place_of(&node),
                 code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
+                macros: macros_of(&node).map(|macros| Sha256::of(macros.as_bytes())),
+                sign: Sign::of(&node),
             };
             (member, place)
         });
-        nodes.sort_unstable_by(|(one, at), (other, there)| one.cmp(other).then(at.code.cmp(&there.code)));
+        nodes.sort_unstable_by(|(one, at), (other, there)| {
+            let order = one.cmp(other);
+            order.then((at.code, at.macros).cmp(&(there.code, there.macros)))
+        });
         let (members, places): (Vec<NodeSetMember>, Vec<Place>) = nodes.into_iter().unzip();
         let codes = places.iter().map(|place| place.code).collect();
+        let macros = places.iter().map(|place| place.macros).collect();
         let mut all = Vec::with_capacity(members.len() * 32);
         for member in &members {
             all.extend_from_slice(&member.hash.0);
         }
         let metadata = &manifest.metadata;
         let text = |value: &Option<String>| value.as_deref().map(without_nul);
+        let (compiled, macros) = (TextSet::of(codes), TextSet::of(macros));
+        let hooks = |is_wanted: fn(&Sign) -> bool| -> Vec<String> {
+            let signs = members.iter().zip(&places);
+            signs
+                .filter(|(_, place)| place.sign.as_ref().is_some_and(is_wanted))
+                .map(|(member, _)| member.unique_id.clone())
+                .collect()
+        };
+        let packages: BTreeSet<&str> = places
+            .iter()
+            .filter_map(|place| match &place.sign {
+                Some(Sign::Package(package)) => Some(package.as_str()),
+                _ => None,
+            })
+            .collect();
         let index = Index {
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
                 dbt_version: text(&metadata.dbt_version),
-                project_name: text(&metadata.project_name),
+                project_name: metadata.project(packages).map(|name| without_nul(&name)),
                 adapter_type: text(&metadata.adapter_type),
                 generated_at: metadata.generated_at,
+                start_hooks: hooks(|sign| matches!(sign, Sign::StartHook)),
+                end_hooks: hooks(|sign| matches!(sign, Sign::EndHook)),
+                checks_freshness: places
+                    .iter()
+                    .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
+                texts: ManifestTexts {
+                    compiled: compiled.as_ref().map(|set| set.hash),
+                    macros: macros.as_ref().map(|set| set.hash),
+                },
             },
             node_set: Sha256::of(&all),
-            compiled: CompiledSet::of(codes),
+            compiled,
+            macros,
             quarantine: manifest
                 .quarantined
                 .iter()
@@ -262,12 +353,26 @@ impl Source {
             .collect()
     }
 
-    fn code_rows(&self, of: &[usize]) -> Result<Vec<CodeRow>, ApplyError> {
+    fn code_rows(&self, of: &[usize]) -> Result<Vec<TextRow>, ApplyError> {
+        let hash = |place: &Place| place.code;
+        self.text_rows(of, hash, |node| node.compiled_code().map(|code| code.into_owned()))
+    }
+
+    fn macro_rows(&self, of: &[usize]) -> Result<Vec<TextRow>, ApplyError> {
+        self.text_rows(of, |place| place.macros, macros_of)
+    }
+
+    fn text_rows(
+        &self,
+        of: &[usize],
+        hash: fn(&Place) -> Option<Sha256>,
+        text: fn(&Node<'_>) -> Option<String>,
+    ) -> Result<Vec<TextRow>, ApplyError> {
         let (mut rows, mut encoder) = (Vec::new(), DocEncoder::new().map_err(rejected)?);
         for at in of {
-            if let (Some(hash), Some(code)) = (self.places[*at].code, self.node(*at)?.compiled_code()) {
-                let code = encoder.encode(code.as_bytes()).map_err(rejected)?;
-                rows.push(CodeRow { hash, code });
+            if let (Some(hash), Some(text)) = (hash(&self.places[*at]), text(&self.node(*at)?)) {
+                let text = encoder.encode(text.as_bytes()).map_err(rejected)?;
+                rows.push(TextRow { hash, text });
             }
         }
         Ok(rows)
@@ -289,6 +394,7 @@ fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {
         name: node.name().as_deref().map(without_nul),
         package_name: node.package_name().as_deref().map(without_nul),
         materialized: node.materialized().as_deref().map(without_nul),
+        attached_node: node.attached_node().as_deref().map(without_nul),
         depends_on: node.depends_on_nodes().iter().map(|id| without_nul(id)).collect(),
         doc,
     }

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bucket::{Bucket, Claim, ClaimKind};
 use read_model::{
     Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids,
-    lock_placement, places_of_files, record_id, refresh_run, refresh_steps, set_placement, shrink_run, step_id,
-    unplaced_alike,
+    lock_placement, places_of_files, places_of_invocations, record_id, refresh_run, refresh_run_nodes, refresh_steps,
+    set_placement, shrink_run, step_id, unplaced_alike,
 };
-use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, JobId, ProjectId, RunId, Sha256, StepId};
+use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, JobId, ProjectId, RunId, Sha256, StepId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;
-use crate::{ApplyError, content};
+use crate::{ApplyError, content, state};
 
 /// Where something ran.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,33 @@ pub(crate) async fn place(
     let mut files = earlier_files(transaction, place.environment_id, &Told::by_files(&artifacts)).await?;
     let event = artifacts.first().map(|artifact| artifact.event_id);
     files.retain(|placed| Some(placed.artifact.event_id) != event);
+    let related = Related {
+        changed,
+        invocations: invocations_of_manifests(upload, &artifacts),
+    };
     files.extend(artifacts.into_iter().map(not_placed));
-    move_files(transaction, bucket, place, files, None, &changed).await
+    let runs = move_files(transaction, bucket, place, files, None, &related).await?;
+    match event {
+        Some(event) => state::follow(transaction, upload, event, &runs, reading).await,
+        None => Ok(()),
+    }
+}
+
+/// What else has to be computed anew beside the runs of files that are moved.
+#[derive(Default)]
+struct Related {
+    /// The files whose results changed.
+    changed: Vec<Sha256>,
+    /// Of which a manifest came: it may tell that the command was interrupted.
+    invocations: Vec<String>,
+}
+
+fn invocations_of_manifests(upload: &ArtifactsUploaded, artifacts: &[Artifact]) -> Vec<String> {
+    let files = upload.files.iter().zip(artifacts);
+    files
+        .filter(|(file, _)| file.kind == ArtifactKind::Manifest)
+        .filter_map(|(_, artifact)| artifact.invocation_id.clone())
+        .collect()
 }
 
 /// Places what Airflow told of a run, and the files of which that tells more. Under [`lock_placement`].
@@ -62,9 +87,11 @@ pub(crate) async fn place_observed(
         Vec::new()
     };
     if !observed.pruned {
-        return move_files(transaction, bucket, place, files, Some(run), &[]).await;
+        let runs = move_files(transaction, bucket, place, files, Some(run), &Related::default()).await?;
+        return refresh_nodes(transaction, place, &runs).await;
     }
-    move_files(transaction, bucket, place, files, None, &[]).await?;
+    let runs = move_files(transaction, bucket, place, files, None, &Related::default()).await?;
+    refresh_nodes(transaction, place, &runs).await?;
     // What was told before of the run was shown.
     let text = serde_json::to_string(run).map_err(|error| ApplyError::Rejected(error.to_string()))?;
     if let Some(id) = id_of_key(transaction, Numbers::Runs, place.environment_id, &text).await? {
@@ -73,16 +100,23 @@ pub(crate) async fn place_observed(
     Ok(())
 }
 
-/// Puts files where they belong by now, and computes anew what follows for their runs, for those of files whose results changed, and for
-/// the one that was observed.
+async fn refresh_nodes(transaction: &mut PgConnection, place: Place, runs: &BTreeSet<RunId>) -> Result<(), ApplyError> {
+    for run in runs {
+        refresh_run_nodes(transaction, place.account_id, place.environment_id, *run).await?;
+    }
+    Ok(())
+}
+
+/// Puts files where they belong by now, and computes anew what follows for their runs, for those that are related, and for the one that was
+/// observed. Returns the runs whose files changed.
 async fn move_files(
     transaction: &mut PgConnection,
     bucket: &Bucket,
     place: Place,
     files: Vec<Placed>,
     observed: Option<&RunKey>,
-    changed: &[Sha256],
-) -> Result<(), ApplyError> {
+    related: &Related,
+) -> Result<BTreeSet<RunId>, ApplyError> {
     let environment = place.environment_id;
     let mut target: Vec<(Placed, Option<RunKey>)> = Vec::new();
     for placed in files {
@@ -98,7 +132,7 @@ async fn move_files(
         .collect();
     let runs = numbers_of(transaction, bucket, place, &keys).await?;
 
-    let (mut steps, mut left) = (BTreeSet::new(), BTreeSet::new());
+    let (mut steps, mut left, mut moved) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (placed, key) in &target {
         let artifact = &placed.artifact;
         let key = key.as_ref().filter(|_| !artifact.pruned);
@@ -110,9 +144,17 @@ async fn move_files(
         set_placement(transaction, artifact, step).await?;
         steps.extend(step.map(|(_, step)| step));
         steps.extend(placed.step_id);
+        moved.extend(run.into_iter().chain(placed.run_id));
         left.extend(placed.run_id.filter(|old| Some(*old) != run));
     }
-    for (run, step) in places_of_files(transaction, place.account_id, environment, changed).await? {
+    let mut others = Vec::new();
+    if !related.changed.is_empty() {
+        others = places_of_files(transaction, place.account_id, environment, &related.changed).await?;
+    }
+    if !related.invocations.is_empty() {
+        others.extend(places_of_invocations(transaction, environment, &related.invocations).await?);
+    }
+    for (run, step) in others {
         steps.insert(step);
         if runs.values().all(|(placed, _)| *placed != run) {
             left.insert(run);
@@ -134,7 +176,7 @@ async fn move_files(
     for run in left {
         shrink_run(transaction, place.account_id, run).await?;
     }
-    Ok(())
+    Ok(moved)
 }
 
 fn not_placed(artifact: Artifact) -> Placed {
@@ -149,7 +191,7 @@ fn not_placed(artifact: Artifact) -> Placed {
 struct Told {
     runs: Vec<String>,
     runs_with_dag: Vec<String>,
-    /// Those whose run is told.
+    /// Those whose run is told, or of which a file makes one.
     invocations: Vec<String>,
 }
 
@@ -160,7 +202,11 @@ impl Told {
         Self {
             runs: told().filter_map(|artifact| artifact.run_id.clone()).collect(),
             runs_with_dag: with_dag.filter_map(|artifact| artifact.run_id.clone()).collect(),
-            invocations: told().filter_map(|artifact| artifact.invocation_id.clone()).collect(),
+            invocations: artifacts
+                .iter()
+                .filter(|artifact| artifact.run_id.is_some() || artifact.makes_run)
+                .filter_map(|artifact| artifact.invocation_id.clone())
+                .collect(),
         }
     }
 
@@ -174,22 +220,24 @@ impl Told {
     }
 }
 
-/// The earlier files whose place may follow from what is told: at first those that it tells of, then those that the first tell of.
+/// The earlier files whose place may follow from what is told: those that it tells of, and those of the same invocations as these.
 async fn earlier_files(
     transaction: &mut PgConnection,
     environment: EnvironmentId,
     told: &Told,
 ) -> Result<Vec<Placed>, ApplyError> {
-    let mut invocations = told.invocations.clone();
-    if !told.runs_with_dag.is_empty() {
-        let first = unplaced_alike(transaction, environment, &told.runs_with_dag, &[], &[]).await?;
-        invocations.extend(first.into_iter().filter_map(|placed| placed.artifact.invocation_id));
+    let mut invocations: BTreeSet<String> = told.invocations.iter().cloned().collect();
+    loop {
+        if told.runs.is_empty() && invocations.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known: Vec<String> = invocations.iter().cloned().collect();
+        let found = unplaced_alike(transaction, environment, &told.runs_with_dag, &known, &told.runs).await?;
+        invocations.extend(found.iter().filter_map(|placed| placed.artifact.invocation_id.clone()));
+        if invocations.len() == known.len() {
+            return Ok(found);
+        }
     }
-    if told.runs.is_empty() && invocations.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (runs, with_dag) = (&told.runs, &told.runs_with_dag);
-    Ok(unplaced_alike(transaction, environment, with_dag, &invocations, runs).await?)
 }
 
 /// The numbers of runs, and of their jobs.

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashSet};
 
 use directory::note_change;
 use read_model::{
-    FileOfUpload, Prunable, add_to_ledger, artifacts_of, begin_removal, end_attempt, forget_contents,
-    lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_steps, remove_from_ledger,
-    remove_upload, shrink_run, uploads_of_runs,
+    FileAspects, FileOfUpload, Prunable, add_to_ledger, artifacts_of, aspects_of_files, begin_removal, end_attempt,
+    forget_contents, lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_run_nodes,
+    refresh_steps, remove_from_ledger, remove_upload, shrink_run, uploads_of_runs,
 };
-use schemas::{AccountId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
+use schemas::{AccountId, EnvironmentId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;
 
-use crate::{ApplyError, Outcome, Projector};
+use crate::{ApplyError, Outcome, Projector, state};
 
 /// How many runs one event removes: what one transaction does while others wait.
 const RUNS_AT_ONCE: usize = 500;
@@ -74,11 +74,13 @@ impl Projector {
         }
         begin_removal(&mut transaction, account).await?;
         let files = artifacts_of(&mut transaction, account, &pruned.uploads).await?;
+        let states = states_of(&mut transaction, account, &files).await?;
         note_pruned(&mut transaction, account, &pruned.uploads).await?;
         shrink(&mut transaction, account, &files).await?;
         for run in prune_observations(&mut transaction, &pruned.uploads).await? {
             shrink_run(&mut transaction, account, run).await?;
         }
+        shrink_states(&mut transaction, account, &states).await?;
         forget_contents(&mut transaction, account, &hashes_of(&files), None).await?;
         end_attempt(&mut transaction, event.id).await?;
         note_change(&mut transaction, account).await?;
@@ -98,11 +100,43 @@ pub(crate) async fn forget_upload(
 ) -> Result<(), ApplyError> {
     begin_removal(transaction, account).await?;
     let files = artifacts_of(transaction, account, &[event]).await?;
+    let states = states_of(transaction, account, &files).await?;
     remove_upload(transaction, event).await?;
     remove_from_ledger(transaction, event).await?;
     shrink(transaction, account, &files).await?;
     let anew_in = files.first().filter(|_| !pruned).map(|file| file.environment);
-    Ok(forget_contents(transaction, account, &hashes_of(&files), anew_in).await?)
+    forget_contents(transaction, account, &hashes_of(&files), anew_in).await?;
+    shrink_states(transaction, account, &states).await
+}
+
+/// What these files brought to the state of their environments.
+async fn states_of(
+    connection: &mut PgConnection,
+    account: AccountId,
+    files: &[FileOfUpload],
+) -> Result<Vec<(EnvironmentId, FileAspects)>, ApplyError> {
+    let environments: BTreeSet<EnvironmentId> = files.iter().map(|file| file.environment).collect();
+    let mut states = Vec::new();
+    for environment in environments {
+        let of_it = files.iter().filter(|file| file.environment == environment);
+        let hashes: Vec<Sha256> = of_it.map(|file| file.sha256).collect();
+        states.push((
+            environment,
+            aspects_of_files(connection, account, environment, &hashes).await?,
+        ));
+    }
+    Ok(states)
+}
+
+async fn shrink_states(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    states: &[(EnvironmentId, FileAspects)],
+) -> Result<(), ApplyError> {
+    for (environment, before) in states {
+        state::shrink(transaction, account, *environment, before).await?;
+    }
+    Ok(())
 }
 
 /// Computes the runs and steps anew that these files were in.
@@ -113,6 +147,13 @@ async fn shrink(transaction: &mut PgConnection, account: AccountId, files: &[Fil
     let runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
     for run in runs {
         shrink_run(transaction, account, run).await?;
+    }
+    let places: BTreeSet<(EnvironmentId, RunId)> = files
+        .iter()
+        .filter_map(|file| Some((file.environment, file.run?)))
+        .collect();
+    for (environment, run) in places {
+        refresh_run_nodes(transaction, account, environment, run).await?;
     }
     Ok(())
 }

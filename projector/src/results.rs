@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use read_model::{DocEncoder, ResultFile, ResultRow, has_results, insert_results, without_nul};
-use schemas::{ArtifactText, ArtifactsUploaded, NodeResult, Sha256, UploadedFile};
+use schemas::{ArtifactText, ArtifactsUploaded, Failure, NodeResult, Results, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;
@@ -46,8 +46,7 @@ pub(crate) async fn read(
             rows.push(ResultRow {
                 unique_id: without_nul(&result.unique_id),
                 status: without_nul(&result.status),
-                executed: result.executed,
-                failed: result.failed(),
+                outcome: result.outcome,
                 at: result.completed_at().unwrap_or(written_at).min(latest),
                 execution_time: result.execution_time,
                 failures: result.failures,
@@ -57,17 +56,38 @@ pub(crate) async fn read(
         }
         Ok(Some(ReadResults {
             sha256,
-            file: ResultFile {
-                which: results.which.as_deref().map(without_nul),
-                command: results.command.as_deref().map(without_nul),
-                // An interval of PostgreSQL does not hold more; no command runs for a year.
-                elapsed_time: results.elapsed_time.unwrap_or(0.0).clamp(0.0, 31_536_000.0),
-                failed: results.results.iter().any(NodeResult::failed),
-            },
+            file: file_of(&results),
             rows,
         }))
     })
     .await
+}
+
+fn file_of(results: &Results) -> ResultFile {
+    let failed = |what: fn(Failure) -> bool| {
+        let mut failures = results.results.iter().filter_map(|result| result.outcome.failure);
+        failures.any(what)
+    };
+    ResultFile {
+        kind: results.kind,
+        which: results.which.as_deref().map(without_nul),
+        command: results.command.as_deref().map(without_nul),
+        command_key: results.command_key,
+        is_retry: results.is_retry,
+        is_limited: results.is_limited,
+        // An interval of PostgreSQL does not hold more; no command runs for a year.
+        elapsed_time: results.elapsed_time.unwrap_or(0.0).clamp(0.0, 31_536_000.0),
+        failed: failed(|_| true),
+        failed_outside: failed(|failure| failure == Failure::Outside),
+        failed_hook: results.has_failed_hook(),
+        touches_nodes: results.touches_nodes(),
+        hooks: results
+            .results
+            .iter()
+            .filter(|result| result.is_hook())
+            .map(|hook: &NodeResult| without_nul(&hook.unique_id))
+            .collect(),
+    }
 }
 
 impl ReadResults {

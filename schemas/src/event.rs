@@ -171,6 +171,8 @@ event_data! {
     AirflowRunObserved = "airflow.run.observed.v1",
     /// Old runs were removed from the read model.
     RetentionPruned = "retention.pruned.v1",
+    /// A dbt project was taken out of an environment.
+    DbtProjectRetired = "dbt.project.retired.v1",
 }
 
 /// For the JSON Schema of the envelope; `data` is described by the schema of the event's type.

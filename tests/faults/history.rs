@@ -112,6 +112,7 @@ pub(crate) async fn write_upload(
         dag_id: None,
         run_id: Some(run.to_owned()),
         tag: None,
+        route: None,
         uploader: TokenId(uuid::Uuid::nil()),
         files: vec![file.clone()],
     };
@@ -202,6 +203,7 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
                 dag_id: (dice.roll(3) == 0).then(|| format!("dag-{}", run % 7 + dice.roll(2))),
                 run_id: has_run.then(|| format!("scheduled__{run}")),
                 tag: (dice.roll(12) == 0).then(|| format!("latest-{number}")),
+                route: None,
                 uploader: TokenId(Uuid::nil()),
                 files: of_upload,
             }

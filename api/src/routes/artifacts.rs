@@ -46,7 +46,7 @@ pub(crate) async fn list(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
         ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
-        ("step" = Option<i64>, Query, description = "The step of the run, from 1; without it the last that has the file"),
+        ("step" = Option<i64>, Query, description = "The step of the run, from 1; without it the last that has the file, of `run_results.json` the last that worked on nodes"),
         ("raw" = Option<bool>, Query, description = "`true`: `run_results.json` as it was uploaded too"),
     ),
     responses(
@@ -64,7 +64,12 @@ pub(crate) async fn download(
     let (step, raw) = (params.number("step")?, params.truth("raw")?.unwrap_or(false));
     let row = queries::run(view.connection(), account, run).await?;
     let row = row.ok_or_else(CloudError::not_found)?;
-    let file = queries::run_file(view.connection(), account, RunId(row.id), &path, step).await?;
+    let id = RunId(row.id);
+    let file = match step {
+        None => queries::run_file(view.connection(), account, id, &path).await?,
+        // A step that wrote no manifest, such as one whose results came alone, worked with that of the step before.
+        Some(step) => queries::step_file(view.connection(), account, id, &path, step, path == "manifest.json").await?,
+    };
     let file = file.ok_or_else(CloudError::not_found)?;
     if path != "run_results.json" || raw || file.size > LARGEST_CHANGED {
         // A slow client must not hold a connection of the database.
@@ -75,7 +80,7 @@ pub(crate) async fn download(
     with_cloud_variables(&state, file, &row, &headers).await
 }
 
-/// Downloads a file of the newest run of a job that has it, as it was uploaded.
+/// Downloads a file of the newest ended run of a job that has it, as it was uploaded; `run_results.json` of the newest that worked on nodes.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/jobs/{job_id}/artifacts/{*path}", tag = "Jobs", operation_id = "Retrieve Job Artifact",
     params(
@@ -95,7 +100,7 @@ pub(crate) async fn download_of_job(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let file = queries::job_file(view.connection(), account, job, &path).await?;
-    let (_, file) = file.ok_or_else(CloudError::not_found)?;
+    let file = file.ok_or_else(CloudError::not_found)?;
     drop(view);
     whole(account, &path, file).send(&state, &headers).await
 }

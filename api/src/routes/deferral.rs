@@ -4,7 +4,7 @@ use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use edge::{CloudError, One, one};
+use edge::{CloudError, One, Params, one};
 use read_model::queries::{self, ManifestFilter, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
@@ -32,28 +32,34 @@ struct Permitted {
     size: i64,
 }
 
-/// Shows where the newest manifest of a project is: of its production environments; else of any.
+/// Shows where the manifest of a project to defer to is: the newest of a run that went well in its production environments; else in any.
 #[utoipa::path(
     get, path = "/api/private/accounts/{account_id}/projects/{project_id}/manifest/latest", tag = "Deferral",
     operation_id = "Newest manifest of a project",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path)),
+    params(
+        ("account_id" = i64, Path),
+        ("project_id" = i64, Path),
+        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
+    ),
     responses((status = 200, body = One<ManifestHref>))
 )]
 pub(crate) async fn latest(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, project)): Ids<(AccountId, ProjectId)>,
+    params: Params,
 ) -> Result<One<ManifestHref>, Error> {
-    let file = newest_of_project(&mut view, account, project).await?;
+    let file = newest_of_project(&mut view, account, project, params.text("dbt_project")).await?;
     let (file, _) = file.ok_or_else(CloudError::not_found)?;
     href(&state, account, file).await
 }
 
-/// The newest manifest of a project's production environments; where they have none, of any of its environments.
+/// The manifest to defer to in a project's production environments; where they have none, in any of its environments.
 pub(super) async fn newest_of_project(
     view: &mut View,
     account: AccountId,
     project: ProjectId,
+    dbt_project: Option<&str>,
 ) -> Result<Option<(RunFile, DateTime<Utc>)>, Error> {
     let mut environments = directory::queries::environments(view.connection(), account).await?;
     environments.retain(|environment| environment.project_id == project.0);
@@ -64,44 +70,51 @@ pub(super) async fn newest_of_project(
         of_type.map(|environment| environment.id).collect()
     };
     for environments in [&ids_of(true), &ids_of(false)] {
-        if let Some(found) = newest_of(view, account, environments).await? {
+        if let Some(found) = newest_of(view, account, environments, dbt_project).await? {
             return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
-/// The newest manifest of some environments.
+/// The manifest to defer to in some environments.
 pub(super) async fn newest_of(
     view: &mut View,
     account: AccountId,
     environments: &[i64],
+    dbt_project: Option<&str>,
 ) -> Result<Option<(RunFile, DateTime<Utc>)>, Error> {
     let filter = ManifestFilter {
         environments,
-        dag_id: None,
-        tag: None,
+        dbt_project,
+        ..ManifestFilter::default()
     };
-    Ok(queries::newest_manifest_where(view.connection(), account, filter).await?)
+    Ok(queries::manifest_to_defer_to(view.connection(), account, filter).await?)
 }
 
-/// Shows where the newest manifest of an environment is.
+/// Shows where the manifest of an environment to defer to is: the newest of a run that went well; else the newest.
 #[utoipa::path(
     get, path = "/api/private/accounts/{account_id}/projects/{project_id}/manifest/{environment_id}", tag = "Deferral",
     operation_id = "Newest manifest of an environment",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("environment_id" = i64, Path)),
+    params(
+        ("account_id" = i64, Path),
+        ("project_id" = i64, Path),
+        ("environment_id" = i64, Path),
+        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
+    ),
     responses((status = 200, body = One<ManifestHref>))
 )]
 pub(crate) async fn of_environment(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, project, environment)): Ids<(AccountId, ProjectId, EnvironmentId)>,
+    params: Params,
 ) -> Result<One<ManifestHref>, Error> {
     let known = directory::queries::environment(view.connection(), account, environment).await?;
     known
         .filter(|known| known.project_id == project.0)
         .ok_or_else(CloudError::not_found)?;
-    let file = newest_of(&mut view, account, &[environment.0]).await?;
+    let file = newest_of(&mut view, account, &[environment.0], params.text("dbt_project")).await?;
     let (file, _) = file.ok_or_else(CloudError::not_found)?;
     href(&state, account, file).await
 }

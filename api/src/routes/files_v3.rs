@@ -121,12 +121,13 @@ pub(crate) async fn download_of_project(
     download(state, view, place, &name, &headers).await
 }
 
-/// Shows the newest manifest of an environment, with its contents.
+/// Shows the manifest of an environment to defer to, with its contents: the newest of a run that went well; else the newest.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/manifest", tag = "Manifests",
     operation_id = "Retrieve the manifest of an environment",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path),
+        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
         ("trim" = Option<bool>, Query, description = "`false`: all of it; else `metadata` and `nodes`"),
     ),
     responses((status = 200, description = "The manifest is in `data.contents`", body = Object))
@@ -140,16 +141,17 @@ pub(crate) async fn manifest_of_environment(
     let extent = extent(&params, "trim")?;
     let place = environment_place(&mut view, account, &project, &environment).await?;
     let ids: Vec<i64> = place.environment.iter().map(|id| id.0).collect();
-    let found = newest_of(&mut view, account, &ids).await?;
+    let found = newest_of(&mut view, account, &ids, params.text("dbt_project")).await?;
     manifest(&state, view, found, extent, Some(environment)).await
 }
 
-/// Shows the newest manifest of a project, with its contents: of its production environments; where they have none, of any.
+/// Shows the manifest of a project to defer to, with its contents: of its production environments; where they have none, of any.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/manifest", tag = "Manifests",
     operation_id = "Retrieve the manifest of a project",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path),
+        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
         ("trim" = Option<bool>, Query, description = "`false`: all of it; else `metadata` and `nodes`"),
     ),
     responses((status = 200, description = "The manifest is in `data.contents`", body = Object))
@@ -162,7 +164,7 @@ pub(crate) async fn manifest_of_project(
 ) -> Result<Response, Error> {
     let extent = extent(&params, "trim")?;
     let place = project_place(&mut view, account, &project).await?;
-    let found = newest_of_project(&mut view, account, place.project).await?;
+    let found = newest_of_project(&mut view, account, place.project, params.text("dbt_project")).await?;
     manifest(&state, view, found, extent, None).await
 }
 

@@ -13,15 +13,16 @@ use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::view::{UploaderView, View};
 
-/// Download the newest manifest of an environment
+/// Download the manifest of an environment to defer to
 ///
-/// The answer is the manifest itself. Trimmed, as it is when nothing is said, it has `metadata` and `nodes` only.
+/// The newest of a run that went well; where none ever did, the newest. The answer is the manifest itself. Trimmed, as it is when nothing is said, it has `metadata` and `nodes` only.
 #[utoipa::path(
     get, path = "/manifests", tag = "Manifests", operation_id = "Newest manifest",
     params(
         ("environment_slug" = String, Query, description = "May be left out with a token that is bound to one environment"),
         ("dag_id" = Option<String>, Query, description = "Of a run of this DAG"),
-        ("tag" = Option<String>, Query, description = "Uploaded with this tag"),
+        ("tag" = Option<String>, Query, description = "The newest that was uploaded with this tag, however its run ended"),
+        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
         ("trimmed" = Option<bool>, Query, description = "`false`: all of it, byte for byte"),
     ),
     responses(
@@ -51,20 +52,22 @@ pub(crate) async fn newest(
         environments: &[environment.ok_or_else(UploadError::no_place)?],
         dag_id: params.text("dag_id"),
         tag: params.text("tag"),
+        dbt_project: params.text("dbt_project"),
     };
     let account = view.account();
-    let found = queries::newest_manifest_where(view.connection(), account, filter).await;
+    let found = queries::manifest_to_defer_to(view.connection(), account, filter).await;
     let (file, _) = found.map_err(Error::from)?.ok_or_else(no_manifest)?;
     Ok(send(state, view, file, extent, &headers).await?)
 }
 
-/// Download the newest manifest of a project
+/// Download the manifest of a project to defer to
 ///
-/// Of its production environments; where they have none, of any. The answer is the manifest itself.
+/// The newest of a run that went well in its production environments; where they have none, in any. The answer is the manifest itself.
 #[utoipa::path(
     get, path = "/projects/{project_slug}/latest-manifest", tag = "Manifests", operation_id = "Newest manifest of a project by slug",
     params(
         ("project_slug" = String, Path, description = "The project's slug or number"),
+        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
         ("trimmed" = Option<bool>, Query, description = "`false`: all of it, byte for byte"),
     ),
     responses(
@@ -84,7 +87,7 @@ pub(crate) async fn newest_of_slug(
     let account = view.account();
     let found = directory::queries::project_named(view.connection(), account, &project).await;
     let project = found.map_err(Error::from)?.ok_or_else(UploadError::no_place)?;
-    let found = newest_of_project(&mut view, account, ProjectId(project.id)).await?;
+    let found = newest_of_project(&mut view, account, ProjectId(project.id), params.text("dbt_project")).await?;
     let (file, _) = found.ok_or_else(no_manifest)?;
     Ok(send(state, view, file, extent, &headers).await?)
 }

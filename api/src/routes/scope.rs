@@ -7,12 +7,12 @@ use schemas::{EnvironmentId, RunId, Sha256};
 use crate::error::Error;
 use crate::view::View;
 
-/// The newest manifest of an environment, or of a run.
+/// The nodes of an environment, or of a run, as its newest manifests define them.
 pub(super) struct Scope {
     pub(super) environment: EnvironmentId,
     /// None: the environment as a whole.
     pub(super) run: Option<RunId>,
-    /// The manifest's nodes; none where no manifest was uploaded.
+    /// None where no manifest was uploaded.
     pub(super) node_set: Option<Sha256>,
 }
 
@@ -22,11 +22,10 @@ impl Scope {
         directory::queries::environment(view.connection(), account, environment)
             .await?
             .ok_or_else(CloudError::not_found)?;
-        let manifests = queries::newest_manifests(view.connection(), account, &[environment.0]).await?;
         Ok(Self {
             environment,
             run: None,
-            node_set: manifests.first().map(|manifest| manifest.node_set),
+            node_set: queries::node_set_of_environment(view.connection(), account, environment).await?,
         })
     }
 
@@ -35,12 +34,11 @@ impl Scope {
         let row = queries::run(view.connection(), account, run)
             .await?
             .ok_or_else(CloudError::not_found)?;
-        let run = RunId(row.id);
-        let found = queries::node_set_of_run(view.connection(), account, run).await?;
+        let (run, environment) = (RunId(row.id), EnvironmentId(row.environment_id));
         Ok(Self {
-            environment: EnvironmentId(row.environment_id),
+            environment,
             run: Some(run),
-            node_set: found.map(|(_, node_set)| node_set),
+            node_set: queries::node_set_of_run(view.connection(), account, environment, run).await?,
         })
     }
 

@@ -1,9 +1,11 @@
 //! `dbt-api environment`
 
-use anyhow::Context;
-use directory::queries;
+use anyhow::{Context, ensure};
+use directory::{Name, queries};
+use schemas::{AccountId, DbtProjectRetired, ProjectId};
 
 use crate::args::EnvironmentCommand;
+use crate::operator::environment_named;
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -37,5 +39,49 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
                 .find(|known| known.slug == environment || known.id.to_string() == environment);
             output.one(&found.with_context(|| format!("account {} has no environment `{environment}`", of.account))?)
         }
+        EnvironmentCommand::RetireProject {
+            of,
+            environment,
+            dbt_project,
+        } => retire(settings, of.account, &environment, dbt_project, output).await,
     }
+}
+
+async fn retire(
+    settings: &Settings,
+    account: AccountId,
+    environment: &Name,
+    dbt_project: String,
+    output: Output,
+) -> anyhow::Result<()> {
+    let operator = settings.operator()?;
+    let mut connection = operator.connection().await?;
+    let id = environment_named(&mut connection, account, environment).await?;
+    let row = queries::environment(&mut connection, account, id).await?;
+    let row = row.with_context(|| format!("account {account} has no environment `{id}`"))?;
+    let known: Vec<String> = read_model::projects_of_environment(&mut connection, account, id)
+        .await?
+        .into_iter()
+        .map(|project| project.dbt_project)
+        .collect();
+    ensure!(
+        known.contains(&dbt_project),
+        "the environment has no manifest of a dbt project `{dbt_project}`; it has {}",
+        if known.is_empty() {
+            "none at all".to_owned()
+        } else {
+            known.join(", ")
+        }
+    );
+    drop(connection);
+    let retired = DbtProjectRetired {
+        account_id: account,
+        project_id: ProjectId(row.project_id),
+        environment_id: id,
+        dbt_project,
+    };
+    let projector = settings.projector(read_model::SEARCH_PATH)?;
+    operator.write(&projector, retired.clone().into()).await?;
+    output.one(&retired)?;
+    output.note("Its nodes are not shown any more. What it generates from now on is shown again.")
 }

@@ -8,7 +8,14 @@ use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
     migrate(settings).await?;
-    output.done("The tables are up to date.")
+    output.done("The tables are up to date.")?;
+    if read_model::needs_rebuild(&mut settings.owner().await?).await? {
+        output.note(
+            "What was projected before this version was read by earlier rules. Run `dbt-api rebuild` soon: uploads and readers go on \
+             meanwhile. Until then compiled code and catalog columns of earlier uploads are not shown.",
+        )?;
+    }
+    Ok(())
 }
 
 /// Brings the tables up to date.

@@ -1,9 +1,6 @@
 //! `dbt-api prune`
 
-use anyhow::ensure;
-use projector::Outcome;
 use read_model::Prunable;
-use schemas::{Event, EventData, EventId};
 use serde_json::json;
 
 use crate::args::PruneArguments;
@@ -13,7 +10,6 @@ use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
-    let clock = operator.clock;
     let environment = match &arguments.environment {
         None => None,
         Some(name) => {
@@ -26,7 +22,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output:
         account: arguments.of.account,
         environment,
         job: arguments.job,
-        before: arguments.older_than.map(|period| clock.now() - period.0),
+        before: arguments.older_than.map(|period| operator.clock.now() - period.0),
         keep: arguments.keep.map(i64::from),
     };
     let plan = projector.plan_prune(&which).await?;
@@ -34,17 +30,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output:
     let uploads: usize = plan.iter().map(|pruned| pruned.uploads.len()).sum();
     if arguments.apply {
         for pruned in plan {
-            let time = clock.now();
-            let event = Event::new(EventId(clock.new_id(time)), time, &EventData::from(pruned))?;
-            // From here on it holds, and the sweep applies it if this process does not.
-            operator.bucket.put_event(&event).await?;
-            let outcome = projector.apply_or_wait(&event).await?;
-            ensure!(
-                outcome != Outcome::Buried,
-                "the event {} is a dead letter; `dbt-api dead-letters show {}` says why",
-                event.id,
-                event.id
-            );
+            operator.write(&projector, pruned.into()).await?;
         }
     }
     output.one(&json!({ "removed": arguments.apply, "runs": runs.len(), "uploads": uploads, "run_ids": runs }))?;

@@ -271,6 +271,44 @@ async fn a_batch_is_stored_whole_or_not_at_all_and_any_bytes_are_downloaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_called_a_manifest_has_to_be_json_by_every_route() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "upload", &[]);
+    let files = format!("/api/internal/environments/{SLUG}/files");
+    let form = |bytes: &'static str, name| Form::new().text("tag", "t").part("file", file(bytes, name));
+    let stored = Some(form("{}", "manifest.json"));
+    let (status, body) = send(&installation, &token, Method::POST, &files, stored).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    for (bytes, words) in [
+        ("no JSON", "the file is not JSON"),
+        (r#"{"nodes": {"#, "the file is truncated"),
+        ("", "the file is empty"),
+    ] {
+        for (method, success) in [(Method::POST, 201), (Method::PUT, 200), (Method::PATCH, 200)] {
+            let refused = Some(form(bytes, "manifest.json"));
+            let (status, body) = send(&installation, &token, method.clone(), &files, refused).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{method} {bytes}: {body}");
+            let error = body["errors"]["file"][0].as_str().unwrap_or_default();
+            assert!(error.starts_with(words), "{method} {bytes}: {body}");
+            let other = Some(form(bytes, "other.json"));
+            let (status, body) = send(&installation, &token, method.clone(), &files, other).await;
+            assert_eq!(status, success, "{method} {bytes}: {body}");
+        }
+    }
+    let batch = Form::new()
+        .text("files[0][tag]", "first")
+        .part("files[0][file]", file("a", "a.txt"))
+        .text("files[1][tag]", "second")
+        .part("files[1][file]", file("no JSON", "target/manifest.json"));
+    let (status, body) = send(&installation, &token, Method::POST, &files, Some(batch)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    assert!(body["errors"]["files[1][file]"].is_array(), "{body}");
+    let path = format!("{files}?tag=first");
+    let (status, _) = send(&installation, &token, Method::GET, &path, None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "none of the batch is stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_kept_while_postgres_is_away() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);

@@ -196,3 +196,27 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
         b"ok"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_called_a_manifest_has_to_be_json_in_the_newer_form_too() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "upload", &[]);
+    let path = format!("/api/v3/accounts/1/projects/shop/environments/{SLUG}/files");
+    let named = |name: &'static str| Form::new().part("file", file("no JSON", name));
+    for form in [
+        named("manifest.json"),
+        named("upload").text("filename", "manifest.json"),
+    ] {
+        let (status, body) = send(&installation, &token, Method::POST, &path, Some(form)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let message = body["status"]["user_message"].as_str().unwrap();
+        assert!(message.contains("the file is not JSON"), "{body}");
+    }
+    for form in [
+        named("state.json"),
+        named("manifest.json").text("filename", "state.json"),
+    ] {
+        let (status, body) = send(&installation, &token, Method::POST, &path, Some(form)).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+    }
+}

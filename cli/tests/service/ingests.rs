@@ -109,6 +109,62 @@ async fn dbt_uploads_all_artifacts_of_a_command_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_in_folders_come_along_and_cost_no_others() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let parquet: Vec<u8> = b"PAR1".iter().copied().chain(0..=255).collect();
+    let broken = b"PAR1 a broken table PAR1";
+    let files = [
+        ("info_schema/v1/x.parquet", parquet.clone()),
+        ("info_schema/v1/y.parquet", broken.to_vec()),
+        ("old/manifest.json", b"no JSON".to_vec()),
+        ("manifest.json", newest_manifest()),
+        ("run_results.json", fixture("run_results/v6-1.12.0-build.json")),
+    ];
+    let mut zip = zip(CompressionMethod::Stored, &files);
+    let at = zip.windows(broken.len()).position(|bytes| bytes == broken).unwrap();
+    zip[at] = b'p';
+    let url = begin(&installation, &token).await;
+    let (status, kept) = put(&installation, &url, zip).await;
+    assert_eq!(status, StatusCode::OK, "{kept}");
+    let left_out = &kept["data"]["left_out"];
+    assert_eq!(left_out.as_array().unwrap().len(), 1, "{left_out}");
+    assert_eq!(left_out[0]["name"], "info_schema/v1/y.parquet");
+    assert!(left_out[0]["reason"].is_string(), "{left_out}");
+    wait_until("the log names it", async || {
+        let log = installation.service.log();
+        log.iter()
+            .any(|line| line.contains("info_schema/v1/y.parquet"))
+            .then_some(())
+    })
+    .await;
+
+    let run = installation.run_with_total(&token, "1", 1).await;
+    assert_eq!(run["status"], 20);
+    let artifacts = "/api/v2/accounts/1/runs/1/artifacts/";
+    let (_, names) = installation.get(&token, artifacts).await;
+    assert_eq!(
+        names["data"],
+        json!([
+            "info_schema/v1/x.parquet",
+            "manifest.json",
+            "old/manifest.json",
+            "run_results.json"
+        ])
+    );
+    for (name, content) in [
+        ("info_schema/v1/x.parquet", parquet),
+        ("old/manifest.json", b"no JSON".to_vec()),
+        ("manifest.json", newest_manifest()),
+    ] {
+        let path = format!("{artifacts}{name}");
+        let (status, sent) = installation.send(Method::GET, &token, &path).await;
+        assert_eq!(status, StatusCode::OK, "{name}");
+        assert!(sent == content, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
     let mut system = prepared().await;
     system
@@ -142,7 +198,15 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
         (
             bad(&[("../manifest.json", newest_manifest())]),
             422,
-            "no plain file name",
+            "no safe file name",
+        ),
+        (
+            bad(&[
+                ("a/x.parquet", b"PAR1".to_vec()),
+                ("manifest.json", b"no JSON".to_vec()),
+            ]),
+            422,
+            "`manifest.json` in the zip cannot be a manifest: the file is not JSON",
         ),
         (bad(&[("bomb.json", vec![b' '; 30 << 20])]), 413, "2000000"),
         (vec![0; 4_000_000], 413, "2000000"),

@@ -1,7 +1,7 @@
 //! The files of uploads, as their events tell of them.
 
 use chrono::{DateTime, Utc};
-use schemas::{ArtifactsUploaded, EventId, FilesStored, Sha256, UploadedFile};
+use schemas::{ArtifactKind, ArtifactsUploaded, EventId, FilesStored, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
@@ -27,6 +27,9 @@ pub struct Artifact {
     pub tag: Option<String>,
     /// dbt's id of the invocation that wrote the file.
     pub invocation_id: Option<String>,
+    /// Whether it is a sign of a run. What is tagged `latest-…` is none, nor a manifest alone that dbt uploads by itself, which it does after
+    /// commands that run nothing too.
+    pub makes_run: bool,
     /// It belongs to no run any more, and only tells of others.
     pub pruned: bool,
 }
@@ -57,18 +60,17 @@ impl Artifact {
             dag_id: None,
             run_id: None,
             tag: None,
+            route: None,
             uploader: stored.uploader,
             files: Vec::new(),
         };
         let mut artifacts = Vec::new();
         for (place, stored_file) in (0..).zip(&stored.files) {
-            let Some(name) = stored_file.file.kind.file_name() else {
+            let mut file = stored_file.file.clone().with_kind_of_schema();
+            let Some(name) = file.kind.file_name() else {
                 continue;
             };
-            let file = UploadedFile {
-                name: name.to_owned(),
-                ..stored_file.file.clone()
-            };
+            name.clone_into(&mut file.name);
             let tag = stored_file.tag.as_ref();
             artifacts.push(Self::of_file(event_id, event_time, &upload, place, tag, &file));
             upload.files.push(file);
@@ -86,6 +88,8 @@ impl Artifact {
     ) -> Self {
         let clean = |text: Option<&String>| text.map(|text| without_nul(text));
         let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
+        let is_of_dbt = upload.is_of_dbt_itself();
+        let is_latest = tag.is_some_and(|tag| tag.starts_with(LATEST));
         Self {
             event_id,
             place,
@@ -94,12 +98,21 @@ impl Artifact {
             run_id: clean(upload.run_id.as_ref()),
             tag: clean(tag),
             invocation_id: clean(file.invocation_id.as_ref().filter(believed)),
+            makes_run: !is_latest && (!is_of_dbt || upload.files.iter().any(is_sign_of_run)),
             pruned: false,
         }
     }
 }
 
-/// Inserts the files of an upload, not yet placed in runs.
+/// How the tags of files begin that belong to no run.
+pub(crate) const LATEST: &str = "latest-";
+
+/// dbt writes it only when a command did something, or had to.
+fn is_sign_of_run(file: &UploadedFile) -> bool {
+    file.kind.is_results() || file.kind == ArtifactKind::Catalog
+}
+
+/// Inserts the files of an upload, not yet placed in runs. What was read of their contents must be stored.
 ///
 /// # Errors
 /// Those of the database.
@@ -116,8 +129,11 @@ pub async fn insert_artifacts(
             .map(|time| in_microseconds(time).min(artifact.event_time));
         sqlx::query!(
             "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id,
-                airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at, pruned)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at, pruned,
+                makes_run, dbt_project)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                CASE WHEN $11 = 'manifest' THEN coalesce(
+                    (SELECT project_name FROM manifests WHERE account_id = $3 AND sha256 = $13), '') END)",
             artifact.event_id.0,
             artifact.place,
             upload.account_id.0,
@@ -135,7 +151,8 @@ pub async fn insert_artifacts(
             file.dbt_schema_version.as_deref().map(without_nul),
             file.dbt_version.as_deref().map(without_nul),
             generated_at,
-            artifact.pruned
+            artifact.pruned,
+            artifact.makes_run
         )
         .execute(&mut *transaction)
         .await?;

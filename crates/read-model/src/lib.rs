@@ -2,30 +2,40 @@
 
 mod airflow;
 mod artifacts;
-mod compiled;
+mod aspects;
+mod catalogs;
 mod dead_letters;
 mod doc;
+mod failures;
 mod files;
+mod format;
 mod ids;
 mod journal;
 mod manifests;
 mod outage;
+mod places;
+mod projects;
 mod prune;
 pub mod queries;
 mod rebuild;
 mod results;
+mod run_keys;
 mod runs;
+mod steps;
 mod text;
+mod texts;
 
 pub use airflow::{
     Observation, Observed, active_observations, insert_observation, newest_observations, observations,
     prune_observations, try_lock_observing,
 };
 pub use artifacts::{Artifact, insert_artifacts};
-pub use compiled::{CodeRow, CompiledSet, has_compiled_set, ids_of_codes, insert_codes, insert_compiled_set};
+pub use aspects::{FileAspects, aspects_of_files, note_aspects, recompute_aspects};
+pub use catalogs::{CatalogRow, has_catalog, insert_catalog};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use files::{delete_files, insert_files};
+pub use format::needs_rebuild;
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
     Admission, Generation, add_to_ledger, begin_attempt, begin_removal, bury, end_attempt, forget_attempt, generation,
@@ -33,10 +43,15 @@ pub use journal::{
     unknown_of,
 };
 pub use manifests::{
-    ManifestFacts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, ids_of_nodes, insert_manifest,
-    insert_node_set, insert_nodes,
+    ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, ids_of_nodes,
+    insert_manifest, insert_node_set, insert_nodes,
 };
 pub use outage::{is_outage, is_timeout};
+pub use places::{Placed, lock_placement, places_of_files, places_of_invocations, set_placement, unplaced_alike};
+pub use projects::{
+    ProjectManifest, manifests_of_project, projects_of_environment, refresh_environment_nodes, refresh_run_nodes,
+    retire_project,
+};
 pub use prune::{
     Candidate, FileOfUpload, Prunable, artifacts_of, forget_contents, is_pruned, note_pruned, prunable_runs,
     remove_upload, uploads_of_runs,
@@ -45,14 +60,12 @@ pub use rebuild::{
     Difference, analyze, compare, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict,
     is_of_this_version, lock_read_model, lock_rebuild, missing_in, search_path, swap,
 };
-pub use results::{
-    CatalogRow, ResultFile, ResultRow, has_catalog, has_results, insert_catalog, insert_results, limit_times,
-};
-pub use runs::{
-    Placed, RunPlace, key_of_run, lock_placement, places_of_files, refresh_run, refresh_steps, set_placement,
-    shrink_run, unplaced_alike,
-};
+pub use results::{ResultFile, ResultRow, has_results, insert_results, limit_times};
+pub use run_keys::key_of_run;
+pub use runs::{RunPlace, refresh_run, shrink_run};
+pub use steps::refresh_steps;
 pub use text::without_nul;
+pub use texts::{TextRow, TextSet, has_text_set, ids_of_texts, insert_text_set, insert_texts};
 
 /// The tables, policies and roles. The connection that runs them must have the plain search path.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, Sha256};
+use schemas::{AccountId, DEFINITION_FORMAT, Sha256};
 use sqlx::PgConnection;
+
+use crate::text::fold;
 
 /// What is kept of a manifest beside its nodes.
 #[derive(Clone, Debug, Default)]
@@ -13,12 +15,29 @@ pub struct ManifestFacts {
     pub dbt_schema_version: Option<String>,
     /// As the file says.
     pub dbt_version: Option<String>,
-    /// dbt's name of the project.
+    /// dbt's name of the project; before schema v9 the package that the file's hash of the name is of.
     pub project_name: Option<String>,
     /// Such as `snowflake`.
     pub adapter_type: Option<String>,
     /// As the file says.
     pub generated_at: Option<DateTime<Utc>>,
+    /// The hooks that dbt runs before the nodes, by dbt's ids.
+    pub start_hooks: Vec<String>,
+    /// Those that it runs after them, even after failures.
+    pub end_hooks: Vec<String>,
+    /// Whether a source says how old it may be.
+    pub checks_freshness: bool,
+    /// The texts of its nodes that are no part of their definitions.
+    pub texts: ManifestTexts,
+}
+
+/// The sets of texts that belong to the nodes of a manifest; none where no node has such a text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ManifestTexts {
+    /// The code that the warehouse gets.
+    pub compiled: Option<Sha256>,
+    /// The macros that are called, each list as JSON.
+    pub macros: Option<Sha256>,
 }
 
 /// A node of a manifest by its content.
@@ -47,6 +66,8 @@ pub struct NodeRow {
     pub package_name: Option<String>,
     /// How it is built, such as `table`.
     pub materialized: Option<String>,
+    /// Of a test: the node that it is about, as dbt says it.
+    pub attached_node: Option<String>,
     /// The nodes that it is made of, by dbt's ids.
     pub depends_on: Vec<String>,
     /// The definition, as [`crate::DocEncoder`] writes it.
@@ -132,20 +153,28 @@ pub async fn insert_nodes(
     let materialized: Vec<Option<&str>> = nodes.iter().map(|node| node.materialized.as_deref()).collect();
     // PostgreSQL has no arrays of arrays of different lengths: each list goes as the text of one.
     let depends_on: Vec<String> = nodes.iter().map(|node| array_of(&node.depends_on)).collect();
+    let attached: Vec<Option<&str>> = nodes.iter().map(|node| node.attached_node.as_deref()).collect();
+    let folded: Vec<Option<String>> = nodes.iter().map(|node| node.name.as_deref().map(fold)).collect();
     let docs: Vec<&[u8]> = nodes.iter().map(|node| node.doc.as_slice()).collect();
     let rows = sqlx::query!(
-        "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc)
-         SELECT $1, n.hash, n.unique_id, n.resource_type, n.name, n.package_name, n.materialized, n.depends_on::text[], n.doc
-         FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
-            AS n (hash, unique_id, resource_type, name, package_name, materialized, depends_on, doc)
+        "INSERT INTO nodes (account_id, format, hash, unique_id, resource_type, name, folded_name, package_name, materialized, attached_node,
+            depends_on, doc)
+         SELECT $1, $2, n.hash, n.unique_id, n.resource_type, n.name, n.folded_name, n.package_name, n.materialized, n.attached_node,
+            n.depends_on::text[], n.doc
+         FROM unnest($3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+                $12::bytea[])
+            AS n (hash, unique_id, resource_type, name, folded_name, package_name, materialized, attached_node, depends_on, doc)
          RETURNING id, hash",
         account.0,
+        DEFINITION_FORMAT,
         &hashes as &[&[u8]],
         &unique_ids as &[&str],
         &resource_types as &[&str],
         &names as &[Option<&str>],
+        &folded as &[Option<String>],
         &packages as &[Option<&str>],
         &materialized as &[Option<&str>],
+        &attached as &[Option<&str>],
         &depends_on,
         &docs as &[&[u8]],
     )
@@ -206,14 +235,14 @@ pub async fn insert_manifest(
     account: AccountId,
     sha256: Sha256,
     node_set: Sha256,
-    compiled_set: Option<Sha256>,
     facts: &ManifestFacts,
     quarantine: &[QuarantineRow],
 ) -> sqlx::Result<()> {
     let inserted = sqlx::query!(
         "INSERT INTO manifests
-            (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at, compiled_set)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at, compiled_set,
+             macro_set, start_hooks, end_hooks, checks_freshness)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
         account.0,
         sha256.0.as_slice(),
         node_set.0.as_slice(),
@@ -222,7 +251,11 @@ pub async fn insert_manifest(
         facts.project_name,
         facts.adapter_type,
         facts.generated_at,
-        compiled_set.as_ref().map(|hash| hash.0.as_slice())
+        facts.texts.compiled.as_ref().map(|hash| hash.0.as_slice()),
+        facts.texts.macros.as_ref().map(|hash| hash.0.as_slice()),
+        &facts.start_hooks,
+        &facts.end_hooks,
+        facts.checks_freshness
     )
     .execute(&mut *transaction)
     .await?;

@@ -31,7 +31,9 @@ pub struct Candidate {
     pub environment: EnvironmentId,
 }
 
-/// The runs that may be removed. Those that hold the newest file of a kind in an environment, such as its newest manifest, never are.
+/// The runs that may be removed. Those that the present state comes from never are: they hold the newest file of a kind in an environment,
+/// the newest manifest of a dbt project or to defer to, the last attempt or success or check of freshness of a node that is defined, its
+/// compiled code or what a catalog says of it.
 ///
 /// # Errors
 /// Those of the database.
@@ -42,14 +44,55 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
                 row_number() OVER (PARTITION BY job_id ORDER BY created_at DESC, id DESC) AS place
             FROM runs WHERE account_id = $1
         ), newest AS (
-            SELECT DISTINCT ON (environment_id, kind) run_id FROM artifacts
-            WHERE account_id = $1 AND run_id IS NOT NULL
-            ORDER BY environment_id, kind, event_time DESC, event_id DESC, place DESC
+            SELECT DISTINCT ON (environment_id, kind, dbt_project) environment_id, kind, dbt_project, run_id, sha256 FROM artifacts
+            WHERE account_id = $1 AND NOT pruned
+            ORDER BY environment_id, kind, dbt_project, done_at DESC, event_id DESC, place DESC
+        ), to_defer_to AS (
+            SELECT DISTINCT ON (a.environment_id, a.dbt_project) a.run_id FROM artifacts a JOIN runs r ON r.id = a.run_id
+            WHERE a.account_id = $1 AND a.kind = 'manifest' AND r.is_good
+            ORDER BY a.environment_id, a.dbt_project, a.done_at DESC, a.event_id DESC, a.place DESC
+        ), defined AS (
+            SELECT DISTINCT w.environment_id, n.unique_id FROM newest w
+            JOIN manifests m ON m.account_id = $1 AND m.sha256 = w.sha256 AND w.kind = 'manifest'
+            JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type NOT IN ('macro', 'doc')
+            CROSS JOIN LATERAL unnest(s.node_ids) AS u (id) JOIN nodes n ON n.id = u.id
+        ), results AS (
+            SELECT l.environment_id, l.sha256 FROM defined d CROSS JOIN LATERAL (
+                (SELECT environment_id, sha256 FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_attempt AND r.is_success
+                    AND hashtextextended(r.unique_id, 0) = hashtextextended(d.unique_id, 0) AND r.unique_id = d.unique_id
+                 ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
+                UNION ALL
+                (SELECT environment_id, sha256 FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_attempt AND NOT r.is_success
+                    AND hashtextextended(r.unique_id, 0) = hashtextextended(d.unique_id, 0) AND r.unique_id = d.unique_id
+                 ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
+                UNION ALL
+                (SELECT environment_id, sha256 FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_freshness
+                    AND hashtextextended(r.unique_id, 0) = hashtextextended(d.unique_id, 0) AND r.unique_id = d.unique_id
+                 ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
+            ) l
+        ), sets AS (
+            SELECT DISTINCT ON (h.environment_id, h.aspect, h.node_md5) s.environment_id, s.event_id, s.place
+            FROM aspect_heads h
+            JOIN defined d ON d.environment_id = h.environment_id AND md5(d.unique_id)::uuid = h.node_md5
+            JOIN aspect_sets s ON s.environment_id = h.environment_id AND s.aspect = h.aspect
+            JOIN aspect_members m ON m.account_id = $1 AND m.aspect = s.aspect AND m.node_set = s.node_set
+                AND m.content_set = s.content_set AND m.node_md5 = h.node_md5
+            WHERE h.account_id = $1
+            ORDER BY h.environment_id, h.aspect, h.node_md5, s.done_at DESC, s.event_id DESC, s.place DESC
+        ), kept AS (
+            SELECT run_id FROM newest
+            UNION SELECT run_id FROM to_defer_to
+            UNION SELECT a.run_id FROM results r
+                JOIN artifacts a ON a.account_id = $1 AND a.sha256 = r.sha256 AND a.environment_id = r.environment_id
+            UNION SELECT a.run_id FROM sets s JOIN artifacts a ON a.event_id = s.event_id AND a.place = s.place
         )
         SELECT id, job_id, environment_id FROM ranked
         WHERE ($2::bigint IS NULL OR environment_id = $2) AND ($3::bigint IS NULL OR job_id = $3)
             AND ($4::timestamptz IS NULL OR ended_at < $4) AND ($5::bigint IS NULL OR place > $5)
-            AND id NOT IN (SELECT run_id FROM newest)
+            AND NOT EXISTS (SELECT FROM kept WHERE kept.run_id = ranked.id)
         ORDER BY id"#,
         which.account.0,
         which.environment.map(|id| id.0),
@@ -85,7 +128,8 @@ pub async fn uploads_of_runs(
          WHERE a.event_id IN (SELECT event_id FROM artifacts WHERE account_id = $1 AND run_id = ANY($2))
             AND (a.run_id IS NOT NULL OR NOT EXISTS (
                 SELECT FROM artifacts n WHERE n.account_id = $1 AND n.environment_id = a.environment_id AND n.kind = a.kind
-                    AND (n.event_time, n.event_id, n.place) > (a.event_time, a.event_id, a.place)))
+                    AND NOT n.pruned AND n.dbt_project IS NOT DISTINCT FROM a.dbt_project
+                    AND (n.done_at, n.event_id, n.place) > (a.done_at, a.event_id, a.place)))
          UNION
          SELECT o.event_id, r.id FROM runs r JOIN airflow_runs o
             ON o.environment_id = r.environment_id AND o.run_id = r.airflow_run_id AND o.dag_id = r.dag_id
@@ -241,9 +285,16 @@ pub async fn forget_contents(
     .await?;
     if catalogs.rows_affected() > 0 {
         sqlx::query!(
+            "DELETE FROM catalog_sets s WHERE s.account_id = $1
+                AND NOT EXISTS (SELECT FROM catalogs c WHERE c.account_id = $1 AND c.catalog_set = s.hash)",
+            account.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query!(
             "DELETE FROM catalog_nodes n WHERE n.account_id = $1
-                AND NOT EXISTS (SELECT FROM catalogs c CROSS JOIN unnest(c.node_ids) AS kept (id)
-                    WHERE c.account_id = $1 AND kept.id = n.id)",
+                AND NOT EXISTS (SELECT FROM catalog_sets s CROSS JOIN unnest(s.node_ids) AS kept (id)
+                    WHERE s.account_id = $1 AND kept.id = n.id)",
             account.0
         )
         .execute(&mut *transaction)
@@ -275,7 +326,8 @@ async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sql
     .await?;
     let sets = sqlx::query!(
         "DELETE FROM node_sets s WHERE s.account_id = $1
-            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.node_set = s.hash)",
+            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.node_set = s.hash)
+            AND NOT EXISTS (SELECT FROM current_node_sets c WHERE c.account_id = $1 AND c.hash = s.hash)",
         account.0
     )
     .execute(&mut *transaction)
@@ -291,17 +343,17 @@ async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sql
         .await?;
     }
     let sets = sqlx::query!(
-        "DELETE FROM compiled_sets s WHERE s.account_id = $1
-            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.compiled_set = s.hash)",
+        "DELETE FROM text_sets s WHERE s.account_id = $1
+            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND s.hash IN (m.compiled_set, m.macro_set))",
         account.0
     )
     .execute(&mut *transaction)
     .await?;
     if sets.rows_affected() > 0 {
         sqlx::query!(
-            "DELETE FROM compiled_codes c WHERE c.account_id = $1
-                AND NOT EXISTS (SELECT FROM compiled_sets s CROSS JOIN unnest(s.code_ids) AS kept (id)
-                    WHERE s.account_id = $1 AND kept.id = c.id)",
+            "DELETE FROM texts t WHERE t.account_id = $1
+                AND NOT EXISTS (SELECT FROM text_sets s CROSS JOIN unnest(s.text_ids) AS kept (id)
+                    WHERE s.account_id = $1 AND kept.id = t.id)",
             account.0
         )
         .execute(transaction)

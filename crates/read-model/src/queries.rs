@@ -1,6 +1,8 @@
 //! What the API reads. Each query names its account, although row-level security would hold it to that.
 
 mod artifacts;
+mod aspects;
+mod deferral;
 mod files;
 mod graph;
 mod jobs;
@@ -10,12 +12,14 @@ mod results;
 mod runs;
 mod steps;
 
-pub use artifacts::{ManifestFilter, RunFile, artifact_names, job_file, newest_manifest_where, run_file};
+pub use artifacts::{RunFile, artifact_names, job_file, run_file, step_file};
+pub use aspects::{called_macros, catalog_entry, compiled_code, node_set_of_environment, node_set_of_run};
+pub use deferral::{ManifestFilter, manifest_to_defer_to};
 pub use files::{File, FileKey, FilePlace, file, files, is_applied};
-pub use graph::{Difference, GraphNode, differences, docs, graph, node_set_of_run};
+pub use graph::{Difference, GraphNode, Neighbour, differences, docs, graph, neighbours};
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
-pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, nodes};
+pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, node, nodes};
 pub use page::{Order, Page, Slice};
-pub use results::{NodeResult, catalog_entry, compiled_code, last_results};
+pub use results::{FreshnessCheck, NodeResult, ResultFilter, RunResult, last_attempts, last_freshness, run_results};
 pub use runs::{Run, RunFilter, RunOrder, run, runs, runs_by_id};
 pub use steps::{Step, step, steps_of_runs};

@@ -14,11 +14,20 @@ use crate::{MIGRATOR, decode_doc};
 
 /// The tables that are compared: what a row is, with internal numbers replaced by what they stand for; and the column that holds a
 /// compressed document, or null. `{schema}` is where the table is.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 23] = [
     ("jobs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.jobs t"),
     ("runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.runs t"),
     ("run_steps", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_steps t"),
     ("artifacts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.artifacts t"),
+    ("current_node_sets", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.current_node_sets t"),
+    ("retired_projects", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.retired_projects t"),
+    ("aspect_sets", "SELECT t.account_id, (to_jsonb(t) - 'id')::text, NULL::bytea FROM {schema}.aspect_sets t"),
+    (
+        "aspect_heads",
+        "SELECT t.account_id, concat_ws(' ', t.environment_id, t.aspect, t.node_md5, x.hash, c.hash), NULL::bytea
+         FROM {schema}.aspect_heads t LEFT JOIN {schema}.texts x ON t.aspect = 'compiled_code' AND x.id = t.content_id
+            LEFT JOIN {schema}.catalog_nodes c ON t.aspect = 'catalog' AND c.id = t.content_id",
+    ),
     ("airflow_runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.airflow_runs t"),
     ("files", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.files t"),
     ("file_deletions", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.file_deletions t"),
@@ -37,23 +46,24 @@ const TABLES: [(&str, &str); 18] = [
          FROM {schema}.node_sets t",
     ),
     (
-        "compiled_sets",
-        "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(coalesce(c.hash::text, '-'), ',' ORDER BY u.place)
-            FROM unnest(t.code_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.compiled_codes c ON c.id = u.id)), NULL::bytea
-         FROM {schema}.compiled_sets t",
+        "text_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(coalesce(x.hash::text, '-'), ',' ORDER BY u.place)
+            FROM unnest(t.text_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.texts x ON x.id = u.id)), NULL::bytea
+         FROM {schema}.text_sets t",
     ),
+    ("catalogs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.catalogs t"),
     (
-        "catalogs",
-        "SELECT t.account_id, concat_ws(' ', t.sha256, (SELECT string_agg(n.hash::text, ',' ORDER BY n.unique_id, n.hash)
-            FROM unnest(t.node_ids) AS u (id) LEFT JOIN {schema}.catalog_nodes n ON n.id = u.id)), NULL::bytea
-         FROM {schema}.catalogs t",
+        "catalog_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+            FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.catalog_nodes n ON n.id = u.id)), NULL::bytea
+         FROM {schema}.catalog_sets t",
     ),
 ];
 
 /// Compressed text of its own, which is the whole row.
-const CODES: (&str, &str) = (
-    "compiled_codes",
-    "SELECT t.account_id, t.hash::text, t.code FROM {schema}.compiled_codes t",
+const TEXTS: (&str, &str) = (
+    "texts",
+    "SELECT t.account_id, t.hash::text, t.text FROM {schema}.texts t",
 );
 
 /// A table that is not the same for an account in two read models.
@@ -227,7 +237,7 @@ pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
 /// Those of the database.
 pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -> sqlx::Result<Vec<Difference>> {
     let mut differences = Vec::new();
-    for (table, query) in TABLES.into_iter().chain([CODES]) {
+    for (table, query) in TABLES.into_iter().chain([TEXTS]) {
         let sums = sum_up(connection, query, before).await?;
         let accounts = accounts_that_differ(&sums, &sum_up(connection, query, after).await?);
         if accounts.is_empty() {

@@ -1,7 +1,7 @@
-//! What became of nodes, and the tables that the warehouse has: each content is read once.
+//! What became of nodes: each content is read once.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, EnvironmentId, Sha256};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Outcome, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
@@ -12,14 +12,30 @@ const BATCH: usize = 2_000;
 /// What is kept of a file of results beside the results.
 #[derive(Clone, Debug)]
 pub struct ResultFile {
+    /// Run results, sources or freshness.
+    pub kind: ArtifactKind,
     /// The dbt command's name.
     pub which: Option<String>,
     /// The command as it was typed.
     pub command: Option<String>,
+    /// The same for the same command with the same selection, macro and arguments.
+    pub command_key: Option<Sha256>,
+    /// Whether the command repeats what failed before.
+    pub is_retry: bool,
+    /// Whether it built with `--empty` or `--sample`.
+    pub is_limited: bool,
     /// In seconds.
     pub elapsed_time: f64,
     /// Whether any result says that something is wrong.
     pub failed: bool,
+    /// Whether something failed that is neither a node nor a check of freshness.
+    pub failed_outside: bool,
+    /// Whether a hook failed while nodes were worked on.
+    pub failed_hook: bool,
+    /// Whether anything was attempted at a node of the manifest.
+    pub touches_nodes: bool,
+    /// The hooks that it lists, by dbt's ids.
+    pub hooks: Vec<String>,
 }
 
 /// A row of `node_results`.
@@ -29,10 +45,8 @@ pub struct ResultRow {
     pub unique_id: String,
     /// In small letters.
     pub status: String,
-    /// Whether anything was done to the node.
-    pub executed: bool,
-    /// Whether the status says that something is wrong.
-    pub failed: bool,
+    /// What it means.
+    pub outcome: Outcome,
     /// When it was completed; else when the file was written, or accepted.
     pub at: DateTime<Utc>,
     /// In seconds.
@@ -45,15 +59,14 @@ pub struct ResultRow {
     pub doc: Vec<u8>,
 }
 
-/// A row of `catalog_nodes`.
-#[derive(Clone, Debug)]
-pub struct CatalogRow {
-    /// Of the entry.
-    pub hash: Sha256,
-    /// dbt's id of the node.
-    pub unique_id: String,
-    /// The entry, as [`crate::DocEncoder`] writes it.
-    pub doc: Vec<u8>,
+/// As `node_results` has it.
+fn number_of(failure: Option<Failure>) -> i16 {
+    match failure {
+        None => 0,
+        Some(Failure::Node) => 1,
+        Some(Failure::Outside) => 2,
+        Some(Failure::Freshness) => 3,
+    }
 }
 
 /// Was this content read before?
@@ -115,26 +128,39 @@ pub async fn insert_results(
     rows: &[ResultRow],
 ) -> sqlx::Result<()> {
     let inserted = sqlx::query!(
-        "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key, is_retry,
+            is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
         account.0,
         environment.0,
         sha256.0.as_slice(),
         file.which,
         file.command,
         file.elapsed_time,
-        file.failed
+        file.failed,
+        file.kind.as_str(),
+        file.command_key.as_ref().map(|key| key.0.as_slice()),
+        file.is_retry,
+        file.is_limited,
+        rows.is_empty(),
+        file.touches_nodes,
+        file.failed_outside,
+        file.failed_hook,
+        &file.hooks
     )
     .execute(&mut *transaction)
     .await?;
     if inserted.rows_affected() == 0 {
         return Ok(());
     }
+    let is_freshness = file.kind != ArtifactKind::RunResults;
     for (batch, rows) in (0..).zip(rows.chunks(BATCH)) {
         let unique_ids: Vec<&str> = rows.iter().map(|row| row.unique_id.as_str()).collect();
         let statuses: Vec<&str> = rows.iter().map(|row| row.status.as_str()).collect();
-        let executed: Vec<bool> = rows.iter().map(|row| row.executed).collect();
-        let failed: Vec<bool> = rows.iter().map(|row| row.failed).collect();
+        let attempts: Vec<bool> = rows.iter().map(|row| row.outcome.is_attempt).collect();
+        let passed: Vec<bool> = rows.iter().map(|row| row.outcome.has_passed).collect();
+        let successes: Vec<bool> = rows.iter().map(|row| row.outcome.is_success).collect();
+        let what_failed: Vec<i16> = rows.iter().map(|row| number_of(row.outcome.failure)).collect();
         let at: Vec<DateTime<Utc>> = rows.iter().map(|row| in_microseconds(row.at)).collect();
         let times: Vec<Option<f64>> = rows.iter().map(|row| row.execution_time).collect();
         let failures: Vec<Option<i64>> = rows.iter().map(|row| row.failures).collect();
@@ -142,21 +168,25 @@ pub async fn insert_results(
         let docs: Vec<&[u8]> = rows.iter().map(|row| row.doc.as_slice()).collect();
         let first: i32 = batch * i32::try_from(BATCH).unwrap_or(i32::MAX);
         sqlx::query!(
-            "INSERT INTO node_results (account_id, environment_id, sha256, place, unique_id, status, executed, failed, at,
-                execution_time, failures, rows_affected, doc)
-             SELECT $1, $2, $3, $4 + r.place::integer - 1, r.unique_id, r.status, r.executed, r.failed, r.at, r.execution_time,
-                r.failures, r.rows_affected, r.doc
-             FROM unnest($5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::timestamptz[], $10::float8[], $11::bigint[],
-                    $12::bigint[], $13::bytea[])
-                WITH ORDINALITY AS r (unique_id, status, executed, failed, at, execution_time, failures, rows_affected, doc, place)",
+            "INSERT INTO node_results (account_id, environment_id, sha256, place, is_freshness, unique_id, status, is_attempt, has_passed,
+                is_success, failure, at, execution_time, failures, rows_affected, doc)
+             SELECT $1, $2, $3, $4 + r.place::integer - 1, $5, r.unique_id, r.status, r.is_attempt, r.has_passed, r.is_success, r.failure, r.at,
+                r.execution_time, r.failures, r.rows_affected, r.doc
+             FROM unnest($6::text[], $7::text[], $8::boolean[], $9::boolean[], $10::boolean[], $11::smallint[], $12::timestamptz[],
+                    $13::float8[], $14::bigint[], $15::bigint[], $16::bytea[])
+                WITH ORDINALITY AS r (unique_id, status, is_attempt, has_passed, is_success, failure, at, execution_time, failures,
+                    rows_affected, doc, place)",
             account.0,
             environment.0,
             sha256.0.as_slice(),
             first,
+            is_freshness,
             &unique_ids as &[&str],
             &statuses as &[&str],
-            &executed,
-            &failed,
+            &attempts,
+            &passed,
+            &successes,
+            &what_failed,
             &at,
             &times as &[Option<f64>],
             &failures as &[Option<i64>],
@@ -166,60 +196,5 @@ pub async fn insert_results(
         .execute(&mut *transaction)
         .await?;
     }
-    Ok(())
-}
-
-/// Was this content read before?
-///
-/// # Errors
-/// Those of the database.
-pub async fn has_catalog(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM catalogs WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
-        account.0,
-        sha256.0.as_slice()
-    )
-    .fetch_one(connection)
-    .await
-}
-
-/// Stores a catalog, unless it is stored, under [`crate::lock_contents`].
-///
-/// # Errors
-/// Those of the database.
-pub async fn insert_catalog(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    sha256: Sha256,
-    rows: &[CatalogRow],
-) -> sqlx::Result<()> {
-    for rows in rows.chunks(BATCH) {
-        let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
-        let unique_ids: Vec<&str> = rows.iter().map(|row| row.unique_id.as_str()).collect();
-        let docs: Vec<&[u8]> = rows.iter().map(|row| row.doc.as_slice()).collect();
-        sqlx::query!(
-            "INSERT INTO catalog_nodes (account_id, hash, unique_id, doc)
-             SELECT $1, n.hash, n.unique_id, n.doc
-             FROM unnest($2::bytea[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n (hash, unique_id, doc, place) ORDER BY n.place
-             ON CONFLICT DO NOTHING",
-            account.0,
-            &hashes as &[&[u8]],
-            &unique_ids as &[&str],
-            &docs as &[&[u8]],
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
-    sqlx::query!(
-        "INSERT INTO catalogs (account_id, sha256, node_ids)
-         SELECT $1, $2, ARRAY(SELECT id FROM catalog_nodes WHERE account_id = $1 AND hash = ANY($3::bytea[]) ORDER BY unique_id, id)
-         ON CONFLICT DO NOTHING",
-        account.0,
-        sha256.0.as_slice(),
-        &hashes as &[&[u8]],
-    )
-    .execute(transaction)
-    .await?;
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
 use std::path::{Component, Path};
 use std::sync::LazyLock;
 
@@ -13,7 +12,7 @@ use schemas::Sha256;
 use tokio::runtime::Runtime;
 use zip::CompressionMethod;
 
-use super::tests::{MANIFEST, unpacked, zip};
+use super::tests::{MANIFEST, bytes_of, file, unpacked, zip};
 use super::{ArchiveError, MOST_FILES};
 use crate::mutate::damage;
 use crate::store::NamedFile;
@@ -37,21 +36,16 @@ const WORDS: &[&str] = &[
     "\\",
 ];
 
-fn bytes_of(method: CompressionMethod, files: &[(&str, &[u8])]) -> Vec<u8> {
-    let (mut file, mut bytes) = (zip(method, files), Vec::new());
-    file.rewind().unwrap();
-    file.read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
 fn unpack(zip: File) -> Result<Vec<NamedFile>, ArchiveError> {
-    let files = RUNTIME.block_on(unpacked(zip, MOST))?;
+    let files = RUNTIME.block_on(unpacked(zip, MOST))?.files;
     let names: BTreeSet<&str> = files.iter().map(|file| file.told.name.as_str()).collect();
     assert_eq!(names.len(), files.len());
     assert!(!files.is_empty() && files.len() <= MOST_FILES);
     for name in names {
-        let parts: Vec<Component<'_>> = Path::new(name).components().collect();
-        assert_eq!(parts, [Component::Normal(name.as_ref())]);
+        for part in name.split('/') {
+            let parts: Vec<Component<'_>> = Path::new(part).components().collect();
+            assert_eq!(parts, [Component::Normal(part.as_ref())]);
+        }
         assert!(!name.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control()));
     }
     assert!(files.iter().map(|file| file.told.size).sum::<u64>() <= MOST);
@@ -69,12 +63,11 @@ proptest! {
     #[test]
     fn damaged_zips_are_refused_or_unpacked_within_the_limit(damage in damage(WORDS)) {
         let bomb = vec![b' '; 5_000];
-        let files: [(&str, &[u8]); 3] = [("dbt.log", b"12:00 Running\n"), ("manifest.json", MANIFEST), ("bomb", &bomb)];
+        let files: [(&str, &[u8]); 4] =
+            [("dbt.log", b"12:00 Running\n"), ("manifest.json", MANIFEST), ("a/x.parquet", b"PAR1"), ("bomb", &bomb)];
         let zips = [CompressionMethod::Stored, CompressionMethod::Deflated].map(|method| bytes_of(method, &files));
-        let mut damaged = tempfile::tempfile().unwrap();
-        damaged.write_all(&damage.apply(&zips)).unwrap();
         // Its result is checked where it is made.
-        unpack(damaged).ok();
+        unpack(file(&damage.apply(&zips))).ok();
     }
 
     #[test]
@@ -100,15 +93,11 @@ proptest! {
 /// The zip's reader knows the names as a map, so the first is not even seen.
 #[test]
 fn of_two_files_of_one_name_the_last_counts() {
-    let bytes = bytes_of(CompressionMethod::Stored, &[("a.json", MANIFEST), ("b.json", b"{}")]);
-    let mut bytes = bytes.as_slice();
-    let mut twice = tempfile::tempfile().unwrap();
-    while let [first, rest @ ..] = bytes {
-        let letter = if bytes.starts_with(b"b.json") { b'a' } else { *first };
-        twice.write_all(&[letter]).unwrap();
-        bytes = rest;
+    let mut bytes = bytes_of(CompressionMethod::Stored, &[("a.json", MANIFEST), ("b.json", b"{}")]);
+    while let Some(at) = bytes.windows(6).position(|name| name == b"b.json") {
+        bytes[at] = b'a';
     }
-    let files = unpack(twice).unwrap_or_default();
+    let files = unpack(file(&bytes)).unwrap_or_default();
     let hashes: Vec<Sha256> = files.iter().map(|file| file.told.sha256).collect();
     assert_eq!(hashes, [Sha256::of(b"{}")]);
 }

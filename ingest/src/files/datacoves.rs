@@ -14,14 +14,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Answer, Described, NewFile, NewFiles, answer, of_environment, plain_name, read_form, tag_of};
+use super::{Answer, Described, NewFile, NewFiles, answer, named_file, of_environment, plain_name, read_form, tag_of};
 use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form, FormFile};
 use crate::manifests::find_place;
 use crate::parameters::Parameters;
 use crate::spool::Due;
-use crate::store::NamedFile;
 
 /// The most bytes of a body that names a file to be deleted.
 const LONGEST_NAMING: usize = 64 << 10;
@@ -76,7 +75,7 @@ struct NewVersionForm {
         (status = 403, description = "The token does not allow uploads, or not to this environment"),
         (status = 404, description = "There is no such environment"),
         (status = 413, description = "A file is too large"),
-        (status = 422, description = "A field is missing or wrong"),
+        (status = 422, description = "A field is missing or wrong, or a file is called `manifest.json` and is not JSON"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
     security(("token" = []))
@@ -127,7 +126,7 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
         (status = 403, description = "The token does not allow uploads, or not to this environment"),
         (status = 404, description = "There is no such file or environment"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong"),
+        (status = 422, description = "A field is missing or wrong, or a file is called `manifest.json` and is not JSON"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
     security(("token" = []))
@@ -149,7 +148,7 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(slug): Path<String>, 
         (status = 403, description = "The token does not allow uploads, or not to this environment"),
         (status = 404, description = "There is no such file or environment"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong"),
+        (status = 422, description = "A field is missing or wrong, or a file is called `manifest.json` and is not JSON"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
     security(("token" = []))
@@ -306,7 +305,7 @@ fn new_file(slug: Uuid, tag: Option<String>, file: FormFile) -> Result<NewFile, 
     Ok(NewFile {
         slug,
         tag,
-        file: NamedFile::new(filename, file.spooled),
+        file: named_file(filename, file)?,
     })
 }
 

@@ -10,12 +10,11 @@ use read_model::queries::{FileKey, FilePlace};
 use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
 use utoipa::ToSchema;
 
-use super::{Described, NewFile, NewFiles, answer, of_environment, plain_name, read_form};
+use super::{Described, NewFile, NewFiles, answer, named_file, of_environment, plain_name, read_form};
 use crate::Ingest;
 use crate::body::{ClientBody, head_of};
 use crate::form;
 use crate::parameters::Parameters;
-use crate::store::NamedFile;
 
 /// The form that stores a file under its name.
 #[derive(ToSchema)]
@@ -47,7 +46,7 @@ struct NamedFileForm {
         (status = 403, description = "The token does not allow uploads"),
         (status = 404, description = "There is no such account, project or environment that the token sees"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong"),
+        (status = 422, description = "A field is missing or wrong, or the file is called `manifest.json` and is not JSON"),
         (status = 503, description = "The storage is away; nothing was kept"),
     ),
     security(("token" = []))
@@ -70,10 +69,11 @@ pub(crate) async fn post_v3(
             ));
         }
         let filename = brought.parameters.get("filename").or(file.filename.as_deref());
+        let filename = plain_name(filename, "filename")?;
         let new = NewFile {
             slug: ingest.new_slug(),
             tag: None,
-            file: NamedFile::new(plain_name(filename, "filename")?, file.spooled),
+            file: named_file(filename, file)?,
         };
         let new = NewFiles {
             files: vec![new],

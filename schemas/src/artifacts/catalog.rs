@@ -1,6 +1,6 @@
 //! What the warehouse has: tables, their columns and statistics.
 
-use super::raw::{Entries, integer, object_of};
+use super::raw::{Entries, integer, list, object_of};
 use crate::Sha256;
 
 /// A catalog of any version.
@@ -8,6 +8,8 @@ use crate::Sha256;
 pub struct Catalog {
     /// Nodes and sources, in the order of the file.
     pub nodes: Vec<CatalogNode>,
+    /// Whether the file lists errors: some tables could not be asked.
+    pub has_errors: bool,
 }
 
 /// A table as the warehouse has it.
@@ -44,7 +46,11 @@ impl Catalog {
                 .filter_map(|(key, value)| CatalogNode::read(key, value));
             nodes.collect::<Vec<_>>()
         });
-        Self { nodes: nodes.collect() }
+        let errors = file.get("errors").and_then(list);
+        Self {
+            nodes: nodes.collect(),
+            has_errors: errors.is_some_and(|errors| !errors.is_empty()),
+        }
     }
 }
 
@@ -104,6 +110,9 @@ mod tests {
         let catalog = ArtifactText::read(text.into()).unwrap().catalog().unwrap();
         let ids: Vec<_> = catalog.nodes.iter().map(|node| node.unique_id.as_str()).collect();
         assert_eq!(ids, ["model.p.a", "source.p.s.t"]);
+        assert!(!catalog.has_errors);
+        let failed = ArtifactText::read(text.replace(r#""errors": null"#, r#""errors": ["no grant"]"#).into());
+        assert!(failed.unwrap().catalog().unwrap().has_errors);
         let columns = CatalogNode::columns_of(&catalog.nodes[0].json);
         let columns: Vec<_> = columns
             .iter()

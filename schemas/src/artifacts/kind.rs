@@ -15,6 +15,8 @@ pub enum ArtifactKind {
     Catalog,
     /// How fresh the sources are.
     Sources,
+    /// How fresh sources and models are, as dbt 2 writes it.
+    Freshness,
     /// Semantic models and metrics, for MetricFlow.
     SemanticManifest,
     /// Anything else; kept as it is.
@@ -30,6 +32,7 @@ impl ArtifactKind {
             Self::RunResults => "run_results",
             Self::Catalog => "catalog",
             Self::Sources => "sources",
+            Self::Freshness => "freshness",
             Self::SemanticManifest => "semantic_manifest",
             Self::Other => "other",
         }
@@ -43,6 +46,7 @@ impl ArtifactKind {
             Self::RunResults,
             Self::Catalog,
             Self::Sources,
+            Self::Freshness,
             Self::SemanticManifest,
         ];
         named
@@ -59,8 +63,29 @@ impl ArtifactKind {
             Self::RunResults => Some("run_results.json"),
             Self::Catalog => Some("catalog.json"),
             Self::Sources => Some("sources.json"),
+            Self::Freshness => Some("freshness.json"),
             Self::SemanticManifest => Some("semantic_manifest.json"),
             Self::Other => None,
         }
+    }
+
+    /// The kind that `metadata.dbt_schema_version` names, such as `https://schemas.getdbt.com/dbt/run-results/v6.json`.
+    #[must_use]
+    pub fn of_schema(dbt_schema_version: &str) -> Option<Self> {
+        let kinds = [
+            ("/manifest/", Self::Manifest),
+            ("/run-results/", Self::RunResults),
+            ("/catalog/", Self::Catalog),
+            ("/sources/", Self::Sources),
+            ("/freshness/", Self::Freshness),
+        ];
+        let named = kinds.into_iter().find(|(part, _)| dbt_schema_version.contains(part));
+        named.map(|(_, kind)| kind)
+    }
+
+    /// Whether it is a list of results: what a command did, or how fresh something is.
+    #[must_use]
+    pub fn is_results(self) -> bool {
+        matches!(self, Self::RunResults | Self::Sources | Self::Freshness)
     }
 }

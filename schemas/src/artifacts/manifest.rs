@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
+use md5::{Digest, Md5};
 use rayon::prelude::*;
 use serde_json::value::RawValue;
 
@@ -61,6 +62,23 @@ pub struct ManifestMetadata {
     pub project_id: Option<String>,
     /// Such as `snowflake`.
     pub adapter_type: Option<String>,
+}
+
+impl ManifestMetadata {
+    /// dbt's name of the project: `project_name`, which schema v9 and later have; else that of these packages which `project_id` is the MD5
+    /// hash of; else the only one. None where that cannot be known.
+    pub fn project<'p>(&self, packages: impl IntoIterator<Item = &'p str>) -> Option<String> {
+        if let Some(name) = &self.project_name {
+            return Some(name.clone());
+        }
+        let packages: Vec<&str> = packages.into_iter().collect();
+        let id = self.project_id.as_deref().unwrap_or_default();
+        let of_id = packages
+            .iter()
+            .find(|name| hex::encode(Md5::digest(name.as_bytes())) == id);
+        let only = <[&str; 1]>::try_from(packages.as_slice()).ok().map(|[only]| only);
+        of_id.copied().or(only).map(str::to_owned)
+    }
 }
 
 /// An entry that stands where nodes do and is none.
@@ -266,6 +284,23 @@ mod tests {
         let (nodes, quarantined, metadata) = read("null");
         assert_eq!(nodes, ["c unknown", "m macro"]);
         assert_eq!(read("NaN"), (nodes, quarantined, metadata));
+    }
+
+    #[test]
+    fn a_project_is_known_by_its_name_or_the_hash_of_it() {
+        let of = |name: Option<&str>, id: Option<&str>, packages: &[&str]| {
+            let metadata = ManifestMetadata {
+                project_name: name.map(str::to_owned),
+                project_id: id.map(str::to_owned),
+                ..ManifestMetadata::default()
+            };
+            metadata.project(packages.iter().copied())
+        };
+        assert_eq!(of(Some("shop"), None, &["other"]).as_deref(), Some("shop"));
+        let hash = hex::encode(Md5::digest(b"shop"));
+        assert_eq!(of(None, Some(&hash), &["dbt_utils", "shop"]).as_deref(), Some("shop"));
+        assert_eq!(of(None, Some(&hash), &["dbt_utils", "other"]), None);
+        assert_eq!(of(None, None, &["other"]).as_deref(), Some("other"));
     }
 
     #[test]

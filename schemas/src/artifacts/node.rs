@@ -7,18 +7,23 @@ use serde_json::value::RawValue;
 use super::raw::{Entries, object_of, text, texts};
 use crate::Sha256;
 
-/// What changes at every parse though the definition is the same.
-const VOLATILE: [&str; 6] = [
+/// What changes at every parse or with every command though the definition is the same.
+const VOLATILE: [&str; 7] = [
     "created_at",
     "build_path",
     "compiled_path",
     "deferred",
+    "defer_relation",
     "root_path",
     "compiled",
 ];
 
 /// The same, by the beginning of the key.
 const VOLATILE_PREFIXES: [&str; 2] = ["compiled_", "extra_ctes"];
+
+/// The rule by which definitions are the same, so that those that were stored under an earlier one are known. 1: the macros that a node calls
+/// and the place of a hook were part of it. 2: they are not.
+pub const DEFINITION_FORMAT: i16 = 2;
 
 /// A node of any version. Fields are read when they are asked for; one of an unexpected type counts as absent, or is read for what it says.
 pub struct Node<'a> {
@@ -46,6 +51,14 @@ pub struct Column {
     pub description: Option<String>,
     /// The declared type.
     pub data_type: Option<String>,
+}
+
+impl NodeContent {
+    /// A definition that was stored, perhaps under an earlier rule, as the present rule has it.
+    #[must_use]
+    pub fn of_stored(resource_type: &str, json: &[u8]) -> Self {
+        Node::read("", resource_type, &String::from_utf8_lossy(json)).content()
+    }
 }
 
 /// The longest resource type that is believed, in bytes: dbt's own are words.
@@ -175,16 +188,22 @@ impl<'a> Node<'a> {
             .unwrap_or_default()
     }
 
-    /// The node that a test is about: as dbt 1.5 and later say it, else the only node that it depends on.
+    /// The node that a test is about, as dbt 1.5 and later say it. Tests of a file of their own are about all that they depend on.
     #[must_use]
     pub fn attached_node(&self) -> Option<String> {
-        if let Some(node) = self.text("attached_node") {
-            return Some(node.into_owned());
-        }
-        if self.resource_type != "test" {
-            return None;
-        }
-        <[String; 1]>::try_from(self.depends_on_nodes()).ok().map(|[node]| node)
+        self.text("attached_node").map(Cow::into_owned)
+    }
+
+    /// Whether dbt is to check how fresh this source is: it says how old it may be.
+    #[must_use]
+    pub fn has_freshness(&self) -> bool {
+        let Some(freshness) = self.raw("freshness").and_then(Entries::of) else {
+            return false;
+        };
+        let limits = ["warn_after", "error_after"].into_iter();
+        limits
+            .filter_map(|limit| Entries::of(freshness.get(limit)?))
+            .any(|limit| limit.get("count").is_some())
     }
 
     /// The hash that dbt took of the file: a text, or an object with the method beside it.
@@ -215,15 +234,20 @@ impl<'a> Node<'a> {
         columns.0.iter().filter_map(column).collect()
     }
 
-    /// The definition without what changes at every parse; equal definitions have equal hashes.
+    /// The definition without what changes at every parse or with every command; equal definitions have equal hashes.
     #[must_use]
     pub fn content(&self) -> NodeContent {
+        let depends_on = self.raw("depends_on").and_then(without_macros);
         let mut lasting: Vec<(&str, &RawValue)> = self
             .entries
             .0
             .iter()
             .map(|(key, value)| (key.as_ref(), *value))
-            .filter(|(key, _)| !is_volatile(key))
+            .filter(|(key, _)| !self.is_volatile(key))
+            .map(|(key, value)| match &depends_on {
+                Some(lasting) if key == "depends_on" => (key, lasting.as_ref()),
+                _ => (key, value),
+            })
             .collect();
         // Stable: of doubled keys the last stays the last, as whoever reads it expects.
         lasting.sort_by_key(|(key, _)| *key);
@@ -233,10 +257,27 @@ impl<'a> Node<'a> {
             json,
         }
     }
+
+    fn is_volatile(&self, key: &str) -> bool {
+        VOLATILE.contains(&key)
+            || VOLATILE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+            // Running hooks changes their places; `--store-failures` gives tests a table.
+            || (key == "index" && self.resource_type == "operation")
+            || (key == "relation_name" && self.resource_type == "test")
+    }
 }
 
-fn is_volatile(key: &str) -> bool {
-    VOLATILE.contains(&key) || VOLATILE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+/// What a node depends on but the macros: a command adds those that it calls.
+fn without_macros(depends_on: &RawValue) -> Option<Box<RawValue>> {
+    let entries = Entries::of(depends_on)?;
+    entries.get("macros")?;
+    let kept: Vec<(&str, &RawValue)> = entries
+        .0
+        .iter()
+        .map(|(key, value)| (key.as_ref(), *value))
+        .filter(|(key, _)| *key != "macros")
+        .collect();
+    RawValue::from_string(String::from_utf8(object_of(&kept)).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -279,13 +320,44 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_attached_to_its_only_node() {
+    fn a_test_is_attached_to_the_node_that_it_names() {
         let test = node(r#"{"resource_type": "test", "depends_on": {"nodes": ["model.p.b"]}}"#);
-        assert_eq!(test.attached_node().unwrap(), "model.p.b");
-        let two = node(r#"{"resource_type": "test", "depends_on": {"nodes": ["model.p.b", "model.p.c"]}}"#);
-        assert_eq!(two.attached_node(), None);
-        let told = node(r#"{"resource_type": "test", "attached_node": "model.p.c", "depends_on": {"nodes": []}}"#);
-        assert_eq!(told.attached_node().unwrap(), "model.p.c");
+        assert_eq!(test.attached_node(), None);
+        let named = node(r#"{"resource_type": "test", "attached_node": "model.p.c", "depends_on": {"nodes": []}}"#);
+        assert_eq!(named.attached_node().unwrap(), "model.p.c");
+    }
+
+    #[test]
+    fn a_source_that_says_how_old_it_may_be_is_checked() {
+        let checked = |freshness: &str| node(&format!(r#"{{"freshness": {freshness}}}"#)).has_freshness();
+        assert!(checked(
+            r#"{"warn_after": {"count": 12, "period": "hour"}, "error_after": {"count": null}}"#
+        ));
+        assert!(!checked(r#"{"warn_after": {"count": null}, "error_after": {}}"#));
+        assert!(!checked("null"));
+    }
+
+    #[test]
+    fn what_a_command_alters_is_no_part_of_the_content() {
+        let of = |json: &str| node(json).content();
+        let calls = |macros: &str| {
+            of(&format!(
+                r#"{{"resource_type": "test", "depends_on": {{"macros": {macros}, "nodes": ["model.p.a"]}}, "relation_name": null}}"#
+            ))
+        };
+        assert_eq!(calls("[]"), calls(r#"["macro.dbt.statement"]"#));
+        assert_eq!(
+            calls("[]").json,
+            br#"{"depends_on":{"nodes":["model.p.a"]},"resource_type":"test"}"#
+        );
+        let hook = |index: u8| of(&format!(r#"{{"resource_type": "operation", "index": {index}}}"#));
+        assert_eq!(hook(1), hook(2));
+        let model = |relation: &str| {
+            of(&format!(
+                r#"{{"resource_type": "model", "relation_name": "{relation}"}}"#
+            ))
+        };
+        assert_ne!(model("a"), model("b"));
     }
 
     #[test]

@@ -331,7 +331,6 @@ impl Scanner {
                         offset: self.before + at as u64,
                     });
                 }
-                self.facts.open(self.open.len(), byte == b'{');
                 self.open.push(byte);
                 self.due = if byte == b'{' { Due::KeyOrEnd } else { Due::ValueOrEnd };
             }

@@ -7,6 +7,18 @@ use uuid::Uuid;
 
 use crate::{AccountId, ArtifactKind, EnvironmentId, EventId, ProjectId, RunId, Sha256, Slug, TokenId};
 
+/// How an upload came: some clients send files only after dbt ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadRoute {
+    /// `POST /manifests`: dbt-coves and operators, after commands that ended well.
+    Manifests,
+    /// dbt's own upload, after every command, failed ones too.
+    Ingests,
+    /// Out of the bucket of the earlier dbt-api.
+    Import,
+}
+
 /// Data of `dbt.artifacts.uploaded.v1`: one upload, however many files it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArtifactsUploaded {
@@ -25,10 +37,25 @@ pub struct ArtifactsUploaded {
     /// A name that the client gave to the upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// How it came; none in events of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<UploadRoute>,
     /// The token that was used; the nil UUID for what was imported.
     pub uploader: TokenId,
     /// In the order of the upload.
     pub files: Vec<UploadedFile>,
+}
+
+impl ArtifactsUploaded {
+    /// Whether dbt uploaded it by itself, which it does after failed commands too. Where the event does not say how it came, several files
+    /// tell: `POST /manifests` takes one.
+    #[must_use]
+    pub fn is_of_dbt_itself(&self) -> bool {
+        match self.route {
+            Some(route) => route == UploadRoute::Ingests,
+            None => self.files.len() > 1,
+        }
+    }
 }
 
 /// A file of an upload.
@@ -56,6 +83,24 @@ pub struct UploadedFile {
     /// What `metadata.generated_at` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated_at: Option<DateTime<Utc>>,
+}
+
+impl UploadedFile {
+    /// The file as its schema version names it. Earlier versions of dbt-api took some checks of freshness for run results, and called the file
+    /// so.
+    #[must_use]
+    pub fn with_kind_of_schema(mut self) -> Self {
+        let named = self.dbt_schema_version.as_deref().and_then(ArtifactKind::of_schema);
+        if let Some(kind) = named.filter(|kind| kind.is_results() && self.kind.is_results() && *kind != self.kind) {
+            if Some(self.name.as_str()) == self.kind.file_name()
+                && let Some(name) = kind.file_name()
+            {
+                name.clone_into(&mut self.name);
+            }
+            self.kind = kind;
+        }
+        self
+    }
 }
 
 /// Data of `dbt.files.stored.v1`: one upload, however many files it holds. Those that are artifacts of dbt are projected as such too.
@@ -320,4 +365,18 @@ pub struct RetentionPruned {
     pub run_ids: Vec<RunId>,
     /// The uploads that these runs consisted of, and the newest observation of each. They, not the numbers, decide what is left out.
     pub uploads: Vec<EventId>,
+}
+
+/// Data of `dbt.project.retired.v1`: an operator took a dbt project out of an environment. What it generated until then is not shown there any
+/// more; what it generates later counts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DbtProjectRetired {
+    /// Whose.
+    pub account_id: AccountId,
+    /// The environment's project.
+    pub project_id: ProjectId,
+    /// The environment.
+    pub environment_id: EnvironmentId,
+    /// dbt's name of the project, as `metadata.project_name` of its manifests says it.
+    pub dbt_project: String,
 }

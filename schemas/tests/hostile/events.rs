@@ -87,7 +87,12 @@ fn file() -> impl Strategy<Value = UploadedFile> {
 fn uploaded() -> impl Strategy<Value = EventData> {
     let ids = any::<(i64, i64, i64)>();
     let texts = (option::of(text()), option::of(text()), option::of(text()));
-    (ids, texts, uuid(), vec(file(), 0..3)).prop_map(|(ids, texts, uploader, files)| {
+    let route = option::of(prop_oneof![
+        Just(UploadRoute::Manifests),
+        Just(UploadRoute::Ingests),
+        Just(UploadRoute::Import)
+    ]);
+    (ids, texts, route, uuid(), vec(file(), 0..3)).prop_map(|(ids, texts, route, uploader, files)| {
         EventData::from(ArtifactsUploaded {
             account_id: AccountId(ids.0),
             project_id: ProjectId(ids.1),
@@ -95,6 +100,7 @@ fn uploaded() -> impl Strategy<Value = EventData> {
             dag_id: texts.0,
             run_id: texts.1,
             tag: texts.2,
+            route,
             uploader: TokenId(uploader),
             files,
         })
@@ -236,6 +242,17 @@ fn pruned() -> impl Strategy<Value = EventData> {
     })
 }
 
+fn retired() -> impl Strategy<Value = EventData> {
+    (any::<(i64, i64, i64)>(), text()).prop_map(|(ids, dbt_project)| {
+        EventData::from(DbtProjectRetired {
+            account_id: AccountId(ids.0),
+            project_id: ProjectId(ids.1),
+            environment_id: EnvironmentId(ids.2),
+            dbt_project,
+        })
+    })
+}
+
 /// An event of any type.
 fn any_event() -> impl Strategy<Value = (Event, EventData)> {
     let data = prop_oneof![
@@ -245,7 +262,8 @@ fn any_event() -> impl Strategy<Value = (Event, EventData)> {
         recorded(),
         token(),
         observed(),
-        pruned()
+        pruned(),
+        retired()
     ];
     (uuid(), time(), data).prop_map(|(id, time, data)| (Event::new(EventId(id), time, &data).unwrap(), data))
 }

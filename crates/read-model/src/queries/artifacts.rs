@@ -1,6 +1,5 @@
 //! Files of runs.
 
-use chrono::{DateTime, Utc};
 use schemas::{AccountId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
 
@@ -34,7 +33,7 @@ pub async fn artifact_names(
         "SELECT DISTINCT name FROM artifacts WHERE account_id = $1 AND run_id = $2
             AND ($3::bigint IS NULL OR step_id = (
                 SELECT s.id FROM (
-                    SELECT id, row_number() OVER (ORDER BY created_at, id) AS index FROM run_steps
+                    SELECT id, row_number() OVER (ORDER BY started_at, id) AS index FROM run_steps
                     WHERE account_id = $1 AND run_id = $2
                 ) s WHERE s.index = $3))
          ORDER BY name",
@@ -46,7 +45,8 @@ pub async fn artifact_names(
     .await
 }
 
-/// The file that a run has under a name: the newest, or that of one of its steps, if a step is named by its place from 1.
+/// The file that a run has under a name, for clients that name no step: the newest. But run results of a step that worked on nodes come
+/// before those that only compiled them, as `docs generate` after a build does.
 ///
 /// # Errors
 /// Those of the database.
@@ -55,27 +55,57 @@ pub async fn run_file(
     account: AccountId,
     run: RunId,
     name: &str,
-    step: Option<i64>,
 ) -> sqlx::Result<Option<RunFile>> {
     let row = sqlx::query!(
-        "SELECT sha256, size FROM artifacts WHERE account_id = $1 AND run_id = $2 AND name = $3
-            AND ($4::bigint IS NULL OR step_id = (
-                SELECT s.id FROM (
-                    SELECT id, row_number() OVER (ORDER BY created_at, id) AS index FROM run_steps
-                    WHERE account_id = $1 AND run_id = $2
-                ) s WHERE s.index = $4))
-         ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1",
+        "SELECT a.sha256, a.size FROM artifacts a
+            LEFT JOIN result_files f ON f.account_id = $1 AND f.environment_id = a.environment_id AND f.sha256 = a.sha256
+            LEFT JOIN run_steps s ON s.account_id = $1 AND s.id = a.step_id AND a.kind = 'run_results'
+         WHERE a.account_id = $1 AND a.run_id = $2 AND a.name = $3
+         ORDER BY coalesce(f.touches_nodes, false) DESC, s.started_at DESC NULLS LAST, s.id DESC NULLS LAST,
+            a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
         account.0,
         run.0,
-        name,
-        step
+        name
     )
     .fetch_optional(connection)
     .await?;
     row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
 }
 
-/// The file that a job has under a name: of the newest of its ended runs that have it.
+/// The file that a step of a run has under a name; the step is named by its place from 1. With `or_before` that of the last step before it
+/// that has one, where it has none.
+///
+/// # Errors
+/// Those of the database.
+pub async fn step_file(
+    connection: &mut PgConnection,
+    account: AccountId,
+    run: RunId,
+    name: &str,
+    step: i64,
+    or_before: bool,
+) -> sqlx::Result<Option<RunFile>> {
+    let row = sqlx::query!(
+        "WITH steps AS (
+            SELECT id, row_number() OVER (ORDER BY started_at, id) AS index FROM run_steps WHERE account_id = $1 AND run_id = $2
+         )
+         SELECT a.sha256, a.size FROM artifacts a JOIN steps s ON s.id = a.step_id
+         WHERE a.account_id = $1 AND a.run_id = $2 AND a.name = $3 AND (s.index = $4 OR ($5 AND s.index < $4))
+            AND EXISTS (SELECT FROM steps WHERE index = $4)
+         ORDER BY s.index DESC, a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
+        account.0,
+        run.0,
+        name,
+        step,
+        or_before
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
+}
+
+/// The file that a job has under a name: of the newest of its ended runs that have it; run results of the newest that worked on nodes, if any
+/// did.
 ///
 /// # Errors
 /// Those of the database.
@@ -84,60 +114,46 @@ pub async fn job_file(
     account: AccountId,
     job: JobId,
     name: &str,
-) -> sqlx::Result<Option<(RunId, RunFile)>> {
-    let row = sqlx::query!(
-        "SELECT r.id, a.sha256, a.size FROM runs r
-         CROSS JOIN LATERAL (
-            SELECT sha256, size FROM artifacts WHERE account_id = $1 AND run_id = r.id AND name = $3
-            ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1
-         ) a
-         WHERE r.account_id = $1 AND r.job_id = $2 ORDER BY r.finished_at DESC NULLS LAST, r.id DESC LIMIT 1",
+) -> sqlx::Result<Option<RunFile>> {
+    if name == "run_results.json"
+        && let Some(run) = newest_working_run(connection, account, job).await?
+    {
+        return run_file(connection, account, run, name).await;
+    }
+    let run = sqlx::query_scalar!(
+        "SELECT r.id FROM runs r
+         WHERE r.account_id = $1 AND r.job_id = $2 AND r.status >= 10
+            AND EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = r.id AND a.name = $3)
+         ORDER BY r.finished_at DESC NULLS LAST, r.id DESC LIMIT 1",
         account.0,
         job.0,
         name
     )
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    row.map(|row| Ok((RunId(row.id), RunFile::of_columns(row.sha256, row.size)?)))
-        .transpose()
+    match run {
+        Some(run) => run_file(connection, account, RunId(run), name).await,
+        None => Ok(None),
+    }
 }
 
-/// Which manifest is looked for. All that is told must hold.
-#[derive(Clone, Copy, Debug)]
-pub struct ManifestFilter<'a> {
-    /// Of one of these environments.
-    pub environments: &'a [i64],
-    /// Of a run of this DAG.
-    pub dag_id: Option<&'a str>,
-    /// Uploaded with this tag.
-    pub tag: Option<&'a str>,
-}
-
-/// The newest manifest that was uploaded, and when.
-///
-/// # Errors
-/// Those of the database.
-pub async fn newest_manifest_where(
+async fn newest_working_run(
     connection: &mut PgConnection,
     account: AccountId,
-    filter: ManifestFilter<'_>,
-) -> sqlx::Result<Option<(RunFile, DateTime<Utc>)>> {
-    let row = sqlx::query!(
-        "SELECT a.sha256, a.size, a.event_time FROM artifacts a
-         WHERE a.account_id = $1 AND a.environment_id = ANY($2) AND a.kind = 'manifest'
-            AND ($3::text IS NULL OR a.dag_id = $3
-                OR EXISTS (SELECT FROM runs r WHERE r.account_id = $1 AND r.id = a.run_id AND r.dag_id = $3))
-            AND ($4::text IS NULL OR a.tag = $4)
-         ORDER BY a.event_time DESC, a.event_id DESC, a.place DESC LIMIT 1",
+    job: JobId,
+) -> sqlx::Result<Option<RunId>> {
+    let run = sqlx::query_scalar!(
+        "SELECT r.id FROM runs r
+         WHERE r.account_id = $1 AND r.job_id = $2 AND r.status >= 10 AND EXISTS (
+            SELECT FROM artifacts a JOIN run_steps s ON s.account_id = $1 AND s.id = a.step_id AND s.touches_nodes
+            WHERE a.account_id = $1 AND a.run_id = r.id AND a.name = 'run_results.json')
+         ORDER BY r.finished_at DESC NULLS LAST, r.id DESC LIMIT 1",
         account.0,
-        filter.environments,
-        filter.dag_id,
-        filter.tag
+        job.0
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| Ok((RunFile::of_columns(row.sha256, row.size)?, row.event_time)))
-        .transpose()
+    Ok(run.map(RunId))
 }
 
 /// A hash as the tables hold it.

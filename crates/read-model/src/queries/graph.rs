@@ -1,9 +1,7 @@
 //! How the nodes of a manifest hang together, and how two manifests differ.
 
-use schemas::{AccountId, EnvironmentId, RunId, Sha256};
+use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
-
-use super::artifacts::sha256_of_column;
 
 /// A node as a part of the lineage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,27 +40,54 @@ pub async fn graph(
     .await
 }
 
-/// The nodes of the newest manifest of a run.
+/// A node that hangs together with another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// dbt's id.
+    pub unique_id: String,
+    /// Such as `model`.
+    pub resource_type: String,
+    /// For people.
+    pub name: Option<String>,
+    /// The nodes that it is made of, by dbt's ids.
+    pub depends_on: Vec<String>,
+    /// Of a test: the node that it is about, as dbt says it.
+    pub attached_node: Option<String>,
+    /// Whether there is such a node.
+    pub has_attached_node: bool,
+}
+
+/// The node with this id, and those that are made of it, by id.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn node_set_of_run(
+pub async fn neighbours(
     connection: &mut PgConnection,
     account: AccountId,
-    run: RunId,
-) -> sqlx::Result<Option<(EnvironmentId, Sha256)>> {
-    let row = sqlx::query!(
-        "SELECT a.environment_id, m.node_set FROM artifacts a
-         JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
-         WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'manifest'
-         ORDER BY a.event_time DESC, a.event_id DESC, a.place DESC LIMIT 1",
+    node_set: Sha256,
+    unique_id: &str,
+) -> sqlx::Result<Vec<Neighbour>> {
+    sqlx::query_as!(
+        Neighbour,
+        r#"WITH found AS MATERIALIZED (
+            SELECT n.unique_id, n.resource_type, n.name, n.depends_on, n.attached_node
+            FROM node_sets s CROSS JOIN unnest(s.node_ids) AS u (id)
+            JOIN nodes n ON n.account_id = s.account_id AND n.id = u.id
+            WHERE s.account_id = $1 AND s.hash = $2 AND s.resource_type NOT IN ('macro', 'doc')
+                AND (n.unique_id = $3 OR $3 = ANY(n.depends_on) OR n.attached_node = $3)
+         )
+         SELECT f.unique_id, f.resource_type, f.name, f.depends_on, f.attached_node,
+            (f.attached_node IS NOT NULL AND EXISTS (
+                SELECT FROM nodes n JOIN node_sets s ON s.account_id = $1 AND s.hash = $2 AND n.id = ANY(s.node_ids)
+                WHERE n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended(f.attached_node, 0)
+                    AND n.unique_id = f.attached_node)) AS "has_attached_node!"
+         FROM found f ORDER BY f.unique_id COLLATE "C""#,
         account.0,
-        run.0
+        node_set.0.as_slice(),
+        unique_id
     )
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| Ok((EnvironmentId(row.environment_id), sha256_of_column(row.node_set)?)))
-        .transpose()
+    .fetch_all(connection)
+    .await
 }
 
 /// A node that is in one of two node sets only.
@@ -76,6 +101,8 @@ pub struct Difference {
     pub resource_type: String,
     /// For people.
     pub name: Option<String>,
+    /// The rule by which it was told from others.
+    pub format: i16,
     /// Whether it is in the second set.
     pub is_new: bool,
 }
@@ -98,7 +125,7 @@ pub async fn differences(
                 (SELECT id, false AS is_new FROM old EXCEPT ALL SELECT id, false FROM new)
                 UNION ALL (SELECT id, true FROM new EXCEPT ALL SELECT id, true FROM old)
             )
-         SELECT n.id, n.unique_id, n.resource_type, n.name, d.is_new AS "is_new!"
+         SELECT n.id, n.unique_id, n.resource_type, n.name, n.format, d.is_new AS "is_new!"
          FROM differing d JOIN nodes n ON n.account_id = $1 AND n.id = d.id
          ORDER BY n.unique_id COLLATE "C", d.is_new, n.id"#,
         account.0,

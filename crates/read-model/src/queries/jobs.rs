@@ -139,7 +139,7 @@ pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: 
             (SELECT id FROM runs WHERE account_id = $1 AND job_id = j.id ORDER BY id DESC LIMIT 1) AS newest_run,
             r.id AS "last_run?", r.dbt_version AS "dbt_version?", coalesce(r.kinds, '{}') AS "kinds!",
             ARRAY(SELECT s.command FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.command IS NOT NULL
-                ORDER BY s.created_at, s.id) AS "commands!"
+                ORDER BY s.started_at, s.id) AS "commands!"
          FROM unnest($2::bigint[]) AS j (id)
          LEFT JOIN LATERAL (
             SELECT id, dbt_version, kinds FROM runs WHERE account_id = $1 AND job_id = j.id AND finished_at IS NOT NULL

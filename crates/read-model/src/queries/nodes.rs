@@ -1,11 +1,11 @@
-//! The nodes of an environment: those of its newest manifest.
+//! The nodes of an environment or run.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use super::artifacts::sha256_of_column;
 use super::{Page, Slice};
+use crate::text::fold;
 
 /// The newest manifest of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub struct NewestManifest {
     pub environment_id: i64,
     /// When.
     pub event_time: DateTime<Utc>,
-    /// The key of its nodes.
-    pub node_set: Sha256,
     /// Of the dbt that wrote it.
     pub dbt_version: Option<String>,
     /// Such as `snowflake`.
@@ -32,12 +30,12 @@ pub async fn newest_manifests(
     environments: &[i64],
 ) -> sqlx::Result<Vec<NewestManifest>> {
     let rows = sqlx::query!(
-        r#"SELECT e.id AS "environment_id!", a.event_time, m.node_set, m.dbt_version, m.adapter_type
+        r#"SELECT e.id AS "environment_id!", a.event_time, m.dbt_version, m.adapter_type
          FROM unnest($2::bigint[]) AS e (id)
          CROSS JOIN LATERAL (
             SELECT account_id, sha256, event_time FROM artifacts
             WHERE account_id = $1 AND environment_id = e.id AND kind = 'manifest'
-            ORDER BY event_time DESC, event_id DESC, place DESC LIMIT 1
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1
          ) a
          JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256"#,
         account.0,
@@ -45,17 +43,15 @@ pub async fn newest_manifests(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(NewestManifest {
-                environment_id: row.environment_id,
-                event_time: row.event_time,
-                node_set: sha256_of_column(row.node_set)?,
-                dbt_version: row.dbt_version,
-                adapter_type: row.adapter_type,
-            })
+    Ok(rows
+        .into_iter()
+        .map(|row| NewestManifest {
+            environment_id: row.environment_id,
+            event_time: row.event_time,
+            dbt_version: row.dbt_version,
+            adapter_type: row.adapter_type,
         })
-        .collect()
+        .collect())
 }
 
 /// A node as it is stored.
@@ -155,12 +151,12 @@ async fn nodes_by_filter(
          FROM node_sets s CROSS JOIN unnest(s.node_ids) WITH ORDINALITY AS u (id, place)
          JOIN nodes n ON n.account_id = s.account_id AND n.id = u.id
          WHERE s.account_id = $1 AND s.hash = $2 AND ($3::text IS NULL OR s.resource_type = $3)
-            AND ($4::text IS NULL OR strpos(lower(n.name), lower($4)) > 0) AND ($5::text IS NULL OR n.unique_id = $5)
+            AND ($4::text IS NULL OR strpos(n.folded_name, $4) > 0) AND ($5::text IS NULL OR n.unique_id = $5)
          ORDER BY s.resource_type COLLATE "C", u.place LIMIT $6 OFFSET $7"#,
         account.0,
         node_set.0.as_slice(),
         filter.resource_type,
-        filter.name_contains,
+        filter.name_contains.as_deref().map(fold),
         filter.unique_id,
         slice.limit,
         slice.offset
@@ -197,13 +193,37 @@ async fn count_by_filter(
          FROM node_sets s CROSS JOIN unnest(s.node_ids) AS u (id)
          JOIN nodes n ON n.account_id = s.account_id AND n.id = u.id
          WHERE s.account_id = $1 AND s.hash = $2 AND ($3::text IS NULL OR s.resource_type = $3)
-            AND ($4::text IS NULL OR strpos(lower(n.name), lower($4)) > 0) AND ($5::text IS NULL OR n.unique_id = $5)"#,
+            AND ($4::text IS NULL OR strpos(n.folded_name, $4) > 0) AND ($5::text IS NULL OR n.unique_id = $5)"#,
         account.0,
         node_set.0.as_slice(),
         filter.resource_type,
-        filter.name_contains,
+        filter.name_contains.as_deref().map(fold),
         filter.unique_id
     )
     .fetch_one(connection)
+    .await
+}
+
+/// The node of a set that has this id.
+///
+/// # Errors
+/// Those of the database.
+pub async fn node(
+    connection: &mut PgConnection,
+    account: AccountId,
+    node_set: Sha256,
+    unique_id: &str,
+) -> sqlx::Result<Option<Node>> {
+    sqlx::query_as!(
+        Node,
+        r#"SELECT n.unique_id, n.resource_type, n.doc FROM nodes n
+         JOIN node_sets s ON s.account_id = $1 AND s.hash = $2 AND n.id = ANY(s.node_ids)
+         WHERE n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($3, 0) AND n.unique_id = $3
+         ORDER BY s.resource_type COLLATE "C" LIMIT 1"#,
+        account.0,
+        node_set.0.as_slice(),
+        unique_id
+    )
+    .fetch_optional(connection)
     .await
 }

@@ -1,8 +1,10 @@
-//! What was last done to nodes, and what the warehouse has of them.
+//! What was done to nodes, and how fresh they are.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId};
 use sqlx::PgConnection;
+
+use super::{Page, Slice};
 
 /// What became of a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,15 +17,19 @@ pub struct NodeResult {
     pub at: DateTime<Utc>,
     /// The first run that told of it.
     pub run_id: Option<i64>,
+    /// Its step.
+    pub step_id: Option<i64>,
+    /// Whether the command built with `--empty` or `--sample`.
+    pub is_limited: bool,
     /// The result, for [`crate::decode_doc`].
     pub doc: Vec<u8>,
 }
 
-/// The last that was done to each of these nodes in an environment, or in one of its runs; with `succeeded` the last that went well.
+/// The last attempt at each of these nodes in an environment, or in one of its runs; with `succeeded` the last that was a success.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn last_results(
+pub async fn last_attempts(
     connection: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
@@ -31,23 +37,35 @@ pub async fn last_results(
     unique_ids: &[String],
     succeeded: bool,
 ) -> sqlx::Result<Vec<NodeResult>> {
+    // The last attempt is the later of two that the index has at its ends.
     sqlx::query_as!(
         NodeResult,
-        r#"SELECT n.unique_id, n.status, n.at, n.doc,
-            (SELECT a.run_id FROM artifacts a
-             WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = n.sha256 AND a.run_id IS NOT NULL
-                AND ($3::bigint IS NULL OR a.run_id = $3)
-             ORDER BY a.event_time, a.event_id LIMIT 1) AS run_id
+        r#"SELECT n.unique_id AS "unique_id!", n.status AS "status!", n.at AS "at!", n.doc AS "doc!", f.is_limited, a.run_id AS "run_id?", a.step_id AS "step_id?"
          FROM unnest($4::text[]) AS u (unique_id)
          CROSS JOIN LATERAL (
-            SELECT r.* FROM node_results r
-            WHERE r.account_id = $1 AND r.environment_id = $2 AND r.executed
-                AND hashtextextended(r.unique_id, 0) = hashtextextended(u.unique_id, 0) AND r.unique_id = u.unique_id
-                AND (NOT $5 OR NOT r.failed)
-                AND ($3::bigint IS NULL OR EXISTS (
-                    SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
-            ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1
-         ) n"#,
+            SELECT * FROM (
+                (SELECT * FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_attempt AND r.is_success
+                    AND hashtextextended(r.unique_id, 0) = hashtextextended(u.unique_id, 0) AND r.unique_id = u.unique_id
+                    AND ($3::bigint IS NULL OR EXISTS (
+                        SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
+                 ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1)
+                UNION ALL
+                (SELECT * FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_attempt AND NOT r.is_success AND NOT $5
+                    AND hashtextextended(r.unique_id, 0) = hashtextextended(u.unique_id, 0) AND r.unique_id = u.unique_id
+                    AND ($3::bigint IS NULL OR EXISTS (
+                        SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
+                 ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1)
+            ) last ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1
+         ) n
+         JOIN result_files f ON f.account_id = $1 AND f.environment_id = $2 AND f.sha256 = n.sha256
+         LEFT JOIN LATERAL (
+            SELECT a.run_id, a.step_id FROM artifacts a
+            WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = n.sha256 AND a.run_id IS NOT NULL
+                AND ($3::bigint IS NULL OR a.run_id = $3)
+            ORDER BY a.event_time, a.event_id LIMIT 1
+         ) a ON true"#,
         account.0,
         environment.0,
         run.map(|run| run.0),
@@ -58,65 +76,169 @@ pub async fn last_results(
     .await
 }
 
-/// The code that a node was last compiled to in an environment, or in one of its runs, for [`crate::decode_doc`]: of the newest manifest that
-/// has compiled code.
-///
-/// # Errors
-/// Those of the database.
-pub async fn compiled_code(
-    connection: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    run: Option<RunId>,
-    (resource_type, unique_id): (&str, &str),
-) -> sqlx::Result<Option<Vec<u8>>> {
-    sqlx::query_scalar!(
-        "SELECT c.code FROM (
-            SELECT m.node_set, m.compiled_set FROM artifacts a
-            JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
-            WHERE a.account_id = $1 AND a.environment_id = $2 AND a.kind = 'manifest' AND ($3::bigint IS NULL OR a.run_id = $3)
-                AND m.compiled_set IS NOT NULL
-            ORDER BY a.event_time DESC, a.event_id DESC, a.place DESC LIMIT 1
-         ) newest
-         JOIN node_sets s ON s.account_id = $1 AND s.hash = newest.node_set AND s.resource_type = $4
-         JOIN compiled_sets k ON k.account_id = $1 AND k.hash = newest.compiled_set AND k.resource_type = s.resource_type
-         CROSS JOIN LATERAL unnest(s.node_ids) WITH ORDINALITY AS u (id, place)
-         JOIN nodes n ON n.account_id = $1 AND n.id = u.id AND n.unique_id = $5
-         JOIN compiled_codes c ON c.account_id = $1 AND c.id = k.code_ids[u.place]
-         LIMIT 1",
-        account.0,
-        environment.0,
-        run.map(|run| run.0),
-        resource_type,
-        unique_id
-    )
-    .fetch_optional(connection)
-    .await
+/// A check of how fresh a source or model is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FreshnessCheck {
+    /// In small letters.
+    pub status: String,
+    /// When it was completed.
+    pub at: DateTime<Utc>,
+    /// The first run that told of it.
+    pub run_id: Option<i64>,
+    /// Its step.
+    pub step_id: Option<i64>,
+    /// Whether a later run of the same job checked freshness and could not tell of this one.
+    pub is_outdated: bool,
+    /// The check, for [`crate::decode_doc`].
+    pub doc: Vec<u8>,
 }
 
-/// What the newest catalog of an environment, or of one of its runs, says of a node, for [`crate::decode_doc`].
+/// The newest check of how fresh a node is, in an environment or in one of its runs; with `passed` the newest that passed.
+///
+/// dbt leaves out of its files what it could not ask, so that a check that was left out says nothing of itself.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn catalog_entry(
+pub async fn last_freshness(
     connection: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
     run: Option<RunId>,
     unique_id: &str,
-) -> sqlx::Result<Option<Vec<u8>>> {
-    sqlx::query_scalar!(
-        "SELECT n.doc FROM (
-            SELECT c.node_ids FROM artifacts a JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
-            WHERE a.account_id = $1 AND a.environment_id = $2 AND a.kind = 'catalog' AND ($3::bigint IS NULL OR a.run_id = $3)
-            ORDER BY a.event_time DESC, a.event_id DESC, a.place DESC LIMIT 1
-         ) newest
-         JOIN catalog_nodes n ON n.account_id = $1 AND n.id = ANY(newest.node_ids) AND n.unique_id = $4",
+    passed: bool,
+) -> sqlx::Result<Option<FreshnessCheck>> {
+    sqlx::query_as!(
+        FreshnessCheck,
+        r#"SELECT n.status, n.at, n.doc, a.run_id AS "run_id?", a.step_id AS "step_id?",
+            ($3::bigint IS NULL AND EXISTS (
+                SELECT FROM artifacts o JOIN runs later ON later.id = o.run_id JOIN runs r ON r.id = a.run_id
+                WHERE o.account_id = $1 AND o.environment_id = $2 AND o.done_at > n.at AND o.run_id <> a.run_id
+                    AND later.job_id = r.job_id
+                    AND (o.kind IN ('sources', 'freshness') OR (o.kind = 'run_results' AND EXISTS (
+                        SELECT FROM result_files f WHERE f.account_id = $1 AND f.environment_id = $2 AND f.sha256 = o.sha256
+                            AND f.which = 'freshness' AND f.is_empty)))
+            )) AS "is_outdated!"
+         FROM (
+            SELECT * FROM node_results r
+            WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_freshness
+                AND hashtextextended(r.unique_id, 0) = hashtextextended($4, 0) AND r.unique_id = $4
+                AND (NOT $5 OR r.has_passed)
+                AND ($3::bigint IS NULL OR EXISTS (
+                    SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
+            ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1
+         ) n
+         LEFT JOIN LATERAL (
+            SELECT a.run_id, a.step_id FROM artifacts a
+            WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = n.sha256 AND a.run_id IS NOT NULL
+                AND ($3::bigint IS NULL OR a.run_id = $3)
+            ORDER BY a.event_time, a.event_id LIMIT 1
+         ) a ON true"#,
         account.0,
         environment.0,
         run.map(|run| run.0),
-        unique_id
+        unique_id,
+        passed
     )
     .fetch_optional(connection)
     .await
+}
+
+/// A result of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunResult {
+    /// dbt's id of the node.
+    pub unique_id: String,
+    /// In small letters.
+    pub status: String,
+    /// Whether the command was to do something to the node, and did not only compile it.
+    pub is_attempt: bool,
+    /// When it was completed.
+    pub at: DateTime<Utc>,
+    /// The step's number.
+    pub step_id: i64,
+    /// The step's place in the run, from 1.
+    pub step: i64,
+    /// The result, for [`crate::decode_doc`].
+    pub doc: Vec<u8>,
+}
+
+/// Which results; all of what is said must be so.
+#[derive(Clone, Debug, Default)]
+pub struct ResultFilter {
+    /// One of these, in small letters.
+    pub statuses: Option<Vec<String>>,
+    /// Such as `model`.
+    pub resource_type: Option<String>,
+    /// dbt's id of the node.
+    pub unique_id: Option<String>,
+    /// The step's place in the run, from 1.
+    pub step: Option<i64>,
+}
+
+/// A page of a run's results, step by step, each in the order of its file.
+///
+/// # Errors
+/// Those of the database.
+pub async fn run_results(
+    connection: &mut PgConnection,
+    account: AccountId,
+    run: RunId,
+    filter: &ResultFilter,
+    descending: bool,
+    slice: Slice,
+) -> sqlx::Result<Page<RunResult>> {
+    let rows = sqlx::query!(
+        r#"WITH steps AS (
+            SELECT id, row_number() OVER (ORDER BY started_at, id) AS step FROM run_steps WHERE account_id = $1 AND run_id = $2
+        ), found AS (
+            SELECT n.unique_id, n.status, n.is_attempt, n.at, n.doc, n.place, n.sha256, s.id AS step_id, s.step
+            FROM (SELECT DISTINCT environment_id, sha256, step_id FROM artifacts WHERE account_id = $1 AND run_id = $2) a
+                JOIN steps s ON s.id = a.step_id
+                JOIN node_results n ON n.account_id = $1 AND n.environment_id = a.environment_id AND n.sha256 = a.sha256
+            WHERE ($3::text[] IS NULL OR n.status = ANY($3))
+                AND ($4::text IS NULL OR split_part(n.unique_id, '.', 1) = $4)
+                AND ($5::text IS NULL OR n.unique_id = $5)
+                AND ($6::bigint IS NULL OR s.step = $6)
+        ), page AS (
+            SELECT *, row_number() OVER (ORDER BY step, sha256, place) AS rank, count(*) OVER () AS total FROM found
+            ORDER BY CASE WHEN $7 THEN NULL ELSE step END, CASE WHEN $7 THEN NULL ELSE sha256 END,
+                CASE WHEN $7 THEN NULL ELSE place END, step DESC, sha256 DESC, place DESC
+            LIMIT $8 OFFSET $9
+        )
+        SELECT unique_id, status, is_attempt, at, doc, step_id, step AS "step!", total AS "total!" FROM page"#,
+        account.0,
+        run.0,
+        filter.statuses.as_deref() as Option<&[String]>,
+        filter.resource_type,
+        filter.unique_id,
+        filter.step,
+        descending,
+        slice.limit,
+        slice.offset
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let total = match (rows.first(), slice.offset) {
+        (Some(row), _) => row.total,
+        (None, 0) => 0,
+        (None, _) => {
+            let first = Slice { limit: 1, offset: 0 };
+            Box::pin(run_results(connection, account, run, filter, descending, first))
+                .await?
+                .total
+        }
+    };
+    let rows = rows
+        .into_iter()
+        .map(|row| RunResult {
+            unique_id: row.unique_id,
+            status: row.status,
+            is_attempt: row.is_attempt,
+            at: row.at,
+            step_id: row.step_id,
+            step: row.step,
+            doc: row.doc,
+        })
+        .collect();
+    Ok(Page { rows, total })
 }

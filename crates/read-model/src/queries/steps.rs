@@ -36,9 +36,9 @@ pub struct Step {
 pub async fn steps_of_runs(connection: &mut PgConnection, account: AccountId, runs: &[i64]) -> sqlx::Result<Vec<Step>> {
     sqlx::query_as!(
         Step,
-        r#"SELECT id, run_id, row_number() OVER (PARTITION BY run_id ORDER BY created_at, id) AS "index!", invocation_id,
+        r#"SELECT id, run_id, row_number() OVER (PARTITION BY run_id ORDER BY started_at, id) AS "index!", invocation_id,
             status, command, created_at, updated_at, started_at, finished_at
-         FROM run_steps WHERE account_id = $1 AND run_id = ANY($2) ORDER BY run_id, created_at, id"#,
+         FROM run_steps WHERE account_id = $1 AND run_id = ANY($2) ORDER BY run_id, started_at, id"#,
         account.0,
         runs
     )

@@ -31,8 +31,6 @@ pub(super) struct Facts {
     section: String,
     /// The key below it that is being read.
     entry: String,
-    /// Is `results` a list, or an object?
-    has_result: bool,
     /// Has an entry of `results` what only freshness has?
     freshness: bool,
     dbt_schema_version: Option<String>,
@@ -71,10 +69,6 @@ impl Facts {
             }
             _ => {}
         }
-    }
-
-    pub(super) fn open(&mut self, depth: usize, is_object: bool) {
-        self.has_result |= depth == 2 && is_object && self.section == "results";
     }
 
     pub(super) fn string(&mut self, depth: usize, text: &[u8]) {
@@ -117,19 +111,21 @@ impl Facts {
     }
 
     fn kind(&self) -> Option<ArtifactKind> {
-        let schema = self.dbt_schema_version.as_deref().unwrap_or_default();
+        let version = self.dbt_schema_version.as_deref();
+        let named = version.and_then(ArtifactKind::of_schema);
         // Trimmed manifests have lost their macros, but not what they say of themselves.
-        if self.has("nodes") && (self.has("macros") || schema.contains("/manifest/")) {
+        if self.has("nodes") && (self.has("macros") || named == Some(ArtifactKind::Manifest)) {
             Some(ArtifactKind::Manifest)
         } else if self.has("results") {
-            // An empty list has no shape: then the version decides.
-            let sources = self.freshness || (!self.has_result && schema.contains("/sources/"));
-            Some(if sources {
+            // An empty list has no shape, and checks that ended in an error look like results: so the version comes first.
+            let by_shape = if self.freshness {
                 ArtifactKind::Sources
             } else {
                 ArtifactKind::RunResults
-            })
-        } else if self.has("nodes") && (self.has("sources") || schema.contains("/catalog/") || self.has("generated_at"))
+            };
+            Some(named.filter(|kind| kind.is_results()).unwrap_or(by_shape))
+        } else if self.has("nodes")
+            && (self.has("sources") || named == Some(ArtifactKind::Catalog) || self.has("generated_at"))
         {
             // Catalogs before dbt 0.19 have the sources among the nodes.
             Some(ArtifactKind::Catalog)

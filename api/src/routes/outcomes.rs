@@ -1,0 +1,140 @@
+//! What became of nodes, as it is shown.
+
+use read_model::decode_doc;
+use read_model::queries::{self, FreshnessCheck};
+use schemas::{NodeResult, Span};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::error::Error;
+use crate::format::iso_time;
+
+/// The status of a check of freshness that is no longer known to hold.
+const UNKNOWN: &str = "unknown";
+
+/// What became of a node.
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct LastResult {
+    /// In small letters, as dbt says it: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
+    status: String,
+    completed_at: String,
+    /// The run that told of it.
+    run_id: Option<i64>,
+    /// The step of it.
+    step_id: Option<i64>,
+    message: Option<String>,
+    /// Of a test: the rows that failed.
+    failures: Option<i64>,
+    rows_affected: Option<i64>,
+    /// In seconds.
+    execution_time: Option<f64>,
+    thread_id: Option<String>,
+    /// Whether the command built with `--empty` or `--sample`: then it is no success, however it ended.
+    is_limited: bool,
+    #[schema(value_type = Option<Object>)]
+    adapter_response: Option<Box<RawValue>>,
+}
+
+impl LastResult {
+    pub(super) fn new(row: &queries::NodeResult) -> Result<Self, Error> {
+        let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
+        Ok(Self {
+            status: row.status.clone(),
+            completed_at: iso_time(row.at),
+            run_id: row.run_id,
+            step_id: row.step_id,
+            message: result.message,
+            failures: result.failures,
+            rows_affected: result.rows_affected,
+            execution_time: result.execution_time,
+            thread_id: result.thread_id,
+            is_limited: row.is_limited,
+            adapter_response: result.adapter_response.and_then(raw),
+        })
+    }
+
+    /// Of a source, about which dbt does nothing but check how fresh it is.
+    pub(super) fn of_source(freshness: &Freshness) -> Self {
+        Self {
+            status: freshness.status.clone(),
+            completed_at: freshness.checked_at.clone(),
+            run_id: freshness.run_id,
+            step_id: freshness.step_id,
+            message: freshness.message.clone(),
+            failures: None,
+            rows_affected: None,
+            execution_time: None,
+            thread_id: None,
+            is_limited: false,
+            adapter_response: None,
+        }
+    }
+}
+
+/// How fresh a source or model is.
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct Freshness {
+    /// `pass`, `warn`, `error` or `runtime error`. `unknown` when a later run of the job checked freshness and dbt left this one out, as it
+    /// does when the check itself failed; all else here is then of the last check that dbt told of.
+    status: String,
+    checked_at: String,
+    /// The run that told of it.
+    run_id: Option<i64>,
+    /// The step of it.
+    step_id: Option<i64>,
+    /// What dbt said of it.
+    message: Option<String>,
+    /// When its newest row was loaded.
+    max_loaded_at: Option<String>,
+    /// When that was asked.
+    snapshotted_at: Option<String>,
+    /// How old its newest row was then, in seconds.
+    max_loaded_at_time_ago_in_s: Option<f64>,
+    /// How old it may be: `warn_after` and `error_after`.
+    #[schema(value_type = Option<Object>)]
+    criteria: Option<Box<RawValue>>,
+}
+
+impl Freshness {
+    pub(super) fn new(row: &FreshnessCheck) -> Result<Self, Error> {
+        let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
+        let (status, message) = if row.is_outdated {
+            let message = format!("a later check did not list it; the last that did said `{}`", row.status);
+            (UNKNOWN.to_owned(), Some(message))
+        } else {
+            (row.status.clone(), result.message)
+        };
+        Ok(Self {
+            status,
+            checked_at: iso_time(row.at),
+            run_id: row.run_id,
+            step_id: row.step_id,
+            message,
+            max_loaded_at: result.max_loaded_at.map(iso_time),
+            snapshotted_at: result.snapshotted_at.map(iso_time),
+            max_loaded_at_time_ago_in_s: result.age,
+            criteria: result.criteria.and_then(raw),
+        })
+    }
+}
+
+/// From when to when.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timing {
+    started_at: Option<String>,
+    completed_at: Option<String>,
+}
+
+impl Timing {
+    pub(super) fn new(span: Span) -> Option<Self> {
+        (span != Span::default()).then(|| Self {
+            started_at: span.started_at.map(iso_time),
+            completed_at: span.completed_at.map(iso_time),
+        })
+    }
+}
+
+pub(super) fn raw(json: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(json).ok()
+}

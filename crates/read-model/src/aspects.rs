@@ -1,0 +1,377 @@
+//! Where the newest compiled code and the newest catalog entry of each node come from.
+//!
+//! dbt's files each speak of some nodes: `dbt test` compiles tests only, and `dbt docs generate --select` lists what was selected. So every
+//! pair of a manifest's nodes and codes, and every set of tables, that was uploaded to an environment is kept with the time of its newest
+//! upload; and each node has a head: what the newest set that has the node says.
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, EnvironmentId, EventId, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// What nodes have of their own, each from its own newest source.
+const COMPILED_CODE: &str = "compiled_code";
+const CATALOG: &str = "catalog";
+
+/// A set that was uploaded to an environment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct AspectSet {
+    aspect: String,
+    dbt_project: String,
+    /// Of a manifest; empty for a catalog.
+    node_set: Vec<u8>,
+    content_set: Vec<u8>,
+}
+
+/// The set of a file, and when dbt wrote it.
+struct Uploaded {
+    set: AspectSet,
+    done_at: DateTime<Utc>,
+    event_id: Uuid,
+    place: i32,
+}
+
+/// What some files brought to an environment.
+#[derive(Clone, Debug)]
+pub struct FileAspects {
+    sets: Vec<AspectSet>,
+    /// The nodes in them.
+    nodes: Vec<Uuid>,
+}
+
+/// What files with these contents brought to an environment. To be asked before the contents are removed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn aspects_of_files(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    files: &[Sha256],
+) -> sqlx::Result<FileAspects> {
+    let uploaded = uploaded_sets(connection, account, environment, files, None).await?;
+    let mut sets: Vec<AspectSet> = uploaded.into_iter().map(|uploaded| uploaded.set).collect();
+    sets.sort();
+    sets.dedup();
+    let nodes = nodes_of_sets(connection, account, &sets).await?;
+    Ok(FileAspects { sets, nodes })
+}
+
+async fn uploaded_sets(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    files: &[Sha256],
+    event: Option<Uuid>,
+) -> sqlx::Result<Vec<Uploaded>> {
+    let hashes: Vec<&[u8]> = files.iter().map(|hash| hash.0.as_slice()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT $4 AS "aspect!", a.dbt_project AS "dbt_project!", m.node_set AS "node_set!", m.compiled_set AS "content_set!",
+            a.done_at AS "done_at!", a.event_id AS "event_id!", a.place AS "place!"
+         FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+         WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = ANY($3::bytea[]) AND a.kind = 'manifest' AND NOT a.pruned
+            AND m.compiled_set IS NOT NULL AND ($6::uuid IS NULL OR a.event_id = $6)
+         UNION ALL
+         SELECT $5, '', ''::bytea, c.catalog_set, a.done_at, a.event_id, a.place
+         FROM artifacts a JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
+         WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = ANY($3::bytea[]) AND a.kind = 'catalog' AND NOT a.pruned
+            AND ($6::uuid IS NULL OR a.event_id = $6)"#,
+        account.0,
+        environment.0,
+        &hashes as &[&[u8]],
+        COMPILED_CODE,
+        CATALOG,
+        event
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Uploaded {
+            set: AspectSet {
+                aspect: row.aspect,
+                dbt_project: row.dbt_project,
+                node_set: row.node_set,
+                content_set: row.content_set,
+            },
+            done_at: row.done_at,
+            event_id: row.event_id,
+            place: row.place,
+        })
+        .collect())
+}
+
+/// Notes the sets of an upload, under [`crate::lock_placement`]: one row of each changes, and the heads of those nodes about which the newest
+/// set says something else than the one before.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note_aspects(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    event: EventId,
+    files: &[Sha256],
+) -> sqlx::Result<()> {
+    for uploaded in uploaded_sets(transaction, account, environment, files, Some(event.0)).await? {
+        if is_retired(transaction, environment, &uploaded).await? {
+            continue;
+        }
+        let before = newest_set(transaction, environment, &uploaded.set.aspect).await?;
+        let Some(id) = upsert_set(transaction, account, environment, &uploaded).await? else {
+            // The same was uploaded later already.
+            continue;
+        };
+        if before != Some(id) {
+            point_heads(transaction, account, environment, id, None).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_retired(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+) -> sqlx::Result<bool> {
+    if uploaded.set.aspect != COMPILED_CODE {
+        return Ok(false);
+    }
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM retired_projects
+            WHERE environment_id = $1 AND md5(dbt_project) = md5($2) AND retired_at >= $3) AS "exists!""#,
+        environment.0,
+        uploaded.set.dbt_project,
+        uploaded.done_at
+    )
+    .fetch_one(connection)
+    .await
+}
+
+async fn newest_set(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    aspect: &str,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
+         ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1",
+        environment.0,
+        aspect
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// None: it is there with a later time.
+async fn upsert_set(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set)
+         DO UPDATE SET done_at = excluded.done_at, event_id = excluded.event_id, place = excluded.place
+            WHERE (excluded.done_at, excluded.event_id, excluded.place) > (s.done_at, s.event_id, s.place)
+         RETURNING id",
+        account.0,
+        environment.0,
+        uploaded.set.aspect,
+        uploaded.set.dbt_project,
+        uploaded.set.node_set,
+        uploaded.set.content_set,
+        uploaded.done_at,
+        uploaded.event_id,
+        uploaded.place
+    )
+    .fetch_optional(transaction)
+    .await
+}
+
+/// Points the heads of a set's nodes to it, but for those that a newer set has; of these nodes only, if any are named.
+async fn point_heads(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    set: i64,
+    only: Option<&[Uuid]>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH set AS (SELECT * FROM aspect_sets WHERE id = $3),
+            newer AS (
+                SELECT DISTINCT m.node_md5 FROM set
+                JOIN aspect_sets n ON n.environment_id = $2 AND n.aspect = set.aspect
+                    AND (n.done_at, n.event_id, n.place) > (set.done_at, set.event_id, set.place)
+                JOIN aspect_members m
+                    ON m.account_id = $1 AND m.aspect = n.aspect AND m.node_set = n.node_set AND m.content_set = n.content_set
+            )
+         INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id)
+         SELECT DISTINCT ON (m.node_md5) $1, $2, set.aspect, m.node_md5, m.content_id
+         FROM set
+            JOIN aspect_members m
+                ON m.account_id = $1 AND m.aspect = set.aspect AND m.node_set = set.node_set AND m.content_set = set.content_set
+            LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = set.aspect AND h.node_md5 = m.node_md5
+         WHERE h.content_id IS DISTINCT FROM m.content_id
+            AND ($4::uuid[] IS NULL OR m.node_md5 = ANY($4))
+            AND NOT EXISTS (SELECT FROM newer WHERE newer.node_md5 = m.node_md5)
+         ORDER BY m.node_md5, m.content_id
+         ON CONFLICT (environment_id, aspect, node_md5) DO UPDATE SET content_id = excluded.content_id",
+        account.0,
+        environment.0,
+        set,
+        only
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn nodes_of_sets(
+    connection: &mut PgConnection,
+    account: AccountId,
+    sets: &[AspectSet],
+) -> sqlx::Result<Vec<Uuid>> {
+    let mut nodes = Vec::new();
+    for set in sets {
+        let found = sqlx::query_scalar!(
+            r#"SELECT DISTINCT node_md5 AS "node_md5!" FROM aspect_members
+             WHERE account_id = $1 AND aspect = $2 AND node_set = $3 AND content_set = $4"#,
+            account.0,
+            set.aspect,
+            set.node_set,
+            set.content_set
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        nodes.extend(found);
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    Ok(nodes)
+}
+
+/// Computes what these files brought anew from the files that there are, after uploads were removed: their sets, and the heads of the nodes in
+/// them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn recompute_aspects(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    FileAspects { sets, nodes }: &FileAspects,
+) -> sqlx::Result<()> {
+    for set in sets {
+        recompute_set(transaction, account, environment, set).await?;
+    }
+    for aspect in [COMPILED_CODE, CATALOG] {
+        if !sets.iter().any(|set| set.aspect == aspect) {
+            continue;
+        }
+        sqlx::query!(
+            "DELETE FROM aspect_heads WHERE environment_id = $1 AND aspect = $2 AND node_md5 = ANY($3)",
+            environment.0,
+            aspect,
+            nodes
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let left = sqlx::query_scalar!(
+            "SELECT id FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
+             ORDER BY done_at DESC, event_id DESC, place DESC",
+            environment.0,
+            aspect
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        // From the newest on: most nodes have their heads after the first.
+        let mut without = nodes.clone();
+        for set in left {
+            if without.is_empty() {
+                break;
+            }
+            let found = add_heads(transaction, account, environment, set, &without).await?;
+            without.retain(|node| found.binary_search(node).is_err());
+        }
+    }
+    Ok(())
+}
+
+async fn recompute_set(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    set: &AspectSet,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM aspect_sets
+         WHERE environment_id = $1 AND aspect = $2 AND md5(dbt_project) = md5($3) AND node_set = $4 AND content_set = $5",
+        environment.0,
+        set.aspect,
+        set.dbt_project,
+        set.node_set,
+        set.content_set
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let contents = if set.aspect == CATALOG {
+        sqlx::query_scalar!(
+            "SELECT sha256 FROM catalogs WHERE account_id = $1 AND catalog_set = $2",
+            account.0,
+            set.content_set
+        )
+        .fetch_all(&mut *transaction)
+        .await?
+    } else {
+        sqlx::query_scalar!(
+            "SELECT sha256 FROM manifests WHERE account_id = $1 AND node_set = $2 AND compiled_set = $3",
+            account.0,
+            set.node_set,
+            set.content_set
+        )
+        .fetch_all(&mut *transaction)
+        .await?
+    };
+    let contents: Vec<Sha256> = contents
+        .into_iter()
+        .filter_map(|hash| Some(Sha256(hash.try_into().ok()?)))
+        .collect();
+    let uploads = uploaded_sets(transaction, account, environment, &contents, None).await?;
+    for uploaded in uploads.into_iter().filter(|uploaded| uploaded.set == *set) {
+        if !is_retired(transaction, environment, &uploaded).await? {
+            upsert_set(transaction, account, environment, &uploaded).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds the heads of those of these nodes that the set has. Returns them in their order.
+async fn add_heads(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    set: i64,
+    nodes: &[Uuid],
+) -> sqlx::Result<Vec<Uuid>> {
+    let mut found = sqlx::query_scalar!(
+        "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id)
+         SELECT DISTINCT ON (m.node_md5) $1, $2, s.aspect, m.node_md5, m.content_id
+         FROM aspect_sets s
+            JOIN aspect_members m
+                ON m.account_id = $1 AND m.aspect = s.aspect AND m.node_set = s.node_set AND m.content_set = s.content_set
+         WHERE s.id = $3 AND m.node_md5 = ANY($4)
+         ORDER BY m.node_md5, m.content_id
+         RETURNING node_md5",
+        account.0,
+        environment.0,
+        set,
+        nodes
+    )
+    .fetch_all(transaction)
+    .await?;
+    found.sort_unstable();
+    Ok(found)
+}

@@ -1,0 +1,111 @@
+//! The tables that the warehouse has: each content is read once.
+
+use schemas::{AccountId, Sha256};
+use sqlx::PgConnection;
+
+/// How many rows go to the database in one statement.
+const BATCH: usize = 2_000;
+
+/// A row of `catalog_nodes`.
+#[derive(Clone, Debug)]
+pub struct CatalogRow {
+    /// Of the entry.
+    pub hash: Sha256,
+    /// dbt's id of the node.
+    pub unique_id: String,
+    /// The entry, as [`crate::DocEncoder`] writes it.
+    pub doc: Vec<u8>,
+}
+
+/// Was this content read before?
+///
+/// # Errors
+/// Those of the database.
+pub async fn has_catalog(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM catalogs WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
+        account.0,
+        sha256.0.as_slice()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The hash that a catalog with these tables has in `catalog_sets`. The rows are in the order of `unique_id`.
+fn hash_of_catalog(rows: &[CatalogRow]) -> Sha256 {
+    let all: Vec<u8> = rows.iter().flat_map(|row| row.hash.0).collect();
+    Sha256::of(&all)
+}
+
+/// Stores a catalog, unless it is stored, under [`crate::lock_contents`]. The rows are in the order of `unique_id`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_catalog(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    sha256: Sha256,
+    rows: &[CatalogRow],
+    has_errors: bool,
+) -> sqlx::Result<()> {
+    let set = hash_of_catalog(rows);
+    let is_known = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM catalog_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
+        account.0,
+        set.0.as_slice()
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !is_known {
+        insert_tables(transaction, account, set, rows).await?;
+    }
+    sqlx::query!(
+        "INSERT INTO catalogs (account_id, sha256, catalog_set, has_errors) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        account.0,
+        sha256.0.as_slice(),
+        set.0.as_slice(),
+        has_errors
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Adds tables that may be stored already, and the set of them.
+async fn insert_tables(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    set: Sha256,
+    rows: &[CatalogRow],
+) -> sqlx::Result<()> {
+    for rows in rows.chunks(BATCH) {
+        let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
+        let unique_ids: Vec<&str> = rows.iter().map(|row| row.unique_id.as_str()).collect();
+        let docs: Vec<&[u8]> = rows.iter().map(|row| row.doc.as_slice()).collect();
+        sqlx::query!(
+            "INSERT INTO catalog_nodes (account_id, hash, unique_id, doc)
+             SELECT $1, n.hash, n.unique_id, n.doc
+             FROM unnest($2::bytea[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n (hash, unique_id, doc, place) ORDER BY n.place
+             ON CONFLICT DO NOTHING",
+            account.0,
+            &hashes as &[&[u8]],
+            &unique_ids as &[&str],
+            &docs as &[&[u8]],
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
+    sqlx::query!(
+        r#"INSERT INTO catalog_sets (account_id, hash, node_ids)
+         SELECT $1, $2, ARRAY(SELECT id FROM catalog_nodes WHERE account_id = $1 AND hash = ANY($3::bytea[])
+            ORDER BY unique_id COLLATE "C", hash)
+         ON CONFLICT DO NOTHING"#,
+        account.0,
+        set.0.as_slice(),
+        &hashes as &[&[u8]],
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

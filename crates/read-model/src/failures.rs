@@ -1,0 +1,71 @@
+//! What failed in a run and was not made good.
+
+use schemas::{AccountId, RunId};
+use sqlx::PgConnection;
+
+/// The failures of a run that were not made good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failures {
+    /// Is there any?
+    pub(crate) any: bool,
+    /// Is there one of a command that works on nodes?
+    pub(crate) of_work: bool,
+}
+
+/// Looks for what failed and was not made good; result by result only where a step failed.
+///
+/// - The failure of a node, or of a check of freshness, is made good by a later one of the same that passes. A build with `--empty` makes
+///   good what failed in one with `--empty`.
+/// - What failed outside the nodes, such as a hook, an operation or `compile`, is made good by a later success of the same command with the
+///   same selection, macro and arguments, or by its retry; after a failed hook also all that the step skipped must have been done.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn failures_of_run(
+    connection: &mut PgConnection,
+    account: AccountId,
+    run: RunId,
+) -> sqlx::Result<Failures> {
+    sqlx::query_as!(
+        Failures,
+        r#"WITH steps AS MATERIALIZED (
+            SELECT * FROM run_steps WHERE account_id = $1 AND run_id = $2
+        ), results AS MATERIALIZED (
+            SELECT n.unique_id, n.at, n.sha256, n.place, n.is_attempt, n.has_passed, n.is_success, n.is_freshness, n.failure, n.status,
+                a.step_id, f.is_limited, f.which
+            FROM (
+                SELECT DISTINCT environment_id, sha256, step_id FROM artifacts
+                WHERE account_id = $1 AND run_id = $2 AND EXISTS (SELECT FROM steps WHERE status = 20)
+            ) a
+                JOIN result_files f ON f.account_id = $1 AND f.environment_id = a.environment_id AND f.sha256 = a.sha256
+                JOIN node_results n ON n.account_id = $1 AND n.environment_id = a.environment_id AND n.sha256 = a.sha256
+        ), failures AS (
+            SELECT r.failure = 1 AS of_work FROM results r
+            WHERE r.failure IN (1, 3) AND NOT EXISTS (
+                SELECT FROM results p
+                WHERE p.unique_id = r.unique_id AND p.has_passed AND p.is_freshness = r.is_freshness
+                    AND (p.is_success OR (p.is_limited = r.is_limited AND p.which IS NOT DISTINCT FROM r.which))
+                    AND (p.at, p.sha256, p.place) > (r.at, r.sha256, r.place))
+            UNION ALL
+            SELECT s.touches_nodes FROM steps s
+            WHERE s.failed_outside AND NOT EXISTS (
+                SELECT FROM steps t
+                WHERE t.status = 10 AND (t.started_at, t.id) > (s.started_at, s.id)
+                    AND (t.command_key = s.command_key
+                        OR (t.is_retry AND t.which IN (s.which, 'retry'))
+                        -- Files of freshness do not say what was selected.
+                        OR (t.which = 'freshness' AND s.which = 'freshness' AND num_nulls(t.command_key, s.command_key) > 0))
+                    AND NOT (s.failed_hook AND EXISTS (
+                        SELECT FROM results k
+                        WHERE k.step_id = s.id AND k.is_attempt AND k.status = 'skipped' AND NOT EXISTS (
+                            SELECT FROM results p
+                            WHERE p.unique_id = k.unique_id AND p.is_attempt AND p.failure = 0 AND p.status <> 'skipped'
+                                AND (p.at, p.sha256, p.place) > (k.at, k.sha256, k.place)))))
+        )
+        SELECT count(*) > 0 AS "any!", coalesce(bool_or(of_work), false) AS "of_work!" FROM failures"#,
+        account.0,
+        run.0
+    )
+    .fetch_one(connection)
+    .await
+}

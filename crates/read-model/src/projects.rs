@@ -1,0 +1,281 @@
+//! The dbt projects of an environment, or of a run, whose nodes stand side by side.
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, EnvironmentId, RunId, Sha256};
+use sqlx::PgConnection;
+
+use crate::has_node_set;
+
+/// The newest manifest of a dbt project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectManifest {
+    /// dbt's name of the project; empty where it is not known.
+    pub dbt_project: String,
+    /// When dbt wrote it.
+    pub done_at: DateTime<Utc>,
+    /// The key of its nodes.
+    node_set: Vec<u8>,
+    is_retired: bool,
+}
+
+/// The newest manifest of each dbt project of an environment, from the oldest to the newest.
+///
+/// # Errors
+/// Those of the database.
+pub async fn projects_of_environment(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+) -> sqlx::Result<Vec<ProjectManifest>> {
+    // From one project to the next by the index: an environment has thousands of manifests, of a few projects.
+    let rows = sqlx::query!(
+        r#"WITH RECURSIVE projects AS (
+            (SELECT left(dbt_project, 250) AS begin FROM artifacts
+             WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned
+             ORDER BY left(dbt_project, 250) LIMIT 1)
+            UNION ALL
+            SELECT (SELECT left(a.dbt_project, 250) FROM artifacts a
+                WHERE a.account_id = $1 AND a.environment_id = $2 AND a.kind = 'manifest' AND NOT a.pruned
+                    AND left(a.dbt_project, 250) > p.begin
+                ORDER BY left(a.dbt_project, 250) LIMIT 1)
+            FROM projects p WHERE p.begin IS NOT NULL
+        )
+        SELECT a.dbt_project AS "dbt_project!", a.done_at AS "done_at!", m.node_set,
+            EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = $2 AND md5(r.dbt_project) = md5(a.dbt_project)
+                AND r.retired_at >= a.done_at) AS "is_retired!"
+        FROM projects p CROSS JOIN LATERAL (
+            SELECT dbt_project, done_at, event_id, place, sha256 FROM artifacts
+            WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned AND left(dbt_project, 250) = p.begin
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1
+        ) a JOIN manifests m ON m.account_id = $1 AND m.sha256 = a.sha256
+        ORDER BY a.done_at, a.event_id, a.place"#,
+        account.0,
+        environment.0
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ProjectManifest {
+            dbt_project: row.dbt_project,
+            done_at: row.done_at,
+            node_set: row.node_set,
+            is_retired: row.is_retired,
+        })
+        .collect())
+}
+
+async fn projects_of_run(
+    connection: &mut PgConnection,
+    account: AccountId,
+    run: RunId,
+) -> sqlx::Result<Vec<ProjectManifest>> {
+    let rows = sqlx::query!(
+        r#"SELECT * FROM (
+            SELECT DISTINCT ON (a.dbt_project) a.dbt_project AS "dbt_project!", a.done_at AS "done_at!", m.node_set, a.event_id, a.place
+            FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+            WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'manifest'
+            ORDER BY a.dbt_project, a.done_at DESC, a.event_id DESC, a.place DESC
+        ) newest ORDER BY "done_at!", event_id, place"#,
+        account.0,
+        run.0
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ProjectManifest {
+            dbt_project: row.dbt_project,
+            done_at: row.done_at,
+            node_set: row.node_set,
+            is_retired: false,
+        })
+        .collect())
+}
+
+/// Computes anew which nodes stand in an environment, under [`crate::lock_placement`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn refresh_environment_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    projects: &[ProjectManifest],
+) -> sqlx::Result<()> {
+    let shown: Vec<&ProjectManifest> = projects.iter().filter(|project| !project.is_retired).collect();
+    let is_plain = shown.len() == projects.len() && projects.len() < 2;
+    set_current(transaction, account, environment, 0, &shown, is_plain).await
+}
+
+/// Computes anew which nodes stand in a run, under [`crate::lock_placement`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn refresh_run_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: RunId,
+) -> sqlx::Result<()> {
+    let projects = projects_of_run(transaction, account, run).await?;
+    let shown: Vec<&ProjectManifest> = projects.iter().collect();
+    set_current(transaction, account, environment, run.0, &shown, shown.len() < 2).await
+}
+
+/// Plain is what the newest manifest holds.
+async fn set_current(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: i64,
+    projects: &[&ProjectManifest],
+    is_plain: bool,
+) -> sqlx::Result<()> {
+    let hash = match projects {
+        [] => None,
+        [one] => Some(one.node_set.clone()),
+        several => Some(merge(transaction, account, several).await?.0.to_vec()),
+    };
+    let before = sqlx::query_scalar!(
+        "SELECT hash FROM current_node_sets WHERE environment_id = $1 AND run_id = $2",
+        environment.0,
+        run
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let is_known = before.as_ref() == Some(&hash) && !is_plain;
+    if is_known || (is_plain && before.is_none()) {
+        return Ok(());
+    }
+    if is_plain {
+        sqlx::query!(
+            "DELETE FROM current_node_sets WHERE environment_id = $1 AND run_id = $2",
+            environment.0,
+            run
+        )
+        .execute(&mut *transaction)
+        .await?;
+    } else {
+        sqlx::query!(
+            "INSERT INTO current_node_sets (account_id, environment_id, run_id, hash) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (environment_id, run_id) DO UPDATE SET hash = excluded.hash",
+            account.0,
+            environment.0,
+            run,
+            hash
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    if let Some(before) = before.flatten().filter(|before| Some(before) != hash.as_ref()) {
+        forget_unused(transaction, account, &before).await?;
+    }
+    Ok(())
+}
+
+/// Stores the nodes of several projects as one set. A node that is in two of them, of a package that both use, is defined by the project
+/// that has the package's name, else by the newest.
+async fn merge(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    projects: &[&ProjectManifest],
+) -> sqlx::Result<Sha256> {
+    let mut all = b"several projects".to_vec();
+    for project in projects {
+        all.extend((project.dbt_project.len() as u64).to_be_bytes());
+        all.extend(project.dbt_project.as_bytes());
+        all.extend(&project.node_set);
+    }
+    let hash = Sha256::of(&all);
+    if has_node_set(transaction, account, hash).await? {
+        return Ok(hash);
+    }
+    let names: Vec<&str> = projects.iter().map(|project| project.dbt_project.as_str()).collect();
+    let sets: Vec<&[u8]> = projects.iter().map(|project| project.node_set.as_slice()).collect();
+    sqlx::query!(
+        r#"INSERT INTO node_sets (account_id, hash, resource_type, node_ids)
+         SELECT $1, $2, resource_type, array_agg(id ORDER BY unique_id COLLATE "C", id) FROM (
+            SELECT DISTINCT ON (s.resource_type, n.unique_id) s.resource_type, n.unique_id, n.id
+            FROM unnest($3::text[], $4::bytea[]) WITH ORDINALITY AS p (dbt_project, node_set, rank)
+            JOIN node_sets s ON s.account_id = $1 AND s.hash = p.node_set
+            CROSS JOIN LATERAL unnest(s.node_ids) AS u (id) JOIN nodes n ON n.account_id = $1 AND n.id = u.id
+            ORDER BY s.resource_type, n.unique_id, coalesce(n.package_name = p.dbt_project, false) DESC, p.rank DESC, n.hash
+         ) AS nodes GROUP BY resource_type
+         ON CONFLICT DO NOTHING"#,
+        account.0,
+        hash.0.as_slice(),
+        &names as &[&str],
+        &sets as &[&[u8]]
+    )
+    .execute(transaction)
+    .await?;
+    Ok(hash)
+}
+
+/// Removes a merged set that nothing shows any more.
+async fn forget_unused(transaction: &mut PgConnection, account: AccountId, hash: &[u8]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "DELETE FROM node_sets s WHERE s.account_id = $1 AND s.hash = $2
+            AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.node_set = $2)
+            AND NOT EXISTS (SELECT FROM current_node_sets c WHERE c.account_id = $1 AND c.hash = $2)",
+        account.0,
+        hash
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a dbt project was taken out of an environment. True when that is new or later than what was known.
+///
+/// # Errors
+/// Those of the database.
+pub async fn retire_project(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    dbt_project: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "INSERT INTO retired_projects AS r (account_id, environment_id, dbt_project, retired_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (environment_id, md5(dbt_project)) DO UPDATE SET retired_at = excluded.retired_at
+            WHERE excluded.retired_at > r.retired_at",
+        account.0,
+        environment.0,
+        dbt_project,
+        at
+    )
+    .execute(transaction)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// The contents of all manifests of a dbt project in an environment that were written by then.
+///
+/// # Errors
+/// Those of the database.
+pub async fn manifests_of_project(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    dbt_project: &str,
+    until: DateTime<Utc>,
+) -> sqlx::Result<Vec<Sha256>> {
+    let hashes = sqlx::query_scalar!(
+        "SELECT DISTINCT sha256 FROM artifacts
+         WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned AND left(dbt_project, 250) = left($3, 250)
+            AND dbt_project = $3 AND done_at <= $4",
+        account.0,
+        environment.0,
+        dbt_project,
+        until
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(hashes
+        .into_iter()
+        .filter_map(|hash| Some(Sha256(hash.try_into().ok()?)))
+        .collect())
+}

@@ -1,0 +1,169 @@
+//! What nodes have of their own, each from its own newest source: compiled code, the macros they call, and what the warehouse has of them.
+
+use schemas::{AccountId, EnvironmentId, RunId, Sha256};
+use sqlx::PgConnection;
+
+/// The code that a node was last compiled to in an environment, or in one of its runs, for [`crate::decode_doc`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn compiled_code(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: Option<RunId>,
+    (resource_type, unique_id): (&str, &str),
+) -> sqlx::Result<Option<Vec<u8>>> {
+    let Some(run) = run else {
+        return sqlx::query_scalar!(
+            "SELECT t.text FROM aspect_heads h JOIN texts t ON t.account_id = $1 AND t.id = h.content_id
+             WHERE h.account_id = $1 AND h.environment_id = $2 AND h.aspect = 'compiled_code' AND h.node_md5 = md5($3)::uuid",
+            account.0,
+            environment.0,
+            unique_id
+        )
+        .fetch_optional(connection)
+        .await;
+    };
+    sqlx::query_scalar!(
+        "SELECT t.text FROM artifacts a
+         JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+         JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $3
+         JOIN text_sets k ON k.account_id = $1 AND k.hash = m.compiled_set AND k.resource_type = $3
+         JOIN nodes n ON n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($4, 0) AND n.unique_id = $4
+         JOIN texts t ON t.account_id = $1 AND t.id = k.text_ids[array_position(s.node_ids, n.id)]
+         WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'manifest'
+         ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
+        account.0,
+        run.0,
+        resource_type,
+        unique_id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// The macros that a node calls, a list as JSON for [`crate::decode_doc`]: as the newest manifest that defines the node says it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn called_macros(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: Option<RunId>,
+    (resource_type, unique_id): (&str, &str),
+) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!(
+        "SELECT t.text FROM (
+            SELECT account_id, sha256, done_at, event_id, place FROM artifacts
+            WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND ($3::bigint IS NULL OR run_id = $3)
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 20
+         ) a
+         JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+         JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $4
+         JOIN text_sets k ON k.account_id = $1 AND k.hash = m.macro_set AND k.resource_type = $4
+         JOIN nodes n ON n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($5, 0) AND n.unique_id = $5
+         JOIN texts t ON t.account_id = $1 AND t.id = k.text_ids[array_position(s.node_ids, n.id)]
+         ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
+        account.0,
+        environment.0,
+        run.map(|run| run.0),
+        resource_type,
+        unique_id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// What the newest catalog of an environment, or of one of its runs, that lists a node says of it, for [`crate::decode_doc`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn catalog_entry(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: Option<RunId>,
+    unique_id: &str,
+) -> sqlx::Result<Option<Vec<u8>>> {
+    let Some(run) = run else {
+        return sqlx::query_scalar!(
+            "SELECT n.doc FROM aspect_heads h JOIN catalog_nodes n ON n.account_id = $1 AND n.id = h.content_id
+             WHERE h.account_id = $1 AND h.environment_id = $2 AND h.aspect = 'catalog' AND h.node_md5 = md5($3)::uuid
+                AND n.unique_id = $3",
+            account.0,
+            environment.0,
+            unique_id
+        )
+        .fetch_optional(connection)
+        .await;
+    };
+    sqlx::query_scalar!(
+        "SELECT n.doc FROM artifacts a
+         JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
+         JOIN catalog_sets s ON s.account_id = $1 AND s.hash = c.catalog_set
+         JOIN catalog_nodes n ON n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($3, 0) AND n.unique_id = $3
+            AND n.id = ANY(s.node_ids)
+         WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'catalog'
+         ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
+        account.0,
+        run.0,
+        unique_id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// The nodes of an environment, as its newest manifests define them: the key of their set. None where no manifest was uploaded, or all of
+/// its dbt projects were retired.
+///
+/// # Errors
+/// Those of the database.
+pub async fn node_set_of_environment(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+) -> sqlx::Result<Option<Sha256>> {
+    let hash = sqlx::query_scalar!(
+        "SELECT hash FROM (
+            SELECT hash, 1 AS rank FROM current_node_sets WHERE account_id = $1 AND environment_id = $2 AND run_id = 0
+            UNION ALL
+            (SELECT m.node_set, 2 FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+             WHERE a.account_id = $1 AND a.environment_id = $2 AND a.kind = 'manifest'
+             ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1)
+         ) found ORDER BY rank LIMIT 1",
+        account.0,
+        environment.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    hash.flatten().map(super::artifacts::sha256_of_column).transpose()
+}
+
+/// The nodes of a run, as its newest manifests define them: the key of their set.
+///
+/// # Errors
+/// Those of the database.
+pub async fn node_set_of_run(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    run: RunId,
+) -> sqlx::Result<Option<Sha256>> {
+    let hash = sqlx::query_scalar!(
+        "SELECT hash FROM (
+            SELECT hash, 1 AS rank FROM current_node_sets WHERE account_id = $1 AND environment_id = $2 AND run_id = $3
+            UNION ALL
+            (SELECT m.node_set, 2 FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+             WHERE a.account_id = $1 AND a.run_id = $3 AND a.kind = 'manifest'
+             ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1)
+         ) found ORDER BY rank LIMIT 1",
+        account.0,
+        environment.0,
+        run.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    hash.flatten().map(super::artifacts::sha256_of_column).transpose()
+}

@@ -1,0 +1,70 @@
+//! The manifest that others may defer to.
+
+use chrono::{DateTime, Utc};
+use schemas::AccountId;
+use sqlx::PgConnection;
+
+use super::RunFile;
+use super::artifacts::sha256_of_column;
+
+/// Which manifest is looked for. All that is said must hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ManifestFilter<'a> {
+    /// Of one of these environments.
+    pub environments: &'a [i64],
+    /// Of a run of this DAG.
+    pub dag_id: Option<&'a str>,
+    /// Uploaded with this tag.
+    pub tag: Option<&'a str>,
+    /// Of this dbt project.
+    pub dbt_project: Option<&'a str>,
+}
+
+/// Where manifests are looked for, one after the other: 1 in runs whose work on nodes went well, 2 in all runs and beside them, 3 also among
+/// what DAGs keep for themselves under tags `latest-…`.
+const RANKS: [i32; 3] = [1, 2, 3];
+
+/// The manifest to defer to, and when it was uploaded: the newest of a run that went well. Only where none ever did, the newest of all; those
+/// that are tagged `latest-…` last. With a tag it is the newest that has it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn manifest_to_defer_to(
+    connection: &mut PgConnection,
+    account: AccountId,
+    filter: ManifestFilter<'_>,
+) -> sqlx::Result<Option<(RunFile, DateTime<Utc>)>> {
+    for rank in RANKS {
+        let row = sqlx::query!(
+            "SELECT a.sha256, a.size, a.event_time FROM artifacts a LEFT JOIN runs r ON r.account_id = $1 AND r.id = a.run_id
+             WHERE a.account_id = $1 AND a.environment_id = ANY($2) AND a.kind = 'manifest'
+                AND ($3::text IS NULL OR a.dag_id = $3 OR r.dag_id = $3)
+                AND ($4::text IS NULL OR a.tag = $4)
+                AND ($5::text IS NULL OR a.dbt_project = $5)
+                AND ($4 IS NOT NULL OR ($6 = 1 AND r.is_good) OR ($6 = 2 AND (a.tag LIKE 'latest-%') IS NOT TRUE) OR $6 = 3)
+                AND ($4 IS NOT NULL OR NOT EXISTS (SELECT FROM retired_projects p
+                    WHERE p.account_id = $1 AND p.environment_id = a.environment_id AND p.dbt_project = a.dbt_project
+                        AND p.retired_at >= a.done_at))
+             ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
+            account.0,
+            filter.environments,
+            filter.dag_id,
+            filter.tag,
+            filter.dbt_project,
+            rank
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(row) = row {
+            let file = RunFile {
+                sha256: sha256_of_column(row.sha256)?,
+                size: row.size,
+            };
+            return Ok(Some((file, row.event_time)));
+        }
+        if filter.tag.is_some() {
+            break;
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,72 @@
+//! Steps: what follows for a dbt invocation from its files.
+
+use schemas::{AccountId, StepId};
+use sqlx::PgConnection;
+
+/// Computes steps anew from their files; those that have none any more are removed.
+///
+/// A step failed (20) when any of its results failed, whatever the command was, and when its catalog lists errors. A manifest alone says that
+/// dbt ended well (10), since a client that makes a run of one sends it only then. Some failures are not in the results:
+/// - dbt (1.12) lists only what had ended when it was interrupted. It runs the hooks of `on-run-end` even after failures, so where those of
+///   `on-run-start` are listed and these are not, it was interrupted.
+/// - dbt (1.8 and later) leaves sources that could not be asked out of `sources.json`, and dbt 2 then writes run results without results
+///   instead.
+///
+/// # Errors
+/// Those of the database.
+pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, steps: &[StepId]) -> sqlx::Result<()> {
+    let ids: Vec<i64> = steps.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "DELETE FROM run_steps WHERE account_id = $1 AND id = ANY($2)",
+        account.0,
+        &ids
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, dbt_version, created_at,
+            updated_at, started_at, finished_at, which, command, command_key, is_retry, touches_nodes, failed_outside, failed_hook)
+         SELECT s.account_id, s.step_id, s.environment_id, s.run_id, s.invocation_id,
+            CASE WHEN s.failed OR s.failed_outside THEN 20 ELSE 10 END,
+            s.dbt_version, s.created_at, s.updated_at, s.started_at, s.finished_at, s.which, s.command, s.command_key, s.is_retry,
+            s.touches_nodes, s.failed_outside, s.failed_hook
+         FROM (
+            SELECT a.account_id, a.step_id, a.environment_id, a.run_id, max(a.invocation_id) AS invocation_id,
+                coalesce(bool_or(r.failed), false) AS failed,
+                coalesce(bool_or(r.failed_outside), false) OR coalesce(bool_or(c.has_errors), false)
+                    OR coalesce(bool_or(sign.was_interrupted), false) OR coalesce(bool_or(sign.asked_nothing), false)
+                    OR coalesce(bool_or(r.kind = 'run_results' AND r.which = 'freshness' AND r.is_empty), false)
+                        AND NOT coalesce(bool_or(r.kind IN ('sources', 'freshness')), false) AS failed_outside,
+                coalesce(bool_or(r.failed_hook), false) AS failed_hook,
+                coalesce(bool_or(r.touches_nodes), false) AS touches_nodes,
+                coalesce(bool_or(r.is_retry), false) AS is_retry,
+                (array_agg(a.dbt_version ORDER BY a.dbt_version IS NULL, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
+                    AS dbt_version,
+                min(a.event_time) AS created_at, max(a.event_time) AS updated_at,
+                min(a.done_at - coalesce(r.elapsed_time, 0) * interval '1 second') AS started_at,
+                max(a.done_at) AS finished_at,
+                (array_agg(r.which ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1] AS which,
+                (array_agg(r.command ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1] AS command,
+                (array_agg(r.command_key ORDER BY r.command_key IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
+                    AS command_key
+            FROM artifacts a
+                LEFT JOIN result_files r
+                    ON r.account_id = a.account_id AND r.environment_id = a.environment_id AND r.sha256 = a.sha256
+                LEFT JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
+                LEFT JOIN LATERAL (
+                    SELECT bool_or(m.start_hooks <> '{}' AND r.hooks @> m.start_hooks AND NOT r.hooks @> m.end_hooks) AS was_interrupted,
+                        bool_or(m.checks_freshness AND r.kind = 'sources' AND r.is_empty AND r.elapsed_time > 0) AS asked_nothing
+                    FROM artifacts o JOIN manifests m ON m.account_id = o.account_id AND m.sha256 = o.sha256
+                    WHERE o.environment_id = a.environment_id AND o.invocation_id = a.invocation_id AND o.kind = 'manifest'
+                        AND NOT o.pruned
+                ) sign ON r.hooks <> '{}' OR r.is_empty
+            WHERE a.account_id = $1 AND a.step_id = ANY($2)
+            GROUP BY a.account_id, a.step_id, a.environment_id, a.run_id
+         ) s",
+        account.0,
+        &ids
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What a zip says that it holds, sorted by what is done with it.
+
+use std::collections::HashSet;
+use std::io::{Read, Seek};
+
+use zip::ZipArchive;
+
+use super::{ArchiveError, LONGEST_NAME, LeftOut, MOST_ENTRIES};
+
+/// A file in a zip.
+pub(super) struct Entry {
+    pub(super) index: usize,
+    pub(super) name: String,
+}
+
+/// The files in a zip.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// Those in no folder, as dbt packs its artifacts.
+    pub(super) plain: Vec<Entry>,
+    pub(super) in_folders: Vec<Entry>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+impl Contents {
+    /// Reads the list of the files. Each name in it leads nowhere else, and stands there once.
+    pub(super) fn read<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<Self, ArchiveError> {
+        if archive.len() > MOST_ENTRIES {
+            return Err(ArchiveError::TooManyEntries(archive.len()));
+        }
+        let (mut contents, mut names) = (Self::default(), HashSet::new());
+        for index in 0..archive.len() {
+            let entry = archive.by_index_data(index)?;
+            // A folder says nothing that its files do not.
+            if entry.is_dir() {
+                continue;
+            }
+            let name = entry.name()?.into_owned();
+            if !is_safe(&name) {
+                return Err(ArchiveError::Name(start_of(&name)));
+            }
+            if !names.insert(name.clone()) {
+                return Err(ArchiveError::Twice(name));
+            }
+            contents.add(Entry { index, name })?;
+        }
+        Ok(contents)
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<(), ArchiveError> {
+        let (in_folder, size) = (entry.name.contains('/'), entry.name.len());
+        match (in_folder, size > LONGEST_NAME) {
+            (false, false) => self.plain.push(entry),
+            (true, false) => self.in_folders.push(entry),
+            (false, true) => return Err(ArchiveError::Name(start_of(&entry.name))),
+            (true, true) => {
+                let reason = format!("its path has {size} bytes, and at most {LONGEST_NAME} are kept");
+                self.left_out.push(LeftOut::new(start_of(&entry.name), reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does a path stay below where it begins, on every system?
+fn is_safe(path: &str) -> bool {
+    !path.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control())
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// As much of a name as is shown, which may be 64 KiB long.
+fn start_of(name: &str) -> String {
+    name.chars().take(100).collect()
+}

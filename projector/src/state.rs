@@ -1,0 +1,104 @@
+//! What follows for an environment from the manifests and catalogs of an upload: which nodes stand in it, and where their compiled code and
+//! their columns come from.
+
+use std::collections::BTreeSet;
+
+use directory::note_change;
+use read_model::{
+    FileAspects, add_to_ledger, aspects_of_files, end_attempt, lock_account, lock_placement, manifests_of_project,
+    note_aspects, projects_of_environment, recompute_aspects, refresh_environment_nodes, refresh_run_nodes,
+    retire_project, without_nul,
+};
+use schemas::{
+    AccountId, ArtifactKind, ArtifactsUploaded, DbtProjectRetired, EnvironmentId, Event, EventId, RunId, Sha256,
+    UploadedFile,
+};
+use sqlx::PgConnection;
+
+use crate::apply::Reading;
+use crate::{ApplyError, Outcome, Projector};
+
+/// Brings the state of an environment up to date after an upload whose files were placed, under [`lock_placement`].
+pub(crate) async fn follow(
+    transaction: &mut PgConnection,
+    upload: &ArtifactsUploaded,
+    event: EventId,
+    runs: &BTreeSet<RunId>,
+    reading: Reading,
+) -> Result<(), ApplyError> {
+    let (account, environment) = (upload.account_id, upload.environment_id);
+    let is_state = |file: &&UploadedFile| matches!(file.kind, ArtifactKind::Manifest | ArtifactKind::Catalog);
+    let files: Vec<Sha256> = upload.files.iter().filter(is_state).map(|file| file.sha256).collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    match reading {
+        Reading::WhatIsNew => note_aspects(transaction, account, environment, event, &files).await?,
+        Reading::Everything => {
+            // What others share was read anew too.
+            let aspects = aspects_of_files(transaction, account, environment, &files).await?;
+            recompute_aspects(transaction, account, environment, &aspects).await?;
+        }
+    }
+    let mut manifests = upload.files.iter().filter(|file| file.kind == ArtifactKind::Manifest);
+    let Some(manifest) = manifests.next() else {
+        return Ok(());
+    };
+    for run in runs {
+        refresh_run_nodes(transaction, account, environment, *run).await?;
+    }
+    let projects = projects_of_environment(transaction, account, environment).await?;
+    refresh_environment_nodes(transaction, account, environment, &projects).await?;
+    if let Some(written) = manifest.generated_at {
+        let newer = projects
+            .iter()
+            .map(|project| project.done_at)
+            .max()
+            .filter(|newest| *newest > written);
+        if let Some(newest) = newer {
+            tracing::info!(
+                event_id = %event, environment_id = %environment, generated_at = %written, newest_generated_at = %newest,
+                "a manifest is older than the newest by its own clock: it came late, or the clock of its worker is slow"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Computes the state of an environment anew after files that brought this to it were taken away.
+pub(crate) async fn shrink(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    before: &FileAspects,
+) -> Result<(), ApplyError> {
+    recompute_aspects(transaction, account, environment, before).await?;
+    let projects = projects_of_environment(transaction, account, environment).await?;
+    Ok(refresh_environment_nodes(transaction, account, environment, &projects).await?)
+}
+
+impl Projector {
+    pub(crate) async fn project_retirement(
+        &self,
+        event: &Event,
+        retired: &DbtProjectRetired,
+    ) -> Result<Outcome, ApplyError> {
+        let (account, environment) = (retired.account_id, retired.environment_id);
+        let name = without_nul(&retired.dbt_project);
+        let mut transaction = self.pool.begin().await?;
+        lock_account(&mut transaction, account).await?;
+        if !add_to_ledger(&mut transaction, event.id).await? {
+            return Ok(Outcome::Known);
+        }
+        lock_placement(&mut transaction, environment).await?;
+        if retire_project(&mut transaction, account, environment, &name, event.time).await? {
+            let files = manifests_of_project(&mut transaction, account, environment, &name, event.time).await?;
+            let before = aspects_of_files(&mut transaction, account, environment, &files).await?;
+            shrink(&mut transaction, account, environment, &before).await?;
+        }
+        end_attempt(&mut transaction, event.id).await?;
+        note_change(&mut transaction, account).await?;
+        transaction.commit().await?;
+        Ok(Outcome::Applied)
+    }
+}
