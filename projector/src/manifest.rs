@@ -11,7 +11,7 @@ use read_model::{
     has_node_set, has_text_set, ids_of_nodes, ids_of_texts, insert_manifest, insert_node_set, insert_nodes,
     insert_text_set, insert_texts, without_nul,
 };
-use schemas::{AccountId, Manifest, Node, Sha256, UploadedFile};
+use schemas::{AccountId, Listed, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;
@@ -199,11 +199,11 @@ struct Place {
     code: Option<Sha256>,
     /// The hash of the list of macros that it calls, if it calls any.
     macros: Option<Sha256>,
-    /// What the manifest as a whole is known by.
+    /// What it says of the manifest as a whole.
     sign: Option<Sign>,
 }
 
-/// What a node tells of its manifest.
+/// What a node says of its manifest.
 enum Sign {
     /// A hook that dbt runs before the nodes.
     StartHook,
@@ -211,18 +211,16 @@ enum Sign {
     EndHook,
     /// A source that says how old it may be.
     CheckedSource,
-    /// The package of a node of the project itself or of one that it uses.
-    Package(String),
+    /// A node that dbt builds or tests where nothing is selected, and lists then.
+    Listed(Listed),
 }
 
 impl Sign {
     fn of(node: &Node<'_>) -> Option<Self> {
         match node.resource_type() {
             "operation" => {
-                // dbt passes over hooks without code.
-                let has_code = node.raw_code().is_some_and(|code| !code.trim().is_empty());
                 let tags = node.tags();
-                let is_of = |hook: &str| has_code && tags.iter().any(|tag| tag == hook);
+                let is_of = |hook: &str| tags.iter().any(|tag| tag == hook);
                 match (is_of("on-run-start"), is_of("on-run-end")) {
                     (true, _) => Some(Self::StartHook),
                     (_, true) => Some(Self::EndHook),
@@ -230,10 +228,12 @@ impl Sign {
                 }
             }
             "source" => node.has_freshness().then_some(Self::CheckedSource),
-            "model" | "seed" | "snapshot" | "test" | "analysis" => {
-                node.package_name().map(|package| Self::Package(without_nul(&package)))
+            // Models of other projects have no code here.
+            "model" => {
+                let is_built = node.materialized().as_deref() != Some("ephemeral") && node.raw_code().is_some();
+                is_built.then_some(Self::Listed(Listed::Model))
             }
-            _ => None,
+            other => Listed::of(other).map(Self::Listed),
         }
     }
 }
@@ -281,18 +281,21 @@ impl Source {
                 .map(|(member, _)| member.unique_id.clone())
                 .collect()
         };
-        let packages: BTreeSet<&str> = places
-            .iter()
-            .filter_map(|place| match &place.sign {
-                Some(Sign::Package(package)) => Some(package.as_str()),
-                _ => None,
-            })
-            .collect();
+        let mut listed = [0; Listed::KINDS];
+        for place in &places {
+            if let Some(Sign::Listed(kind)) = place.sign {
+                listed[kind as usize] += 1;
+            }
+        }
+        let project = match &metadata.project_name {
+            Some(name) => Some(name.clone()),
+            None => metadata.project(&packages_of(&manifest)),
+        };
         let index = Index {
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
                 dbt_version: text(&metadata.dbt_version),
-                project_name: metadata.project(packages).map(|name| without_nul(&name)),
+                project_name: text(&project),
                 adapter_type: text(&metadata.adapter_type),
                 generated_at: metadata.generated_at,
                 start_hooks: hooks(|sign| matches!(sign, Sign::StartHook)),
@@ -300,6 +303,8 @@ impl Source {
                 checks_freshness: places
                     .iter()
                     .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
+                listed: listed.to_vec(),
+                has_selectors: metadata.has_selectors,
                 texts: ManifestTexts {
                     compiled: compiled.as_ref().map(|set| set.hash),
                     macros: macros.as_ref().map(|set| set.hash),
@@ -384,6 +389,15 @@ impl Source {
             .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
             .ok_or_else(|| rejected("a node is not where it was found"))
     }
+}
+
+/// The packages of the nodes that are built or tested.
+fn packages_of(manifest: &Manifest) -> BTreeSet<String> {
+    let packages = manifest.map_nodes(|node| {
+        let is_built = Listed::of(node.resource_type()).is_some();
+        node.package_name().filter(|_| is_built).map(String::from)
+    });
+    packages.into_iter().flatten().collect()
 }
 
 fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod kind;
+mod listed;
 mod manifest;
 mod node;
 mod raw;
@@ -12,6 +13,7 @@ mod trim;
 
 pub use catalog::{Catalog, CatalogColumn, CatalogNode};
 pub use kind::ArtifactKind;
+pub use listed::Listed;
 pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode};
 pub use node::{Column, DEFINITION_FORMAT, Node, NodeContent};
 pub use results::{Failure, NodeResult, Outcome, Results, Span};

@@ -27,6 +27,10 @@ pub struct ManifestFacts {
     pub end_hooks: Vec<String>,
     /// Whether a source says how old it may be.
     pub checks_freshness: bool,
+    /// How many nodes of each kind dbt lists where nothing is selected, by [`schemas::Listed`].
+    pub listed: Vec<i32>,
+    /// Whether there are selectors, one of which may be the default.
+    pub has_selectors: bool,
     /// The texts of its nodes that are no part of their definitions.
     pub texts: ManifestTexts,
 }
@@ -241,8 +245,8 @@ pub async fn insert_manifest(
     let inserted = sqlx::query!(
         "INSERT INTO manifests
             (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at, compiled_set,
-             macro_set, start_hooks, end_hooks, checks_freshness)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+             macro_set, start_hooks, end_hooks, checks_freshness, listed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
         account.0,
         sha256.0.as_slice(),
         node_set.0.as_slice(),
@@ -255,7 +259,9 @@ pub async fn insert_manifest(
         facts.texts.macros.as_ref().map(|hash| hash.0.as_slice()),
         &facts.start_hooks,
         &facts.end_hooks,
-        facts.checks_freshness
+        facts.checks_freshness,
+        // What a default selector leaves out cannot be known.
+        &facts.listed[..if facts.has_selectors { 0 } else { facts.listed.len() }]
     )
     .execute(&mut *transaction)
     .await?;

@@ -1,7 +1,7 @@
 //! What became of nodes: each content is read once.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Outcome, Sha256};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Listed, Outcome, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
@@ -36,6 +36,8 @@ pub struct ResultFile {
     pub touches_nodes: bool,
     /// The hooks that it lists, by dbt's ids.
     pub hooks: Vec<String>,
+    /// How many nodes of each kind it lists, by [`schemas::Listed`]; none where it need not list all.
+    pub listed: [Option<i32>; Listed::KINDS],
 }
 
 /// A row of `node_results`.
@@ -129,8 +131,8 @@ pub async fn insert_results(
 ) -> sqlx::Result<()> {
     let inserted = sqlx::query!(
         "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key, is_retry,
-            is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
+            is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks, listed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING",
         account.0,
         environment.0,
         sha256.0.as_slice(),
@@ -146,7 +148,8 @@ pub async fn insert_results(
         file.touches_nodes,
         file.failed_outside,
         file.failed_hook,
-        &file.hooks
+        &file.hooks,
+        &file.listed as &[Option<i32>]
     )
     .execute(&mut *transaction)
     .await?;

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 /// A step failed (20) when any of its results failed, whatever the command was, and when its catalog lists errors. A manifest alone says that
 /// dbt ended well (10), since a client that makes a run of one sends it only then. Some failures are not in the results:
 /// - dbt (1.12) lists only what had ended when it was interrupted. It runs the hooks of `on-run-end` even after failures, so where those of
-///   `on-run-start` are listed and these are not, it was interrupted.
+///   `on-run-start` are listed and these are not, it was interrupted; and so it was where nothing was selected and not all nodes are listed.
 /// - dbt (1.8 and later) leaves sources that could not be asked out of `sources.json`, and dbt 2 then writes run results without results
 ///   instead.
 ///
@@ -54,12 +54,14 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                     ON r.account_id = a.account_id AND r.environment_id = a.environment_id AND r.sha256 = a.sha256
                 LEFT JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
                 LEFT JOIN LATERAL (
-                    SELECT bool_or(m.start_hooks <> '{}' AND r.hooks @> m.start_hooks AND NOT r.hooks @> m.end_hooks) AS was_interrupted,
+                    SELECT bool_or((m.start_hooks <> '{}' AND r.hooks @> m.start_hooks AND NOT r.hooks @> m.end_hooks)
+                            OR EXISTS (SELECT FROM unnest(r.listed, m.listed) AS n (listed, selected) WHERE listed < selected))
+                            AS was_interrupted,
                         bool_or(m.checks_freshness AND r.kind = 'sources' AND r.is_empty AND r.elapsed_time > 0) AS asked_nothing
                     FROM artifacts o JOIN manifests m ON m.account_id = o.account_id AND m.sha256 = o.sha256
                     WHERE o.environment_id = a.environment_id AND o.invocation_id = a.invocation_id AND o.kind = 'manifest'
                         AND NOT o.pruned
-                ) sign ON r.hooks <> '{}' OR r.is_empty
+                ) sign ON r.kind IN ('run_results', 'sources')
             WHERE a.account_id = $1 AND a.step_id = ANY($2)
             GROUP BY a.account_id, a.step_id, a.environment_id, a.run_id
          ) s",

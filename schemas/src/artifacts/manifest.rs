@@ -6,7 +6,7 @@
 mod sections;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
@@ -62,22 +62,24 @@ pub struct ManifestMetadata {
     pub project_id: Option<String>,
     /// Such as `snowflake`.
     pub adapter_type: Option<String>,
+    /// Whether the project has selectors, one of which may be the default of its commands.
+    pub has_selectors: bool,
 }
 
 impl ManifestMetadata {
     /// dbt's name of the project: `project_name`, which schema v9 and later have; else that of these packages which `project_id` is the MD5
     /// hash of; else the only one. None where that cannot be known.
-    pub fn project<'p>(&self, packages: impl IntoIterator<Item = &'p str>) -> Option<String> {
+    #[must_use]
+    pub fn project(&self, packages: &BTreeSet<String>) -> Option<String> {
         if let Some(name) = &self.project_name {
             return Some(name.clone());
         }
-        let packages: Vec<&str> = packages.into_iter().collect();
         let id = self.project_id.as_deref().unwrap_or_default();
         let of_id = packages
             .iter()
             .find(|name| hex::encode(Md5::digest(name.as_bytes())) == id);
-        let only = <[&str; 1]>::try_from(packages.as_slice()).ok().map(|[only]| only);
-        of_id.copied().or(only).map(str::to_owned)
+        let only = packages.iter().next().filter(|_| packages.len() == 1);
+        of_id.or(only).cloned()
     }
 }
 
@@ -210,10 +212,15 @@ fn holds_nodes(entries: &Entries<'_>) -> bool {
 }
 
 fn metadata(sections: &Entries<'_>) -> ManifestMetadata {
+    let has_selectors = sections
+        .get("selectors")
+        .and_then(Entries::of)
+        .is_some_and(|selectors| !selectors.0.is_empty());
     let written_by_old_dbt = || sections.text("generated_at").as_deref().and_then(read_time);
     let Some(entries) = sections.get("metadata").and_then(Entries::of) else {
         return ManifestMetadata {
             generated_at: written_by_old_dbt(),
+            has_selectors,
             ..ManifestMetadata::default()
         };
     };
@@ -229,6 +236,7 @@ fn metadata(sections: &Entries<'_>) -> ManifestMetadata {
         project_name: get("project_name"),
         project_id: get("project_id"),
         adapter_type: get("adapter_type"),
+        has_selectors,
     }
 }
 
@@ -294,7 +302,7 @@ mod tests {
                 project_id: id.map(str::to_owned),
                 ..ManifestMetadata::default()
             };
-            metadata.project(packages.iter().copied())
+            metadata.project(&packages.iter().map(|name| (*name).to_owned()).collect())
         };
         assert_eq!(of(Some("shop"), None, &["other"]).as_deref(), Some("shop"));
         let hash = hex::encode(Md5::digest(b"shop"));

@@ -5,14 +5,16 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 pub use outcome::{Failure, Outcome};
 
-use super::ArtifactKind;
 use super::raw::{Entries, integer, list, number, object_of};
 use super::scan::read_time;
+use super::{ArtifactKind, Listed};
 use crate::Sha256;
 use command::Command;
 
@@ -34,6 +36,8 @@ pub struct Results {
     pub command_key: Option<Sha256>,
     /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
+    /// How many nodes of each kind it lists, by [`Listed`]; none where it need not list all.
+    pub listed: [Option<i32>; Listed::KINDS],
     /// How long it took, in seconds.
     pub elapsed_time: Option<f64>,
     /// In the order of the file.
@@ -132,6 +136,7 @@ impl Results {
                 result.outcome = Outcome::of_freshness(&result.status);
             }
         }
+        let listed = listed(&command, &results);
         Self {
             kind,
             which: command.which,
@@ -139,6 +144,7 @@ impl Results {
             is_retry: command.is_retry,
             command_key: command.key,
             is_limited: command.is_limited,
+            listed,
             elapsed_time: elapsed,
             results,
         }
@@ -158,6 +164,25 @@ impl Results {
             |result: &NodeResult| result.is_hook() && result.outcome.is_attempt && result.outcome.failure.is_some();
         self.results.iter().any(failed)
     }
+}
+
+/// How many nodes of each kind are listed that the command lists all of.
+fn listed(command: &Command, results: &[NodeResult]) -> [Option<i32>; Listed::KINDS] {
+    let mut listed = [None; Listed::KINDS];
+    let which = command.which.as_deref().filter(|_| command.is_of_all);
+    for kind in which.map(Listed::by).unwrap_or_default() {
+        let of_kind = |result: &&NodeResult| {
+            let resource_type = result.unique_id.split('.').next();
+            resource_type.and_then(Listed::of) == Some(*kind)
+        };
+        let ids: HashSet<&str> = results
+            .iter()
+            .filter(of_kind)
+            .map(|result| result.unique_id.as_str())
+            .collect();
+        listed[*kind as usize] = i32::try_from(ids.len()).ok();
+    }
+    listed
 }
 
 impl NodeResult {

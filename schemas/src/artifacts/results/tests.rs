@@ -210,3 +210,26 @@ fn a_failure_that_is_not_listed_is_known_by_what_it_skipped() {
         [Some(Failure::Node), None]
     );
 }
+
+#[test]
+fn a_command_without_selection_counts_what_it_lists() {
+    let results = r#"[{"unique_id": "model.p.a", "status": "success"}, {"unique_id": "seed.p.s", "status": "success"},
+        {"unique_id": "test.p.t", "status": "pass"}, {"unique_id": "operation.p.p-on-run-start-0", "status": "success"}]"#;
+    let listed = |args: &str| read(&format!(r#"{{"args": {{{args}}}, "results": {results}}}"#)).listed;
+    assert_eq!(
+        listed(r#""which": "build", "invocation_command": "dbt build", "select": []"#),
+        [Some(1), Some(1), Some(0), None]
+    );
+    assert_eq!(
+        listed(r#""which": "test", "invocation_command": "dbt test""#),
+        [None, None, None, Some(1)]
+    );
+    assert_eq!(
+        listed(r#""which": "build", "invocation_command": "dbt build -s a", "select": ["a"]"#),
+        [None; 4]
+    );
+    assert_eq!(
+        listed(r#""which": "compile", "invocation_command": "dbt compile""#),
+        [None; 4]
+    );
+}
