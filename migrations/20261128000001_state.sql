@@ -31,7 +31,7 @@ ALTER TABLE manifests
     ADD COLUMN start_hooks text[] NOT NULL DEFAULT '{}', -- the hooks that dbt runs before the nodes, by dbt's ids
     ADD COLUMN end_hooks text[] NOT NULL DEFAULT '{}',   -- those that it runs after them, even after failures
     ADD COLUMN checks_freshness boolean NOT NULL DEFAULT false, -- a source in it says how old it may be
-    ADD COLUMN listed integer[] NOT NULL DEFAULT '{}',   -- how many models, seeds, snapshots, tests dbt lists where nothing is selected
+    ADD COLUMN has_traces boolean NOT NULL DEFAULT true, -- its command has compiled or run a node
     ADD COLUMN macro_set bytea;                          -- the macros that its nodes call, as compiled_set; null: none
 
 -- ---- Definitions ----
@@ -82,7 +82,7 @@ ALTER TABLE result_files
     ADD COLUMN failed_outside boolean NOT NULL DEFAULT false, -- something failed that is no node and no check of freshness
     ADD COLUMN failed_hook boolean NOT NULL DEFAULT false,
     ADD COLUMN hooks text[] NOT NULL DEFAULT '{}',           -- those that it lists, by dbt's ids
-    ADD COLUMN listed integer[] NOT NULL DEFAULT '{}';       -- as manifests has it, of what it lists; null where it need not list all
+    ADD COLUMN leaves_traces boolean NOT NULL DEFAULT false; -- it lists work that the manifest of its invocation must show
 
 ALTER TABLE node_results RENAME COLUMN executed TO is_attempt;
 ALTER TABLE node_results

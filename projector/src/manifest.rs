@@ -11,7 +11,7 @@ use read_model::{
     has_node_set, has_text_set, ids_of_nodes, ids_of_texts, insert_manifest, insert_node_set, insert_nodes,
     insert_text_set, insert_texts, without_nul,
 };
-use schemas::{AccountId, Listed, Manifest, Node, Sha256, UploadedFile};
+use schemas::{AccountId, Manifest, Node, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;
@@ -199,6 +199,8 @@ struct Place {
     code: Option<Sha256>,
     /// The hash of the list of macros that it calls, if it calls any.
     macros: Option<Sha256>,
+    /// Whether the command has compiled or run it.
+    has_traces: bool,
     /// What it says of the manifest as a whole.
     sign: Option<Sign>,
 }
@@ -211,8 +213,6 @@ enum Sign {
     EndHook,
     /// A source that says how old it may be.
     CheckedSource,
-    /// A node that dbt builds or tests where nothing is selected, and lists then.
-    Listed(Listed),
 }
 
 impl Sign {
@@ -228,12 +228,7 @@ impl Sign {
                 }
             }
             "source" => node.has_freshness().then_some(Self::CheckedSource),
-            // Models of other projects have no code here.
-            "model" => {
-                let is_built = node.materialized().as_deref() != Some("ephemeral") && node.raw_code().is_some();
-                is_built.then_some(Self::Listed(Listed::Model))
-            }
-            other => Listed::of(other).map(Self::Listed),
+            _ => None,
         }
     }
 }
@@ -256,6 +251,7 @@ impl Source {
                 range: manifest.place_of(&node),
                 code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
                 macros: macros_of(&node).map(|macros| Sha256::of(macros.as_bytes())),
+                has_traces: node.has_traces(),
                 sign: Sign::of(&node),
             };
             (member, place)
@@ -281,12 +277,6 @@ impl Source {
                 .map(|(member, _)| member.unique_id.clone())
                 .collect()
         };
-        let mut listed = [0; Listed::KINDS];
-        for place in &places {
-            if let Some(Sign::Listed(kind)) = place.sign {
-                listed[kind as usize] += 1;
-            }
-        }
         let project = match &metadata.project_name {
             Some(name) => Some(name.clone()),
             None => metadata.project(&packages_of(&manifest)),
@@ -303,8 +293,7 @@ impl Source {
                 checks_freshness: places
                     .iter()
                     .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
-                listed: listed.to_vec(),
-                has_selectors: metadata.has_selectors,
+                has_traces: places.iter().any(|place| place.has_traces),
                 texts: ManifestTexts {
                     compiled: compiled.as_ref().map(|set| set.hash),
                     macros: macros.as_ref().map(|set| set.hash),
@@ -394,7 +383,7 @@ impl Source {
 /// The packages of the nodes that are built or tested.
 fn packages_of(manifest: &Manifest) -> BTreeSet<String> {
     let packages = manifest.map_nodes(|node| {
-        let is_built = Listed::of(node.resource_type()).is_some();
+        let is_built = ["model", "seed", "snapshot", "test", "analysis"].contains(&node.resource_type());
         node.package_name().filter(|_| is_built).map(String::from)
     });
     packages.into_iter().flatten().collect()

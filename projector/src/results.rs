@@ -81,7 +81,7 @@ fn file_of(results: &Results) -> ResultFile {
         failed_outside: failed(|failure| failure == Failure::Outside),
         failed_hook: results.has_failed_hook(),
         touches_nodes: results.touches_nodes(),
-        listed: results.listed,
+        leaves_traces: results.leaves_traces,
         hooks: results
             .results
             .iter()

@@ -2,7 +2,6 @@
 
 mod catalog;
 mod kind;
-mod listed;
 mod manifest;
 mod node;
 mod raw;
@@ -13,7 +12,6 @@ mod trim;
 
 pub use catalog::{Catalog, CatalogColumn, CatalogNode};
 pub use kind::ArtifactKind;
-pub use listed::Listed;
 pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode};
 pub use node::{Column, DEFINITION_FORMAT, Node, NodeContent};
 pub use results::{Failure, NodeResult, Outcome, Results, Span};

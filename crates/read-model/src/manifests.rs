@@ -27,10 +27,8 @@ pub struct ManifestFacts {
     pub end_hooks: Vec<String>,
     /// Whether a source says how old it may be.
     pub checks_freshness: bool,
-    /// How many nodes of each kind dbt lists where nothing is selected, by [`schemas::Listed`].
-    pub listed: Vec<i32>,
-    /// Whether there are selectors, one of which may be the default.
-    pub has_selectors: bool,
+    /// Whether the command has compiled or run any of its nodes.
+    pub has_traces: bool,
     /// The texts of its nodes that are no part of their definitions.
     pub texts: ManifestTexts,
 }
@@ -245,7 +243,7 @@ pub async fn insert_manifest(
     let inserted = sqlx::query!(
         "INSERT INTO manifests
             (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at, compiled_set,
-             macro_set, start_hooks, end_hooks, checks_freshness, listed)
+             macro_set, start_hooks, end_hooks, checks_freshness, has_traces)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
         account.0,
         sha256.0.as_slice(),
@@ -260,8 +258,7 @@ pub async fn insert_manifest(
         &facts.start_hooks,
         &facts.end_hooks,
         facts.checks_freshness,
-        // What a default selector leaves out cannot be known.
-        &facts.listed[..if facts.has_selectors { 0 } else { facts.listed.len() }]
+        facts.has_traces
     )
     .execute(&mut *transaction)
     .await?;

@@ -1,7 +1,7 @@
 //! What became of nodes: each content is read once.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Listed, Outcome, Sha256};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Outcome, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
@@ -36,8 +36,8 @@ pub struct ResultFile {
     pub touches_nodes: bool,
     /// The hooks that it lists, by dbt's ids.
     pub hooks: Vec<String>,
-    /// How many nodes of each kind it lists, by [`schemas::Listed`]; none where it need not list all.
-    pub listed: [Option<i32>; Listed::KINDS],
+    /// Whether it lists work that leaves traces in the manifest of the invocation, unless that was interrupted.
+    pub leaves_traces: bool,
 }
 
 /// A row of `node_results`.
@@ -131,7 +131,7 @@ pub async fn insert_results(
 ) -> sqlx::Result<()> {
     let inserted = sqlx::query!(
         "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key, is_retry,
-            is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks, listed)
+            is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks, leaves_traces)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING",
         account.0,
         environment.0,
@@ -149,7 +149,7 @@ pub async fn insert_results(
         file.failed_outside,
         file.failed_hook,
         &file.hooks,
-        &file.listed as &[Option<i32>]
+        file.leaves_traces
     )
     .execute(&mut *transaction)
     .await?;

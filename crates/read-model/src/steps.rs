@@ -7,8 +7,9 @@ use sqlx::PgConnection;
 ///
 /// A step failed (20) when any of its results failed, whatever the command was, and when its catalog lists errors. A manifest alone says that
 /// dbt ended well (10), since a client that makes a run of one sends it only then. Some failures are not in the results:
-/// - dbt (1.12) lists only what had ended when it was interrupted. It runs the hooks of `on-run-end` even after failures, so where those of
-///   `on-run-start` are listed and these are not, it was interrupted; and so it was where nothing was selected and not all nodes are listed.
+/// - dbt (1.7 to 1.13) lists only what had ended when it was interrupted. It writes the manifest after parsing and again at the end: where
+///   that of the same invocation has no trace of the nodes that are listed as done, there was no end. And it runs the hooks of `on-run-end`
+///   even after failures: where those of `on-run-start` are listed and these are not, there was no end either.
 /// - dbt (1.8 and later) leaves sources that could not be asked out of `sources.json`, and dbt 2 then writes run results without results
 ///   instead.
 ///
@@ -55,7 +56,7 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                 LEFT JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
                 LEFT JOIN LATERAL (
                     SELECT bool_or((m.start_hooks <> '{}' AND r.hooks @> m.start_hooks AND NOT r.hooks @> m.end_hooks)
-                            OR EXISTS (SELECT FROM unnest(r.listed, m.listed) AS n (listed, selected) WHERE listed < selected))
+                            OR (r.leaves_traces AND NOT m.has_traces))
                             AS was_interrupted,
                         bool_or(m.checks_freshness AND r.kind = 'sources' AND r.is_empty AND r.elapsed_time > 0) AS asked_nothing
                     FROM artifacts o JOIN manifests m ON m.account_id = o.account_id AND m.sha256 = o.sha256

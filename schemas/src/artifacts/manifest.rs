@@ -62,8 +62,6 @@ pub struct ManifestMetadata {
     pub project_id: Option<String>,
     /// Such as `snowflake`.
     pub adapter_type: Option<String>,
-    /// Whether the project has selectors, one of which may be the default of its commands.
-    pub has_selectors: bool,
 }
 
 impl ManifestMetadata {
@@ -212,15 +210,10 @@ fn holds_nodes(entries: &Entries<'_>) -> bool {
 }
 
 fn metadata(sections: &Entries<'_>) -> ManifestMetadata {
-    let has_selectors = sections
-        .get("selectors")
-        .and_then(Entries::of)
-        .is_some_and(|selectors| !selectors.0.is_empty());
     let written_by_old_dbt = || sections.text("generated_at").as_deref().and_then(read_time);
     let Some(entries) = sections.get("metadata").and_then(Entries::of) else {
         return ManifestMetadata {
             generated_at: written_by_old_dbt(),
-            has_selectors,
             ..ManifestMetadata::default()
         };
     };
@@ -236,7 +229,6 @@ fn metadata(sections: &Entries<'_>) -> ManifestMetadata {
         project_name: get("project_name"),
         project_id: get("project_id"),
         adapter_type: get("adapter_type"),
-        has_selectors,
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::raw::{Entries, object_of, text, texts};
+use super::raw::{Entries, integer, object_of, text, texts};
 use crate::Sha256;
 
 /// What changes at every parse or with every command though the definition is the same.
@@ -194,6 +194,15 @@ impl<'a> Node<'a> {
         self.text("attached_node").map(Cow::into_owned)
     }
 
+    /// Whether the command that wrote the manifest has compiled or run it. dbt Core writes the manifest after parsing, and again at the end.
+    #[must_use]
+    pub fn has_traces(&self) -> bool {
+        let is_run_hook = || self.raw("index").and_then(integer).is_some_and(|index| index > 0);
+        self.raw("build_path").is_some()
+            || self.text("compiled").is_some_and(|compiled| compiled == "true")
+            || (self.resource_type == "operation" && is_run_hook())
+    }
+
     /// Whether dbt is to check how fresh this source is: it says how old it may be.
     #[must_use]
     pub fn has_freshness(&self) -> bool {
@@ -325,6 +334,16 @@ mod tests {
         assert_eq!(test.attached_node(), None);
         let named = node(r#"{"resource_type": "test", "attached_node": "model.p.c", "depends_on": {"nodes": []}}"#);
         assert_eq!(named.attached_node().unwrap(), "model.p.c");
+    }
+
+    #[test]
+    fn what_was_compiled_or_run_has_traces() {
+        assert!(node(r#"{"build_path": "target/run/p/a.sql"}"#).has_traces());
+        assert!(node(r#"{"compiled": true}"#).has_traces());
+        assert!(node(r#"{"resource_type": "operation", "index": 1}"#).has_traces());
+        assert!(
+            !node(r#"{"resource_type": "operation", "index": 0, "build_path": null, "compiled": false}"#).has_traces()
+        );
     }
 
     #[test]

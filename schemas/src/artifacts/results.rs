@@ -5,16 +5,14 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 pub use outcome::{Failure, Outcome};
 
+use super::ArtifactKind;
 use super::raw::{Entries, integer, list, number, object_of};
 use super::scan::read_time;
-use super::{ArtifactKind, Listed};
 use crate::Sha256;
 use command::Command;
 
@@ -36,8 +34,8 @@ pub struct Results {
     pub command_key: Option<Sha256>,
     /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
-    /// How many nodes of each kind it lists, by [`Listed`]; none where it need not list all.
-    pub listed: [Option<i32>; Listed::KINDS],
+    /// Whether it lists work of dbt Core (1.6 and later) that leaves traces in the manifest of the invocation, unless that was interrupted.
+    pub leaves_traces: bool,
     /// How long it took, in seconds.
     pub elapsed_time: Option<f64>,
     /// In the order of the file.
@@ -78,6 +76,8 @@ pub struct NodeResult {
     pub age: Option<f64>,
     /// Of a source: how old it may be, a JSON object with `warn_after`, `error_after` and `filter`.
     pub criteria: Option<String>,
+    /// Whether it was built batch by batch.
+    pub has_batches: bool,
     /// The result as it stands in the file, a JSON object, without the code and what old files repeat of the node.
     pub json: Vec<u8>,
 }
@@ -136,7 +136,7 @@ impl Results {
                 result.outcome = Outcome::of_freshness(&result.status);
             }
         }
-        let listed = listed(&command, &results);
+        let leaves_traces = command.is_of_core && command.compiles() && results.iter().any(NodeResult::leaves_traces);
         Self {
             kind,
             which: command.which,
@@ -144,7 +144,7 @@ impl Results {
             is_retry: command.is_retry,
             command_key: command.key,
             is_limited: command.is_limited,
-            listed,
+            leaves_traces,
             elapsed_time: elapsed,
             results,
         }
@@ -164,25 +164,6 @@ impl Results {
             |result: &NodeResult| result.is_hook() && result.outcome.is_attempt && result.outcome.failure.is_some();
         self.results.iter().any(failed)
     }
-}
-
-/// How many nodes of each kind are listed that the command lists all of.
-fn listed(command: &Command, results: &[NodeResult]) -> [Option<i32>; Listed::KINDS] {
-    let mut listed = [None; Listed::KINDS];
-    let which = command.which.as_deref().filter(|_| command.is_of_all);
-    for kind in which.map(Listed::by).unwrap_or_default() {
-        let of_kind = |result: &&NodeResult| {
-            let resource_type = result.unique_id.split('.').next();
-            resource_type.and_then(Listed::of) == Some(*kind)
-        };
-        let ids: HashSet<&str> = results
-            .iter()
-            .filter(of_kind)
-            .map(|result| result.unique_id.as_str())
-            .collect();
-        listed[*kind as usize] = i32::try_from(ids.len()).ok();
-    }
-    listed
 }
 
 impl NodeResult {
@@ -207,6 +188,15 @@ impl NodeResult {
     fn is_of_node(&self) -> bool {
         let others = ["operation.", "macro.", "sql_operation.", "sql operation."];
         !others.iter().any(|other| self.unique_id.starts_with(other))
+    }
+
+    /// Whether it was compiled to be run. Microbatch models are compiled batch by batch, and the manifest does not tell.
+    fn leaves_traces(&self) -> bool {
+        let was_done = ["success", "pass", "warn", "fail"].contains(&self.status.as_str());
+        let is_compiled = ["model.", "test.", "snapshot."]
+            .iter()
+            .any(|kind| self.unique_id.starts_with(kind));
+        was_done && is_compiled && self.outcome.is_attempt && !self.has_batches
     }
 
     fn is_test(&self) -> bool {
@@ -269,6 +259,7 @@ impl NodeResult {
             snapshotted_at: time("snapshotted_at"),
             age: get("max_loaded_at_time_ago_in_s").and_then(number),
             criteria: get("criteria").map(|criteria| criteria.get().to_owned()),
+            has_batches: get("batch_results").is_some(),
             json: json_of(&entries, &unique_id),
             unique_id,
             status,

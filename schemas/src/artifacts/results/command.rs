@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::Sha256;
 use crate::artifacts::raw::{Entries, texts};
@@ -34,16 +33,6 @@ const TELLING: [&str; 10] = [
     "full_refresh",
 ];
 
-/// The arguments that leave nodes out.
-const SELECTING: [&str; 6] = [
-    "select",
-    "models",
-    "exclude",
-    "selector",
-    "resource_types",
-    "exclude_resource_types",
-];
-
 /// The command that wrote a file of results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Command {
@@ -57,8 +46,8 @@ pub(super) struct Command {
     pub(super) key: Option<Sha256>,
     /// It built with `--empty` or `--sample`: not what the tables are for.
     pub(super) is_limited: bool,
-    /// It is known that nothing was selected: all nodes were.
-    pub(super) is_of_all: bool,
+    /// dbt Core wrote it, which says how it was called since 1.6; dbt 2 does not.
+    pub(super) is_of_core: bool,
 }
 
 impl Command {
@@ -68,7 +57,7 @@ impl Command {
         let typed = args.text("invocation_command").map(String::from);
         let has_word = |word: &str| typed.as_deref().is_some_and(|typed| has_word(typed, word));
         let names_itself = which.as_deref().is_none_or(has_word);
-        let typed_names_itself = names_itself && typed.is_some();
+        let is_of_core = typed.is_some();
         let is_retry = which.as_deref() == Some("retry") || (!names_itself && has_word("retry"));
         let text = match &which {
             // dbt that runs inside another program takes that program's arguments for its own.
@@ -79,10 +68,7 @@ impl Command {
             text,
             is_retry,
             key: which.as_deref().map(|which| key_of(which, args)),
-            // Only where dbt says how it was called: a retry has the arguments of what it repeats.
-            is_of_all: which.is_some()
-                && typed_names_itself
-                && SELECTING.iter().all(|name| args.get(name).is_none_or(is_nothing)),
+            is_of_core,
             is_limited: args.text("empty").is_some_and(|empty| empty == "true") || args.get("sample").is_some(),
             which,
         }
@@ -99,6 +85,11 @@ impl Command {
 
     pub(super) fn executes(&self) -> bool {
         self.which.as_deref().is_some_and(|which| EXECUTING.contains(&which))
+    }
+
+    /// Whether it compiles the nodes that it works on. `clone` copies tables, and `run-operation` calls a macro.
+    pub(super) fn compiles(&self) -> bool {
+        self.executes() && !self.is("clone") && !self.is("run-operation")
     }
 
     pub(super) fn is(&self, which: &str) -> bool {
@@ -122,10 +113,6 @@ fn has_word(typed: &str, word: &str) -> bool {
         word
     };
     typed.split_whitespace().any(|found| found == word || found == older)
-}
-
-fn is_nothing(value: &RawValue) -> bool {
-    matches!(value.get(), "[]" | "\"\"" | "null")
 }
 
 fn key_of(which: &str, args: &Entries<'_>) -> Sha256 {
@@ -199,21 +186,6 @@ mod tests {
         };
         assert_eq!(operation(r#"{"a": 1, "b": 2}"#), operation(r#"{"b": 2, "a": 1}"#));
         assert_ne!(operation(r#"{"a": 1}"#), operation(r#"{"a": 2}"#));
-    }
-
-    #[test]
-    fn all_nodes_are_meant_where_nothing_is_selected() {
-        let is_of_all = |args: &str| command(&format!(r#"{{"which": "build", {args}}}"#)).is_of_all;
-        assert!(is_of_all(
-            r#""invocation_command": "dbt build", "select": [], "exclude": [], "selector": null"#
-        ));
-        assert!(!is_of_all(r#""invocation_command": "dbt build -s a", "select": ["a"]"#));
-        assert!(!is_of_all(r#""invocation_command": "dbt retry", "select": []"#));
-        assert!(
-            !is_of_all(r#""invocation_command": "dbt celery worker", "select": []"#),
-            "it may be a retry"
-        );
-        assert!(!is_of_all(r#""select": []"#), "dbt 2 does not say what was selected");
     }
 
     #[test]

@@ -212,24 +212,24 @@ fn a_failure_that_is_not_listed_is_known_by_what_it_skipped() {
 }
 
 #[test]
-fn a_command_without_selection_counts_what_it_lists() {
-    let results = r#"[{"unique_id": "model.p.a", "status": "success"}, {"unique_id": "seed.p.s", "status": "success"},
-        {"unique_id": "test.p.t", "status": "pass"}, {"unique_id": "operation.p.p-on-run-start-0", "status": "success"}]"#;
-    let listed = |args: &str| read(&format!(r#"{{"args": {{{args}}}, "results": {results}}}"#)).listed;
-    assert_eq!(
-        listed(r#""which": "build", "invocation_command": "dbt build", "select": []"#),
-        [Some(1), Some(1), Some(0), None]
-    );
-    assert_eq!(
-        listed(r#""which": "test", "invocation_command": "dbt test""#),
-        [None, None, None, Some(1)]
-    );
-    assert_eq!(
-        listed(r#""which": "build", "invocation_command": "dbt build -s a", "select": ["a"]"#),
-        [None; 4]
-    );
-    assert_eq!(
-        listed(r#""which": "compile", "invocation_command": "dbt compile""#),
-        [None; 4]
-    );
+fn work_of_dbt_core_leaves_traces() {
+    let leaves = |args: &str, result: &str| {
+        let results = format!(r#"{{"args": {{{args}}}, "results": [{{{result}}}]}}"#);
+        read(&results).leaves_traces
+    };
+    let build = r#""which": "build", "invocation_command": "dbt build""#;
+    let model = r#""unique_id": "model.p.a", "status": "success""#;
+    assert!(leaves(build, model));
+    assert!(leaves(
+        build,
+        r#""unique_id": "test.p.a", "status": "fail", "failures": 1"#
+    ));
+    assert!(!leaves(r#""which": "build""#, model), "dbt 2");
+    assert!(!leaves(
+        build,
+        r#""unique_id": "model.p.a", "status": "success", "batch_results": {}"#
+    ));
+    assert!(!leaves(build, r#""unique_id": "model.p.a", "status": "skipped""#));
+    assert!(!leaves(build, r#""unique_id": "exposure.p.a", "status": "no-op""#));
+    assert!(!leaves(r#""which": "clone", "invocation_command": "dbt clone""#, model));
 }
