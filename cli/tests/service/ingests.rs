@@ -44,13 +44,28 @@ async fn send(installation: &Installation, method: Method, token: &Token, path: 
 
 /// Where to put the zip. The service does not know its own port in tests, so the host is mended.
 async fn begin(installation: &Installation, token: &Token) -> String {
-    let path = "/api/private/accounts/1/environments/1/ingests/";
-    let (status, answer) = send(installation, Method::POST, token, path).await;
+    begin_in(installation, token, 1).await
+}
+
+async fn begin_in(installation: &Installation, token: &Token, environment: i64) -> String {
+    let path = format!("/api/private/accounts/1/environments/{environment}/ingests/");
+    let (status, answer) = send(installation, Method::POST, token, &path).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     let url = answer["data"]["upload_url"].as_str().unwrap();
     assert!(url.starts_with("http://localhost"), "{url}");
     let (_, path) = url.split_once("/api/").unwrap();
     format!("{}/api/{path}", installation.service.url)
+}
+
+/// Uploads files as dbt does, which must succeed.
+pub(crate) async fn put_zip(installation: &Installation, token: &Token, environment: i64, files: &[(String, Vec<u8>)]) {
+    let url = begin_in(installation, token, environment).await;
+    let files: Vec<(&str, Vec<u8>)> = files
+        .iter()
+        .map(|(name, content)| (name.as_str(), content.clone()))
+        .collect();
+    let (status, answer) = put(installation, &url, zip(CompressionMethod::Stored, &files)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
 }
 
 async fn put(installation: &Installation, url: &str, zip: Vec<u8>) -> (StatusCode, Value) {

@@ -21,6 +21,7 @@ mod limits;
 mod nodes;
 mod outages;
 mod results;
+mod situations;
 mod stored_artifacts;
 mod tls;
 mod tokens;

@@ -44,8 +44,9 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                 (array_agg(a.dbt_version ORDER BY a.dbt_version IS NULL, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
                     AS dbt_version,
                 min(a.event_time) AS created_at, max(a.event_time) AS updated_at,
-                min(a.done_at - coalesce(r.elapsed_time, 0) * interval '1 second') AS started_at,
-                max(a.done_at) AS finished_at,
+                -- Some files do not say when they were written.
+                coalesce(min(a.generated_at - coalesce(r.elapsed_time, 0) * interval '1 second'), min(a.event_time)) AS started_at,
+                coalesce(max(a.generated_at), max(a.event_time)) AS finished_at,
                 (array_agg(r.which ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1] AS which,
                 (array_agg(r.command ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1] AS command,
                 (array_agg(r.command_key ORDER BY r.command_key IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1]

@@ -193,7 +193,7 @@ impl NodeResult {
     /// Whether it was compiled to be run. Microbatch models are compiled batch by batch, and the manifest does not tell.
     fn leaves_traces(&self) -> bool {
         let was_done = ["success", "pass", "warn", "fail"].contains(&self.status.as_str());
-        let is_compiled = ["model.", "test.", "snapshot."]
+        let is_compiled = ["model.", "test.", "snapshot.", "seed."]
             .iter()
             .any(|kind| self.unique_id.starts_with(kind));
         was_done && is_compiled && self.outcome.is_attempt && !self.has_batches

@@ -1,0 +1,410 @@
+//! What dbt did is what is shown, for recorded situations of real dbt, whatever the order in which the files come.
+
+mod recording;
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use testkit::{run_command, wait_until};
+
+use crate::ingests::put_zip;
+use crate::installation::{BINARY, Installation, Token, prepared};
+use recording::{Situation, Upload, Way, orders, situations};
+
+/// How many orders are tried at once.
+const AT_ONCE: usize = 4;
+
+/// By how many tokens.
+const TOKENS: usize = 5;
+
+/// Exit codes that the files of a run cannot tell, and why.
+const UNKNOWABLE: &[(&str, Way, &str)] = &[
+    (
+        "freshness-one-source-errors",
+        Way::OwnUpload,
+        "dbt 1.8 and later leave out the source; it may not have been selected",
+    ),
+    (
+        "freshness-one-source-errors",
+        Way::Files,
+        "dbt 1.8 and later leave out the source; it may not have been selected",
+    ),
+    (
+        "hook-at-start-fails-1-5",
+        Way::Files,
+        "dbt before 1.8 does not list hooks",
+    ),
+    (
+        "hook-at-start-fails-1-7",
+        Way::Files,
+        "dbt before 1.8 does not list hooks",
+    ),
+    (
+        "interrupted-build",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "interrupted-build-1-7",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "interrupted-build-1-10",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "interrupted-build-1-13b",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "interrupted-build-with-hooks",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "interrupted-build-after-models",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "interrupted-test",
+        Way::Files,
+        "without the manifest nothing tells of it",
+    ),
+    (
+        "freshness-all-error",
+        Way::Files,
+        "without the manifest an empty file may be of no sources",
+    ),
+    (
+        "freshness-all-error-1-10",
+        Way::Files,
+        "without the manifest an empty file may be of no sources",
+    ),
+    (
+        "freshness-all-error-1-13b",
+        Way::Files,
+        "without the manifest an empty file may be of no sources",
+    ),
+];
+
+/// Runs of one DAG run in which a later command makes an earlier failure good.
+const MADE_GOOD: &[&str] = &[
+    "retry-after-failed-build",
+    "retry-after-failed-build-v2",
+    "retry-after-failed-batch",
+];
+
+/// In parts, so that they run side by side.
+macro_rules! parts {
+    ($($name:ident = $part:literal),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                shown_as_dbt_ended($part).await;
+            }
+        )*
+        const PARTS: usize = [$($part),*].len();
+    };
+}
+
+parts!(
+    recorded_situations_are_shown_as_dbt_ended_0 = 0,
+    recorded_situations_are_shown_as_dbt_ended_1 = 1,
+    recorded_situations_are_shown_as_dbt_ended_2 = 2,
+    recorded_situations_are_shown_as_dbt_ended_3 = 3,
+    recorded_situations_are_shown_as_dbt_ended_4 = 4,
+    recorded_situations_are_shown_as_dbt_ended_5 = 5
+);
+
+async fn shown_as_dbt_ended(part: usize) {
+    let installation = Installation::of(prepared().await, "serve").await;
+    // Each may send so much in a minute.
+    let tokens: Vec<Token> = (0..TOKENS)
+        .map(|_| installation.token("1", "read,upload", &[]))
+        .collect();
+    let all = situations();
+    assert!(all.len() >= 40, "{} situations", all.len());
+    let situations: Vec<Situation> = all.into_iter().skip(part).step_by(PARTS).collect();
+    let mut tries = Vec::new();
+    for situation in &situations {
+        for way in [Way::OwnUpload, Way::Files] {
+            for order in orders(&situation.uploads(way)) {
+                tries.push((situation, way, order));
+            }
+        }
+    }
+    let mut environments = Vec::new();
+    for number in 0..tries.len() {
+        environments.push(new_environment(&installation, number));
+    }
+    let shown: Vec<Shown> = stream::iter(tries.into_iter().zip(environments).zip(tokens.iter().cycle()))
+        .map(|(((situation, way, order), environment), token)| {
+            show(&installation, token, situation, way, order, environment)
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut wrong: Vec<String> = Vec::new();
+    let mut firsts: BTreeMap<(&str, Way), &Shown> = BTreeMap::new();
+    for one in &shown {
+        wrong.extend(
+            one.wrong
+                .iter()
+                .map(|wrong| format!("{}, {:?}: {wrong}", one.situation, one.way)),
+        );
+        let first = firsts.entry((&one.situation, one.way)).or_insert(one);
+        if first.state != one.state {
+            let difference = difference(&first.state, &one.state, "");
+            wrong.push(format!(
+                "{}, {:?}: another order shows {difference}",
+                one.situation, one.way
+            ));
+        }
+    }
+    print_table(firsts.values());
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+
+    let verified = run_command(BINARY, &["rebuild", "--verify"], &installation.system);
+    assert_eq!(verified["differences"], json!([]), "{verified:#}");
+}
+
+/// What is shown of a situation.
+struct Shown {
+    situation: String,
+    way: Way,
+    /// As far as it does not depend on when the files came.
+    state: Value,
+    exit_codes: Vec<i64>,
+    wrong: Vec<String>,
+}
+
+fn new_environment(installation: &Installation, number: usize) -> (i64, String) {
+    let slug = format!("situation-{number}");
+    let added = installation.command(&[
+        "environment",
+        "add",
+        "--account",
+        "1",
+        "--project",
+        "1",
+        "--name",
+        "x",
+        "--slug",
+        &slug,
+    ]);
+    (added["id"].as_i64().unwrap(), slug)
+}
+
+async fn show(
+    installation: &Installation,
+    token: &Token,
+    situation: &Situation,
+    way: Way,
+    order: Vec<Upload>,
+    (environment, slug): (i64, String),
+) -> Shown {
+    let mut files = 0;
+    for upload in &order {
+        files += i64::try_from(upload.files.len()).unwrap();
+        match way {
+            Way::OwnUpload => put_zip(installation, token, environment, &upload.files).await,
+            Way::Files => put_files(installation, token, &slug, upload).await,
+        }
+    }
+    wait_until("all files are applied", async || {
+        let applied = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM artifacts WHERE environment_id = $1")
+            .bind(environment)
+            .fetch_one(&installation.system.database.pool("dbt_api_projector"))
+            .await
+            .unwrap();
+        (applied == files).then_some(())
+    })
+    .await;
+    let runs = runs(installation, token, environment).await;
+    let nodes = nodes(installation, token, environment).await;
+    let mut wrong = Vec::new();
+    check_runs(situation, way, &runs, &mut wrong);
+    check_nodes(situation, way, &nodes, &mut wrong);
+    Shown {
+        situation: situation.name.clone(),
+        way,
+        state: json!({ "runs": runs, "nodes": nodes }),
+        exit_codes: situation.invocations.iter().map(|one| one.exit_code).collect(),
+        wrong,
+    }
+}
+
+async fn put_files(installation: &Installation, token: &Token, slug: &str, upload: &Upload) {
+    for (name, content) in &upload.files {
+        let form = Form::new()
+            .text("environment_slug", slug.to_owned())
+            .text("run_id", "manual__1")
+            .text("dag_id", "bakery")
+            .part("file", Part::bytes(content.clone()).file_name(name.clone()));
+        let (status, answer) = installation.upload(token, form).await;
+        assert_eq!(status, 201, "{name}: {answer}");
+    }
+}
+
+/// The runs in the order in which they began, as far as they do not depend on when the files came.
+async fn runs(installation: &Installation, token: &Token, environment: i64) -> Vec<Value> {
+    let path = format!("/api/v2/accounts/1/runs/?environment_id={environment}&include_related=run_steps");
+    let (_, answer) = installation.get(token, &path).await;
+    let mut runs = Vec::new();
+    for run in answer["data"].as_array().unwrap() {
+        let steps: Vec<Value> = run["run_steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| json!([step["name"], step["status"], step["started_at"]]))
+            .collect();
+        runs.push(json!({
+            "started_at": run["started_at"], "finished_at": run["finished_at"], "status": run["status"], "steps": steps,
+        }));
+    }
+    runs.sort_by_key(|run| run["started_at"].as_str().unwrap_or_default().to_owned());
+    runs
+}
+
+/// What is known of each node, as far as it does not depend on when the files came.
+async fn nodes(installation: &Installation, token: &Token, environment: i64) -> BTreeMap<String, Value> {
+    let base = format!("/api/v2/accounts/1/environments/{environment}/nodes");
+    let (_, list) = installation.get(token, &format!("{base}/?limit=100")).await;
+    let mut nodes = BTreeMap::new();
+    for node in list["data"].as_array().unwrap() {
+        let id = node["unique_id"].as_str().unwrap();
+        if ["macro", "doc", "operation"].contains(&node["resource_type"].as_str().unwrap()) {
+            continue;
+        }
+        let path = format!(
+            "{base}/{}/",
+            id.replace(' ', "%20").replace('%', "%25").replace("%2520", "%20")
+        );
+        let (status, answer) = installation.get(token, &path).await;
+        assert_eq!(status, 200, "{id}: {answer}");
+        let data = &answer["data"];
+        let result = |name: &str| json!([data[name]["status"], data[name]["completed_at"], data[name]["message"]]);
+        let tests = |name: &str| -> Vec<Value> {
+            let tests = data[name].as_array().unwrap();
+            tests
+                .iter()
+                .map(|test| json!([test["unique_id"], test["last_result"]["status"]]))
+                .collect()
+        };
+        nodes.insert(
+            id.to_owned(),
+            json!({
+                "last_result": result("last_result"), "last_success": result("last_success"), "freshness": data["freshness"]["status"],
+                "compiled_code": data["compiled_code"], "columns": data["columns"], "tests": tests("tests"),
+                "related_tests": tests("related_tests"),
+            }),
+        );
+    }
+    nodes
+}
+
+fn check_runs(situation: &Situation, way: Way, runs: &[Value], wrong: &mut Vec<String>) {
+    let expected = expected_runs(situation, way);
+    let shown: Vec<i64> = runs.iter().map(|run| run["status"].as_i64().unwrap()).collect();
+    let is_unknowable = UNKNOWABLE
+        .iter()
+        .any(|(name, of, _)| *name == situation.name && *of == way);
+    match (shown == expected, is_unknowable) {
+        (false, false) => wrong.push(format!("the runs have the statuses {shown:?}, not {expected:?}")),
+        (true, true) => wrong.push("it can be known by now, and is listed as if it could not".to_owned()),
+        _ => {}
+    }
+}
+
+/// By dbt's exit codes: of a run for each command that dbt uploaded, or of one DAG run with all of them.
+fn expected_runs(situation: &Situation, way: Way) -> Vec<i64> {
+    let status = |failed: bool| if failed { 20 } else { 10 };
+    match way {
+        Way::OwnUpload => situation
+            .invocations
+            .iter()
+            .filter(|invocation| invocation.makes_run())
+            .map(|invocation| status(invocation.exit_code != 0))
+            .collect(),
+        Way::Files => {
+            let mut uploaded = situation
+                .invocations
+                .iter()
+                .filter(|invocation| !invocation.files_of_dag().is_empty());
+            let is_good = MADE_GOOD.contains(&situation.name.as_str());
+            let first = uploaded.next();
+            let failed = first
+                .into_iter()
+                .chain(uploaded)
+                .map(|invocation| invocation.exit_code != 0);
+            let failed: Vec<bool> = failed.collect();
+            if failed.is_empty() {
+                return Vec::new();
+            }
+            vec![status(failed.contains(&true) && !is_good)]
+        }
+    }
+}
+
+/// Each node's last attempt and success are those that dbt's log tells of.
+fn check_nodes(situation: &Situation, way: Way, nodes: &BTreeMap<String, Value>, wrong: &mut Vec<String>) {
+    for (id, node) in nodes {
+        let attempts = situation.attempts(id, way);
+        let shown = node["last_result"][0].as_str();
+        if let Some(last) = attempts.last()
+            && shown != Some(last.as_str())
+        {
+            wrong.push(format!("{id} is shown as {shown:?}; dbt's last word was {last}"));
+        }
+        if attempts.is_empty() && shown.is_some() && !id.starts_with("source.") {
+            wrong.push(format!("{id} is shown as {shown:?}; nothing was done to it"));
+        }
+    }
+}
+
+/// Where two states differ first.
+fn difference(one: &Value, other: &Value, path: &str) -> String {
+    let keys = match (one, other) {
+        (Value::Object(one), Value::Object(other)) => one.keys().chain(other.keys()).cloned().collect(),
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            (0..one.len()).map(|at| at.to_string()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let get = |value: &Value, key: &str| match value {
+        Value::Array(items) => items[key.parse::<usize>().unwrap()].clone(),
+        other => other[key].clone(),
+    };
+    for key in keys {
+        let (one, other) = (get(one, &key), get(other, &key));
+        if one != other {
+            return difference(&one, &other, &format!("{path}/{key}"));
+        }
+    }
+    format!("{path}: {other} instead of {one}")
+}
+
+fn print_table<'s>(shown: impl Iterator<Item = &'s &'s Shown>) {
+    println!("| situation | how it came | exit codes | shown |\n|---|---|---|---|");
+    for one in shown {
+        let runs: Vec<String> = one.state["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["status"].to_string())
+            .collect();
+        println!(
+            "| {} | {:?} | {:?} | {} |",
+            one.situation,
+            one.way,
+            one.exit_codes,
+            runs.join(", ")
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! The recorded situations, and the ways and orders in which their files come.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use testkit::repository_file;
+
+/// The commands that do something to nodes.
+const EXECUTING: &[&str] = &["run", "build", "test", "seed", "snapshot", "retry", "clone"];
+
+/// Up to how many uploads all orders are tried.
+const ALL_ORDERS: usize = 3;
+
+/// A situation in which real dbt was, as `fixtures/situations` has it.
+#[derive(Deserialize)]
+pub(super) struct Situation {
+    #[serde(skip)]
+    pub(super) name: String,
+    pub(super) dbt_version: String,
+    pub(super) invocations: Vec<Invocation>,
+}
+
+/// A command of it.
+#[derive(Deserialize)]
+pub(super) struct Invocation {
+    which: String,
+    pub(super) exit_code: i64,
+    /// The artifacts that it wrote: dbt's name, and the file's beside the recording.
+    files: BTreeMap<String, String>,
+    /// Those that dbt uploads by itself; none: that version does not.
+    own_upload: Option<Vec<String>>,
+    /// What dbt's log says of each node.
+    nodes: BTreeMap<String, String>,
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+/// How files come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// dbt uploads a zip after each command.
+    OwnUpload,
+    /// A DAG uploads single files: manifests after success, results always.
+    Files,
+}
+
+/// What comes at once.
+#[derive(Clone)]
+pub(super) struct Upload {
+    pub(super) files: Vec<(String, Vec<u8>)>,
+}
+
+pub(super) fn situations() -> Vec<Situation> {
+    let mut situations = Vec::new();
+    for entry in std::fs::read_dir(repository_file("fixtures/situations")).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(text) = std::fs::read(folder.join("situation.json")) else {
+            continue;
+        };
+        let mut situation: Situation = serde_json::from_slice(&text).unwrap();
+        situation.name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        for invocation in &mut situation.invocations {
+            invocation.folder.clone_from(&folder);
+        }
+        situations.push(situation);
+    }
+    situations.sort_by(|one, other| one.name.cmp(&other.name));
+    situations
+}
+
+impl Situation {
+    /// In the order in which they were made; empty where nothing comes this way.
+    pub(super) fn uploads(&self, way: Way) -> Vec<Upload> {
+        let invocations = self.invocations.iter();
+        match way {
+            Way::OwnUpload => invocations
+                .map(Invocation::own_upload)
+                .filter(|files| !files.is_empty())
+                .map(|files| Upload { files })
+                .collect(),
+            Way::Files => invocations
+                .flat_map(Invocation::files_of_dag)
+                .map(|file| Upload { files: vec![file] })
+                .collect(),
+        }
+    }
+
+    /// What dbt's log says of a node, for each command that worked on it and whose results came.
+    pub(super) fn attempts(&self, unique_id: &str, way: Way) -> Vec<String> {
+        let mut attempts = Vec::new();
+        for invocation in &self.invocations {
+            if let Some(status) = invocation.attempt(unique_id, way) {
+                attempts.push(status);
+            }
+        }
+        attempts
+    }
+}
+
+impl Invocation {
+    fn own_upload(&self) -> Vec<(String, Vec<u8>)> {
+        let names = self
+            .own_upload
+            .iter()
+            .flatten()
+            .filter(|name| self.files.contains_key(*name));
+        names.map(|name| (name.clone(), self.read(name))).collect()
+    }
+
+    /// Whether dbt's own upload of it holds more than what every command writes.
+    pub(super) fn makes_run(&self) -> bool {
+        let telling = ["run_results.json", "sources.json", "freshness.json", "catalog.json"];
+        self.own_upload()
+            .iter()
+            .any(|(name, _)| telling.contains(&name.as_str()))
+    }
+
+    /// dbt-coves sends manifests after success only; DAGs send results always.
+    pub(super) fn files_of_dag(&self) -> Vec<(String, Vec<u8>)> {
+        let names = self.files.keys().filter(|name| match name.as_str() {
+            "manifest.json" => self.exit_code == 0,
+            "semantic_manifest.json" => false,
+            _ => true,
+        });
+        names.map(|name| (name.clone(), self.read(name))).collect()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        let path: &Path = &self.folder.join(&self.files[name]);
+        std::fs::read(path).unwrap()
+    }
+
+    /// None: it was not worked on, or the results that came do not list it.
+    fn attempt(&self, unique_id: &str, way: Way) -> Option<String> {
+        let files = match way {
+            Way::OwnUpload => self.own_upload(),
+            Way::Files => self.files_of_dag(),
+        };
+        let (_, results) = files.iter().find(|(name, _)| name == "run_results.json")?;
+        let results: Value = serde_json::from_slice(results).unwrap();
+        if !EXECUTING.contains(&self.which.as_str()) {
+            return None;
+        }
+        let listed = results["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|result| result["unique_id"] == unique_id)?;
+        let listed = listed["status"].as_str().unwrap().to_lowercase();
+        // The log has no word for a part of the batches, and dbt 2 calls all that was to be done an error after some failures.
+        let is_told_otherwise = listed == "partial success" || results["args"]["invocation_command"].is_null();
+        match self.nodes.get(unique_id) {
+            Some(logged) if !is_told_otherwise => Some(logged.to_lowercase()),
+            _ => Some(listed),
+        }
+    }
+}
+
+/// The orders in which uploads come: all of a few, some of more; and all of them twice.
+pub(super) fn orders(uploads: &[Upload]) -> Vec<Vec<Upload>> {
+    if uploads.is_empty() {
+        return Vec::new();
+    }
+    let mut orders = Vec::new();
+    if uploads.len() <= ALL_ORDERS {
+        permute(&mut uploads.to_vec(), 0, &mut orders);
+    } else {
+        orders.push(uploads.to_vec());
+        orders.push(uploads.iter().rev().cloned().collect());
+        orders.push([&uploads[uploads.len() / 2..], &uploads[..uploads.len() / 2]].concat());
+        let every_other = |first: usize| uploads.iter().skip(first).step_by(2).cloned();
+        orders.push(every_other(1).chain(every_other(0)).collect());
+    }
+    orders.push(uploads.iter().chain(uploads.iter().rev()).cloned().collect());
+    orders
+}
+
+fn permute(uploads: &mut Vec<Upload>, from: usize, orders: &mut Vec<Vec<Upload>>) {
+    if from == uploads.len() {
+        orders.push(uploads.clone());
+    }
+    for at in from..uploads.len() {
+        uploads.swap(from, at);
+        permute(uploads, from + 1, orders);
+        uploads.swap(from, at);
+    }
+}
