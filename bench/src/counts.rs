@@ -23,7 +23,7 @@ const ROUNDS: u64 = 5;
 const STATEMENTS: [usize; 4] = [5, 4, 5, 7];
 
 /// The statements that the projection of a manifest may send whose nodes are known.
-const OF_A_REPEAT: usize = 32;
+const OF_A_REPEAT: usize = 40;
 
 pub(crate) async fn count(binary: &str) -> anyhow::Result<Vec<Line>> {
     let installation = Installation::prepare(binary).await;

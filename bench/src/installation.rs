@@ -9,7 +9,7 @@ use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 use sqlx::PgPool;
-use testkit::{Service, System, run_command};
+use testkit::{Database, Service, System, run_command};
 
 /// The environment that all is uploaded to.
 pub(crate) const SLUG: &str = "prod";
@@ -25,11 +25,24 @@ pub(crate) struct Installation {
     pub(crate) client: Client,
     /// Reads the database as the projector does.
     pub(crate) pool: PgPool,
+    /// The database's owner.
+    pub(crate) owner: PgPool,
 }
 
 impl Installation {
     pub(crate) async fn prepare(binary: &str) -> Self {
+        Self::of(System::start().await, binary)
+    }
+
+    /// With tables as this build makes them, which may be an earlier one.
+    pub(crate) async fn migrated_by(binary: &str) -> Self {
         let mut system = System::start().await;
+        system.database = Database::create_empty().await;
+        run_command(binary, &["migrate"], &system);
+        Self::of(system, binary)
+    }
+
+    fn of(mut system: System, binary: &str) -> Self {
         let limits = [
             ("READS_PER_MINUTE", "1000000"),
             ("UPLOADS_PER_MINUTE", "1000000"),
@@ -51,6 +64,7 @@ impl Installation {
         Self {
             key: token["key"].as_str().unwrap_or_default().to_owned(),
             pool: system.database.pool("dbt_api_projector"),
+            owner: system.database.pool("postgres"),
             binary: binary.to_owned(),
             client: Client::new(),
             system,

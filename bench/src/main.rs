@@ -14,6 +14,7 @@ mod rebuilds;
 mod report;
 mod start;
 mod statements;
+mod states;
 mod sustained;
 mod uploads;
 
@@ -54,6 +55,9 @@ struct Measure {
     /// A Python that has the peers' libraries.
     #[arg(long)]
     python: String,
+    /// An earlier build of the program, which `states` is measured beside.
+    #[arg(long)]
+    before: Option<String>,
     /// What is measured; left out: all of it.
     what: Vec<What>,
 }
@@ -69,6 +73,8 @@ enum What {
     Downloads,
     Start,
     Growth,
+    /// Beside the build that `--before` names; left out where none is named.
+    States,
 }
 
 #[tokio::main]
@@ -86,7 +92,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: Measure) -> anyhow::Result<()> {
-    let all = What::value_variants().to_vec();
+    let mut all = What::value_variants().to_vec();
+    all.retain(|what| *what != What::States || arguments.before.is_some());
     let chosen = if arguments.what.is_empty() { all } else { arguments.what };
     let (mut lines, mut curves) = (Vec::<Line>::new(), Vec::new());
     for what in chosen {
@@ -101,6 +108,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
             What::Reads => reads::measure(binary).await?,
             What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,
+            What::States => states::measure(binary, arguments.before.as_deref()).await?,
             What::Growth => {
                 let (lines, measured) = growth::measure(binary).await?;
                 curves = measured;

@@ -24,7 +24,7 @@ const REPEATS: u64 = 5;
 const SMALL_UPLOADS: u64 = 300;
 
 /// The tables that a manifest goes to.
-const TABLES: [&str; 5] = ["nodes", "compiled_codes", "node_sets", "compiled_sets", "manifests"];
+const TABLES: [&str; 5] = ["nodes", "texts", "node_sets", "text_sets", "manifests"];
 
 pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let project = Project::new(MODELS)?;

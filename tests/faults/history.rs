@@ -8,8 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
 use reqwest::multipart::{Form, Part};
 use schemas::{
-    AccountId, AirflowRunObserved, ArtifactsUploaded, DeletedFiles, EnvironmentId, Event, EventData, EventId,
-    FileDeleted, FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId, UploadedFile,
+    AccountId, AirflowRunObserved, ArtifactKind, ArtifactsUploaded, DbtProjectRetired, DeletedFiles, EnvironmentId,
+    Event, EventData, EventId, FileDeleted, FilesStored, ProjectId, RetentionPruned, RunId, StoredFile, TokenId,
+    UploadRoute, UploadedFile,
 };
 use sqlx::{Connection, PgConnection, PgPool};
 use testkit::{System, repository_file, wait_until};
@@ -58,6 +59,14 @@ pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFil
             "manifests/v8-1.4.10.json",
             "run_results",
             "catalog/v1-1.12.0.json",
+            "situations/two-projects/1.manifest.json",
+            "situations/two-projects/2.manifest.json",
+            "situations/two-projects/2.run_results.json",
+            "situations/docs-generate-one/2.catalog.json",
+            "situations/docs-generate-one/3.catalog.json",
+            "situations/interrupted-build/1.manifest.json",
+            "situations/interrupted-build/1.run_results.json",
+            "situations/freshness-passes/1.sources.json",
         ] {
             let path = repository_file("fixtures").join(name);
             let paths = if path.is_dir() {
@@ -189,6 +198,11 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
             let mut file = files[usize::try_from(dice.roll(files.len() as u64)).unwrap()].clone();
             // Several uploads share an invocation; and some files tell of none.
             file.invocation_id = (dice.roll(5) > 0).then(|| format!("invocation-{account}-{run}-{}", dice.roll(3)));
+            if matches!(file.kind, ArtifactKind::Manifest | ArtifactKind::Catalog) {
+                // The clocks of workers are fast or slow, and some files come late.
+                let late = TimeDelta::seconds(i64::try_from(dice.roll(7200)).unwrap() - 300);
+                file.generated_at = (dice.roll(6) > 0).then(|| time - late);
+            }
             of_upload.push(file);
         }
         let has_run = dice.roll(5) > 0;
@@ -196,6 +210,13 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
         let data = match dice.roll(8) {
             0 => store_files(&mut dice, ids, run, of_upload, &mut slugs).into(),
             1 if !slugs.is_empty() => delete_file(&mut dice, &slugs).into(),
+            2 if dice.roll(4) == 0 => DbtProjectRetired {
+                account_id: ids.0,
+                project_id: ids.1,
+                environment_id: ids.2,
+                dbt_project: ["shop", "bakery"][usize::try_from(dice.roll(2)).unwrap()].to_owned(),
+            }
+            .into(),
             _ => ArtifactsUploaded {
                 account_id: ids.0,
                 project_id: ids.1,
@@ -203,7 +224,8 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
                 dag_id: (dice.roll(3) == 0).then(|| format!("dag-{}", run % 7 + dice.roll(2))),
                 run_id: has_run.then(|| format!("scheduled__{run}")),
                 tag: (dice.roll(12) == 0).then(|| format!("latest-{number}")),
-                route: None,
+                route: [None, Some(UploadRoute::Manifests), Some(UploadRoute::Ingests)]
+                    [usize::try_from(dice.roll(3)).unwrap()],
                 uploader: TokenId(Uuid::nil()),
                 files: of_upload,
             }
@@ -318,6 +340,12 @@ pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
         "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
          UNION ALL SELECT to_jsonb(t)::text FROM run_steps t UNION ALL SELECT to_jsonb(t)::text FROM artifacts t
          UNION ALL SELECT to_jsonb(t)::text FROM airflow_runs t
+         UNION ALL SELECT to_jsonb(t)::text FROM current_node_sets t
+         UNION ALL SELECT to_jsonb(t)::text FROM retired_projects t
+         UNION ALL SELECT (to_jsonb(t) - 'id')::text FROM aspect_sets t
+         UNION ALL SELECT concat_ws(' ', t.environment_id, t.aspect, t.node_md5, x.hash, c.hash) FROM aspect_heads t
+            LEFT JOIN texts x ON t.aspect = 'compiled_code' AND x.id = t.content_id
+            LEFT JOIN catalog_nodes c ON t.aspect = 'catalog' AND c.id = t.content_id
          UNION ALL SELECT to_jsonb(t)::text FROM current_files t
          UNION ALL SELECT to_jsonb(t)::text FROM run_counts t WHERE runs <> 0
          UNION ALL SELECT to_jsonb(t)::text FROM directory.environments t

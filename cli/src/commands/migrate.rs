@@ -11,7 +11,7 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
     output.done("The tables are up to date.")?;
     if read_model::needs_rebuild(&mut settings.owner().await?).await? {
         output.note(
-            "What was projected before this version was read by earlier rules. Run `dbt-api rebuild` soon: uploads and readers go on \
+            "What was projected before this version was read by earlier rules. Run `dbt-api rebuild --accept-differences` soon: uploads and readers go on \
              meanwhile. Until then compiled code and catalog columns of earlier uploads are not shown.",
         )?;
     }

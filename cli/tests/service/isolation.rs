@@ -123,8 +123,10 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
         "catalogs",
         "catalog_nodes",
         "run_counts",
-        "compiled_codes",
-        "compiled_sets",
+        "texts",
+        "text_sets",
+        "catalog_sets",
+        "aspect_heads",
     ];
     for table in tables {
         let count = || sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));

@@ -22,6 +22,7 @@ mod nodes;
 mod outages;
 mod results;
 mod situations;
+mod state;
 mod stored_artifacts;
 mod tls;
 mod tokens;

@@ -205,7 +205,10 @@ async fn real_files_are_projected_whole() {
     run_after(&installation, &token, i64::try_from(sent.len()).unwrap()).await;
     for (path, kind, file, sha256) in &sent {
         let statement = match *kind {
-            "catalog" => "SELECT cardinality(node_ids)::bigint FROM catalogs WHERE sha256 = decode($1, 'hex')",
+            "catalog" => {
+                "SELECT cardinality(s.node_ids)::bigint FROM catalogs c JOIN catalog_sets s ON s.hash = c.catalog_set
+                 WHERE c.sha256 = decode($1, 'hex') AND s.account_id = 1"
+            }
             _ => "SELECT count(*) FROM node_results WHERE sha256 = decode($1, 'hex')",
         };
         let count: i64 = sqlx::query_scalar(statement)

@@ -49,7 +49,7 @@ pub async fn aspects_of_files(
     environment: EnvironmentId,
     files: &[Sha256],
 ) -> sqlx::Result<FileAspects> {
-    let uploaded = uploaded_sets(connection, account, environment, files, None).await?;
+    let uploaded = uploaded_sets(connection, account, environment, files, None, true).await?;
     let mut sets: Vec<AspectSet> = uploaded.into_iter().map(|uploaded| uploaded.set).collect();
     sets.sort();
     sets.dedup();
@@ -63,6 +63,7 @@ async fn uploaded_sets(
     environment: EnvironmentId,
     files: &[Sha256],
     event: Option<Uuid>,
+    even_if_retired: bool,
 ) -> sqlx::Result<Vec<Uploaded>> {
     let hashes: Vec<&[u8]> = files.iter().map(|hash| hash.0.as_slice()).collect();
     let rows = sqlx::query!(
@@ -71,6 +72,8 @@ async fn uploaded_sets(
          FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
          WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = ANY($3::bytea[]) AND a.kind = 'manifest' AND NOT a.pruned
             AND m.compiled_set IS NOT NULL AND ($6::uuid IS NULL OR a.event_id = $6)
+            AND ($7 OR NOT EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = $2
+                AND md5(r.dbt_project) = md5(a.dbt_project) AND r.retired_at >= a.done_at))
          UNION ALL
          SELECT $5, '', ''::bytea, c.catalog_set, a.done_at, a.event_id, a.place
          FROM artifacts a JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
@@ -81,7 +84,8 @@ async fn uploaded_sets(
         &hashes as &[&[u8]],
         COMPILED_CODE,
         CATALOG,
-        event
+        event,
+        even_if_retired
     )
     .fetch_all(connection)
     .await?;
@@ -113,54 +117,22 @@ pub async fn note_aspects(
     event: EventId,
     files: &[Sha256],
 ) -> sqlx::Result<()> {
-    for uploaded in uploaded_sets(transaction, account, environment, files, Some(event.0)).await? {
-        if is_retired(transaction, environment, &uploaded).await? {
-            continue;
-        }
-        let before = newest_set(transaction, environment, &uploaded.set.aspect).await?;
-        let Some(id) = upsert_set(transaction, account, environment, &uploaded).await? else {
-            // The same was uploaded later already.
-            continue;
-        };
-        if before != Some(id) {
-            point_heads(transaction, account, environment, id, None).await?;
+    for uploaded in uploaded_sets(transaction, account, environment, files, Some(event.0), false).await? {
+        // None: the same was uploaded later already.
+        if let Some(noted) = upsert_set(transaction, account, environment, &uploaded).await?
+            && noted.newest_before != Some(noted.id)
+        {
+            point_heads(transaction, account, environment, noted.id).await?;
         }
     }
     Ok(())
 }
 
-async fn is_retired(
-    connection: &mut PgConnection,
-    environment: EnvironmentId,
-    uploaded: &Uploaded,
-) -> sqlx::Result<bool> {
-    if uploaded.set.aspect != COMPILED_CODE {
-        return Ok(false);
-    }
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM retired_projects
-            WHERE environment_id = $1 AND md5(dbt_project) = md5($2) AND retired_at >= $3) AS "exists!""#,
-        environment.0,
-        uploaded.set.dbt_project,
-        uploaded.done_at
-    )
-    .fetch_one(connection)
-    .await
-}
-
-async fn newest_set(
-    connection: &mut PgConnection,
-    environment: EnvironmentId,
-    aspect: &str,
-) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!(
-        "SELECT id FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
-         ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1",
-        environment.0,
-        aspect
-    )
-    .fetch_optional(connection)
-    .await
+/// What became of a set that was uploaded.
+struct Noted {
+    id: i64,
+    /// The set that was the newest before.
+    newest_before: Option<i64>,
 }
 
 /// None: it is there with a later time.
@@ -169,14 +141,19 @@ async fn upsert_set(
     account: AccountId,
     environment: EnvironmentId,
     uploaded: &Uploaded,
-) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!(
-        "INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
+) -> sqlx::Result<Option<Noted>> {
+    sqlx::query_as!(
+        Noted,
+        "WITH newest AS (
+            SELECT id FROM aspect_sets WHERE environment_id = $2 AND aspect = $3
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1
+         )
+         INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set)
          DO UPDATE SET done_at = excluded.done_at, event_id = excluded.event_id, place = excluded.place
             WHERE (excluded.done_at, excluded.event_id, excluded.place) > (s.done_at, s.event_id, s.place)
-         RETURNING id",
+         RETURNING id, (SELECT id FROM newest) AS newest_before",
         account.0,
         environment.0,
         uploaded.set.aspect,
@@ -191,13 +168,12 @@ async fn upsert_set(
     .await
 }
 
-/// Points the heads of a set's nodes to it, but for those that a newer set has; of these nodes only, if any are named.
+/// Points the heads of a set's nodes to it, but for those that a newer set has.
 async fn point_heads(
     transaction: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
     set: i64,
-    only: Option<&[Uuid]>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH set AS (SELECT * FROM aspect_sets WHERE id = $3),
@@ -215,14 +191,12 @@ async fn point_heads(
                 ON m.account_id = $1 AND m.aspect = set.aspect AND m.node_set = set.node_set AND m.content_set = set.content_set
             LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = set.aspect AND h.node_md5 = m.node_md5
          WHERE h.content_id IS DISTINCT FROM m.content_id
-            AND ($4::uuid[] IS NULL OR m.node_md5 = ANY($4))
             AND NOT EXISTS (SELECT FROM newer WHERE newer.node_md5 = m.node_md5)
          ORDER BY m.node_md5, m.content_id
          ON CONFLICT (environment_id, aspect, node_md5) DO UPDATE SET content_id = excluded.content_id",
         account.0,
         environment.0,
-        set,
-        only
+        set
     )
     .execute(transaction)
     .await?;
@@ -339,11 +313,9 @@ async fn recompute_set(
         .into_iter()
         .filter_map(|hash| Some(Sha256(hash.try_into().ok()?)))
         .collect();
-    let uploads = uploaded_sets(transaction, account, environment, &contents, None).await?;
+    let uploads = uploaded_sets(transaction, account, environment, &contents, None, false).await?;
     for uploaded in uploads.into_iter().filter(|uploaded| uploaded.set == *set) {
-        if !is_retired(transaction, environment, &uploaded).await? {
-            upsert_set(transaction, account, environment, &uploaded).await?;
-        }
+        upsert_set(transaction, account, environment, &uploaded).await?;
     }
     Ok(())
 }

@@ -115,7 +115,8 @@ async fn nodes(pool: &PgPool) {
             let doc =
                 format!(r#"{{"name":"Node_{name}","unique_id":"{unique_id}"{told},"size":18446744073709551615}}"#);
             let id = sqlx::query_scalar(
-                "INSERT INTO nodes (account_id, hash, unique_id, resource_type, name, doc) VALUES (1, $1, $2, $3, $4, $5)
+                "INSERT INTO nodes (account_id, format, hash, unique_id, resource_type, name, folded_name, doc)
+                 VALUES (1, 2, $1, $2, $3, $4, lower($4), $5)
                  RETURNING id",
             )
             .bind(Sha256::of(doc.as_bytes()).0)

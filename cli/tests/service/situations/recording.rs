@@ -18,7 +18,7 @@ const ALL_ORDERS: usize = 3;
 pub(super) struct Situation {
     #[serde(skip)]
     pub(super) name: String,
-    pub(super) dbt_version: String,
+    dbt_version: String,
     pub(super) invocations: Vec<Invocation>,
 }
 
@@ -91,7 +91,7 @@ impl Situation {
     pub(super) fn attempts(&self, unique_id: &str, way: Way) -> Vec<String> {
         let mut attempts = Vec::new();
         for invocation in &self.invocations {
-            if let Some(status) = invocation.attempt(unique_id, way) {
+            if let Some(status) = invocation.attempt(unique_id, way, self.dbt_version.starts_with("2.")) {
                 attempts.push(status);
             }
         }
@@ -133,7 +133,7 @@ impl Invocation {
     }
 
     /// None: it was not worked on, or the results that came do not list it.
-    fn attempt(&self, unique_id: &str, way: Way) -> Option<String> {
+    fn attempt(&self, unique_id: &str, way: Way, is_of_dbt_2: bool) -> Option<String> {
         let files = match way {
             Way::OwnUpload => self.own_upload(),
             Way::Files => self.files_of_dag(),
@@ -143,14 +143,13 @@ impl Invocation {
         if !EXECUTING.contains(&self.which.as_str()) {
             return None;
         }
-        let listed = results["results"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|result| result["unique_id"] == unique_id)?;
+        let mut listed = results["results"].as_array().unwrap().iter();
+        let listed = listed.find(|result| result["unique_id"] == unique_id)?;
+        let was_cancelled = listed["message"] == "Skipping due to fail_fast";
         let listed = listed["status"].as_str().unwrap().to_lowercase();
-        // The log has no word for a part of the batches, and dbt 2 calls all that was to be done an error after some failures.
-        let is_told_otherwise = listed == "partial success" || results["args"]["invocation_command"].is_null();
+        // The log has no word for a part of the batches, the file calls skipped what was cancelled, and dbt 2 calls all that was to be done an
+        // error after some failures.
+        let is_told_otherwise = listed == "partial success" || was_cancelled || is_of_dbt_2;
         match self.nodes.get(unique_id) {
             Some(logged) if !is_told_otherwise => Some(logged.to_lowercase()),
             _ => Some(listed),

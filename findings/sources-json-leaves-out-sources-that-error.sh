@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
+#
+# Expected: a source whose table is gone is listed in sources.json with the status `runtime error`, as the schema of sources.json has it
+# and as dbt-core 1.7 writes it. At least its absence can be told from "nothing was selected".
+#
+# Seen: `dbt source freshness` leaves it out. When all sources are gone, `results` is empty, as if nothing had been selected; only the
+# time and the exit code tell the two apart.
+#
+#     one of two gone: exit 1, ['source.bakery.raw.deliveries pass'] elapsed_time above 0
+#     both gone: exit 1, [] elapsed_time above 0
+#     nothing selected: exit 0, [] elapsed_time 0.0
+#
+# Why it matters: whoever reads sources.json sees nothing wrong in the worst case of all. An empty `results` with an `elapsed_time`
+# above 0 means that every source failed; one of several that fails can only be missed by comparing with the manifest.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+install_dbt_1_12
+
+mkdir models
+cat > dbt_project.yml <<'END'
+name: bakery
+profile: bakery
+END
+cat > profiles.yml <<'END'
+bakery: {target: dev, outputs: {dev: {type: duckdb, path: bakery.duckdb, threads: 1}}}
+END
+echo "select 1 as one" > models/bread.sql
+cat > models/sources.yml <<'END'
+sources:
+  - name: raw
+    schema: main
+    config:
+      loaded_at_field: loaded_at
+      freshness: {warn_after: {count: 12, period: hour}}
+    tables: [{name: deliveries}, {name: orders}]
+END
+
+told() {
+    python -c 'import json
+told = json.load(open("target/sources.json"))
+print(sorted(result["unique_id"] + " " + result["status"] for result in told["results"]), "elapsed_time", told["elapsed_time"] and "above 0")'
+}
+sql() {
+    python -c 'import duckdb, sys; duckdb.connect("bakery.duckdb").execute(sys.argv[1])' "$1"
+}
+
+sql "create table deliveries as select (now() at time zone 'UTC') as loaded_at"
+one="one of two gone: exit $(code_of dbt source freshness), $(told)"
+sql "drop table deliveries"
+both="both gone: exit $(code_of dbt source freshness), $(told)"
+none="nothing selected: exit $(code_of dbt source freshness --select bread), $(told)"
+
+as_described "$one
+$both
+$none" <<'END'
+one of two gone: exit 1, ['source.bakery.raw.deliveries pass'] elapsed_time above 0
+both gone: exit 1, [] elapsed_time above 0
+nothing selected: exit 0, [] elapsed_time 0.0
+END
