@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # dbt-core 1.7.20 (dbt-duckdb 1.7.5), seen 2026-11-28.
 #
-# Expected: when an on-run-start hook fails, dbt stops, or run_results.json lists the hook as an error. dbt-core 1.12 does both.
+# Expected: when an on-run-start hook fails, dbt stops, or run_results.json lists the hook as an error. dbt-core 1.12 lists it,
+# and every model as skipped.
 #
 # Seen: dbt reports the database error, builds everything all the same, exits with 1, and run_results.json has only successes; the hook
 # is not in it.

@@ -125,8 +125,10 @@ ALTER TABLE run_steps
     ADD COLUMN touches_nodes boolean NOT NULL DEFAULT false,
     ADD COLUMN failed_outside boolean NOT NULL DEFAULT false,
     ADD COLUMN failed_hook boolean NOT NULL DEFAULT false;
-ALTER TABLE runs ADD COLUMN is_good boolean NOT NULL DEFAULT false; -- its manifest is one to defer to
-UPDATE runs SET is_good = status = 10;
+-- Whether others may defer to its manifest. 1: its work on nodes went well, or nothing is known of its commands but that they went well;
+-- 2: its commands went well and did no work on nodes, as docs generate; 3: no.
+ALTER TABLE runs ADD COLUMN deferral_rank smallint NOT NULL DEFAULT 3;
+UPDATE runs SET deferral_rank = CASE WHEN status = 10 THEN 1 ELSE 3 END;
 UPDATE run_steps s SET touches_nodes = EXISTS (
     SELECT FROM artifacts a JOIN result_files f
         ON f.account_id = a.account_id AND f.environment_id = a.environment_id AND f.sha256 = a.sha256

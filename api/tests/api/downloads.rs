@@ -32,9 +32,13 @@ async fn files_come_as_they_were_uploaded() {
     assert_eq!(get("manifest.json/").await.body, MANIFEST);
     assert_eq!(get("run_results.json?raw=true").await.body, RUN_RESULTS);
     assert_eq!(get("run_results.json?raw=true&step=1").await.body, OLDER_RUN_RESULTS);
+    assert_eq!(
+        get("manifest.json?step=2").await.body,
+        MANIFEST,
+        "that of the step before"
+    );
     for path in [
         "catalog.json",
-        "manifest.json?step=2",
         "manifest.json?step=0",
         "manifest.json?step=3",
         "compiled/a.sql",

@@ -59,11 +59,12 @@ async fn retire(
     let id = environment_named(&mut connection, account, environment).await?;
     let row = queries::environment(&mut connection, account, id).await?;
     let row = row.with_context(|| format!("account {account} has no environment `{id}`"))?;
-    let known: Vec<String> = read_model::projects_of_environment(&mut connection, account, id)
+    let mut known: Vec<String> = read_model::projects_of_environment(&mut connection, account, id)
         .await?
         .into_iter()
         .map(|project| project.dbt_project)
         .collect();
+    known.sort();
     ensure!(
         known.contains(&dbt_project),
         "the environment has no manifest of a dbt project `{dbt_project}`; it has {}",

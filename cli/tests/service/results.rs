@@ -100,7 +100,7 @@ async fn a_run_is_what_its_steps_did() {
             run["id"]
         )
     };
-    for (query, which) in [("?step=1", "build"), ("?step=2", "generate"), ("", "generate")] {
+    for (query, which) in [("?step=1", "build"), ("?step=2", "generate"), ("", "build")] {
         let (status, file) = installation.send(Method::GET, &token, &path(query)).await;
         assert_eq!(status, StatusCode::OK);
         let file: Value = serde_json::from_slice(&file).unwrap();

@@ -503,6 +503,11 @@ async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
             ("run_results.json", &failed),
         ])
         .await;
+    // What it defines need not have been built.
+    let docs = results(5, json!({"which": "generate"}), &[("model.shop.new", "success")]);
+    environment
+        .send_zip(&[("manifest.json", &of(5, "model.shop.new")), ("run_results.json", &docs)])
+        .await;
     environment
         .send_with(&[("tag", "latest-manifest")], &of(5, "model.shop.latest"))
         .await;

@@ -62,7 +62,10 @@ async fn manifests_of_all_versions_are_read_back_with_their_nodes() {
         assert_eq!(status, StatusCode::OK, "{name}");
         assert!(body == manifest, "{name} is not the same byte for byte");
         for (resource_type, count) in plain_count(&manifest) {
-            let path = format!("/api/v2/accounts/1/environments/1/nodes/?limit=1&resource_type={resource_type}");
+            let path = format!(
+                "/api/v2/accounts/1/runs/{}/nodes/?limit=1&resource_type={resource_type}",
+                run["id"]
+            );
             let (_, nodes) = installation.get(&token, &path).await;
             assert_eq!(
                 nodes["extra"]["pagination"]["total_count"], count,

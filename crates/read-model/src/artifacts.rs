@@ -132,7 +132,7 @@ pub async fn insert_artifacts(
                 airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at, pruned,
                 makes_run, dbt_project)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                CASE WHEN $11 = 'manifest' THEN coalesce(
+                CASE WHEN $11 = 'manifest' AND NOT $18 THEN coalesce(
                     (SELECT project_name FROM manifests WHERE account_id = $3 AND sha256 = $13), '') END)",
             artifact.event_id.0,
             artifact.place,

@@ -57,10 +57,16 @@ pub(crate) async fn failures_of_run(
                         OR (t.which = 'freshness' AND s.which = 'freshness' AND num_nulls(t.command_key, s.command_key) > 0))
                     AND NOT (s.failed_hook AND EXISTS (
                         SELECT FROM results k
-                        WHERE k.step_id = s.id AND k.is_attempt AND k.status = 'skipped' AND NOT EXISTS (
-                            SELECT FROM results p
-                            WHERE p.unique_id = k.unique_id AND p.is_attempt AND p.failure = 0 AND p.status <> 'skipped'
-                                AND (p.at, p.sha256, p.place) > (k.at, k.sha256, k.place)))))
+                        WHERE k.step_id = s.id AND k.is_attempt AND k.status = 'skipped' AND NOT k.has_passed
+                            -- What is ephemeral is listed only where it is skipped.
+                            AND NOT EXISTS (
+                                SELECT FROM nodes e
+                                WHERE e.account_id = $1 AND hashtextextended(e.unique_id, 0) = hashtextextended(k.unique_id, 0)
+                                    AND e.unique_id = k.unique_id AND e.materialized = 'ephemeral')
+                            AND NOT EXISTS (
+                                SELECT FROM results p
+                                WHERE p.unique_id = k.unique_id AND p.is_attempt AND p.failure = 0 AND p.status <> 'skipped'
+                                    AND (p.at, p.sha256, p.place) > (k.at, k.sha256, k.place)))))
         )
         SELECT count(*) > 0 AS "any!", coalesce(bool_or(of_work), false) AS "of_work!" FROM failures"#,
         account.0,

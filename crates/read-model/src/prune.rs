@@ -49,8 +49,8 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
             ORDER BY environment_id, kind, dbt_project, done_at DESC, event_id DESC, place DESC
         ), to_defer_to AS (
             SELECT DISTINCT ON (a.environment_id, a.dbt_project) a.run_id FROM artifacts a JOIN runs r ON r.id = a.run_id
-            WHERE a.account_id = $1 AND a.kind = 'manifest' AND r.is_good
-            ORDER BY a.environment_id, a.dbt_project, a.done_at DESC, a.event_id DESC, a.place DESC
+            WHERE a.account_id = $1 AND a.kind = 'manifest' AND r.deferral_rank < 3
+            ORDER BY a.environment_id, a.dbt_project, r.deferral_rank, a.done_at DESC, a.event_id DESC, a.place DESC
         ), defined AS (
             SELECT DISTINCT w.environment_id, n.unique_id FROM newest w
             JOIN manifests m ON m.account_id = $1 AND m.sha256 = w.sha256 AND w.kind = 'manifest'
@@ -162,7 +162,7 @@ pub async fn note_pruned(transaction: &mut PgConnection, account: AccountId, upl
     .execute(&mut *transaction)
     .await?;
     sqlx::query!(
-        "UPDATE artifacts SET pruned = true, run_id = NULL, step_id = NULL WHERE account_id = $1 AND event_id = ANY($2)",
+        "UPDATE artifacts SET pruned = true, run_id = NULL, step_id = NULL, dbt_project = NULL WHERE account_id = $1 AND event_id = ANY($2)",
         account.0,
         &ids
     )

@@ -85,14 +85,18 @@ async fn refresh_schedule(transaction: &mut PgConnection, account: AccountId, jo
 /// What follows for a run from its steps and files, and from what Airflow says: its word on how the run stands, and when, is the last.
 /// Without it, a run failed when a failure in it was not made good: a task that is tried again and then passes is a success.
 ///
-/// A run is good, so that others may defer to its manifest, when its work on nodes went well, whatever Airflow, the docs or the freshness of
-/// sources say; where it did none, when it is a success.
+/// Others may defer to a run's manifest when its work on nodes went well, whatever Airflow, the docs or the freshness of sources say; where it
+/// did none, when it is a success. A success that is known to have done no such work comes after the others: what its manifest defines need not
+/// have been built.
 async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
     let failures = failures_of_run(transaction, account, run).await?;
     sqlx::query!(
-        "UPDATE runs u SET (status, is_good, dbt_version, created_at, updated_at, started_at, finished_at) = (
+        "UPDATE runs u SET (status, deferral_rank, dbt_version, created_at, updated_at, started_at, finished_at) = (
             SELECT coalesce(o.status, CASE WHEN $3 THEN 20 ELSE 10 END),
-                CASE WHEN bool_or(s.touches_nodes) THEN NOT $4 ELSE coalesce(o.status, CASE WHEN $3 THEN 20 ELSE 10 END) = 10 END,
+                CASE WHEN bool_or(s.touches_nodes) THEN CASE WHEN $4 THEN 3 ELSE 1 END
+                    WHEN coalesce(o.status, CASE WHEN $3 THEN 20 ELSE 10 END) <> 10 THEN 3
+                    WHEN bool_and(s.which IS NOT NULL) THEN 2
+                    ELSE 1 END,
                 (array_agg(s.dbt_version ORDER BY s.dbt_version IS NULL, s.updated_at DESC, s.id DESC))[1],
                 least(o.created_at, min(s.created_at)), greatest(o.event_time, max(s.updated_at)),
                 CASE WHEN o.status IS NULL THEN min(s.started_at) ELSE o.started_at END,

@@ -187,7 +187,8 @@ impl NodeResult {
     /// Whether it is of a node of the manifest, and not of a hook, a macro that was called or an inline query.
     fn is_of_node(&self) -> bool {
         let others = ["operation.", "macro.", "sql_operation.", "sql operation."];
-        !others.iter().any(|other| self.unique_id.starts_with(other))
+        // dbt 2 names a macro that was called without its package.
+        self.unique_id.contains('.') && !others.iter().any(|other| self.unique_id.starts_with(other))
     }
 
     /// Whether it was compiled to be run. Microbatch models are compiled batch by batch, and the manifest does not tell.

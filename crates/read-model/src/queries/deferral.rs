@@ -20,12 +20,12 @@ pub struct ManifestFilter<'a> {
     pub dbt_project: Option<&'a str>,
 }
 
-/// Where manifests are looked for, one after the other: 1 in runs whose work on nodes went well, 2 in all runs and beside them, 3 also among
-/// what DAGs keep for themselves under tags `latest-…`.
-const RANKS: [i32; 3] = [1, 2, 3];
+/// Where manifests are looked for, one after the other: 1 in runs whose work on nodes went well, 2 in all that went well, 3 in all runs and
+/// beside them, 4 also among what DAGs keep for themselves under tags `latest-…`.
+const RANKS: [i32; 4] = [1, 2, 3, 4];
 
-/// The manifest to defer to, and when it was uploaded: the newest of a run that went well. Only where none ever did, the newest of all; those
-/// that are tagged `latest-…` last. With a tag it is the newest that has it.
+/// The manifest to defer to, and when it was uploaded: the newest of a run whose work on nodes went well; else of one that went well. Only
+/// where none ever did, the newest of all; those that are tagged `latest-…` last. With a tag it is the newest that has it.
 ///
 /// # Errors
 /// Those of the database.
@@ -41,7 +41,7 @@ pub async fn manifest_to_defer_to(
                 AND ($3::text IS NULL OR a.dag_id = $3 OR r.dag_id = $3)
                 AND ($4::text IS NULL OR a.tag = $4)
                 AND ($5::text IS NULL OR a.dbt_project = $5)
-                AND ($4 IS NOT NULL OR ($6 = 1 AND r.is_good) OR ($6 = 2 AND (a.tag LIKE 'latest-%') IS NOT TRUE) OR $6 = 3)
+                AND ($4 IS NOT NULL OR ($6 <= 2 AND r.deferral_rank <= $6) OR ($6 = 3 AND (a.tag LIKE 'latest-%') IS NOT TRUE) OR $6 = 4)
                 AND ($4 IS NOT NULL OR NOT EXISTS (SELECT FROM retired_projects p
                     WHERE p.account_id = $1 AND p.environment_id = a.environment_id AND p.dbt_project = a.dbt_project
                         AND p.retired_at >= a.done_at))

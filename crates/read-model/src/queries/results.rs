@@ -87,7 +87,7 @@ pub struct FreshnessCheck {
     pub run_id: Option<i64>,
     /// Its step.
     pub step_id: Option<i64>,
-    /// Whether a later run of the same job checked freshness and could not tell of this one.
+    /// Whether a later run of the same job checked freshness again and could not tell of this one.
     pub is_outdated: bool,
     /// The check, for [`crate::decode_doc`].
     pub doc: Vec<u8>,
@@ -95,7 +95,8 @@ pub struct FreshnessCheck {
 
 /// The newest check of how fresh a node is, in an environment or in one of its runs; with `passed` the newest that passed.
 ///
-/// dbt leaves out of its files what it could not ask, so that a check that was left out says nothing of itself.
+/// dbt leaves out of its files what it could not ask. It may not have been selected either: so a later file counts only where it lists others
+/// that the same file listed before, or nothing at all.
 ///
 /// # Errors
 /// Those of the database.
@@ -114,9 +115,17 @@ pub async fn last_freshness(
                 SELECT FROM artifacts o JOIN runs later ON later.id = o.run_id JOIN runs r ON r.id = a.run_id
                 WHERE o.account_id = $1 AND o.environment_id = $2 AND o.done_at > n.at AND o.run_id <> a.run_id
                     AND later.job_id = r.job_id
-                    AND (o.kind IN ('sources', 'freshness') OR (o.kind = 'run_results' AND EXISTS (
+                    AND o.kind IN ('sources', 'freshness', 'run_results')
+                    AND (EXISTS (
+                        -- Nothing could be asked. (Where nothing was selected, dbt takes no time.)
                         SELECT FROM result_files f WHERE f.account_id = $1 AND f.environment_id = $2 AND f.sha256 = o.sha256
-                            AND f.which = 'freshness' AND f.is_empty)))
+                            AND f.which = 'freshness' AND f.is_empty AND (f.elapsed_time > 0 OR f.kind = 'run_results'))
+                    OR EXISTS (
+                        -- Others of the same file were checked again.
+                        SELECT FROM node_results one JOIN node_results other
+                            ON other.account_id = $1 AND other.environment_id = $2 AND other.sha256 = n.sha256
+                                AND other.unique_id = one.unique_id
+                        WHERE one.account_id = $1 AND one.environment_id = $2 AND one.sha256 = o.sha256 AND one.is_freshness))
             )) AS "is_outdated!"
          FROM (
             SELECT * FROM node_results r

@@ -67,7 +67,11 @@ impl Command {
         Self {
             text,
             is_retry,
-            key: which.as_deref().map(|which| key_of(which, args)),
+            // dbt 2 says neither what was selected nor which macro was called.
+            key: which
+                .as_deref()
+                .filter(|_| args.get("__other__").is_none())
+                .map(|which| key_of(which, args)),
             is_of_core,
             is_limited: args.text("empty").is_some_and(|empty| empty == "true") || args.get("sample").is_some(),
             which,
@@ -186,6 +190,12 @@ mod tests {
         };
         assert_eq!(operation(r#"{"a": 1, "b": 2}"#), operation(r#"{"b": 2, "a": 1}"#));
         assert_ne!(operation(r#"{"a": 1}"#), operation(r#"{"a": 2}"#));
+    }
+
+    #[test]
+    fn commands_that_do_not_say_what_they_are_about_are_not_the_same() {
+        let of_dbt_2 = command(r#"{"command": "run-operation", "which": "run-operation", "__other__": {}}"#);
+        assert_eq!(of_dbt_2.key, None);
     }
 
     #[test]

@@ -62,13 +62,16 @@ impl Outcome {
     }
 
     fn new(result: &NodeResult, is_attempt: bool, command: &Command) -> Self {
+        let message = result.message.as_deref().unwrap_or_default();
         let has_passed = is_attempt
             && match result.status.as_str() {
                 "success" | "pass" => true,
                 "warn" => result.is_test(),
+                // dbt 2 says so of ephemeral models in builds that pass, and of nothing else.
+                "skipped" => message.eq_ignore_ascii_case("Skipped"),
                 _ => false,
             };
-        let was_there = command.is("clone") && result.message.as_deref() == Some("No-op");
+        let was_there = command.is("clone") && message == "No-op";
         let failure = if is_attempt && result.is_of_node() {
             Failure::Node
         } else {
@@ -77,7 +80,7 @@ impl Outcome {
         Self {
             is_attempt,
             has_passed,
-            is_success: has_passed && !command.is_limited && !was_there,
+            is_success: has_passed && result.status != "skipped" && !command.is_limited && !was_there,
             failure: is_failure(&result.status).then_some(failure),
         }
     }

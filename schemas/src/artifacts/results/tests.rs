@@ -193,6 +193,12 @@ fn a_success_is_what_the_node_is_for() {
         "only tests warn"
     );
     assert_eq!(of(r#""which": "run""#, r#""status": "reused""#), (false, false));
+    let ephemeral = r#""status": "skipped", "message": "Skipped""#;
+    assert_eq!(of(r#""which": "build""#, ephemeral), (true, false), "of dbt 2");
+    assert_eq!(
+        of(r#""which": "build""#, r#""status": "skipped", "message": null"#),
+        (false, false)
+    );
 }
 
 #[test]
