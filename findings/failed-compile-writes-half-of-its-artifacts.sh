@@ -27,7 +27,8 @@ echo "select 1 as one {% if execute %}{{ exceptions.raise_compiler_error('no flo
 
 ids() {
     python -c 'import json
-print(*(json.load(open(f"target/{name}.json"))["metadata"]["invocation_id"] for name in ("manifest", "run_results")))' 2> /dev/null || echo none none
+print(*(json.load(open(f"target/{name}.json"))["metadata"]["invocation_id"] for name in ("manifest", "run_results")))' 2> no-files ||
+        echo none none
 }
 before=(none none)
 told() {

@@ -28,8 +28,9 @@ bakery: {target: dev, outputs: {dev: {type: duckdb, path: bakery.duckdb, threads
 END
 echo "select 1 as one" > models/bread.sql
 
+files=(catalog.json manifest.json run_results.json)
 sums() {
-    (cd target && sha256sum catalog.json manifest.json run_results.json && stat --format "%n %y" catalog.json manifest.json run_results.json)
+    (cd target && sha256sum "${files[@]}" && stat --format "%n %y" "${files[@]}")
 }
 code=$(code_of dbt build)
 [[ $code == 0 ]] || { cat output >&2; exit 1; }
@@ -41,7 +42,7 @@ code=$(code_of dbt docs generate)
 after=$(sums)
 
 as_described "exit $code
-$(for file in catalog.json manifest.json run_results.json; do
+$(for file in "${files[@]}"; do
     if [[ $(grep "$file" <<< "$before") == $(grep "$file" <<< "$after") ]]; then echo "$file: as it was"; else echo "$file: another"; fi
 done)" <<'END'
 exit 2

@@ -13,7 +13,7 @@
 # Why it matters: the run failed by its exit code, and no artifact says so. Only who started dbt can know it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-install dbt-core==1.7.20 dbt-duckdb==1.7.5 duckdb==2.0.1 "setuptools<80"
+install_packages dbt-core==1.7.20 dbt-duckdb==1.7.5 duckdb==2.0.1 "setuptools<80"
 
 mkdir models
 cat > dbt_project.yml <<'END'

@@ -5,14 +5,14 @@
 # has what a build adds to it.
 #
 # Seen: run_results.json lists only what had ended, and all of it is `success`. manifest.json is the one that was written after parsing:
-# no node has `build_path` or `compiled` in it, which every built node has after a build that ends by itself.
+# no node has `build_path` or `compiled` in it, which every table and view has after a build that ends by itself.
 #
 #     interrupted: exit 2
 #     results: ['model.bakery.bread success']
-#     in the manifest: {'model.bakery.bread': (None, None), 'model.bakery.slow': (None, None), 'model.bakery.top': (None, None)}
+#     in the manifest: {'model.bakery.bread': (False, None), 'model.bakery.slow': (False, None), 'model.bakery.top': (False, None)}
 #     finished: exit 0
 #     results: ['model.bakery.bread success', 'model.bakery.slow success', 'model.bakery.top success']
-#     in the manifest: each (build_path, True)
+#     in the manifest: {'model.bakery.bread': (True, True), 'model.bakery.slow': (True, True), 'model.bakery.top': (True, True)}
 #
 # Why it matters: an uploader that does not know the exit code sends files of which each says that all went well. That nodes which
 # have a success in run_results.json have no `build_path` in the manifest of the same invocation is the trace that is left.
@@ -39,7 +39,7 @@ told() {
 manifest, results = (json.load(open(f"target/{name}.json")) for name in ("manifest", "run_results"))
 assert manifest["metadata"]["invocation_id"] == results["metadata"]["invocation_id"]
 print("results:", sorted(result["unique_id"] + " " + result["status"] for result in results["results"]))
-print("in the manifest:", {name: (node.get("build_path"), node.get("compiled")) for name, node in sorted(manifest["nodes"].items())})'
+print("in the manifest:", {name: (bool(node.get("build_path")), node.get("compiled")) for name, node in sorted(manifest["nodes"].items())})'
 }
 
 # What a script starts in the background ignores SIGINT, which `env` undoes.
@@ -64,8 +64,8 @@ as_described "$interrupted
 $finished" <<'END'
 interrupted: exit 2
 results: ['model.bakery.bread success']
-in the manifest: {'model.bakery.bread': (None, None), 'model.bakery.slow': (None, None), 'model.bakery.top': (None, None)}
+in the manifest: {'model.bakery.bread': (False, None), 'model.bakery.slow': (False, None), 'model.bakery.top': (False, None)}
 finished: exit 0
 results: ['model.bakery.bread success', 'model.bakery.slow success', 'model.bakery.top success']
-in the manifest: {'model.bakery.bread': ('target/run/bakery/models/bread.sql', True), 'model.bakery.slow': ('target/run/bakery/models/slow.sql', True), 'model.bakery.top': ('target/run/bakery/models/top.sql', True)}
+in the manifest: {'model.bakery.bread': (True, True), 'model.bakery.slow': (True, True), 'model.bakery.top': (True, True)}
 END

@@ -12,7 +12,7 @@
 #     nothing selected: exit 0, [] elapsed_time 0.0
 #
 # Why it matters: whoever reads sources.json sees nothing wrong in the worst case of all. An empty `results` with an `elapsed_time`
-# above 0 means that every source failed; one of several that fails can only be missed by comparing with the manifest.
+# above 0 means that every source failed; that one of several failed shows only in comparison with the manifest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12
@@ -39,7 +39,8 @@ END
 told() {
     python -c 'import json
 told = json.load(open("target/sources.json"))
-print(sorted(result["unique_id"] + " " + result["status"] for result in told["results"]), "elapsed_time", told["elapsed_time"] and "above 0")'
+results = sorted(result["unique_id"] + " " + result["status"] for result in told["results"])
+print(results, "elapsed_time", told["elapsed_time"] and "above 0")'
 }
 sql() {
     python -c 'import duckdb, sys; duckdb.connect("bakery.duckdb").execute(sys.argv[1])' "$1"

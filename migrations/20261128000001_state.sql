@@ -42,7 +42,8 @@ ALTER TABLE nodes
     ADD COLUMN attached_node text;                 -- of a test: the node that it is about, as dbt says it
 UPDATE nodes SET folded_name = lower(name);
 ALTER TABLE nodes ALTER COLUMN format DROP DEFAULT;
-CREATE INDEX nodes_of_id ON nodes (account_id, hashtextextended(unique_id, 0));
+-- By md5, as for files: only functions that leak nothing are used before row-level security has had its say.
+CREATE INDEX nodes_of_id ON nodes (account_id, md5(unique_id));
 
 -- Texts that belong to the nodes of a manifest and change with every command: compiled code, and the macros that are called.
 ALTER TABLE compiled_codes RENAME TO texts;
@@ -57,8 +58,10 @@ CREATE TABLE current_node_sets (
     environment_id bigint NOT NULL,
     run_id         bigint NOT NULL, -- 0: the environment as a whole
     hash           bytea,           -- as node_sets has it; null: no nodes
+    spare          bytea,           -- the one before, which comes back where two projects are uploaded in turn
     PRIMARY KEY (environment_id, run_id)
 );
+CREATE INDEX ON current_node_sets (account_id, spare);
 CREATE INDEX ON current_node_sets (account_id, hash);
 
 -- The dbt projects that an operator took out of an environment. What was generated later counts again.
@@ -86,12 +89,12 @@ ALTER TABLE result_files
 
 ALTER TABLE node_results RENAME COLUMN executed TO is_attempt;
 ALTER TABLE node_results
-    ADD COLUMN has_passed boolean NOT NULL DEFAULT false,    -- the attempt, or the check of freshness, went well
-    ADD COLUMN is_success boolean NOT NULL DEFAULT false,    -- and what it made is what the node is for
+    ADD COLUMN has_passed boolean NOT NULL DEFAULT true,     -- the attempt, or the check of freshness, went well
+    ADD COLUMN is_success boolean NOT NULL DEFAULT true,     -- and what it made is what the node is for
     ADD COLUMN is_freshness boolean NOT NULL DEFAULT false,
     ADD COLUMN failure smallint NOT NULL DEFAULT 0;          -- 1 of a node, 2 outside nodes, 3 of freshness; 0 none
 
--- What was projected before, as far as its rows tell.
+-- What was projected before, as far as its rows say. Most are successes, which the defaults suit.
 UPDATE node_results r SET
     is_freshness = coalesce(f.which = 'source freshness', false),
     is_attempt = (r.is_attempt AND f.which IS DISTINCT FROM 'source freshness')
@@ -101,7 +104,9 @@ UPDATE node_results r SET
     failure = CASE WHEN NOT r.failed THEN 0 WHEN f.which = 'source freshness' THEN 3
         WHEN r.is_attempt AND r.unique_id !~ '^(operation|macro|sql_operation)\.' THEN 1 ELSE 2 END
 FROM result_files f
-WHERE f.account_id = r.account_id AND f.environment_id = r.environment_id AND f.sha256 = r.sha256;
+WHERE f.account_id = r.account_id AND f.environment_id = r.environment_id AND f.sha256 = r.sha256
+    AND (r.failed OR r.status NOT IN ('success', 'pass') OR f.which = 'source freshness');
+ALTER TABLE node_results ALTER COLUMN has_passed DROP DEFAULT, ALTER COLUMN is_success DROP DEFAULT;
 UPDATE result_files f SET
     kind = CASE WHEN which = 'source freshness' THEN 'sources' ELSE 'run_results' END,
     which = CASE WHEN which = 'source freshness' THEN 'freshness' ELSE which END,
@@ -112,10 +117,8 @@ UPDATE result_files f SET
 DROP INDEX node_results_account_id_environment_id_hashtextextended_at__idx;
 ALTER TABLE node_results DROP COLUMN failed;
 -- The last attempt is the later of the last success and the last that was none, so that one index finds both.
-CREATE INDEX node_results_attempts ON node_results
-    (account_id, environment_id, hashtextextended(unique_id, 0), is_success, at, sha256, place) WHERE is_attempt;
-CREATE INDEX node_results_freshness ON node_results
-    (account_id, environment_id, hashtextextended(unique_id, 0), at, sha256, place) WHERE is_freshness;
+CREATE INDEX node_results_attempts ON node_results (account_id, environment_id, md5(unique_id), is_success, at) WHERE is_attempt;
+CREATE INDEX node_results_freshness ON node_results (account_id, environment_id, md5(unique_id), at) WHERE is_freshness;
 
 -- ---- Runs and steps ----
 
@@ -147,10 +150,10 @@ CREATE TABLE catalog_sets (
 );
 ALTER TABLE catalogs ADD COLUMN catalog_set bytea, ADD COLUMN has_errors boolean NOT NULL DEFAULT false;
 INSERT INTO catalog_sets (account_id, hash, node_ids)
-    SELECT DISTINCT ON (account_id, sha256) account_id, sha256, node_ids FROM catalogs;
+    SELECT account_id, sha256, node_ids FROM catalogs;
 UPDATE catalogs SET catalog_set = sha256;
 ALTER TABLE catalogs ALTER COLUMN catalog_set SET NOT NULL, DROP COLUMN node_ids;
-CREATE INDEX catalog_nodes_of_id ON catalog_nodes (account_id, hashtextextended(unique_id, 0));
+CREATE INDEX catalog_nodes_of_id ON catalog_nodes (account_id, md5(unique_id));
 
 -- What was uploaded to an environment, and when last: pairs of a manifest's nodes and compiled codes, or the tables of a catalog.
 CREATE TABLE aspect_sets (
@@ -175,20 +178,21 @@ CREATE TABLE aspect_heads (
     aspect         text NOT NULL,
     node_md5       uuid NOT NULL,   -- of the unique_id, which may be longer than an index takes
     content_id     bigint NOT NULL, -- in texts or catalog_nodes
+    pointed_at     timestamptz NOT NULL, -- the time of the set that said it first: no older one is the newest
     PRIMARY KEY (environment_id, aspect, node_md5)
 );
 
 -- What each set has, node by node.
 CREATE VIEW aspect_members WITH (security_invoker) AS
 SELECT s.account_id, 'compiled_code' AS aspect, s.hash AS node_set, k.hash AS content_set, md5(n.unique_id)::uuid AS node_md5,
-    t.text_id AS content_id
+    t.text_id AS content_id, s.resource_type, t.place -- where it stands, since one manifest may have an id twice
 FROM node_sets s JOIN text_sets k ON k.account_id = s.account_id AND k.resource_type = s.resource_type
-    CROSS JOIN LATERAL unnest(s.node_ids, k.text_ids) AS t (node_id, text_id)
+    CROSS JOIN LATERAL unnest(s.node_ids, k.text_ids) WITH ORDINALITY AS t (node_id, text_id, place)
     JOIN nodes n ON n.id = t.node_id
 WHERE t.text_id IS NOT NULL
 UNION ALL
-SELECT c.account_id, 'catalog', ''::bytea, c.hash, md5(n.unique_id)::uuid, n.id
-FROM catalog_sets c CROSS JOIN LATERAL unnest(c.node_ids) AS u (id) JOIN catalog_nodes n ON n.id = u.id;
+SELECT c.account_id, 'catalog', ''::bytea, c.hash, md5(n.unique_id)::uuid, n.id, '', u.place
+FROM catalog_sets c CROSS JOIN LATERAL unnest(c.node_ids) WITH ORDINALITY AS u (id, place) JOIN catalog_nodes n ON n.id = u.id;
 
 DO $$
 BEGIN
@@ -202,6 +206,7 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
+    ALTER TABLE aspect_sets ENABLE ROW LEVEL SECURITY; -- for the projector alone
     FOREACH table_name IN ARRAY ARRAY['current_node_sets', 'retired_projects', 'catalog_sets', 'aspect_heads'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', table_name);
         EXECUTE format('GRANT SELECT ON %I TO dbt_api_reader', table_name);

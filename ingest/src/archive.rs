@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use schemas::ScanError;
+use schemas::{ArtifactKind, ScanError};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use utoipa::ToSchema;
@@ -123,7 +123,14 @@ pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<U
     };
     let (mut files, mut left_out) = (Vec::new(), contents.left_out);
     for entry in contents.plain {
-        files.push(unpacker.unpack(entry, Due::AnyFile)?);
+        let is_artifact = ArtifactKind::has_file_name(&entry.name);
+        match unpacker.unpack(entry, Due::AnyFile) {
+            Ok(file) => files.push(file),
+            Err(ArchiveError::Unpack { name, error }) if !is_artifact => {
+                left_out.push(LeftOut::new(name, format!("it cannot be unpacked: {error}")));
+            }
+            Err(error) => return Err(error),
+        }
     }
     for entry in contents.in_folders {
         if files.len() == MOST_FILES {

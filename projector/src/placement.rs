@@ -8,7 +8,9 @@ use read_model::{
     lock_placement, places_of_files, places_of_invocations, record_id, refresh_run, refresh_run_nodes, refresh_steps,
     set_placement, shrink_run, step_id, unplaced_alike,
 };
-use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, JobId, ProjectId, RunId, Sha256, StepId};
+use schemas::{
+    AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, EventId, JobId, ProjectId, RunId, Sha256, StepId,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -49,11 +51,16 @@ pub(crate) async fn place(
         invocations: invocations_of_manifests(upload, &artifacts),
     };
     files.extend(artifacts.into_iter().map(not_placed));
-    let runs = move_files(transaction, bucket, place, files, None, &related).await?;
-    match event {
-        Some(event) => state::follow(transaction, upload, event, &runs, reading).await,
-        None => Ok(()),
-    }
+    let moved = move_files(transaction, bucket, place, files, None, &related).await?;
+    let Some(event) = event else { return Ok(()) };
+    let has_manifest = upload.files.iter().any(|file| file.kind == ArtifactKind::Manifest);
+    let runs = moved
+        .into_iter()
+        .filter(|(_, moved)| has_manifest || *moved != event)
+        .map(|(run, _)| run)
+        .collect();
+    refresh_nodes(transaction, place, &runs).await?;
+    state::follow(transaction, upload, event, reading).await
 }
 
 /// What else has to be computed anew beside the runs of files that are moved.
@@ -87,17 +94,21 @@ pub(crate) async fn place_observed(
         Vec::new()
     };
     if !observed.pruned {
-        let runs = move_files(transaction, bucket, place, files, Some(run), &Related::default()).await?;
-        return refresh_nodes(transaction, place, &runs).await;
+        let moved = move_files(transaction, bucket, place, files, Some(run), &Related::default()).await?;
+        return refresh_nodes(transaction, place, &runs_of(&moved)).await;
     }
-    let runs = move_files(transaction, bucket, place, files, None, &Related::default()).await?;
-    refresh_nodes(transaction, place, &runs).await?;
+    let moved = move_files(transaction, bucket, place, files, None, &Related::default()).await?;
+    refresh_nodes(transaction, place, &runs_of(&moved)).await?;
     // What was told before of the run was shown.
     let text = serde_json::to_string(run).map_err(|error| ApplyError::Rejected(error.to_string()))?;
     if let Some(id) = id_of_key(transaction, Numbers::Runs, place.environment_id, &text).await? {
         shrink_run(transaction, place.account_id, RunId(id)).await?;
     }
     Ok(())
+}
+
+fn runs_of(moved: &BTreeSet<(RunId, EventId)>) -> BTreeSet<RunId> {
+    moved.iter().map(|(run, _)| *run).collect()
 }
 
 async fn refresh_nodes(transaction: &mut PgConnection, place: Place, runs: &BTreeSet<RunId>) -> Result<(), ApplyError> {
@@ -108,7 +119,7 @@ async fn refresh_nodes(transaction: &mut PgConnection, place: Place, runs: &BTre
 }
 
 /// Puts files where they belong by now, and computes anew what follows for their runs, for those that are related, and for the one that was
-/// observed. Returns the runs whose files changed.
+/// observed. Returns the runs whose files changed, with the upload of each file.
 async fn move_files(
     transaction: &mut PgConnection,
     bucket: &Bucket,
@@ -116,7 +127,7 @@ async fn move_files(
     files: Vec<Placed>,
     observed: Option<&RunKey>,
     related: &Related,
-) -> Result<BTreeSet<RunId>, ApplyError> {
+) -> Result<BTreeSet<(RunId, EventId)>, ApplyError> {
     let environment = place.environment_id;
     let mut target: Vec<(Placed, Option<RunKey>)> = Vec::new();
     for placed in files {
@@ -144,7 +155,8 @@ async fn move_files(
         set_placement(transaction, artifact, step).await?;
         steps.extend(step.map(|(_, step)| step));
         steps.extend(placed.step_id);
-        moved.extend(run.into_iter().chain(placed.run_id));
+        let runs = run.into_iter().chain(placed.run_id);
+        moved.extend(runs.map(|run| (run, artifact.event_id)));
         left.extend(placed.run_id.filter(|old| Some(*old) != run));
     }
     let mut others = Vec::new();

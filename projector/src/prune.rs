@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use directory::note_change;
 use read_model::{
     FileAspects, FileOfUpload, Prunable, add_to_ledger, artifacts_of, aspects_of_files, begin_removal, end_attempt,
-    forget_contents, lock_account_alone, note_pruned, prunable_runs, prune_observations, refresh_run_nodes,
-    refresh_steps, remove_from_ledger, remove_upload, shrink_run, uploads_of_runs,
+    environments_of_files, forget_contents, lock_account_alone, note_pruned, places_of_invocations, prunable_runs,
+    prune_observations, refresh_run_nodes, refresh_steps, remove_from_ledger, remove_upload, shrink_run,
+    uploads_of_runs,
 };
 use schemas::{AccountId, EnvironmentId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;
@@ -109,21 +110,18 @@ pub(crate) async fn forget_upload(
     shrink_states(transaction, account, &states).await
 }
 
-/// What these files brought to the state of their environments.
+/// What files with these contents brought to the state of each environment.
 async fn states_of(
     connection: &mut PgConnection,
     account: AccountId,
     files: &[FileOfUpload],
 ) -> Result<Vec<(EnvironmentId, FileAspects)>, ApplyError> {
-    let environments: BTreeSet<EnvironmentId> = files.iter().map(|file| file.environment).collect();
+    // Others that share their contents may lose them too.
+    let hashes = hashes_of(files);
     let mut states = Vec::new();
-    for environment in environments {
-        let of_it = files.iter().filter(|file| file.environment == environment);
-        let hashes: Vec<Sha256> = of_it.map(|file| file.sha256).collect();
-        states.push((
-            environment,
-            aspects_of_files(connection, account, environment, &hashes).await?,
-        ));
+    for environment in environments_of_files(connection, account, &hashes).await? {
+        let aspects = aspects_of_files(connection, account, environment, &hashes).await?;
+        states.push((environment, aspects));
     }
     Ok(states)
 }
@@ -141,10 +139,20 @@ async fn shrink_states(
 
 /// Computes the runs and steps anew that these files were in.
 async fn shrink(transaction: &mut PgConnection, account: AccountId, files: &[FileOfUpload]) -> Result<(), ApplyError> {
-    let steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
+    let mut steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
+    let mut runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
+    let environments: BTreeSet<EnvironmentId> = files.iter().map(|file| file.environment).collect();
+    for environment in environments {
+        // A manifest tells of steps in other runs too, if its invocation has any there.
+        let of_it = files.iter().filter(|file| file.environment == environment);
+        let invocations: Vec<String> = of_it.filter_map(|file| file.invocation.clone()).collect();
+        for (run, step) in places_of_invocations(transaction, environment, &invocations).await? {
+            runs.insert(run);
+            steps.insert(step);
+        }
+    }
     let steps: Vec<StepId> = steps.into_iter().collect();
     refresh_steps(transaction, account, &steps).await?;
-    let runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
     for run in runs {
         shrink_run(transaction, account, run).await?;
     }

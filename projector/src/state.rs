@@ -1,17 +1,14 @@
 //! What follows for an environment from the manifests and catalogs of an upload: which nodes stand in it, and where their compiled code and
 //! their columns come from.
 
-use std::collections::BTreeSet;
-
 use directory::note_change;
 use read_model::{
-    FileAspects, add_to_ledger, aspects_of_files, end_attempt, lock_account, lock_placement, manifests_of_project,
-    note_aspects, projects_of_environment, recompute_aspects, refresh_environment_nodes, refresh_run_nodes,
-    retire_project, without_nul,
+    FileAspects, add_to_ledger, aspects_of_files, end_attempt, environments_of_files, lock_account, lock_placement,
+    manifests_of_project, note_aspects, project_of_manifest, projects_of_environment, recompute_aspects,
+    refresh_environment_nodes, retire_project, without_nul,
 };
 use schemas::{
-    AccountId, ArtifactKind, ArtifactsUploaded, DbtProjectRetired, EnvironmentId, Event, EventId, RunId, Sha256,
-    UploadedFile,
+    AccountId, ArtifactKind, ArtifactsUploaded, DbtProjectRetired, EnvironmentId, Event, EventId, Sha256, UploadedFile,
 };
 use sqlx::PgConnection;
 
@@ -23,7 +20,6 @@ pub(crate) async fn follow(
     transaction: &mut PgConnection,
     upload: &ArtifactsUploaded,
     event: EventId,
-    runs: &BTreeSet<RunId>,
     reading: Reading,
 ) -> Result<(), ApplyError> {
     let (account, environment) = (upload.account_id, upload.environment_id);
@@ -35,27 +31,27 @@ pub(crate) async fn follow(
     match reading {
         Reading::WhatIsNew => note_aspects(transaction, account, environment, event, &files).await?,
         Reading::Everything => {
-            // What others share was read anew too.
-            let aspects = aspects_of_files(transaction, account, environment, &files).await?;
-            recompute_aspects(transaction, account, environment, &aspects).await?;
+            // What others share was read anew too, and has other numbers now.
+            for environment in environments_of_files(transaction, account, &files).await? {
+                let aspects = aspects_of_files(transaction, account, environment, &files).await?;
+                recompute_aspects(transaction, account, environment, &aspects).await?;
+            }
         }
     }
     let mut manifests = upload.files.iter().filter(|file| file.kind == ArtifactKind::Manifest);
     let Some(manifest) = manifests.next() else {
         return Ok(());
     };
-    for run in runs {
-        refresh_run_nodes(transaction, account, environment, *run).await?;
-    }
     let projects = projects_of_environment(transaction, account, environment).await?;
     refresh_environment_nodes(transaction, account, environment, &projects).await?;
-    if let Some(written) = manifest.generated_at {
-        let newer = projects
-            .iter()
-            .map(|project| project.done_at)
-            .max()
-            .filter(|newest| *newest > written);
-        if let Some(newest) = newer {
+    if let Some(written) = manifest.generated_at
+        && projects.iter().any(|project| project.done_at > written)
+    {
+        let name = project_of_manifest(transaction, account, manifest.sha256)
+            .await?
+            .unwrap_or_default();
+        let of_it = projects.iter().find(|project| project.dbt_project == name);
+        if let Some(newest) = of_it.map(|project| project.done_at).filter(|newest| *newest > written) {
             tracing::info!(
                 event_id = %event, environment_id = %environment, generated_at = %written, newest_generated_at = %newest,
                 "a manifest is older than the newest by its own clock: it came late, or the clock of its worker is slow"

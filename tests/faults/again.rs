@@ -78,7 +78,7 @@ async fn what_other_environments_and_runs_share_with_an_upload_is_right_after_it
     let before = visible_state(&pool).await;
     for damage in [
         "UPDATE result_files SET which = 'damaged', failed = false WHERE environment_id = 1",
-        "UPDATE node_results SET failed = false WHERE environment_id = 1",
+        "UPDATE node_results SET failure = 0 WHERE environment_id = 1",
         "UPDATE run_steps SET which = 'damaged', status = 10 WHERE environment_id = 1",
         "UPDATE runs SET status = 10 WHERE environment_id = 1",
     ] {

@@ -340,7 +340,7 @@ pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
         "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
          UNION ALL SELECT to_jsonb(t)::text FROM run_steps t UNION ALL SELECT to_jsonb(t)::text FROM artifacts t
          UNION ALL SELECT to_jsonb(t)::text FROM airflow_runs t
-         UNION ALL SELECT to_jsonb(t)::text FROM current_node_sets t
+         UNION ALL SELECT (to_jsonb(t) - 'spare')::text FROM current_node_sets t
          UNION ALL SELECT to_jsonb(t)::text FROM retired_projects t
          UNION ALL SELECT (to_jsonb(t) - 'id')::text FROM aspect_sets t
          UNION ALL SELECT concat_ws(' ', t.environment_id, t.aspect, t.node_md5, x.hash, c.hash) FROM aspect_heads t

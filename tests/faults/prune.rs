@@ -90,7 +90,8 @@ async fn a_count_per_job_and_a_repair_by_applying_again() {
         .fetch_all(&pool)
         .await
         .unwrap();
-    assert_eq!(left, expected.into_iter().collect::<Vec<_>>());
+    // More may stay: those from which the present state of a node comes.
+    assert!(expected.iter().all(|run| left.contains(run)), "{expected:?} {left:?}");
 
     let whole = visible_state(&pool).await;
     sqlx::query("UPDATE node_results SET status = 'damaged' WHERE account_id = 1")
@@ -199,8 +200,8 @@ async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
         .unwrap();
     owner
         .execute(
-            "INSERT INTO read_model.nodes (account_id, hash, unique_id, resource_type, doc)
-             SELECT 1, sha256(n::text::bytea), n, 'model', '' FROM generate_series(1, 30000) n;
+            "INSERT INTO read_model.nodes (account_id, format, hash, unique_id, resource_type, doc)
+             SELECT 1, 2, sha256(n::text::bytea), n, 'model', '' FROM generate_series(1, 30000) n;
              INSERT INTO read_model.node_sets (account_id, hash, resource_type, node_ids)
              SELECT 1, sha256((id / 20)::text::bytea), 'model', array_agg(id) FROM read_model.nodes WHERE account_id = 1 GROUP BY 2;
              INSERT INTO read_model.manifests (account_id, sha256, node_set)

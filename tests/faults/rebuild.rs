@@ -92,7 +92,7 @@ async fn a_damaged_read_model_is_found_and_repaired() {
     let whole = visible_state(&pool).await;
     for damage in [
         "UPDATE runs SET dbt_version = 'damaged' WHERE id = (SELECT min(id) FROM runs)",
-        "DELETE FROM run_steps WHERE run_id = (SELECT max(id) FROM runs)",
+        "DELETE FROM run_steps WHERE run_id = (SELECT max(run_id) FROM run_steps)",
         "UPDATE nodes SET doc = '\\x00' WHERE id = (SELECT min(id) FROM nodes)",
     ] {
         sqlx::query(damage).execute(&pool).await.unwrap();

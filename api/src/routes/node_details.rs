@@ -215,13 +215,7 @@ async fn last_freshness(
         passed,
     )
     .await?;
-    found
-        .map(|mut check| {
-            // What passed then did so, whatever was checked later.
-            check.is_outdated &= !passed;
-            Freshness::new(&check)
-        })
-        .transpose()
+    found.map(|check| Freshness::new(&check)).transpose()
 }
 
 fn text(doc: Option<Vec<u8>>) -> Result<Option<String>, Error> {

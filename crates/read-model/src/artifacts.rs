@@ -38,10 +38,16 @@ impl Artifact {
     /// The files of an upload.
     #[must_use]
     pub fn of_upload(event_id: EventId, event_time: DateTime<Utc>, upload: &ArtifactsUploaded) -> Vec<Self> {
+        let is_of_dbt = upload.is_of_dbt_itself();
+        let has_sign = upload.files.iter().any(is_sign_of_run);
         let tags = std::iter::repeat(upload.tag.as_ref());
         let files = (0..).zip(tags).zip(&upload.files);
         files
-            .map(|((place, tag), file)| Self::of_file(event_id, event_time, upload, place, tag, file))
+            .map(|((place, tag), file)| {
+                let mut artifact = Self::of_file(event_id, event_time, upload, place, tag, file);
+                artifact.makes_run &= !is_of_dbt || has_sign;
+                artifact
+            })
             .collect()
     }
 
@@ -88,7 +94,6 @@ impl Artifact {
     ) -> Self {
         let clean = |text: Option<&String>| text.map(|text| without_nul(text));
         let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
-        let is_of_dbt = upload.is_of_dbt_itself();
         let is_latest = tag.is_some_and(|tag| tag.starts_with(LATEST));
         Self {
             event_id,
@@ -98,7 +103,7 @@ impl Artifact {
             run_id: clean(upload.run_id.as_ref()),
             tag: clean(tag),
             invocation_id: clean(file.invocation_id.as_ref().filter(believed)),
-            makes_run: !is_latest && (!is_of_dbt || upload.files.iter().any(is_sign_of_run)),
+            makes_run: !is_latest,
             pruned: false,
         }
     }

@@ -39,6 +39,26 @@ pub struct FileAspects {
     nodes: Vec<Uuid>,
 }
 
+/// The environments of an account that have files with these contents.
+///
+/// # Errors
+/// Those of the database.
+pub async fn environments_of_files(
+    connection: &mut PgConnection,
+    account: AccountId,
+    files: &[Sha256],
+) -> sqlx::Result<Vec<EnvironmentId>> {
+    let hashes: Vec<&[u8]> = files.iter().map(|hash| hash.0.as_slice()).collect();
+    let ids = sqlx::query_scalar!(
+        "SELECT DISTINCT environment_id FROM artifacts WHERE account_id = $1 AND sha256 = ANY($2::bytea[])",
+        account.0,
+        &hashes as &[&[u8]]
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(EnvironmentId).collect())
+}
+
 /// What files with these contents brought to an environment. To be asked before the contents are removed.
 ///
 /// # Errors
@@ -177,23 +197,28 @@ async fn point_heads(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH set AS (SELECT * FROM aspect_sets WHERE id = $3),
-            newer AS (
-                SELECT DISTINCT m.node_md5 FROM set
+            changed AS MATERIALIZED (
+                SELECT m.node_md5, m.content_id, m.done_at
+                FROM (
+                    SELECT DISTINCT ON (m.node_md5) set.aspect, set.done_at, m.node_md5, m.content_id
+                    FROM set JOIN aspect_members m
+                        ON m.account_id = $1 AND m.aspect = set.aspect AND m.node_set = set.node_set AND m.content_set = set.content_set
+                    ORDER BY m.node_md5, m.resource_type, m.place
+                ) m LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = m.aspect AND h.node_md5 = m.node_md5
+                WHERE h.content_id IS NULL OR (h.content_id <> m.content_id AND h.pointed_at <= m.done_at)
+            ), newer AS (
+                SELECT m.node_md5 FROM set
                 JOIN aspect_sets n ON n.environment_id = $2 AND n.aspect = set.aspect
                     AND (n.done_at, n.event_id, n.place) > (set.done_at, set.event_id, set.place)
                 JOIN aspect_members m
                     ON m.account_id = $1 AND m.aspect = n.aspect AND m.node_set = n.node_set AND m.content_set = n.content_set
+                WHERE EXISTS (SELECT FROM changed)
             )
-         INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id)
-         SELECT DISTINCT ON (m.node_md5) $1, $2, set.aspect, m.node_md5, m.content_id
-         FROM set
-            JOIN aspect_members m
-                ON m.account_id = $1 AND m.aspect = set.aspect AND m.node_set = set.node_set AND m.content_set = set.content_set
-            LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = set.aspect AND h.node_md5 = m.node_md5
-         WHERE h.content_id IS DISTINCT FROM m.content_id
-            AND NOT EXISTS (SELECT FROM newer WHERE newer.node_md5 = m.node_md5)
-         ORDER BY m.node_md5, m.content_id
-         ON CONFLICT (environment_id, aspect, node_md5) DO UPDATE SET content_id = excluded.content_id",
+         INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
+         SELECT $1, $2, set.aspect, c.node_md5, c.content_id, c.done_at FROM set CROSS JOIN changed c
+         WHERE NOT EXISTS (SELECT FROM newer WHERE newer.node_md5 = c.node_md5)
+         ON CONFLICT (environment_id, aspect, node_md5)
+         DO UPDATE SET content_id = excluded.content_id, pointed_at = excluded.pointed_at",
         account.0,
         environment.0,
         set
@@ -329,13 +354,13 @@ async fn add_heads(
     nodes: &[Uuid],
 ) -> sqlx::Result<Vec<Uuid>> {
     let mut found = sqlx::query_scalar!(
-        "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id)
-         SELECT DISTINCT ON (m.node_md5) $1, $2, s.aspect, m.node_md5, m.content_id
+        "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
+         SELECT DISTINCT ON (m.node_md5) $1, $2, s.aspect, m.node_md5, m.content_id, s.done_at
          FROM aspect_sets s
             JOIN aspect_members m
                 ON m.account_id = $1 AND m.aspect = s.aspect AND m.node_set = s.node_set AND m.content_set = s.content_set
          WHERE s.id = $3 AND m.node_md5 = ANY($4)
-         ORDER BY m.node_md5, m.content_id
+         ORDER BY m.node_md5, m.resource_type, m.place
          RETURNING node_md5",
         account.0,
         environment.0,

@@ -43,7 +43,7 @@ pub(crate) async fn failures_of_run(
             SELECT r.failure = 1 AS of_work FROM results r
             WHERE r.failure IN (1, 3) AND NOT EXISTS (
                 SELECT FROM results p
-                WHERE p.unique_id = r.unique_id AND p.has_passed AND p.is_freshness = r.is_freshness
+                WHERE p.unique_id = r.unique_id AND p.has_passed AND (p.is_attempt OR p.is_freshness) AND p.is_freshness = r.is_freshness
                     AND (p.is_success OR (p.is_limited = r.is_limited AND p.which IS NOT DISTINCT FROM r.which))
                     AND (p.at, p.sha256, p.place) > (r.at, r.sha256, r.place))
             UNION ALL
@@ -60,9 +60,12 @@ pub(crate) async fn failures_of_run(
                         WHERE k.step_id = s.id AND k.is_attempt AND k.status = 'skipped' AND NOT k.has_passed
                             -- What is ephemeral is listed only where it is skipped.
                             AND NOT EXISTS (
-                                SELECT FROM nodes e
-                                WHERE e.account_id = $1 AND hashtextextended(e.unique_id, 0) = hashtextextended(k.unique_id, 0)
-                                    AND e.unique_id = k.unique_id AND e.materialized = 'ephemeral')
+                                SELECT FROM artifacts a
+                                    JOIN manifests m ON m.account_id = $1 AND m.sha256 = a.sha256
+                                    JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = 'model'
+                                    JOIN nodes e ON e.account_id = $1 AND md5(e.unique_id) = md5(k.unique_id) AND e.id = ANY(s.node_ids)
+                                WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'manifest' AND e.unique_id = k.unique_id
+                                    AND e.materialized = 'ephemeral')
                             AND NOT EXISTS (
                                 SELECT FROM results p
                                 WHERE p.unique_id = k.unique_id AND p.is_attempt AND p.failure = 0 AND p.status <> 'skipped'

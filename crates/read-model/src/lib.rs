@@ -30,7 +30,7 @@ pub use airflow::{
     prune_observations, try_lock_observing,
 };
 pub use artifacts::{Artifact, insert_artifacts};
-pub use aspects::{FileAspects, aspects_of_files, note_aspects, recompute_aspects};
+pub use aspects::{FileAspects, aspects_of_files, environments_of_files, note_aspects, recompute_aspects};
 pub use catalogs::{CatalogRow, has_catalog, insert_catalog};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
@@ -44,7 +44,7 @@ pub use journal::{
 };
 pub use manifests::{
     ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, ids_of_nodes,
-    insert_manifest, insert_node_set, insert_nodes,
+    insert_manifest, insert_node_set, insert_nodes, project_of_manifest,
 };
 pub use outage::{is_outage, is_timeout};
 pub use places::{Placed, lock_placement, places_of_files, places_of_invocations, set_placement, unplaced_alike};

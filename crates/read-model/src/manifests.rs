@@ -101,6 +101,25 @@ pub async fn has_manifest(connection: &mut PgConnection, account: AccountId, sha
     .await
 }
 
+/// The dbt project of a manifest that was read, where it is known.
+///
+/// # Errors
+/// Those of the database.
+pub async fn project_of_manifest(
+    connection: &mut PgConnection,
+    account: AccountId,
+    sha256: Sha256,
+) -> sqlx::Result<Option<String>> {
+    let found = sqlx::query_scalar!(
+        "SELECT project_name FROM manifests WHERE account_id = $1 AND sha256 = $2",
+        account.0,
+        sha256.0.as_slice()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.flatten())
+}
+
 /// Is this set of nodes stored?
 ///
 /// # Errors

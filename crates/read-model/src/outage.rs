@@ -17,7 +17,7 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
             ["08", "40", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class))
-                || ["42P01", "42501", "3F000", "3D000", "25006", "28000", "28P01"].contains(&code.as_ref())
+                || ["42P01", "42703", "42501", "3F000", "3D000", "25006", "28000", "28P01"].contains(&code.as_ref())
         }),
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnDecode { .. }

@@ -6,6 +6,9 @@ use sqlx::PgConnection;
 
 use crate::has_node_set;
 
+/// How many dbt projects of an environment are shown side by side.
+const MOST_PROJECTS: usize = 50;
+
 /// The newest manifest of a dbt project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectManifest {
@@ -104,8 +107,10 @@ pub async fn refresh_environment_nodes(
     projects: &[ProjectManifest],
 ) -> sqlx::Result<()> {
     let shown: Vec<&ProjectManifest> = projects.iter().filter(|project| !project.is_retired).collect();
+    // Those that were generated last, since the names of projects are whatever uploads say.
+    let shown = &shown[shown.len().saturating_sub(MOST_PROJECTS)..];
     let is_plain = shown.len() == projects.len() && projects.len() < 2;
-    set_current(transaction, account, environment, 0, &shown, is_plain).await
+    set_current(transaction, account, environment, 0, shown, is_plain).await
 }
 
 /// Computes anew which nodes stand in a run, under [`crate::lock_placement`].
@@ -123,6 +128,18 @@ pub async fn refresh_run_nodes(
     set_current(transaction, account, environment, run.0, &shown, shown.len() < 2).await
 }
 
+/// Keeps others from storing and removing the account's merged sets until the transaction ends: environments share them. To be taken after
+/// [`crate::lock_placement`].
+async fn lock_merged_sets(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api merged node sets', $1))",
+        account.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 /// Plain is what the newest manifest holds.
 async fn set_current(
     transaction: &mut PgConnection,
@@ -132,22 +149,25 @@ async fn set_current(
     projects: &[&ProjectManifest],
     is_plain: bool,
 ) -> sqlx::Result<()> {
-    let hash = match projects {
-        [] => None,
-        [one] => Some(one.node_set.clone()),
-        several => Some(merge(transaction, account, several).await?.0.to_vec()),
-    };
-    let before = sqlx::query_scalar!(
-        "SELECT hash FROM current_node_sets WHERE environment_id = $1 AND run_id = $2",
+    let before = sqlx::query!(
+        "SELECT hash, spare FROM current_node_sets WHERE environment_id = $1 AND run_id = $2",
         environment.0,
         run
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let is_known = before.as_ref() == Some(&hash) && !is_plain;
-    if is_known || (is_plain && before.is_none()) {
+    if projects.len() > 1 || before.is_some() {
+        lock_merged_sets(transaction, account).await?;
+    }
+    let hash = match projects {
+        [] => None,
+        [one] => Some(one.node_set.clone()),
+        several => Some(merge(transaction, account, several).await?.0.to_vec()),
+    };
+    if is_plain && before.is_none() || !is_plain && before.as_ref().is_some_and(|before| before.hash == hash) {
         return Ok(());
     }
+    let (was, spare) = before.map(|before| (before.hash, before.spare)).unwrap_or_default();
     if is_plain {
         sqlx::query!(
             "DELETE FROM current_node_sets WHERE environment_id = $1 AND run_id = $2",
@@ -158,18 +178,21 @@ async fn set_current(
         .await?;
     } else {
         sqlx::query!(
-            "INSERT INTO current_node_sets (account_id, environment_id, run_id, hash) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (environment_id, run_id) DO UPDATE SET hash = excluded.hash",
+            "INSERT INTO current_node_sets (account_id, environment_id, run_id, hash, spare) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (environment_id, run_id) DO UPDATE SET hash = excluded.hash, spare = excluded.spare",
             account.0,
             environment.0,
             run,
-            hash
+            hash,
+            was
         )
         .execute(&mut *transaction)
         .await?;
     }
-    if let Some(before) = before.flatten().filter(|before| Some(before) != hash.as_ref()) {
-        forget_unused(transaction, account, &before).await?;
+    for unused in [was.filter(|_| is_plain), spare].into_iter().flatten() {
+        if Some(&unused) != hash.as_ref() {
+            forget_unused(transaction, account, &unused).await?;
+        }
     }
     Ok(())
 }
@@ -218,7 +241,7 @@ async fn forget_unused(transaction: &mut PgConnection, account: AccountId, hash:
     sqlx::query!(
         "DELETE FROM node_sets s WHERE s.account_id = $1 AND s.hash = $2
             AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.node_set = $2)
-            AND NOT EXISTS (SELECT FROM current_node_sets c WHERE c.account_id = $1 AND c.hash = $2)",
+            AND NOT EXISTS (SELECT FROM current_node_sets c WHERE c.account_id = $1 AND (c.hash = $2 OR c.spare = $2))",
         account.0,
         hash
     )

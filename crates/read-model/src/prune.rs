@@ -60,17 +60,22 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
             SELECT l.environment_id, l.sha256 FROM defined d CROSS JOIN LATERAL (
                 (SELECT environment_id, sha256 FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_attempt AND r.is_success
-                    AND hashtextextended(r.unique_id, 0) = hashtextextended(d.unique_id, 0) AND r.unique_id = d.unique_id
+                    AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
                 UNION ALL
                 (SELECT environment_id, sha256 FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_attempt AND NOT r.is_success
-                    AND hashtextextended(r.unique_id, 0) = hashtextextended(d.unique_id, 0) AND r.unique_id = d.unique_id
+                    AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
                 UNION ALL
                 (SELECT environment_id, sha256 FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_freshness
-                    AND hashtextextended(r.unique_id, 0) = hashtextextended(d.unique_id, 0) AND r.unique_id = d.unique_id
+                    AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
+                 ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
+                UNION ALL
+                (SELECT environment_id, sha256 FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_freshness AND r.has_passed
+                    AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
             ) l
         ), sets AS (
@@ -197,6 +202,8 @@ pub struct FileOfUpload {
     pub run: Option<RunId>,
     /// Its step, if it is in one.
     pub step: Option<i64>,
+    /// dbt's id of the invocation that wrote it.
+    pub invocation: Option<String>,
 }
 
 /// The files of uploads.
@@ -210,7 +217,7 @@ pub async fn artifacts_of(
 ) -> sqlx::Result<Vec<FileOfUpload>> {
     let ids: Vec<Uuid> = uploads.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        "SELECT event_id, sha256, environment_id, run_id, step_id FROM artifacts WHERE account_id = $1 AND event_id = ANY($2)",
+        "SELECT event_id, sha256, environment_id, run_id, step_id, invocation_id FROM artifacts WHERE account_id = $1 AND event_id = ANY($2)",
         account.0,
         &ids
     )
@@ -225,6 +232,7 @@ pub async fn artifacts_of(
                 environment: EnvironmentId(row.environment_id),
                 run: row.run_id.map(RunId),
                 step: row.step_id,
+                invocation: row.invocation_id,
             })
         })
         .collect())
@@ -327,7 +335,7 @@ async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sql
     let sets = sqlx::query!(
         "DELETE FROM node_sets s WHERE s.account_id = $1
             AND NOT EXISTS (SELECT FROM manifests m WHERE m.account_id = $1 AND m.node_set = s.hash)
-            AND NOT EXISTS (SELECT FROM current_node_sets c WHERE c.account_id = $1 AND c.hash = s.hash)",
+            AND NOT EXISTS (SELECT FROM current_node_sets c WHERE c.account_id = $1 AND s.hash IN (c.hash, c.spare))",
         account.0
     )
     .execute(&mut *transaction)

@@ -19,7 +19,7 @@ const TABLES: [(&str, &str); 23] = [
     ("runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.runs t"),
     ("run_steps", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_steps t"),
     ("artifacts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.artifacts t"),
-    ("current_node_sets", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.current_node_sets t"),
+    ("current_node_sets", "SELECT t.account_id, (to_jsonb(t) - 'spare')::text, NULL::bytea FROM {schema}.current_node_sets t"),
     ("retired_projects", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.retired_projects t"),
     ("aspect_sets", "SELECT t.account_id, (to_jsonb(t) - 'id')::text, NULL::bytea FROM {schema}.aspect_sets t"),
     (
@@ -43,7 +43,9 @@ const TABLES: [(&str, &str); 23] = [
         "node_sets",
         "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
             FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.nodes n ON n.id = u.id)), NULL::bytea
-         FROM {schema}.node_sets t",
+         FROM {schema}.node_sets t
+         WHERE EXISTS (SELECT FROM {schema}.manifests m WHERE m.account_id = t.account_id AND m.node_set = t.hash)
+            OR EXISTS (SELECT FROM {schema}.current_node_sets c WHERE c.account_id = t.account_id AND c.hash = t.hash)",
     ),
     (
         "text_sets",

@@ -56,9 +56,9 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                     ON r.account_id = a.account_id AND r.environment_id = a.environment_id AND r.sha256 = a.sha256
                 LEFT JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
                 LEFT JOIN LATERAL (
-                    SELECT bool_or((m.start_hooks <> '{}' AND r.hooks @> m.start_hooks AND NOT r.hooks @> m.end_hooks)
-                            OR (r.leaves_traces AND NOT m.has_traces))
-                            AS was_interrupted,
+                    SELECT bool_or(m.start_hooks <> '{}' AND r.hooks @> m.start_hooks AND NOT r.hooks @> m.end_hooks)
+                            -- One that was sent before the end says nothing beside one that was sent after it.
+                            OR (r.leaves_traces AND NOT bool_or(m.has_traces)) AS was_interrupted,
                         bool_or(m.checks_freshness AND r.kind = 'sources' AND r.is_empty AND r.elapsed_time > 0) AS asked_nothing
                     FROM artifacts o JOIN manifests m ON m.account_id = o.account_id AND m.sha256 = o.sha256
                     WHERE o.environment_id = a.environment_id AND o.invocation_id = a.invocation_id AND o.kind = 'manifest'

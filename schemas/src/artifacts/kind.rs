@@ -69,6 +69,13 @@ impl ArtifactKind {
         }
     }
 
+    /// Whether dbt gives this name to an artifact.
+    #[must_use]
+    pub fn has_file_name(name: &str) -> bool {
+        let named = name.strip_suffix(".json").map(Self::of_name);
+        named.is_some_and(|kind| kind.file_name() == Some(name))
+    }
+
     /// The kind that `metadata.dbt_schema_version` names, such as `https://schemas.getdbt.com/dbt/run-results/v6.json`.
     #[must_use]
     pub fn of_schema(dbt_schema_version: &str) -> Option<Self> {

@@ -30,7 +30,7 @@ pub async fn compiled_code(
          JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
          JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $3
          JOIN text_sets k ON k.account_id = $1 AND k.hash = m.compiled_set AND k.resource_type = $3
-         JOIN nodes n ON n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($4, 0) AND n.unique_id = $4
+         JOIN nodes n ON n.account_id = $1 AND md5(n.unique_id) = md5($4) AND n.unique_id = $4
          JOIN texts t ON t.account_id = $1 AND t.id = k.text_ids[array_position(s.node_ids, n.id)]
          WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'manifest'
          ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
@@ -43,7 +43,8 @@ pub async fn compiled_code(
     .await
 }
 
-/// The macros that a node calls, a list as JSON for [`crate::decode_doc`]: as the newest manifest that defines the node says it.
+/// The macros that a node calls, a list as JSON for [`crate::decode_doc`]: as the newest manifest says it in which the node calls any. Of an
+/// environment the newest 100 are looked at.
 ///
 /// # Errors
 /// Those of the database.
@@ -58,12 +59,12 @@ pub async fn called_macros(
         "SELECT t.text FROM (
             SELECT account_id, sha256, done_at, event_id, place FROM artifacts
             WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND ($3::bigint IS NULL OR run_id = $3)
-            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 20
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 100
          ) a
          JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
          JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $4
          JOIN text_sets k ON k.account_id = $1 AND k.hash = m.macro_set AND k.resource_type = $4
-         JOIN nodes n ON n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($5, 0) AND n.unique_id = $5
+         JOIN nodes n ON n.account_id = $1 AND md5(n.unique_id) = md5($5) AND n.unique_id = $5
          JOIN texts t ON t.account_id = $1 AND t.id = k.text_ids[array_position(s.node_ids, n.id)]
          ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
         account.0,
@@ -103,7 +104,7 @@ pub async fn catalog_entry(
         "SELECT n.doc FROM artifacts a
          JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
          JOIN catalog_sets s ON s.account_id = $1 AND s.hash = c.catalog_set
-         JOIN catalog_nodes n ON n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($3, 0) AND n.unique_id = $3
+         JOIN catalog_nodes n ON n.account_id = $1 AND md5(n.unique_id) = md5($3) AND n.unique_id = $3
             AND n.id = ANY(s.node_ids)
          WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'catalog'
          ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",

@@ -79,7 +79,7 @@ pub async fn neighbours(
          SELECT f.unique_id, f.resource_type, f.name, f.depends_on, f.attached_node,
             (f.attached_node IS NOT NULL AND EXISTS (
                 SELECT FROM nodes n JOIN node_sets s ON s.account_id = $1 AND s.hash = $2 AND n.id = ANY(s.node_ids)
-                WHERE n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended(f.attached_node, 0)
+                WHERE n.account_id = $1 AND md5(n.unique_id) = md5(f.attached_node)
                     AND n.unique_id = f.attached_node)) AS "has_attached_node!"
          FROM found f ORDER BY f.unique_id COLLATE "C""#,
         account.0,

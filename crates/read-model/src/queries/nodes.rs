@@ -218,7 +218,7 @@ pub async fn node(
         Node,
         r#"SELECT n.unique_id, n.resource_type, n.doc FROM nodes n
          JOIN node_sets s ON s.account_id = $1 AND s.hash = $2 AND n.id = ANY(s.node_ids)
-         WHERE n.account_id = $1 AND hashtextextended(n.unique_id, 0) = hashtextextended($3, 0) AND n.unique_id = $3
+         WHERE n.account_id = $1 AND md5(n.unique_id) = md5($3) AND n.unique_id = $3
          ORDER BY s.resource_type COLLATE "C" LIMIT 1"#,
         account.0,
         node_set.0.as_slice(),

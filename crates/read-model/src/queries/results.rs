@@ -46,14 +46,14 @@ pub async fn last_attempts(
             SELECT * FROM (
                 (SELECT * FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_attempt AND r.is_success
-                    AND hashtextextended(r.unique_id, 0) = hashtextextended(u.unique_id, 0) AND r.unique_id = u.unique_id
+                    AND md5(r.unique_id) = md5(u.unique_id) AND r.unique_id = u.unique_id
                     AND ($3::bigint IS NULL OR EXISTS (
                         SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
                  ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1)
                 UNION ALL
                 (SELECT * FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_attempt AND NOT r.is_success AND NOT $5
-                    AND hashtextextended(r.unique_id, 0) = hashtextextended(u.unique_id, 0) AND r.unique_id = u.unique_id
+                    AND md5(r.unique_id) = md5(u.unique_id) AND r.unique_id = u.unique_id
                     AND ($3::bigint IS NULL OR EXISTS (
                         SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
                  ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1)
@@ -93,7 +93,8 @@ pub struct FreshnessCheck {
     pub doc: Vec<u8>,
 }
 
-/// The newest check of how fresh a node is, in an environment or in one of its runs; with `passed` the newest that passed.
+/// The newest check of how fresh a node is, in an environment or in one of its runs; with `passed` the newest that passed, which did so
+/// whatever was checked later.
 ///
 /// dbt leaves out of its files what it could not ask. It may not have been selected either: so a later file counts only where it lists others
 /// that the same file listed before, or nothing at all.
@@ -111,7 +112,7 @@ pub async fn last_freshness(
     sqlx::query_as!(
         FreshnessCheck,
         r#"SELECT n.status, n.at, n.doc, a.run_id AS "run_id?", a.step_id AS "step_id?",
-            ($3::bigint IS NULL AND EXISTS (
+            ($3::bigint IS NULL AND NOT $5 AND EXISTS (
                 SELECT FROM artifacts o JOIN runs later ON later.id = o.run_id JOIN runs r ON r.id = a.run_id
                 WHERE o.account_id = $1 AND o.environment_id = $2 AND o.done_at > n.at AND o.run_id <> a.run_id
                     AND later.job_id = r.job_id
@@ -120,7 +121,7 @@ pub async fn last_freshness(
                         -- Nothing could be asked. (Where nothing was selected, dbt takes no time.)
                         SELECT FROM result_files f WHERE f.account_id = $1 AND f.environment_id = $2 AND f.sha256 = o.sha256
                             AND f.which = 'freshness' AND f.is_empty AND (f.elapsed_time > 0 OR f.kind = 'run_results'))
-                    OR EXISTS (
+                    OR o.kind <> 'run_results' AND EXISTS (
                         -- Others of the same file were checked again.
                         SELECT FROM node_results one JOIN node_results other
                             ON other.account_id = $1 AND other.environment_id = $2 AND other.sha256 = n.sha256
@@ -130,7 +131,7 @@ pub async fn last_freshness(
          FROM (
             SELECT * FROM node_results r
             WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_freshness
-                AND hashtextextended(r.unique_id, 0) = hashtextextended($4, 0) AND r.unique_id = $4
+                AND md5(r.unique_id) = md5($4) AND r.unique_id = $4
                 AND (NOT $5 OR r.has_passed)
                 AND ($3::bigint IS NULL OR EXISTS (
                     SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $3 AND a.sha256 = r.sha256))
@@ -208,13 +209,11 @@ pub async fn run_results(
                 AND ($4::text IS NULL OR split_part(n.unique_id, '.', 1) = $4)
                 AND ($5::text IS NULL OR n.unique_id = $5)
                 AND ($6::bigint IS NULL OR s.step = $6)
-        ), page AS (
-            SELECT *, row_number() OVER (ORDER BY step, sha256, place) AS rank, count(*) OVER () AS total FROM found
-            ORDER BY CASE WHEN $7 THEN NULL ELSE step END, CASE WHEN $7 THEN NULL ELSE sha256 END,
-                CASE WHEN $7 THEN NULL ELSE place END, step DESC, sha256 DESC, place DESC
-            LIMIT $8 OFFSET $9
         )
-        SELECT unique_id, status, is_attempt, at, doc, step_id, step AS "step!", total AS "total!" FROM page"#,
+        SELECT unique_id, status, is_attempt, at, doc, step_id, step AS "step!", count(*) OVER () AS "total!" FROM found
+        ORDER BY CASE WHEN $7 THEN NULL ELSE step END, CASE WHEN $7 THEN NULL ELSE sha256 END,
+            CASE WHEN $7 THEN NULL ELSE place END, step DESC, sha256 DESC, place DESC
+        LIMIT $8 OFFSET $9"#,
         account.0,
         run.0,
         filter.statuses.as_deref() as Option<&[String]>,
