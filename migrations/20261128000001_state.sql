@@ -24,7 +24,7 @@ UPDATE artifacts SET makes_run = false WHERE tag LIKE 'latest-%';
 DROP INDEX artifacts_account_id_environment_id_kind_event_time_event_i_idx, artifacts_account_id_run_id_name_event_time_event_id_place_idx;
 CREATE INDEX artifacts_newest ON artifacts (account_id, environment_id, kind, done_at, event_id, place);
 CREATE INDEX artifacts_of_run ON artifacts (account_id, run_id, name, done_at, event_id, place);
-CREATE INDEX artifacts_of_project ON artifacts (account_id, environment_id, left(dbt_project, 250), done_at, event_id, place)
+CREATE INDEX artifacts_of_project ON artifacts (account_id, environment_id, md5(dbt_project), done_at, event_id, place)
     WHERE kind = 'manifest' AND NOT pruned;
 
 ALTER TABLE manifests

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use schemas::UploadedFile;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 use testkit::{run_command, try_command, wait_until};
@@ -178,8 +179,12 @@ async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
         .execute(&pool_of(&installation.system))
         .await
         .unwrap();
-    write_upload(&bucket, (1, 1), "old", 60, &files[1]).await;
-    write_upload(&bucket, (1, 1), "new", 30, &files[0]).await;
+    let undated = |file: &UploadedFile| UploadedFile {
+        generated_at: None,
+        ..file.clone()
+    };
+    write_upload(&bucket, (1, 1), "old", 60, &undated(&files[1])).await;
+    write_upload(&bucket, (1, 1), "new", 30, &undated(&files[0])).await;
     run_command(BINARY, &["replay"], &installation.system);
     let pool = pool_of(&installation.system);
     // As a small server has it, on which the ids of 30,000 nodes do not fit.

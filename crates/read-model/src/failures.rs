@@ -51,8 +51,8 @@ pub(crate) async fn failures_of_run(
             WHERE s.failed_outside AND NOT EXISTS (
                 SELECT FROM steps t
                 WHERE t.status = 10 AND (t.started_at, t.id) > (s.started_at, s.id)
-                    AND (t.command_key = s.command_key
-                        OR (t.is_retry AND t.which IN (s.which, 'retry'))
+                    -- A retry has the arguments of what it repeats; that of dbt 1.6 has none.
+                    AND (t.command_key = s.command_key OR t.which = 'retry'
                         -- Files of freshness do not say what was selected.
                         OR (t.which = 'freshness' AND s.which = 'freshness' AND num_nulls(t.command_key, s.command_key) > 0))
                     AND NOT (s.failed_hook AND EXISTS (
@@ -68,7 +68,8 @@ pub(crate) async fn failures_of_run(
                                     AND e.materialized = 'ephemeral')
                             AND NOT EXISTS (
                                 SELECT FROM results p
-                                WHERE p.unique_id = k.unique_id AND p.is_attempt AND p.failure = 0 AND p.status <> 'skipped'
+                                WHERE p.unique_id = k.unique_id AND p.is_attempt
+                                    AND (p.is_success OR p.status IN ('no-op', 'reused') OR (p.has_passed AND p.is_limited = k.is_limited))
                                     AND (p.at, p.sha256, p.place) > (k.at, k.sha256, k.place)))))
         )
         SELECT count(*) > 0 AS "any!", coalesce(bool_or(of_work), false) AS "of_work!" FROM failures"#,

@@ -18,6 +18,8 @@ pub struct ProjectManifest {
     pub done_at: DateTime<Utc>,
     /// The key of its nodes.
     node_set: Vec<u8>,
+    /// Of its bytes.
+    pub(crate) sha256: Vec<u8>,
     is_retired: bool,
 }
 
@@ -33,22 +35,22 @@ pub async fn projects_of_environment(
     // From one project to the next by the index: an environment has thousands of manifests, of a few projects.
     let rows = sqlx::query!(
         r#"WITH RECURSIVE projects AS (
-            (SELECT left(dbt_project, 250) AS begin FROM artifacts
+            (SELECT md5(dbt_project) AS begin FROM artifacts
              WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned
-             ORDER BY left(dbt_project, 250) LIMIT 1)
+             ORDER BY md5(dbt_project) LIMIT 1)
             UNION ALL
-            SELECT (SELECT left(a.dbt_project, 250) FROM artifacts a
+            SELECT (SELECT md5(a.dbt_project) FROM artifacts a
                 WHERE a.account_id = $1 AND a.environment_id = $2 AND a.kind = 'manifest' AND NOT a.pruned
-                    AND left(a.dbt_project, 250) > p.begin
-                ORDER BY left(a.dbt_project, 250) LIMIT 1)
+                    AND md5(a.dbt_project) > p.begin
+                ORDER BY md5(a.dbt_project) LIMIT 1)
             FROM projects p WHERE p.begin IS NOT NULL
         )
-        SELECT a.dbt_project AS "dbt_project!", a.done_at AS "done_at!", m.node_set,
+        SELECT a.dbt_project AS "dbt_project!", a.done_at AS "done_at!", m.node_set, a.sha256,
             EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = $2 AND md5(r.dbt_project) = md5(a.dbt_project)
                 AND r.retired_at >= a.done_at) AS "is_retired!"
         FROM projects p CROSS JOIN LATERAL (
             SELECT dbt_project, done_at, event_id, place, sha256 FROM artifacts
-            WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned AND left(dbt_project, 250) = p.begin
+            WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned AND md5(dbt_project) = p.begin
             ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1
         ) a JOIN manifests m ON m.account_id = $1 AND m.sha256 = a.sha256
         ORDER BY a.done_at, a.event_id, a.place"#,
@@ -63,19 +65,21 @@ pub async fn projects_of_environment(
             dbt_project: row.dbt_project,
             done_at: row.done_at,
             node_set: row.node_set,
+            sha256: row.sha256,
             is_retired: row.is_retired,
         })
         .collect())
 }
 
-async fn projects_of_run(
+pub(crate) async fn projects_of_run(
     connection: &mut PgConnection,
     account: AccountId,
     run: RunId,
 ) -> sqlx::Result<Vec<ProjectManifest>> {
     let rows = sqlx::query!(
         r#"SELECT * FROM (
-            SELECT DISTINCT ON (a.dbt_project) a.dbt_project AS "dbt_project!", a.done_at AS "done_at!", m.node_set, a.event_id, a.place
+            SELECT DISTINCT ON (a.dbt_project) a.dbt_project AS "dbt_project!", a.done_at AS "done_at!", m.node_set, a.sha256,
+                a.event_id, a.place
             FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
             WHERE a.account_id = $1 AND a.run_id = $2 AND a.kind = 'manifest'
             ORDER BY a.dbt_project, a.done_at DESC, a.event_id DESC, a.place DESC
@@ -91,6 +95,7 @@ async fn projects_of_run(
             dbt_project: row.dbt_project,
             done_at: row.done_at,
             node_set: row.node_set,
+            sha256: row.sha256,
             is_retired: false,
         })
         .collect())
@@ -288,7 +293,7 @@ pub async fn manifests_of_project(
 ) -> sqlx::Result<Vec<Sha256>> {
     let hashes = sqlx::query_scalar!(
         "SELECT DISTINCT sha256 FROM artifacts
-         WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned AND left(dbt_project, 250) = left($3, 250)
+         WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND NOT pruned AND md5(dbt_project) = md5($3)
             AND dbt_project = $3 AND done_at <= $4",
         account.0,
         environment.0,

@@ -48,9 +48,10 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
             WHERE account_id = $1 AND NOT pruned
             ORDER BY environment_id, kind, dbt_project, done_at DESC, event_id DESC, place DESC
         ), to_defer_to AS (
-            SELECT DISTINCT ON (a.environment_id, a.dbt_project) a.run_id FROM artifacts a JOIN runs r ON r.id = a.run_id
-            WHERE a.account_id = $1 AND a.kind = 'manifest' AND r.deferral_rank < 3
-            ORDER BY a.environment_id, a.dbt_project, r.deferral_rank, a.done_at DESC, a.event_id DESC, a.place DESC
+            SELECT DISTINCT ON (a.environment_id, a.dbt_project, r.dag_id, r.deferral_rank) a.run_id
+            FROM artifacts a JOIN runs r ON r.account_id = $1 AND r.id = a.run_id
+            WHERE a.account_id = $1 AND a.kind = 'manifest'
+            ORDER BY a.environment_id, a.dbt_project, r.dag_id, r.deferral_rank, a.done_at DESC, a.event_id DESC, a.place DESC
         ), defined AS (
             SELECT DISTINCT w.environment_id, n.unique_id FROM newest w
             JOIN manifests m ON m.account_id = $1 AND m.sha256 = w.sha256 AND w.kind = 'manifest'

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
-use testkit::{run_command, wait_until};
+use testkit::{Database, run_command, wait_until};
 
 use crate::ingests::put_zip;
 use crate::installation::{BINARY, Installation, Token, prepared};
@@ -182,16 +182,39 @@ async fn shown_as_dbt_ended(part: usize) {
 
     let verified = run_command(BINARY, &["rebuild", "--verify"], &installation.system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
+
+    // From the bucket alone, in an empty database.
+    assert_eq!(installation.service.stop().await, Some(0));
+    let mut system = installation.system;
+    system.database = Database::create_empty().await;
+    run_command(BINARY, &["recover"], &system);
+    let recovered = Installation::of(system, "serve").await;
+    for (first, token) in firsts.values().zip(tokens.iter().cycle()) {
+        let runs = runs(&recovered, token, first.environment).await;
+        let nodes = nodes(&recovered, token, first.environment).await;
+        let state = state_of(&runs, &nodes);
+        let difference = difference(&first.state, &state, "");
+        assert!(
+            state == first.state,
+            "{}, recovered, shows {difference}",
+            first.situation
+        );
+    }
 }
 
 /// What is shown of a situation.
 struct Shown {
     situation: String,
     way: Way,
+    environment: i64,
     /// As far as it does not depend on when the files came.
     state: Value,
     exit_codes: Vec<i64>,
     wrong: Vec<String>,
+}
+
+fn state_of(runs: &[Value], nodes: &BTreeMap<String, Value>) -> Value {
+    json!({ "runs": runs, "nodes": nodes })
 }
 
 fn new_environment(installation: &Installation, number: usize) -> (i64, String) {
@@ -219,6 +242,7 @@ async fn show(
     order: Vec<Upload>,
     (environment, slug): (i64, String),
 ) -> Shown {
+    let pool = installation.system.database.pool("dbt_api_projector");
     let mut files = 0;
     for upload in &order {
         files += i64::try_from(upload.files.len()).unwrap();
@@ -226,16 +250,17 @@ async fn show(
             Way::OwnUpload => put_zip(installation, token, environment, &upload.files).await,
             Way::Files => put_files(installation, token, &slug, upload).await,
         }
+        // Each before the next comes, so that the order is that of the test.
+        wait_until("the files are applied", async || {
+            let applied = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM artifacts WHERE environment_id = $1")
+                .bind(environment)
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            (applied == files).then_some(())
+        })
+        .await;
     }
-    wait_until("all files are applied", async || {
-        let applied = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM artifacts WHERE environment_id = $1")
-            .bind(environment)
-            .fetch_one(&installation.system.database.pool("dbt_api_projector"))
-            .await
-            .unwrap();
-        (applied == files).then_some(())
-    })
-    .await;
     let runs = runs(installation, token, environment).await;
     let nodes = nodes(installation, token, environment).await;
     let mut wrong = Vec::new();
@@ -244,7 +269,8 @@ async fn show(
     Shown {
         situation: situation.name.clone(),
         way,
-        state: json!({ "runs": runs, "nodes": nodes }),
+        environment,
+        state: state_of(&runs, &nodes),
         exit_codes: situation.invocations.iter().map(|one| one.exit_code).collect(),
         wrong,
     }
@@ -363,13 +389,41 @@ fn check_nodes(situation: &Situation, way: Way, nodes: &BTreeMap<String, Value>,
         let attempts = situation.attempts(id, way);
         let shown = node["last_result"][0].as_str();
         if let Some(last) = attempts.last()
-            && shown != Some(last.as_str())
+            && shown != Some(last.status.as_str())
         {
-            wrong.push(format!("{id} is shown as {shown:?}; dbt's last word was {last}"));
+            wrong.push(format!(
+                "{id} is shown as {shown:?}; dbt's last word was {}",
+                last.status
+            ));
         }
         if attempts.is_empty() && shown.is_some() && !id.starts_with("source.") {
             wrong.push(format!("{id} is shown as {shown:?}; nothing was done to it"));
         }
+        let success = attempts.iter().rev().find(|attempt| attempt.is_success);
+        let shown = node["last_success"][0].as_str();
+        if shown != success.map(|attempt| attempt.status.as_str()) && !id.starts_with("source.") {
+            wrong.push(format!(
+                "the last success of {id} is shown as {shown:?}, not {:?}",
+                success.map(|one| &one.status)
+            ));
+        }
+        let code = situation.compiled_code(id, way);
+        if node["compiled_code"] != code {
+            wrong.push(format!("the code of {id} is {}, not {code}", node["compiled_code"]));
+        }
+        let columns: Vec<&str> = node["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|column| column["catalog_type"].as_str())
+            .collect();
+        let catalog = situation.catalog_types(id, way);
+        if columns != catalog {
+            wrong.push(format!("the columns of {id} are {columns:?}, not {catalog:?}"));
+        }
+    }
+    if nodes.is_empty() && situation.has_manifest(way) {
+        wrong.push("no nodes are shown".to_owned());
     }
 }
 

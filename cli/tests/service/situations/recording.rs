@@ -88,15 +88,61 @@ impl Situation {
     }
 
     /// What dbt's log says of a node, for each command that worked on it and whose results came.
-    pub(super) fn attempts(&self, unique_id: &str, way: Way) -> Vec<String> {
-        let mut attempts = Vec::new();
-        for invocation in &self.invocations {
-            if let Some(status) = invocation.attempt(unique_id, way, self.dbt_version.starts_with("2.")) {
-                attempts.push(status);
-            }
-        }
+    pub(super) fn attempts(&self, unique_id: &str, way: Way) -> Vec<Attempt> {
+        let is_of_dbt_2 = self.dbt_version.starts_with("2.");
+        let attempts = self.invocations.iter();
         attempts
+            .filter_map(|invocation| invocation.attempt(unique_id, way, is_of_dbt_2))
+            .collect()
     }
+
+    /// The code that a node has in the newest manifest that came and has any.
+    pub(super) fn compiled_code(&self, unique_id: &str, way: Way) -> Value {
+        let of_node = |manifest: &Value| {
+            let node = &manifest["nodes"][unique_id];
+            node["compiled_code"].is_string().then(|| node["compiled_code"].clone())
+        };
+        let manifests = self.newest_first(way, "manifest.json");
+        manifests.iter().find_map(of_node).unwrap_or_default()
+    }
+
+    /// The types of a table's columns in their order, from the newest catalog that came and lists it.
+    pub(super) fn catalog_types(&self, unique_id: &str, way: Way) -> Vec<String> {
+        let catalogs = self.newest_first(way, "catalog.json");
+        let tables = catalogs.iter().filter_map(|catalog| {
+            let sections = ["nodes", "sources"].into_iter();
+            sections
+                .map(|section| &catalog[section][unique_id])
+                .find(|table| table.is_object())
+        });
+        let columns = tables.take(1).filter_map(|table| table["columns"].as_object());
+        let mut columns: Vec<&Value> = columns.flat_map(serde_json::Map::values).collect();
+        columns.sort_by_key(|column| column["index"].as_i64());
+        columns
+            .iter()
+            .map(|column| column["type"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub(super) fn has_manifest(&self, way: Way) -> bool {
+        !self.newest_first(way, "manifest.json").is_empty()
+    }
+
+    fn newest_first(&self, way: Way, name: &str) -> Vec<Value> {
+        let uploads = self.uploads(way).into_iter().flat_map(|upload| upload.files);
+        let mut files: Vec<Value> = uploads
+            .filter(|(found, _)| found == name)
+            .map(|(_, content)| serde_json::from_slice(&content).unwrap())
+            .collect();
+        files.sort_by_key(|file| std::cmp::Reverse(file["metadata"]["generated_at"].as_str().unwrap().to_owned()));
+        files
+    }
+}
+
+/// What a command did to a node.
+pub(super) struct Attempt {
+    pub(super) status: String,
+    pub(super) is_success: bool,
 }
 
 impl Invocation {
@@ -133,7 +179,7 @@ impl Invocation {
     }
 
     /// None: it was not worked on, or the results that came do not list it.
-    fn attempt(&self, unique_id: &str, way: Way, is_of_dbt_2: bool) -> Option<String> {
+    fn attempt(&self, unique_id: &str, way: Way, is_of_dbt_2: bool) -> Option<Attempt> {
         let files = match way {
             Way::OwnUpload => self.own_upload(),
             Way::Files => self.files_of_dag(),
@@ -146,14 +192,22 @@ impl Invocation {
         let mut listed = results["results"].as_array().unwrap().iter();
         let listed = listed.find(|result| result["unique_id"] == unique_id)?;
         let was_cancelled = listed["message"] == "Skipping due to fail_fast";
+        let was_there = listed["message"] == "No-op";
+        let is_limited = results["args"]["empty"] == true || !results["args"]["sample"].is_null();
         let listed = listed["status"].as_str().unwrap().to_lowercase();
         // The log has no word for a part of the batches, the file calls skipped what was cancelled, and dbt 2 calls all that was to be done an
         // error after some failures.
         let is_told_otherwise = listed == "partial success" || was_cancelled || is_of_dbt_2;
-        match self.nodes.get(unique_id) {
-            Some(logged) if !is_told_otherwise => Some(logged.to_lowercase()),
-            _ => Some(listed),
-        }
+        let status = match self.nodes.get(unique_id) {
+            Some(logged) if !is_told_otherwise => logged.to_lowercase(),
+            _ => listed,
+        };
+        let is_test = unique_id.starts_with("test.") || unique_id.starts_with("unit_test.");
+        let went_well = matches!(status.as_str(), "success" | "pass") || (is_test && status == "warn");
+        Some(Attempt {
+            status,
+            is_success: went_well && !was_there && !is_limited,
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use sqlx::PgConnection;
 
+use crate::projects::{projects_of_environment, projects_of_run};
+
 /// The code that a node was last compiled to in an environment, or in one of its runs, for [`crate::decode_doc`].
 ///
 /// # Errors
@@ -43,8 +45,8 @@ pub async fn compiled_code(
     .await
 }
 
-/// The macros that a node calls, a list as JSON for [`crate::decode_doc`]: as the newest manifest says it in which the node calls any. Of an
-/// environment the newest 100 are looked at.
+/// The macros that a node calls, a list as JSON for [`crate::decode_doc`]: as the newest manifest of a dbt project says it, of an environment or
+/// of one of its runs, that has the node.
 ///
 /// # Errors
 /// Those of the database.
@@ -55,21 +57,21 @@ pub async fn called_macros(
     run: Option<RunId>,
     (resource_type, unique_id): (&str, &str),
 ) -> sqlx::Result<Option<Vec<u8>>> {
+    let projects = match run {
+        Some(run) => projects_of_run(connection, account, run).await?,
+        None => projects_of_environment(connection, account, environment).await?,
+    };
+    let manifests: Vec<&[u8]> = projects.iter().map(|project| project.sha256.as_slice()).collect();
     sqlx::query_scalar!(
-        "SELECT t.text FROM (
-            SELECT account_id, sha256, done_at, event_id, place FROM artifacts
-            WHERE account_id = $1 AND environment_id = $2 AND kind = 'manifest' AND ($3::bigint IS NULL OR run_id = $3)
-            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 100
-         ) a
-         JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
-         JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $4
-         JOIN text_sets k ON k.account_id = $1 AND k.hash = m.macro_set AND k.resource_type = $4
-         JOIN nodes n ON n.account_id = $1 AND md5(n.unique_id) = md5($5) AND n.unique_id = $5
+        "SELECT t.text FROM unnest($2::bytea[]) WITH ORDINALITY AS a (sha256, rank)
+         JOIN manifests m ON m.account_id = $1 AND m.sha256 = a.sha256
+         JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $3
+         JOIN text_sets k ON k.account_id = $1 AND k.hash = m.macro_set AND k.resource_type = $3
+         JOIN nodes n ON n.account_id = $1 AND md5(n.unique_id) = md5($4) AND n.unique_id = $4
          JOIN texts t ON t.account_id = $1 AND t.id = k.text_ids[array_position(s.node_ids, n.id)]
-         ORDER BY a.done_at DESC, a.event_id DESC, a.place DESC LIMIT 1",
+         ORDER BY a.rank DESC LIMIT 1",
         account.0,
-        environment.0,
-        run.map(|run| run.0),
+        &manifests as &[&[u8]],
         resource_type,
         unique_id
     )

@@ -116,7 +116,7 @@ impl JobFilter {
 pub struct JobFacts {
     /// The job.
     pub job_id: i64,
-    /// Its run with the highest number.
+    /// Its run that goes on, with the highest number; else the one that ended last.
     pub newest_run: Option<i64>,
     /// Of its ended runs the one that ended last; all else here is of it.
     pub last_run: Option<i64>,
@@ -136,7 +136,9 @@ pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: 
     sqlx::query_as!(
         JobFacts,
         r#"SELECT j.id AS "job_id!",
-            (SELECT id FROM runs WHERE account_id = $1 AND job_id = j.id ORDER BY id DESC LIMIT 1) AS newest_run,
+            coalesce(
+                (SELECT id FROM runs WHERE account_id = $1 AND job_id = j.id AND finished_at IS NULL ORDER BY id DESC LIMIT 1),
+                r.id) AS newest_run,
             r.id AS "last_run?", r.dbt_version AS "dbt_version?", coalesce(r.kinds, '{}') AS "kinds!",
             ARRAY(SELECT s.command FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.command IS NOT NULL
                 ORDER BY s.started_at, s.id) AS "commands!"

@@ -87,7 +87,7 @@ pub struct FreshnessCheck {
     pub run_id: Option<i64>,
     /// Its step.
     pub step_id: Option<i64>,
-    /// Whether a later run of the same job checked freshness again and could not tell of this one.
+    /// Whether the same job checked freshness again later and could not tell of this one.
     pub is_outdated: bool,
     /// The check, for [`crate::decode_doc`].
     pub doc: Vec<u8>,
@@ -112,10 +112,10 @@ pub async fn last_freshness(
     sqlx::query_as!(
         FreshnessCheck,
         r#"SELECT n.status, n.at, n.doc, a.run_id AS "run_id?", a.step_id AS "step_id?",
-            ($3::bigint IS NULL AND NOT $5 AND EXISTS (
+            (NOT $5 AND EXISTS (
                 SELECT FROM artifacts o JOIN runs later ON later.id = o.run_id JOIN runs r ON r.id = a.run_id
-                WHERE o.account_id = $1 AND o.environment_id = $2 AND o.done_at > n.at AND o.run_id <> a.run_id
-                    AND later.job_id = r.job_id
+                WHERE o.account_id = $1 AND o.environment_id = $2 AND o.done_at > n.at AND o.sha256 <> n.sha256
+                    AND later.job_id = r.job_id AND ($3::bigint IS NULL OR o.run_id = $3)
                     AND o.kind IN ('sources', 'freshness', 'run_results')
                     AND (EXISTS (
                         -- Nothing could be asked. (Where nothing was selected, dbt takes no time.)

@@ -20,7 +20,7 @@ const EXECUTING: [&str; 8] = [
 ];
 
 /// The arguments that say what a command is about. Those that are left out say how it runs: threads, logs, caches.
-const TELLING: [&str; 10] = [
+const TELLING: [&str; 12] = [
     "select",
     "models",
     "exclude",
@@ -31,6 +31,8 @@ const TELLING: [&str; 10] = [
     "args",
     "inline",
     "full_refresh",
+    "empty",
+    "sample",
 ];
 
 /// The command that wrote a file of results.
