@@ -78,7 +78,6 @@ CREATE UNIQUE INDEX ON retired_projects (environment_id, md5(dbt_project));
 ALTER TABLE result_files
     ADD COLUMN kind text NOT NULL DEFAULT 'run_results',
     ADD COLUMN command_key bytea,                            -- the same for the same command, selection, macro and arguments
-    ADD COLUMN is_retry boolean NOT NULL DEFAULT false,
     ADD COLUMN is_limited boolean NOT NULL DEFAULT false,    -- built with --empty or --sample
     ADD COLUMN is_empty boolean NOT NULL DEFAULT false,      -- it lists nothing
     ADD COLUMN touches_nodes boolean NOT NULL DEFAULT false, -- something was attempted at a node of the manifest
@@ -124,7 +123,6 @@ CREATE INDEX node_results_freshness ON node_results (account_id, environment_id,
 
 ALTER TABLE run_steps
     ADD COLUMN command_key bytea,
-    ADD COLUMN is_retry boolean NOT NULL DEFAULT false,
     ADD COLUMN touches_nodes boolean NOT NULL DEFAULT false,
     ADD COLUMN failed_outside boolean NOT NULL DEFAULT false,
     ADD COLUMN failed_hook boolean NOT NULL DEFAULT false;

@@ -33,7 +33,7 @@ pub(crate) async fn measure(binary: &str, before: Option<&str>) -> anyhow::Resul
     let before = before.context("`states` is measured beside an earlier build: --before names it")?;
     let project = Project::new(MODELS)?;
     let manifest = Bytes::from(project.manifest(Parse { number: 0, changed: 0 })?);
-    let nodes = Manifest::read(manifest.to_vec().into())?
+    let nodes = Manifest::read(manifest.to_vec())?
         .map_nodes(|node| (node.resource_type().to_owned(), node.unique_id().to_owned()));
     let of_type = |wanted: &str| {
         let found = nodes.iter().find(|(resource_type, _)| resource_type == wanted);

@@ -73,7 +73,6 @@ fn file_of(results: &Results) -> ResultFile {
         which: results.which.as_deref().map(without_nul),
         command: results.command.as_deref().map(without_nul),
         command_key: results.command_key,
-        is_retry: results.is_retry,
         is_limited: results.is_limited,
         // An interval of PostgreSQL does not hold more; no command runs for a year.
         elapsed_time: results.elapsed_time.unwrap_or(0.0).clamp(0.0, 31_536_000.0),

@@ -20,8 +20,6 @@ pub struct ResultFile {
     pub command: Option<String>,
     /// The same for the same command with the same selection, macro and arguments.
     pub command_key: Option<Sha256>,
-    /// Whether the command repeats what failed before.
-    pub is_retry: bool,
     /// Whether it built with `--empty` or `--sample`.
     pub is_limited: bool,
     /// In seconds.
@@ -130,9 +128,9 @@ pub async fn insert_results(
     rows: &[ResultRow],
 ) -> sqlx::Result<()> {
     let inserted = sqlx::query!(
-        "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key, is_retry,
+        "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key,
             is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks, leaves_traces)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
         account.0,
         environment.0,
         sha256.0.as_slice(),
@@ -142,7 +140,6 @@ pub async fn insert_results(
         file.failed,
         file.kind.as_str(),
         file.command_key.as_ref().map(|key| key.0.as_slice()),
-        file.is_retry,
         file.is_limited,
         rows.is_empty(),
         file.touches_nodes,

@@ -26,10 +26,10 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
     .await?;
     sqlx::query!(
         "INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, dbt_version, created_at,
-            updated_at, started_at, finished_at, which, command, command_key, is_retry, touches_nodes, failed_outside, failed_hook)
+            updated_at, started_at, finished_at, which, command, command_key, touches_nodes, failed_outside, failed_hook)
          SELECT s.account_id, s.step_id, s.environment_id, s.run_id, s.invocation_id,
             CASE WHEN s.failed OR s.failed_outside THEN 20 ELSE 10 END,
-            s.dbt_version, s.created_at, s.updated_at, s.started_at, s.finished_at, s.which, s.command, s.command_key, s.is_retry,
+            s.dbt_version, s.created_at, s.updated_at, s.started_at, s.finished_at, s.which, s.command, s.command_key,
             s.touches_nodes, s.failed_outside, s.failed_hook
          FROM (
             SELECT a.account_id, a.step_id, a.environment_id, a.run_id, max(a.invocation_id) AS invocation_id,
@@ -40,7 +40,6 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                         AND NOT coalesce(bool_or(r.kind IN ('sources', 'freshness')), false) AS failed_outside,
                 coalesce(bool_or(r.failed_hook), false) AS failed_hook,
                 coalesce(bool_or(r.touches_nodes), false) AS touches_nodes,
-                coalesce(bool_or(r.is_retry), false) AS is_retry,
                 (array_agg(a.dbt_version ORDER BY a.dbt_version IS NULL, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
                     AS dbt_version,
                 min(a.event_time) AS created_at, max(a.event_time) AS updated_at,

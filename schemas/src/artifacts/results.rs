@@ -28,8 +28,6 @@ pub struct Results {
     pub which: Option<String>,
     /// The command as it was typed, such as `dbt build --select orders`.
     pub command: Option<String>,
-    /// Whether the command is `dbt retry`; `which` is then that of the command that it repeats.
-    pub is_retry: bool,
     /// The same for all commands with the same name, selection, macro and arguments; none where the file does not say them.
     pub command_key: Option<Sha256>,
     /// Whether the command built with `--empty` or `--sample`.
@@ -141,7 +139,6 @@ impl Results {
             kind,
             which: command.which,
             command: command.text,
-            is_retry: command.is_retry,
             command_key: command.key,
             is_limited: command.is_limited,
             leaves_traces,

@@ -42,8 +42,6 @@ pub(super) struct Command {
     pub(super) which: Option<String>,
     /// As it was typed.
     pub(super) text: Option<String>,
-    /// It repeats what failed in an earlier command.
-    pub(super) is_retry: bool,
     /// The same for all commands with the same name and arguments.
     pub(super) key: Option<Sha256>,
     /// It built with `--empty` or `--sample`: not what the tables are for.
@@ -68,7 +66,6 @@ impl Command {
         };
         Self {
             text,
-            is_retry,
             // dbt 2 says neither what was selected nor which macro was called.
             key: which
                 .as_deref()
