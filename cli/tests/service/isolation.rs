@@ -394,3 +394,30 @@ async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
         );
     }
 }
+
+/// Row-level security keeps functions that may leak from being looked up in an index, and pages of nodes would read whole tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_find_nodes_by_their_ids_through_indexes() {
+    let system = crate::installation::prepared().await;
+    let mut connection = system.database.pool("dbt_api_reader").acquire().await.unwrap();
+    sqlx::raw_sql("SET app.account_id = '1'; SET enable_seqscan = off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    for (table, more) in [
+        ("nodes", ""),
+        ("catalog_nodes", ""),
+        ("node_results", "AND environment_id = 1 AND is_attempt AND is_success"),
+        ("node_results", "AND environment_id = 1 AND is_freshness"),
+    ] {
+        let query = format!(
+            "EXPLAIN SELECT * FROM {table} WHERE account_id = 1 AND md5(unique_id) = md5('model.p.a') AND unique_id = 'model.p.a' {more}"
+        );
+        let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        let is_looked_up = |line: &String| line.contains("Index Cond") && line.contains("md5(");
+        assert!(plan.iter().any(is_looked_up), "{table}: {plan:#?}");
+    }
+}
