@@ -209,18 +209,32 @@ async fn merge(
     account: AccountId,
     projects: &[&ProjectManifest],
 ) -> sqlx::Result<Sha256> {
-    let mut all = b"several projects".to_vec();
-    for project in projects {
-        all.extend((project.dbt_project.len() as u64).to_be_bytes());
-        all.extend(project.dbt_project.as_bytes());
-        all.extend(&project.node_set);
-    }
-    let hash = Sha256::of(&all);
-    if has_node_set(transaction, account, hash).await? {
-        return Ok(hash);
+    let mut sorted = projects.to_vec();
+    sorted.sort_by(|one, other| one.dbt_project.cmp(&other.dbt_project));
+    let (plain, ordered) = (hash_of(&sorted, "in any order"), hash_of(projects, "the newest last"));
+    for known in [plain, ordered] {
+        if has_node_set(transaction, account, known).await? {
+            return Ok(known);
+        }
     }
     let names: Vec<&str> = projects.iter().map(|project| project.dbt_project.as_str()).collect();
     let sets: Vec<&[u8]> = projects.iter().map(|project| project.node_set.as_slice()).collect();
+    // As a rule none is defined otherwise in another project, and it makes no difference which was uploaded last.
+    let is_order_decisive = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+            SELECT FROM unnest($2::text[], $3::bytea[]) AS p (dbt_project, node_set)
+            JOIN node_sets s ON s.account_id = $1 AND s.hash = p.node_set
+            CROSS JOIN LATERAL unnest(s.node_ids) AS u (id) JOIN nodes n ON n.account_id = $1 AND n.id = u.id
+            GROUP BY s.resource_type, n.unique_id
+            HAVING count(DISTINCT n.id) > 1 AND NOT coalesce(bool_or(n.package_name = p.dbt_project), false)
+         ) AS "exists!""#,
+        account.0,
+        &names as &[&str],
+        &sets as &[&[u8]]
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let hash = if is_order_decisive { ordered } else { plain };
     sqlx::query!(
         r#"INSERT INTO node_sets (account_id, hash, resource_type, node_ids)
          SELECT $1, $2, resource_type, array_agg(id ORDER BY unique_id COLLATE "C", id) FROM (
@@ -239,6 +253,16 @@ async fn merge(
     .execute(transaction)
     .await?;
     Ok(hash)
+}
+
+fn hash_of(projects: &[&ProjectManifest], order: &str) -> Sha256 {
+    let mut all = format!("several projects, {order}").into_bytes();
+    for project in projects {
+        all.extend((project.dbt_project.len() as u64).to_be_bytes());
+        all.extend(project.dbt_project.as_bytes());
+        all.extend(&project.node_set);
+    }
+    Sha256::of(&all)
 }
 
 /// Removes a merged set that nothing shows any more.
