@@ -124,12 +124,18 @@ macro_rules! parts {
 }
 
 parts!(
-    recorded_situations_are_shown_as_dbt_ended_0 = 0,
-    recorded_situations_are_shown_as_dbt_ended_1 = 1,
-    recorded_situations_are_shown_as_dbt_ended_2 = 2,
-    recorded_situations_are_shown_as_dbt_ended_3 = 3,
-    recorded_situations_are_shown_as_dbt_ended_4 = 4,
-    recorded_situations_are_shown_as_dbt_ended_5 = 5
+    recorded_situations_are_shown_as_dbt_ended_00 = 0,
+    recorded_situations_are_shown_as_dbt_ended_01 = 1,
+    recorded_situations_are_shown_as_dbt_ended_02 = 2,
+    recorded_situations_are_shown_as_dbt_ended_03 = 3,
+    recorded_situations_are_shown_as_dbt_ended_04 = 4,
+    recorded_situations_are_shown_as_dbt_ended_05 = 5,
+    recorded_situations_are_shown_as_dbt_ended_06 = 6,
+    recorded_situations_are_shown_as_dbt_ended_07 = 7,
+    recorded_situations_are_shown_as_dbt_ended_08 = 8,
+    recorded_situations_are_shown_as_dbt_ended_09 = 9,
+    recorded_situations_are_shown_as_dbt_ended_10 = 10,
+    recorded_situations_are_shown_as_dbt_ended_11 = 11
 );
 
 async fn shown_as_dbt_ended(part: usize) {
@@ -183,6 +189,9 @@ async fn shown_as_dbt_ended(part: usize) {
     let verified = run_command(BINARY, &["rebuild", "--verify"], &installation.system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 
+    if !part.is_multiple_of(3) {
+        return; // It takes as long as all else.
+    }
     // From the bucket alone, in an empty database.
     assert_eq!(installation.service.stop().await, Some(0));
     let mut system = installation.system;
