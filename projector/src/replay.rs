@@ -135,6 +135,7 @@ fn environment_of(event: &Event) -> Option<EnvironmentId> {
         EventData::FilesStored(data) => data.environment_id,
         EventData::FileDeleted(data) => data.environment_id,
         EventData::AirflowRunObserved(data) => Some(data.environment_id),
+        EventData::DbtProjectRetired(data) => Some(data.environment_id),
         EventData::EnvironmentRecorded(data) => Some(data.environment_id),
         EventData::TokenIssued(data) => data.environment_id,
         _ => None,

@@ -183,8 +183,8 @@ async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
         generated_at: None,
         ..file.clone()
     };
-    write_upload(&bucket, (1, 1), "old", 60, &undated(&files[1])).await;
-    write_upload(&bucket, (1, 1), "new", 30, &undated(&files[0])).await;
+    write_upload(&bucket, (1, 1), "old", 60, &undated(&files[0])).await;
+    write_upload(&bucket, (1, 1), "new", 30, &undated(&files[1])).await;
     run_command(BINARY, &["replay"], &installation.system);
     let pool = pool_of(&installation.system);
     // As a small server has it, on which the ids of 30,000 nodes do not fit.
@@ -219,7 +219,7 @@ async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
     let pruned = installation.command(&["prune", "--account", "1", "--older-than", "0d", "--apply"]);
     assert_eq!(pruned["runs"], 1, "{pruned}");
     let old: i64 = sqlx::query_scalar("SELECT count(*) FROM manifests WHERE account_id = 1 AND sha256 = $1")
-        .bind(files[1].sha256.0.as_slice())
+        .bind(files[0].sha256.0.as_slice())
         .fetch_one(&pool)
         .await
         .unwrap();
