@@ -131,7 +131,7 @@ pub async fn set_placement(
     Ok(())
 }
 
-/// The steps in which files of these invocations are, with their runs: a manifest that comes later may tell that a command was interrupted.
+/// The steps in which results of these invocations are, with their runs: a manifest that comes later may show that a command was interrupted.
 ///
 /// # Errors
 /// Those of the database.
@@ -142,7 +142,8 @@ pub async fn places_of_invocations(
 ) -> sqlx::Result<Vec<(RunId, StepId)>> {
     let rows = sqlx::query!(
         r#"SELECT DISTINCT run_id AS "run_id!", step_id AS "step_id!" FROM artifacts
-         WHERE environment_id = $1 AND invocation_id = ANY($2) AND run_id IS NOT NULL AND step_id IS NOT NULL"#,
+         WHERE environment_id = $1 AND invocation_id = ANY($2) AND kind IN ('run_results', 'sources') AND run_id IS NOT NULL
+            AND step_id IS NOT NULL"#,
         environment.0,
         invocations
     )
