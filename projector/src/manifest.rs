@@ -199,8 +199,8 @@ struct Place {
     code: Option<Sha256>,
     /// The hash of the list of macros that it calls, if it calls any.
     macros: Option<Sha256>,
-    /// Whether the command has compiled or run it.
-    has_traces: bool,
+    /// Whether the command has compiled or run it; none where it does not say.
+    has_traces: Option<bool>,
     /// What it says of the manifest as a whole.
     sign: Option<Sign>,
 }
@@ -251,7 +251,7 @@ impl Source {
                 range: manifest.place_of(&node),
                 code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
                 macros: macros_of(&node).map(|macros| Sha256::of(macros.as_bytes())),
-                has_traces: node.has_traces(),
+                has_traces: node.says_where_built().then(|| node.has_traces()),
                 sign: Sign::of(&node),
             };
             (member, place)
@@ -293,7 +293,9 @@ impl Source {
                 checks_freshness: places
                     .iter()
                     .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
-                has_traces: places.iter().any(|place| place.has_traces),
+                // What does not say it is taken for whole.
+                has_traces: places.iter().any(|place| place.has_traces == Some(true))
+                    || places.iter().all(|place| place.has_traces.is_none()),
                 texts: ManifestTexts {
                     compiled: compiled.as_ref().map(|set| set.hash),
                     macros: macros.as_ref().map(|set| set.hash),

@@ -203,6 +203,12 @@ impl<'a> Node<'a> {
             || (self.resource_type == "operation" && is_run_hook())
     }
 
+    /// Whether it says where it was built, if anywhere: manifests of other origin leave that out.
+    #[must_use]
+    pub fn says_where_built(&self) -> bool {
+        self.entries.0.iter().any(|(key, _)| key == "build_path")
+    }
+
     /// Whether dbt is to check how fresh this source is: it says how old it may be.
     #[must_use]
     pub fn has_freshness(&self) -> bool {
@@ -340,6 +346,7 @@ mod tests {
     fn what_was_compiled_or_run_has_traces() {
         assert!(node(r#"{"build_path": "target/run/p/a.sql"}"#).has_traces());
         assert!(node(r#"{"compiled": true}"#).has_traces());
+        assert!(node(r#"{"build_path": null}"#).says_where_built() && !node("{}").says_where_built());
         assert!(node(r#"{"resource_type": "operation", "index": 1}"#).has_traces());
         assert!(
             !node(r#"{"resource_type": "operation", "index": 0, "build_path": null, "compiled": false}"#).has_traces()
