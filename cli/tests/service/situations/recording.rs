@@ -99,7 +99,10 @@ impl Situation {
     /// The code that a node has in the newest manifest that came and has any.
     pub(super) fn compiled_code(&self, unique_id: &str, way: Way) -> Value {
         let of_node = |manifest: &Value| {
-            let node = &manifest["nodes"][unique_id];
+            let sections = ["nodes", "functions", "unit_tests"].into_iter();
+            let node = sections
+                .map(|section| &manifest[section][unique_id])
+                .find(|node| node.is_object())?;
             node["compiled_code"].is_string().then(|| node["compiled_code"].clone())
         };
         let manifests = self.newest_first(way, "manifest.json");
