@@ -252,7 +252,7 @@ async fn nodes_of_sets(
     Ok(nodes)
 }
 
-/// Computes what these files brought anew from the files that there are, after uploads were removed: their sets, and the heads of the nodes in
+/// Recomputes what these files brought from the files that there are, after uploads were removed: their sets, and the heads of the nodes in
 /// them.
 ///
 /// # Errors

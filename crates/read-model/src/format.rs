@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-/// Whether the read model has rows of an earlier format, which a rebuild makes anew.
+/// Whether the read model has rows of an earlier format, which a rebuild replaces.
 ///
 /// # Errors
 /// Those of the database.

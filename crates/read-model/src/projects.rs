@@ -101,7 +101,7 @@ pub(crate) async fn projects_of_run(
         .collect())
 }
 
-/// Computes anew which nodes stand in an environment, under [`crate::lock_placement`].
+/// Recomputes which nodes stand in an environment, under [`crate::lock_placement`].
 ///
 /// # Errors
 /// Those of the database.
@@ -118,7 +118,7 @@ pub async fn refresh_environment_nodes(
     set_current(transaction, account, environment, 0, shown, is_plain).await
 }
 
-/// Computes anew which nodes stand in a run, under [`crate::lock_placement`].
+/// Recomputes which nodes stand in a run, under [`crate::lock_placement`].
 ///
 /// # Errors
 /// Those of the database.

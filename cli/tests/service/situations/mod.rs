@@ -51,41 +51,33 @@ const UNKNOWABLE: &[(&str, Way, &str)] = &[
         Way::Files,
         "dbt before 1.8 does not list hooks",
     ),
-    (
-        "interrupted-build",
-        Way::Files,
-        "without the manifest nothing tells of it",
-    ),
+    ("interrupted-build", Way::Files, "without the manifest nothing shows it"),
     (
         "interrupted-build-1-7",
         Way::Files,
-        "without the manifest nothing tells of it",
+        "without the manifest nothing shows it",
     ),
     (
         "interrupted-build-1-10",
         Way::Files,
-        "without the manifest nothing tells of it",
+        "without the manifest nothing shows it",
     ),
     (
         "interrupted-build-1-13b",
         Way::Files,
-        "without the manifest nothing tells of it",
+        "without the manifest nothing shows it",
     ),
     (
         "interrupted-build-with-hooks",
         Way::Files,
-        "without the manifest nothing tells of it",
+        "without the manifest nothing shows it",
     ),
     (
         "interrupted-build-after-models",
         Way::Files,
-        "without the manifest nothing tells of it",
+        "without the manifest nothing shows it",
     ),
-    (
-        "interrupted-test",
-        Way::Files,
-        "without the manifest nothing tells of it",
-    ),
+    ("interrupted-test", Way::Files, "without the manifest nothing shows it"),
     (
         "freshness-all-error",
         Way::Files,
@@ -392,7 +384,7 @@ fn expected_runs(situation: &Situation, way: Way) -> Vec<i64> {
     }
 }
 
-/// Each node's last attempt and success are those that dbt's log tells of.
+/// Each node's last attempt and success are those in the log of dbt.
 fn check_nodes(situation: &Situation, way: Way, nodes: &BTreeMap<String, Value>, wrong: &mut Vec<String>) {
     for (id, node) in nodes {
         let attempts = situation.attempts(id, way);
