@@ -13,7 +13,7 @@ const SHOP_RUN: &str = "scheduled__2026-11-23T00:00:00+00:00";
 const RUNNING: &str = "manual__2026-11-24T21:34:13.918693+00:00";
 
 /// Has the system observe this Airflow for the environment of account 1.
-fn observing(mut system: System, airflow: &RecordedAirflow) -> System {
+pub(crate) fn observing(mut system: System, airflow: &RecordedAirflow) -> System {
     let file = system.storage().with_extension("airflow.toml");
     let secret = system.storage().with_extension("airflow-password");
     std::fs::write(&secret, format!("{PASSWORD}\n")).unwrap();

@@ -22,7 +22,7 @@ fn long_ago() -> DateTime<Utc> {
 }
 
 /// Stores an object as the earlier dbt-api did.
-fn put(folder: &Path, key: &str, content: &[u8], time: DateTime<Utc>) {
+pub(crate) fn put(folder: &Path, key: &str, content: &[u8], time: DateTime<Utc>) {
     let path = folder.join(key);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, content).unwrap();
@@ -34,7 +34,7 @@ fn put(folder: &Path, key: &str, content: &[u8], time: DateTime<Utc>) {
         .unwrap();
 }
 
-fn key_of_run(account: &str, environment: &str, dag: &str, run: &str) -> String {
+pub(crate) fn key_of_run(account: &str, environment: &str, dag: &str, run: &str) -> String {
     format!("accounts/{account}/environments/{environment}/dags/{dag}/dag_runs/{run}/manifest.json")
 }
 

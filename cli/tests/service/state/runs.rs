@@ -1,0 +1,105 @@
+//! What a run is shown as.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{A, B, Environment, build, manifest, results};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_outside_nodes_is_made_good_by_the_same_command_alone() {
+    let mut environment = Environment::start().await;
+    environment
+        .send("r1", &manifest(1, &[(A, json!({})), (B, json!({}))]))
+        .await;
+    environment
+        .send("r1", &build(2, &[(A, "success"), (B, "success")]))
+        .await;
+    let docs = |minute, select: &str, status: &str| {
+        results(minute, json!({"which": "generate", "select": [select]}), &[(A, status)])
+    };
+    let operation = |minute, arguments: Value, status: &str| {
+        let args = json!({"which": "run-operation", "macro": "grant", "args": arguments});
+        results(minute, args, &[("macro.shop.grant", status)])
+    };
+    let expected = [
+        (docs(3, "a", "error"), 20),
+        (docs(4, "b", "success"), 20),
+        (docs(5, "a", "success"), 10),
+        (operation(6, json!({"to": "x"}), "error"), 20),
+        (operation(7, json!({"to": "y"}), "success"), 20),
+        (build(8, &[(A, "success"), (B, "success")]), 20),
+        (operation(9, json!({"to": "x"}), "success"), 10),
+    ];
+    for (file, status) in expected {
+        environment.send("r1", &file).await;
+        assert_eq!(environment.statuses().await, [status], "{file}");
+        // However the docs end, the tables are there.
+        assert_eq!(environment.deferral("").await, [A, B]);
+    }
+    let run = environment.run("r1").await["id"].clone();
+    // Results of work, though docs and operations came after it.
+    let (_, file) = environment
+        .installation
+        .send(
+            Method::GET,
+            &environment.token,
+            &format!("/api/v2/accounts/1/runs/{run}/artifacts/run_results.json"),
+        )
+        .await;
+    let file: Value = serde_json::from_slice(&file).unwrap();
+    assert_eq!(
+        (&file["args"]["which"], &file["metadata"]["invocation_id"]),
+        (&json!("build"), &json!("shop-8"))
+    );
+    let path = format!("/api/v2/accounts/1/runs/{run}/artifacts/manifest.json?step=4");
+    let (status, _) = environment
+        .installation
+        .send(Method::GET, &environment.token, &path)
+        .await;
+    assert_eq!(
+        status,
+        StatusCode::OK,
+        "the step has no manifest, and one before it has"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_hook_is_made_good_when_all_that_it_kept_back_is_done() {
+    let mut environment = Environment::start().await;
+    let hook = "operation.shop.shop-on-run-start-0";
+    let select =
+        |minute, names: &[&str], of: &[(&str, &str)]| results(minute, json!({"which": "run", "select": names}), of);
+    environment
+        .send("r1", &manifest(1, &[(A, json!({})), (B, json!({}))]))
+        .await;
+    let failed = select(2, &["a", "b"], &[(hook, "error"), (A, "skipped"), (B, "skipped")]);
+    environment.send("r1", &failed).await;
+    assert_eq!(environment.statuses().await, [20]);
+    assert_eq!(environment.node(A).await["last_result"]["status"], "skipped");
+    environment
+        .send("r1", &select(3, &["a", "b"], &[(hook, "success"), (A, "success")]))
+        .await;
+    assert_eq!(environment.statuses().await, [20], "one node is still to be done");
+    environment
+        .send(
+            "r1",
+            &select(4, &["a", "b"], &[(hook, "success"), (A, "success"), (B, "success")]),
+        )
+        .await;
+    assert_eq!(environment.statuses().await, [10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_results_in_two_runs_are_an_attempt_of_the_first() {
+    let mut environment = Environment::start().await;
+    environment.send("r1", &manifest(1, &[(A, json!({}))])).await;
+    let file = build(2, &[(A, "error")]);
+    environment.send("r1", &file).await;
+    environment.send("r2", &manifest(3, &[(A, json!({}))])).await;
+    environment.send("r2", &file).await;
+    let (first, second) = (environment.run("r1").await, environment.run("r2").await);
+    assert_eq!((&first["status"], &second["status"]), (&json!(20), &json!(20)));
+    assert_eq!(environment.node(A).await["last_result"]["run_id"], first["id"]);
+    let of_second = environment.get(&format!("runs/{}/nodes/{A}/", second["id"])).await;
+    assert_eq!(of_second["last_result"]["run_id"], second["id"], "it is a step of both");
+}
