@@ -3,7 +3,6 @@
 mod accounts;
 mod artifacts;
 mod changes;
-mod columns;
 mod connections;
 mod constant;
 mod deferral;
@@ -15,7 +14,6 @@ mod lineage;
 mod manifests;
 mod node_details;
 mod nodes;
-mod outcomes;
 mod projects;
 mod results;
 mod root;
@@ -136,9 +134,4 @@ async fn nothing(method: Method, uri: Uri) -> Response {
     } else {
         CloudError::method_not_allowed().into_response()
     }
-}
-
-/// dbt Cloud's number for the state of a record: 1 active, 2 deleted.
-fn state_number(state: &str) -> i16 {
-    if state == "active" { 1 } else { 2 }
 }

@@ -4,8 +4,9 @@ use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use directory::{Access, Environments, Name, hash_of_key, is_own_key, queries};
-use edge::{CloudError, Params, Purpose, UploadError};
+use edge::{CloudError, Purpose, UploadError, read_query};
 use schemas::{AccountId, EnvironmentId, Scope};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
@@ -229,14 +230,19 @@ impl Named {
                 .find(|(name, _)| *name == param)
                 .map(|(_, value)| value.to_owned())
         };
-        let params = Params::read(parts.uri.query().unwrap_or_default());
+        #[derive(Deserialize)]
+        struct EnvironmentSlug {
+            environment_slug: Option<String>,
+        }
+        let query = parts.uri.query().unwrap_or_default();
         if let Some(name) = of_path(PROJECT_SLUG) {
             return Some(Self {
                 field: PROJECT_SLUG,
                 name,
             });
         }
-        let name = of_path("slug").or_else(|| params.text(ENVIRONMENT_SLUG).map(str::to_owned));
+        let of_query = || read_query::<EnvironmentSlug>(query).ok()?.environment_slug;
+        let name = of_path("slug").or_else(of_query);
         name.map(|name| Self {
             field: ENVIRONMENT_SLUG,
             name,

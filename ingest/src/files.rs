@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use directory::{Access, Place};
-use edge::{FileOwner, Needed, Params, UploadError};
+use edge::{FileOwner, Needed, UploadError};
 use read_model::queries::{self, File, FileKey, FilePlace};
 use schemas::{DeletedFiles, Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
 use tokio::sync::OwnedSemaphorePermit;
@@ -58,7 +58,7 @@ struct Brought {
 async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Brought, UploadError> {
     body.await_begin(ingest.settings.idle_timeout).await?;
     let turn = ingest.turns.take(body).await?;
-    let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
+    let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
     let form = Form::read(head, body, &ingest.settings, Due::AnyFile);
     let form = ingest.turns.unless_slow(body, form).await?.with_files()?;
     Ok(Brought {

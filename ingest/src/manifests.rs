@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Environments, Name, Place};
-use edge::{Params, UploadError};
+use edge::UploadError;
 use schemas::{ArtifactsUploaded, Slug, UploadRoute};
 use serde::Serialize;
 use tracing::Instrument;
@@ -134,7 +134,7 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     let access = ingest.authenticate(head).await?;
     body.await_begin(ingest.settings.idle_timeout).await?;
     let turn = ingest.turns.take(body).await?;
-    let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
+    let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
     let form = Form::read(head, body, &ingest.settings, Due::Artifact);
     let form = ingest.turns.unless_slow(body, form).await?;
     let (parameters, file) = form.into_file()?;

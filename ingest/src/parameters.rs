@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use edge::{Params, UploadError};
+use edge::UploadError;
 
 /// The most characters that a parameter may have.
 pub(crate) const MOST_CHARACTERS: usize = 1000;
@@ -46,10 +46,10 @@ pub(crate) fn number_in_batch(name: &str, field: &str) -> Option<u32> {
 
 impl Parameters {
     /// Those of the query.
-    pub(crate) fn of_query(query: &Params) -> Result<Self, InvalidParameter> {
+    pub(crate) fn of_query(query: &[u8]) -> Result<Self, InvalidParameter> {
         let mut parameters = Self::default();
-        for (name, value) in query.pairs() {
-            parameters.set(name, value.as_bytes())?;
+        for (name, value) in form_urlencoded::parse(query) {
+            parameters.set(&name, value.as_bytes())?;
         }
         Ok(parameters)
     }

@@ -4,34 +4,51 @@ use axum::extract;
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use edge::{CloudError, One, Params, hold_until_sent, one};
+use edge::{CloudError, One, Query, hold_until_sent, one};
 use read_model::queries::{self, RunFile};
 use schemas::{AccountId, ArtifactText, InvalidArtifact, JobId, RunId};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::State;
 use crate::download::{Download, Extent, content_type, has_already};
 use crate::error::Error;
 use crate::view::{Ids, View};
 
-/// The largest run results that are changed for a client, in bytes: they are held in memory for it. Larger ones are sent as they are.
+/// The largest run results, in bytes, to which variables are added, since they are held in memory meanwhile. Larger ones are sent as they are.
 const LARGEST_CHANGED: i64 = 64 << 20;
 
-/// Lists the names of a run's files.
+/// Which artifacts.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StepParams {
+    /// Only files of this step of the run, from 1.
+    step: Option<i64>,
+}
+
+/// Which file, and how.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DownloadParams {
+    /// The step of the run, from 1. By default the last step that has the file; for `run_results.json` the last one that worked on nodes.
+    step: Option<i64>,
+    /// `true`: `run_results.json` exactly as it was uploaded.
+    raw: Option<bool>,
+}
+
+/// List the artifacts of a run
+///
+/// The names of its files.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts", tag = "Runs", operation_id = "List Run Artifacts",
-    params(
-        ("account_id" = i64, Path),
-        ("run_id" = i64, Path),
-        ("step" = Option<i64>, Query, description = "Only files of this step of the run, from 1"),
-    ),
-    responses((status = 200, body = One<Vec<String>>))
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts", tag = "Runs", operation_id = "list_run_artifacts",
+    params(("account_id" = i64, Path), ("run_id" = i64, Path), StepParams),
+    responses((status = 200, description = "The names", body = One<Vec<String>>))
 )]
 pub(crate) async fn list(
     mut view: View,
     Ids((account, run)): Ids<(AccountId, RunId)>,
-    params: Params,
+    Query(StepParams { step }): Query<StepParams>,
 ) -> Result<One<Vec<String>>, Error> {
-    let step = params.number("step")?;
     let row = queries::run(view.connection(), account, run).await?;
     let run = RunId(row.ok_or_else(CloudError::not_found)?.id);
     Ok(one(
@@ -39,18 +56,19 @@ pub(crate) async fn list(
     ))
 }
 
-/// Downloads a file of a run, as it was uploaded; but `run_results.json` with dbt Cloud's variables added to its `metadata.env`.
+/// Download an artifact of a run
+///
+/// The file as it was uploaded, except that dbt Cloud's variables are added to `metadata.env` of `run_results.json`.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts/{*path}", tag = "Runs", operation_id = "Retrieve Run Artifact",
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts/{*path}", tag = "Runs", operation_id = "retrieve_run_artifact",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
         ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
-        ("step" = Option<i64>, Query, description = "The step of the run, from 1; without it the last that has the file, of `run_results.json` the last that worked on nodes"),
-        ("raw" = Option<bool>, Query, description = "`true`: `run_results.json` as it was uploaded too"),
+        DownloadParams,
     ),
     responses(
-        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Names the content"))),
+        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Identifies the content"))),
         (status = 304, description = "The client has it: `If-None-Match` names the content"),
     )
 )]
@@ -58,20 +76,19 @@ pub(crate) async fn download(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, run, path)): Ids<(AccountId, RunId, String)>,
-    params: Params,
+    Query(DownloadParams { step, raw }): Query<DownloadParams>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let (step, raw) = (params.number("step")?, params.truth("raw")?.unwrap_or(false));
     let row = queries::run(view.connection(), account, run).await?;
     let row = row.ok_or_else(CloudError::not_found)?;
     let id = RunId(row.id);
     let file = match step {
         None => queries::run_file(view.connection(), account, id, &path).await?,
-        // A step that wrote no manifest, such as one whose results came alone, worked with that of the step before.
+        // A step that wrote no manifest, such as one whose results came alone, used that of an earlier step.
         Some(step) => queries::step_file(view.connection(), account, id, &path, step, path == "manifest.json").await?,
     };
     let file = file.ok_or_else(CloudError::not_found)?;
-    if path != "run_results.json" || raw || file.size > LARGEST_CHANGED {
+    if path != "run_results.json" || raw == Some(true) || file.size > LARGEST_CHANGED {
         // A slow client must not hold a connection of the database.
         drop(view);
         return whole(account, &path, file).send(&state, &headers).await;
@@ -80,16 +97,18 @@ pub(crate) async fn download(
     with_cloud_variables(&state, file, &row, &headers).await
 }
 
-/// Downloads a file of the newest ended run of a job that has it, as it was uploaded; `run_results.json` of the newest that worked on nodes.
+/// Download an artifact of a job
+///
+/// The file of the newest ended run of the job that has it, as it was uploaded; `run_results.json` of the newest one that worked on nodes.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/jobs/{job_id}/artifacts/{*path}", tag = "Jobs", operation_id = "Retrieve Job Artifact",
+    get, path = "/api/v2/accounts/{account_id}/jobs/{job_id}/artifacts/{*path}", tag = "Jobs", operation_id = "retrieve_job_artifact",
     params(
         ("account_id" = i64, Path),
         ("job_id" = i64, Path),
         ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
     ),
     responses(
-        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Names the content"))),
+        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Identifies the content"))),
         (status = 304, description = "The client has it: `If-None-Match` names the content"),
     )
 )]
@@ -114,7 +133,7 @@ fn whole(account: AccountId, name: &str, file: RunFile) -> Download {
     }
 }
 
-/// dagster's sensor knows by these variables which run the results are of, and plain dbt does not write them.
+/// dagster's sensor finds the run of the results by these variables, which plain dbt does not write.
 async fn with_cloud_variables(
     state: &State,
     file: RunFile,

@@ -1,24 +1,25 @@
-//! What differs between two manifests.
+//! Changes: what differs between two manifests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use edge::{CloudError, Many, OrderBy, Paging, Params, many};
+use edge::{CloudError, Query};
 use read_model::decode_doc;
 use read_model::queries::{self, Difference};
 use schemas::{AccountId, EnvironmentId, NodeContent, RunId, Sha256};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
+use super::nodes::NodeOrder;
 use super::scope::Scope;
 use crate::error::Error;
-use crate::list::Filters;
+use crate::listing::{Listing, Many, applied, many};
 use crate::view::{Ids, View};
 
-/// How many pairs of definitions are read at a time.
+/// How many pairs of definitions are read at once.
 const AT_ONCE: usize = 500;
 
-/// A node that is not the same in two manifests.
+/// A node that differs between two manifests.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Change {
     unique_id: String,
@@ -26,7 +27,7 @@ pub(crate) struct Change {
     name: Option<String>,
     /// `added`, `removed` or `changed`.
     change: &'static str,
-    /// Of a changed node: its fields that differ, such as `raw_code` or `config`.
+    /// For a changed node: the fields that differ, such as `raw_code` or `config`.
     fields: BTreeSet<String>,
 }
 
@@ -37,59 +38,70 @@ struct Sides<'d> {
     new: Option<&'d Difference>,
 }
 
-/// Lists the nodes that differ between the manifests of two runs of an environment, by `unique_id`.
+/// Which manifests to compare.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Comparison {
+    /// The run with the old manifest.
+    from: i64,
+    /// The run with the new manifest; by default the environment's newest manifest.
+    to: Option<i64>,
+}
+
+/// The manifest to compare a run's with.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ComparisonOfRun {
+    /// The run with the old manifest, of the same environment.
+    from: i64,
+}
+
+/// List changes
+///
+/// The nodes that differ between the manifests of two runs of an environment, by `unique_id`.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments/{id}/changes", tag = "Nodes", operation_id = "List Changes",
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/changes", tag = "Nodes", operation_id = "list_changes",
     params(
-        ("account_id" = i64, Path),
-        ("id" = i64, Path, description = "The environment"),
-        ("from" = i64, Query, description = "The run with the old manifest"),
-        ("to" = Option<i64>, Query, description = "The run with the new manifest; by default the environment's newest manifest"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("account_id" = i64, Path), ("id" = i64, Path, description = "The environment"),
+        Comparison, Listing<NodeOrder>,
     ),
-    responses((status = 200, body = Many<Change>))
+    responses((status = 200, description = "A page of changes", body = Many<Change>))
 )]
 pub(crate) async fn list(
     mut view: View,
     Ids((_, environment)): Ids<(AccountId, EnvironmentId)>,
-    params: Params,
+    Query(comparison): Query<Comparison>,
+    listing: Listing<NodeOrder>,
 ) -> Result<Many<Change>, Error> {
     let newest = Scope::of_environment(&mut view, environment).await?;
-    let from = old_nodes(&mut view, &params, environment).await?;
-    let to = match params.number("to")? {
+    let from = nodes_of_run(&mut view, RunId(comparison.from), environment).await?;
+    let to = match comparison.to {
         Some(run) => nodes_of_run(&mut view, RunId(run), environment).await?,
         None => newest.nodes()?,
     };
-    page(view, &params, from, to).await
+    page(view, listing, from, to).await
 }
 
-/// Lists the nodes that differ between the manifest of an earlier run and that of this run, by `unique_id`.
+/// List the changes of a run
+///
+/// The nodes that differ between the manifest of an earlier run and that of this run, by `unique_id`.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/changes", tag = "Nodes", operation_id = "List Changes of a run",
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/changes", tag = "Nodes", operation_id = "list_changes_of_run",
     params(
-        ("account_id" = i64, Path),
-        ("run_id" = i64, Path, description = "The run with the new manifest"),
-        ("from" = i64, Query, description = "The run with the old manifest, of the same environment"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("account_id" = i64, Path), ("run_id" = i64, Path, description = "The run with the new manifest"),
+        ComparisonOfRun, Listing<NodeOrder>,
     ),
-    responses((status = 200, body = Many<Change>))
+    responses((status = 200, description = "A page of changes", body = Many<Change>))
 )]
 pub(crate) async fn list_of_run(
     mut view: View,
     Ids((_, run)): Ids<(AccountId, RunId)>,
-    params: Params,
+    Query(comparison): Query<ComparisonOfRun>,
+    listing: Listing<NodeOrder>,
 ) -> Result<Many<Change>, Error> {
     let scope = Scope::of_run(&mut view, run).await?;
-    let from = old_nodes(&mut view, &params, scope.environment).await?;
-    page(view, &params, from, scope.nodes()?).await
-}
-
-async fn old_nodes(view: &mut View, params: &Params, environment: EnvironmentId) -> Result<Sha256, Error> {
-    params.due("from")?;
-    let run = params.number("from")?.unwrap_or_default();
-    nodes_of_run(view, RunId(run), environment).await
+    let from = nodes_of_run(&mut view, RunId(comparison.from), scope.environment).await?;
+    page(view, listing, from, scope.nodes()?).await
 }
 
 async fn nodes_of_run(view: &mut View, run: RunId, environment: EnvironmentId) -> Result<Sha256, Error> {
@@ -100,10 +112,9 @@ async fn nodes_of_run(view: &mut View, run: RunId, environment: EnvironmentId) -
     Ok(scope.nodes()?)
 }
 
-async fn page(mut view: View, params: &Params, from: Sha256, to: Sha256) -> Result<Many<Change>, Error> {
+async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha256) -> Result<Many<Change>, Error> {
     let account = view.account();
-    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, &["unique_id"])?);
-    let filters = Filters::new(params, account);
+    let Listing { order, paging } = listing;
     let differences = queries::differences(view.connection(), account, from, to).await?;
     let mut by_id: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
     for difference in &differences {
@@ -120,8 +131,12 @@ async fn page(mut view: View, params: &Params, from: Sha256, to: Sha256) -> Resu
     let total = i64::try_from(by_id.len()).unwrap_or(i64::MAX);
     let offset = usize::try_from(paging.offset).unwrap_or(usize::MAX);
     let limit = usize::try_from(paging.limit).unwrap_or(0);
-    let shown: Vec<Sides<'_>> = by_id.into_values().skip(offset).take(limit).collect();
-    // Only of those that changed the definitions are compared, and only of the page.
+    let mut all: Vec<Sides<'_>> = by_id.into_values().collect();
+    if order.descending {
+        all.reverse();
+    }
+    let shown: Vec<Sides<'_>> = all.into_iter().skip(offset).take(limit).collect();
+    // Definitions are read and compared only for changed nodes of this page.
     let ids: Vec<i64> = shown
         .iter()
         .filter_map(|sides| Some([sides.old?.id, sides.new?.id]))
@@ -132,10 +147,11 @@ async fn page(mut view: View, params: &Params, from: Sha256, to: Sha256) -> Resu
         .iter()
         .filter_map(|sides| change(sides, &docs).transpose())
         .collect::<Result<_, Error>>()?;
-    Ok(many(changes, total, paging, &order, filters.applied()))
+    Ok(many(changes, total, listing, applied(account, &())))
 }
 
-/// The new definitions that only an earlier rule tells from the old ones: until the read model is rebuilt it has definitions by both.
+/// The new definitions that differ from the old ones only by an earlier rule of identity: until the read model is rebuilt, it holds
+/// definitions by both rules.
 async fn unchanged(
     view: &mut View,
     account: AccountId,

@@ -1,19 +1,23 @@
-//! The warehouses of projects, as far as manifests tell of them.
+//! Connections: the warehouses of projects, as far as manifests describe them.
 
-use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
+use edge::{CloudError, One, one};
 use schemas::{AccountId, ProjectId};
 
-use super::projects::{Connection, connections};
+use super::projects::connections;
 use crate::error::Error;
-use crate::list::{Filters, RECORD_FIELDS, page_of_records};
+use crate::listing::{Listing, Many, applied, many};
+use crate::records::{RecordField, page_of_records};
+use crate::resources::connection::Connection;
 use crate::view::{Ids, View};
 
-async fn page(mut view: View, params: &Params, project: Option<ProjectId>) -> Result<Many<Connection>, Error> {
-    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
-    let filters = Filters::new(params, view.account());
+async fn page(
+    mut view: View,
+    listing: Listing<RecordField>,
+    project: Option<ProjectId>,
+) -> Result<Many<Connection>, Error> {
     let rows = connections(&mut view, project).await?;
-    let (rows, total) = page_of_records(rows, order, paging, Connection::key);
-    Ok(many(rows, total, paging, &order, filters.applied()))
+    let (rows, total) = page_of_records(rows, listing);
+    Ok(many(rows, total, listing, applied(view.account(), &())))
 }
 
 async fn one_of(mut view: View, project: ProjectId) -> Result<One<Connection>, Error> {
@@ -21,49 +25,55 @@ async fn one_of(mut view: View, project: ProjectId) -> Result<One<Connection>, E
     Ok(one(rows.pop().ok_or_else(CloudError::not_found)?))
 }
 
-/// Lists the warehouses of the account's projects.
+/// List the connections of the account
+///
+/// The warehouses of its projects.
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/connections", tag = "Connections", operation_id = "List Account Connections",
-    params(("account_id" = i64, Path), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Connection>))
+    get, path = "/api/v3/accounts/{account_id}/connections", tag = "Connections", operation_id = "list_account_connections",
+    params(("account_id" = i64, Path), Listing<RecordField>),
+    responses((status = 200, description = "A page of connections", body = Many<Connection>))
 )]
-pub(crate) async fn list(view: View, params: Params) -> Result<Many<Connection>, Error> {
-    page(view, &params, None).await
+pub(crate) async fn list(view: View, listing: Listing<RecordField>) -> Result<Many<Connection>, Error> {
+    page(view, listing, None).await
 }
 
-/// Shows a warehouse: its number is its project's.
+/// Retrieve a connection
+///
+/// Its id is the id of its project.
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/connections/{id}", tag = "Connections", operation_id = "Retrieve Account Connection",
+    get, path = "/api/v3/accounts/{account_id}/connections/{id}", tag = "Connections", operation_id = "retrieve_account_connection",
     params(("account_id" = i64, Path), ("id" = i64, Path)),
-    responses((status = 200, body = One<Connection>))
+    responses((status = 200, description = "The connection", body = One<Connection>))
 )]
 pub(crate) async fn show(view: View, Ids((_, id)): Ids<(AccountId, ProjectId)>) -> Result<One<Connection>, Error> {
     one_of(view, id).await
 }
 
-/// Lists the warehouse of a project, if its manifests tell of one.
+/// List the connections of a project
+///
+/// One, if a manifest of the project names an adapter; otherwise none.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/connections", tag = "Connections",
-    operation_id = "List Connections",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Connection>))
+    operation_id = "list_connections_of_project",
+    params(("account_id" = i64, Path), ("project_id" = i64, Path), Listing<RecordField>),
+    responses((status = 200, description = "A page of connections", body = Many<Connection>))
 )]
 pub(crate) async fn list_of_project(
     mut view: View,
     Ids((account, project)): Ids<(AccountId, ProjectId)>,
-    params: Params,
+    listing: Listing<RecordField>,
 ) -> Result<Many<Connection>, Error> {
     let known = directory::queries::project(view.connection(), account, project).await?;
     known.ok_or_else(CloudError::not_found)?;
-    page(view, &params, Some(project)).await
+    page(view, listing, Some(project)).await
 }
 
-/// Shows the warehouse of a project.
+/// Retrieve the connection of a project
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/connections/{id}", tag = "Connections",
-    operation_id = "Retrieve Connection",
+    operation_id = "retrieve_connection_of_project",
     params(("account_id" = i64, Path), ("project_id" = i64, Path), ("id" = i64, Path)),
-    responses((status = 200, body = One<Connection>))
+    responses((status = 200, description = "The connection", body = One<Connection>))
 )]
 pub(crate) async fn show_of_project(
     view: View,

@@ -1,104 +1,113 @@
-//! Collections of dbt Cloud that are empty here, and answers that are the same for all.
+//! Collections of dbt Cloud that are always empty here, and answers that are the same for every token.
 
-use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
+use edge::{CloudError, One, one};
 use schemas::{AccountId, ProjectId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::list::{Filters, RECORD_FIELDS};
+use crate::listing::{Listing, Many, applied, many};
+use crate::records::RecordField;
 use crate::view::{Ids, View};
 
-/// Collections of an account in v2: nothing is tunnelled, invited, notified or cloned here, and tokens belong to no people.
-const OF_ACCOUNT_V2: &[&str] = &[
-    "audit-logs",
-    "connections",
-    "encryptions",
-    "groups",
-    "invites",
-    "notifications",
-    "repositories",
-    "users",
-];
-
-/// Collections of an account in v3.
-const OF_ACCOUNT_V3: &[&str] = &[
-    "audit-logs",
-    "groups",
-    "license-maps",
-    "oauth-configurations",
-    "private-endpoints",
-    "semantic-layer-credentials",
-    "service-tokens",
-    "users",
-];
-
-/// Collections of a project in v3.
-const OF_PROJECT_V3: &[&str] = &["credentials", "profiles", "repositories"];
-
-fn empty(view: &View, params: &Params, known: &[&str], name: &str) -> Result<Many<Value>, Error> {
-    if !known.contains(&name) {
-        return Err(CloudError::not_found().into());
-    }
-    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
-    let filters = Filters::new(params, view.account());
-    Ok(many(Vec::new(), 0, paging, &order, filters.applied()))
+/// Collections of an account in v2: there are no SSH tunnels, invitations, notifications or repositories here, and tokens do not belong to people.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CollectionV2 {
+    AuditLogs,
+    Connections,
+    Encryptions,
+    Groups,
+    Invites,
+    Notifications,
+    Repositories,
+    Users,
 }
 
-/// Lists what is always empty: `audit-logs`, `connections`, `encryptions`, `groups`, `invites`, `notifications`, `repositories`, `users`.
+/// Collections of an account in v3.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CollectionV3 {
+    AuditLogs,
+    Groups,
+    LicenseMaps,
+    OauthConfigurations,
+    PrivateEndpoints,
+    SemanticLayerCredentials,
+    ServiceTokens,
+    Users,
+}
+
+/// Collections of a project in v3.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CollectionOfProject {
+    Credentials,
+    Profiles,
+    Repositories,
+}
+
+fn empty(view: &View, listing: Listing<RecordField>) -> Many<Value> {
+    many(Vec::new(), 0, listing, applied(view.account(), &()))
+}
+
+/// List an empty collection
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/{collection}", tag = "Empty", operation_id = "List an empty collection",
-    params(("account_id" = i64, Path), ("collection" = String, Path, example = "users"), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Value>))
+    get, path = "/api/v2/accounts/{account_id}/{collection}", tag = "Empty collections", operation_id = "list_empty_collection",
+    params(("account_id" = i64, Path), ("collection" = inline(CollectionV2), Path), Listing<RecordField>),
+    responses((status = 200, description = "An empty page", body = Many<Value>))
 )]
 pub(crate) async fn of_account_v2(
     view: View,
-    Ids((_, name)): Ids<(AccountId, String)>,
-    params: Params,
-) -> Result<Many<Value>, Error> {
-    empty(&view, &params, OF_ACCOUNT_V2, &name)
+    Ids((_, _)): Ids<(AccountId, CollectionV2)>,
+    listing: Listing<RecordField>,
+) -> Many<Value> {
+    empty(&view, listing)
 }
 
-/// Lists what is always empty: `audit-logs`, `groups`, `license-maps`, `oauth-configurations`, `private-endpoints`,
-/// `semantic-layer-credentials`, `service-tokens`, `users`.
+/// List an empty collection (v3)
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/{collection}", tag = "Empty", operation_id = "List an empty collection (v3)",
-    params(("account_id" = i64, Path), ("collection" = String, Path, example = "groups"), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Value>))
+    get, path = "/api/v3/accounts/{account_id}/{collection}", tag = "Empty collections", operation_id = "list_empty_collection_v3",
+    params(("account_id" = i64, Path), ("collection" = inline(CollectionV3), Path), Listing<RecordField>),
+    responses((status = 200, description = "An empty page", body = Many<Value>))
 )]
 pub(crate) async fn of_account_v3(
     view: View,
-    Ids((_, name)): Ids<(AccountId, String)>,
-    params: Params,
-) -> Result<Many<Value>, Error> {
-    empty(&view, &params, OF_ACCOUNT_V3, &name)
+    Ids((_, _)): Ids<(AccountId, CollectionV3)>,
+    listing: Listing<RecordField>,
+) -> Many<Value> {
+    empty(&view, listing)
 }
 
-/// Lists what is always empty: `credentials`, `profiles`, `repositories`.
+/// List an empty collection of a project
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/{collection}", tag = "Empty",
-    operation_id = "List an empty collection of a project",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("collection" = String, Path, example = "repositories"),
-        ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Value>))
+    get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/{collection}", tag = "Empty collections",
+    operation_id = "list_empty_collection_of_project",
+    params(
+        ("account_id" = i64, Path), ("project_id" = i64, Path), ("collection" = inline(CollectionOfProject), Path),
+        Listing<RecordField>,
+    ),
+    responses((status = 200, description = "An empty page", body = Many<Value>))
 )]
 pub(crate) async fn of_project_v3(
     mut view: View,
-    Ids((account, project, name)): Ids<(AccountId, ProjectId, String)>,
-    params: Params,
+    Ids((account, project, _)): Ids<(AccountId, ProjectId, CollectionOfProject)>,
+    listing: Listing<RecordField>,
 ) -> Result<Many<Value>, Error> {
     let known = directory::queries::project(view.connection(), account, project).await?;
     known.ok_or_else(CloudError::not_found)?;
-    empty(&view, &params, OF_PROJECT_V3, &name)
+    Ok(empty(&view, listing))
 }
 
-/// Lists the variables of a job: none are known.
+/// List the environment variables of a job
+///
+/// dbt-api does not know any.
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environment-variables/job", tag = "Empty",
-    operation_id = "Retrieve Projects Environment Variables Job",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("job_definition_id" = Option<i64>, Query)),
-    responses((status = 200, body = One<Object>))
+    get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environment-variables/job", tag = "Empty collections",
+    operation_id = "list_environment_variables_of_job",
+    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("job_definition_id" = Option<i64>, Query, description = "The job; it changes nothing")),
+    responses((status = 200, description = "An empty object", body = One<Object>))
 )]
 pub(crate) async fn variables_of_job(
     mut view: View,
@@ -109,13 +118,13 @@ pub(crate) async fn variables_of_job(
     Ok(one(Map::new()))
 }
 
-/// Who asks.
+/// Whose token it is.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WhoAmI {
     user: Bearer,
 }
 
-/// Tokens belong to an account and to no person: what people have is empty.
+/// A token belongs to an account, not to a person: what people have is empty.
 #[derive(Serialize, ToSchema)]
 struct Bearer {
     id: i64,
@@ -130,10 +139,12 @@ struct Bearer {
     licenses: Map<String, Value>,
 }
 
-/// Says who asks: a token of an account.
+/// Show whose token it is
+///
+/// A token belongs to an account.
 #[utoipa::path(
-    get, path = "/api/v2/whoami", tag = "Service", operation_id = "Who am I",
-    responses((status = 200, body = One<WhoAmI>))
+    get, path = "/api/v2/whoami", tag = "Service", operation_id = "who_am_i",
+    responses((status = 200, description = "The token's account, in the form of a user", body = One<WhoAmI>))
 )]
 pub(crate) async fn who_am_i(mut view: View) -> Result<One<WhoAmI>, Error> {
     let account = view.account();

@@ -1,27 +1,27 @@
-//! Manifests to defer to: dbt's newer engines and dbt Cloud's command line ask for a URL, and get the manifest there without a token.
+//! Manifests to defer to. dbt's newer engines and dbt Cloud's command line ask for a URL, and download the manifest there without a token.
 
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use edge::{CloudError, One, Params, one};
+use edge::{CloudError, One, Query, one};
 use read_model::queries::{self, ManifestFilter, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::State;
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::view::{Ids, View};
 
-/// What a URL for a manifest is signed for.
+/// The purpose that URLs of manifests are signed for.
 const PURPOSE: &str = "manifest";
 
 /// Where a manifest is.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ManifestHref {
-    /// Holds for 15 minutes, without a token.
+    /// Valid for 15 minutes, without a token.
     manifest_href: String,
 }
 
@@ -32,24 +32,30 @@ struct Permitted {
     size: i64,
 }
 
-/// Shows where the manifest of a project to defer to is: the newest of a run that went well in its production environments; else in any.
+/// Which dbt project's manifest.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DbtProject {
+    /// Only manifests of this dbt project, as `metadata.project_name` names it.
+    pub(super) dbt_project: Option<String>,
+}
+
+/// Show the URL of a project's manifest to defer to
+///
+/// The newest manifest of a successful run in its production environments; if they have none, in any environment.
 #[utoipa::path(
     get, path = "/api/private/accounts/{account_id}/projects/{project_id}/manifest/latest", tag = "Deferral",
-    operation_id = "Newest manifest of a project",
-    params(
-        ("account_id" = i64, Path),
-        ("project_id" = i64, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-    ),
-    responses((status = 200, body = One<ManifestHref>))
+    operation_id = "retrieve_latest_manifest_of_project",
+    params(("account_id" = i64, Path), ("project_id" = i64, Path), DbtProject),
+    responses((status = 200, description = "The URL", body = One<ManifestHref>))
 )]
 pub(crate) async fn latest(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, project)): Ids<(AccountId, ProjectId)>,
-    params: Params,
+    Query(params): Query<DbtProject>,
 ) -> Result<One<ManifestHref>, Error> {
-    let file = newest_of_project(&mut view, account, project, params.text("dbt_project")).await?;
+    let file = newest_of_project(&mut view, account, project, params.dbt_project.as_deref()).await?;
     let (file, _) = file.ok_or_else(CloudError::not_found)?;
     href(&state, account, file).await
 }
@@ -92,29 +98,29 @@ pub(super) async fn newest_of(
     Ok(queries::manifest_to_defer_to(view.connection(), account, filter).await?)
 }
 
-/// Shows where the manifest of an environment to defer to is: the newest of a run that went well; else the newest.
+/// Show the URL of an environment's manifest to defer to
+///
+/// The newest manifest of a successful run; if there is none, the newest.
 #[utoipa::path(
     get, path = "/api/private/accounts/{account_id}/projects/{project_id}/manifest/{environment_id}", tag = "Deferral",
-    operation_id = "Newest manifest of an environment",
+    operation_id = "retrieve_latest_manifest_of_environment",
     params(
-        ("account_id" = i64, Path),
-        ("project_id" = i64, Path),
-        ("environment_id" = i64, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
+        ("account_id" = i64, Path), ("project_id" = i64, Path), ("environment_id" = i64, Path),
+        DbtProject,
     ),
-    responses((status = 200, body = One<ManifestHref>))
+    responses((status = 200, description = "The URL", body = One<ManifestHref>))
 )]
 pub(crate) async fn of_environment(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, project, environment)): Ids<(AccountId, ProjectId, EnvironmentId)>,
-    params: Params,
+    Query(params): Query<DbtProject>,
 ) -> Result<One<ManifestHref>, Error> {
     let known = directory::queries::environment(view.connection(), account, environment).await?;
     known
         .filter(|known| known.project_id == project.0)
         .ok_or_else(CloudError::not_found)?;
-    let file = newest_of(&mut view, account, &[environment.0], params.text("dbt_project")).await?;
+    let file = newest_of(&mut view, account, &[environment.0], params.dbt_project.as_deref()).await?;
     let (file, _) = file.ok_or_else(CloudError::not_found)?;
     href(&state, account, file).await
 }
@@ -135,13 +141,15 @@ async fn href(state: &State, account_id: AccountId, file: RunFile) -> Result<One
     }))
 }
 
-/// Downloads a manifest. The URL itself is the permission.
+/// Download a manifest by its URL
+///
+/// The URL itself is the permission.
 #[utoipa::path(
-    get, path = "/api/private/manifests/{signed}", tag = "Deferral", operation_id = "Download a manifest", security(()),
-    params(("signed" = String, Path, description = "As `manifest_href` told it")),
+    get, path = "/api/private/manifests/{signed}", tag = "Deferral", operation_id = "download_manifest", security(()),
+    params(("signed" = String, Path, description = "The last part of `manifest_href`")),
     responses(
         (status = 200, description = "The manifest as it was uploaded", body = Object),
-        (status = 403, description = "The URL has expired, or was not given out here"),
+        (status = 403, description = "The URL has expired, or was not issued by this service"),
     )
 )]
 pub(crate) async fn download(

@@ -2,103 +2,83 @@
 
 use std::collections::HashMap;
 
-use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
+use edge::{CloudError, List, One, Query, one};
 use read_model::queries::newest_manifests;
 use schemas::{AccountId, EnvironmentId, ProjectId};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use crate::error::Error;
-use crate::format::iso_time;
-use crate::list::{Filters, RECORD_FIELDS, RecordKey, contains, page_of_records};
+use crate::listing::{Listing, Many, StateFilter, any_of, applied, many};
+use crate::records::{RecordField, contains, page_of_records};
+use crate::resources::environment::Environment;
 use crate::view::{FilesView, Ids, View};
 
-/// An environment.
-#[derive(Clone, Serialize, ToSchema)]
-pub(crate) struct Environment {
-    id: i64,
-    account_id: i64,
-    project_id: i64,
-    name: String,
+/// Which environments; all filters must hold.
+#[derive(Deserialize, IntoParams, Serialize)]
+#[into_params(parameter_in = Query)]
+#[expect(non_snake_case, reason = "these are dbt Cloud's names")]
+pub(crate) struct EnvironmentFilters {
+    /// Only environments of this project.
+    project_id: Option<i64>,
+    /// Only environments of one of these projects.
+    #[param(value_type = Option<Vec<i64>>, style = Form, explode = false)]
+    project_id__in: Option<List<i64>>,
+    /// Only the environment with this id.
+    pk: Option<i64>,
+    /// Only environments with one of these ids.
+    #[param(value_type = Option<Vec<i64>>, style = Form, explode = false)]
+    pk__in: Option<List<i64>>,
+    /// Only environments with a higher id.
+    id__gt: Option<i64>,
+    /// Only environments with exactly this name.
+    name: Option<String>,
+    /// Only environments whose name contains this, ignoring case.
+    name__icontains: Option<String>,
     /// `deployment` or `development`.
-    r#type: &'static str,
-    /// `production` or `staging`, of deployments.
-    deployment_type: Option<&'static str>,
-    /// Of the dbt that wrote the newest manifest.
-    dbt_version: Option<String>,
-    raw_dbt_version: Option<String>,
-    use_custom_branch: bool,
-    supports_docs: bool,
-    is_deferrable: bool,
-    enable_model_query_history: bool,
-    enable_dbt_state: bool,
-    /// 1 active, 2 not.
-    state: i16,
-    created_at: String,
-    updated_at: String,
-    #[schema(value_type = Vec<Object>)]
-    jobs: [(); 0],
-    #[schema(value_type = Vec<Object>)]
-    custom_environment_variables: [(); 0],
-    #[serde(flatten)]
-    unknown: UnknownOfEnvironment,
+    r#type: Option<String>,
+    /// `production` or `staging`.
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    deployment_type: Option<List<String>>,
+    /// The same as `deployment_type`.
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    deployment_type__in: Option<List<String>>,
+    /// Only environments whose newest manifest was written by one of these versions of dbt.
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    dbt_version: Option<List<String>>,
+    /// The same as `dbt_version`.
+    #[param(value_type = Option<Vec<String>>, style = Form, explode = false)]
+    dbt_version__in: Option<List<String>>,
+    /// 1 for active environments, 2 for deleted ones, `all` for both.
+    #[param(value_type = Option<String>)]
+    state: Option<StateFilter>,
 }
 
-/// What dbt Cloud knows of its own environments, and nobody of these: always null.
-#[derive(Clone, Default, Serialize, ToSchema)]
-struct UnknownOfEnvironment {
-    connection_id: Option<i64>,
-    credentials_id: Option<i64>,
-    repository_id: Option<i64>,
-    extended_attributes_id: Option<i64>,
-    custom_branch: Option<String>,
-    dbt_project_subdirectory: Option<String>,
-    created_by_id: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    repository: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    connection: Option<()>,
-    primary_profile_id: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    project: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    credentials: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    fusion_readiness: Option<()>,
-}
-
-impl Environment {
-    fn new(row: directory::queries::Environment, dbt_version: Option<String>) -> Self {
-        let (kind, deployment_type) = match row.environment_type.as_str() {
-            "production" => ("deployment", Some("production")),
-            "staging" => ("deployment", Some("staging")),
-            _ => ("development", None),
+impl EnvironmentFilters {
+    fn includes(&self, row: &Environment) -> bool {
+        let projects = any_of(self.project_id.as_ref(), self.project_id__in.as_ref());
+        let ids = any_of(self.pk.as_ref(), self.pk__in.as_ref());
+        let is_one_of = |wanted: Option<&List<String>>, value: Option<&str>| {
+            wanted.is_none_or(|wanted| value.is_some_and(|value| wanted.0.iter().any(|one| one == value)))
         };
-        Self {
-            id: row.id,
-            account_id: row.account_id,
-            project_id: row.project_id,
-            name: row.name,
-            r#type: kind,
-            deployment_type,
-            raw_dbt_version: dbt_version.clone(),
-            dbt_version,
-            use_custom_branch: false,
-            supports_docs: true,
-            is_deferrable: false,
-            enable_model_query_history: false,
-            enable_dbt_state: false,
-            state: super::state_number(&row.state),
-            created_at: iso_time(row.created_at),
-            updated_at: iso_time(row.updated_at),
-            jobs: [],
-            custom_environment_variables: [],
-            unknown: UnknownOfEnvironment::default(),
-        }
+        let deployment_types = self.deployment_type__in.as_ref().or(self.deployment_type.as_ref());
+        let versions = self.dbt_version__in.as_ref().or(self.dbt_version.as_ref());
+        projects.is_none_or(|wanted| wanted.contains(&row.project_id))
+            && ids.is_none_or(|wanted| wanted.contains(&row.id))
+            && self.id__gt.is_none_or(|id| row.id > id)
+            && self.name.as_ref().is_none_or(|name| *name == row.name)
+            && self
+                .name__icontains
+                .as_ref()
+                .is_none_or(|part| contains(&row.name, part))
+            && self.r#type.as_ref().is_none_or(|kind| kind == row.r#type)
+            && self.state.is_none_or(|state| state.includes(row.state))
+            && is_one_of(deployment_types, row.deployment_type)
+            && is_one_of(versions, row.dbt_version.as_deref())
     }
 }
 
-/// The environments with these numbers, by number.
+/// Environments by id.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Environment>, Error> {
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;
@@ -110,7 +90,7 @@ pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, E
         .collect())
 }
 
-/// These environments with what their newest manifests tell.
+/// Adds what the newest manifests of these environments say.
 async fn answers(view: &mut View, rows: Vec<directory::queries::Environment>) -> Result<Vec<Environment>, Error> {
     let account = view.account();
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
@@ -126,7 +106,7 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Environment>) ->
     Ok(rows.into_iter().map(answer).collect())
 }
 
-/// The environments of some projects, by project.
+/// The environments of these projects, by project.
 pub(super) async fn by_project(view: &mut View, projects: &[i64]) -> Result<HashMap<i64, Vec<Environment>>, Error> {
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;
@@ -139,95 +119,73 @@ pub(super) async fn by_project(view: &mut View, projects: &[i64]) -> Result<Hash
 }
 
 /// A page of the environments of the account, or of one of its projects.
-async fn page(mut view: View, params: &Params, project: Option<ProjectId>) -> Result<Many<Environment>, Error> {
+async fn page(
+    mut view: View,
+    filters: EnvironmentFilters,
+    listing: Listing<RecordField>,
+    project: Option<ProjectId>,
+) -> Result<Many<Environment>, Error> {
     let account = view.account();
-    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
-    let mut filters = Filters::new(params, account);
-    let projects = match project {
-        Some(ProjectId(id)) => Some(vec![id]),
-        None => filters.ids("project_id", "project_id__in")?,
-    };
-    let (ids, id_above) = (filters.ids("pk", "pk__in")?, filters.number("id__gt")?);
-    let (name, name_part) = (filters.text("name"), filters.text("name__icontains"));
-    let (kind, state) = (filters.text("type"), filters.state()?);
-    let deployment_types = filters
-        .texts("deployment_type__in")
-        .or(filters.texts("deployment_type"));
-    let versions = filters.texts("dbt_version__in").or(filters.texts("dbt_version"));
-    let rows = directory::queries::environments(view.connection(), account).await?;
+    let mut rows = directory::queries::environments(view.connection(), account).await?;
+    rows.retain(|row| project.is_none_or(|project| row.project_id == project.0));
     let mut environments = answers(&mut view, rows).await?;
-    let is_one_of = |wanted: &Option<Vec<String>>, value: Option<&str>| {
-        wanted
-            .as_ref()
-            .is_none_or(|wanted| value.is_some_and(|value| wanted.iter().any(|one| one == value)))
-    };
-    environments.retain(|row| {
-        projects.as_ref().is_none_or(|wanted| wanted.contains(&row.project_id))
-            && ids.as_ref().is_none_or(|wanted| wanted.contains(&row.id))
-            && id_above.is_none_or(|id| row.id > id)
-            && name.as_ref().is_none_or(|name| *name == row.name)
-            && name_part.as_ref().is_none_or(|part| contains(&row.name, part))
-            && kind.as_ref().is_none_or(|kind| kind == row.r#type)
-            && state.is_none_or(|state| state == i64::from(row.state))
-            && is_one_of(&deployment_types, row.deployment_type)
-            && is_one_of(&versions, row.dbt_version.as_deref())
-    });
-    let (rows, total) = page_of_records(environments, order, paging, |row| RecordKey {
-        id: row.id,
-        name: &row.name,
-        created_at: &row.created_at,
-        updated_at: &row.updated_at,
-    });
-    Ok(many(rows, total, paging, &order, filters.applied()))
+    environments.retain(|row| filters.includes(row));
+    let (rows, total) = page_of_records(environments, listing);
+    Ok(many(rows, total, listing, applied(account, &filters)))
 }
 
-/// Lists the environments that the token sees.
+/// List environments
+///
+/// The environments that the token sees.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments", tag = "Environments", operation_id = "List Environments",
-    params(
-        ("account_id" = i64, Path),
-        ("project_id" = Option<i64>, Query, description = "Only environments of this project"),
-        ("project_id__in" = Option<String>, Query, description = "Only environments of one of these projects, as JSON", example = "[1,2]"),
-        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
-        ("dbt_version" = Option<String>, Query, description = "Only those whose newest manifest is of this version of dbt"),
-        ("deployment_type" = Option<String>, Query, description = "`production` or `staging`"),
-        ("pk" = Option<i64>, Query, description = "Only the environment with this id"),
-        ("state" = Option<i64>, Query, description = "1: active, 2: deleted"),
-        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
-    ),
-    responses((status = 200, body = Many<Environment>))
+    get, path = "/api/v2/accounts/{account_id}/environments", tag = "Environments", operation_id = "list_environments",
+    params(("account_id" = i64, Path), EnvironmentFilters, Listing<RecordField>),
+    responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
-pub(crate) async fn list(view: View, params: Params) -> Result<Many<Environment>, Error> {
-    page(view, &params, None).await
+pub(crate) async fn list(
+    view: View,
+    Query(filters): Query<EnvironmentFilters>,
+    listing: Listing<RecordField>,
+) -> Result<Many<Environment>, Error> {
+    page(view, filters, listing, None).await
 }
 
-/// Lists the environments that the token sees; the filters are those of v2.
+/// List environments (v3)
+///
+/// The environments that the token sees.
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/environments", tag = "Environments", operation_id = "List Environments (v3)",
-    params(("account_id" = i64, Path), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Environment>))
+    get, path = "/api/v3/accounts/{account_id}/environments", tag = "Environments", operation_id = "list_environments_v3",
+    params(("account_id" = i64, Path), EnvironmentFilters, Listing<RecordField>),
+    responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
-pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Environment>, Error> {
-    page(view, &params, None).await
+pub(crate) async fn list_v3(
+    view: View,
+    Query(filters): Query<EnvironmentFilters>,
+    listing: Listing<RecordField>,
+) -> Result<Many<Environment>, Error> {
+    page(view, filters, listing, None).await
 }
 
-/// Lists the environments of a project; the filters are those of v2.
+/// List the environments of a project
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments", tag = "Environments",
-    operation_id = "List Environments of a project",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
-    responses((status = 200, body = Many<Environment>))
+    operation_id = "list_environments_of_project",
+    params(
+        ("account_id" = i64, Path),
+        ("project_id" = String, Path, description = "The project's id or slug"),
+        EnvironmentFilters, Listing<RecordField>,
+    ),
+    responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
 pub(crate) async fn list_of_project(
     mut view: View,
     Ids((account, project)): Ids<(AccountId, String)>,
-    params: Params,
+    Query(filters): Query<EnvironmentFilters>,
+    listing: Listing<RecordField>,
 ) -> Result<Many<Environment>, Error> {
     let known = directory::queries::project_named(view.connection(), account, &project).await?;
     let project = known.ok_or_else(CloudError::not_found)?;
-    page(view, &params, Some(ProjectId(project.id))).await
+    page(view, filters, listing, Some(ProjectId(project.id))).await
 }
 
 async fn one_of(mut view: View, account: AccountId, id: EnvironmentId) -> Result<Environment, Error> {
@@ -236,11 +194,11 @@ async fn one_of(mut view: View, account: AccountId, id: EnvironmentId) -> Result
     Ok(answers.pop().ok_or_else(CloudError::not_found)?)
 }
 
-/// Shows an environment.
+/// Retrieve an environment
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments/{id}", tag = "Environments", operation_id = "Retrieve Environment",
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}", tag = "Environments", operation_id = "retrieve_environment",
     params(("account_id" = i64, Path), ("id" = i64, Path)),
-    responses((status = 200, body = One<Environment>))
+    responses((status = 200, description = "The environment", body = One<Environment>))
 )]
 pub(crate) async fn show(
     view: View,
@@ -249,11 +207,11 @@ pub(crate) async fn show(
     Ok(one(one_of(view, account, id).await?))
 }
 
-/// Shows an environment.
+/// Retrieve an environment (v3)
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/environments/{id}", tag = "Environments", operation_id = "Retrieve Environment (v3)",
+    get, path = "/api/v3/accounts/{account_id}/environments/{id}", tag = "Environments", operation_id = "retrieve_environment_v3",
     params(("account_id" = i64, Path), ("id" = i64, Path)),
-    responses((status = 200, body = One<Environment>))
+    responses((status = 200, description = "The environment", body = One<Environment>))
 )]
 pub(crate) async fn show_v3(
     view: View,
@@ -262,12 +220,16 @@ pub(crate) async fn show_v3(
     Ok(one(one_of(view, account, id).await?))
 }
 
-/// Shows an environment of a project.
+/// Retrieve an environment of a project
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{id}", tag = "Environments",
-    operation_id = "Retrieve Environment of a project",
-    params(("account_id" = i64, Path), ("project_id" = i64, Path), ("id" = i64, Path)),
-    responses((status = 200, body = One<Environment>))
+    operation_id = "retrieve_environment_of_project",
+    params(
+        ("account_id" = i64, Path),
+        ("project_id" = String, Path, description = "The project's id or slug"),
+        ("id" = String, Path, description = "The environment's id or slug"),
+    ),
+    responses((status = 200, description = "The environment", body = One<Environment>))
 )]
 pub(crate) async fn show_of_project(
     FilesView(mut view): FilesView,

@@ -1,32 +1,33 @@
-//! Files that clients stored, for those who upload: by slug, tag or name.
+//! Files that clients stored, for clients that upload: by slug, tag or name.
 
 use axum::Json;
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use edge::{FileFacts, FileMetadata, FileOwner, Paging, Params, UploadError};
-use read_model::queries::{self, File, FileKey, FilePlace, RunFile};
+use edge::{FileFacts, FileMetadata, FileOwner, Given, UploadError, UploadQuery};
+use read_model::queries::{self, File, FileKey, FilePlace, Paging, RunFile};
 use schemas::{EnvironmentId, ProjectId};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::State;
 use crate::contents::{self, Content};
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
+use crate::listing::{PageOnly, Pagination};
 use crate::view::{UploaderView, View};
 
 /// A page of files, without their contents.
 #[derive(Serialize, ToSchema)]
 struct Files {
     data: Vec<FileFacts>,
-    pagination: edge::Pagination,
+    pagination: Pagination,
 }
 
-/// What an answer with contents has around the file.
+/// The JSON before and after the file in an answer with its contents.
 const AROUND: (&str, &str) = ("{\"data\":", "}");
 
-/// What is answered of a file.
+/// What an answer says about a file.
 pub(super) fn facts(file: File, place: FilePlace) -> FileFacts {
     let owner = match file.environment_slug {
         Some(slug) => FileOwner::Environment(slug),
@@ -40,36 +41,49 @@ pub(super) fn facts(file: File, place: FilePlace) -> FileFacts {
     FileFacts::new(file.slug, file.filename, file.tag, owner, file.inserted_at, metadata)
 }
 
+/// Which file: by the first of these that is given.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FileParams {
+    /// The file's own slug.
+    #[param(value_type = Option<String>)]
+    #[serde(default)]
+    slug: Given,
+    /// The file's tag.
+    #[param(value_type = Option<String>)]
+    #[serde(default)]
+    tag: Given,
+    /// The file's name.
+    #[param(value_type = Option<String>)]
+    #[serde(default)]
+    filename: Given,
+}
+
 /// Show a file with its contents, or list the files
 ///
-/// Of several files with one tag or name the newest is shown. `contents` of a JSON file is its value, of a text a string, and of anything
-/// else null: `path` is where its bytes are. Without slug, tag and filename it lists the environment's files, the newest first.
+/// If several files have the tag or name, the newest is shown. `contents` is the value of a JSON file, the text of a text file, and null for
+/// anything else, whose bytes are at `path`. Without slug, tag and filename it lists the environment's files, the newest first.
 #[utoipa::path(
-    get, path = "/environments/{slug}/files", tag = "Files", operation_id = "Show a file",
-    params(
-        ("slug" = String, Path, description = "The environment's; the file's own slug is said in the query, before all others"),
-        ("tag" = Option<String>, Query, description = "Of the file"),
-        ("filename" = Option<String>, Query, description = "Of the file"),
-        ("limit" = Option<i64>, Query, description = "Of a list: at most 100"),
-        ("offset" = Option<i64>, Query, description = "Of a list: how many to pass over"),
-    ),
+    get, path = "/environments/{slug}/files", tag = "Files", operation_id = "show_file",
+    params(("slug" = String, Path, description = "The environment's slug"), FileParams, PageOnly),
     responses(
-        (status = 200, description = "The file", body = Object),
+        (status = 200, description = "The file, or a page of files", body = Object),
         (status = 404, description = "There is no such file or environment"),
-        (status = 422, description = "What names the file is blank"),
+        (status = 422, description = "The parameter that names the file is blank"),
     )
 )]
 pub(crate) async fn show(
     extract::State(state): extract::State<State>,
     UploaderView(mut view): UploaderView,
     Path(environment): Path<String>,
-    params: Params,
+    UploadQuery(params): UploadQuery<FileParams>,
+    page_only: Result<PageOnly, edge::InvalidParam>,
 ) -> Result<Response, UploadError> {
     let place = place_of(&mut view, &environment)
         .await?
         .ok_or_else(UploadError::no_place)?;
     let Some(key) = key_in(&params)? else {
-        return list(view, place, &params).await.map_err(UploadError::from);
+        return list(view, place, page_only?).await.map_err(UploadError::from);
     };
     let mut file = find(&mut view, place, key).await?;
     if let (None, FileKey::Filename(name)) = (&file, key) {
@@ -83,37 +97,39 @@ pub(crate) async fn show(
     Ok(contents::answer(&state, content_of(account, &file), &facts(file, place), AROUND).await?)
 }
 
-/// The file that is meant: by the first of slug, tag and filename that is said. None: none is said.
-fn key_in(params: &Params) -> Result<Option<FileKey<'_>>, UploadError> {
-    const NAMES: [&str; 3] = ["slug", "tag", "filename"];
-    let said = NAMES.into_iter().find_map(|name| Some((name, params.text(name)?)));
-    match said {
-        Some(("slug", slug)) => {
-            let slug = slug.parse().map_err(|_| UploadError::no_file())?;
-            Ok(Some(FileKey::Slug(slug)))
-        }
-        Some(("tag", tag)) => Ok(Some(FileKey::Tag(tag))),
-        Some((_, name)) => Ok(Some(FileKey::Filename(name))),
-        // A variable of a script that is not set does not ask for a list.
-        None => match NAMES
-            .into_iter()
-            .find(|name| params.pairs().any(|(said, _)| said == *name))
-        {
-            Some(name) => Err(UploadError::unprocessable(name, "can't be blank")),
-            None => Ok(None),
-        },
+/// The file that the parameters name; none if they name none.
+fn key_in(params: &FileParams) -> Result<Option<FileKey<'_>>, UploadError> {
+    if let Given::Text(slug) = &params.slug {
+        let slug = slug.parse().map_err(|_| UploadError::no_file())?;
+        return Ok(Some(FileKey::Slug(slug)));
+    }
+    if let Given::Text(tag) = &params.tag {
+        return Ok(Some(FileKey::Tag(tag)));
+    }
+    if let Given::Text(name) = &params.filename {
+        return Ok(Some(FileKey::Filename(name)));
+    }
+    // A script whose variable is not set does not ask for a list.
+    let given = [
+        ("slug", &params.slug),
+        ("tag", &params.tag),
+        ("filename", &params.filename),
+    ];
+    match given.into_iter().find(|(_, given)| **given == Given::Blank) {
+        Some((name, _)) => Err(UploadError::unprocessable(name, "can't be blank")),
+        None => Ok(None),
     }
 }
 
 /// Download a file
 #[utoipa::path(
-    get, path = "/environments/{slug}/files/{file}/download", tag = "Files", operation_id = "Download a file",
+    get, path = "/environments/{slug}/files/{file}/download", tag = "Files", operation_id = "download_file",
     params(
-        ("slug" = String, Path, description = "The environment's"),
+        ("slug" = String, Path, description = "The environment's slug"),
         ("file" = String, Path, description = "The file's own slug"),
     ),
     responses(
-        (status = 200, description = "Its bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 304, description = "The client has it: `If-None-Match` names the content"),
         (status = 404, description = "There is no such file or environment"),
     )
@@ -135,8 +151,8 @@ pub(crate) async fn download(
     Ok(bytes_of(account, &file).send(&state, &headers).await?)
 }
 
-async fn list(mut view: View, place: FilePlace, params: &Params) -> Result<Response, Error> {
-    let (data, pagination) = page(&mut view, place, params).await?;
+async fn list(mut view: View, place: FilePlace, PageOnly(paging): PageOnly) -> Result<Response, Error> {
+    let (data, pagination) = page(&mut view, place, paging).await?;
     Ok(Json(Files { data, pagination }).into_response())
 }
 
@@ -144,13 +160,12 @@ async fn list(mut view: View, place: FilePlace, params: &Params) -> Result<Respo
 pub(super) async fn page(
     view: &mut View,
     place: FilePlace,
-    params: &Params,
-) -> Result<(Vec<FileFacts>, edge::Pagination), Error> {
-    let paging = Paging::read(params)?;
+    paging: Paging,
+) -> Result<(Vec<FileFacts>, Pagination), Error> {
     let (files, total_count) = queries::files(view.connection(), place, paging.limit, paging.offset).await?;
     let data: Vec<_> = files.into_iter().map(|file| facts(file, place)).collect();
     let count = data.len();
-    Ok((data, edge::Pagination { count, total_count }))
+    Ok((data, Pagination { count, total_count }))
 }
 
 /// The files of an environment of this slug or number; none: there is no such environment that the token sees.

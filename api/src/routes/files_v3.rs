@@ -1,15 +1,15 @@
-//! Files and manifests in the newer form, under dbt Cloud's v3: by name, in an environment or in a project. Slugs may stand where v3 has
-//! numbers.
+//! Files and manifests in the newer form, under dbt Cloud's v3: by name, in an environment or in a project. Slugs are accepted in place of
+//! v3's ids.
 
 use axum::extract;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
-use edge::{CloudError, FileFacts, Many, One, OrderBy, Paging, Params, many, one};
-use read_model::queries::{FileKey, FilePlace, RunFile};
+use edge::{CloudError, FileFacts, One, Query, one};
+use read_model::queries::{FileKey, FilePlace, Order, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId};
-use serde::Serialize;
-use serde_json::Map;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::deferral::{newest_of, newest_of_project};
 use super::files::{bytes_of, facts, find, page};
@@ -18,15 +18,16 @@ use crate::State;
 use crate::contents::{self, Content};
 use crate::download::Extent;
 use crate::error::Error;
+use crate::listing::{Choice, Listing, Many, PageOnly, applied, many};
 use crate::view::{FilesView, Ids, View};
 
-/// dbt Cloud's envelope around a thing.
+/// dbt Cloud's envelope: the JSON before and after the thing.
 const AROUND: (&str, &str) = (
     r#"{"status":{"code":200,"is_success":true,"user_message":"Success!","developer_message":""},"data":"#,
     r#","extra":{}}"#,
 );
 
-/// What is told of a manifest beside its contents.
+/// What an answer says about a manifest besides its contents.
 #[derive(Serialize)]
 struct AboutManifest {
     filename: &'static str,
@@ -34,49 +35,75 @@ struct AboutManifest {
     inserted_at: String,
 }
 
-/// Lists the files of a project, its environments' too, the newest first.
+/// How much of which manifest.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ManifestParams {
+    /// Only manifests of this dbt project, as `metadata.project_name` names it.
+    dbt_project: Option<String>,
+    /// `false`: the whole manifest; otherwise `metadata` and `nodes`.
+    trim: Option<bool>,
+}
+
+/// The field that files are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileOrder {
+    InsertedAt,
+}
+
+impl Choice for FileOrder {
+    const ALL: &'static [(&'static str, Self)] = &[("inserted_at", Self::InsertedAt)];
+}
+
+/// List the files of a project
+///
+/// With those of its environments, the newest first.
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files", tag = "Files", operation_id = "List files of a project",
+    get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files", tag = "Files", operation_id = "list_files_of_project",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path, description = "The project's number or slug"),
-        ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query),
+        PageOnly,
     ),
-    responses((status = 200, body = Many<FileFacts>))
+    responses((status = 200, description = "A page of files", body = Many<FileFacts>))
 )]
 pub(crate) async fn list_of_project(
     FilesView(mut view): FilesView,
     Ids((account, project)): Ids<(AccountId, String)>,
-    params: Params,
+    page_only: PageOnly,
 ) -> Result<Many<FileFacts>, Error> {
     let place = project_place(&mut view, account, &project).await?;
-    listed(view, place, &params).await
+    listed(view, place, page_only).await
 }
 
-/// Lists the files of an environment, the newest first.
+/// List the files of an environment
+///
+/// The newest first.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files", tag = "Files",
-    operation_id = "List files of an environment",
+    operation_id = "list_files_of_environment",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path, description = "Number or slug"),
-        ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query),
+        PageOnly,
     ),
-    responses((status = 200, body = Many<FileFacts>))
+    responses((status = 200, description = "A page of files", body = Many<FileFacts>))
 )]
 pub(crate) async fn list_of_environment(
     FilesView(mut view): FilesView,
     Ids((account, project, environment)): Ids<(AccountId, String, String)>,
-    params: Params,
+    page_only: PageOnly,
 ) -> Result<Many<FileFacts>, Error> {
     let place = environment_place(&mut view, account, &project, &environment).await?;
-    listed(view, place, &params).await
+    listed(view, place, page_only).await
 }
 
-/// Shows what is known of a file.
+/// Retrieve a file of an environment
+///
+/// What is known about it, without its contents.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}", tag = "Files",
-    operation_id = "Retrieve a file of an environment",
+    operation_id = "retrieve_file_of_environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = One<FileFacts>))
+    responses((status = 200, description = "The file", body = One<FileFacts>))
 )]
 pub(crate) async fn show_of_environment(
     FilesView(mut view): FilesView,
@@ -87,12 +114,12 @@ pub(crate) async fn show_of_environment(
     Ok(one(facts(file.ok_or_else(CloudError::not_found)?, place)))
 }
 
-/// Downloads a file of an environment.
+/// Download a file of an environment
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}/download", tag = "Files",
-    operation_id = "Download a file of an environment",
+    operation_id = "download_file_of_environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "Its bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
 )]
 pub(crate) async fn download_of_environment(
     extract::State(state): extract::State<State>,
@@ -104,12 +131,12 @@ pub(crate) async fn download_of_environment(
     download(state, view, place, &name, &headers).await
 }
 
-/// Downloads a file of a project.
+/// Download a file of a project
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files/{name}/download", tag = "Files",
-    operation_id = "Download a file of a project",
+    operation_id = "download_file_of_project",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "Its bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
 )]
 pub(crate) async fn download_of_project(
     extract::State(state): extract::State<State>,
@@ -121,14 +148,15 @@ pub(crate) async fn download_of_project(
     download(state, view, place, &name, &headers).await
 }
 
-/// Shows the manifest of an environment to defer to, with its contents: the newest of a run that went well; else the newest.
+/// Retrieve an environment's manifest to defer to
+///
+/// The newest manifest of a successful run, with its contents; if there is none, the newest.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/manifest", tag = "Manifests",
-    operation_id = "Retrieve the manifest of an environment",
+    operation_id = "retrieve_manifest_of_environment",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trim" = Option<bool>, Query, description = "`false`: all of it; else `metadata` and `nodes`"),
+        ManifestParams,
     ),
     responses((status = 200, description = "The manifest is in `data.contents`", body = Object))
 )]
@@ -136,23 +164,23 @@ pub(crate) async fn manifest_of_environment(
     extract::State(state): extract::State<State>,
     FilesView(mut view): FilesView,
     Ids((account, project, environment)): Ids<(AccountId, String, String)>,
-    params: Params,
+    Query(params): Query<ManifestParams>,
 ) -> Result<Response, Error> {
-    let extent = extent(&params, "trim")?;
     let place = environment_place(&mut view, account, &project, &environment).await?;
     let ids: Vec<i64> = place.environment.iter().map(|id| id.0).collect();
-    let found = newest_of(&mut view, account, &ids, params.text("dbt_project")).await?;
-    manifest(&state, view, found, extent, Some(environment)).await
+    let found = newest_of(&mut view, account, &ids, params.dbt_project.as_deref()).await?;
+    manifest(&state, view, found, extent(params.trim), Some(environment)).await
 }
 
-/// Shows the manifest of a project to defer to, with its contents: of its production environments; where they have none, of any.
+/// Retrieve a project's manifest to defer to
+///
+/// With its contents: from its production environments; if they have none, from any environment.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/manifest", tag = "Manifests",
-    operation_id = "Retrieve the manifest of a project",
+    operation_id = "retrieve_manifest_of_project",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trim" = Option<bool>, Query, description = "`false`: all of it; else `metadata` and `nodes`"),
+        ManifestParams,
     ),
     responses((status = 200, description = "The manifest is in `data.contents`", body = Object))
 )]
@@ -160,27 +188,27 @@ pub(crate) async fn manifest_of_project(
     extract::State(state): extract::State<State>,
     FilesView(mut view): FilesView,
     Ids((account, project)): Ids<(AccountId, String)>,
-    params: Params,
+    Query(params): Query<ManifestParams>,
 ) -> Result<Response, Error> {
-    let extent = extent(&params, "trim")?;
     let place = project_place(&mut view, account, &project).await?;
-    let found = newest_of_project(&mut view, account, place.project, params.text("dbt_project")).await?;
-    manifest(&state, view, found, extent, None).await
+    let found = newest_of_project(&mut view, account, place.project, params.dbt_project.as_deref()).await?;
+    manifest(&state, view, found, extent(params.trim), None).await
 }
 
-async fn listed(mut view: View, place: FilePlace, params: &Params) -> Result<Many<FileFacts>, Error> {
-    let (files, pagination) = page(&mut view, place, params).await?;
-    let order = OrderBy {
-        field: "inserted_at",
-        descending: true,
+async fn listed(mut view: View, place: FilePlace, PageOnly(paging): PageOnly) -> Result<Many<FileFacts>, Error> {
+    let (files, pagination) = page(&mut view, place, paging).await?;
+    let listing = Listing {
+        order: Order {
+            field: FileOrder::InsertedAt,
+            descending: true,
+        },
+        paging,
     };
-    let filters = Map::from_iter([("account_id".to_owned(), place.account.0.into())]);
     Ok(many(
         files,
         pagination.total_count,
-        Paging::read(params)?,
-        &order,
-        filters,
+        listing,
+        applied(place.account, &()),
     ))
 }
 

@@ -4,234 +4,91 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract;
-use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
-use read_model::queries::{self, JobFacts, JobFilter, JobOrder, Order};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId};
-use serde::Serialize;
-use utoipa::ToSchema;
+use edge::{CloudError, List, One, Query, one};
+use read_model::queries::{self, JobFacts, JobFilter, JobOrder};
+use schemas::{AccountId, EnvironmentId, JobId};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
-use super::environments::{self, Environment};
-use super::runs::Run;
+use super::environments;
 use crate::State;
 use crate::error::Error;
-use crate::format::iso_time;
-use crate::list::{Filters, RECORD_FIELDS, includes, slice};
+use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
+use crate::resources::job::{Job, JobAnswer};
+use crate::resources::run::{Run, RunAnswer};
 use crate::view::{Ids, View};
 
-/// dbt Cloud's default schedule.
-const CRON: &str = "0 * * * *";
-const DAYS: &str = "every_day";
-const TIMES: &str = "every_hour";
+/// A job whose runs are shown without their jobs.
+type Answer = JobAnswer<RunAnswer<()>>;
 
-/// A job.
-#[derive(Clone, Serialize, ToSchema)]
-pub(crate) struct Job {
-    id: i64,
-    account_id: i64,
-    project_id: i64,
-    environment_id: i64,
-    /// The DAG's id.
-    name: String,
-    description: String,
-    /// 1 active, 2 not.
-    state: i16,
-    job_type: &'static str,
-    /// The dbt commands of its last run.
-    execute_steps: Vec<String>,
-    cost_optimization_features: [&'static str; 0],
-    execution: Execution,
-    settings: Settings,
-    triggers: Triggers,
-    schedule: Schedule,
-    generate_docs: bool,
-    generate_sources: bool,
-    run_generate_sources: bool,
-    run_compare_changes: bool,
-    compare_changes_flags: &'static str,
-    run_lint: bool,
-    errors_on_lint_failure: bool,
-    triggers_on_draft_pr: bool,
-    is_deferrable: bool,
-    lifecycle_webhooks: bool,
-    run_failure_count: i64,
-    /// Of the dbt of its last run.
-    dbt_version: Option<String>,
-    raw_dbt_version: Option<String>,
-    created_at: String,
-    updated_at: String,
-    /// With `include_related=environment`.
-    environment: Option<Environment>,
-    /// With `include_related=most_recent_run`.
-    #[schema(value_type = Option<Object>)]
-    most_recent_run: Option<Arc<Run>>,
-    /// With `include_related=most_recent_completed_run`.
-    #[schema(value_type = Option<Object>)]
-    most_recent_completed_run: Option<Arc<Run>>,
-    #[serde(flatten)]
-    unknown: UnknownOfJob,
+/// Which jobs; all filters must hold.
+#[derive(Deserialize, IntoParams, Serialize)]
+#[into_params(parameter_in = Query)]
+#[expect(non_snake_case, reason = "these are dbt Cloud's names")]
+pub(crate) struct JobFilters {
+    /// Only jobs of this project.
+    project_id: Option<i64>,
+    /// Only jobs of one of these projects.
+    #[param(value_type = Option<Vec<i64>>, style = Form, explode = false)]
+    project_id__in: Option<List<i64>>,
+    /// Only jobs of this environment.
+    environment_id: Option<i64>,
+    /// Only jobs whose name contains this, ignoring case.
+    name__icontains: Option<String>,
+    /// Only the job with this id.
+    pk: Option<i64>,
+    /// `true`: only dbt Cloud's own jobs, which do not exist here.
+    is_system: Option<bool>,
+    /// `true`: only jobs that Airflow starts on a schedule; `false`: only the others.
+    triggers_schedule: Option<bool>,
+    /// 1 or `all` for all jobs; 2 for deleted ones, which do not exist here.
+    #[param(value_type = Option<String>)]
+    state: Option<StateFilter>,
 }
 
-/// What dbt Cloud knows of its own jobs, and nobody of these: always null.
-#[derive(Clone, Default, Serialize, ToSchema)]
-struct UnknownOfJob {
-    deferring_environment_id: Option<i64>,
-    deferring_job_definition_id: Option<i64>,
-    lifecycle_webhooks_url: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    job_completion_trigger_condition: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    fusion_readiness: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    account: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    project: Option<()>,
-}
-
-/// How long a run may take: there is no limit.
-#[derive(Clone, Serialize, ToSchema)]
-#[schema(as = JobExecution)]
-struct Execution {
-    timeout_seconds: i64,
-}
-
-/// dbt Cloud's defaults.
-#[derive(Clone, Serialize, ToSchema)]
-#[schema(as = JobSettings)]
-struct Settings {
-    threads: i64,
-    target_name: &'static str,
-}
-
-/// What starts a job: Airflow, by its schedule or because someone says so.
-#[derive(Clone, Default, Serialize, ToSchema)]
-#[schema(as = JobTriggers)]
-struct Triggers {
-    github_webhook: bool,
-    schedule: bool,
-    git_provider_webhook: bool,
-    on_merge: bool,
-    custom_branch_only: bool,
-}
-
-/// When a job starts, if `triggers.schedule` is true; else when it would: dbt Cloud has a schedule in jobs without one too, and clients
-/// read it.
-#[derive(Clone, Serialize, ToSchema)]
-#[schema(as = JobSchedule)]
-#[serde(untagged)]
-enum Schedule {
-    Whole {
-        cron: String,
-        date: ScheduleDate,
-        time: ScheduleTime,
-    },
-    /// As dbt Cloud has it in the job of a run.
-    Short {
-        cron: String,
-        date: &'static str,
-        time: &'static str,
-    },
-}
-
-impl Schedule {
-    fn whole(cron: Option<String>) -> Self {
-        Self::Whole {
-            date: ScheduleDate {
-                r#type: date_type(cron.as_ref()),
-                days: None,
-                cron: cron.clone(),
-            },
-            cron: cron.unwrap_or_else(|| CRON.to_owned()),
-            time: ScheduleTime {
-                r#type: TIMES,
-                hours: None,
-                interval: 1,
-            },
-        }
-    }
-
-    fn short(cron: Option<String>) -> Self {
-        Self::Short {
-            date: date_type(cron.as_ref()),
-            cron: cron.unwrap_or_else(|| CRON.to_owned()),
-            time: TIMES,
-        }
-    }
-}
-
-fn date_type(cron: Option<&String>) -> &'static str {
-    if cron.is_some() { "custom_cron" } else { DAYS }
-}
-
-/// On which days.
-#[derive(Clone, Serialize, ToSchema)]
-struct ScheduleDate {
-    r#type: &'static str,
-    days: Option<Vec<i64>>,
-    cron: Option<String>,
-}
-
-/// At what times of the day.
-#[derive(Clone, Serialize, ToSchema)]
-struct ScheduleTime {
-    r#type: &'static str,
-    hours: Option<Vec<i64>>,
-    interval: i64,
-}
-
-impl Job {
-    fn new(row: queries::Job, facts: JobFacts, short: bool) -> Self {
-        let cron = row.cron;
-        let has = |kind: ArtifactKind| facts.kinds.iter().any(|has| has == kind.as_str());
-        let (generate_docs, generate_sources) = (has(ArtifactKind::Catalog), has(ArtifactKind::Sources));
-        Self {
-            id: row.id,
-            account_id: row.account_id,
-            project_id: row.project_id,
-            environment_id: row.environment_id,
-            name: row.dag_id.unwrap_or_else(|| "(unknown DAG)".to_owned()),
-            description: String::new(),
-            state: 1,
-            job_type: "other",
-            execute_steps: facts.commands,
-            cost_optimization_features: [],
-            execution: Execution { timeout_seconds: 0 },
-            settings: Settings {
-                threads: 1,
-                target_name: "default",
-            },
-            triggers: Triggers {
-                schedule: cron.is_some(),
-                ..Triggers::default()
-            },
-            schedule: if short {
-                Schedule::short(cron)
+impl JobFilters {
+    fn filter(&self) -> JobFilter {
+        let wants_none = self.state.is_some_and(|state| !state.includes(1)) || self.is_system == Some(true);
+        JobFilter {
+            project_ids: any_of(self.project_id.as_ref(), self.project_id__in.as_ref()),
+            environment_id: self.environment_id.map(EnvironmentId),
+            ids: if wants_none {
+                Some(Vec::new())
             } else {
-                Schedule::whole(cron)
+                self.pk.map(|id| vec![id])
             },
-            generate_docs,
-            generate_sources,
-            run_generate_sources: generate_sources,
-            run_compare_changes: false,
-            compare_changes_flags: "--select state:modified",
-            run_lint: false,
-            errors_on_lint_failure: true,
-            triggers_on_draft_pr: false,
-            is_deferrable: false,
-            lifecycle_webhooks: false,
-            run_failure_count: 0,
-            raw_dbt_version: facts.dbt_version.clone(),
-            dbt_version: facts.dbt_version,
-            created_at: iso_time(row.created_at),
-            updated_at: iso_time(row.updated_at),
-            environment: None,
-            most_recent_run: None,
-            most_recent_completed_run: None,
-            unknown: UnknownOfJob::default(),
+            name_contains: self.name__icontains.clone(),
+            has_schedule: self.triggers_schedule,
         }
     }
 }
 
-/// The jobs of runs, by number.
+impl Choice for JobOrder {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("id", Self::Id),
+        ("name", Self::Name),
+        ("created_at", Self::CreatedAt),
+        ("updated_at", Self::UpdatedAt),
+    ];
+}
+
+/// What can be included with a job.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RelatedToJob {
+    Environment,
+    MostRecentRun,
+    MostRecentCompletedRun,
+}
+
+impl Choice for RelatedToJob {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("environment", Self::Environment),
+        ("most_recent_run", Self::MostRecentRun),
+        ("most_recent_completed_run", Self::MostRecentCompletedRun),
+    ];
+}
+
+/// The jobs of runs by id, as dbt Cloud writes them there.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Job>, Error> {
     let account = view.account();
     let rows = queries::jobs_by_id(view.connection(), account, ids).await?;
@@ -250,12 +107,17 @@ async fn facts_of(view: &mut View, rows: &[queries::Job]) -> Result<HashMap<i64,
     Ok(facts.into_iter().map(|facts| (facts.job_id, facts)).collect())
 }
 
-/// These jobs with what `include_related` names, each fetched for all of them at once.
-async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Job>) -> Result<Vec<Job>, Error> {
+/// Adds related things to these jobs, each kind fetched for all of them at once.
+async fn answers(
+    state: &State,
+    view: &mut View,
+    related: &Related<RelatedToJob>,
+    rows: Vec<queries::Job>,
+) -> Result<Vec<Answer>, Error> {
     let account = view.account();
     let mut facts = facts_of(view, &rows).await?;
-    let newest = includes(params, "most_recent_run");
-    let completed = includes(params, "most_recent_completed_run");
+    let newest = related.has(RelatedToJob::MostRecentRun);
+    let completed = related.has(RelatedToJob::MostRecentCompletedRun);
     let wanted: Vec<i64> = facts
         .values()
         .flat_map(|facts| {
@@ -266,103 +128,67 @@ async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<quer
         })
         .flatten()
         .collect();
-    let mut runs: HashMap<i64, Arc<Run>> = HashMap::new();
+    let mut runs = HashMap::new();
     if !wanted.is_empty() {
         let now = state.clock.now();
         for row in queries::runs_by_id(view.connection(), account, &wanted).await? {
-            runs.insert(row.id, Arc::new(Run::new(row, now, &state.public_url)));
+            let run = RunAnswer::new(Run::new(row, now, &state.public_url));
+            runs.insert(run.run.id, Arc::new(run));
         }
     }
     let mut environments = HashMap::new();
-    if includes(params, "environment") {
+    if related.has(RelatedToJob::Environment) {
         let ids: Vec<i64> = rows.iter().map(|row| row.environment_id).collect();
         environments = environments::by_id(view, &ids).await?;
     }
     let answer = |row: queries::Job| {
         let facts = facts.remove(&row.id).unwrap_or_default();
         let run = |id: Option<i64>, wanted: bool| runs.get(&id?).filter(|_| wanted).cloned();
-        Job {
-            environment: environments.get(&row.environment_id).cloned(),
-            most_recent_run: run(facts.newest_run, newest),
-            most_recent_completed_run: run(facts.last_run, completed),
-            ..Job::new(row, facts, false)
-        }
+        let environment = environments.get(&row.environment_id).cloned();
+        let most_recent_run = run(facts.newest_run, newest);
+        let most_recent_completed_run = run(facts.last_run, completed);
+        let mut answer = Answer::new(Job::new(row, facts, false));
+        answer.environment = environment;
+        answer.most_recent_run = most_recent_run;
+        answer.most_recent_completed_run = most_recent_completed_run;
+        answer
     };
     Ok(rows.into_iter().map(answer).collect())
 }
 
-/// Lists the jobs of the account.
+/// List jobs
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/jobs", tag = "Jobs", operation_id = "List Jobs",
-    params(
-        ("account_id" = i64, Path),
-        ("project_id" = Option<i64>, Query, description = "Only jobs of this project"),
-        ("project_id__in" = Option<String>, Query, description = "Only jobs of one of these projects, as JSON", example = "[1,2]"),
-        ("environment_id" = Option<i64>, Query, description = "Only jobs of this environment"),
-        ("name__icontains" = Option<String>, Query, description = "Only jobs whose name contains this, in letters of any case"),
-        ("pk" = Option<i64>, Query, description = "Only the job with this id"),
-        ("is_system" = Option<bool>, Query, description = "No job is dbt Cloud's own"),
-        ("triggers_schedule" = Option<bool>, Query, description = "Only jobs that Airflow starts by a schedule, or only those that it does not"),
-        ("state" = Option<i64>, Query, description = "1 or `all`: all jobs; 2, deleted ones: none"),
-        ("include_related" = Option<String>, Query,
-            description = "`environment`, `most_recent_run`, `most_recent_completed_run`, separated by commas"),
-        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
-    ),
-    responses((status = 200, body = Many<Job>))
+    get, path = "/api/v2/accounts/{account_id}/jobs", tag = "Jobs", operation_id = "list_jobs",
+    params(("account_id" = i64, Path), JobFilters, Related<RelatedToJob>, Listing<JobOrder>),
+    responses((status = 200, description = "A page of jobs", body = Many<Answer>))
 )]
 pub(crate) async fn list(
     extract::State(state): extract::State<State>,
     mut view: View,
-    params: Params,
-) -> Result<Many<Job>, Error> {
+    Query(filters): Query<JobFilters>,
+    related: Related<RelatedToJob>,
+    listing: Listing<JobOrder>,
+) -> Result<Many<Answer>, Error> {
     let account = view.account();
-    let (paging, order) = (Paging::read(&params)?, OrderBy::read(&params, RECORD_FIELDS)?);
-    let mut filters = Filters::new(&params, account);
-    let mut filter = JobFilter {
-        project_ids: filters.ids("project_id", "project_id__in")?,
-        environment_id: filters.number("environment_id")?.map(EnvironmentId),
-        ids: filters.number("pk")?.map(|id| vec![id]),
-        name_contains: filters.text("name__icontains"),
-        has_schedule: filters.truth("triggers_schedule")?,
-    };
-    let is_deleted = filters.state()?.is_some_and(|state| state != 1);
-    if is_deleted || filters.truth("is_system")? == Some(true) {
-        filter.ids = Some(Vec::new());
-    }
-    let by = Order {
-        field: match order.field {
-            "name" => JobOrder::Name,
-            "created_at" => JobOrder::CreatedAt,
-            "updated_at" => JobOrder::UpdatedAt,
-            _ => JobOrder::Id,
-        },
-        descending: order.descending,
-    };
-    let page = queries::jobs(view.connection(), account, &filter, by, slice(paging)).await?;
-    let jobs = answers(&state, &mut view, &params, page.rows).await?;
-    Ok(many(jobs, page.total, paging, &order, filters.applied()))
+    let Listing { order, paging } = listing;
+    let page = queries::jobs(view.connection(), account, &filters.filter(), order, paging).await?;
+    let jobs = answers(&state, &mut view, &related, page.rows).await?;
+    Ok(many(jobs, page.total, listing, applied(account, &filters)))
 }
 
-/// Shows a job.
+/// Retrieve a job
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/jobs/{id}", tag = "Jobs", operation_id = "Retrieve Job",
-    params(
-        ("account_id" = i64, Path),
-        ("id" = i64, Path),
-        ("include_related" = Option<String>, Query,
-            description = "`environment`, `most_recent_run`, `most_recent_completed_run`, separated by commas"),
-    ),
-    responses((status = 200, body = One<Job>))
+    get, path = "/api/v2/accounts/{account_id}/jobs/{id}", tag = "Jobs", operation_id = "retrieve_job",
+    params(("account_id" = i64, Path), ("id" = i64, Path), Related<RelatedToJob>),
+    responses((status = 200, description = "The job", body = One<Answer>))
 )]
 pub(crate) async fn show(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, id)): Ids<(AccountId, JobId)>,
-    params: Params,
-) -> Result<One<Job>, Error> {
+    related: Related<RelatedToJob>,
+) -> Result<One<Answer>, Error> {
     let row = queries::job(view.connection(), account, id).await?;
-    let mut jobs = answers(&state, &mut view, &params, row.into_iter().collect()).await?;
+    let mut jobs = answers(&state, &mut view, &related, row.into_iter().collect()).await?;
     Ok(one(jobs.pop().ok_or_else(CloudError::not_found)?))
 }

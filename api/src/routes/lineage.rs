@@ -1,12 +1,12 @@
-//! Lineage: which nodes a node is made of, and which are made of it.
+//! Lineage: the nodes that a node depends on, and those that depend on it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use edge::{CloudError, InvalidParam, One, Params, one};
+use edge::{CloudError, One, Query, one};
 use read_model::queries::{self, GraphNode};
 use schemas::{AccountId, EnvironmentId, RunId};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::scope::Scope;
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::view::{Ids, View};
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Lineage {
     unique_id: String,
-    /// By their distance, then by id.
+    /// Ordered by distance, then by id.
     nodes: Vec<LineageNode>,
 }
 
@@ -27,84 +27,84 @@ struct LineageNode {
     resource_type: String,
     name: Option<String>,
     materialized: Option<String>,
-    /// How far it is: negative upstream, positive downstream, 0 the node itself. Ephemeral models do not count.
+    /// The distance: negative upstream, positive downstream, 0 for the node itself. Ephemeral models do not count.
     distance: i64,
-    /// The nodes that it is made of; those that are not in this list are farther away.
+    /// The nodes that it depends on; those that are not in this answer are farther away.
     depends_on: Vec<String>,
 }
 
-/// Which way to go, and how far.
-#[derive(Clone, Copy)]
-struct Reach {
-    upstream: bool,
-    downstream: bool,
-    depth: i64,
+/// Whose lineage, in which direction and how far.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LineageParams {
+    /// dbt's id of the node, such as `model.shop.orders`.
+    unique_id: String,
+    /// In which direction to go.
+    #[param(inline)]
+    #[serde(default)]
+    direction: Direction,
+    /// How far to go; ephemeral models do not count. By default to the ends.
+    depth: Option<i64>,
 }
 
-impl Reach {
-    fn read(params: &Params) -> Result<Self, InvalidParam> {
-        let depth = params.number("depth")?.unwrap_or(i64::MAX).max(0);
-        let direction = params.one_of("direction", &["both", "upstream", "downstream"])?;
-        Ok(Self {
-            upstream: direction != "downstream",
-            downstream: direction != "upstream",
-            depth,
-        })
-    }
+/// In which direction to follow the graph.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    #[default]
+    Both,
+    Upstream,
+    Downstream,
 }
 
-/// Shows the lineage of a node in the newest manifest of an environment.
+/// Show the lineage of a node of an environment
+///
+/// In the newest manifests.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments/{id}/lineage", tag = "Nodes", operation_id = "Retrieve Lineage",
-    params(
-        ("account_id" = i64, Path),
-        ("id" = i64, Path, description = "The environment"),
-        ("unique_id" = String, Query, description = "dbt's id of the node, such as `model.shop.orders`"),
-        ("direction" = Option<String>, Query, description = "`upstream`, `downstream` or, by default, `both`"),
-        ("depth" = Option<i64>, Query, description = "How far; ephemeral models do not count. By default to the ends"),
-    ),
-    responses((status = 200, body = One<Lineage>))
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/lineage", tag = "Nodes", operation_id = "retrieve_lineage",
+    params(("account_id" = i64, Path), ("id" = i64, Path, description = "The environment"), LineageParams),
+    responses((status = 200, description = "The nodes around the node", body = One<Lineage>))
 )]
 pub(crate) async fn show(
     mut view: View,
     Ids((_, environment)): Ids<(AccountId, EnvironmentId)>,
-    params: Params,
+    Query(params): Query<LineageParams>,
 ) -> Result<One<Lineage>, Error> {
     let scope = Scope::of_environment(&mut view, environment).await?;
-    lineage(view, &scope, &params).await
+    lineage(view, &scope, params).await
 }
 
-/// Shows the lineage of a node in the newest manifest of a run.
+/// Show the lineage of a node of a run
+///
+/// In the run's newest manifests.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/lineage", tag = "Nodes", operation_id = "Retrieve Lineage of a run",
-    params(
-        ("account_id" = i64, Path),
-        ("run_id" = i64, Path),
-        ("unique_id" = String, Query, description = "dbt's id of the node, such as `model.shop.orders`"),
-        ("direction" = Option<String>, Query, description = "`upstream`, `downstream` or, by default, `both`"),
-        ("depth" = Option<i64>, Query, description = "How far; ephemeral models do not count. By default to the ends"),
-    ),
-    responses((status = 200, body = One<Lineage>))
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/lineage", tag = "Nodes", operation_id = "retrieve_lineage_of_run",
+    params(("account_id" = i64, Path), ("run_id" = i64, Path), LineageParams),
+    responses((status = 200, description = "The nodes around the node", body = One<Lineage>))
 )]
 pub(crate) async fn show_of_run(
     mut view: View,
     Ids((_, run)): Ids<(AccountId, RunId)>,
-    params: Params,
+    Query(params): Query<LineageParams>,
 ) -> Result<One<Lineage>, Error> {
     let scope = Scope::of_run(&mut view, run).await?;
-    lineage(view, &scope, &params).await
+    lineage(view, &scope, params).await
 }
 
-async fn lineage(mut view: View, scope: &Scope, params: &Params) -> Result<One<Lineage>, Error> {
-    let (unique_id, reach) = (params.due("unique_id")?.to_owned(), Reach::read(params)?);
+async fn lineage(mut view: View, scope: &Scope, params: LineageParams) -> Result<One<Lineage>, Error> {
     let account = view.account();
     let graph = queries::graph(view.connection(), account, scope.nodes()?).await?;
-    let nodes = around(&graph, &unique_id, reach).ok_or_else(CloudError::not_found)?;
-    Ok(one(Lineage { unique_id, nodes }))
+    let nodes = around(&graph, &params).ok_or_else(CloudError::not_found)?;
+    Ok(one(Lineage {
+        unique_id: params.unique_id,
+        nodes,
+    }))
 }
 
 /// None: there is no such node.
-fn around(graph: &[GraphNode], unique_id: &str, reach: Reach) -> Option<Vec<LineageNode>> {
+fn around(graph: &[GraphNode], params: &LineageParams) -> Option<Vec<LineageNode>> {
+    let unique_id = params.unique_id.as_str();
+    let depth = params.depth.unwrap_or(i64::MAX).max(0);
     let by_id: HashMap<&str, &GraphNode> = graph.iter().map(|node| (node.unique_id.as_str(), node)).collect();
     by_id.get(unique_id)?;
     let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -123,13 +123,13 @@ fn around(graph: &[GraphNode], unique_id: &str, reach: Reach) -> Option<Vec<Line
         })
         .collect();
     let mut distances = BTreeMap::from([(unique_id, 0)]);
-    if reach.upstream {
-        for (id, distance) in distances_along(&parents, &by_id, unique_id, reach.depth) {
+    if params.direction != Direction::Downstream {
+        for (id, distance) in distances_along(&parents, &by_id, unique_id, depth) {
             distances.entry(id).or_insert(-distance);
         }
     }
-    if reach.downstream {
-        for (id, distance) in distances_along(&children, &by_id, unique_id, reach.depth) {
+    if params.direction != Direction::Upstream {
+        for (id, distance) in distances_along(&children, &by_id, unique_id, depth) {
             distances.entry(id).or_insert(distance);
         }
     }
@@ -151,7 +151,7 @@ fn around(graph: &[GraphNode], unique_id: &str, reach: Reach) -> Option<Vec<Line
     Some(nodes)
 }
 
-/// The shortest way to each node. A step from an ephemeral model costs nothing, since it is a part of what is made of it.
+/// The shortest distance to each node. A step from an ephemeral model costs nothing, since its code becomes part of the nodes that use it.
 fn distances_along<'g>(
     next: &HashMap<&'g str, Vec<&'g str>>,
     nodes: &HashMap<&'g str, &'g GraphNode>,
@@ -175,7 +175,7 @@ fn distances_along<'g>(
                 continue;
             }
             distances.insert(*other, farther);
-            // Those that cost nothing first, so that the first way found is the shortest.
+            // Steps that cost nothing come first, so that the first path found is the shortest.
             if is_ephemeral {
                 waiting.push_front((other, farther));
             } else {
@@ -200,6 +200,14 @@ mod tests {
         }
     }
 
+    fn params(id: &str, direction: Direction, depth: i64) -> LineageParams {
+        LineageParams {
+            unique_id: id.to_owned(),
+            direction,
+            depth: Some(depth),
+        }
+    }
+
     #[test]
     fn ephemeral_models_are_passed_through() {
         let graph = [
@@ -209,45 +217,40 @@ mod tests {
             node("c", "table", &["b", "a"]),
             node("x", "table", &[]),
         ];
-        let around = |id: &str, upstream, downstream, depth| {
-            let reach = Reach {
-                upstream,
-                downstream,
-                depth,
-            };
-            let nodes = around(&graph, id, reach).unwrap();
+        let around = |id: &str, direction, depth| {
+            let params = params(id, direction, depth);
+            let nodes = around(&graph, &params).unwrap();
             nodes
                 .into_iter()
                 .map(|node| (node.unique_id, node.distance))
                 .collect::<Vec<_>>()
         };
-        let due = |nodes: &[(&str, i64)]| {
+        let expected = |nodes: &[(&str, i64)]| {
             nodes
                 .iter()
                 .map(|(id, distance)| ((*id).to_owned(), *distance))
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            around("b", true, true, 9),
-            due(&[("a", -1), ("e", -1), ("b", 0), ("c", 1)])
+            around("b", Direction::Both, 9),
+            expected(&[("a", -1), ("e", -1), ("b", 0), ("c", 1)])
         );
         assert_eq!(
-            around("a", false, true, 1),
-            due(&[("a", 0), ("b", 1), ("c", 1), ("e", 1)])
+            around("a", Direction::Downstream, 1),
+            expected(&[("a", 0), ("b", 1), ("c", 1), ("e", 1)])
         );
-        assert_eq!(around("c", true, false, 1), due(&[("a", -1), ("b", -1), ("c", 0)]));
-        assert_eq!(around("c", true, false, 0), due(&[("c", 0)]));
+        assert_eq!(
+            around("c", Direction::Upstream, 1),
+            expected(&[("a", -1), ("b", -1), ("c", 0)])
+        );
+        assert_eq!(around("c", Direction::Upstream, 0), expected(&[("c", 0)]));
     }
 
     #[test]
     fn circles_end() {
         let graph = [node("a", "table", &["b"]), node("b", "ephemeral", &["a"])];
-        let reach = Reach {
-            upstream: true,
-            downstream: true,
-            depth: i64::MAX,
-        };
-        assert_eq!(around(&graph, "a", reach).unwrap().len(), 2);
-        assert!(around(&graph, "nothing", reach).is_none());
+        let both = |id| params(id, Direction::Both, i64::MAX);
+        assert_eq!(around(&graph, &both("a")).unwrap().len(), 2);
+        assert!(around(&graph, &both("nothing")).is_none());
     }
 }

@@ -1,11 +1,13 @@
-//! Manifests for those who upload: whole ones to defer to (`--defer --state`), trimmed ones to look nodes up in.
+//! Manifests for clients that upload: whole ones to defer to (`--defer --state`), trimmed ones to look up nodes.
 
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use edge::{Params, UploadError};
+use edge::{UploadError, UploadQuery};
 use read_model::queries::{self, ManifestFilter, RunFile};
 use schemas::ProjectId;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::deferral::newest_of_project;
 use crate::State;
@@ -13,18 +15,38 @@ use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::view::{UploaderView, View};
 
-/// Download the manifest of an environment to defer to
+/// Which manifest, and how much of it.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ManifestParams {
+    /// The environment's slug. Optional if the token is bound to one environment.
+    environment_slug: Option<String>,
+    /// Only manifests of runs of this DAG.
+    dag_id: Option<String>,
+    /// The newest manifest that was uploaded with this tag, however its run ended.
+    tag: Option<String>,
+    /// Only manifests of this dbt project, as `metadata.project_name` names it.
+    dbt_project: Option<String>,
+    /// `false`: the whole manifest, byte for byte.
+    trimmed: Option<bool>,
+}
+
+/// Which manifest of a project, and how much of it.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ProjectManifestParams {
+    /// Only manifests of this dbt project, as `metadata.project_name` names it.
+    dbt_project: Option<String>,
+    /// `false`: the whole manifest, byte for byte.
+    trimmed: Option<bool>,
+}
+
+/// Download an environment's manifest to defer to
 ///
-/// The newest of a run that went well; where none ever did, the newest. The answer is the manifest itself. Trimmed, as it is when nothing is said, it has `metadata` and `nodes` only.
+/// The newest manifest of a successful run; if there is none, the newest. The answer is the manifest itself. By default it is trimmed to
+/// `metadata` and `nodes`.
 #[utoipa::path(
-    get, path = "/manifests", tag = "Manifests", operation_id = "Newest manifest",
-    params(
-        ("environment_slug" = String, Query, description = "May be left out with a token that is bound to one environment"),
-        ("dag_id" = Option<String>, Query, description = "Of a run of this DAG"),
-        ("tag" = Option<String>, Query, description = "The newest that was uploaded with this tag, however its run ended"),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trimmed" = Option<bool>, Query, description = "`false`: all of it, byte for byte"),
-    ),
+    get, path = "/manifests", tag = "Manifests", operation_id = "download_newest_manifest", params(ManifestParams),
     responses(
         (status = 200, description = "The manifest", body = Object),
         (status = 304, description = "The client has it: `If-None-Match` names the content"),
@@ -35,11 +57,10 @@ use crate::view::{UploaderView, View};
 pub(crate) async fn newest(
     extract::State(state): extract::State<State>,
     UploaderView(mut view): UploaderView,
-    params: Params,
+    UploadQuery(params): UploadQuery<ManifestParams>,
     headers: HeaderMap,
 ) -> Result<Response, UploadError> {
-    let extent = extent(&params, "trimmed")?;
-    let environment = match (params.text("environment_slug"), view.environment()) {
+    let environment = match (&params.environment_slug, view.environment()) {
         (Some(slug), _) => {
             let account = view.account();
             let found = directory::queries::environment_named(view.connection(), account, slug).await;
@@ -50,26 +71,23 @@ pub(crate) async fn newest(
     };
     let filter = ManifestFilter {
         environments: &[environment.ok_or_else(UploadError::no_place)?],
-        dag_id: params.text("dag_id"),
-        tag: params.text("tag"),
-        dbt_project: params.text("dbt_project"),
+        dag_id: params.dag_id.as_deref(),
+        tag: params.tag.as_deref(),
+        dbt_project: params.dbt_project.as_deref(),
     };
     let account = view.account();
     let found = queries::manifest_to_defer_to(view.connection(), account, filter).await;
     let (file, _) = found.map_err(Error::from)?.ok_or_else(no_manifest)?;
-    Ok(send(state, view, file, extent, &headers).await?)
+    Ok(send(state, view, file, extent(params.trimmed), &headers).await?)
 }
 
-/// Download the manifest of a project to defer to
+/// Download a project's manifest to defer to
 ///
-/// The newest of a run that went well in its production environments; where they have none, in any. The answer is the manifest itself.
+/// The newest manifest of a successful run in its production environments; if they have none, in any environment. The answer is the
+/// manifest itself.
 #[utoipa::path(
-    get, path = "/projects/{project_slug}/latest-manifest", tag = "Manifests", operation_id = "Newest manifest of a project by slug",
-    params(
-        ("project_slug" = String, Path, description = "The project's slug or number"),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trimmed" = Option<bool>, Query, description = "`false`: all of it, byte for byte"),
-    ),
+    get, path = "/projects/{project_slug}/latest-manifest", tag = "Manifests", operation_id = "download_newest_manifest_of_project",
+    params(("project_slug" = String, Path, description = "The project's slug or id"), ProjectManifestParams),
     responses(
         (status = 200, description = "The manifest", body = Object),
         (status = 304, description = "The client has it: `If-None-Match` names the content"),
@@ -80,22 +98,24 @@ pub(crate) async fn newest_of_slug(
     extract::State(state): extract::State<State>,
     UploaderView(mut view): UploaderView,
     Path(project): Path<String>,
-    params: Params,
+    UploadQuery(params): UploadQuery<ProjectManifestParams>,
     headers: HeaderMap,
 ) -> Result<Response, UploadError> {
-    let extent = extent(&params, "trimmed")?;
     let account = view.account();
     let found = directory::queries::project_named(view.connection(), account, &project).await;
     let project = found.map_err(Error::from)?.ok_or_else(UploadError::no_place)?;
-    let found = newest_of_project(&mut view, account, ProjectId(project.id), params.text("dbt_project")).await?;
+    let found = newest_of_project(&mut view, account, ProjectId(project.id), params.dbt_project.as_deref()).await?;
     let (file, _) = found.ok_or_else(no_manifest)?;
-    Ok(send(state, view, file, extent, &headers).await?)
+    Ok(send(state, view, file, extent(params.trimmed), &headers).await?)
 }
 
-/// Trimmed, unless the client says that it is not.
-pub(super) fn extent(params: &Params, name: &'static str) -> Result<Extent, Error> {
-    let trimmed = params.truth(name)?.unwrap_or(true);
-    Ok(if trimmed { Extent::Trimmed } else { Extent::Whole })
+/// Trimmed, unless the client asks for the whole manifest.
+pub(super) fn extent(trimmed: Option<bool>) -> Extent {
+    if trimmed.unwrap_or(true) {
+        Extent::Trimmed
+    } else {
+        Extent::Whole
+    }
 }
 
 fn no_manifest() -> UploadError {

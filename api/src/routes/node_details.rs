@@ -1,4 +1,4 @@
-//! One node with all that is known of it: columns with their types in the warehouse, tests, what was last done, and code.
+//! One node with everything that is known about it: columns with their types in the warehouse, tests, results, and code.
 
 use std::collections::HashMap;
 
@@ -6,80 +6,27 @@ use edge::{CloudError, One, one};
 use read_model::decode_doc;
 use read_model::queries::{self, Neighbour};
 use schemas::{AccountId, EnvironmentId, RunId};
-use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
-use super::columns::{Column, columns};
-use super::nodes::Fields;
-use super::outcomes::{Freshness, LastResult};
 use super::scope::Scope;
 use crate::error::Error;
+use crate::resources::column::columns;
+use crate::resources::node::Fields;
+use crate::resources::node_details::{CatalogTable, NodeDetails, Test};
+use crate::resources::outcome::{Freshness, LastResult};
 use crate::view::{Ids, View};
 
-/// A node with all that is known of it.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct NodeDetails {
-    unique_id: String,
-    resource_type: String,
-    /// As dbt wrote it into the manifest.
-    node: Fields,
-    /// The code with its Jinja: `raw_code`, before dbt 1.3 `raw_sql`.
-    raw_code: Option<String>,
-    /// The code that the warehouse got, of the newest manifest in which this node has any.
-    compiled_code: Option<String>,
-    /// As the node declares them and the warehouse has them, in the warehouse's order, then those that are declared only.
-    columns: Vec<Column>,
-    /// Of the newest catalog that lists this node.
-    catalog: Option<CatalogTable>,
-    /// The nodes that it is made of.
-    parents: Vec<String>,
-    /// The nodes that are made of it, but tests.
-    children: Vec<String>,
-    /// The macros that it calls.
-    macros: Vec<String>,
-    /// The tests about it: attached to it, as dbt says, or attached to nothing and depending on it.
-    tests: Vec<Test>,
-    /// The tests of other nodes that depend on it, such as those of foreign keys.
-    related_tests: Vec<Test>,
-    /// The last attempt at it, `skipped` and `no-op` too. Of a source its newest check of freshness.
-    last_result: Option<LastResult>,
-    /// The last attempt that was a success: not what was skipped, or built with `--empty` or `--sample`.
-    last_success: Option<LastResult>,
-    /// The newest check of how fresh it is.
-    freshness: Option<Freshness>,
-}
-
-/// What the warehouse says of the table.
-#[derive(Serialize, ToSchema)]
-struct CatalogTable {
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Box<RawValue>>,
-    #[schema(value_type = Option<Object>)]
-    stats: Option<Box<RawValue>>,
-}
-
-/// A test.
-#[derive(Serialize, ToSchema)]
-#[schema(as = NodeTest)]
-struct Test {
-    unique_id: String,
-    resource_type: String,
-    name: Option<String>,
-    /// The node that it is about, as dbt says it. Tests of a file of their own are about all that they depend on.
-    attached_node: Option<String>,
-    last_result: Option<LastResult>,
-}
-
-/// Shows a node of the newest manifest of an environment with all that is known of it.
+/// Retrieve a node of an environment
+///
+/// As the newest manifests define it, with everything that is known about it.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes/{unique_id}", tag = "Nodes", operation_id = "Retrieve Node",
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes/{unique_id}", tag = "Nodes", operation_id = "retrieve_node",
     params(
         ("account_id" = i64, Path),
         ("id" = i64, Path, description = "The environment"),
         ("unique_id" = String, Path, description = "dbt's id of the node, such as `model.shop.orders`"),
     ),
-    responses((status = 200, body = One<NodeDetails>))
+    responses((status = 200, description = "The node", body = One<NodeDetails>))
 )]
 pub(crate) async fn show(
     mut view: View,
@@ -89,15 +36,17 @@ pub(crate) async fn show(
     details(view, &scope, unique_id).await
 }
 
-/// Shows a node of the newest manifest of a run, and what the run did to it.
+/// Retrieve a node of a run
+///
+/// As the run's newest manifests define it, and what the run did to it.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes/{unique_id}", tag = "Nodes", operation_id = "Retrieve Node of a run",
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes/{unique_id}", tag = "Nodes", operation_id = "retrieve_node_of_run",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
         ("unique_id" = String, Path, description = "dbt's id of the node, such as `model.shop.orders`"),
     ),
-    responses((status = 200, body = One<NodeDetails>))
+    responses((status = 200, description = "The node", body = One<NodeDetails>))
 )]
 pub(crate) async fn show_of_run(
     mut view: View,
@@ -169,21 +118,9 @@ async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One
     }))
 }
 
-/// A test stands under the node that it is attached to; where it names none that is there, under those that it depends on.
+/// A test belongs to the node that it is attached to; if that is not there, to the nodes that it depends on.
 fn is_about(test: &Neighbour, unique_id: &str) -> bool {
     !test.has_attached_node || test.attached_node.as_deref() == Some(unique_id)
-}
-
-impl Test {
-    fn new(test: &Neighbour, attempts: &HashMap<String, LastResult>) -> Self {
-        Self {
-            unique_id: test.unique_id.clone(),
-            resource_type: test.resource_type.clone(),
-            name: test.name.clone(),
-            attached_node: test.attached_node.clone(),
-            last_result: attempts.get(&test.unique_id).cloned(),
-        }
-    }
 }
 
 async fn last_attempts(

@@ -1,109 +1,66 @@
-//! Nodes: what the newest manifest of an environment or a run holds. Routes of our own; dbt Cloud has none like them.
+//! Nodes: what the newest manifests of an environment or a run define. dbt Cloud's API does not have these routes.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
-
-use edge::{Many, OrderBy, Paging, Params, many};
-use read_model::decode_doc;
-use read_model::queries::{self, NodeFilter, Page, Slice};
+use edge::Query;
+use read_model::queries::{self, NodeFilter, Page, Paging};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
-use utoipa::ToSchema;
+use utoipa::IntoParams;
 
 use super::scope::Scope;
 use crate::error::Error;
-use crate::list::{Filters, slice};
+use crate::listing::{Choice, Listing, Many, applied, many};
+use crate::resources::node::Node;
 use crate::view::{Ids, View};
 
-/// A node as dbt wrote it into the manifest, without what changes at every parse.
-#[derive(Serialize, ToSchema)]
-#[serde(transparent)]
-#[schema(value_type = Object)]
-pub(crate) struct Node(Box<RawValue>);
-
-impl Node {
-    fn new(row: &queries::Node) -> Result<Self, Error> {
-        let doc = decode_doc(&row.doc)?;
-        let said: Said = serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
-        let whole = if said.unique_id.is_some() && said.resource_type.is_some() {
-            let text = String::from_utf8(doc).map_err(|error| unreadable(row, &error))?;
-            RawValue::from_string(text)
-        } else {
-            to_raw_value(&Fields::new(row)?)
-        };
-        whole.map(Self).map_err(|error| unreadable(row, &error))
-    }
+/// Which nodes; all filters must hold.
+#[derive(Deserialize, IntoParams, Serialize)]
+#[into_params(parameter_in = Query)]
+#[expect(non_snake_case, reason = "these are dbt Cloud's names")]
+pub(crate) struct NodeFilters {
+    /// Only nodes of this type, such as `model`.
+    resource_type: Option<String>,
+    /// Only nodes whose name contains this, ignoring case.
+    name__icontains: Option<String>,
+    /// Only the node with this id, such as `model.shop.orders`.
+    unique_id: Option<String>,
 }
 
-fn unreadable(row: &queries::Node, error: &dyn Display) -> Error {
-    Error::unreadable(&format_args!(
-        "the stored node `{}` is no object: {error}",
-        row.unique_id
-    ))
+/// A field that nodes can be ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeOrder {
+    UniqueId,
 }
 
-/// Which of the fields that every node is shown with are in its definition.
-#[derive(Deserialize)]
-struct Said {
-    unique_id: Option<IgnoredAny>,
-    resource_type: Option<IgnoredAny>,
+impl Choice for NodeOrder {
+    const ALL: &'static [(&'static str, Self)] = &[("unique_id", Self::UniqueId)];
 }
 
-/// A node field by field.
-#[derive(Serialize, ToSchema)]
-#[schema(value_type = Object)]
-pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
-
-impl Fields {
-    pub(super) fn new(row: &queries::Node) -> Result<Self, Error> {
-        let doc = decode_doc(&row.doc)?;
-        let mut fields: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
-        // Old versions of dbt wrote nodes that do not say which they are.
-        for (name, value) in [("unique_id", &row.unique_id), ("resource_type", &row.resource_type)] {
-            if !fields.contains_key(name) {
-                let value = to_raw_value(value).map_err(|error| unreadable(row, &error))?;
-                fields.insert(name.to_owned(), value);
-            }
-        }
-        Ok(Self(fields))
-    }
-
-    /// A field as it stands in the manifest; none when it is absent or null.
-    pub(super) fn raw(&self, key: &str) -> Option<&RawValue> {
-        self.0.get(key).map(AsRef::as_ref).filter(|value| value.get() != "null")
-    }
-
-    /// A field that is a text.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
-        serde_json::from_str(self.raw(key)?.get()).ok()
-    }
-}
-
-async fn page(mut view: View, params: &Params, scope: Scope) -> Result<Many<Node>, Error> {
+async fn page(
+    mut view: View,
+    filters: NodeFilters,
+    listing: Listing<NodeOrder>,
+    scope: Scope,
+) -> Result<Many<Node>, Error> {
     let account = view.account();
-    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, &["unique_id"])?);
-    let mut filters = Filters::new(params, account);
+    let Listing { order, paging } = listing;
     let filter = NodeFilter {
-        resource_type: filters.text("resource_type"),
-        name_contains: filters.text("name__icontains"),
-        unique_id: filters.text("unique_id"),
+        resource_type: filters.resource_type.clone(),
+        name_contains: filters.name__icontains.clone(),
+        unique_id: filters.unique_id.clone(),
     };
     let Some(node_set) = scope.node_set else {
-        return Ok(many(Vec::new(), 0, paging, &order, filters.applied()));
+        return Ok(many(Vec::new(), 0, listing, applied(account, &filters)));
     };
     let page = if order.descending {
         from_the_end(&mut view, node_set, &filter, paging).await?
     } else {
-        queries::nodes(view.connection(), account, node_set, &filter, slice(paging)).await?
+        queries::nodes(view.connection(), account, node_set, &filter, paging).await?
     };
     let nodes = page.rows.iter().map(Node::new).collect::<Result<_, _>>()?;
-    Ok(many(nodes, page.total, paging, &order, filters.applied()))
+    Ok(many(nodes, page.total, listing, applied(account, &filters)))
 }
 
-/// A page of the list read backwards: the nodes lie in their order, of which the page is a slice counted from the end.
+/// A page of the list in reverse: the stored order is ascending, so that this page is a part counted from the end.
 async fn from_the_end(
     view: &mut View,
     node_set: Sha256,
@@ -111,7 +68,7 @@ async fn from_the_end(
     paging: Paging,
 ) -> Result<Page<queries::Node>, Error> {
     let account = view.account();
-    let first = Slice { limit: 1, offset: 0 };
+    let first = Paging { limit: 1, offset: 0 };
     let total = queries::nodes(view.connection(), account, node_set, filter, first)
         .await?
         .total;
@@ -120,8 +77,8 @@ async fn from_the_end(
     let limit = end - offset;
     let mut rows = Vec::new();
     if limit > 0 {
-        let slice = Slice { limit, offset };
-        rows = queries::nodes(view.connection(), account, node_set, filter, slice)
+        let part = Paging { limit, offset };
+        rows = queries::nodes(view.connection(), account, node_set, filter, part)
             .await?
             .rows;
         rows.reverse();
@@ -129,47 +86,41 @@ async fn from_the_end(
     Ok(Page { rows, total })
 }
 
-/// Lists the nodes of the newest manifest of an environment, by `unique_id`.
+/// List the nodes of an environment
+///
+/// As its newest manifests define them, by `unique_id`.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes", tag = "Nodes", operation_id = "List Nodes",
+    get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes", tag = "Nodes", operation_id = "list_nodes",
     params(
-        ("account_id" = i64, Path),
-        ("id" = i64, Path, description = "The environment"),
-        ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
-        ("name__icontains" = Option<String>, Query, description = "Only nodes with this in their name, in any case of letters"),
-        ("unique_id" = Option<String>, Query, description = "Only the node with this id"),
-        ("order_by" = Option<String>, Query, description = "`unique_id`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("account_id" = i64, Path), ("id" = i64, Path, description = "The environment"),
+        NodeFilters, Listing<NodeOrder>,
     ),
-    responses((status = 200, body = Many<Node>))
+    responses((status = 200, description = "A page of nodes", body = Many<Node>))
 )]
 pub(crate) async fn list(
     mut view: View,
     Ids((_, environment)): Ids<(AccountId, EnvironmentId)>,
-    params: Params,
+    Query(filters): Query<NodeFilters>,
+    listing: Listing<NodeOrder>,
 ) -> Result<Many<Node>, Error> {
     let scope = Scope::of_environment(&mut view, environment).await?;
-    page(view, &params, scope).await
+    page(view, filters, listing, scope).await
 }
 
-/// Lists the nodes of the newest manifest of a run, by `unique_id`; the filters are those of an environment's.
+/// List the nodes of a run
+///
+/// As its newest manifests define them, by `unique_id`.
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes", tag = "Nodes", operation_id = "List Nodes of a run",
-    params(
-        ("account_id" = i64, Path),
-        ("run_id" = i64, Path),
-        ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
-    ),
-    responses((status = 200, body = Many<Node>))
+    get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes", tag = "Nodes", operation_id = "list_nodes_of_run",
+    params(("account_id" = i64, Path), ("run_id" = i64, Path), NodeFilters, Listing<NodeOrder>),
+    responses((status = 200, description = "A page of nodes", body = Many<Node>))
 )]
 pub(crate) async fn list_of_run(
     mut view: View,
     Ids((_, run)): Ids<(AccountId, RunId)>,
-    params: Params,
+    Query(filters): Query<NodeFilters>,
+    listing: Listing<NodeOrder>,
 ) -> Result<Many<Node>, Error> {
     let scope = Scope::of_run(&mut view, run).await?;
-    page(view, &params, scope).await
+    page(view, filters, listing, scope).await
 }

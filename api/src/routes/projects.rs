@@ -2,135 +2,50 @@
 
 use std::collections::HashMap;
 
-use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
+use edge::{CloudError, List, One, Query, one};
 use read_model::queries::newest_manifests;
 use schemas::{AccountId, ProjectId};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
-use super::environments::{self, Environment};
+use super::environments;
 use crate::error::Error;
-use crate::format::spaced_time;
-use crate::list::{Filters, RECORD_FIELDS, RecordKey, contains, includes, page_of_records};
+use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
+use crate::records::{RecordField, contains, page_of_records, state_number};
+use crate::resources::connection::Connection;
+use crate::resources::project::Project;
 use crate::view::{FilesView, Ids, View};
 
-/// A project.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Project {
-    id: i64,
-    account_id: i64,
-    name: String,
-    /// 1 active, 2 not.
-    state: i16,
-    r#type: i16,
-    /// The project's own number, where its manifests tell of a warehouse.
-    connection_id: Option<i64>,
-    connection: Connection,
-    /// With `include_related=environments`.
-    environments: Vec<Environment>,
-    #[schema(value_type = Vec<Object>)]
-    group_permissions: [(); 0],
-    created_at: String,
-    updated_at: String,
-    #[serde(flatten)]
-    unknown: UnknownOfProject,
+/// Which projects; all filters must hold.
+#[derive(Deserialize, IntoParams, Serialize)]
+#[into_params(parameter_in = Query)]
+#[expect(non_snake_case, reason = "these are dbt Cloud's names")]
+pub(crate) struct ProjectFilters {
+    /// Only projects whose name contains this, ignoring case.
+    name__icontains: Option<String>,
+    /// Only the project with this id.
+    pk: Option<i64>,
+    /// Only projects with one of these ids.
+    #[param(value_type = Option<Vec<i64>>, style = Form, explode = false)]
+    pk__in: Option<List<i64>>,
+    /// Only projects with a higher id.
+    pk__gt: Option<i64>,
+    /// 1 for active projects, 2 for deleted ones, `all` for both.
+    #[param(value_type = Option<String>)]
+    state: Option<StateFilter>,
 }
 
-/// What dbt Cloud knows of its own projects, and nobody of these: always null.
-#[derive(Default, Serialize, ToSchema)]
-struct UnknownOfProject {
-    description: Option<String>,
-    repository_id: Option<i64>,
-    semantic_layer_config_id: Option<i64>,
-    dbt_project_subdirectory: Option<String>,
-    docs_job_id: Option<i64>,
-    freshness_job_id: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    repository: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    docs_job: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    freshness_job: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    fusion_readiness: Option<()>,
-    default_version: Option<String>,
+/// What can be included with a project.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RelatedToProject {
+    Environments,
 }
 
-/// The warehouse of a project, as far as its manifests tell.
-#[derive(Clone, Serialize, ToSchema)]
-pub(crate) struct Connection {
-    /// The project's.
-    id: i64,
-    account_id: i64,
-    project_id: i64,
-    name: Option<String>,
-    /// dbt's adapter, such as `snowflake`.
-    r#type: Option<String>,
-    /// Such as `snowflake_v0`.
-    adapter_version: Option<String>,
-    state: i16,
-    created_at: String,
-    updated_at: String,
-    #[serde(rename = "environment__count")]
-    environment_count: usize,
-    is_ssh_tunnel_enabled: bool,
-    is_configured_for_native_oauth: bool,
-    #[schema(value_type = Object)]
-    details: HashMap<String, String>,
-    #[serde(flatten)]
-    unknown: UnknownOfConnection,
+impl Choice for RelatedToProject {
+    const ALL: &'static [(&'static str, Self)] = &[("environments", Self::Environments)];
 }
 
-/// What dbt Cloud knows of its own connections: always null.
-#[derive(Clone, Default, Serialize, ToSchema)]
-struct UnknownOfConnection {
-    created_by_id: Option<i64>,
-    created_by_service_token_id: Option<i64>,
-    private_link_endpoint_id: Option<String>,
-    oauth_configuration_id: Option<i64>,
-    oauth_redirect_uri: Option<String>,
-    platform_metadata_credentials_id: Option<i64>,
-    analytics_credentials_id: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    config: Option<()>,
-}
-
-impl Project {
-    fn new(row: directory::queries::Project, adapter: Option<String>, environments: usize) -> Self {
-        let state = super::state_number(&row.state);
-        Self {
-            connection_id: adapter.is_some().then_some(row.id),
-            connection: Connection {
-                id: row.id,
-                adapter_version: adapter.as_ref().map(|adapter| format!("{adapter}_v0")),
-                created_at: spaced_time(row.created_at),
-                updated_at: spaced_time(row.updated_at),
-                account_id: row.account_id,
-                project_id: row.id,
-                name: adapter.clone(),
-                r#type: adapter,
-                state,
-                environment_count: environments,
-                is_ssh_tunnel_enabled: false,
-                is_configured_for_native_oauth: false,
-                details: HashMap::new(),
-                unknown: UnknownOfConnection::default(),
-            },
-            id: row.id,
-            account_id: row.account_id,
-            name: row.name,
-            state,
-            r#type: 0,
-            environments: Vec::new(),
-            group_permissions: [],
-            created_at: spaced_time(row.created_at),
-            updated_at: spaced_time(row.updated_at),
-            unknown: UnknownOfProject::default(),
-        }
-    }
-}
-
-/// These projects with what the newest manifests of their environments tell.
+/// Adds what the newest manifests of their environments say about these projects.
 async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Result<Vec<Project>, Error> {
     let account = view.account();
     let environments = directory::queries::environments(view.connection(), account).await?;
@@ -157,32 +72,38 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Res
 }
 
 /// A page of the projects of the account.
-async fn page(mut view: View, params: &Params) -> Result<Many<Project>, Error> {
+async fn page(
+    mut view: View,
+    filters: ProjectFilters,
+    related: &Related<RelatedToProject>,
+    listing: Listing<RecordField>,
+) -> Result<Many<Project>, Error> {
     let account = view.account();
-    let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
-    let mut filters = Filters::new(params, account);
-    let (ids, id_above) = (filters.ids("pk", "pk__in")?, filters.number("pk__gt")?);
-    let (name_part, state) = (filters.text("name__icontains"), filters.state()?);
+    let ids = any_of(filters.pk.as_ref(), filters.pk__in.as_ref());
     let mut rows = directory::queries::projects(view.connection(), account).await?;
     rows.retain(|row| {
         ids.as_ref().is_none_or(|wanted| wanted.contains(&row.id))
-            && id_above.is_none_or(|id| row.id > id)
-            && name_part.as_ref().is_none_or(|part| contains(&row.name, part))
-            && state.is_none_or(|state| state == i64::from(super::state_number(&row.state)))
+            && filters.pk__gt.is_none_or(|id| row.id > id)
+            && filters
+                .name__icontains
+                .as_ref()
+                .is_none_or(|part| contains(&row.name, part))
+            && filters
+                .state
+                .is_none_or(|state| state.includes(state_number(&row.state)))
     });
     let projects = answers(&mut view, rows).await?;
-    let (mut rows, total) = page_of_records(projects, order, paging, |row: &Project| RecordKey {
-        id: row.id,
-        name: &row.name,
-        created_at: &row.created_at,
-        updated_at: &row.updated_at,
-    });
-    add_environments(&mut view, params, &mut rows).await?;
-    Ok(many(rows, total, paging, &order, filters.applied()))
+    let (mut rows, total) = page_of_records(projects, listing);
+    add_related(&mut view, related, &mut rows).await?;
+    Ok(many(rows, total, listing, applied(account, &filters)))
 }
 
-async fn add_environments(view: &mut View, params: &Params, projects: &mut [Project]) -> Result<(), Error> {
-    if includes(params, "environments") {
+async fn add_related(
+    view: &mut View,
+    related: &Related<RelatedToProject>,
+    projects: &mut [Project],
+) -> Result<(), Error> {
+    if related.has(RelatedToProject::Environments) {
         let ids: Vec<i64> = projects.iter().map(|project| project.id).collect();
         let mut environments = environments::by_project(view, &ids).await?;
         for project in projects {
@@ -192,14 +113,19 @@ async fn add_environments(view: &mut View, params: &Params, projects: &mut [Proj
     Ok(())
 }
 
-async fn one_of(mut view: View, account: AccountId, named: &str, params: &Params) -> Result<One<Project>, Error> {
+async fn one_of(
+    mut view: View,
+    account: AccountId,
+    named: &str,
+    related: &Related<RelatedToProject>,
+) -> Result<One<Project>, Error> {
     let row = directory::queries::project_named(view.connection(), account, named).await?;
     let mut projects = answers(&mut view, row.into_iter().collect()).await?;
-    add_environments(&mut view, params, &mut projects).await?;
+    add_related(&mut view, related, &mut projects).await?;
     Ok(one(projects.pop().ok_or_else(CloudError::not_found)?))
 }
 
-/// The warehouses of the account's projects, or of one of them, as far as manifests tell.
+/// The warehouses of the account's projects, or of one of them, as far as manifests describe them.
 pub(super) async fn connections(view: &mut View, project: Option<ProjectId>) -> Result<Vec<Connection>, Error> {
     let account = view.account();
     let mut rows = directory::queries::projects(view.connection(), account).await?;
@@ -212,78 +138,68 @@ pub(super) async fn connections(view: &mut View, project: Option<ProjectId>) -> 
         .collect())
 }
 
-impl Connection {
-    /// By which lists of them are ordered.
-    pub(super) fn key(&self) -> RecordKey<'_> {
-        RecordKey {
-            id: self.id,
-            name: self.name.as_deref().unwrap_or_default(),
-            created_at: &self.created_at,
-            updated_at: &self.updated_at,
-        }
-    }
+/// List projects
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/projects", tag = "Projects", operation_id = "list_projects",
+    params(("account_id" = i64, Path), ProjectFilters, Related<RelatedToProject>, Listing<RecordField>),
+    responses((status = 200, description = "A page of projects", body = Many<Project>))
+)]
+pub(crate) async fn list(
+    view: View,
+    Query(filters): Query<ProjectFilters>,
+    related: Related<RelatedToProject>,
+    listing: Listing<RecordField>,
+) -> Result<Many<Project>, Error> {
+    page(view, filters, &related, listing).await
 }
 
-/// Lists the projects of the account.
+/// List projects (v3)
 #[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/projects", tag = "Projects", operation_id = "List Projects",
+    get, path = "/api/v3/accounts/{account_id}/projects", tag = "Projects", operation_id = "list_projects_v3",
+    params(("account_id" = i64, Path), ProjectFilters, Related<RelatedToProject>, Listing<RecordField>),
+    responses((status = 200, description = "A page of projects", body = Many<Project>))
+)]
+pub(crate) async fn list_v3(
+    view: View,
+    Query(filters): Query<ProjectFilters>,
+    related: Related<RelatedToProject>,
+    listing: Listing<RecordField>,
+) -> Result<Many<Project>, Error> {
+    page(view, filters, &related, listing).await
+}
+
+/// Retrieve a project
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/projects/{id}", tag = "Projects", operation_id = "retrieve_project",
     params(
         ("account_id" = i64, Path),
-        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
-        ("pk" = Option<i64>, Query, description = "Only the project with this id"),
-        ("pk__in" = Option<String>, Query, description = "Only projects with one of these ids, as JSON", example = "[1,2]"),
-        ("pk__gt" = Option<i64>, Query, description = "Only projects with a higher id"),
-        ("state" = Option<i64>, Query, description = "1: active, 2: deleted"),
-        ("include_related" = Option<String>, Query, description = "`environments`"),
-        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("id" = String, Path, description = "The project's id or slug"),
+        Related<RelatedToProject>,
     ),
-    responses((status = 200, body = Many<Project>))
-)]
-pub(crate) async fn list(view: View, params: Params) -> Result<Many<Project>, Error> {
-    page(view, &params).await
-}
-
-/// Lists the projects of the account; the filters are those of v2.
-#[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/projects", tag = "Projects", operation_id = "List Projects (v3)",
-    params(
-        ("account_id" = i64, Path),
-        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
-        ("limit" = Option<i64>, Query),
-        ("offset" = Option<i64>, Query),
-    ),
-    responses((status = 200, body = Many<Project>))
-)]
-pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Project>, Error> {
-    page(view, &params).await
-}
-
-/// Shows a project.
-#[utoipa::path(
-    get, path = "/api/v2/accounts/{account_id}/projects/{id}", tag = "Projects", operation_id = "Retrieve Project",
-    params(("account_id" = i64, Path), ("id" = i64, Path), ("include_related" = Option<String>, Query, description = "`environments`")),
-    responses((status = 200, body = One<Project>))
+    responses((status = 200, description = "The project", body = One<Project>))
 )]
 pub(crate) async fn show(
     view: View,
     Ids((account, id)): Ids<(AccountId, String)>,
-    params: Params,
+    related: Related<RelatedToProject>,
 ) -> Result<One<Project>, Error> {
-    one_of(view, account, &id, &params).await
+    one_of(view, account, &id, &related).await
 }
 
-/// Shows a project.
+/// Retrieve a project (v3)
 #[utoipa::path(
-    get, path = "/api/v3/accounts/{account_id}/projects/{id}", tag = "Projects", operation_id = "Retrieve Project (v3)",
-    params(("account_id" = i64, Path), ("id" = i64, Path), ("include_related" = Option<String>, Query, description = "`environments`")),
-    responses((status = 200, body = One<Project>))
+    get, path = "/api/v3/accounts/{account_id}/projects/{id}", tag = "Projects", operation_id = "retrieve_project_v3",
+    params(
+        ("account_id" = i64, Path),
+        ("id" = String, Path, description = "The project's id or slug"),
+        Related<RelatedToProject>,
+    ),
+    responses((status = 200, description = "The project", body = One<Project>))
 )]
 pub(crate) async fn show_v3(
     FilesView(view): FilesView,
     Ids((account, id)): Ids<(AccountId, String)>,
-    params: Params,
+    related: Related<RelatedToProject>,
 ) -> Result<One<Project>, Error> {
-    one_of(view, account, &id, &params).await
+    one_of(view, account, &id, &related).await
 }

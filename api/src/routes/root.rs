@@ -1,19 +1,21 @@
-//! What is answered without a token.
+//! Routes that need no token.
 
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Which program answers.
+/// The program that answers.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Program {
     name: &'static str,
     version: &'static str,
 }
 
-/// Says which program answers: clients test their connection with it.
-#[utoipa::path(get, path = "/", tag = "Service", operation_id = "Root", security(()),
-    responses((status = 200, body = Program)))]
+/// Show which program answers
+///
+/// Clients test their connection with it.
+#[utoipa::path(get, path = "/", tag = "Service", operation_id = "root", security(()),
+    responses((status = 200, description = "The program and its version", body = Program)))]
 pub(crate) async fn root() -> Json<Program> {
     Json(Program {
         name: "dbt-api",
@@ -21,16 +23,16 @@ pub(crate) async fn root() -> Json<Program> {
     })
 }
 
-/// Says `ok`.
-#[utoipa::path(get, path = "/api/v2/healthcheck", tag = "Service", operation_id = "Healthcheck", security(()),
-    responses((status = 200, body = String, content_type = "text/plain")))]
+/// Check that the service answers
+#[utoipa::path(get, path = "/api/v2/healthcheck", tag = "Service", operation_id = "healthcheck", security(()),
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain")))]
 pub(crate) async fn healthcheck() -> &'static str {
     "ok"
 }
 
-/// Says `ok`.
-#[utoipa::path(get, path = "/api/v3/healthcheck", tag = "Service", operation_id = "Healthcheck (v3)", security(()),
-    responses((status = 200, body = String, content_type = "text/plain")))]
+/// Check that the service answers (v3)
+#[utoipa::path(get, path = "/api/v3/healthcheck", tag = "Service", operation_id = "healthcheck_v3", security(()),
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain")))]
 pub(crate) async fn healthcheck_v3() -> &'static str {
     "ok"
 }

@@ -19,7 +19,7 @@ pub use files::{File, FileKey, FilePlace, file, files, is_applied};
 pub use graph::{Difference, GraphNode, Neighbour, differences, docs, graph, neighbours};
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, node, nodes};
-pub use page::{Order, Page, Slice};
+pub use page::{Order, Page, Paging};
 pub use results::{FreshnessCheck, NodeResult, ResultFilter, RunResult, last_attempts, last_freshness, run_results};
 pub use runs::{Run, RunFilter, RunOrder, run, runs, runs_by_id};
 pub use steps::{Step, step, steps_of_runs};

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use directory::{Access, Place};
-use edge::{Params, UploadError};
+use edge::UploadError;
 use read_model::queries::FileKey;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -244,7 +244,7 @@ async fn delete_said(
     body: &ClientBody,
 ) -> Result<StatusCode, UploadError> {
     let (access, place) = enter(ingest, head, environment).await?;
-    let query = Parameters::of_query(&Params::read(head.uri.query().unwrap_or_default()))?;
+    let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
     let said = if is_multipart(&head.headers) {
         Form::read(head, body, &ingest.settings, Due::AnyFile).await?.parameters
     } else {
@@ -269,7 +269,7 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 /// What a body that is JSON, or a form as browsers encode it, says. Clients do not always name the right type.
 fn parameters_in(body: &[u8]) -> Result<Parameters, UploadError> {
     if !body.trim_ascii_start().starts_with(b"{") {
-        return Ok(Parameters::of_query(&Params::read(&String::from_utf8_lossy(body)))?);
+        return Ok(Parameters::of_query(body)?);
     }
     let object: serde_json::Map<String, Value> = serde_json::from_slice(body)
         .map_err(|error| UploadError::bad_request(format!("the body is no JSON object: {error}")))?;

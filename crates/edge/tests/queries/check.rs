@@ -1,48 +1,73 @@
-//! What holds for whatever query there is. A fuzz target checks the same.
+//! What must hold for every query. A fuzz target checks the same.
 
 use chrono::Datelike;
-use edge::{OrderBy, Paging, Params};
+use edge::{Given, List, TimeRange, read_query};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-/// The most characters of a refusal: it names a value, but does not repeat all of it.
-const LONGEST_REFUSAL: usize = 500;
+/// The most characters of an error: it names a value, but does not repeat all of it.
+const MAX_ERROR: usize = 500;
 
-/// Reads a query in all ways.
-pub(crate) fn check(query: &str) {
-    let params = Params::read(query);
-    for name in ["a", "id", "limit", "offset", "order_by"] {
-        check_texts(&params, name);
-        let refusals = [
-            params.number(name).err(),
-            params.numbers(name).err(),
-            params.truth(name).err(),
-            params.due(name).err(),
-            params.one_of(name, &["id", "name"]).err(),
-            params.times(name).err(),
-        ];
-        for refusal in refusals.into_iter().flatten() {
-            assert!(refusal.to_string().chars().count() <= LONGEST_REFUSAL, "{refusal}");
+#[derive(Deserialize)]
+pub(crate) struct Param<T> {
+    pub(crate) a: Option<T>,
+}
+
+#[derive(Deserialize)]
+struct GivenParam {
+    #[serde(default)]
+    a: Given,
+}
+
+#[derive(Deserialize)]
+struct RequiredParam {
+    a: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Id,
+    Name,
+}
+
+/// The parameter `a`, unless it cannot be read.
+fn read<T: DeserializeOwned>(query: &str) -> Option<T> {
+    match read_query::<Param<T>>(query) {
+        Ok(param) => param.a,
+        Err(error) => {
+            assert!(error.to_string().chars().count() <= MAX_ERROR, "{error}");
+            None
         }
-        // PostgreSQL does not hold all times that can be written.
-        if let Ok(Some((from, to))) = params.times(name) {
-            assert!([from, to].iter().all(|time| (0..=9999).contains(&time.year())));
-        }
-    }
-    if let Ok(paging) = Paging::read(&params) {
-        assert!((1..=100).contains(&paging.limit) && paging.offset >= 0);
-    }
-    if let Ok(order) = OrderBy::read(&params, &["id", "name"]) {
-        assert!(["id", "name"].contains(&order.field));
     }
 }
 
-fn check_texts(params: &Params, name: &'static str) {
-    let text = params.text(name);
-    assert!(text != Some(""));
-    assert!(params.all(name).all(|value| !value.is_empty()));
-    assert!(text.is_none_or(|text| params.all(name).last() == Some(text)));
-    assert_eq!(params.texts(name).is_some(), text.is_some());
-    assert!(params.texts(name).into_iter().flatten().all(|item| !item.is_empty()));
-    if let Ok(Some(number)) = params.number(name) {
-        assert_eq!(text.and_then(|text| text.trim().parse().ok()), Some(number));
+/// Reads a query in all ways.
+pub(crate) fn check(query: &str) {
+    let text: Option<String> = read(query);
+    assert!(text.as_deref() != Some(""));
+    match read_query::<GivenParam>(query).map(|param| param.a) {
+        Ok(Given::Text(given)) => assert_eq!(Some(given), text),
+        Ok(Given::Blank | Given::Absent) => assert_eq!(text, None),
+        Err(error) => panic!("a text is always readable: {error}"),
+    }
+    assert_eq!(read_query::<RequiredParam>(query).ok().map(|param| param.a), text);
+    if let Some(number) = read::<i64>(query) {
+        assert_eq!(text.as_ref().and_then(|text| text.trim().parse().ok()), Some(number));
+    }
+    if let Some(List(items)) = read::<List<String>>(query) {
+        assert!(items.iter().all(|item| !item.is_empty()));
+    }
+    if let Some(word) = read::<Word>(query) {
+        assert_eq!(
+            text.as_deref(),
+            Some(if matches!(word, Word::Id) { "id" } else { "name" })
+        );
+    }
+    read::<bool>(query);
+    read::<List<i64>>(query);
+    // PostgreSQL cannot store every time that can be written.
+    if let Some(TimeRange { from, to }) = read::<TimeRange>(query) {
+        assert!([from, to].iter().all(|time| (0..=9999).contains(&time.year())));
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, JobId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-use super::{Order, Page, Slice};
+use super::{Order, Page, Paging};
 
 /// A row of `jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -64,7 +64,7 @@ pub async fn jobs(
     account: AccountId,
     filter: &JobFilter,
     order: Order<JobOrder>,
-    slice: Slice,
+    paging: Paging,
 ) -> sqlx::Result<Page<Job>> {
     let column = match order.field {
         JobOrder::Id => ("id", false),
@@ -77,10 +77,10 @@ pub async fn jobs(
     );
     filter.push(&mut page, account);
     order.push(&mut page, column);
-    slice.push(&mut page);
+    paging.push(&mut page);
     let mut count = QueryBuilder::new("SELECT count(*) FROM jobs");
     filter.push(&mut count, account);
-    slice.fetch(connection, page, count).await
+    paging.fetch(connection, page, count).await
 }
 
 impl JobFilter {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use super::{Page, Slice};
+use super::{Page, Paging};
 use crate::text::fold;
 
 /// The newest manifest of an environment.
@@ -85,20 +85,20 @@ pub async fn nodes(
     account: AccountId,
     node_set: Sha256,
     filter: &NodeFilter,
-    slice: Slice,
+    paging: Paging,
 ) -> sqlx::Result<Page<Node>> {
     // No array is longer; a sum of the highest numbers would be out of range.
-    let slice = Slice {
-        offset: slice.offset.min(i32::MAX.into()),
-        ..slice
+    let paging = Paging {
+        offset: paging.offset.min(i32::MAX.into()),
+        ..paging
     };
     let by_place = filter.name_contains.is_none() && filter.unique_id.is_none();
     let rows = if by_place {
-        nodes_by_place(connection, account, node_set, filter, slice).await?
+        nodes_by_place(connection, account, node_set, filter, paging).await?
     } else {
-        nodes_by_filter(connection, account, node_set, filter, slice).await?
+        nodes_by_filter(connection, account, node_set, filter, paging).await?
     };
-    let total = match slice.total_if_last(rows.len()) {
+    let total = match paging.total_if_last(rows.len()) {
         Some(total) => total,
         None if by_place => size_of_set(connection, account, node_set, filter).await?,
         None => count_by_filter(connection, account, node_set, filter).await?,
@@ -112,7 +112,7 @@ async fn nodes_by_place(
     account: AccountId,
     node_set: Sha256,
     filter: &NodeFilter,
-    slice: Slice,
+    paging: Paging,
 ) -> sqlx::Result<Vec<Node>> {
     sqlx::query_as!(
         Node,
@@ -131,8 +131,8 @@ async fn nodes_by_place(
         account.0,
         node_set.0.as_slice(),
         filter.resource_type,
-        slice.limit,
-        slice.offset
+        paging.limit,
+        paging.offset
     )
     .fetch_all(connection)
     .await
@@ -143,7 +143,7 @@ async fn nodes_by_filter(
     account: AccountId,
     node_set: Sha256,
     filter: &NodeFilter,
-    slice: Slice,
+    paging: Paging,
 ) -> sqlx::Result<Vec<Node>> {
     sqlx::query_as!(
         Node,
@@ -158,8 +158,8 @@ async fn nodes_by_filter(
         filter.resource_type,
         filter.name_contains.as_deref().map(fold),
         filter.unique_id,
-        slice.limit,
-        slice.offset
+        paging.limit,
+        paging.offset
     )
     .fetch_all(connection)
     .await

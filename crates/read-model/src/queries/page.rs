@@ -5,7 +5,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 /// Which rows of a list are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
+pub struct Paging {
     /// How many at most.
     pub limit: i64,
     /// How many to pass over.
@@ -42,7 +42,7 @@ pub struct Page<T> {
     pub total: i64,
 }
 
-impl Slice {
+impl Paging {
     /// The limit is part of the text: of a parameter PostgreSQL does not know that few rows are wanted, and plans anew each time.
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
         query.push(format_args!(" LIMIT {}", self.limit));
@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn only_a_short_page_tells_the_total() {
-        let slice = Slice { limit: 3, offset: 6 };
-        assert_eq!(slice.total_if_last(2), Some(8));
-        assert_eq!(slice.total_if_last(3), None);
-        assert_eq!(slice.total_if_last(0), None);
-        assert_eq!(Slice { offset: 0, ..slice }.total_if_last(0), Some(0));
+        let paging = Paging { limit: 3, offset: 6 };
+        assert_eq!(paging.total_if_last(2), Some(8));
+        assert_eq!(paging.total_if_last(3), None);
+        assert_eq!(paging.total_if_last(0), None);
+        assert_eq!(Paging { offset: 0, ..paging }.total_if_last(0), Some(0));
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId};
 use sqlx::PgConnection;
 
-use super::{Page, Slice};
+use super::{Page, Paging};
 
 /// What became of a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,7 +195,7 @@ pub async fn run_results(
     run: RunId,
     filter: &ResultFilter,
     descending: bool,
-    slice: Slice,
+    paging: Paging,
 ) -> sqlx::Result<Page<RunResult>> {
     let rows = sqlx::query!(
         r#"WITH steps AS (
@@ -221,16 +221,16 @@ pub async fn run_results(
         filter.unique_id,
         filter.step,
         descending,
-        slice.limit,
-        slice.offset
+        paging.limit,
+        paging.offset
     )
     .fetch_all(&mut *connection)
     .await?;
-    let total = match (rows.first(), slice.offset) {
+    let total = match (rows.first(), paging.offset) {
         (Some(row), _) => row.total,
         (None, 0) => 0,
         (None, _) => {
-            let first = Slice { limit: 1, offset: 0 };
+            let first = Paging { limit: 1, offset: 0 };
             Box::pin(run_results(connection, account, run, filter, descending, first))
                 .await?
                 .total

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-use super::{Order, Page, Slice};
+use super::{Order, Page, Paging};
 use crate::RunKey;
 
 /// A row of `runs`.
@@ -83,7 +83,7 @@ pub async fn runs(
     account: AccountId,
     filter: &RunFilter,
     order: Order<RunOrder>,
-    slice: Slice,
+    paging: Paging,
 ) -> sqlx::Result<Page<Run>> {
     let column = match order.field {
         RunOrder::Id => ("id", false),
@@ -96,8 +96,8 @@ pub async fn runs(
     );
     filter.push(&mut page, account);
     order.push(&mut page, column);
-    slice.push(&mut page);
-    slice.fetch(connection, page, filter.count(account)).await
+    paging.push(&mut page);
+    paging.fetch(connection, page, filter.count(account)).await
 }
 
 impl RunFilter {

@@ -1,4 +1,4 @@
-//! What became of nodes, as it is shown.
+//! What dbt did to nodes, and what it found.
 
 use read_model::decode_doc;
 use read_model::queries::{self, FreshnessCheck};
@@ -10,34 +10,34 @@ use utoipa::ToSchema;
 use crate::error::Error;
 use crate::format::iso_time;
 
-/// The status of a check of freshness that is no longer known to hold.
+/// The status of a freshness check that a later check has made obsolete.
 const UNKNOWN: &str = "unknown";
 
-/// What became of a node.
+/// What dbt did to a node.
 #[derive(Clone, Serialize, ToSchema)]
-pub(super) struct LastResult {
-    /// In small letters, as dbt says it: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
+pub(crate) struct LastResult {
+    /// dbt's word in lower case: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
     status: String,
     completed_at: String,
-    /// The run that told of it.
+    /// The run that reported it.
     run_id: Option<i64>,
-    /// The step of it.
+    /// The step that reported it.
     step_id: Option<i64>,
     message: Option<String>,
-    /// Of a test: the rows that failed.
+    /// For a test: how many rows failed.
     failures: Option<i64>,
     rows_affected: Option<i64>,
     /// In seconds.
     execution_time: Option<f64>,
     thread_id: Option<String>,
-    /// Whether the command built with `--empty` or `--sample`: then it is no success, however it ended.
+    /// Whether the command ran with `--empty` or `--sample`. If so, it does not count as a success.
     is_limited: bool,
     #[schema(value_type = Option<Object>)]
     adapter_response: Option<Box<RawValue>>,
 }
 
 impl LastResult {
-    pub(super) fn new(row: &queries::NodeResult) -> Result<Self, Error> {
+    pub(crate) fn new(row: &queries::NodeResult) -> Result<Self, Error> {
         let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
         Ok(Self {
             status: row.status.clone(),
@@ -54,8 +54,8 @@ impl LastResult {
         })
     }
 
-    /// Of a source, about which dbt does nothing but check how fresh it is.
-    pub(super) fn of_source(freshness: &Freshness) -> Self {
+    /// The result of a source: its freshness check, since dbt does nothing else to sources.
+    pub(crate) fn of_source(freshness: &Freshness) -> Self {
         Self {
             status: freshness.status.clone(),
             completed_at: freshness.checked_at.clone(),
@@ -74,20 +74,20 @@ impl LastResult {
 
 /// How fresh a source or model is.
 #[derive(Clone, Serialize, ToSchema)]
-pub(super) struct Freshness {
-    /// `pass`, `warn`, `error` or `runtime error`. `unknown` when a later run of the job checked freshness and dbt left this one out, as it
-    /// does when the check itself failed; all else here is then of the last check that dbt told of.
+pub(crate) struct Freshness {
+    /// `pass`, `warn`, `error` or `runtime error`. `unknown` if a later run of the job checked freshness and dbt left this node out, as it
+    /// does when the check itself failed; the other fields then describe the last check that dbt reported.
     status: String,
     checked_at: String,
-    /// The run that told of it.
+    /// The run that reported it.
     run_id: Option<i64>,
-    /// The step of it.
+    /// The step that reported it.
     step_id: Option<i64>,
-    /// What dbt said of it.
+    /// dbt's message.
     message: Option<String>,
     /// When its newest row was loaded.
     max_loaded_at: Option<String>,
-    /// When that was asked.
+    /// When dbt asked for that time.
     snapshotted_at: Option<String>,
     /// How old its newest row was then, in seconds.
     max_loaded_at_time_ago_in_s: Option<f64>,
@@ -97,10 +97,13 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    pub(super) fn new(row: &FreshnessCheck) -> Result<Self, Error> {
+    pub(crate) fn new(row: &FreshnessCheck) -> Result<Self, Error> {
         let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
         let (status, message) = if row.is_outdated {
-            let message = format!("a later check did not list it; the last that did said `{}`", row.status);
+            let message = format!(
+                "a later check did not list this node; the last check that did reported `{}`",
+                row.status
+            );
             (UNKNOWN.to_owned(), Some(message))
         } else {
             (row.status.clone(), result.message)
@@ -119,15 +122,15 @@ impl Freshness {
     }
 }
 
-/// From when to when.
+/// When something started and ended.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Timing {
+pub(crate) struct Timing {
     started_at: Option<String>,
     completed_at: Option<String>,
 }
 
 impl Timing {
-    pub(super) fn new(span: Span) -> Option<Self> {
+    pub(crate) fn new(span: Span) -> Option<Self> {
         (span != Span::default()).then(|| Self {
             started_at: span.started_at.map(iso_time),
             completed_at: span.completed_at.map(iso_time),
@@ -135,6 +138,6 @@ impl Timing {
     }
 }
 
-pub(super) fn raw(json: String) -> Option<Box<RawValue>> {
+pub(crate) fn raw(json: String) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }

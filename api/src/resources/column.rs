@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::nodes::Fields;
+use super::node::Fields;
 
 /// A column.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NodeColumn)]
-pub(super) struct Column {
+pub(crate) struct Column {
     name: String,
     description: Option<String>,
     /// The declared type.
@@ -25,7 +25,7 @@ pub(super) struct Column {
     is_declared: bool,
 }
 
-/// The declared columns of a node, as far as they are read here.
+/// A declared column, as far as it is read here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Declared {
@@ -34,11 +34,10 @@ struct Declared {
     data_type: Option<String>,
 }
 
-/// Those of the warehouse in its order, then those that are declared only.
+/// The columns of the warehouse in its order, then those that are only declared.
 ///
-/// A name that is the same letter by letter goes first. What is left is compared without regard to case: some warehouses write names in
-/// letters of their own.
-pub(super) fn columns(node: &Fields, entry: Option<&[u8]>) -> Vec<Column> {
+/// Columns with exactly the same name are matched first. The rest are matched ignoring case, since some warehouses change the case of names.
+pub(crate) fn columns(node: &Fields, entry: Option<&[u8]>) -> Vec<Column> {
     let mut declared = declared(node);
     let in_warehouse = entry.map(CatalogNode::columns_of).unwrap_or_default();
     let mut matches: Vec<Option<Declared>> = Vec::new();
@@ -71,7 +70,7 @@ pub(super) fn columns(node: &Fields, entry: Option<&[u8]>) -> Vec<Column> {
     columns
 }
 
-/// By name.
+/// The declared columns, sorted by name.
 fn declared(node: &Fields) -> Vec<(String, Declared)> {
     let columns: HashMap<String, Box<RawValue>> = node
         .raw("columns")

@@ -1,0 +1,311 @@
+//! The parameters that all lists have in common, and the envelope of a page.
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use edge::{InvalidParam, List, Status, read_query};
+use read_model::queries::{Order, Paging};
+use schemas::AccountId;
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{Required, Schema};
+use utoipa::{IntoParams, ToSchema};
+
+/// The most that one page holds, and what it holds by default.
+const MAX_PAGE: i64 = 100;
+
+/// A parameter's value that is one of a few words.
+pub(crate) trait Choice: Copy + PartialEq + Send + 'static {
+    /// All words with their meaning. Where there is a default, it is the first one.
+    const ALL: &'static [(&'static str, Self)];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, choice)| *choice)
+    }
+
+    fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, choice)| *choice == self);
+        found.map_or("", |(name, _)| name)
+    }
+}
+
+/// `order_by`, `limit` and `offset`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listing<F> {
+    pub(crate) order: Order<F>,
+    pub(crate) paging: Paging,
+}
+
+/// `limit` and `offset` of a list whose order cannot be chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageOnly(pub(crate) Paging);
+
+#[derive(Deserialize)]
+struct OrderParams {
+    order_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PagingParams {
+    limit: Option<i64>,
+    offset: Option<i64>,
+}
+
+/// Reads `limit` and `offset`. A limit above the highest one counts as the highest, as in dbt Cloud.
+fn paging(query: &str) -> Result<Paging, InvalidParam> {
+    let params: PagingParams = read_query(query)?;
+    let limit = params.limit.unwrap_or(MAX_PAGE);
+    let offset = params.offset.unwrap_or(0);
+    if limit < 1 {
+        return Err(InvalidParam::new("limit", &limit.to_string(), "a number from 1 to 100"));
+    }
+    if offset < 0 {
+        return Err(InvalidParam::new("offset", &offset.to_string(), "a number from 0"));
+    }
+    Ok(Paging {
+        limit: limit.min(MAX_PAGE),
+        offset,
+    })
+}
+
+impl<F: Choice> Listing<F> {
+    /// Reads a query.
+    pub(crate) fn read(query: &str) -> Result<Self, InvalidParam> {
+        let params: OrderParams = read_query(query)?;
+        Ok(Self {
+            order: order(params.order_by.as_deref())?,
+            paging: paging(query)?,
+        })
+    }
+}
+
+fn order<F: Choice>(order_by: Option<&str>) -> Result<Order<F>, InvalidParam> {
+    let order_by = order_by.unwrap_or(F::ALL[0].0);
+    let (name, descending) = match order_by.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (order_by, false),
+    };
+    let field = F::named(name).ok_or_else(|| {
+        let names: Vec<String> = F::ALL.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let expected = format!("{}, or one of them with `-` in front", names.join(", "));
+        InvalidParam::new("order_by", order_by, expected)
+    })?;
+    Ok(Order { field, descending })
+}
+
+impl<F: Choice, S: Sync> FromRequestParts<S> for Listing<F> {
+    type Rejection = InvalidParam;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, InvalidParam> {
+        Self::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for PageOnly {
+    type Rejection = InvalidParam;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, InvalidParam> {
+        paging(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+impl<F: Choice> IntoParams for Listing<F> {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let fields = F::ALL
+            .iter()
+            .flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]);
+        let description = "The field to order by; `-` in front reverses the order.";
+        let mut params = vec![parameter("order_by", description, text_of(fields))];
+        params.extend(PageOnly::into_params(parameter_in));
+        params
+    }
+}
+
+impl IntoParams for PageOnly {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let number = |minimum: i64| ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(minimum));
+        let limit = number(1).maximum(Some(MAX_PAGE)).default(Some(MAX_PAGE.into()));
+        vec![
+            parameter("limit", "How many to return.", limit),
+            parameter("offset", "How many to skip.", number(0).default(Some(0.into()))),
+        ]
+    }
+}
+
+/// `include_related`: what to answer with besides the thing itself. Unknown names are ignored, as in dbt Cloud.
+#[derive(Clone, Debug)]
+pub(crate) struct Related<R>(Vec<R>);
+
+impl<R: Choice> Related<R> {
+    pub(crate) fn has(&self, related: R) -> bool {
+        self.0.contains(&related)
+    }
+
+    fn read(query: &str) -> Result<Self, InvalidParam> {
+        #[derive(Deserialize)]
+        struct RelatedParams {
+            include_related: Option<List<String>>,
+        }
+        let params: RelatedParams = read_query(query)?;
+        let names = params.include_related.map(|names| names.0).unwrap_or_default();
+        Ok(Self(names.iter().filter_map(|name| R::named(name)).collect()))
+    }
+}
+
+impl<R: Choice, S: Sync> FromRequestParts<S> for Related<R> {
+    type Rejection = InvalidParam;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, InvalidParam> {
+        Self::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl<R: Choice> IntoParams for Related<R> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let names = text_of(R::ALL.iter().map(|(name, _)| (*name).to_owned()));
+        let description = "What to include in the answer, separated by commas.";
+        vec![parameter(
+            "include_related",
+            description,
+            ArrayBuilder::new().items(names),
+        )]
+    }
+}
+
+fn text_of(words: impl Iterator<Item = String>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
+}
+
+fn parameter(name: &str, description: &str, schema: impl Into<Schema>) -> Parameter {
+    let schema: Schema = schema.into();
+    let builder = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description));
+    let builder = match schema {
+        Schema::Array(_) => builder.style(Some(ParameterStyle::Form)).explode(Some(false)),
+        _ => builder,
+    };
+    builder.schema(Some(schema)).build()
+}
+
+/// `state`: 1 for active records, 2 for deleted ones. Clients of dbt Cloud also send `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StateFilter(Option<i64>);
+
+impl StateFilter {
+    /// Whether a record in this state is wanted.
+    pub(crate) fn includes(self, state: i16) -> bool {
+        self.0.is_none_or(|wanted| wanted == i64::from(state))
+    }
+}
+
+impl<'de> Deserialize<'de> for StateFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "all" {
+            return Ok(Self(None));
+        }
+        let number = text.trim().parse().map_err(|_| D::Error::custom("`1`, `2` or `all`"))?;
+        Ok(Self(Some(number)))
+    }
+}
+
+impl Serialize for StateFilter {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// A number, or a list of them: whichever is given; where both are, both must hold.
+pub(crate) fn any_of<T: Clone + PartialEq>(one: Option<&T>, many: Option<&List<T>>) -> Option<Vec<T>> {
+    match (one, many) {
+        (None, many) => many.map(|many| many.0.clone()),
+        (Some(one), None) => Some(vec![one.clone()]),
+        (Some(one), Some(many)) => Some(many.0.iter().filter(|other| *other == one).take(1).cloned().collect()),
+    }
+}
+
+/// The answer that holds a page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Many<T> {
+    /// How the request ended.
+    status: Status,
+    /// The page.
+    data: Vec<T>,
+    /// What was asked for, and how many there are.
+    extra: Extra,
+}
+
+/// What was asked for, and how many there are.
+#[derive(Debug, Serialize, ToSchema)]
+struct Extra {
+    /// The filters that were applied, with limit and offset.
+    #[schema(value_type = Object)]
+    filters: Map<String, Value>,
+    /// The field by which the list is ordered, with `-` in front where the order is reversed.
+    order_by: String,
+    /// How many there are.
+    pagination: Pagination,
+}
+
+/// How many there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Pagination {
+    /// In this page.
+    pub(crate) count: usize,
+    /// In all pages.
+    pub(crate) total_count: i64,
+}
+
+/// The filters that a list of this account applied, as its answer repeats them.
+pub(crate) fn applied(account: AccountId, params: &impl Serialize) -> Map<String, Value> {
+    let mut applied = match serde_json::to_value(params) {
+        Ok(Value::Object(params)) => params,
+        _ => Map::new(),
+    };
+    applied.retain(|_, value| !value.is_null());
+    applied.insert("account_id".to_owned(), account.0.into());
+    applied
+}
+
+/// Answers with a page of a list; `filters` are those that were applied.
+pub(crate) fn many<T: Serialize, F: Choice>(
+    data: Vec<T>,
+    total_count: i64,
+    listing: Listing<F>,
+    mut filters: Map<String, Value>,
+) -> Many<T> {
+    let Listing { order, paging } = listing;
+    filters.insert("limit".to_owned(), paging.limit.into());
+    filters.insert("offset".to_owned(), paging.offset.into());
+    Many {
+        status: Status::success(),
+        extra: Extra {
+            filters,
+            order_by: format!("{}{}", if order.descending { "-" } else { "" }, order.field.name()),
+            pagination: Pagination {
+                count: data.len(),
+                total_count,
+            },
+        },
+        data,
+    }
+}
+
+impl<T: Serialize> IntoResponse for Many<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests;

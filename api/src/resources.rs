@@ -1,0 +1,14 @@
+//! The things that answers hold, with the fields that dbt Cloud gives them.
+
+pub(crate) mod account;
+pub(crate) mod column;
+pub(crate) mod connection;
+pub(crate) mod environment;
+pub(crate) mod job;
+pub(crate) mod node;
+pub(crate) mod node_details;
+pub(crate) mod outcome;
+pub(crate) mod project;
+pub(crate) mod run;
+pub(crate) mod run_result;
+pub(crate) mod step;

@@ -1,0 +1,76 @@
+//! Steps: the dbt invocations of a run.
+
+use read_model::queries;
+use schemas::RunStatus;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::format::{clock_duration, humanized_duration, spaced_time};
+
+/// A step of a run.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunStep)]
+pub(crate) struct Step {
+    id: i64,
+    run_id: i64,
+    account_id: i64,
+    /// Its place in the run, from 1: the number that `?step=` of artifacts means.
+    index: i64,
+    /// 1 queued, 2 starting, 3 running, 10 success, 20 error, 30 cancelled.
+    status: i16,
+    status_humanized: &'static str,
+    name: String,
+    created_at: String,
+    updated_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    duration: String,
+    duration_humanized: String,
+    #[serde(flatten)]
+    unknown: UnknownOfStep,
+}
+
+/// What only dbt Cloud knows about its steps: always null.
+#[derive(Default, Serialize, ToSchema)]
+struct UnknownOfStep {
+    logs: Option<String>,
+    debug_logs: Option<String>,
+    log_path: Option<String>,
+    debug_log_path: Option<String>,
+    truncated_debug_logs: Option<String>,
+    status_color: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    run_step_command: Option<()>,
+    #[schema(value_type = Option<Object>)]
+    run_step_invocation: Option<()>,
+}
+
+impl Step {
+    pub(crate) fn new(row: queries::Step, account_id: i64) -> Self {
+        let duration = match (row.started_at, row.finished_at) {
+            (Some(started), Some(finished)) => finished - started,
+            _ => chrono::TimeDelta::zero(),
+        };
+        Self {
+            id: row.id,
+            run_id: row.run_id,
+            account_id,
+            index: row.index,
+            status: row.status,
+            status_humanized: RunStatus::from_number(row.status).map_or("Unknown", RunStatus::humanized),
+            name: match (row.command, row.invocation_id) {
+                // As dbt Cloud names steps; clients take the command out of it.
+                (Some(command), _) => format!("Invoke dbt with `{command}`"),
+                (None, Some(invocation)) => format!("dbt invocation {invocation}"),
+                (None, None) => "dbt invocation".to_owned(),
+            },
+            created_at: spaced_time(row.created_at),
+            updated_at: spaced_time(row.updated_at),
+            started_at: row.started_at.map(spaced_time),
+            finished_at: row.finished_at.map(spaced_time),
+            duration: clock_duration(duration),
+            duration_humanized: humanized_duration(duration),
+            unknown: UnknownOfStep::default(),
+        }
+    }
+}
