@@ -21,13 +21,13 @@ use contents::{Contents, Entry};
 
 /// The most files of a zip that are kept. dbt packs six or seven, and dbt 2 some twenty in a folder. Until all are stored, each is memory or
 /// an open file, as those of a form are.
-const MOST_FILES: usize = 50;
+const MAX_FILES: usize = 50;
 
 /// The most entries of a zip that are looked at.
-const MOST_ENTRIES: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 
 /// The longest name of a file, in bytes.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_LEN: usize = 255;
 
 /// How much is unpacked at a time.
 const CHUNK: usize = 256 << 10;
@@ -56,7 +56,7 @@ pub(crate) enum ArchiveError {
     },
     /// A name leads elsewhere, or is too long for a file that must not be left out.
     #[error(
-        "`{0}` in the zip is no safe file name: at most {LONGEST_NAME} bytes, and no backslash, colon, control character, `..` or `/` at the start or twice in a row are accepted"
+        "`{0}` in the zip is no safe file name: at most {MAX_NAME_LEN} bytes, and no backslash, colon, control character, `..` or `/` at the start or twice in a row are accepted"
     )]
     Name(String),
     /// Two files have one name.
@@ -69,10 +69,10 @@ pub(crate) enum ArchiveError {
     #[error("no file in the zip can be kept; `{}` is left out: {}", .0.name, .0.reason)]
     AllLeftOut(LeftOut),
     /// Too much is in it.
-    #[error("the zip has {0} files outside folders; at most {MOST_FILES} are accepted")]
+    #[error("the zip has {0} files outside folders; at most {MAX_FILES} are accepted")]
     TooMany(usize),
     /// It would take long only to read what is in it.
-    #[error("the zip has {0} entries; at most {MOST_ENTRIES} are accepted")]
+    #[error("the zip has {0} entries; at most {MAX_ENTRIES} are accepted")]
     TooManyEntries(usize),
     /// It unpacks to more than is accepted.
     #[error(
@@ -111,7 +111,7 @@ pub(crate) struct Unpacked {
 pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<Unpacked, ArchiveError> {
     let archive = ZipArchive::new(zip)?;
     let contents = Contents::read(&archive)?;
-    if contents.plain.len() > MOST_FILES {
+    if contents.plain.len() > MAX_FILES {
         return Err(ArchiveError::TooMany(contents.plain.len()));
     }
     let mut unpacker = Unpacker {
@@ -133,8 +133,8 @@ pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<U
         }
     }
     for entry in contents.in_folders {
-        if files.len() == MOST_FILES {
-            let reason = format!("at most {MOST_FILES} files of a zip are kept");
+        if files.len() == MAX_FILES {
+            let reason = format!("at most {MAX_FILES} files of a zip are kept");
             left_out.push(LeftOut::new(entry.name, reason));
             continue;
         }

@@ -16,19 +16,19 @@ use tokio::time::Instant;
 
 /// How much may come between two parts of a form: the headers of a part, or what stands before the first. The form's reader keeps
 /// all of it in memory. A chunk from the socket has at most some 400 KiB.
-const MOST_BETWEEN_PARTS: u64 = 1 << 20;
+const MAX_BETWEEN_PARTS: u64 = 1 << 20;
 
 /// How much of an upload has to come before it is read, if it has as much.
 const BEGIN: u64 = 64 << 10;
 
 /// How long that is waited for: who dribbles must not hold a connection for ever.
-const LONGEST_BEGIN: Duration = Duration::from_secs(5);
+const MAX_BEGIN_WAIT: Duration = Duration::from_secs(5);
 
 /// How much of a refused upload is still read.
-const MOST_DRAINED: u64 = 8 << 20;
+const MAX_DRAINED: u64 = 8 << 20;
 
 /// How long a refused upload is still read.
-const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// The body of a request. Clones share it, so that whoever read a part of it can leave the rest to another.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ pub(crate) async fn head_of(request: Request) -> Parts {
 pub(crate) enum TooLarge {
     #[error("the upload has more bytes than are accepted")]
     Body,
-    #[error("more than {MOST_BETWEEN_PARTS} bytes stand between two parts of the form")]
+    #[error("more than {MAX_BETWEEN_PARTS} bytes stand between two parts of the form")]
     BetweenParts,
 }
 
@@ -86,7 +86,7 @@ impl ClientBody {
         })))
     }
 
-    /// Waits until the begin of the body has come, or all of it, or for [`LONGEST_BEGIN`]: a client that stalls before that keeps nobody
+    /// Waits until the begin of the body has come, or all of it, or for [`MAX_BEGIN_WAIT`]: a client that stalls before that keeps nobody
     /// waiting. Errors are those of one that sends nothing for `idle_timeout`, or breaks off.
     pub(crate) async fn await_begin(&self, idle_timeout: Duration) -> Result<(), UploadError> {
         let coming = async {
@@ -104,7 +104,7 @@ impl ClientBody {
             }
             Ok(())
         };
-        tokio::time::timeout(LONGEST_BEGIN, coming).await.unwrap_or(Ok(()))
+        tokio::time::timeout(MAX_BEGIN_WAIT, coming).await.unwrap_or(Ok(()))
     }
 
     /// Whether the begin has come.
@@ -138,14 +138,14 @@ impl ClientBody {
     /// Reads on for a while and forgets what it reads: a client that is still sending would otherwise see a broken connection instead
     /// of the answer.
     pub(crate) async fn drain(mut self) {
-        self.incoming(|incoming| incoming.left = MOST_DRAINED);
+        self.incoming(|incoming| incoming.left = MAX_DRAINED);
         let rest = async {
             while let Some(Ok(_)) = self.next().await {
                 self.made_progress();
             }
         };
         // Whether all was read or time ran out, the answer is the same.
-        tokio::time::timeout(LONGEST_DRAIN, rest).await.ok();
+        tokio::time::timeout(MAX_DRAIN_TIME, rest).await.ok();
     }
 
     fn incoming<T>(&self, act: impl FnOnce(&mut Incoming) -> T) -> T {
@@ -202,7 +202,7 @@ impl Incoming {
         if size > self.left {
             return Poll::Ready(Some(Err(TooLarge::Body.into())));
         }
-        if self.between_parts > MOST_BETWEEN_PARTS {
+        if self.between_parts > MAX_BETWEEN_PARTS {
             return Poll::Ready(Some(Err(TooLarge::BetweenParts.into())));
         }
         self.left -= size;

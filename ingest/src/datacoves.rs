@@ -27,10 +27,10 @@ const POLL_EVERY: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest that an upload waits for it; its client waits 5 s for all.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// The longest that reading that database may take.
-const LONGEST_READ: Duration = Duration::from_secs(3);
+const MAX_READ_TIME: Duration = Duration::from_secs(3);
 
 /// How many events are put into the bucket at a time.
 const PUT_AT_ONCE: usize = 16;
@@ -81,7 +81,7 @@ enum SyncError {
     Source(sqlx::Error),
     #[error(
         "Datacoves' database does not tell its accounts, projects and environments within {} s",
-        LONGEST_READ.as_secs()
+        MAX_READ_TIME.as_secs()
     )]
     Late,
     #[error(transparent)]
@@ -142,7 +142,7 @@ impl Datacoves {
         let this = self.clone();
         // In a task of its own, so that what was begun comes to its end.
         let looking = tokio::spawn(async move { this.sync(Others::WaitForThem).await });
-        if timeout(LONGEST_WAIT, looking).await.is_err() {
+        if timeout(MAX_WAIT, looking).await.is_err() {
             tracing::warn!("an upload does not wait any longer for what Datacoves' database has");
         }
     }
@@ -175,7 +175,7 @@ impl Datacoves {
             Others::LeaveItToThem if !try_begin_change(&mut change).await? => return Ok(Found::Busy),
             Others::LeaveItToThem => {}
         }
-        let rows = timeout(LONGEST_READ, source.read(&mut theirs));
+        let rows = timeout(MAX_READ_TIME, source.read(&mut theirs));
         let rows = rows.await.map_err(|_| SyncError::Late)?.map_err(SyncError::Source)?;
         drop(theirs);
         let mut wanted = Wanted::from_rows(rows);

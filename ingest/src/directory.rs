@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Datacoves;
 
 /// How long PostgreSQL may take for one key. The client waits 5 s for all.
-const LONGEST_LOOKUP: Duration = Duration::from_millis(800);
+const MAX_LOOKUP_TIME: Duration = Duration::from_millis(800);
 
 /// How long PostgreSQL, and then the bucket, may take to tell all while a client waits.
-const LONGEST_LOAD: Duration = Duration::from_secs(2);
+const MAX_LOAD_TIME: Duration = Duration::from_secs(2);
 
 /// How old the copy gets while PostgreSQL answers.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ impl Directory {
             return Ok(verifier.access(key, Purpose::Upload).await?);
         }
         let hash = hash_of_key(key);
-        match timeout(LONGEST_LOOKUP, queries::key_holder(&self.0.pool, hash)).await {
+        match timeout(MAX_LOOKUP_TIME, queries::key_holder(&self.0.pool, hash)).await {
             Ok(Ok(holder)) => return Ok(holder.map(|holder| holder.access)),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "PostgreSQL does not tell whose a key is; the copy in memory does")
@@ -145,7 +145,7 @@ impl Directory {
             return Ok(None);
         };
         // The copy may be older than the token's end; revocations are in the bucket before they are anywhere else.
-        match timeout(LONGEST_LOAD, self.0.bucket.is_revoked(access.token_id)).await {
+        match timeout(MAX_LOAD_TIME, self.0.bucket.is_revoked(access.token_id)).await {
             Ok(Ok(revoked)) => Ok((!revoked).then_some(access)),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the bucket does not tell whether a token was deleted");
@@ -207,7 +207,7 @@ impl Directory {
             let mut connection = self.0.pool.acquire().await?;
             Snapshot::load(&mut connection).await
         };
-        match timeout(LONGEST_LOAD, load).await {
+        match timeout(MAX_LOAD_TIME, load).await {
             Ok(Ok(snapshot)) => return Some(snapshot),
             Ok(Err(error)) => tracing::warn!(%error, "the directory cannot be read from PostgreSQL"),
             Err(_) => tracing::warn!("the directory cannot be read from PostgreSQL in time"),

@@ -27,10 +27,10 @@ use crate::store::{NamedFile, Upload};
 use answer::{Answer, Described};
 
 /// How long an answer waits until what it tells of can be read: clients read back what they have just stored.
-const LONGEST_PROJECTION: Duration = Duration::from_secs(1);
+const MAX_PROJECTION_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest name of a file, in bytes.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_LEN: usize = 255;
 
 /// Files that are stored by one event, and the turn of the request that brought them, which ends when they are stored.
 struct NewFiles {
@@ -87,10 +87,10 @@ fn plain_name(name: Option<&str>, field: &'static str) -> Result<String, UploadE
     let name = name.unwrap_or("file");
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_plain = !name.is_empty() && name != "." && name != ".." && !name.chars().any(char::is_control);
-    if is_plain && name.len() <= LONGEST_NAME {
+    if is_plain && name.len() <= MAX_NAME_LEN {
         return Ok(name.to_owned());
     }
-    let rule = format!("is no name of a file: 1 to {LONGEST_NAME} bytes without control characters are due");
+    let rule = format!("is no name of a file: 1 to {MAX_NAME_LEN} bytes without control characters are due");
     Err(UploadError::unprocessable(field, rule))
 }
 
@@ -238,7 +238,7 @@ impl Ingest {
                 pause = (pause * 2).min(Duration::from_millis(100));
             }
         };
-        tokio::time::timeout(LONGEST_PROJECTION, applied).await.ok();
+        tokio::time::timeout(MAX_PROJECTION_WAIT, applied).await.ok();
     }
 }
 

@@ -14,13 +14,13 @@ use crate::parameters::{Parameters, number_in_batch};
 use crate::spool::{Due, Spool, SpoolError, Spooled};
 
 /// What may stand around the files in a form: parameters, headers and boundaries.
-const MOST_AROUND_FILES: u64 = 4 << 20;
+const MAX_AROUND_FILES: u64 = 4 << 20;
 
 /// The most bytes of a parameter that are looked at.
-const LONGEST_PARAMETER: usize = 64 << 10;
+const MAX_PARAMETER_LEN: usize = 64 << 10;
 
 /// The most files of a batch. Each large one is an open file until all are stored.
-const MOST_FILES: usize = 50;
+const MAX_FILES: usize = 50;
 
 /// What an upload says and brings.
 pub(crate) struct Form {
@@ -40,7 +40,7 @@ pub(crate) struct FormFile {
 
 /// The most bytes that a form may have: those of all its files together are bounded too.
 pub(crate) fn largest(settings: &Settings) -> u64 {
-    settings.max_upload_bytes + MOST_AROUND_FILES
+    settings.max_upload_bytes + MAX_AROUND_FILES
 }
 
 impl Form {
@@ -101,8 +101,8 @@ impl Reader<'_> {
                 let rule = "was sent twice; send one file per name";
                 return Err(UploadError::unprocessable(name, rule));
             }
-            if files.len() == MOST_FILES {
-                let rule = format!("has more than {MOST_FILES} files; send several batches");
+            if files.len() == MAX_FILES {
+                let rule = format!("has more than {MAX_FILES} files; send several batches");
                 return Err(UploadError::unprocessable("files", rule));
             }
             files.push(FormFile {
@@ -141,7 +141,7 @@ impl Reader<'_> {
     async fn parameter(&self, field: &mut Field<'_>) -> Result<Vec<u8>, UploadError> {
         let mut value = Vec::new();
         while let Some(chunk) = self.in_time(field.chunk()).await? {
-            let room = LONGEST_PARAMETER - value.len();
+            let room = MAX_PARAMETER_LEN - value.len();
             value.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
         Ok(value)

@@ -26,10 +26,10 @@ use crate::store::Upload;
 const PURPOSE: &str = "ingest";
 
 /// How much may be around the files of a zip, which are limited by themselves.
-const MOST_AROUND_FILES: u64 = 1 << 20;
+const MAX_AROUND_FILES: u64 = 1 << 20;
 
 /// The most files of a zip of which the log says that they are left out; the answer names all.
-const MOST_LOGGED: usize = 50;
+const MAX_LOGGED: usize = 50;
 
 /// Where to upload.
 #[derive(Serialize, ToSchema)]
@@ -161,7 +161,7 @@ async fn permitted_place(
     security(())
 )]
 pub(crate) async fn put(State(ingest): State<Ingest>, Path(signed): Path<String>, request: Request) -> Response {
-    let most = ingest.settings.max_upload_bytes + MOST_AROUND_FILES;
+    let most = ingest.settings.max_upload_bytes + MAX_AROUND_FILES;
     let body = ClientBody::new(request.into_body(), most);
     let result = accept(&ingest, &signed, &body).await;
     let status = result.as_ref().map_or_else(UploadError::status, |_| StatusCode::OK);
@@ -247,10 +247,10 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
 }
 
 fn log_left_out(upload: Uuid, left_out: &[LeftOut]) {
-    for LeftOut { name, reason } in left_out.iter().take(MOST_LOGGED) {
+    for LeftOut { name, reason } in left_out.iter().take(MAX_LOGGED) {
         tracing::warn!(%upload, %name, %reason, "a file of a zip is left out");
     }
-    if left_out.len() > MOST_LOGGED {
+    if left_out.len() > MAX_LOGGED {
         let count = left_out.len();
         tracing::warn!(%upload, count, "more files of a zip are left out than the log names; the answer names all");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use edge::{Params, UploadError};
 
 /// The most characters that a parameter may have.
-pub(crate) const MOST_CHARACTERS: usize = 1000;
+pub(crate) const MAX_CHARACTERS: usize = 1000;
 
 /// The parameters of one file only; those of the files of a batch are `files[N][tag]`.
 const NAMES: [&str; 7] = [
@@ -65,8 +65,8 @@ impl Parameters {
         };
         let text = str::from_utf8(value).map_err(|_| invalid("is not text in UTF-8".to_owned()))?;
         let characters = text.chars().count();
-        if characters > MOST_CHARACTERS {
-            let rule = format!("has {characters} characters; at most {MOST_CHARACTERS} are allowed");
+        if characters > MAX_CHARACTERS {
+            let rule = format!("has {characters} characters; at most {MAX_CHARACTERS} are allowed");
             return Err(invalid(rule));
         }
         if text.contains('\0') {
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn characters_are_counted_not_bytes() {
-        let longest = "é".repeat(MOST_CHARACTERS);
+        let longest = "é".repeat(MAX_CHARACTERS);
         assert_eq!(parameters(&[("tag", &longest)]).text("tag"), Some(longest));
     }
 

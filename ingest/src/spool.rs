@@ -12,10 +12,10 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 /// Compressed bytes of an artifact that are kept in memory; more of them go into a file.
-const MOST_IN_MEMORY: usize = 1 << 20;
+const MAX_IN_MEMORY: usize = 1 << 20;
 
 /// The same of a file that comes with others.
-const MOST_OF_ONE_OF_MANY: usize = 256 << 10;
+const MAX_IN_MEMORY_IN_BATCH: usize = 256 << 10;
 
 /// Chunks that may wait for each of the threads.
 const CHUNKS_WAITING: usize = 2;
@@ -73,8 +73,8 @@ pub(crate) enum Due {
 impl Due {
     fn most_in_memory(self) -> usize {
         match self {
-            Self::Artifact => MOST_IN_MEMORY,
-            Self::AnyFile | Self::Opaque => MOST_OF_ONE_OF_MANY,
+            Self::Artifact => MAX_IN_MEMORY,
+            Self::AnyFile | Self::Opaque => MAX_IN_MEMORY_IN_BATCH,
         }
     }
 }
@@ -306,7 +306,7 @@ mod tests {
         let bytes = manifest(24 << 20);
         let spooled = spool(&bytes, 64 << 10).await.unwrap();
         assert!(matches!(spooled.compressed, Compressed::File { .. }));
-        assert!(spooled.stored_size > MOST_IN_MEMORY as u64);
+        assert!(spooled.stored_size > MAX_IN_MEMORY as u64);
         assert_eq!(spooled.sha256, Sha256::of(&bytes));
         assert_eq!(content(spooled.compressed), bytes);
     }

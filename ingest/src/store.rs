@@ -12,7 +12,7 @@ use crate::Ingest;
 use crate::spool::Spooled;
 
 /// How long the bucket may take. A client of dbt-coves has left by then, others wait longer.
-const LONGEST_WRITE: Duration = Duration::from_secs(30);
+const MAX_WRITE_TIME: Duration = Duration::from_secs(30);
 
 /// An upload that came whole.
 pub(crate) struct Upload {
@@ -65,7 +65,7 @@ impl Ingest {
         upload: Upload,
         tell: impl FnOnce(Vec<UploadedFile>) -> EventData,
     ) -> Result<Event, UploadError> {
-        let event = match timeout(LONGEST_WRITE, self.write(upload, tell)).await {
+        let event = match timeout(MAX_WRITE_TIME, self.write(upload, tell)).await {
             Ok(Ok(event)) => event,
             Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => {
                 return Err(UploadError::unavailable(Needed::Storage, &error));

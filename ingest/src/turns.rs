@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::body::ClientBody;
 
 /// How long an upload may wait until it is read.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// How many may wait for each that is read. More are turned away at once, which is better than letting all of them wait in vain.
 const WAITING_PER_TURN: usize = 4;
@@ -66,7 +66,7 @@ impl Turns {
             return Err(busy());
         }
         let _waiting = Waiting(&self.waiting);
-        match timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await {
+        match timeout(MAX_WAIT, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(busy()),
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The longest text that is taken over. Airflow's own ids have 250 letters at most.
-const LONGEST: usize = 1000;
+const MAX_TEXT_LEN: usize = 1000;
 
 /// A DAG run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -58,7 +58,7 @@ impl DagRun {
         let texts = [&run.dag_id, &run.run_id, &run.state];
         texts
             .iter()
-            .all(|text| (1..=LONGEST).contains(&text.len()))
+            .all(|text| (1..=MAX_TEXT_LEN).contains(&text.len()))
             .then_some(run)
     }
 }
@@ -71,7 +71,7 @@ impl Dag {
         };
         Some(Self {
             dag_id: row.get("dag_id")?.as_str()?.to_owned(),
-            schedule: schedule.filter(|text| (1..=LONGEST).contains(&text.len())),
+            schedule: schedule.filter(|text| (1..=MAX_TEXT_LEN).contains(&text.len())),
         })
     }
 }
@@ -110,7 +110,7 @@ pub(crate) fn said(body: &[u8]) -> Option<String> {
         Some(other) => Some(other.to_string()),
     };
     let text = text("detail").or_else(|| text("title")).or_else(|| text("error"))?;
-    Some(text.chars().take(LONGEST).collect())
+    Some(text.chars().take(MAX_TEXT_LEN).collect())
 }
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
             None
         );
         assert_eq!(
-            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(LONGEST + 1), "state": "queued" })),
+            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(MAX_TEXT_LEN + 1), "state": "queued" })),
             None
         );
     }

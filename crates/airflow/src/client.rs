@@ -15,10 +15,10 @@ use crate::answers::{self, Page, Token};
 use crate::{Dag, DagRun, Error, Login};
 
 /// How long it may take to reach Airflow.
-const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// How long an answer may take. Airflow 2 hashes the password for each.
-const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// How many bytes an answer may have. A run may hold a configuration of any size.
 const LARGEST_ANSWER: usize = 16 << 20;
@@ -27,7 +27,7 @@ const LARGEST_ANSWER: usize = 16 << 20;
 const PAGE: u64 = 100;
 
 /// How many rows a listing may have in all.
-const MOST_ROWS: u64 = 200_000;
+const MAX_ROWS: u64 = 200_000;
 
 /// The two APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl Airflow {
     /// When the system has no TLS.
     pub fn new(url: &Url, login: Login) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
-            .connect_timeout(LONGEST_CONNECT)
-            .timeout(LONGEST_ANSWER)
+            .connect_timeout(MAX_CONNECT_TIME)
+            .timeout(MAX_ANSWER_TIME)
             // A redirect leads to a page for people to log in at, or the password to where it does not belong.
             .redirect(redirect::Policy::none())
             .user_agent("dbt-api")
@@ -168,8 +168,8 @@ impl Airflow {
             if page.rows.is_empty() || offset >= page.total_entries {
                 return Ok((rows, date));
             }
-            if offset >= MOST_ROWS {
-                let cause = format!("there are more than {MOST_ROWS} rows");
+            if offset >= MAX_ROWS {
+                let cause = format!("there are more than {MAX_ROWS} rows");
                 return Err(Error::Unreadable { what, cause });
             }
         }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use crate::{CloudError, UploadError};
 
 /// The longest query that is read, in bytes.
-const LONGEST_QUERY: usize = 8 << 10;
+const MAX_QUERY_LEN: usize = 8 << 10;
 
 /// Answers are data: a browser that is led to one shall do nothing with it.
 const OF_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -50,8 +50,8 @@ fn is_of_uploaders(path: &str) -> bool {
 }
 
 fn refuse(uri: &Uri) -> Option<CloudError> {
-    if uri.query().is_some_and(|query| query.len() > LONGEST_QUERY) {
-        return Some(CloudError::query_too_long(LONGEST_QUERY));
+    if uri.query().is_some_and(|query| query.len() > MAX_QUERY_LEN) {
+        return Some(CloudError::query_too_long(MAX_QUERY_LEN));
     }
     // PostgreSQL has no text with a NUL in it, so nothing has such a name.
     let holds_nul = uri.path_and_query().is_some_and(|text| text.as_str().contains("%00"));

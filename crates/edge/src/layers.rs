@@ -15,10 +15,10 @@ use crate::CloudError;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest request id that is taken over from a client.
-const LONGEST_ID: usize = 64;
+const MAX_ID_LEN: usize = 64;
 
 /// The longest part of a path that is logged.
-const LONGEST_LOGGED: usize = 120;
+const MAX_LOGGED_LEN: usize = 120;
 
 /// Gives each request an id, the client's if it sent a sane one, and logs how it ended. Neither headers nor queries nor long parts
 /// of paths are logged: they may hold tokens or permissions.
@@ -48,13 +48,13 @@ pub async fn observe(request: Request, next: Next) -> Response {
 /// A path without its long parts: signed permissions are parts of paths, and names are short.
 fn loggable(path: &str) -> String {
     let parts = path.split('/');
-    let shown = parts.map(|part| if part.len() > LONGEST_LOGGED { "…" } else { part });
+    let shown = parts.map(|part| if part.len() > MAX_LOGGED_LEN { "…" } else { part });
     shown.collect::<Vec<_>>().join("/")
 }
 
 fn is_sane(id: &str) -> bool {
     !id.is_empty()
-        && id.len() <= LONGEST_ID
+        && id.len() <= MAX_ID_LEN
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::CloudError;
 
 /// How long a request may wait for those before it: clients give up soon after.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// How many may wait for each that is worked upon.
 const WAITING_PER_WORKER: usize = 4;
@@ -58,7 +58,7 @@ impl Shield {
             return None;
         }
         let _waiting = Waiting(&self.waiting);
-        let permit = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.work).acquire_owned()).await;
+        let permit = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.work).acquire_owned()).await;
         permit.ok()?.ok()
     }
 }

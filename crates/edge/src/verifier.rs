@@ -31,10 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LARGEST_ANSWER: usize = 1 << 20;
 
 /// The most bytes of a key that is asked about.
-const LONGEST_KEY: usize = 1024;
+const MAX_KEY_LEN: usize = 1024;
 
 /// How many keys are asked about at once.
-const MOST_ASKED: usize = 64;
+const MAX_ASKED: usize = 64;
 
 /// Asks Datacoves whose a key is. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ impl Verifier {
             client,
             cache: Mutex::default(),
             asked: Mutex::default(),
-            turns: Semaphore::new(MOST_ASKED),
+            turns: Semaphore::new(MAX_ASKED),
             is_silent: AtomicBool::new(false),
         })))
     }
@@ -119,7 +119,7 @@ impl Verifier {
     /// # Errors
     /// When Datacoves is silent, and what it said before is not enough.
     pub async fn access(&self, key: &str, purpose: Purpose) -> Result<Option<Access>, Silent> {
-        if key.len() > LONGEST_KEY {
+        if key.len() > MAX_KEY_LEN {
             return Ok(None);
         }
         let hash = hash_of_key(key);

@@ -17,20 +17,20 @@ use tokio_util::sync::CancellationToken;
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long a client may take for the head of a request, and say nothing between two requests.
-const LONGEST_HEAD: Duration = Duration::from_secs(30);
+const MAX_HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// How long a client may take nothing of its answer. The answers of those who take none would fill what there is room for.
-const LONGEST_STALL: Duration = Duration::from_secs(30);
+const MAX_STALL: Duration = Duration::from_secs(30);
 
 /// The most bytes of a request's head. What is longer is answered with 431.
 const LARGEST_HEAD: usize = 64 << 10;
 
 /// The most headers of a request. More are answered with 431.
-const MOST_HEADERS: usize = 100;
+const MAX_HEADERS: usize = 100;
 
 /// How many clients may be connected. Below the 1,024 files that many systems let a process have, since uploads and PostgreSQL need some too;
 /// others wait until one leaves.
-const MOST_CONNECTIONS: usize = 800;
+const MAX_CONNECTIONS: usize = 800;
 
 /// After an error of the system, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -43,7 +43,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     let address = listener.local_addr()?;
     tracing::info!(%address, "listening");
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -51,13 +51,13 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         };
         let Some((connection, place)) = accepted else { continue };
         let mut connection = TimeoutStream::new(connection);
-        connection.set_write_timeout(Some(LONGEST_STALL));
+        connection.set_write_timeout(Some(MAX_STALL));
         let service = TowerToHyperService::new(router.clone());
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(LONGEST_HEAD)
+            .header_read_timeout(MAX_HEAD_TIME)
             .max_buf_size(LARGEST_HEAD)
-            .max_headers(MOST_HEADERS)
+            .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(Box::pin(connection)), service);
         let serving = graceful.watch(serving);
         tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 
 use zip::ZipArchive;
 
-use super::{ArchiveError, LONGEST_NAME, LeftOut, MOST_ENTRIES};
+use super::{ArchiveError, LeftOut, MAX_ENTRIES, MAX_NAME_LEN};
 
 /// A file in a zip.
 pub(super) struct Entry {
@@ -25,7 +25,7 @@ pub(super) struct Contents {
 impl Contents {
     /// Reads the list of the files. Each name in it leads nowhere else, and stands there once.
     pub(super) fn read<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<Self, ArchiveError> {
-        if archive.len() > MOST_ENTRIES {
+        if archive.len() > MAX_ENTRIES {
             return Err(ArchiveError::TooManyEntries(archive.len()));
         }
         let (mut contents, mut names) = (Self::default(), HashSet::new());
@@ -49,12 +49,12 @@ impl Contents {
 
     fn add(&mut self, entry: Entry) -> Result<(), ArchiveError> {
         let (in_folder, size) = (entry.name.contains('/'), entry.name.len());
-        match (in_folder, size > LONGEST_NAME) {
+        match (in_folder, size > MAX_NAME_LEN) {
             (false, false) => self.plain.push(entry),
             (true, false) => self.in_folders.push(entry),
             (false, true) => return Err(ArchiveError::Name(start_of(&entry.name))),
             (true, true) => {
-                let reason = format!("its path has {size} bytes, and at most {LONGEST_NAME} are kept");
+                let reason = format!("its path has {size} bytes, and at most {MAX_NAME_LEN} are kept");
                 self.left_out.push(LeftOut::new(start_of(&entry.name), reason));
             }
         }

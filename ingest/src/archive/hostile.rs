@@ -13,14 +13,14 @@ use tokio::runtime::Runtime;
 use zip::CompressionMethod;
 
 use super::tests::{MANIFEST, bytes_of, file, unpacked, zip};
-use super::{ArchiveError, MOST_FILES};
+use super::{ArchiveError, MAX_FILES};
 use crate::mutate::damage;
 use crate::store::NamedFile;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// The most bytes that are unpacked.
-const MOST: u64 = 10_000;
+const MAX_BYTES: u64 = 10_000;
 
 /// Signatures of a zip's parts, and what leads elsewhere.
 const WORDS: &[&str] = &[
@@ -37,10 +37,10 @@ const WORDS: &[&str] = &[
 ];
 
 fn unpack(zip: File) -> Result<Vec<NamedFile>, ArchiveError> {
-    let files = RUNTIME.block_on(unpacked(zip, MOST))?.files;
+    let files = RUNTIME.block_on(unpacked(zip, MAX_BYTES))?.files;
     let names: BTreeSet<&str> = files.iter().map(|file| file.told.name.as_str()).collect();
     assert_eq!(names.len(), files.len());
-    assert!(!files.is_empty() && files.len() <= MOST_FILES);
+    assert!(!files.is_empty() && files.len() <= MAX_FILES);
     for name in names {
         for part in name.split('/') {
             let parts: Vec<Component<'_>> = Path::new(part).components().collect();
@@ -48,7 +48,7 @@ fn unpack(zip: File) -> Result<Vec<NamedFile>, ArchiveError> {
         }
         assert!(!name.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control()));
     }
-    assert!(files.iter().map(|file| file.told.size).sum::<u64>() <= MOST);
+    assert!(files.iter().map(|file| file.told.size).sum::<u64>() <= MAX_BYTES);
     Ok(files)
 }
 
@@ -84,8 +84,8 @@ proptest! {
         let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
         let total = sizes.iter().sum::<usize>() as u64;
         match unpack(zip(CompressionMethod::Deflated, &files)) {
-            Ok(unpacked) => prop_assert!(total <= MOST && unpacked.len() == files.len()),
-            Err(error) => prop_assert!(matches!(error, ArchiveError::TooLarge(_)) && total > MOST, "{}: {}", total, error),
+            Ok(unpacked) => prop_assert!(total <= MAX_BYTES && unpacked.len() == files.len()),
+            Err(error) => prop_assert!(matches!(error, ArchiveError::TooLarge(_)) && total > MAX_BYTES, "{}: {}", total, error),
         }
     }
 }

@@ -147,13 +147,13 @@ async fn a_broken_file_costs_the_others_only_where_dbt_packs_its_artifacts() {
 
 #[tokio::test]
 async fn files_in_folders_are_kept_as_far_as_there_is_room() {
-    let mut names = numbered("info_schema/", MOST_FILES);
-    names.push(format!("a/{}", "b".repeat(LONGEST_NAME)));
+    let mut names = numbered("info_schema/", MAX_FILES);
+    names.push(format!("a/{}", "b".repeat(MAX_NAME_LEN)));
     names.push("dbt.log".to_owned());
     let Unpacked { files, left_out } = unpacked(zip_of(&names), 1_000).await.unwrap();
-    assert_eq!(files.len(), MOST_FILES);
+    assert_eq!(files.len(), MAX_FILES);
     assert_eq!(files[0].told.name, "dbt.log");
-    let last = &names[MOST_FILES - 1];
+    let last = &names[MAX_FILES - 1];
     assert!(left_out.iter().any(|left| left.name == *last), "{left_out:?}");
     assert!(left_out.iter().any(|left| left.reason.contains("257 bytes")));
     assert_eq!(left_out.len(), 2);
@@ -174,7 +174,7 @@ async fn what_dbt_does_not_pack_is_refused() {
         "a\nb",
         "a/b\u{7f}",
         "..",
-        &"a".repeat(LONGEST_NAME + 1),
+        &"a".repeat(MAX_NAME_LEN + 1),
     ] {
         let zip = zip(
             CompressionMethod::Stored,
@@ -183,13 +183,13 @@ async fn what_dbt_does_not_pack_is_refused() {
         let error = refusal(zip).await;
         assert!(matches!(error, ArchiveError::Name(_)), "{name}: {error}");
     }
-    let many = zip_of(&numbered("", MOST_FILES + 1));
+    let many = zip_of(&numbered("", MAX_FILES + 1));
     assert!(matches!(refusal(many).await, ArchiveError::TooMany(_)));
-    let many = zip_of(&numbered("a/", MOST_ENTRIES + 1));
+    let many = zip_of(&numbered("a/", MAX_ENTRIES + 1));
     assert!(matches!(refusal(many).await, ArchiveError::TooManyEntries(_)));
     let empty = zip(CompressionMethod::Stored, &[]);
     assert!(matches!(refusal(empty).await, ArchiveError::Empty));
-    let name = format!("a/{}", "b".repeat(LONGEST_NAME));
+    let name = format!("a/{}", "b".repeat(MAX_NAME_LEN));
     assert!(matches!(refusal(zip_of(&[name])).await, ArchiveError::AllLeftOut(_)));
     assert!(matches!(refusal(file(b"no zip")).await, ArchiveError::Invalid(_)));
 }

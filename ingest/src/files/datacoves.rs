@@ -23,7 +23,7 @@ use crate::parameters::Parameters;
 use crate::spool::Due;
 
 /// The most bytes of a body that names a file to be deleted.
-const LONGEST_NAMING: usize = 64 << 10;
+const MAX_DELETE_BODY: usize = 64 << 10;
 
 /// The form that stores files.
 #[derive(ToSchema)]
@@ -229,7 +229,7 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result<StatusCode, UploadError> {
     let (head, body) = request.into_parts();
-    let body = ClientBody::new(body, LONGEST_NAMING as u64);
+    let body = ClientBody::new(body, MAX_DELETE_BODY as u64);
     let deleted = delete_said(&ingest, &environment, &head, &body).await;
     if deleted.is_err() {
         body.drain().await;
@@ -248,7 +248,7 @@ async fn delete_said(
     let said = if is_multipart(&head.headers) {
         Form::read(head, body, &ingest.settings, Due::AnyFile).await?.parameters
     } else {
-        let body = to_bytes(body.chunks(), LONGEST_NAMING);
+        let body = to_bytes(body.chunks(), MAX_DELETE_BODY);
         let body = tokio::time::timeout(ingest.settings.idle_timeout, body).await;
         let body = body.map_err(|_| UploadError::timeout())?;
         parameters_in(&body.map_err(|error| UploadError::bad_request(format!("the body cannot be read: {error}")))?)?

@@ -24,7 +24,7 @@ const COMPARE_EVERY: TimeDelta = TimeDelta::days(1);
 const SCHEDULES_EVERY: TimeDelta = TimeDelta::minutes(5);
 
 /// How many runs that no list has any more are asked for by their ids in a pass.
-const MOST_ASKED: usize = 50;
+const MAX_ASKED: usize = 50;
 
 /// How many events are written at a time.
 const WRITE_AT_ONCE: usize = 8;
@@ -191,7 +191,7 @@ impl Watch {
             let known = self.newest(known);
             // What was written last may be its end, which is not projected yet.
             let has_ended = known.status() >= ENDED;
-            if listed.keys.contains(&key_of(&known)) || has_ended || asked == MOST_ASKED {
+            if listed.keys.contains(&key_of(&known)) || has_ended || asked == MAX_ASKED {
                 continue;
             }
             asked += 1;

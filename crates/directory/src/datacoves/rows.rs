@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool, Postgres};
 use super::Queries;
 
 /// The longest that one of the queries may take.
-const LONGEST_QUERY: Duration = Duration::from_secs(1);
+const MAX_QUERY_TIME: Duration = Duration::from_secs(1);
 
 /// Where Datacoves' rows are read. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Source {
         // One moment for the three queries, and no way to write, whatever they say.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
-            LONGEST_QUERY.as_millis()
+            MAX_QUERY_TIME.as_millis()
         );
         let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;
         // Whatever types the columns have. The line ends first, or a comment at the end of a query would go on.

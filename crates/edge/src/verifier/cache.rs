@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Purpose, Silent};
 
 /// The most keys of each verdict that are remembered. Apart, so that made-up keys do not push out those that are in use.
-const MOST: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// How long an admission is good for uploads while Datacoves is silent.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -66,7 +66,7 @@ impl Cache {
 }
 
 fn forget_oldest<V>(known: &mut HashMap<Sha256, V>, told_at: impl Fn(&V) -> Instant) {
-    if known.len() > MOST
+    if known.len() > MAX_KEYS
         && let Some(oldest) = known
             .iter()
             .min_by_key(|(_, value)| told_at(value))
@@ -98,10 +98,10 @@ mod tests {
         assert_eq!(cache.get(&used, second, begin), Some(Some(access.clone())));
         assert_eq!(cache.get(&used, second, begin + second), None);
         assert_eq!(cache.get(&other, second, begin), None);
-        for number in 0..=MOST {
+        for number in 0..=MAX_KEYS {
             cache.keep(Sha256::of(&number.to_le_bytes()), None, begin + second);
         }
-        assert_eq!(cache.refused.len(), MOST);
+        assert_eq!(cache.refused.len(), MAX_KEYS);
         assert_eq!(cache.get(&used, second, begin), Some(Some(access.clone())));
         let silent = |cache: &Cache, purpose, later| cache.while_silent(&used, purpose, begin + later);
         assert_eq!(silent(&cache, Purpose::Upload, GRACE - second), Ok(Some(access)));

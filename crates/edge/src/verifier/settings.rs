@@ -8,7 +8,7 @@ use reqwest::Url;
 const CACHE_SECONDS: u64 = 10;
 
 /// The longest that an answer may count, in seconds: a key that was withdrawn is good for so long.
-const LONGEST_CACHE: u64 = 300;
+const MAX_CACHE_SECONDS: u64 = 300;
 
 /// Where keys are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +44,10 @@ impl VerifierSettings {
             let seconds = text
                 .parse()
                 .ok()
-                .filter(|seconds| (1..=LONGEST_CACHE).contains(seconds));
+                .filter(|seconds| (1..=MAX_CACHE_SECONDS).contains(seconds));
             if seconds.is_none() {
                 problems.push(format!(
-                    "DATACOVES_VERIFY_CACHE_SECONDS: `{text}` is not a whole number from 1 to {LONGEST_CACHE}"
+                    "DATACOVES_VERIFY_CACHE_SECONDS: `{text}` is not a whole number from 1 to {MAX_CACHE_SECONDS}"
                 ));
             }
             seconds

@@ -4,7 +4,7 @@ use chrono::Datelike;
 use edge::{OrderBy, Paging, Params};
 
 /// The most characters of a refusal: it names a value, but does not repeat all of it.
-const LONGEST_REFUSAL: usize = 500;
+const MAX_REFUSAL_LEN: usize = 500;
 
 /// Reads a query in all ways.
 pub(crate) fn check(query: &str) {
@@ -20,7 +20,7 @@ pub(crate) fn check(query: &str) {
             params.times(name).err(),
         ];
         for refusal in refusals.into_iter().flatten() {
-            assert!(refusal.to_string().chars().count() <= LONGEST_REFUSAL, "{refusal}");
+            assert!(refusal.to_string().chars().count() <= MAX_REFUSAL_LEN, "{refusal}");
         }
         // PostgreSQL does not hold all times that can be written.
         if let Ok(Some((from, to))) = params.times(name) {
