@@ -1,7 +1,7 @@
 //! Files that clients store under tags and names, and find again.
 
 mod answer;
-pub(crate) mod datacoves;
+pub(crate) mod v2;
 pub(crate) mod v3;
 
 use std::time::Duration;

@@ -5,13 +5,13 @@
 
 mod access;
 mod archive;
+mod artifacts_ingest;
 mod body;
-mod datacoves;
 mod directory;
+mod directory_sync;
 mod files;
 mod form;
 mod import;
-mod ingests;
 mod manifests;
 mod observer;
 mod parameters;
@@ -35,8 +35,8 @@ use tokio::sync::OnceCell;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use crate::datacoves::Datacoves;
 pub use crate::directory::Directory;
+pub use crate::directory_sync::Datacoves;
 pub use crate::import::{ImportError, import, import_id};
 pub use crate::observer::{Observer, Parts};
 pub use crate::settings::Settings;
@@ -104,10 +104,10 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
         OpenApiRouter::new()
             .routes(routes!(manifests::post_manifest))
             .routes(routes!(
-                files::datacoves::post,
-                files::datacoves::put,
-                files::datacoves::patch,
-                files::datacoves::delete
+                files::v2::post,
+                files::v2::put,
+                files::v2::patch,
+                files::v2::delete
             ))
             .routes(routes!(healthcheck))
             .with_state(ingest.clone())
@@ -117,9 +117,9 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
         .nest("/api/internal", edge::older(routes()))
         .merge(
             OpenApiRouter::new()
-                .routes(routes!(ingests::begin))
-                .routes(routes!(ingests::end))
-                .routes(routes!(ingests::put))
+                .routes(routes!(artifacts_ingest::begin))
+                .routes(routes!(artifacts_ingest::end))
+                .routes(routes!(artifacts_ingest::put))
                 .routes(routes!(files::v3::post_v3))
                 .routes(routes!(files::v3::delete_of_environment))
                 .routes(routes!(files::v3::delete_of_project))
