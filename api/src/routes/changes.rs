@@ -87,7 +87,7 @@ pub(crate) async fn list_of_run(
 }
 
 async fn old_nodes(view: &mut View, params: &Params, environment: EnvironmentId) -> Result<Sha256, Error> {
-    params.due("from")?;
+    params.required("from")?;
     let run = params.number("from")?.unwrap_or_default();
     nodes_of_run(view, RunId(run), environment).await
 }

@@ -96,7 +96,7 @@ pub(crate) async fn show_of_run(
 }
 
 async fn lineage(mut view: View, scope: &Scope, params: &Params) -> Result<One<Lineage>, Error> {
-    let (unique_id, reach) = (params.due("unique_id")?.to_owned(), Reach::read(params)?);
+    let (unique_id, reach) = (params.required("unique_id")?.to_owned(), Reach::read(params)?);
     let account = view.account();
     let graph = queries::graph(view.connection(), account, scope.nodes()?).await?;
     let nodes = around(&graph, &unique_id, reach).ok_or_else(CloudError::not_found)?;

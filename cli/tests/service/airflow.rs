@@ -250,7 +250,7 @@ async fn an_airflow_that_is_away_keeps_nothing_else_from_working() {
             .service
             .log()
             .iter()
-            .filter(|line| line.contains("are not observed"))
+            .filter(|line| line.contains("cannot observe Airflow's runs"))
             .count()
     };
     assert_eq!(warnings(), 1, "one word for one change");

@@ -334,7 +334,7 @@ async fn the_last_known_directory_serves_while_that_database_is_away() {
     let log = installation.service.log();
     let told = log
         .iter()
-        .filter(|line| line.contains("Datacoves' database does not tell"))
+        .filter(|line| line.contains("environments from Datacoves' database"))
         .count();
     // Refused first, and too late then: two causes, each told once.
     assert!(told <= 2, "{log:#?}");

@@ -18,11 +18,11 @@ pub type TimeRange = (DateTime<Utc>, DateTime<Utc>);
 
 /// A parameter that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}={value}` cannot be read: {due} is due")]
+#[error("`{name}={value}` cannot be read: {expected} is due")]
 pub struct InvalidParam {
     name: String,
     value: String,
-    due: String,
+    expected: String,
 }
 
 impl From<InvalidParam> for CloudError {
@@ -70,7 +70,7 @@ impl Params {
     ///
     /// # Errors
     /// When it is absent or empty.
-    pub fn due(&self, name: &'static str) -> Result<&str, InvalidParam> {
+    pub fn required(&self, name: &'static str) -> Result<&str, InvalidParam> {
         self.text(name).ok_or_else(|| self.invalid(name, "", "a value"))
     }
 
@@ -134,20 +134,20 @@ impl Params {
             .map_err(|_| self.invalid(name, value, "a list of whole numbers such as [10,20]"))
     }
 
-    fn parsed<T: FromStr>(&self, name: &'static str, due: &'static str) -> Result<Option<T>, InvalidParam> {
+    fn parsed<T: FromStr>(&self, name: &'static str, expected: &'static str) -> Result<Option<T>, InvalidParam> {
         let Some(value) = self.text(name) else { return Ok(None) };
         value
             .trim()
             .parse()
             .map(Some)
-            .map_err(|_| self.invalid(name, value, due))
+            .map_err(|_| self.invalid(name, value, expected))
     }
 
-    pub(crate) fn invalid(&self, name: &str, value: &str, due: &str) -> InvalidParam {
+    pub(crate) fn invalid(&self, name: &str, value: &str, expected: &str) -> InvalidParam {
         InvalidParam {
             name: name.to_owned(),
             value: value.chars().take(100).collect(),
-            due: due.to_owned(),
+            expected: expected.to_owned(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Shield {
     name: &'static str,
     work: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
-    most_waiting: usize,
+    max_waiting: usize,
 }
 
 /// Counts one who waits, also when he leaves.
@@ -48,12 +48,12 @@ impl Shield {
             name,
             work: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::default(),
-            most_waiting: at_once.saturating_mul(WAITING_PER_WORKER),
+            max_waiting: at_once.saturating_mul(WAITING_PER_WORKER),
         }
     }
 
     async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return None;
         }

@@ -46,7 +46,7 @@ struct Inner {
     client: reqwest::Client,
     cache: Mutex<Cache>,
     /// Keys that are being asked about, each once.
-    asked: Mutex<HashMap<Sha256, watch::Receiver<Option<Told>>>>,
+    asked: Mutex<HashMap<Sha256, watch::Receiver<Option<Outcome>>>>,
     turns: Semaphore,
     is_silent: AtomicBool,
 }
@@ -67,7 +67,7 @@ pub struct Silent;
 
 /// What became of a question.
 #[derive(Clone, Debug)]
-enum Told {
+enum Outcome {
     Verdict(Verdict),
     Silent,
 }
@@ -128,8 +128,8 @@ impl Verifier {
             return Ok(verdict);
         }
         match self.ask_once(key, hash).await {
-            Told::Verdict(verdict) => Ok(verdict),
-            Told::Silent => lock(&self.0.cache).while_silent(&hash, purpose, Instant::now()),
+            Outcome::Verdict(verdict) => Ok(verdict),
+            Outcome::Silent => lock(&self.0.cache).while_silent(&hash, purpose, Instant::now()),
         }
     }
 
@@ -146,7 +146,7 @@ impl Verifier {
 
     /// Asks, unless another request asks about the same key already. In a task of its own, so that a client that leaves does not take the
     /// answer from the others.
-    async fn ask_once(&self, key: &str, hash: Sha256) -> Told {
+    async fn ask_once(&self, key: &str, hash: Sha256) -> Outcome {
         let mut answer = {
             let mut asked = lock(&self.0.asked);
             if let Some(answer) = asked.get(&hash) {
@@ -164,12 +164,12 @@ impl Verifier {
             }
         };
         let told = answer.wait_for(Option::is_some).await;
-        told.ok().and_then(|told| told.clone()).unwrap_or(Told::Silent)
+        told.ok().and_then(|told| told.clone()).unwrap_or(Outcome::Silent)
     }
 }
 
 impl Inner {
-    async fn ask_and_keep(&self, key: &secrecy::SecretString, hash: Sha256) -> Told {
+    async fn ask_and_keep(&self, key: &secrecy::SecretString, hash: Sha256) -> Outcome {
         let asking = timeout(PATIENCE, self.ask(key));
         let asked = asking.await.unwrap_or(Err(AskError::Late));
         let result = match &asked {
@@ -185,13 +185,13 @@ impl Inner {
                     tracing::info!("Datacoves tells again whose keys are");
                 }
                 lock(&self.cache).keep(hash, verdict.clone(), Instant::now());
-                Told::Verdict(verdict)
+                Outcome::Verdict(verdict)
             }
             Err(error) => {
                 if !was_silent {
                     tracing::warn!(%error, "Datacoves does not tell whose keys are; uploads go on with those it admitted within an hour");
                 }
-                Told::Silent
+                Outcome::Silent
             }
         }
     }

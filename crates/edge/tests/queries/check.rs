@@ -15,7 +15,7 @@ pub(crate) fn check(query: &str) {
             params.number(name).err(),
             params.numbers(name).err(),
             params.truth(name).err(),
-            params.due(name).err(),
+            params.required(name).err(),
             params.one_of(name, &["id", "name"]).err(),
             params.times(name).err(),
         ];
