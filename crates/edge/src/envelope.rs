@@ -1,4 +1,4 @@
-//! dbt Cloud's envelope, as its Administrative API v2 has it.
+//! The JSON envelope of dbt Cloud's Administrative API v2.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -8,16 +8,16 @@ use utoipa::ToSchema;
 
 use crate::{OrderBy, Paging};
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {
     /// The HTTP status.
     pub code: u16,
-    /// Did it succeed?
+    /// Whether the request succeeded.
     pub is_success: bool,
-    /// For people.
+    /// A message for the user.
     pub user_message: String,
-    /// For those who write the client.
+    /// A message for the developer of the client.
     pub developer_message: String,
 }
 
@@ -32,51 +32,51 @@ impl Status {
     }
 }
 
-/// The answer that holds one thing.
+/// An answer with a single object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct One<T> {
-    /// How the request ended.
+    /// The outcome of the request.
     pub status: Status,
-    /// The thing.
+    /// The object.
     pub data: T,
-    /// Empty.
+    /// Always empty.
     #[schema(value_type = Object)]
     pub extra: Map<String, Value>,
 }
 
-/// The answer that holds a page of a list.
+/// An answer with a page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Many<T> {
-    /// How the request ended.
+    /// The outcome of the request.
     pub status: Status,
-    /// The page.
+    /// The items of the page.
     pub data: Vec<T>,
-    /// What was asked for, and how much there is.
+    /// The applied filters and the size of the list.
     pub extra: Extra,
 }
 
-/// What was asked for, and how much there is.
+/// The filters and the order of a list, and its size.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Extra {
-    /// The filters that were applied, with limit and offset.
+    /// The filters that were applied, including `limit` and `offset`.
     #[schema(value_type = Object)]
     pub filters: Map<String, Value>,
-    /// The field by which the list is ordered, `-` in front for falling.
+    /// The field that the list is ordered by, with a leading `-` for descending order.
     pub order_by: String,
-    /// How much there is.
+    /// The number of items.
     pub pagination: Pagination,
 }
 
-/// How much there is.
+/// The number of items in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Pagination {
-    /// In this page.
+    /// The number of items in this page.
     pub count: usize,
-    /// In all pages.
+    /// The number of items in all pages.
     pub total_count: i64,
 }
 
-/// Answers with one thing.
+/// Answers with a single object.
 pub fn one<T: Serialize>(data: T) -> One<T> {
     One {
         status: Status::success(),
@@ -85,7 +85,7 @@ pub fn one<T: Serialize>(data: T) -> One<T> {
     }
 }
 
-/// Answers with a page of a list; `filters` are those that were applied.
+/// Answers with a page of a list. `filters` are the filters that were applied.
 pub fn many<T: Serialize>(
     data: Vec<T>,
     total_count: i64,

@@ -1,26 +1,26 @@
-//! Which part of a list, and in which order.
+//! The page and the order of a list.
 
 use std::fmt;
 
 use crate::{InvalidParam, Params};
 
-/// The most that one page holds, and what it holds when nothing is said.
+/// The largest page size, which is also the default.
 const LARGEST_PAGE: i64 = 100;
 
-/// Which part of a list.
+/// A page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paging {
-    /// 1 to 100.
+    /// The page size, 1 to 100.
     pub limit: i64,
-    /// How many come before.
+    /// How many items to skip.
     pub offset: i64,
 }
 
 impl Paging {
-    /// Reads `limit` and `offset`. A higher limit counts as the highest, as dbt Cloud has it.
+    /// Reads `limit` and `offset`. A limit above 100 counts as 100, like in dbt Cloud.
     ///
     /// # Errors
-    /// When one of them is no number, or too low.
+    /// If one of them is not a number, or is too low.
     pub fn read(params: &Params) -> Result<Self, InvalidParam> {
         let limit = params.number("limit")?.unwrap_or(LARGEST_PAGE);
         let offset = params.number("offset")?.unwrap_or(0);
@@ -28,7 +28,7 @@ impl Paging {
             return Err(params.invalid("limit", &limit.to_string(), "a number from 1 to 100"));
         }
         if offset < 0 {
-            return Err(params.invalid("offset", &offset.to_string(), "a number from 0"));
+            return Err(params.invalid("offset", &offset.to_string(), "a number of at least 0"));
         }
         Ok(Self {
             limit: limit.min(LARGEST_PAGE),
@@ -37,20 +37,20 @@ impl Paging {
     }
 }
 
-/// By which field a list is ordered.
+/// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderBy {
-    /// One of those that the list allows.
+    /// One of the fields that the list can be ordered by.
     pub field: &'static str,
-    /// From the highest down.
+    /// Whether the highest value comes first.
     pub descending: bool,
 }
 
 impl OrderBy {
-    /// Reads `order_by`: one of these fields, `-` in front for falling; by default the first of them, rising.
+    /// Reads `order_by`: one of the allowed fields, with a leading `-` for descending order. The default is the first field, ascending.
     ///
     /// # Errors
-    /// When it is another field.
+    /// If the field is not allowed.
     pub fn read(params: &Params, allowed: &[&'static str]) -> Result<Self, InvalidParam> {
         let default = Self {
             field: allowed.first().copied().unwrap_or("id"),
@@ -68,7 +68,7 @@ impl OrderBy {
             None => Err(params.invalid(
                 "order_by",
                 value,
-                "a field that this list can be ordered by, such as `id` or `-id`,",
+                "a field that this list can be ordered by, such as `id` or `-id`",
             )),
         }
     }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_kept() {
+    fn limits_and_offsets_are_checked() {
         let paging = |query: &str| Paging::read(&Params::read(query)).map(|paging| (paging.limit, paging.offset));
         assert_eq!(paging("").unwrap(), (100, 0));
         assert_eq!(paging("limit=5000&offset=7").unwrap(), (100, 7));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_are_those_of_the_list() {
+    fn only_allowed_fields_can_order_a_list() {
         let order =
             |query: &str| OrderBy::read(&Params::read(query), &["id", "created_at"]).map(|order| order.to_string());
         assert_eq!(order("").unwrap(), "id");

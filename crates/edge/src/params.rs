@@ -1,4 +1,4 @@
-//! A query, read as leniently as dbt Cloud does: unknown names are ignored, a value that cannot be read is named.
+//! Reads queries as leniently as dbt Cloud does: unknown names are ignored, and invalid values are reported.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -9,16 +9,16 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::CloudError;
 
-/// The parameters of a query, decoded, in their order.
+/// The decoded parameters of a query, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Params(Vec<(String, String)>);
 
-/// From when to when, both included.
+/// The first and the last time of a range, both inclusive.
 pub type TimeRange = (DateTime<Utc>, DateTime<Utc>);
 
-/// A parameter that cannot be read.
+/// An invalid parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}={value}` cannot be read: {expected} is due")]
+#[error("invalid `{name}`: expected {expected}, got `{value}`")]
 pub struct InvalidParam {
     name: String,
     value: String,
@@ -32,33 +32,33 @@ impl From<InvalidParam> for CloudError {
 }
 
 impl Params {
-    /// Reads the part of a URL behind the `?`.
+    /// Reads the part of a URL after the `?`.
     #[must_use]
     pub fn read(query: &str) -> Self {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
-    /// All of them, in their order.
+    /// Returns all names and values, in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The last value of this name; an empty one counts as absent.
+    /// Returns the last value with this name. An empty value counts as missing.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().rev().find(|(given, _)| given == name)?;
         (!value.is_empty()).then_some(value)
     }
 
-    /// A whole number.
+    /// Returns a whole number.
     ///
     /// # Errors
-    /// When the value is none.
+    /// If the value is not a whole number.
     pub fn number(&self, name: &'static str) -> Result<Option<i64>, InvalidParam> {
         self.parsed(name, "a whole number")
     }
 
-    /// All values of this name that are not empty, in their order.
+    /// Returns all values with this name that are not empty, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.0.iter().filter(move |(given, _)| given == name);
         values
@@ -66,18 +66,18 @@ impl Params {
             .filter(|value| !value.is_empty())
     }
 
-    /// A value that has to be there.
+    /// Returns a required value.
     ///
     /// # Errors
-    /// When it is absent or empty.
+    /// If the value is missing or empty.
     pub fn required(&self, name: &'static str) -> Result<&str, InvalidParam> {
         self.text(name).ok_or_else(|| self.invalid(name, "", "a value"))
     }
 
-    /// One of these words; the first when nothing is said.
+    /// Returns one of these words, or the first if the parameter is missing.
     ///
     /// # Errors
-    /// When it is another.
+    /// If the value is another word.
     pub fn one_of(&self, name: &'static str, words: &[&'static str]) -> Result<&'static str, InvalidParam> {
         let Some(value) = self.text(name) else {
             return Ok(words.first().copied().unwrap_or_default());
@@ -86,10 +86,10 @@ impl Params {
         known.ok_or_else(|| self.invalid(name, value, &format!("one of {}", words.join(", "))))
     }
 
-    /// A truth value.
+    /// Returns a boolean.
     ///
     /// # Errors
-    /// When the value is none.
+    /// If the value is not a boolean.
     pub fn truth(&self, name: &'static str) -> Result<Option<bool>, InvalidParam> {
         let Some(value) = self.text(name) else { return Ok(None) };
         match value.trim().to_ascii_lowercase().as_str() {
@@ -99,16 +99,16 @@ impl Params {
         }
     }
 
-    /// Texts as JSON text, such as `["1.9.1","1.10.0"]`, or with commas between them.
+    /// Returns a list of strings, written as JSON, such as `["1.9.1","1.10.0"]`, or separated by commas.
     #[must_use]
     pub fn texts(&self, name: &'static str) -> Option<Vec<String>> {
         self.text(name).map(items)
     }
 
-    /// From when to when, both included, as JSON text: `["2026-01-01T00:00:00Z","2026-02-01"]`. A time without a zone is UTC.
+    /// Returns a range of two times, both inclusive, written as JSON: `["2026-01-01T00:00:00Z","2026-02-01"]`. A time without a zone is UTC.
     ///
     /// # Errors
-    /// When the value is not two times.
+    /// If the value is not two times.
     pub fn times(&self, name: &'static str) -> Result<Option<TimeRange>, InvalidParam> {
         let Some(value) = self.text(name) else { return Ok(None) };
         let times: Option<Vec<DateTime<Utc>>> = items(value).iter().map(|item| time(item)).collect();
@@ -122,10 +122,10 @@ impl Params {
         }
     }
 
-    /// Whole numbers as JSON text, such as `[10,20]`, or with commas between them.
+    /// Returns a list of whole numbers, written as JSON, such as `[10,20]`, or separated by commas.
     ///
     /// # Errors
-    /// When the value is none of the two.
+    /// If the value is neither.
     pub fn numbers(&self, name: &'static str) -> Result<Option<Vec<i64>>, InvalidParam> {
         let Some(value) = self.text(name) else { return Ok(None) };
         let numbers: Result<Vec<i64>, _> = items(value).iter().map(|item| item.parse()).collect();
@@ -152,35 +152,35 @@ impl Params {
     }
 }
 
-/// The items of a list that is written as `a,b`, `["a","b"]`, `['a', 'b']` or `[a]`.
+/// Splits a list that is written as `a,b`, `["a","b"]`, `['a', 'b']` or `[a]`.
 fn items(list: &str) -> Vec<String> {
     let inner = list.trim().trim_start_matches('[').trim_end_matches(']');
     let items = inner.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
     items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// A time in the years that are written with four digits: PostgreSQL does not hold all others.
+/// Parses a time in the years 0 to 9999: PostgreSQL cannot store all others.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     any_time(text).filter(|time| (0..=9999).contains(&time.year()))
 }
 
 fn any_time(text: &str) -> Option<DateTime<Utc>> {
-    // In a query, an unescaped plus is a space.
-    let mended = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
+    // An unescaped plus in a query is decoded as a space. Turn it back into a plus.
+    let repaired = match text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) {
         Some((time, zone)) if zone.starts_with(' ') && time.contains(':') => format!("{time}+{}", &zone[1..]),
         _ => text.to_owned(),
     };
-    let zoned =
-        DateTime::parse_from_rfc3339(&mended).or_else(|_| DateTime::parse_from_str(&mended, "%Y-%m-%d %H:%M:%S%.f%:z"));
+    let zoned = DateTime::parse_from_rfc3339(&repaired)
+        .or_else(|_| DateTime::parse_from_str(&repaired, "%Y-%m-%d %H:%M:%S%.f%:z"));
     if let Ok(time) = zoned {
         return Some(time.to_utc());
     }
     let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
         .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(&mended, format).ok());
+        .find_map(|format| NaiveDateTime::parse_from_str(&repaired, format).ok());
     let day = || {
         Some(
-            NaiveDate::parse_from_str(&mended, "%Y-%m-%d")
+            NaiveDate::parse_from_str(&repaired, "%Y-%m-%d")
                 .ok()?
                 .and_time(NaiveTime::MIN),
         )
@@ -210,11 +210,11 @@ mod tests {
         let all: Vec<&str> = params.all("a").collect();
         assert_eq!(all, ["1", "2"]);
         let error = params.number("limit").unwrap_err().to_string();
-        assert_eq!(error, "`limit=abc` cannot be read: a whole number is due");
+        assert_eq!(error, "invalid `limit`: expected a whole number, got `abc`");
     }
 
     #[test]
-    fn lists_are_written_in_many_ways() {
+    fn lists_may_be_written_in_several_ways() {
         for query in [
             "v=1.9,1.10",
             "v=[%221.9%22,%221.10%22]",
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_in_many_ways() {
+    fn times_may_be_written_in_several_ways() {
         for from in [
             "2026-01-02T03:04:05Z",
             "2026-01-02T03:04:05%2B00:00",

@@ -1,12 +1,12 @@
-//! What holds for whatever query there is. A fuzz target checks the same.
+//! Checks that hold for any query. A fuzz target uses them too.
 
 use chrono::Datelike;
 use edge::{OrderBy, Paging, Params};
 
-/// The most characters of a refusal: it names a value, but does not repeat all of it.
+/// The longest error message, in characters: it shows a value, but not all of it.
 const MAX_REFUSAL_LEN: usize = 500;
 
-/// Reads a query in all ways.
+/// Reads a query in every way.
 pub(crate) fn check(query: &str) {
     let params = Params::read(query);
     for name in ["a", "id", "limit", "offset", "order_by"] {
@@ -22,7 +22,7 @@ pub(crate) fn check(query: &str) {
         for refusal in refusals.into_iter().flatten() {
             assert!(refusal.to_string().chars().count() <= MAX_REFUSAL_LEN, "{refusal}");
         }
-        // PostgreSQL does not hold all times that can be written.
+        // PostgreSQL cannot store all times that can be written.
         if let Ok(Some((from, to))) = params.times(name) {
             assert!([from, to].iter().all(|time| (0..=9999).contains(&time.year())));
         }

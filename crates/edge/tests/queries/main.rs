@@ -1,4 +1,4 @@
-//! Queries, written well and written badly.
+//! Property tests with valid and malformed queries.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod check;
@@ -57,7 +57,7 @@ const TIMES: &[&str] = &[
     "9999-12-31T23:59:60-23:59",
 ];
 
-/// Names and values of which a client writes a query.
+/// Generates names and values for a query.
 fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
     vec(
         (select(&["a", "b", "c"][..]).prop_map(str::to_owned), any::<String>()),
@@ -71,17 +71,17 @@ fn encoded(pairs: &[(String, String)]) -> String {
         .finish()
 }
 
-/// An item of a list, without the signs that lists are written with.
+/// Generates an item of a list, without brackets, commas or quotes.
 fn item() -> impl Strategy<Value = String> {
     "[^\\[\\],\"'\\s]([^\\[\\],\"']{0,8}[^\\[\\],\"'\\s])?"
 }
 
-/// Any time that can be written with four digits for the year, in whole seconds.
+/// Generates any time with a four-digit year, in whole seconds.
 fn time() -> impl Strategy<Value = DateTime<Utc>> {
     (-62_167_219_200..=253_402_300_799_i64).prop_map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap())
 }
 
-/// The query with one parameter.
+/// Returns a query with a single parameter `a`.
 fn query_of(value: &str) -> Params {
     Params::read(&encoded(&[("a".to_owned(), value.to_owned())]))
 }
@@ -95,12 +95,12 @@ fn strange_query() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_query_is_too_strange(query in strange_query()) {
+    fn any_query_can_be_read(query in strange_query()) {
         check::check(&query);
     }
 
     #[test]
-    fn what_was_encoded_is_read(pairs in pairs()) {
+    fn encoded_pairs_are_read_back(pairs in pairs()) {
         let params = Params::read(&encoded(&pairs));
         for name in ["a", "b", "c"] {
             let given: Vec<&str> = pairs.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str()).collect();
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn lists_are_read_however_they_are_written(items in vec(item(), 1..5), numbers in vec(any::<i64>(), 1..5)) {
+    fn lists_are_read_in_every_notation(items in vec(item(), 1..5), numbers in vec(any::<i64>(), 1..5)) {
         let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
         for list in [items.join(","), format!("[{}]", items.join(", ")), format!("[{}]", quoted.join(","))] {
             prop_assert_eq!(query_of(&list).texts("a").unwrap(), items.clone(), "{}", list);
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn times_are_read_as_they_were_written(from in time(), to in time()) {
+    fn written_times_are_read_back(from in time(), to in time()) {
         for (from_text, to_text) in [
             (from.to_rfc3339(), to.to_rfc3339()),
             (from.format("%Y-%m-%d %H:%M:%S").to_string(), to.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
