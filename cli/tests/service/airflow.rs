@@ -326,7 +326,7 @@ async fn every_problem_of_the_file_is_told_by_config_check() {
     for part in [
         "[dev]: environment: is missing",
         "[dev]: url:",
-        "[dev]: either username",
+        "[dev]: expected either username",
         "[x]: account:",
         "AIRFLOW_POLL_SECONDS: `0`",
     ] {

@@ -301,10 +301,7 @@ async fn body_of(mut answer: Response) -> Result<Vec<u8>, Error> {
     while let Some(chunk) = answer.chunk().await? {
         if body.len() + chunk.len() > LARGEST_ANSWER {
             let cause = format!("it is larger than {LARGEST_ANSWER} bytes");
-            return Err(Error::Unreadable {
-                what: "a request",
-                cause,
-            });
+            return Err(Error::Unreadable { what: "data", cause });
         }
         body.extend_from_slice(&chunk);
     }
