@@ -31,7 +31,7 @@ const WHILE_MADE: i64 = 8;
 const MEMORY_MIB: usize = 512;
 
 /// How long one waits for those that are held.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// What bounds the memory of contents. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl ContentMemory {
     pub(crate) async fn admit(&self, bytes: i64) -> Result<OwnedSemaphorePermit, CloudError> {
         let permits = mib(bytes).min(MEMORY_MIB);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let admitted = timeout(LONGEST_WAIT, Arc::clone(&self.0).acquire_many_owned(permits)).await;
+        let admitted = timeout(MAX_WAIT, Arc::clone(&self.0).acquire_many_owned(permits)).await;
         admitted.ok().and_then(Result::ok).ok_or_else(CloudError::busy)
     }
 }

@@ -34,7 +34,7 @@ pub use settings::Settings;
 pub use trims::Trims;
 
 /// How many files are sent at once. Each takes a buffer of the bucket's and of zstd, some MiB.
-const MOST_DOWNLOADS: usize = 64;
+const MAX_DOWNLOADS: usize = 64;
 
 /// What the handlers need. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl State {
 /// The routes by which those who upload read files and whole manifests: part of [`router`], and for a write side that runs alone, so that
 /// its clients find all of theirs in one place.
 pub fn uploader_routes(state: State) -> OpenApiRouter<()> {
-    let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
+    let downloads = from_fn_with_state(Shield::new("downloads", MAX_DOWNLOADS), shield);
     routes::of_uploaders()
         .layer(downloads)
         .layer(compression())
@@ -88,7 +88,7 @@ pub fn router(state: State) -> OpenApiRouter<()> {
     let connections = usize::try_from(state.pool.options().get_max_connections()).unwrap_or(1);
     let unchanged = from_fn_with_state(state.clone(), unchanged::unchanged);
     let reads = from_fn_with_state(Shield::new("reads", connections), shield);
-    let downloads = from_fn_with_state(Shield::new("downloads", MOST_DOWNLOADS), shield);
+    let downloads = from_fn_with_state(Shield::new("downloads", MAX_DOWNLOADS), shield);
     let router = OpenApiRouter::with_openapi(openapi::description())
         .merge(routes::reads().layer(unchanged).layer(reads))
         .merge(routes::downloads().layer(downloads).layer(compression()))

@@ -17,7 +17,7 @@ use crate::error::Error;
 const LEVEL: i32 = 1;
 
 /// Compressed bytes that are kept in memory until they are put into the bucket.
-const MOST_IN_MEMORY: usize = 1 << 20;
+const MAX_IN_MEMORY: usize = 1 << 20;
 
 /// Pieces that may wait to be trimmed.
 const PIECES_WAITING: usize = 4;
@@ -85,7 +85,7 @@ async fn is_there(bucket: &Bucket, account: AccountId, manifest: Sha256) -> Resu
 async fn make(bucket: &Bucket, account: AccountId, manifest: Sha256, folder: Option<PathBuf>) -> Result<(), Error> {
     let mut pieces = bucket.open_artifact(account, manifest).await?;
     let (sender, waiting) = mpsc::channel(PIECES_WAITING);
-    let trimming = tokio::task::spawn_blocking(move || trim(waiting, FrameSpool::new(folder, MOST_IN_MEMORY)));
+    let trimming = tokio::task::spawn_blocking(move || trim(waiting, FrameSpool::new(folder, MAX_IN_MEMORY)));
     while let Some(piece) = pieces.try_next().await? {
         if sender.send(piece).await.is_err() {
             break;

@@ -1,4 +1,4 @@
-//! Who may upload.
+//! Authenticates uploads.
 
 use axum::http::request::Parts;
 use directory::Access;
@@ -8,7 +8,7 @@ use schemas::Scope;
 use crate::Ingest;
 
 impl Ingest {
-    /// The bearer of the request's key, who may upload.
+    /// Returns what the request's key gives access to. Fails unless the key allows uploads.
     pub(crate) async fn authenticate(&self, head: &Parts) -> Result<Access, UploadError> {
         let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
         let access = self.directory.access(key).await?;

@@ -1,4 +1,4 @@
-//! A zip of artifacts, as dbt packs them: some flat files, stored or deflated. Files in folders come along where that is possible.
+//! Unpacks a zip of artifacts as dbt writes it: a few files at the top level, stored or deflated. Files in folders are kept where possible.
 
 mod contents;
 
@@ -14,82 +14,80 @@ use utoipa::ToSchema;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::spool::{Due, Spool, SpoolError};
+use crate::spool::{Expected, Spool, SpoolError};
 use crate::store::NamedFile;
 
 use contents::{Contents, Entry};
 
-/// The most files of a zip that are kept. dbt packs six or seven, and dbt 2 some twenty in a folder. Until all are stored, each is memory or
-/// an open file, as those of a form are.
-const MOST_FILES: usize = 50;
+/// The largest number of files kept from one zip. dbt packs six or seven, and dbt 2 about twenty in a folder. Until all are stored, each file
+/// takes memory or an open file, like the files of a form.
+const MAX_FILES: usize = 50;
 
-/// The most entries of a zip that are looked at.
-const MOST_ENTRIES: usize = 10_000;
+/// The largest number of entries a zip may have.
+const MAX_ENTRIES: usize = 10_000;
 
-/// The longest name of a file, in bytes.
-const LONGEST_NAME: usize = 255;
+/// The longest file name, in bytes.
+const MAX_NAME_LEN: usize = 255;
 
-/// How much is unpacked at a time.
+/// How many bytes are unpacked at a time.
 const CHUNK: usize = 256 << 10;
 
-/// Why a zip was not taken.
+/// Why a zip was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
-    /// It is broken, or packed in a way that dbt does not use.
-    #[error("the body is no zip that can be read: {0}")]
+    /// The zip is broken, or packed in a way that dbt does not use.
+    #[error("the body is not a readable zip: {0}")]
     Invalid(#[from] ZipError),
-    /// A file in it cannot be unpacked.
+    /// A file in the zip cannot be unpacked.
     #[error("`{name}` in the zip cannot be unpacked: {error}")]
     Unpack {
         /// The file's name.
         name: String,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// A file in it is not what its name says.
-    #[error("`{name}` in the zip cannot be a manifest: {error}")]
-    NoManifest {
+    /// A file is named like a manifest, but is not JSON.
+    #[error("`{name}` in the zip is not a manifest: {error}")]
+    NotAManifest {
         /// The file's name.
         name: String,
-        /// Why.
+        /// The cause.
         error: ScanError,
     },
-    /// A name leads elsewhere, or is too long for a file that must not be left out.
+    /// A name leads out of the zip's folder, or is too long for a file that must be kept.
     #[error(
-        "`{0}` in the zip is no safe file name: at most {LONGEST_NAME} bytes, and no backslash, colon, control character, `..` or `/` at the start or twice in a row are accepted"
+        "`{0}` in the zip is not a safe file name: expected at most {MAX_NAME_LEN} bytes without backslashes, colons, control characters, `..`, a leading `/` or `//`"
     )]
     Name(String),
-    /// Two files have one name.
+    /// Two files have the same name.
     #[error("`{0}` is in the zip twice")]
     Twice(String),
-    /// Nothing is in it.
-    #[error("there is no file in the zip")]
+    /// The zip has no files.
+    #[error("the zip contains no files")]
     Empty,
-    /// Nothing of what is in it can be kept.
+    /// None of the files can be kept.
     #[error("no file in the zip can be kept; `{}` is left out: {}", .0.name, .0.reason)]
     AllLeftOut(LeftOut),
-    /// Too much is in it.
-    #[error("the zip has {0} files outside folders; at most {MOST_FILES} are accepted")]
+    /// The zip has too many files at the top level.
+    #[error("the zip has {0} files outside folders; at most {MAX_FILES} are accepted")]
     TooMany(usize),
-    /// It would take long only to read what is in it.
-    #[error("the zip has {0} entries; at most {MOST_ENTRIES} are accepted")]
+    /// The zip has so many entries that only listing them would take long.
+    #[error("the zip has {0} entries; at most {MAX_ENTRIES} are accepted")]
     TooManyEntries(usize),
-    /// It unpacks to more than is accepted.
-    #[error(
-        "the files in the zip have more than {0} bytes together, which is the most that is accepted (MAX_UPLOAD_BYTES)"
-    )]
+    /// The zip unpacks to more bytes than are accepted.
+    #[error("the files in the zip are larger than {0} bytes in total, the maximum (MAX_UPLOAD_BYTES)")]
     TooLarge(u64),
-    /// It cannot be kept.
+    /// A file cannot be spooled.
     #[error(transparent)]
     Spool(#[from] SpoolError),
 }
 
-/// A file of a zip that is not kept, though the others are.
+/// A file that is not kept, although other files of the zip are.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LeftOut {
-    /// Its path in the zip, of which the beginning where it is too long.
+    /// Its path in the zip, cut off if it is too long.
     pub(crate) name: String,
-    /// Why it is not kept.
+    /// Why the file is not kept.
     pub(crate) reason: String,
 }
 
@@ -99,32 +97,32 @@ impl LeftOut {
     }
 }
 
-/// What a zip held.
+/// The contents of a zip.
 pub(crate) struct Unpacked {
     pub(crate) files: Vec<NamedFile>,
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// Unpacks a zip. What is packed is trusted in nothing: names, sizes and counts are checked, and no more than `most` bytes are unpacked,
-/// whatever the zip says of itself. A file in a folder is none that dbt's artifacts are told by: it is kept without a look inside, under its
-/// whole path, and where that fails, it is left out. Blocks; to be called where that is allowed.
-pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<Unpacked, ArchiveError> {
+/// Unpacks a zip without trusting it: names, sizes and counts are checked, and at most `limit` bytes are unpacked, whatever the zip's headers
+/// claim. A file in a folder never counts as an artifact of dbt: it is kept under its whole path without being scanned, and left out if that
+/// fails. This function blocks, so call it where blocking is allowed.
+pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, limit: u64) -> Result<Unpacked, ArchiveError> {
     let archive = ZipArchive::new(zip)?;
     let contents = Contents::read(&archive)?;
-    if contents.plain.len() > MOST_FILES {
+    if contents.plain.len() > MAX_FILES {
         return Err(ArchiveError::TooMany(contents.plain.len()));
     }
     let mut unpacker = Unpacker {
         archive,
         runtime: Handle::current(),
         folder,
-        most,
-        left: most,
+        limit,
+        left: limit,
     };
     let (mut files, mut left_out) = (Vec::new(), contents.left_out);
     for entry in contents.plain {
         let is_artifact = ArtifactKind::has_file_name(&entry.name);
-        match unpacker.unpack(entry, Due::AnyFile) {
+        match unpacker.unpack(entry, Expected::AnyFile) {
             Ok(file) => files.push(file),
             Err(ArchiveError::Unpack { name, error }) if !is_artifact => {
                 left_out.push(LeftOut::new(name, format!("it cannot be unpacked: {error}")));
@@ -133,12 +131,12 @@ pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<U
         }
     }
     for entry in contents.in_folders {
-        if files.len() == MOST_FILES {
-            let reason = format!("at most {MOST_FILES} files of a zip are kept");
+        if files.len() == MAX_FILES {
+            let reason = format!("at most {MAX_FILES} files are kept from a zip");
             left_out.push(LeftOut::new(entry.name, reason));
             continue;
         }
-        match unpacker.unpack(entry, Due::Opaque) {
+        match unpacker.unpack(entry, Expected::Opaque) {
             Ok(file) => files.push(file),
             Err(ArchiveError::Unpack { name, error }) => {
                 left_out.push(LeftOut::new(name, format!("it cannot be unpacked: {error}")));
@@ -154,26 +152,26 @@ pub(crate) fn unpack(zip: File, folder: Option<&PathBuf>, most: u64) -> Result<U
     Ok(Unpacked { files, left_out })
 }
 
-/// A zip that is being unpacked.
+/// The state of unpacking a zip.
 struct Unpacker<'a> {
     archive: ZipArchive<File>,
     runtime: Handle,
     folder: Option<&'a PathBuf>,
-    /// The most bytes that are unpacked.
-    most: u64,
-    /// How many of them are left.
+    /// The largest number of bytes to unpack.
+    limit: u64,
+    /// How many of these bytes are left.
     left: u64,
 }
 
 impl Unpacker<'_> {
-    fn unpack(&mut self, entry: Entry, due: Due) -> Result<NamedFile, ArchiveError> {
+    fn unpack(&mut self, entry: Entry, expected: Expected) -> Result<NamedFile, ArchiveError> {
         let Entry { index, name } = entry;
         let broken = |error: io::Error| ArchiveError::Unpack {
             name: name.clone(),
             error,
         };
         let mut packed = self.archive.by_index(index).map_err(|error| broken(error.into()))?;
-        let spool = Spool::begin(self.folder.cloned(), due);
+        let spool = Spool::begin(self.folder.cloned(), expected);
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
             let read = packed.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
@@ -181,7 +179,7 @@ impl Unpacker<'_> {
             self.left = self
                 .left
                 .checked_sub(read as u64)
-                .ok_or(ArchiveError::TooLarge(self.most))?;
+                .ok_or(ArchiveError::TooLarge(self.limit))?;
             if read == 0 || !self.runtime.block_on(spool.push(Bytes::from(chunk))) {
                 break;
             }
@@ -189,16 +187,16 @@ impl Unpacker<'_> {
         let spooled = self.runtime.block_on(spool.finish())?;
         match spooled.check_name(&name) {
             Ok(()) => Ok(NamedFile::new(name, spooled)),
-            Err(error) => Err(ArchiveError::NoManifest { name, error }),
+            Err(error) => Err(ArchiveError::NotAManifest { name, error }),
         }
     }
 }
 
-/// A zip is of one invocation: what does not say its own, such as the semantic manifest, is of the one that the others say.
+/// Copies the invocation id to files that do not have one, such as the semantic manifest: a zip comes from a single invocation.
 fn add_invocation(files: &mut [NamedFile]) {
-    let told = files.iter().find_map(|file| file.told.invocation_id.clone());
+    let common = files.iter().find_map(|file| file.uploaded.invocation_id.clone());
     for file in files {
-        file.told.invocation_id = file.told.invocation_id.take().or_else(|| told.clone());
+        file.uploaded.invocation_id = file.uploaded.invocation_id.take().or_else(|| common.clone());
     }
 }
 

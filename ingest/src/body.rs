@@ -1,4 +1,4 @@
-//! The body of an upload as it comes from the client: read at the client's pace and ours, within limits of size and time.
+//! Reads the body of an upload within limits of size and time, no faster than it can be processed.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,47 +14,47 @@ use edge::UploadError;
 use futures_util::{Stream, StreamExt};
 use tokio::time::Instant;
 
-/// How much may come between two parts of a form: the headers of a part, or what stands before the first. The form's reader keeps
-/// all of it in memory. A chunk from the socket has at most some 400 KiB.
-const MOST_BETWEEN_PARTS: u64 = 1 << 20;
+/// How many bytes may come between two parts of a form: the headers of a part, or the preamble before the first. The form reader keeps
+/// all of them in memory. A chunk from the socket has at most about 400 KiB.
+const MAX_BETWEEN_PARTS: u64 = 1 << 20;
 
-/// How much of an upload has to come before it is read, if it has as much.
+/// How many bytes of an upload must arrive before it is read, unless it is shorter.
 const BEGIN: u64 = 64 << 10;
 
-/// How long that is waited for: who dribbles must not hold a connection for ever.
-const LONGEST_BEGIN: Duration = Duration::from_secs(5);
+/// How long to wait for these bytes, so that a client that dribbles does not hold a connection forever.
+const MAX_BEGIN_WAIT: Duration = Duration::from_secs(5);
 
-/// How much of a refused upload is still read.
-const MOST_DRAINED: u64 = 8 << 20;
+/// How many bytes of a refused upload are still read.
+const MAX_DRAINED: u64 = 8 << 20;
 
 /// How long a refused upload is still read.
-const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// The body of a request. Clones share it, so that whoever read a part of it can leave the rest to another.
+/// The body of a request. Clones share the same stream, so that one reader can continue where another stopped.
 #[derive(Clone)]
 pub(crate) struct ClientBody(Arc<Mutex<Incoming>>);
 
 struct Incoming {
     stream: BodyDataStream,
-    /// How many bytes may still come at all.
+    /// How many bytes may still come.
     left: u64,
-    /// Bytes since a part was reached or read.
+    /// How many bytes came since the form reader last reached or read a part.
     between_parts: u64,
-    /// A chunk was just given out, so that it is another's turn.
+    /// Whether to return `Pending` next, because a chunk was just returned.
     yielding: bool,
-    /// What came before the upload was read.
+    /// The bytes that came before the upload was read.
     begin: BytesMut,
-    /// How many bytes came in all.
+    /// How many bytes came in total.
     received: u64,
-    /// The last byte came.
+    /// Whether the last byte has come.
     ended: bool,
-    /// Since when the client is waited for.
+    /// When the current wait for the client began, if there is one.
     waiting_since: Option<Instant>,
-    /// How long it was waited for before that.
+    /// How long earlier waits for the client took.
     waited: Duration,
 }
 
-/// The head of a request whose body says nothing that is needed. The body is read for a while all the same, as by [`ClientBody::drain`].
+/// Returns the head of a request whose body is not needed. The body is drained first, like [`ClientBody::drain`] does.
 pub(crate) async fn head_of(request: Request) -> Parts {
     let (head, body) = request.into_parts();
     ClientBody::new(body, 0).drain().await;
@@ -64,18 +64,18 @@ pub(crate) async fn head_of(request: Request) -> Parts {
 /// A body that is too large.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TooLarge {
-    #[error("the upload has more bytes than are accepted")]
+    #[error("the upload is too large")]
     Body,
-    #[error("more than {MOST_BETWEEN_PARTS} bytes stand between two parts of the form")]
+    #[error("more than {MAX_BETWEEN_PARTS} bytes are between two parts of the form")]
     BetweenParts,
 }
 
 impl ClientBody {
-    /// A body of at most this many bytes.
-    pub(crate) fn new(body: Body, most: u64) -> Self {
+    /// Wraps a body that may have at most `limit` bytes.
+    pub(crate) fn new(body: Body, limit: u64) -> Self {
         Self(Arc::new(Mutex::new(Incoming {
             stream: body.into_data_stream(),
-            left: most,
+            left: limit,
             between_parts: 0,
             yielding: false,
             begin: BytesMut::new(),
@@ -86,8 +86,8 @@ impl ClientBody {
         })))
     }
 
-    /// Waits until the begin of the body has come, or all of it, or for [`LONGEST_BEGIN`]: a client that stalls before that keeps nobody
-    /// waiting. Errors are those of one that sends nothing for `idle_timeout`, or breaks off.
+    /// Waits until the beginning of the body or all of it has come, but no longer than [`MAX_BEGIN_WAIT`], so that a client that stalls early
+    /// does not keep others waiting. Fails if the client sends nothing for `idle_timeout` or disconnects.
     pub(crate) async fn await_begin(&self, idle_timeout: Duration) -> Result<(), UploadError> {
         let coming = async {
             while !self.has_begun() {
@@ -96,28 +96,30 @@ impl ClientBody {
                     Err(_) => return Err(UploadError::timeout()),
                     Ok(None) => {}
                     Ok(Some(Err(error))) => {
-                        return Err(UploadError::bad_request(format!("the upload broke off: {error}")));
+                        return Err(UploadError::bad_request(format!(
+                            "the upload ended before it was complete: {error}"
+                        )));
                     }
-                    // Copied, so that a begin of many small pieces takes no more memory than one of a few.
+                    // Copied, so that many small pieces take no more memory than a few large ones.
                     Ok(Some(Ok(chunk))) => self.incoming(|incoming| incoming.begin.extend_from_slice(&chunk)),
                 }
             }
             Ok(())
         };
-        tokio::time::timeout(LONGEST_BEGIN, coming).await.unwrap_or(Ok(()))
+        tokio::time::timeout(MAX_BEGIN_WAIT, coming).await.unwrap_or(Ok(()))
     }
 
-    /// Whether the begin has come.
+    /// Whether the beginning of the body has come, or all of it.
     pub(crate) fn has_begun(&self) -> bool {
         self.incoming(|incoming| incoming.ended || incoming.received >= BEGIN)
     }
 
-    /// How many bytes have come.
+    /// How many bytes have come so far.
     pub(crate) fn received(&self) -> u64 {
         self.incoming(|incoming| incoming.received)
     }
 
-    /// How long the client was waited for: not while what came is worked upon, nor after the end.
+    /// How long the server has waited for the client. The time spent on processing chunks and after the end does not count.
     pub(crate) fn waited(&self) -> Duration {
         self.incoming(|incoming| {
             let now = incoming.waiting_since.map(|since| since.elapsed());
@@ -125,27 +127,27 @@ impl ClientBody {
         })
     }
 
-    /// The body for a reader of forms.
+    /// Returns the body in the form that axum's extractors read.
     pub(crate) fn chunks(&self) -> Body {
         Body::from_stream(self.clone())
     }
 
-    /// To be called when a part was reached, or a chunk of it was read.
+    /// Must be called whenever a part of the form is reached, or a chunk of it is read.
     pub(crate) fn made_progress(&self) {
         self.incoming(|incoming| incoming.between_parts = 0);
     }
 
-    /// Reads on for a while and forgets what it reads: a client that is still sending would otherwise see a broken connection instead
-    /// of the answer.
+    /// Reads and discards the rest for a while. A client that is still sending would otherwise see a broken connection instead of the
+    /// answer.
     pub(crate) async fn drain(mut self) {
-        self.incoming(|incoming| incoming.left = MOST_DRAINED);
+        self.incoming(|incoming| incoming.left = MAX_DRAINED);
         let rest = async {
             while let Some(Ok(_)) = self.next().await {
                 self.made_progress();
             }
         };
-        // Whether all was read or time ran out, the answer is the same.
-        tokio::time::timeout(LONGEST_DRAIN, rest).await.ok();
+        // The answer is the same whether all was read or time ran out.
+        tokio::time::timeout(MAX_DRAIN_TIME, rest).await.ok();
     }
 
     fn incoming<T>(&self, act: impl FnOnce(&mut Incoming) -> T) -> T {
@@ -162,7 +164,7 @@ impl Stream for ClientBody {
 }
 
 impl Incoming {
-    /// The next chunk from the socket.
+    /// Polls the next chunk from the socket.
     fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
         let Poll::Ready(next) = self.stream.poll_next_unpin(context) else {
             self.waiting_since.get_or_insert_with(Instant::now);
@@ -182,8 +184,8 @@ impl Incoming {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        // The form's reader takes chunks for as long as they are ready and keeps them all, so that a fast client would fill the
-        // memory. After each chunk there is none for a moment.
+        // The form reader takes and keeps chunks for as long as they are ready, so a fast client would fill the memory. Returning
+        // `Pending` after each chunk prevents that.
         if std::mem::take(&mut self.yielding) {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -202,7 +204,7 @@ impl Incoming {
         if size > self.left {
             return Poll::Ready(Some(Err(TooLarge::Body.into())));
         }
-        if self.between_parts > MOST_BETWEEN_PARTS {
+        if self.between_parts > MAX_BETWEEN_PARTS {
             return Poll::Ready(Some(Err(TooLarge::BetweenParts.into())));
         }
         self.left -= size;

@@ -1,4 +1,4 @@
-//! The directory as ingest knows it: PostgreSQL while it answers; else the copy in memory, which the bucket can fill too.
+//! The directory as ingest sees it: PostgreSQL while it answers, otherwise a copy in memory, which can also be loaded from the bucket.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,22 +15,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Datacoves;
 
-/// How long PostgreSQL may take for one key. The client waits 5 s for all.
-const LONGEST_LOOKUP: Duration = Duration::from_millis(800);
+/// How long PostgreSQL may take to look up a key. The client waits 5 s in total.
+const MAX_LOOKUP_TIME: Duration = Duration::from_millis(800);
 
-/// How long PostgreSQL, and then the bucket, may take to tell all while a client waits.
-const LONGEST_LOAD: Duration = Duration::from_secs(2);
+/// How long PostgreSQL may take to load the directory, and the bucket to check a revocation, while a client waits.
+const MAX_LOAD_TIME: Duration = Duration::from_secs(2);
 
-/// How old the copy gets while PostgreSQL answers.
+/// How often the copy is refreshed while PostgreSQL answers.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
 
-/// How soon the first copy is tried again.
+/// How often loading the first copy is retried.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// How many events are read from the bucket at a time.
+/// How many events are read from the bucket concurrently.
 const READ_AT_ONCE: usize = 16;
 
-/// Accounts, environments and tokens. Cheap to clone.
+/// Looks up accounts, environments and tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory(Arc<Inner>);
 
@@ -38,19 +38,19 @@ struct Inner {
     pool: PgPool,
     bucket: Bucket,
     clock: Clock,
-    /// Who tells whose the keys are that are none of ours.
+    /// Verifies keys that this service did not issue.
     verifier: Option<Verifier>,
-    /// Where accounts, projects and environments come from, if not from operators.
+    /// The source of accounts, projects and environments, if operators do not add them.
     datacoves: Option<Datacoves>,
     copy: RwLock<Option<Arc<Snapshot>>>,
-    /// One load at a time.
+    /// Locked while a copy is loaded, so that only one is loaded at a time.
     loading: tokio::sync::Mutex<()>,
 }
 
-/// Nobody can be told from anybody.
+/// Tokens or environments cannot be looked up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unavailable {
-    #[error("neither PostgreSQL nor the bucket tells who may upload where; try again later")]
+    #[error("neither PostgreSQL nor the bucket can be asked for tokens and environments; try again later")]
     Directory,
     #[error(transparent)]
     Verifier(#[from] Silent),
@@ -67,7 +67,7 @@ impl From<Unavailable> for UploadError {
 }
 
 impl Directory {
-    /// A directory that knows nothing yet. The pool is of the role `dbt_api_ingest`.
+    /// Creates a directory without a copy. The pool must connect with the role `dbt_api_ingest`.
     #[must_use]
     pub fn new(
         pool: PgPool,
@@ -87,23 +87,23 @@ impl Directory {
         }))
     }
 
-    /// Whether there is a copy in memory, so that uploads are accepted even when PostgreSQL goes away.
+    /// Whether there is a copy in memory, so that uploads are accepted even while PostgreSQL is down.
     #[must_use]
     pub fn loaded(&self) -> bool {
         self.copy().is_some()
     }
 
-    /// Keeps the copy new until shutdown, and the directory as Datacoves has it.
+    /// Refreshes the copy and syncs with Datacoves until shutdown.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let following = async {
+        let syncing = async {
             if let Some(datacoves) = &self.0.datacoves {
                 datacoves.run(self, shutdown.clone()).await;
             }
         };
-        tokio::join!(self.keep_new(&shutdown), following);
+        tokio::join!(self.keep_fresh(&shutdown), syncing);
     }
 
-    async fn keep_new(&self, shutdown: &CancellationToken) {
+    async fn keep_fresh(&self, shutdown: &CancellationToken) {
         loop {
             self.refresh().await;
             let pause = if self.loaded() { REFRESH_EVERY } else { RETRY_EVERY };
@@ -114,7 +114,7 @@ impl Directory {
         }
     }
 
-    /// From PostgreSQL; from the bucket only when there is no copy at all, since reading all events is dear.
+    /// Loads a new copy from PostgreSQL. Falls back to the bucket only if there is no copy yet, because reading all events is expensive.
     pub(crate) async fn refresh(&self) {
         let _one = self.0.loading.lock().await;
         if let Some(snapshot) = self.ask_postgres().await {
@@ -126,39 +126,39 @@ impl Directory {
         }
     }
 
-    /// The bearer of a key. None: nobody.
+    /// Returns what a key gives access to, or `None` if the key is not valid.
     pub(crate) async fn access(&self, key: &str) -> Result<Option<Access>, Unavailable> {
         if let Some(verifier) = self.0.verifier.as_ref().filter(|_| !is_own_key(key)) {
             return Ok(verifier.access(key, Purpose::Upload).await?);
         }
         let hash = hash_of_key(key);
-        match timeout(LONGEST_LOOKUP, queries::key_holder(&self.0.pool, hash)).await {
+        match timeout(MAX_LOOKUP_TIME, queries::key_holder(&self.0.pool, hash)).await {
             Ok(Ok(holder)) => return Ok(holder.map(|holder| holder.access)),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "PostgreSQL does not tell whose a key is; the copy in memory does")
+                tracing::warn!(%error, "cannot look up a key in PostgreSQL; using the copy in memory")
             }
-            Err(_) => tracing::warn!("PostgreSQL is slow to tell whose a key is; the copy in memory does"),
+            Err(_) => tracing::warn!("PostgreSQL is too slow to look up a key; using the copy in memory"),
         }
         let now = self.0.clock.now();
         let look = |copy: &Snapshot| copy.access(&hash, now).cloned();
         let Some(access) = self.find(look, async || self.ask_bucket().await).await? else {
             return Ok(None);
         };
-        // The copy may be older than the token's end; revocations are in the bucket before they are anywhere else.
-        match timeout(LONGEST_LOAD, self.0.bucket.is_revoked(access.token_id)).await {
+        // The token may have been deleted after the copy was made. Revocations are written to the bucket first.
+        match timeout(MAX_LOAD_TIME, self.0.bucket.is_revoked(access.token_id)).await {
             Ok(Ok(revoked)) => Ok((!revoked).then_some(access)),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the bucket does not tell whether a token was deleted");
+                tracing::warn!(%error, "cannot check in the bucket whether a token was deleted");
                 Err(Unavailable::Directory)
             }
             Err(_) => {
-                tracing::warn!("the bucket is slow to tell whether a token was deleted");
+                tracing::warn!("the bucket is too slow to check whether a token was deleted");
                 Err(Unavailable::Directory)
             }
         }
     }
 
-    /// The environments of this name in these accounts that are in use.
+    /// Returns the active environments with this name in these accounts.
     pub(crate) async fn places(&self, accounts: &[AccountId], name: &Name) -> Result<Vec<Place>, Unavailable> {
         let look = |copy: &Snapshot| {
             let places = copy.places(accounts, name);
@@ -173,7 +173,7 @@ impl Directory {
         Ok(self.find(look, ask).await?.unwrap_or_default())
     }
 
-    /// In the copy; and when it is not there, in a new copy, since tokens and environments may be younger than the old one.
+    /// Searches the copy, and if that fails a new copy: tokens and environments may be newer than the old one.
     async fn find<T>(
         &self,
         look: impl Fn(&Snapshot) -> Option<T>,
@@ -188,7 +188,7 @@ impl Directory {
         if let Some(present) = &present
             && old.is_none_or(|old| !Arc::ptr_eq(&old, present))
         {
-            // Another upload brought it while this one waited.
+            // Another upload loaded it while this one waited.
             return Ok(look(present));
         }
         let new = ask().await.ok_or(Unavailable::Directory)?;
@@ -207,10 +207,10 @@ impl Directory {
             let mut connection = self.0.pool.acquire().await?;
             Snapshot::load(&mut connection).await
         };
-        match timeout(LONGEST_LOAD, load).await {
+        match timeout(MAX_LOAD_TIME, load).await {
             Ok(Ok(snapshot)) => return Some(snapshot),
-            Ok(Err(error)) => tracing::warn!(%error, "the directory cannot be read from PostgreSQL"),
-            Err(_) => tracing::warn!("the directory cannot be read from PostgreSQL in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot read the directory from PostgreSQL"),
+            Err(_) => tracing::warn!("PostgreSQL is too slow to read the directory"),
         }
         None
     }
@@ -228,7 +228,7 @@ impl Directory {
         };
         match load.await {
             Ok(snapshot) => return Some(snapshot),
-            Err(error) => tracing::warn!(%error, "the directory cannot be read from the bucket"),
+            Err(error) => tracing::warn!(%error, "cannot read the directory from the bucket"),
         }
         None
     }

@@ -1,7 +1,7 @@
-//! Files that clients store under tags and names, and find again.
+//! Files that clients store and find again by tag, name or slug.
 
 mod answer;
-pub(crate) mod datacoves;
+pub(crate) mod v2;
 pub(crate) mod v3;
 
 use std::time::Duration;
@@ -21,54 +21,54 @@ use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{Form, FormFile};
 use crate::parameters::{Parameters, number_in_batch};
-use crate::spool::Due;
+use crate::spool::Expected;
 use crate::store::{NamedFile, Upload};
 
 use answer::{Answer, Described};
 
-/// How long an answer waits until what it tells of can be read: clients read back what they have just stored.
-const LONGEST_PROJECTION: Duration = Duration::from_secs(1);
+/// How long an answer waits for its event to be projected: clients read back what they have just stored.
+const MAX_PROJECTION_WAIT: Duration = Duration::from_secs(1);
 
-/// The longest name of a file, in bytes.
-const LONGEST_NAME: usize = 255;
+/// The longest file name, in bytes.
+const MAX_NAME_LEN: usize = 255;
 
-/// Files that are stored by one event, and the turn of the request that brought them, which ends when they are stored.
+/// Files to store with a single event. The request holds its turn until they are stored.
 struct NewFiles {
     files: Vec<NewFile>,
-    /// When that was stored which they replace.
+    /// When the file that they replace was stored.
     after: Option<DateTime<Utc>>,
     turn: OwnedSemaphorePermit,
 }
 
-/// A file as it is stored.
+/// A file to store.
 struct NewFile {
     slug: Uuid,
     tag: Option<String>,
     file: NamedFile,
 }
 
-/// What a request brings.
-struct Brought {
+/// The parameters and files of a request.
+struct Received {
     parameters: Parameters,
     files: Vec<FormFile>,
     turn: OwnedSemaphorePermit,
 }
 
-/// Reads the form of a request, which wins over the query.
-async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Brought, UploadError> {
+/// Reads the form of a request. Its parameters override those of the query.
+async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Received, UploadError> {
     body.await_begin(ingest.settings.idle_timeout).await?;
     let turn = ingest.turns.take(body).await?;
     let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
-    let form = Form::read(head, body, &ingest.settings, Due::AnyFile);
+    let form = Form::read(head, body, &ingest.settings, Expected::AnyFile);
     let form = ingest.turns.unless_slow(body, form).await?.with_files()?;
-    Ok(Brought {
+    Ok(Received {
         parameters: form.parameters.or(query),
         files: form.files,
         turn,
     })
 }
 
-/// Counts a request that brings files, and answers it; a refused one is still read for a while, so that its client sees the answer.
+/// Counts a request with files and answers it. A refused body is still read for a while, so that its client sees the answer.
 async fn answer(result: Result<Response, impl IntoResponse>, body: ClientBody) -> Response {
     let (response, refused) = match result {
         Ok(response) => (response, false),
@@ -82,19 +82,19 @@ async fn answer(result: Result<Response, impl IntoResponse>, body: ClientBody) -
     response
 }
 
-/// The name of a file without the folders that some clients put before it.
+/// Strips the folders that some clients put before a file name, and checks the name.
 fn plain_name(name: Option<&str>, field: &'static str) -> Result<String, UploadError> {
     let name = name.unwrap_or("file");
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_plain = !name.is_empty() && name != "." && name != ".." && !name.chars().any(char::is_control);
-    if is_plain && name.len() <= LONGEST_NAME {
+    if is_plain && name.len() <= MAX_NAME_LEN {
         return Ok(name.to_owned());
     }
-    let rule = format!("is no name of a file: 1 to {LONGEST_NAME} bytes without control characters are due");
+    let rule = format!("is not a file name: expected 1 to {MAX_NAME_LEN} bytes without control characters");
     Err(UploadError::unprocessable(field, rule))
 }
 
-/// A file of a form, under the name that it gets.
+/// Gives a file of a form its name. A file named like a manifest must be JSON.
 fn named_file(name: String, file: FormFile) -> Result<NamedFile, UploadError> {
     let FormFile { part, spooled, .. } = file;
     let checked = spooled.check_name(&name);
@@ -102,7 +102,7 @@ fn named_file(name: String, file: FormFile) -> Result<NamedFile, UploadError> {
     Ok(NamedFile::new(name, spooled))
 }
 
-/// The tag of each file of a form: `tag` of `file`, `files[N][tag]` of `files[N][file]`.
+/// Returns the tag of a file in a form: `tag` for `file`, `files[N][tag]` for `files[N][file]`.
 fn tag_of(file: &FormFile, parameters: &Parameters) -> Result<String, UploadError> {
     let name = match number_in_batch(&file.part, "file") {
         None => "tag".to_owned(),
@@ -114,7 +114,7 @@ fn tag_of(file: &FormFile, parameters: &Parameters) -> Result<String, UploadErro
 }
 
 impl Ingest {
-    /// Stores files: all of them, by one event, or none.
+    /// Stores all of the files with a single event, or none of them.
     async fn store_files(
         &self,
         access: &Access,
@@ -138,7 +138,7 @@ impl Ingest {
                 files: named,
             };
             let mut stored = Vec::new();
-            let tell = |files: Vec<UploadedFile>| {
+            let event_data = |files: Vec<UploadedFile>| {
                 let files = keys.into_iter().zip(files);
                 stored = files
                     .map(|((slug, tag), file)| StoredFile { slug, tag, file })
@@ -152,7 +152,7 @@ impl Ingest {
                 }
                 .into()
             };
-            let event = ingest.store(upload, tell).await?;
+            let event = ingest.store(upload, event_data).await?;
             drop(turn);
             ingest.await_projection(event.id).await;
             Ok(stored
@@ -160,12 +160,12 @@ impl Ingest {
                 .map(|file| Described::new(file, FileOwner::Environment(environment.clone()), event.time))
                 .collect())
         };
-        // In a task of its own, so that what came whole is kept even when its client does not wait for the answer.
+        // In a separate task, so that complete files are stored even if their client does not wait for the answer.
         let stored = tokio::spawn(storing.in_current_span()).await;
         stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
     }
 
-    /// Stores a file of a project whose bytes are there already.
+    /// Stores a project's file whose bytes are already in the bucket.
     async fn store_again(&self, access: &Access, at: FilePlace, file: StoredFile) -> Result<Described, UploadError> {
         let data = FilesStored {
             account_id: at.account,
@@ -180,7 +180,7 @@ impl Ingest {
         Ok(Described::new(&file, owner, event.time))
     }
 
-    /// Deletes files, of which there may be several under one tag or name. None: there is no such file.
+    /// Deletes all files with this key: a tag or name may have several. Returns `None` if there is no such file.
     async fn delete_files(&self, access: &Access, at: FilePlace, key: FileKey<'_>) -> Result<Option<()>, UploadError> {
         let found = self.file(at, key).await;
         let found = found.map_err(|error| UploadError::unavailable(Needed::Database, &error))?;
@@ -203,7 +203,7 @@ impl Ingest {
         Ok(Some(()))
     }
 
-    /// Writes an event that brings no bytes.
+    /// Writes an event without files.
     async fn record(
         &self,
         at: FilePlace,
@@ -219,7 +219,7 @@ impl Ingest {
         self.store(upload, |_| data.into()).await
     }
 
-    /// The newest file that is found by this.
+    /// Returns the newest file with this key.
     async fn file(&self, at: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
         let mut connection = self.pool.acquire().await?;
         queries::file(&mut connection, at, key).await
@@ -229,7 +229,7 @@ impl Ingest {
         self.clock.new_id(self.clock.now())
     }
 
-    /// Waits until an event was applied, a little. Whether it was makes no difference to what is answered.
+    /// Waits briefly until an event has been applied. The answer is the same if it has not.
     async fn await_projection(&self, event: EventId) {
         let applied = async {
             let mut pause = Duration::from_millis(4);
@@ -238,11 +238,11 @@ impl Ingest {
                 pause = (pause * 2).min(Duration::from_millis(100));
             }
         };
-        tokio::time::timeout(LONGEST_PROJECTION, applied).await.ok();
+        tokio::time::timeout(MAX_PROJECTION_WAIT, applied).await.ok();
     }
 }
 
-/// The files of an environment.
+/// Returns the place of an environment's files.
 fn of_environment(place: &Place) -> FilePlace {
     FilePlace {
         account: place.account_id,
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_nowhere() {
+    fn file_names_cannot_leave_their_folder() {
         let name = |name: &str| plain_name(Some(name), "file").ok();
         assert_eq!(name("a.json").as_deref(), Some("a.json"));
         assert_eq!(name("../../etc/passwd").as_deref(), Some("passwd"));

@@ -1,4 +1,4 @@
-//! The form of an upload: parameters and files, in any order.
+//! Reads the form of an upload: parameters and files, in any order.
 
 use std::error::Error;
 
@@ -11,72 +11,78 @@ use tokio::time::timeout;
 use crate::Settings;
 use crate::body::{ClientBody, TooLarge};
 use crate::parameters::{Parameters, number_in_batch};
-use crate::spool::{Due, Spool, SpoolError, Spooled};
+use crate::spool::{Expected, Spool, SpoolError, Spooled};
 
-/// What may stand around the files in a form: parameters, headers and boundaries.
-const MOST_AROUND_FILES: u64 = 4 << 20;
+/// How many bytes a form may have besides its files: parameters, headers and boundaries.
+const MAX_AROUND_FILES: u64 = 4 << 20;
 
-/// The most bytes of a parameter that are looked at.
-const LONGEST_PARAMETER: usize = 64 << 10;
+/// How many bytes of a parameter are read. The rest is ignored.
+const MAX_PARAMETER_LEN: usize = 64 << 10;
 
-/// The most files of a batch. Each large one is an open file until all are stored.
-const MOST_FILES: usize = 50;
+/// The largest number of files in a batch. Each large file is an open file until all are stored.
+const MAX_FILES: usize = 50;
 
-/// What an upload says and brings.
+/// The parameters and files of an upload.
 pub(crate) struct Form {
     pub(crate) parameters: Parameters,
-    /// In the order of the form, each name once.
+    /// The files in the order of the form. No two have the same part name.
     pub(crate) files: Vec<FormFile>,
 }
 
 /// A file of a form.
 pub(crate) struct FormFile {
-    /// Of the part: `file`, or `files[N][file]`.
+    /// The name of the form part: `file` or `files[N][file]`.
     pub(crate) part: String,
-    /// As the client named it.
+    /// The file name that the client sent.
     pub(crate) filename: Option<String>,
     pub(crate) spooled: Spooled,
 }
 
-/// The most bytes that a form may have: those of all its files together are bounded too.
+/// Returns the largest size of a form in bytes, including all of its files.
 pub(crate) fn largest(settings: &Settings) -> u64 {
-    settings.max_upload_bytes + MOST_AROUND_FILES
+    settings.max_upload_bytes + MAX_AROUND_FILES
 }
 
 impl Form {
-    /// Reads a form to its end. One whose file has to be an artifact has one file; others may have several.
+    /// Reads a whole form. Only `file` is read if an artifact is expected; other forms may have batches of files.
     pub(crate) async fn read(
         head: &Parts,
         body: &ClientBody,
         settings: &Settings,
-        due: Due,
+        expected: Expected,
     ) -> Result<Self, UploadError> {
         let reading = async {
             let mut request = Request::from_parts(head.clone(), body.chunks());
-            // The limits are those of `body`.
+            // `body` has its own limits.
             DefaultBodyLimit::disable().apply(&mut request);
             let form = Multipart::from_request(request, &()).await;
             let form = form.map_err(|_| no_file("send it as multipart/form-data"))?;
-            Reader { body, settings, due }.read(form).await
+            Reader {
+                body,
+                settings,
+                expected,
+            }
+            .read(form)
+            .await
         };
         timeout(settings.upload_timeout, reading)
             .await
             .unwrap_or_else(|_| Err(UploadError::timeout()))
     }
 
-    /// The same, if it has a file.
+    /// Returns the form, or an error if it has no file.
     pub(crate) fn with_files(self) -> Result<Self, UploadError> {
         if self.files.is_empty() {
-            return Err(no_file("the form has no part of that name"));
+            return Err(no_file("the form has no part with this name"));
         }
         Ok(self)
     }
 
-    /// The parameters and the file of a form that has one.
+    /// Returns the parameters and the only file of the form, or an error if it does not have exactly one file.
     pub(crate) fn into_file(self) -> Result<(Parameters, FormFile), UploadError> {
         let Self { parameters, mut files } = self.with_files()?;
         let file = files.pop().filter(|_| files.is_empty());
-        let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
+        let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
         Ok((parameters, file))
     }
 }
@@ -84,7 +90,7 @@ impl Form {
 struct Reader<'a> {
     body: &'a ClientBody,
     settings: &'a Settings,
-    due: Due,
+    expected: Expected,
 }
 
 impl Reader<'_> {
@@ -101,8 +107,8 @@ impl Reader<'_> {
                 let rule = "was sent twice; send one file per name";
                 return Err(UploadError::unprocessable(name, rule));
             }
-            if files.len() == MOST_FILES {
-                let rule = format!("has more than {MOST_FILES} files; send several batches");
+            if files.len() == MAX_FILES {
+                let rule = format!("has more than {MAX_FILES} files; send several batches");
                 return Err(UploadError::unprocessable("files", rule));
             }
             files.push(FormFile {
@@ -115,11 +121,11 @@ impl Reader<'_> {
     }
 
     fn is_file(&self, name: &str) -> bool {
-        name == "file" || (self.due == Due::AnyFile && number_in_batch(name, "file").is_some())
+        name == "file" || (self.expected == Expected::AnyFile && number_in_batch(name, "file").is_some())
     }
 
     async fn spool(&self, field: &mut Field<'_>, name: &str) -> Result<Spooled, UploadError> {
-        let spool = Spool::begin(self.settings.spool_dir.clone(), self.due);
+        let spool = Spool::begin(self.settings.spool_dir.clone(), self.expected);
         let mut size = 0;
         while let Some(chunk) = self.in_time(field.chunk()).await? {
             size += chunk.len() as u64;
@@ -137,17 +143,17 @@ impl Reader<'_> {
         })
     }
 
-    /// A parameter, cut off where it is too long in any case.
+    /// Reads a parameter, up to a length that is always too long.
     async fn parameter(&self, field: &mut Field<'_>) -> Result<Vec<u8>, UploadError> {
         let mut value = Vec::new();
         while let Some(chunk) = self.in_time(field.chunk()).await? {
-            let room = LONGEST_PARAMETER - value.len();
+            let room = MAX_PARAMETER_LEN - value.len();
             value.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
         Ok(value)
     }
 
-    /// The next of the client, unless it stops sending.
+    /// Waits for the next part or chunk, and fails if the client stops sending.
     async fn in_time<T>(&self, next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, UploadError> {
         let next = timeout(self.settings.idle_timeout, next)
             .await
@@ -161,7 +167,7 @@ impl Reader<'_> {
         match causes.find_map(|cause| cause.downcast_ref()) {
             Some(TooLarge::Body) => UploadError::too_large(self.settings.max_upload_bytes),
             Some(between @ TooLarge::BetweenParts) => UploadError::bad_request(between.to_string()),
-            None => UploadError::bad_request(format!("the form cannot be read to its end: {}", error.body_text())),
+            None => UploadError::bad_request(format!("the form is broken or incomplete: {}", error.body_text())),
         }
     }
 }
@@ -190,7 +196,7 @@ mod tests {
 
     pub(super) const MANIFEST: &str = r#"{"metadata":{},"nodes":{},"macros":{}}"#;
 
-    /// A form with these parts, written as curl and requests do.
+    /// Encodes a form with these parts, as curl and requests do.
     pub(super) fn form(parts: &[(&str, &str)]) -> String {
         let mut text = String::new();
         for (name, content) in parts {
@@ -207,7 +213,7 @@ mod tests {
             &head,
             &ClientBody::new(body, largest(settings)),
             settings,
-            Due::Artifact,
+            Expected::Artifact,
         )
         .await
     }
@@ -216,9 +222,9 @@ mod tests {
         read(Body::from(text), &Settings::default()).await?.with_files()
     }
 
-    /// The status, and the body as text.
+    /// Returns the status and the body of a refusal.
     async fn refusal(result: Result<Form, UploadError>) -> (StatusCode, String) {
-        let error = result.err().expect("is refused");
+        let error = result.err().expect("the form is refused");
         let status = error.status();
         let body = axum::body::to_bytes(error.into_response().into_body(), 10_000)
             .await
@@ -248,13 +254,13 @@ mod tests {
             let (parameters, file) = form.into_file().unwrap();
             assert_eq!(file.spooled.sha256, Sha256::of(MANIFEST.as_bytes()));
             assert_eq!(file.spooled.scanned.kind, ArtifactKind::Manifest);
-            let told = ["environment_slug", "run_id", "tag"].map(|name| parameters.get(name));
-            assert_eq!(told, [Some("dev123"), Some("r-1"), None]);
+            let values = ["environment_slug", "run_id", "tag"].map(|name| parameters.get(name));
+            assert_eq!(values, [Some("dev123"), Some("r-1"), None]);
         }
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_named() {
+    async fn errors_name_the_field_and_the_problem() {
         let long = "x".repeat(1001);
         let huge = "x".repeat(200_000);
         let whole = form(&[("file", MANIFEST)]);
@@ -294,12 +300,12 @@ mod tests {
             (
                 whole[..whole.len() - 6].to_owned(),
                 400,
-                r#"{"errors":{"message":"the form cannot be read to its end"#,
+                r#"{"errors":{"message":"the form is broken or incomplete"#,
             ),
             (
                 "no form".to_owned(),
                 400,
-                r#"{"errors":{"message":"the form cannot be read to its end"#,
+                r#"{"errors":{"message":"the form is broken or incomplete"#,
             ),
         ] {
             let (got, body) = refusal(read_text(text).await).await;
@@ -309,18 +315,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_no_form_has_no_file() {
+    async fn a_body_that_is_not_a_form_has_no_file() {
         let request = Request::post("/").header("content-type", "application/json");
         let (head, body) = request.body(Body::from(MANIFEST)).unwrap().into_parts();
         let settings = Settings::default();
         let (status, body) =
-            refusal(Form::read(&head, &ClientBody::new(body, 1000), &settings, Due::Artifact).await).await;
+            refusal(Form::read(&head, &ClientBody::new(body, 1000), &settings, Expected::Artifact).await).await;
         assert_eq!(status, 422);
         assert!(body.contains("multipart/form-data"), "{body}");
     }
 
     #[tokio::test]
-    async fn a_file_may_have_as_many_bytes_as_the_settings_say_and_no_more() {
+    async fn a_file_may_be_as_large_as_the_settings_allow_and_no_larger() {
         let settings = |max_upload_bytes| Settings {
             max_upload_bytes,
             ..Settings::default()
@@ -335,7 +341,7 @@ mod tests {
         );
     }
 
-    /// A body that never ends, of chunks that are always ready, and how many were taken.
+    /// Returns an endless body whose chunks are always ready, and a counter of the chunks that were read.
     fn endless(first: String) -> (Body, Arc<AtomicUsize>) {
         let taken = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&taken);
@@ -350,13 +356,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_than_the_limit_is_read_of_an_endless_body() {
+    async fn an_endless_body_is_not_read_beyond_the_limit() {
         let head = |name: &str| format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
         let settings = Settings {
             max_upload_bytes: 3 << 20,
             ..Settings::default()
         };
-        for (first, status, most) in [
+        for (first, status, limit) in [
             (head("file"), 413, 3 << 20),
             (head("other"), 413, largest(&settings)),
             ("preamble".to_owned(), 400, 1 << 20),
@@ -365,12 +371,12 @@ mod tests {
             let (body, taken) = endless(first.clone());
             let (got, text) = refusal(read(body, &settings).await).await;
             assert_eq!(got, status, "{first}: {text}");
-            assert!(taken.load(Ordering::Relaxed) as u64 <= (most >> 16) + 1, "{first}");
+            assert!(taken.load(Ordering::Relaxed) as u64 <= (limit >> 16) + 1, "{first}");
         }
     }
 
     #[tokio::test]
-    async fn a_client_that_stops_sending_is_given_up() {
+    async fn a_client_that_stops_sending_times_out() {
         let begun = form(&[("file", MANIFEST)])[..80].to_owned();
         let chunks = stream::iter([Ok::<_, std::io::Error>(begun)]).chain(stream::pending());
         let settings = Settings {
@@ -382,7 +388,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_sends_too_slowly_is_given_up() {
+    async fn a_client_that_sends_too_slowly_times_out() {
         let begun = stream::iter([Bytes::from(form(&[("file", MANIFEST)])[..80].to_owned())]);
         let drops = stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -398,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_breaks_off_is_told_apart() {
+    async fn a_client_that_disconnects_gets_400_and_not_408() {
         let begun = form(&[("file", MANIFEST)])[..80].to_owned();
         let broken = Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         let chunks = stream::iter([Ok(begun), broken]);

@@ -1,4 +1,4 @@
-//! Manifests of the earlier dbt-api: into the journal as if they had been uploaded when they were.
+//! Imports manifests of the earlier dbt-api into the journal, with the times of their original uploads.
 
 use bucket::{Bucket, LegacyManifest};
 use chrono::SubsecRound;
@@ -8,23 +8,23 @@ use schemas::{ArtifactsUploaded, Event, EventId, Sha256, TokenId, UploadRoute};
 use uuid::Builder;
 
 use crate::Settings;
-use crate::spool::{Due, Spool, SpoolError};
+use crate::spool::{Expected, Spool, SpoolError};
 use crate::store::NamedFile;
 
 /// Why a manifest was not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// It is at fault itself: others can be imported.
+    /// This manifest is not valid; others can still be imported.
     #[error("{0}")]
     Refused(String),
-    /// A bucket cannot be used.
+    /// One of the buckets failed.
     #[error(transparent)]
     Bucket(bucket::Error),
-    /// This machine cannot keep it while it is read.
+    /// This machine cannot spool the manifest.
     #[error("{0}")]
     Spool(String),
-    /// Its event cannot be written.
-    #[error("the event cannot be written as JSON: {0}")]
+    /// The event cannot be written.
+    #[error("cannot write the event as JSON: {0}")]
     Event(#[from] serde_json::Error),
 }
 
@@ -46,8 +46,8 @@ impl From<SpoolError> for ImportError {
     }
 }
 
-/// The event that tells of a manifest of the earlier dbt-api. It follows from the key and the time of the object, so that nothing is
-/// imported twice, and what was replaced since is something new.
+/// Returns the event id for a manifest of the earlier dbt-api. It is computed from the object's key and time, so that the same object is not
+/// imported twice, but a replaced object is imported again.
 #[must_use]
 pub fn import_id(manifest: &LegacyManifest) -> EventId {
     let milliseconds = u64::try_from(manifest.last_modified.timestamp_millis()).unwrap_or(0);
@@ -56,8 +56,8 @@ pub fn import_id(manifest: &LegacyManifest) -> EventId {
     EventId(Builder::from_unix_timestamp_millis(milliseconds, &bits).into_uuid())
 }
 
-/// Takes a manifest of the earlier dbt-api, which lies in the bucket `from`, into the artifacts and the journal of the bucket `to`. May
-/// be repeated. To apply the event is the caller's.
+/// Copies a manifest of the earlier dbt-api from the bucket `from` to the artifacts and the journal of the bucket `to`. This may be repeated.
+/// The caller must apply the event.
 ///
 /// # Errors
 /// See [`ImportError`].
@@ -68,15 +68,15 @@ pub async fn import(
     place: Place,
     manifest: &LegacyManifest,
 ) -> Result<(), ImportError> {
-    let most = settings.max_upload_bytes;
-    if manifest.size > most {
+    let limit = settings.max_upload_bytes;
+    if manifest.size > limit {
         let size = manifest.size;
         return Err(ImportError::Refused(format!(
-            "it has {size} bytes; MAX_UPLOAD_BYTES allows {most}"
+            "it has {size} bytes; MAX_UPLOAD_BYTES allows {limit}"
         )));
     }
     let mut content = from.open_legacy(manifest).await?;
-    let spool = Spool::begin(settings.spool_dir.clone(), Due::Artifact);
+    let spool = Spool::begin(settings.spool_dir.clone(), Expected::Artifact);
     while let Some(piece) = content.try_next().await? {
         if !spool.push(piece).await {
             break;
@@ -84,8 +84,8 @@ pub async fn import(
     }
     let file = spool.finish().await?;
     let name = file.scanned.kind.file_name().unwrap_or("file").to_owned();
-    let NamedFile { told, compressed } = NamedFile::new(name, file);
-    to.put_artifact(place.account_id, told.sha256, compressed).await?;
+    let NamedFile { uploaded, compressed } = NamedFile::new(name, file);
+    to.put_artifact(place.account_id, uploaded.sha256, compressed).await?;
     let (dag_id, run_id) = match &manifest.run {
         Some(run) => (Some(run.dag_id.clone()), Some(run.run_id.clone())),
         None => (None, None),
@@ -99,9 +99,9 @@ pub async fn import(
         tag: None,
         route: Some(UploadRoute::Import),
         uploader: TokenId::NONE,
-        files: vec![told],
+        files: vec![uploaded],
     };
-    // As precise as PostgreSQL, as all times are.
+    // Microseconds, like PostgreSQL and all other times.
     let time = manifest.last_modified.trunc_subsecs(6);
     let event = Event::new(import_id(manifest), time, &data.into())?;
     Ok(to.put_event(&event).await?)

@@ -1,17 +1,17 @@
-//! The write side: takes the artifacts of dbt from those who run it, and answers when they are safe.
+//! The write side: accepts artifacts of dbt from clients, and answers when they are stored safely.
 //!
-//! An upload is accepted when its bytes and the event that tells of it are in the bucket. Nothing else has to be there: while PostgreSQL
-//! is away, tokens are known from memory; while NATS is away, the projectors find the event in the bucket.
+//! An upload is accepted when its bytes and its event are in the bucket. It does not need anything else: while PostgreSQL is down, tokens
+//! are checked against a copy in memory; while NATS is down, the projectors find the event in the bucket.
 
 mod access;
 mod archive;
+mod artifacts_ingest;
 mod body;
-mod datacoves;
 mod directory;
+mod directory_sync;
 mod files;
 mod form;
 mod import;
-mod ingests;
 mod manifests;
 mod observer;
 mod parameters;
@@ -35,38 +35,38 @@ use tokio::sync::OnceCell;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use crate::datacoves::Datacoves;
 pub use crate::directory::Directory;
+pub use crate::directory_sync::Datacoves;
 pub use crate::import::{ImportError, import, import_id};
 pub use crate::observer::{Observer, Parts};
 pub use crate::settings::Settings;
 use crate::turns::Turns;
 
-/// What the routes work with. Cheap to clone.
+/// The state of the routes. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
     settings: Arc<Settings>,
     bucket: Bucket,
     stream: Stream,
     directory: Directory,
-    /// Of the role `dbt_api_ingest`: which files there are.
+    /// Connects with the role `dbt_api_ingest`, to look up stored files.
     pool: PgPool,
     clock: Clock,
-    /// Where clients reach the service, without a slash at the end.
+    /// The URL at which clients reach the service, without a trailing slash.
     public_url: Arc<str>,
-    /// What signs URLs, once its key was read.
+    /// Signs URLs. Its key is read on first use.
     signer: Arc<OnceCell<Signer>>,
-    /// Of the uploads that are read.
+    /// Limits how many uploads are read at once.
     turns: Turns,
-    /// Of the zips that are received, each into a file.
+    /// Limits how many zips are received at once, each into a file.
     receiving: Turns,
-    /// How often a token may upload.
+    /// Limits how often a token may upload.
     rate: Arc<RateLimit>,
 }
 
 impl Ingest {
-    /// The write side over these. Whoever makes it also runs [`Directory::run`]. `public_url` is where clients reach it, without a slash at
-    /// the end.
+    /// Creates the write side. The caller must also run [`Directory::run`]. `public_url` is the URL at which clients reach the service,
+    /// without a trailing slash.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -98,16 +98,16 @@ impl Ingest {
     }
 }
 
-/// The routes with their documentation, under `/api/v2/datacoves` and under the older `/api/internal`.
+/// Returns the routes with their documentation, under `/api/v2/datacoves` and under the older `/api/internal`.
 pub fn router(ingest: Ingest) -> OpenApiRouter {
     let routes = || {
         OpenApiRouter::new()
             .routes(routes!(manifests::post_manifest))
             .routes(routes!(
-                files::datacoves::post,
-                files::datacoves::put,
-                files::datacoves::patch,
-                files::datacoves::delete
+                files::v2::post,
+                files::v2::put,
+                files::v2::patch,
+                files::v2::delete
             ))
             .routes(routes!(healthcheck))
             .with_state(ingest.clone())
@@ -117,9 +117,9 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
         .nest("/api/internal", edge::older(routes()))
         .merge(
             OpenApiRouter::new()
-                .routes(routes!(ingests::begin))
-                .routes(routes!(ingests::end))
-                .routes(routes!(ingests::put))
+                .routes(routes!(artifacts_ingest::begin))
+                .routes(routes!(artifacts_ingest::end))
+                .routes(routes!(artifacts_ingest::put))
                 .routes(routes!(files::v3::post_v3))
                 .routes(routes!(files::v3::delete_of_environment))
                 .routes(routes!(files::v3::delete_of_project))

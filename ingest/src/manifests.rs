@@ -1,4 +1,4 @@
-//! `POST /manifests`: an artifact of dbt, and where and in which run it was made.
+//! `POST /manifests`: uploads an artifact of dbt, with the environment and the run that it belongs to.
 
 use std::time::Instant;
 
@@ -19,21 +19,21 @@ use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form};
 use crate::parameters::Parameters;
-use crate::spool::{Due, Spooled};
+use crate::spool::{Expected, Spooled};
 use crate::store::{NamedFile, Upload};
 
-/// The form of an upload. Each field but the file may stand in the query instead. The empty examples keep Swagger UI from filling
-/// in "string" for what a person leaves alone.
+/// The form of an upload. All fields except the file may be sent in the query instead. The empty examples keep Swagger UI from filling
+/// in "string" for fields that a person does not touch.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its schema is used: the form is read as a stream")]
 struct ManifestForm {
-    /// An artifact of dbt, such as `target/manifest.json`: what it is, is told from its content.
+    /// An artifact of dbt, such as `target/manifest.json`. Its kind is detected from its content.
     #[schema(value_type = String, format = Binary)]
     file: String,
-    /// Where dbt ran. May be left out with a token that is bound to one environment.
+    /// The environment in which dbt ran. Optional if the token is bound to one environment.
     #[schema(example = "")]
     environment_slug: Option<String>,
-    /// The Airflow DAG.
+    /// The id of the Airflow DAG.
     #[schema(example = "")]
     dag_id: Option<String>,
     /// Airflow's id of the DAG run.
@@ -44,45 +44,45 @@ struct ManifestForm {
     tag: Option<String>,
 }
 
-/// What was accepted.
+/// The answer to an accepted upload.
 #[derive(Serialize, ToSchema)]
 struct Answer {
     /// The upload.
     data: Accepted,
 }
 
-/// An upload that is kept.
+/// A stored upload.
 #[derive(Serialize, ToSchema)]
 struct Accepted {
-    /// The event that tells of it.
+    /// The id of the upload's event.
     event_id: Uuid,
     /// `manifest`, `run_results`, `catalog`, `sources` or `semantic_manifest`.
     kind: &'static str,
-    /// Under which it is found, such as `manifest.json`.
+    /// The name that the artifact is stored under, such as `manifest.json`.
     name: String,
-    /// Of the bytes as uploaded, in hexadecimal digits.
+    /// The SHA-256 of the uploaded bytes, in hexadecimal.
     sha256: String,
-    /// Bytes as uploaded.
+    /// The size in bytes as uploaded.
     size: u64,
     /// The number of the environment.
     environment_id: i64,
-    /// As the client said it.
+    /// The slug that the client sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     environment_slug: Option<String>,
-    /// As the client said it.
+    /// The DAG id that the client sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     dag_id: Option<String>,
-    /// As the client said it.
+    /// The run id that the client sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<String>,
-    /// As the client said it.
+    /// The tag that the client sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
 }
 
 /// Upload an artifact of dbt
 ///
-/// The answer comes when the artifact is stored durably; what it holds shows in the API moments later. The same artifact may be sent
+/// The answer is sent once the artifact is stored durably. Its contents appear in the API moments later. The same artifact may be sent
 /// again.
 #[utoipa::path(
     post,
@@ -90,20 +90,20 @@ struct Accepted {
     tag = "Uploads",
     request_body(content = ManifestForm, content_type = "multipart/form-data"),
     params(
-        ("environment_slug" = Option<String>, Query, description = "As in the form, which wins"),
-        ("dag_id" = Option<String>, Query, description = "As in the form, which wins"),
-        ("run_id" = Option<String>, Query, description = "As in the form, which wins"),
-        ("tag" = Option<String>, Query, description = "As in the form, which wins"),
+        ("environment_slug" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
+        ("dag_id" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
+        ("run_id" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
+        ("tag" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
     ),
     responses(
         (status = 201, description = "Stored durably", body = Answer),
         (status = 400, description = "The form is broken"),
         (status = 401, description = "The token is missing, unknown or deleted"),
-        (status = 403, description = "The token does not allow uploads, or not to this environment"),
+        (status = 403, description = "The token does not allow uploads to this environment"),
         (status = 408, description = "The upload stalled"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong, or the file is no artifact of dbt"),
-        (status = 503, description = "The storage is away; nothing was kept"),
+        (status = 422, description = "A field is missing or wrong, or the file is not an artifact of dbt"),
+        (status = 503, description = "The storage is unavailable; nothing was stored"),
     ),
     security(("token" = []))
 )]
@@ -135,14 +135,14 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     body.await_begin(ingest.settings.idle_timeout).await?;
     let turn = ingest.turns.take(body).await?;
     let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
-    let form = Form::read(head, body, &ingest.settings, Due::Artifact);
+    let form = Form::read(head, body, &ingest.settings, Expected::Artifact);
     let form = ingest.turns.unless_slow(body, form).await?;
     let (parameters, file) = form.into_file()?;
     let parameters = parameters.or(query);
     let slug = parameters.get("environment_slug");
     let place = find_place(ingest, &access, slug).await?.ok_or_else(|| {
         let message = format!(
-            "`{}` is not an environment of this account that is in use",
+            "`{}` is not an active environment of this account",
             slug.unwrap_or_default()
         );
         UploadError::unprocessable("environment_slug", message)
@@ -152,12 +152,13 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
         let _turn = turn;
         store(&ingest, &access, place, parameters, file.spooled).await
     };
-    // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
+    // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
     let stored = tokio::spawn(storing.in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }
 
-/// Where the upload goes. The token decides what may be named, and whether anything has to be. None: there is no such environment.
+/// Finds the environment of an upload. The slug may be missing if the token is bound to one environment. Returns `None` if there is no such
+/// environment.
 pub(crate) async fn find_place(
     ingest: &Ingest,
     access: &Access,
@@ -183,7 +184,7 @@ pub(crate) async fn find_place(
         (Some(place), None, _) => Ok(Some(place)),
         (Some(_), Some(_), _) => {
             let message =
-                "several of the token's accounts have an environment of this slug; use a token of one account";
+                "several of the token's accounts have an environment with this slug; use a token for a single account";
             Err(UploadError::unprocessable("environment_slug", message))
         }
         (None, _, Some(_)) if is_unknown && access.environments == Environments::All => Ok(None),
@@ -192,7 +193,7 @@ pub(crate) async fn find_place(
             Err(UploadError::forbidden(message))
         }
         (None, _, None) => Err(UploadError::forbidden(
-            "the environment that the token is bound to is not in use",
+            "the environment that the token is bound to is not active",
         )),
     }
 }
@@ -206,7 +207,7 @@ async fn store(
 ) -> Result<Accepted, UploadError> {
     let kind = file.scanned.kind;
     let file = NamedFile::new(kind.file_name().unwrap_or("file").to_owned(), file);
-    let told = file.told.clone();
+    let uploaded = file.uploaded.clone();
     let upload = Upload {
         event_id: None,
         after: None,
@@ -214,7 +215,7 @@ async fn store(
         files: vec![file],
     };
     let [dag_id, run_id, tag] = ["dag_id", "run_id", "tag"].map(|name| parameters.text(name));
-    let tell = |files| {
+    let event_data = |files| {
         let uploaded = ArtifactsUploaded {
             account_id: place.account_id,
             project_id: place.project_id,
@@ -229,11 +230,11 @@ async fn store(
         uploaded.into()
     };
     Ok(Accepted {
-        event_id: ingest.store(upload, tell).await?.id.0,
+        event_id: ingest.store(upload, event_data).await?.id.0,
         kind: kind.as_str(),
-        name: told.name,
-        sha256: told.sha256.to_string(),
-        size: told.size,
+        name: uploaded.name,
+        sha256: uploaded.sha256.to_string(),
+        size: uploaded.size,
         environment_id: place.environment_id.0,
         environment_slug: parameters.text("environment_slug"),
         dag_id,

@@ -1,5 +1,5 @@
-//! DAG runs as Airflow tells of them. What it tells becomes events, as uploads do; the projectors do the rest. Whatever Airflow does,
-//! uploads go on.
+//! Observes DAG runs in Airflow. Each observation becomes an event, as uploads do, and the projectors do the rest. Uploads do not depend on
+//! Airflow.
 
 mod watch;
 
@@ -18,24 +18,24 @@ use tokio_util::sync::CancellationToken;
 use crate::Directory;
 use watch::Watch;
 
-/// How often the connection that holds the lock is looked at.
+/// How often the connection that holds the lock is checked.
 const LOCK_CHECK: Duration = Duration::from_secs(10);
 
-/// What an observer works with.
+/// The services that an observer needs.
 pub struct Parts {
-    /// Of the role `dbt_api_ingest`.
+    /// Connects with the role `dbt_api_ingest`.
     pub pool: PgPool,
-    /// Where the events go.
+    /// Stores the events.
     pub bucket: Bucket,
-    /// Where they are announced.
+    /// Announces the events.
     pub stream: Stream,
-    /// Tells the environments.
+    /// Looks up the environments.
     pub directory: Directory,
-    /// The time.
+    /// Supplies the time and new ids.
     pub clock: Clock,
 }
 
-/// Asks Airflows for their runs.
+/// Polls Airflows for their runs.
 pub struct Observer {
     parts: Arc<Parts>,
     watches: Vec<Watch>,
@@ -43,10 +43,10 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer of all that the settings name.
+    /// Creates an observer for all environments in the settings.
     ///
     /// # Errors
-    /// When the system has no TLS.
+    /// If TLS is not available on this system.
     pub fn new(parts: Parts, settings: &airflow::Settings) -> Result<Self, airflow::Error> {
         let look_back: TimeDelta = settings.look_back;
         let watches = settings.environments.iter();
@@ -59,23 +59,27 @@ impl Observer {
         })
     }
 
-    /// A check of whether all Airflows tell what they are asked.
+    /// Returns a check that fails while any Airflow cannot be observed.
     pub fn check(&self) -> impl Fn() -> std::future::Ready<Result<(), String>> + use<> {
         let troubles: Vec<_> = self.watches.iter().map(Watch::trouble).collect();
         move || {
-            let told: Vec<String> = troubles.iter().filter_map(|trouble| trouble.told()).collect();
-            std::future::ready(if told.is_empty() { Ok(()) } else { Err(told.join("; ")) })
+            let messages: Vec<String> = troubles.iter().filter_map(|trouble| trouble.message()).collect();
+            std::future::ready(if messages.is_empty() {
+                Ok(())
+            } else {
+                Err(messages.join("; "))
+            })
         }
     }
 
-    /// Observes until shutdown, unless another process does; then it waits to take its place.
+    /// Observes until shutdown. While another process observes, it waits to take over.
     pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 result = self.observe() => {
                     if let Err(error) = result {
-                        tracing::debug!(%error, "the lock upon observing Airflow is not had; it is tried again");
+                        tracing::debug!(%error, "does not hold the lock for observing Airflow; retrying");
                     }
                 }
             }
@@ -89,7 +93,7 @@ impl Observer {
         }
     }
 
-    /// Observes for as long as the connection that holds the lock lasts. At once when another process has the lock.
+    /// Observes for as long as the connection that holds the lock lasts. Returns at once if another process holds the lock.
     async fn observe(&mut self) -> sqlx::Result<()> {
         let mut connection = self.parts.pool.acquire().await?.detach();
         if !try_lock_observing(&mut connection).await? {
@@ -105,7 +109,7 @@ impl Observer {
     }
 }
 
-/// Waits until the connection is gone, and the lock with it.
+/// Waits until the connection, and with it the lock, is lost.
 async fn end_of(connection: &mut PgConnection) -> sqlx::Error {
     loop {
         tokio::time::sleep(LOCK_CHECK).await;

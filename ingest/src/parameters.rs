@@ -1,13 +1,13 @@
-//! What a client says about an upload besides the file: in the form, in the query, or not at all.
+//! The optional parameters of an upload, from the form or the query.
 
 use std::collections::BTreeMap;
 
 use edge::UploadError;
 
-/// The most characters that a parameter may have.
-pub(crate) const MOST_CHARACTERS: usize = 1000;
+/// The largest number of characters in a parameter.
+pub(crate) const MAX_CHARACTERS: usize = 1000;
 
-/// The parameters of one file only; those of the files of a batch are `files[N][tag]`.
+/// The known parameters. The files of a batch have `files[N][tag]` instead of `tag`.
 const NAMES: [&str; 7] = [
     "environment_slug",
     "dag_id",
@@ -18,7 +18,7 @@ const NAMES: [&str; 7] = [
     "is_manifest",
 ];
 
-/// As the client said them; what it left out or left empty is not there.
+/// The parameters that a client sent, without empty ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
@@ -26,9 +26,9 @@ pub(crate) struct Parameters(BTreeMap<String, String>);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {rule}")]
 pub(crate) struct InvalidParameter {
-    /// Which.
+    /// The parameter's name.
     pub(crate) name: String,
-    /// What is wrong with it; reads on from its name.
+    /// What is wrong with it, as the rest of a sentence that begins with the name.
     pub(crate) rule: String,
 }
 
@@ -38,14 +38,14 @@ impl From<InvalidParameter> for UploadError {
     }
 }
 
-/// The number of a file in a batch, from the name of a part: `files[N][field]`.
+/// Parses the number of a file in a batch from the name of a form part: `files[N][field]`.
 pub(crate) fn number_in_batch(name: &str, field: &str) -> Option<u32> {
     let (number, rest) = name.strip_prefix("files[")?.split_once("][")?;
     (rest.strip_suffix(']') == Some(field)).then(|| number.parse().ok())?
 }
 
 impl Parameters {
-    /// Those of the query.
+    /// Reads the parameters in a query.
     pub(crate) fn of_query(query: &[u8]) -> Result<Self, InvalidParameter> {
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(query) {
@@ -54,7 +54,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Takes a parameter as the client sent it; the last of several with one name counts. Those of other names are passed over.
+    /// Sets a parameter that the client sent. Later values replace earlier ones. Unknown names are ignored.
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidParameter> {
         if !NAMES.contains(&name) && number_in_batch(name, "tag").is_none() {
             return Ok(());
@@ -63,14 +63,14 @@ impl Parameters {
             name: name.to_owned(),
             rule,
         };
-        let text = str::from_utf8(value).map_err(|_| invalid("is not text in UTF-8".to_owned()))?;
+        let text = str::from_utf8(value).map_err(|_| invalid("is not valid UTF-8".to_owned()))?;
         let characters = text.chars().count();
-        if characters > MOST_CHARACTERS {
-            let rule = format!("has {characters} characters; at most {MOST_CHARACTERS} are allowed");
+        if characters > MAX_CHARACTERS {
+            let rule = format!("has {characters} characters; at most {MAX_CHARACTERS} are allowed");
             return Err(invalid(rule));
         }
         if text.contains('\0') {
-            return Err(invalid("holds a NUL character".to_owned()));
+            return Err(invalid("contains a NUL character".to_owned()));
         }
         if text.is_empty() {
             self.0.remove(name);
@@ -80,7 +80,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// These, and where there is none, the others.
+    /// Adds those of the other parameters that are not set here.
     pub(crate) fn or(mut self, others: Self) -> Self {
         for (name, value) in others.0 {
             self.0.entry(name).or_insert(value);
@@ -88,12 +88,12 @@ impl Parameters {
         self
     }
 
-    /// What the client said.
+    /// Returns the value of a parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The same as a text of its own.
+    /// Returns an owned copy of the value of a parameter.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
     }
@@ -136,20 +136,20 @@ mod tests {
 
     #[test]
     fn characters_are_counted_not_bytes() {
-        let longest = "é".repeat(MOST_CHARACTERS);
+        let longest = "é".repeat(MAX_CHARACTERS);
         assert_eq!(parameters(&[("tag", &longest)]).text("tag"), Some(longest));
     }
 
     #[test]
-    fn what_breaks_a_rule_is_named() {
+    fn errors_name_the_parameter_and_the_rule() {
         for (name, value, message) in [
             (
                 "run_id",
                 vec![b'a'; 1001],
                 "run_id has 1001 characters; at most 1000 are allowed",
             ),
-            ("dag_id", vec![0xff], "dag_id is not text in UTF-8"),
-            ("tag", vec![b'a', 0], "tag holds a NUL character"),
+            ("dag_id", vec![0xff], "dag_id is not valid UTF-8"),
+            ("tag", vec![b'a', 0], "tag contains a NUL character"),
         ] {
             let error = Parameters::default().set(name, &value).unwrap_err();
             assert_eq!(error.to_string(), message);

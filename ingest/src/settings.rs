@@ -4,23 +4,23 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ten a second: far more than the runs of an account make.
+/// Ten per second, far more than the runs of an account make.
 const UPLOADS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
 /// Limits of uploads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The most bytes that an uploaded file may have, as it comes.
+    /// The largest size of an uploaded file in bytes, before compression.
     pub max_upload_bytes: u64,
-    /// Uploads that are read at the same time; others wait. Each takes up to 12 MiB of memory. As many zips are received at the same time.
+    /// How many uploads are read at once; others wait. Each takes up to 12 MiB of memory. The same number of zips can be received at once.
     pub max_uploads: usize,
-    /// How often a token may upload within a minute.
+    /// How many uploads a token may make per minute.
     pub uploads_per_minute: NonZeroU32,
-    /// How long an upload may send nothing.
+    /// How long a client may pause while it sends an upload.
     pub idle_timeout: Duration,
-    /// How long an upload may take, from its first byte to its last.
+    /// How long an upload may take from its first byte to its last.
     pub upload_timeout: Duration,
-    /// Where large uploads are kept while they come; none: the system's folder for temporary files.
+    /// The folder for large uploads while they are received. If `None`, the system's folder for temporary files.
     pub spool_dir: Option<PathBuf>,
 }
 
@@ -48,20 +48,20 @@ impl Settings {
         "SPOOL_DIR",
     ];
 
-    /// Reads the settings; what is not set or empty has its default.
+    /// Reads the settings. Those that are not set or empty get their defaults.
     ///
     /// # Errors
-    /// Each problem, naming the setting, its value and the rule.
+    /// A list of all problems, each with the setting, its value and the rule.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let mut number = |name: &str, default: u64, most: u64| match set(lookup, name) {
+        let mut number = |name: &str, default: u64, max: u64| match set(lookup, name) {
             None => default,
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|number| (1..=most).contains(number))
+                .filter(|number| (1..=max).contains(number))
                 .unwrap_or_else(|| {
-                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {most}"));
+                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {max}"));
                     default
                 }),
         };
@@ -106,13 +106,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_has_its_default() {
+    fn unset_and_empty_settings_get_their_defaults() {
         assert_eq!(Settings::read(&|_| None).unwrap(), Settings::default());
         assert_eq!(Settings::read(&|_| Some(String::new())).unwrap(), Settings::default());
     }
 
     #[test]
-    fn what_is_set_counts() {
+    fn settings_override_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let lookup = |name: &str| match name {
             "MAX_UPLOAD_BYTES" => Some("1000".to_owned()),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_named_at_once() {
+    fn all_problems_are_reported_at_once() {
         let lookup = |name: &str| match name {
             "MAX_UPLOAD_BYTES" => Some("1GiB".to_owned()),
             "MAX_UPLOADS" => Some("0".to_owned()),

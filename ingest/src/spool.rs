@@ -1,5 +1,5 @@
-//! From the bytes of an upload to what is stored: hashed, scanned and compressed while they come, and kept in memory while they are
-//! few, else in a file without a name. Two threads share the work, since hashing and scanning take about as long as compressing.
+//! Hashes, scans and compresses the bytes of an upload while they arrive. Small files stay in memory, large ones go to an unnamed
+//! temporary file. Two threads share the work, because hashing and scanning take about as long as compressing.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,46 +11,46 @@ use sha2::Digest;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
-/// Compressed bytes of an artifact that are kept in memory; more of them go into a file.
-const MOST_IN_MEMORY: usize = 1 << 20;
+/// How many compressed bytes of an artifact are kept in memory. Larger artifacts go to a file.
+const MAX_IN_MEMORY: usize = 1 << 20;
 
-/// The same of a file that comes with others.
-const MOST_OF_ONE_OF_MANY: usize = 256 << 10;
+/// How many compressed bytes of a file in a batch or a zip are kept in memory.
+const MAX_IN_MEMORY_IN_BATCH: usize = 256 << 10;
 
-/// Chunks that may wait for each of the threads.
+/// How many chunks may wait for each thread.
 const CHUNKS_WAITING: usize = 2;
 
-/// A byte order mark in UTF-8, which stands at the beginning of some files.
+/// A UTF-8 byte order mark, which some files begin with.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What is read before a list or a text, so that the scanner, which reads objects only, takes it for the value of one.
+/// Put before JSON that is not an object, so that the scanner, which only reads objects, sees it as a value in one.
 const BEFORE_VALUE: &[u8] = br#"{"":"#;
 
-/// The end of that object.
+/// Closes the object that [`BEFORE_VALUE`] opens.
 const AFTER_VALUE: &[u8] = b"}";
 
-/// zstd's own default: higher levels cost more time than they save space.
+/// zstd's default level. Higher levels cost more time than the space they save is worth.
 const LEVEL: i32 = 3;
 
-/// A file that was read to its end.
+/// A complete file that is ready to be stored.
 #[derive(Debug)]
 pub(crate) struct Spooled {
-    /// Of the bytes as they came.
+    /// The hash of the uncompressed bytes.
     pub(crate) sha256: Sha256,
-    /// Bytes as they came.
+    /// The uncompressed size in bytes.
     pub(crate) size: u64,
-    /// What the file is.
+    /// The kind and the metadata that the scanner found.
     pub(crate) scanned: Scanned,
-    /// Why a file that may be anything is not JSON.
+    /// The reason why the file is not JSON, if it is not.
     not_json: Option<ScanError>,
-    /// Bytes as they will be stored.
+    /// The compressed size in bytes.
     pub(crate) stored_size: u64,
-    /// As it will be stored.
+    /// The compressed bytes.
     pub(crate) compressed: Compressed,
 }
 
 impl Spooled {
-    /// A file of this name is read as a manifest by whoever finds it, so it has to be JSON, whichever way it comes.
+    /// Checks that a file named like a manifest is JSON: readers will take it for a manifest.
     pub(crate) fn check_name(&self, name: &str) -> Result<(), ScanError> {
         match &self.not_json {
             Some(error) if ArtifactKind::Manifest.file_name() == Some(name) => Err(error.clone()),
@@ -59,41 +59,41 @@ impl Spooled {
     }
 }
 
-/// What a file has to be.
+/// What kind of file is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// An artifact of dbt; all else is refused as soon as that is seen.
+pub(crate) enum Expected {
+    /// An artifact of dbt. Anything else is refused as early as possible.
     Artifact,
-    /// Anything, one of several files of an upload.
+    /// Any file, which may be one of several in an upload.
     AnyFile,
-    /// The same, and never an artifact, whatever is in it.
+    /// Any file, which never counts as an artifact.
     Opaque,
 }
 
-impl Due {
-    fn most_in_memory(self) -> usize {
+impl Expected {
+    fn max_in_memory(self) -> usize {
         match self {
-            Self::Artifact => MOST_IN_MEMORY,
-            Self::AnyFile | Self::Opaque => MOST_OF_ONE_OF_MANY,
+            Self::Artifact => MAX_IN_MEMORY,
+            Self::AnyFile | Self::Opaque => MAX_IN_MEMORY_IN_BATCH,
         }
     }
 }
 
-/// Why a file was not spooled.
+/// Why a file could not be spooled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
-    /// It is no artifact of dbt.
+    /// The file is not an artifact of dbt.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// The disk is full, or the like.
-    #[error("the upload cannot be kept while it comes; is there room where SPOOL_DIR points? {0}")]
+    /// The disk failed, or is full.
+    #[error("cannot write the upload to disk; check the free space in SPOOL_DIR: {0}")]
     Disk(#[from] io::Error),
     /// A thread ended without a result.
     #[error("a thread that reads the upload failed: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 
-/// A file that is coming.
+/// A file that is being received.
 pub(crate) struct Spool {
     to_reader: Sender<Bytes>,
     to_compressor: Sender<Bytes>,
@@ -102,13 +102,13 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Begins a file. Large ones go to `folder`, or to the system's folder for temporary files.
-    pub(crate) fn begin(folder: Option<PathBuf>, due: Due) -> Self {
+    /// Begins a file. Large files go to `folder`, or to the system's folder for temporary files.
+    pub(crate) fn begin(folder: Option<PathBuf>, expected: Expected) -> Self {
         let (to_reader, chunks) = mpsc::channel(CHUNKS_WAITING);
-        let reader = tokio::task::spawn_blocking(move || read(chunks, due));
+        let reader = tokio::task::spawn_blocking(move || read(chunks, expected));
         let (to_compressor, chunks) = mpsc::channel(CHUNKS_WAITING);
         let compressor =
-            tokio::task::spawn_blocking(move || compress(chunks, FrameSpool::new(folder, due.most_in_memory())));
+            tokio::task::spawn_blocking(move || compress(chunks, FrameSpool::new(folder, expected.max_in_memory())));
         Self {
             to_reader,
             to_compressor,
@@ -117,16 +117,15 @@ impl Spool {
         }
     }
 
-    /// Takes the next bytes, when there is room for them. False when no more are wanted, since the file is refused: [`Self::finish`]
-    /// says why.
+    /// Adds bytes, waiting until there is room for them. Returns false if the file is already refused; [`Self::finish`] returns the reason.
     pub(crate) async fn push(&self, chunk: Bytes) -> bool {
         self.to_compressor.send(chunk.clone()).await.is_ok() && self.to_reader.send(chunk).await.is_ok()
     }
 
-    /// The file has ended.
+    /// Ends the file and returns it.
     pub(crate) async fn finish(self) -> Result<Spooled, SpoolError> {
         drop((self.to_reader, self.to_compressor));
-        // First the disk: without it, the reader did not see the whole file, and would call it truncated.
+        // Check the disk first: if it failed, the reader did not get the whole file and would report it as truncated.
         let (compressed, stored_size) = self.compressor.await??;
         let content = self.reader.await??;
         Ok(Spooled {
@@ -140,7 +139,7 @@ impl Spool {
     }
 }
 
-/// What was read of a file.
+/// What the reader found in a file.
 struct Content {
     sha256: Sha256,
     size: u64,
@@ -148,9 +147,9 @@ struct Content {
     not_json: Option<ScanError>,
 }
 
-fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<Content, ScanError> {
+fn read(mut chunks: Receiver<Bytes>, expected: Expected) -> Result<Content, ScanError> {
     let mut hash = sha2::Sha256::new();
-    let mut scan = Scan::begin(due);
+    let mut scan = Scan::begin(expected);
     let mut size = 0;
     while let Some(chunk) = chunks.blocking_recv() {
         hash.update(&chunk);
@@ -166,21 +165,21 @@ fn read(mut chunks: Receiver<Bytes>, due: Due) -> Result<Content, ScanError> {
     })
 }
 
-/// Finds out what a file is while it comes. Only one that has to be an artifact is refused.
+/// Finds out what a file is while it arrives. A file is refused only if an artifact is expected.
 struct Scan {
-    due: Due,
-    /// None: what else comes makes no difference.
+    expected: Expected,
+    /// `None` if the rest of the file makes no difference.
     scanner: Option<Scanner>,
-    /// Why it is no artifact, though it may be JSON: a list, a text, a number or a word, of which only the beginning was read.
+    /// The scanner's error if the file begins like JSON that is not an object: a list, a string, a number or a word.
     no_object: Option<ScanError>,
     not_json: Option<ScanError>,
 }
 
 impl Scan {
-    fn begin(due: Due) -> Self {
+    fn begin(expected: Expected) -> Self {
         Self {
-            due,
-            scanner: (due != Due::Opaque).then(Scanner::new),
+            expected,
+            scanner: (expected != Expected::Opaque).then(Scanner::new),
             no_object: None,
             not_json: None,
         }
@@ -192,7 +191,7 @@ impl Scan {
         };
         match scanner.push(chunk) {
             Ok(()) => Ok(()),
-            Err(error) if self.due == Due::Artifact => Err(error),
+            Err(error) if self.expected == Expected::Artifact => Err(error),
             Err(error @ ScanError::NotAnArtifact { .. }) if self.no_object.is_none() => {
                 self.no_object = Some(error);
                 self.scanner = Some(Scanner::new());
@@ -206,14 +205,14 @@ impl Scan {
         }
     }
 
-    /// What the file is, and why it is not JSON.
+    /// Returns what the file is, and the reason why it is not JSON, if it is not.
     fn finish(mut self) -> Result<(Scanned, Option<ScanError>), ScanError> {
         if self.no_object.is_some() {
             self.push(AFTER_VALUE)?;
         }
         match self.scanner.take().map(Scanner::finish) {
             Some(Ok(scanned)) => return Ok((scanned, None)),
-            Some(Err(error)) if self.due == Due::Artifact => return Err(error),
+            Some(Err(error)) if self.expected == Expected::Artifact => return Err(error),
             Some(Err(error)) => self.give_up(error),
             None => {}
         }
@@ -223,9 +222,9 @@ impl Scan {
     fn give_up(&mut self, error: ScanError) {
         self.scanner = None;
         self.not_json = match error {
-            // JSON, as far as it was read.
+            // As far as it was read, the file is JSON.
             ScanError::NotAnArtifact { .. } | ScanError::TooDeep { .. } => None,
-            // An offset in what was read as an object would be none of the file's.
+            // Prefer the first error: the offsets in the wrapped value are not those of the file.
             error => Some(self.no_object.take().unwrap_or(error)),
         };
     }
@@ -247,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    /// A manifest of about this many bytes that zstd cannot shrink much.
+    /// Returns a manifest of about this size in bytes that zstd cannot compress well.
     fn manifest(size: usize) -> Vec<u8> {
         let mut text = String::from(r#"{"metadata":{"invocation_id":"i-1"},"nodes":{},"macros":{},"docs":{"#);
         let mut seed = Sha256::of(b"seed");
@@ -261,11 +260,11 @@ mod tests {
     }
 
     async fn spool(bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
-        spool_as(Due::Artifact, bytes, chunk).await
+        spool_as(Expected::Artifact, bytes, chunk).await
     }
 
-    async fn spool_as(due: Due, bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
-        let spool = Spool::begin(None, due);
+    async fn spool_as(expected: Expected, bytes: &[u8], chunk: usize) -> Result<Spooled, SpoolError> {
+        let spool = Spool::begin(None, expected);
         for part in bytes.chunks(chunk) {
             if !spool.push(Bytes::copy_from_slice(part)).await {
                 break;
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chunks_of_any_size_make_the_same_file() {
+    async fn the_chunk_size_makes_no_difference() {
         let bytes = manifest(100_000);
         for chunk in [1, 7, 4096, 1 << 20] {
             let spooled = spool(&bytes, chunk).await.unwrap();
@@ -306,25 +305,25 @@ mod tests {
         let bytes = manifest(24 << 20);
         let spooled = spool(&bytes, 64 << 10).await.unwrap();
         assert!(matches!(spooled.compressed, Compressed::File { .. }));
-        assert!(spooled.stored_size > MOST_IN_MEMORY as u64);
+        assert!(spooled.stored_size > MAX_IN_MEMORY as u64);
         assert_eq!(spooled.sha256, Sha256::of(&bytes));
         assert_eq!(content(spooled.compressed), bytes);
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_artifact_is_refused_before_its_end() {
-        let spool = Spool::begin(None, Due::Artifact);
+    async fn a_file_that_is_not_an_artifact_is_refused_before_its_end() {
+        let spool = Spool::begin(None, Expected::Artifact);
         let mut pushed = 0;
         while spool.push(Bytes::from_static(b"PK\x03\x04")).await {
             pushed += 1;
-            assert!(pushed < 1000, "a zip is not refused");
+            assert!(pushed < 1000, "the zip is not refused");
         }
         let error = spool.finish().await.unwrap_err();
         assert!(matches!(error, SpoolError::Scan(ScanError::NotJson { .. })), "{error}");
     }
 
     #[tokio::test]
-    async fn a_truncated_file_is_found_out() {
+    async fn a_truncated_file_is_refused() {
         let bytes = manifest(10_000);
         let error = spool(&bytes[..9_000], 512).await.unwrap_err();
         assert!(
@@ -339,7 +338,7 @@ mod tests {
         assert!(matches!(error, SpoolError::Scan(ScanError::Empty)), "{error}");
     }
     #[tokio::test]
-    async fn what_is_called_a_manifest_has_to_be_json() {
+    async fn a_file_named_like_a_manifest_must_be_json() {
         for (text, is_json) in [
             (r#"{"a": 1}"#, true),
             (r#"[1, {"a": NaN}]"#, true),
@@ -356,7 +355,7 @@ mod tests {
             ("1}", false),
             ("2026-11-23 12:00 Running", false),
         ] {
-            let spooled = spool_as(Due::AnyFile, text.as_bytes(), 1_000).await.unwrap();
+            let spooled = spool_as(Expected::AnyFile, text.as_bytes(), 1_000).await.unwrap();
             assert_eq!(spooled.scanned.kind, ArtifactKind::Other, "{text}");
             assert_eq!(spooled.check_name("manifest.json").is_ok(), is_json, "{text}");
             assert!(spooled.check_name("state.json").is_ok(), "{text}");
@@ -364,9 +363,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_opaque_file_is_no_artifact_whatever_is_in_it() {
+    async fn an_opaque_file_is_never_an_artifact() {
         let bytes = manifest(1_000);
-        let spooled = spool_as(Due::Opaque, &bytes, 100).await.unwrap();
+        let spooled = spool_as(Expected::Opaque, &bytes, 100).await.unwrap();
         assert_eq!(spooled.scanned, Scanned::other());
         assert_eq!(spooled.sha256, Sha256::of(&bytes));
     }

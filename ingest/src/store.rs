@@ -1,4 +1,4 @@
-//! How an upload becomes durable: the bytes, then the event that tells of them.
+//! Stores an upload durably: first the bytes, then the event.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use crate::Ingest;
 use crate::spool::Spooled;
 
-/// How long the bucket may take. A client of dbt-coves has left by then, others wait longer.
-const LONGEST_WRITE: Duration = Duration::from_secs(30);
+/// How long the bucket may take. Clients of dbt-coves do not wait that long; others wait longer.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(30);
 
-/// An upload that came whole.
+/// A complete upload.
 pub(crate) struct Upload {
-    /// The event's id; none: a new one. A client that may send the same upload again gives it the same id.
+    /// The event's id, or `None` for a new one. Uploads that may be sent twice have the same id both times.
     pub(crate) event_id: Option<EventId>,
-    /// When that was made which this replaces: this has to be later, though another process with a clock that is ahead made that.
+    /// The time of the event that this upload replaces. The new event must be later, even if another process's clock was ahead.
     pub(crate) after: Option<DateTime<Utc>>,
     pub(crate) account: AccountId,
     pub(crate) files: Vec<NamedFile>,
@@ -26,14 +26,14 @@ pub(crate) struct Upload {
 
 /// A file of an upload.
 pub(crate) struct NamedFile {
-    pub(crate) told: UploadedFile,
+    pub(crate) uploaded: UploadedFile,
     pub(crate) compressed: Compressed,
 }
 
 impl NamedFile {
     pub(crate) fn new(name: String, file: Spooled) -> Self {
         Self {
-            told: UploadedFile {
+            uploaded: UploadedFile {
                 name,
                 kind: file.scanned.kind,
                 sha256: file.sha256,
@@ -54,18 +54,18 @@ impl NamedFile {
 enum WriteError {
     #[error(transparent)]
     Bucket(#[from] bucket::Error),
-    #[error("the event cannot be written as JSON: {0}")]
+    #[error("cannot write the event as JSON: {0}")]
     Event(#[from] serde_json::Error),
 }
 
 impl Ingest {
-    /// First the bytes, then the event that tells of them, whose data `tell` makes; then the upload is accepted, whatever becomes of the rest.
+    /// Stores the bytes and then the event, whose data `event_data` makes. From then on the upload is accepted, even if announcing it fails.
     pub(crate) async fn store(
         &self,
         upload: Upload,
-        tell: impl FnOnce(Vec<UploadedFile>) -> EventData,
+        event_data: impl FnOnce(Vec<UploadedFile>) -> EventData,
     ) -> Result<Event, UploadError> {
-        let event = match timeout(LONGEST_WRITE, self.write(upload, tell)).await {
+        let event = match timeout(MAX_WRITE_TIME, self.write(upload, event_data)).await {
             Ok(Ok(event)) => event,
             Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => {
                 return Err(UploadError::unavailable(Needed::Storage, &error));
@@ -74,7 +74,7 @@ impl Ingest {
             Err(_) => return Err(UploadError::unavailable(Needed::Storage, &"the bucket is too slow")),
         };
         if let Err(error) = self.stream.publish(&event).await {
-            tracing::warn!(event = %event.id, %error, "an upload is not announced; the projectors' sweep will find it");
+            tracing::warn!(event = %event.id, %error, "cannot announce an upload; the projectors' sweep will find it");
         }
         Ok(event)
     }
@@ -82,22 +82,22 @@ impl Ingest {
     async fn write(
         &self,
         upload: Upload,
-        tell: impl FnOnce(Vec<UploadedFile>) -> EventData,
+        event_data: impl FnOnce(Vec<UploadedFile>) -> EventData,
     ) -> Result<Event, WriteError> {
         let mut files = Vec::with_capacity(upload.files.len());
         for file in upload.files {
             self.bucket
-                .put_artifact(upload.account, file.told.sha256, file.compressed)
+                .put_artifact(upload.account, file.uploaded.sha256, file.compressed)
                 .await?;
-            files.push(file.told);
+            files.push(file.uploaded);
         }
         let after = upload.after.map(|time| time + TimeDelta::microseconds(1));
         let time = self.clock.now().max(after.unwrap_or_default());
         let id = upload.event_id.unwrap_or_else(|| EventId(self.clock.new_id(time)));
-        let event = Event::new(id, time, &tell(files))?;
+        let event = Event::new(id, time, &event_data(files))?;
         self.bucket.put_event(&event).await?;
         if upload.event_id.is_some() {
-            // Sent before, perhaps: then the event of that time is the one that counts, and is announced.
+            // If the upload was sent before, the first event counts and is announced.
             return Ok(self.bucket.get_event(Journal::Uploads, id).await?);
         }
         Ok(event)

@@ -1,4 +1,4 @@
-//! Whose upload is read: only so many at a time, since each takes memory. Those who stall do not keep the others waiting.
+//! Limits how many uploads are read at once, because each takes memory. Clients that stall do not keep others waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,30 +10,31 @@ use tokio::time::timeout;
 
 use crate::body::ClientBody;
 
-/// How long an upload may wait until it is read.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long an upload may wait for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How many may wait for each that is read. More are turned away at once, which is better than letting all of them wait in vain.
+/// How many uploads may wait for each one that is read. Others are refused at once, which is better than letting all of them wait in vain.
 const WAITING_PER_TURN: usize = 4;
 
-/// While others wait, an upload has to bring this many bytes within [`PACE_PERIOD`].
+/// How many bytes an upload must send within [`PACE_PERIOD`] while others wait.
 const PACE: u64 = 32 << 10;
 
-/// How long the pace is measured.
+/// The period over which the pace is measured.
 const PACE_PERIOD: Duration = Duration::from_secs(1);
 
-/// How much of that time the client must have been waited for: when our own disk or threads are slow, it is not the upload's fault.
+/// How much of the period the server must have spent waiting for the client. If the server's disk or threads are slow, that is not the
+/// client's fault.
 const WAITED_FOR: Duration = Duration::from_millis(500);
 
-/// The turns of uploads. Cheap to clone.
+/// Hands out turns to uploads. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Turns {
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
-    most_waiting: usize,
+    max_waiting: usize,
 }
 
-/// Counts one who waits.
+/// Counts an upload as waiting until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -43,36 +44,36 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    /// So many at a time.
+    /// Allows this many uploads at once.
     pub(crate) fn new(at_once: usize) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::default(),
-            most_waiting: at_once.saturating_mul(WAITING_PER_TURN),
+            max_waiting: at_once.saturating_mul(WAITING_PER_TURN),
         }
     }
 
-    /// Waits for a turn to read this, which ends when what is returned is dropped. A body whose begin did not come in time gets a turn only
-    /// when one is free, so that those who dribble do not stand in line before others.
+    /// Waits for a turn to read this body. The turn ends when the permit is dropped. A body whose beginning did not arrive in time gets a
+    /// turn only if one is free, so that slow clients do not queue ahead of others.
     pub(crate) async fn take(&self, body: &ClientBody) -> Result<OwnedSemaphorePermit, UploadError> {
         if !body.has_begun() {
             return Arc::clone(&self.turns)
                 .try_acquire_owned()
                 .map_err(|_| UploadError::timeout());
         }
-        let busy = || UploadError::unavailable(Needed::Turn, &"too many uploads at once; MAX_UPLOADS says how many");
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+        let busy = || UploadError::unavailable(Needed::Turn, &"too many uploads at once; MAX_UPLOADS sets the limit");
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(busy());
         }
         let _waiting = Waiting(&self.waiting);
-        match timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned()).await {
+        match timeout(MAX_WAIT, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => Err(busy()),
         }
     }
 
-    /// Waits for a turn for an upload that came whole: it is not turned away, however long that takes.
+    /// Waits for a turn for a complete upload. It is never refused, however long this takes.
     pub(crate) async fn take_whole(&self) -> Result<OwnedSemaphorePermit, UploadError> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
@@ -80,7 +81,7 @@ impl Turns {
         turn.map_err(|error| UploadError::internal(&error))
     }
 
-    /// Reads an upload with `read`, unless it comes so slowly that it keeps others waiting.
+    /// Reads an upload with `read`, but fails if it arrives so slowly that it keeps others waiting.
     pub(crate) async fn unless_slow<T>(
         &self,
         body: &ClientBody,
@@ -112,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a body as `read` does while others wait for its turn.
+    /// Reads a body with `read` while another upload waits for its turn.
     async fn read_while_others_wait(
         body: Body,
         read: impl AsyncFnOnce(ClientBody) -> Result<(), UploadError>,
@@ -123,7 +124,7 @@ mod tests {
         turns.unless_slow(&body, read(body.clone())).await
     }
 
-    /// A piece of a body, at this pace.
+    /// Returns a body of 20 pieces of this size, one per period.
     fn pieces(size: usize, every: Duration) -> Body {
         Body::from_stream(stream::unfold(20, move |left: u32| async move {
             let left = left.checked_sub(1)?;
@@ -138,7 +139,7 @@ mod tests {
         for (size, every, ours, is_read) in [
             (1, second / 5, Duration::ZERO, false),
             (40 << 10, second * 2 / 5, Duration::ZERO, true),
-            // Slow disks and threads.
+            // The server's disk or threads are slow.
             (1, Duration::ZERO, minute, true),
             (40 << 10, second * 2 / 5, minute, true),
             (1, second * 5, minute, false),
@@ -147,7 +148,7 @@ mod tests {
                 while body.next().await.is_some() {
                     tokio::time::sleep(ours).await;
                 }
-                // Nothing comes any more.
+                // The body has ended.
                 tokio::time::sleep(minute).await;
                 Ok(())
             };

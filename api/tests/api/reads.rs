@@ -52,7 +52,7 @@ async fn runs_are_filtered_and_counted() {
         answer.json()["status"]["user_message"]
             .as_str()
             .unwrap()
-            .contains("status=done")
+            .contains("got `done`")
     );
 }
 

@@ -250,7 +250,7 @@ async fn an_airflow_that_is_away_keeps_nothing_else_from_working() {
             .service
             .log()
             .iter()
-            .filter(|line| line.contains("are not observed"))
+            .filter(|line| line.contains("cannot observe Airflow's runs"))
             .count()
     };
     assert_eq!(warnings(), 1, "one word for one change");
@@ -326,7 +326,7 @@ async fn every_problem_of_the_file_is_told_by_config_check() {
     for part in [
         "[dev]: environment: is missing",
         "[dev]: url:",
-        "[dev]: either username",
+        "[dev]: expected either username",
         "[x]: account:",
         "AIRFLOW_POLL_SECONDS: `0`",
     ] {

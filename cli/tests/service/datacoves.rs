@@ -278,7 +278,7 @@ async fn bad_rows_are_left_out_and_queries_can_be_replaced() {
     for problem in [
         "environment 2: the slug `one` is taken",
         "environment 3: `123` is not a slug",
-        "environment 4: its project 99 is not there",
+        "environment 4: its project 99 does not exist",
         "environment without a number",
         "account 9: `Not A Slug` is not a slug",
     ] {
@@ -334,7 +334,7 @@ async fn the_last_known_directory_serves_while_that_database_is_away() {
     let log = installation.service.log();
     let told = log
         .iter()
-        .filter(|line| line.contains("Datacoves' database does not tell"))
+        .filter(|line| line.contains("environments from Datacoves' database"))
         .count();
     // Refused first, and too late then: two causes, each told once.
     assert!(told <= 2, "{log:#?}");

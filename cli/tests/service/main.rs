@@ -8,6 +8,7 @@
 mod installation;
 
 mod airflow;
+mod artifacts_ingest;
 mod datacoves;
 mod dbt_cloud;
 mod errors;
@@ -15,7 +16,6 @@ mod files;
 mod files_v3;
 mod hostile;
 mod import;
-mod ingests;
 mod isolation;
 mod limits;
 mod nodes;

@@ -312,7 +312,7 @@ async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
         let (code, answer) = upload(&installation, &stranger, Some(SLUG)).await;
         assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
         let message = answer["errors"]["message"].as_str().unwrap();
-        assert!(message.starts_with("Datacoves, which gave this token"), "{message}");
+        assert!(message.starts_with("Datacoves, which issued this token"), "{message}");
         let ready = installation.readiness().await;
         assert_eq!(ready["parts"]["verifier"]["status"], "away", "{ready}");
         assert_eq!(ready["status"], "degraded");
@@ -326,11 +326,11 @@ async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
             .filter(|line| line.contains(text))
             .count()
     };
-    assert_eq!(told("Datacoves does not tell whose keys are"), 1);
+    assert_eq!(told("Datacoves does not verify keys; uploads continue"), 1);
 
     datacoves.set(Mood::Answers);
     assert_eq!(status(&installation, &token, runs).await, StatusCode::OK);
-    assert_eq!(told("Datacoves tells again"), 1);
+    assert_eq!(told("Datacoves verifies keys again"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,29 +1,29 @@
-//! What Airflow answers, read leniently: both versions, and fields that come and go.
+//! Reads Airflow's answers leniently: both versions, and fields that may be missing.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// The longest text that is taken over. Airflow's own ids have 250 letters at most.
-const LONGEST: usize = 1000;
+/// The longest text that is accepted, in bytes. Airflow's own ids have at most 250 letters.
+const MAX_TEXT_LEN: usize = 1000;
 
 /// A DAG run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DagRun {
-    /// The DAG.
+    /// The id of the DAG.
     pub dag_id: String,
-    /// Its id.
+    /// The id of the run.
     #[serde(rename = "dag_run_id")]
     pub run_id: String,
-    /// `queued`, `running`, `success`, `failed`.
+    /// The state: `queued`, `running`, `success` or `failed`.
     pub state: String,
-    /// When it was queued; Airflow 2 does not tell.
+    /// When the run was queued. Airflow 2 does not report this.
     #[serde(default, deserialize_with = "time")]
     pub queued_at: Option<DateTime<Utc>>,
-    /// When it began.
+    /// When the run began.
     #[serde(default, rename = "start_date", deserialize_with = "time")]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the run ended.
     #[serde(default, rename = "end_date", deserialize_with = "time")]
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -31,9 +31,9 @@ pub struct DagRun {
 /// A DAG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dag {
-    /// Its id.
+    /// The id of the DAG.
     pub dag_id: String,
-    /// When it runs, as Airflow writes it: `@daily`, `0 6 * * 1`; none: when someone triggers it.
+    /// The schedule as Airflow writes it, such as `@daily` or `0 6 * * 1`. `None` if the DAG only runs when triggered.
     pub schedule: Option<String>,
 }
 
@@ -52,13 +52,13 @@ pub(crate) struct Token {
 }
 
 impl DagRun {
-    /// None: it lacks what makes it a run, or is longer than any of Airflow's.
+    /// Reads a run, or returns `None` if a required field is missing or longer than Airflow allows.
     pub(crate) fn read(row: &Value) -> Option<Self> {
         let run = Self::deserialize(row).ok()?;
         let texts = [&run.dag_id, &run.run_id, &run.state];
         texts
             .iter()
-            .all(|text| (1..=LONGEST).contains(&text.len()))
+            .all(|text| (1..=MAX_TEXT_LEN).contains(&text.len()))
             .then_some(run)
     }
 }
@@ -71,12 +71,12 @@ impl Dag {
         };
         Some(Self {
             dag_id: row.get("dag_id")?.as_str()?.to_owned(),
-            schedule: schedule.filter(|text| (1..=LONGEST).contains(&text.len())),
+            schedule: schedule.filter(|text| (1..=MAX_TEXT_LEN).contains(&text.len())),
         })
     }
 }
 
-/// Airflow 2's schedule as Airflow 3 would write it.
+/// Converts a schedule of Airflow 2 to the format of Airflow 3.
 fn interval(value: &Value) -> Option<String> {
     if let Some(text) = value.get("value").and_then(Value::as_str) {
         return Some(text.to_owned());
@@ -94,14 +94,14 @@ fn interval(value: &Value) -> Option<String> {
     })
 }
 
-/// A time, or none for what is no time.
+/// Deserializes a time. Anything else becomes `None`.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let text = value.as_str().unwrap_or_default();
     Ok(DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()))
 }
 
-/// What an error says, in either version's way, short enough for a line of a log. None: it is no error of Airflow's API.
+/// Returns the message of an error of either version, short enough for a log line. Returns `None` if the body is not an error of Airflow's API.
 pub(crate) fn said(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = |name: &str| match body.get(name) {
@@ -110,7 +110,7 @@ pub(crate) fn said(body: &[u8]) -> Option<String> {
         Some(other) => Some(other.to_string()),
     };
     let text = text("detail").or_else(|| text("title")).or_else(|| text("error"))?;
-    Some(text.chars().take(LONGEST).collect())
+    Some(text.chars().take(MAX_TEXT_LEN).collect())
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_needs_no_more_than_what_makes_it_one() {
+    fn a_run_needs_only_its_ids_and_state() {
         let run = DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r", "state": "queued", "start_date": "soon" }))
             .unwrap();
         assert_eq!((run.queued_at, run.started_at, run.finished_at), (None, None, None));
@@ -148,13 +148,13 @@ mod tests {
             None
         );
         assert_eq!(
-            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(LONGEST + 1), "state": "queued" })),
+            DagRun::read(&json!({ "dag_id": "d", "dag_run_id": "r".repeat(MAX_TEXT_LEN + 1), "state": "queued" })),
             None
         );
     }
 
     #[test]
-    fn errors_are_told_in_airflows_words() {
+    fn errors_contain_airflows_message() {
         assert_eq!(
             said(br#"{"detail": null, "status": 403, "title": "Forbidden"}"#).unwrap(),
             "Forbidden"

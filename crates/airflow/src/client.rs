@@ -1,4 +1,4 @@
-//! The client. It asks, and changes nothing.
+//! The client. It only reads.
 
 use std::time::Duration;
 
@@ -14,72 +14,72 @@ use url::Url;
 use crate::answers::{self, Page, Token};
 use crate::{Dag, DagRun, Error, Login};
 
-/// How long it may take to reach Airflow.
-const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+/// How long connecting to Airflow may take.
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// How long an answer may take. Airflow 2 hashes the password for each.
-const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+/// How long an answer may take. Airflow 2 hashes the password for each request.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
-/// How many bytes an answer may have. A run may hold a configuration of any size.
+/// The largest answer, in bytes. A run may contain a configuration of any size.
 const LARGEST_ANSWER: usize = 16 << 20;
 
-/// How many rows are asked for at a time: Airflow's own most, unless its operator set another.
+/// The page size, which is Airflow's default maximum.
 const PAGE: u64 = 100;
 
-/// How many rows a listing may have in all.
-const MOST_ROWS: u64 = 200_000;
+/// The largest number of rows in all pages of a listing.
+const MAX_ROWS: u64 = 200_000;
 
-/// The two APIs.
+/// The two versions of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
-    /// Of Airflow 2.
+    /// The API of Airflow 2.
     V1,
-    /// Of Airflow 3.
+    /// The API of Airflow 3.
     V2,
 }
 
-/// An Airflow.
+/// A client of an Airflow.
 pub struct Airflow {
     http: reqwest::Client,
-    /// Without a slash at the end.
+    /// The URL without a trailing slash.
     url: String,
     login: Login,
-    /// None: not asked yet, or it may have changed.
+    /// The version of the API. `None` if it is not known yet, or may have changed.
     version: Option<Version>,
-    /// Of Airflow 3, for a username and password.
+    /// The token that Airflow 3 issued for the username and password.
     token: Option<SecretString>,
 }
 
 /// Which runs are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those that changed at this time or later.
+    /// Runs that changed at this time or later.
     ChangedSince(DateTime<Utc>),
-    /// Those that began at this time or later.
+    /// Runs that began at this time or later.
     StartedSince(DateTime<Utc>),
-    /// Those that are queued or run.
+    /// Runs that are queued or running.
     Active,
 }
 
-/// Runs, and when they were told by Airflow's clock.
+/// A list of runs.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    /// In the order in which Airflow made them.
+    /// The runs, in the order in which Airflow created them.
     pub runs: Vec<DagRun>,
-    /// When the first page of them was made.
+    /// The time of the first page, by Airflow's clock.
     pub date: Option<DateTime<Utc>>,
 }
 
 impl Airflow {
-    /// A client of the Airflow at this URL. It asks nothing yet.
+    /// Creates a client of the Airflow at this URL. It does not send a request yet.
     ///
     /// # Errors
-    /// When the system has no TLS.
+    /// Fails if TLS is not available on this system.
     pub fn new(url: &Url, login: Login) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
-            .connect_timeout(LONGEST_CONNECT)
-            .timeout(LONGEST_ANSWER)
-            // A redirect leads to a page for people to log in at, or the password to where it does not belong.
+            .connect_timeout(MAX_CONNECT_TIME)
+            .timeout(MAX_ANSWER_TIME)
+            // A redirect leads to a login page for people, or would send the password to another host.
             .redirect(redirect::Policy::none())
             .user_agent("dbt-api")
             .build()?;
@@ -95,11 +95,11 @@ impl Airflow {
     /// Lists runs of all DAGs that the user may read.
     ///
     /// # Errors
-    /// When Airflow does not tell all of them.
+    /// Fails if Airflow does not return all of them.
     pub async fn runs(&mut self, which: Which) -> Result<Listing, Error> {
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-        // By the id in Airflow's database, which never changes: rows may then only come twice, and not move from a page that is still
-        // to be read to one that was.
+        // Order by the id in Airflow's database, which never changes. Rows may then appear twice, but none is missed because it moved to a
+        // page that was already read.
         let mut query = vec![("order_by", "id".to_owned())];
         match which {
             Which::ChangedSince(since) => query.push(("updated_at_gte", time(since))),
@@ -112,15 +112,15 @@ impl Airflow {
         Ok(Listing { runs, date })
     }
 
-    /// A run by its id. None: Airflow has none such.
+    /// Returns a run by its id, or `None` if Airflow does not have it.
     ///
     /// # Errors
-    /// When Airflow does not tell.
+    /// Fails if Airflow does not answer, or answers with an error.
     pub async fn run(&mut self, dag_id: &str, run_id: &str) -> Result<Option<DagRun>, Error> {
         let what = "a DAG run";
         let path = format!("dags/{}/dagRuns/{}", encoded(dag_id), encoded(run_id));
         let (status, _, body) = self.get(&path, &[]).await?;
-        // A proxy, or a server of another version, says 404 too, but not of this run.
+        // A proxy or a server of another version also answers 404, but does not mention this run.
         if status == StatusCode::NOT_FOUND && answers::said(&body).is_some_and(|said| said.contains(run_id)) {
             return Ok(None);
         }
@@ -131,17 +131,18 @@ impl Airflow {
         })
     }
 
-    /// Lists the DAGs that are in use and that the user may read.
+    /// Lists the active DAGs that the user may read.
     ///
     /// # Errors
-    /// When Airflow does not tell all of them.
+    /// Fails if Airflow does not return all of them.
     pub async fn dags(&mut self) -> Result<Vec<Dag>, Error> {
         let query = [("order_by", "dag_id".to_owned())];
         let (dags, _) = self.list("its DAGs", "dags", &query, Dag::read).await?;
         Ok(dags)
     }
 
-    /// All rows that `take` makes something of, page by page: Airflow tells much more of each than is kept.
+    /// Reads all pages of a listing, and converts each row with `take`, which returns `None` for rows to skip. Only the converted rows are kept,
+    /// because Airflow's rows are much larger.
     async fn list<T>(
         &mut self,
         what: &'static str,
@@ -155,21 +156,21 @@ impl Airflow {
             query.extend([("limit", PAGE.to_string()), ("offset", offset.to_string())]);
             let (status, headers, body) = self.get(path, &query).await?;
             if status == StatusCode::NOT_FOUND {
-                // Perhaps it was upgraded.
+                // Airflow may have been upgraded.
                 self.version = None;
             }
             let page: Page = read(what, status, &body)?;
             if offset == 0 {
                 date = date_of(&headers);
             }
-            // As many as came: the server may give fewer than were asked for.
+            // Count the rows that came: the server may return fewer than requested.
             offset += page.rows.len() as u64;
             rows.extend(page.rows.iter().filter_map(&take));
             if page.rows.is_empty() || offset >= page.total_entries {
                 return Ok((rows, date));
             }
-            if offset >= MOST_ROWS {
-                let cause = format!("there are more than {MOST_ROWS} rows");
+            if offset >= MAX_ROWS {
+                let cause = format!("there are more than {MAX_ROWS} rows");
                 return Err(Error::Unreadable { what, cause });
             }
         }
@@ -196,7 +197,7 @@ impl Airflow {
             let body = body_of(answer).await?;
             let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             if refused && has_token && tries == 1 {
-                // It may have ended, or be of before Airflow changed its key.
+                // The token may have expired, or Airflow may have changed its key since.
                 self.token = None;
                 continue;
             }
@@ -239,7 +240,7 @@ impl Airflow {
         Ok(request)
     }
 
-    /// Which of the two it is. Neither asks for a login to tell.
+    /// Finds out the version of the API, which does not need a login.
     async fn version(&mut self) -> Result<Version, Error> {
         if let Some(version) = self.version {
             return Ok(version);
@@ -251,8 +252,8 @@ impl Airflow {
             if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
                 return Err(refused("its version", status, &body));
             }
-            let told: Option<Value> = serde_json::from_slice(&body).ok();
-            if status.is_success() && told.is_some_and(|told| told.get("version").is_some()) {
+            let parsed: Option<Value> = serde_json::from_slice(&body).ok();
+            if status.is_success() && parsed.is_some_and(|value| value.get("version").is_some()) {
                 self.version = Some(version);
                 self.token = None;
                 return Ok(version);
@@ -262,7 +263,7 @@ impl Airflow {
     }
 }
 
-/// All but what RFC 3986 calls unreserved, in paths and in queries: ids hold `+`, `:` and more.
+/// Encodes all characters that RFC 3986 does not call unreserved, for paths and queries: ids contain `+`, `:` and more.
 fn encoded(text: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, ESCAPED).to_string()
@@ -287,7 +288,7 @@ fn refused(what: &'static str, status: StatusCode, body: &[u8]) -> Error {
 }
 
 fn words(body: &[u8]) -> String {
-    answers::said(body).unwrap_or_else(|| "without a word of Airflow's".to_owned())
+    answers::said(body).unwrap_or_else(|| "no message from Airflow".to_owned())
 }
 
 fn date_of(headers: &HeaderMap) -> Option<DateTime<Utc>> {
@@ -299,11 +300,8 @@ async fn body_of(mut answer: Response) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         if body.len() + chunk.len() > LARGEST_ANSWER {
-            let cause = format!("it has more than {LARGEST_ANSWER} bytes");
-            return Err(Error::Unreadable {
-                what: "a request",
-                cause,
-            });
+            let cause = format!("it is larger than {LARGEST_ANSWER} bytes");
+            return Err(Error::Unreadable { what: "data", cause });
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,46 +1,46 @@
-//! Why Airflow did not tell.
+//! Errors of Airflow.
 
-/// Why Airflow did not tell what it was asked. Never holds a secret.
+/// Why Airflow did not answer a request. Never contains a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It was not reached, or did not answer in time.
+    /// Airflow cannot be reached, or did not answer in time.
     #[error("Airflow cannot be reached: {0}")]
     Unreachable(String),
-    /// The login was refused.
+    /// Airflow refused the login.
     #[error(
         "Airflow refuses the login (HTTP {status}): {said}; check its username and password, or token, and the user's role"
     )]
     Login {
-        /// HTTP's.
+        /// The HTTP status.
         status: u16,
-        /// Airflow's words.
+        /// Airflow's message.
         said: String,
     },
-    /// Neither API is there.
-    #[error("no Airflow answers at this url: neither /api/v2/version nor /api/v1/version does; check the url")]
+    /// Neither version of the API exists at the URL.
+    #[error("no Airflow answers at this url: neither /api/v2/version nor /api/v1/version exists; check the url")]
     NoAirflow,
-    /// It answered with an error.
-    #[error("Airflow answers {what} with HTTP {status}: {said}")]
+    /// Airflow answered with an error.
+    #[error("Airflow answers HTTP {status} to a request for {what}: {said}")]
     Refused {
-        /// What it was asked.
+        /// What was requested.
         what: &'static str,
-        /// HTTP's.
+        /// The HTTP status.
         status: u16,
-        /// Airflow's words.
+        /// Airflow's message.
         said: String,
     },
-    /// The answer is not what the API promises.
-    #[error("Airflow's answer to {what} cannot be read: {cause}")]
+    /// The answer does not have the format of the API.
+    #[error("Airflow's answer to a request for {what} cannot be read: {cause}")]
     Unreadable {
-        /// What it was asked.
+        /// What was requested.
         what: &'static str,
-        /// Why.
+        /// The cause.
         cause: String,
     },
 }
 
 impl Error {
-    /// Did Airflow answer, and not with what it was asked for? It may answer other questions.
+    /// Whether Airflow answered, but refused this request. It may answer others.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -54,7 +54,7 @@ impl Error {
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
         let mut text = String::new();
-        // Without the URL, whose query is long; with the causes, which reqwest leaves to its reader.
+        // Leave out the URL, whose query is long, but add the causes, which reqwest's message lacks.
         let error = error.without_url();
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {

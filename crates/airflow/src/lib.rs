@@ -1,4 +1,5 @@
-//! Airflow's public REST API: the stable v1 of Airflow 2 (from 2.6 on) and v2 of Airflow 3. Only what it takes to observe DAG runs.
+//! A client of Airflow's public REST API: the stable v1 of Airflow 2 (2.6 and later) and v2 of Airflow 3. It covers only what is needed to
+//! observe DAG runs.
 
 mod answers;
 mod client;

@@ -1,4 +1,4 @@
-//! Which Airflows are observed.
+//! The settings for observing Airflow.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,38 +16,38 @@ const LOOK_BACK_DAYS: u64 = 7;
 /// Which Airflows are observed, and how often.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// An environment and its Airflow, each. None: nothing is observed.
+    /// The environments with their Airflows. If empty, nothing is observed.
     pub environments: Vec<Environment>,
-    /// Between two questions.
+    /// The pause between two passes.
     pub interval: Duration,
-    /// How old the runs are that are asked for at start, and once a day.
+    /// How far back runs are requested at start and once a day.
     pub look_back: TimeDelta,
 }
 
 /// An environment whose runs Airflow starts.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// Whose.
+    /// The account that the environment belongs to.
     pub account: AccountId,
-    /// The environment's.
+    /// The slug of the environment.
     pub slug: Slug,
-    /// Airflow's, with the path that it is under, if any.
+    /// The URL of Airflow, including a path, if any.
     pub url: Url,
-    /// Who asks.
+    /// The login for Airflow.
     pub login: Login,
 }
 
-/// How to log in. Never prints a secret.
+/// A login for Airflow. Secrets are never printed.
 #[derive(Clone)]
 pub enum Login {
-    /// A user of Airflow's.
+    /// A user of Airflow.
     Password {
         /// The user's name.
         username: String,
         /// The user's password.
         password: SecretString,
     },
-    /// A bearer token, of Airflow or of what stands in front of it.
+    /// A bearer token, of Airflow or of a proxy in front of it.
     Token(SecretString),
 }
 
@@ -67,20 +67,20 @@ impl Settings {
     /// The names of the settings.
     pub const VARIABLES: &[&str] = &["AIRFLOW_CONFIG", "AIRFLOW_POLL_SECONDS", "AIRFLOW_LOOK_BACK_DAYS"];
 
-    /// Reads the settings, and the file that `AIRFLOW_CONFIG` names, and the files that it names.
+    /// Reads the settings, the file that `AIRFLOW_CONFIG` names, and the files named in it.
     ///
     /// # Errors
-    /// All problems at once, none with a secret in it.
+    /// A list of all problems, without secrets.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let mut number = |name: &str, default: u64, most: u64| match lookup(name) {
+        let mut number = |name: &str, default: u64, max: u64| match lookup(name) {
             None => default,
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|number| (1..=most).contains(number))
+                .filter(|number| (1..=max).contains(number))
                 .unwrap_or_else(|| {
-                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {most}"));
+                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {max}"));
                     default
                 }),
         };
@@ -95,8 +95,8 @@ impl Settings {
             match read_file(&path) {
                 Ok(environments) => settings.environments = environments,
                 Err(found) => {
-                    let told = |problem| format!("AIRFLOW_CONFIG: {}: {problem}", path.display());
-                    problems.extend(found.into_iter().map(told));
+                    let with_path = |problem| format!("AIRFLOW_CONFIG: {}: {problem}", path.display());
+                    problems.extend(found.into_iter().map(with_path));
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Settings {
 
 fn read_file(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| vec![format!("cannot be read: {error}")])?;
-    // The parser's own words, which hold no value.
+    // The parser's messages contain no values.
     let tables: toml::Table = text
         .parse()
         .map_err(|error: toml::de::Error| vec![error.message().to_owned()])?;
@@ -119,7 +119,7 @@ fn read_file(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
     for (name, value) in tables {
         let Some(table) = value.as_table() else {
             problems.push(format!(
-                "`{name}` stands in no table: [NAME] is due in front of what is told of an environment"
+                "`{name}` is not in a table: the settings of an environment must come after a line with [NAME]"
             ));
             continue;
         };
@@ -135,7 +135,7 @@ fn read_file(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
         let other = names.insert((environment.account, environment.slug.clone()), name.clone());
         if let Some(other) = other {
             problems.push(format!(
-                "[{name}]: it is about the same account and environment as [{other}]"
+                "[{name}]: it has the same account and environment as [{other}]"
             ));
         }
         environments.push(environment);
@@ -147,7 +147,7 @@ fn read_file(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
     }
 }
 
-/// Reads one table; what is left of it at the end is not known.
+/// Reads one table. The keys that are left at the end are unknown.
 struct TableReader<'a> {
     name: &'a str,
     table: toml::Table,
@@ -158,12 +158,12 @@ struct TableReader<'a> {
 impl TableReader<'_> {
     fn environment(&mut self) -> Option<Environment> {
         let account = self.account();
-        let slug = self.due("environment").and_then(|text| self.slug(&text));
-        let url = self.due("url").and_then(|text| self.url(&text));
+        let slug = self.required("environment").and_then(|text| self.slug(&text));
+        let url = self.required("url").and_then(|text| self.url(&text));
         let login = self.login();
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
-            self.problem(&key, "is not known");
+            self.problem(&key, "unknown key");
         }
         Some(Environment {
             account: account?,
@@ -179,7 +179,7 @@ impl TableReader<'_> {
             _ => None,
         };
         if number.is_none() {
-            self.problem("account", "the number of an account is due");
+            self.problem("account", "expected the number of an account");
         }
         number.map(AccountId)
     }
@@ -199,12 +199,12 @@ impl TableReader<'_> {
                 && url.fragment().is_none();
             (plain && matches!(url.scheme(), "http" | "https")).then_some(url)
         };
-        // The value is not told: it may hold a password.
+        // The value is not shown, because it may contain a password.
         let url = parse(text);
         if url.is_none() {
             self.problem(
                 "url",
-                "http://HOST or https://HOST is due, with a path or without, and without a login in it",
+                "expected http://HOST or https://HOST, with or without a path, and without a login",
             );
         }
         url
@@ -221,7 +221,7 @@ impl TableReader<'_> {
             (None, None, Some(token)) => Some(Login::Token(token?)),
             _ => {
                 self.problems.push(format!(
-                    "[{}]: either username and password are due, or token",
+                    "[{}]: expected either username and password, or token",
                     self.name
                 ));
                 None
@@ -229,15 +229,15 @@ impl TableReader<'_> {
         }
     }
 
-    /// What is told under this name, or in the file told under this name with `_file` behind it. None: neither. Some of none: it is told,
-    /// and wrong.
+    /// Returns the value of this key, or the content of the file named by this key with `_file` appended. Returns `None` if neither is set, and
+    /// `Some(None)` if it is set but wrong.
     fn secret(&mut self, key: &str) -> Option<Option<SecretString>> {
-        let (told, file_key) = (self.text(key), format!("{key}_file"));
+        let (value, file_key) = (self.text(key), format!("{key}_file"));
         let Some(file) = self.text(&file_key) else {
-            return told.map(|text| Some(text.into()));
+            return value.map(|text| Some(text.into()));
         };
-        if told.is_some() {
-            self.problem(&file_key, &format!("`{key}` is told too: remove one of them"));
+        if value.is_some() {
+            self.problem(&file_key, &format!("`{key}` is set too: remove one of them"));
             return Some(None);
         }
         let path = self.folder.join(file);
@@ -255,10 +255,10 @@ impl TableReader<'_> {
         Some(secret)
     }
 
-    fn due(&mut self, key: &str) -> Option<String> {
-        let is_told = self.table.contains_key(key);
+    fn required(&mut self, key: &str) -> Option<String> {
+        let is_set = self.table.contains_key(key);
         let text = self.text(key);
-        if !is_told {
+        if !is_set {
             self.problem(key, "is missing");
         }
         text
@@ -268,7 +268,7 @@ impl TableReader<'_> {
         match self.table.remove(key)? {
             toml::Value::String(text) if !text.is_empty() => Some(text),
             _ => {
-                self.problem(key, "a text that is not empty is due");
+                self.problem(key, "expected a string that is not empty");
                 None
             }
         }
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_observed_unless_it_is_told() {
+    fn nothing_is_observed_by_default() {
         let settings = Settings::read(&|_| None).unwrap();
         assert!(settings.environments.is_empty());
         assert_eq!(
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_at_once_and_no_secret() {
+    fn all_problems_are_reported_at_once_without_secrets() {
         let problems = read(
             "loose = 1\n[a]\naccount = 'one'\nenvironment = 'No Slug'\nurl = 'https://user:pa55@airflow'\nusername = 'u'\n
              [b]\naccount = 1\nenvironment = 'prod'\nurl = 'https://airflow'\ntoken = 'pa55'\ntoken_file = 'password'\npasswrod = 'pa55'\n
@@ -337,16 +337,16 @@ mod tests {
         .unwrap_err();
         let text = problems.join("\n");
         for part in [
-            "`loose` stands in no table",
-            "[a]: account: the number of an account is due",
+            "`loose` is not in a table",
+            "[a]: account: expected the number of an account",
             "[a]: environment: `No Slug` is not a slug",
-            "[a]: url: http://HOST or https://HOST is due",
-            "[a]: either username and password are due, or token",
-            "[b]: token_file: `token` is told too",
-            "[b]: passwrod: is not known",
+            "[a]: url: expected http://HOST or https://HOST",
+            "[a]: expected either username and password, or token",
+            "[b]: token_file: `token` is set too",
+            "[b]: passwrod: unknown key",
             "nowhere cannot be read",
             "empty is empty",
-            "[f]: it is about the same account and environment as [e]",
+            "[f]: it has the same account and environment as [e]",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -1,4 +1,4 @@
-//! The client against what real Airflows answered.
+//! Tests the client with recorded answers of real Airflows.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -42,13 +42,13 @@ async fn runs_of_airflow_2_are_listed_with_exact_requests() {
         ]
     );
     assert_eq!(listing.date, Some(time("2026-11-24T21:40:00Z")));
-    let told: Vec<_> = listing
+    let states: Vec<_> = listing
         .runs
         .iter()
         .map(|run| (run.dag_id.as_str(), run.state.as_str()))
         .collect();
     assert_eq!(
-        told,
+        states,
         [
             ("shop", "success"),
             ("broken", "failed"),
@@ -86,10 +86,10 @@ async fn runs_of_airflow_2_are_listed_with_exact_requests() {
         .into_iter()
         .map(|dag| (dag.dag_id, dag.schedule))
         .collect();
-    let due = [("broken", None), ("shop", Some("@daily")), ("waiting", None)];
+    let expected = [("broken", None), ("shop", Some("@daily")), ("waiting", None)];
     assert_eq!(
         schedules,
-        due.map(|(dag, schedule)| (dag.to_owned(), schedule.map(str::to_owned)))
+        expected.map(|(dag, schedule)| (dag.to_owned(), schedule.map(str::to_owned)))
     );
     assert_eq!(
         server.new_requests(),
@@ -104,7 +104,7 @@ async fn runs_of_airflow_2_are_listed_with_exact_requests() {
 }
 
 #[tokio::test]
-async fn runs_of_airflow_3_are_listed_with_a_token_that_is_made_anew_when_it_ends() {
+async fn runs_of_airflow_3_are_listed_with_a_token_that_is_renewed() {
     let server = RecordedAirflow::start("v2").await;
     let mut airflow = client(&server, password(PASSWORD));
     let listing = airflow.runs(Which::Active).await.unwrap();
@@ -144,7 +144,7 @@ async fn runs_of_airflow_3_are_listed_with_a_token_that_is_made_anew_when_it_end
 }
 
 #[tokio::test]
-async fn every_page_is_read_however_few_rows_it_has() {
+async fn all_pages_are_read_even_if_they_are_short() {
     for version in ["v1", "v2"] {
         let server = RecordedAirflow::start(version).await;
         server.cut_pages(3);
@@ -163,7 +163,7 @@ async fn every_page_is_read_however_few_rows_it_has() {
 }
 
 #[tokio::test]
-async fn what_airflow_refuses_is_told_in_its_words_and_without_the_password() {
+async fn refusals_contain_airflows_message_and_not_the_password() {
     let server = RecordedAirflow::start("v1").await;
     let mut airflow = client(&server, password("wr0ng"));
     let error = airflow.runs(Which::Active).await.unwrap_err();
@@ -199,7 +199,7 @@ async fn an_upgrade_of_airflow_is_noticed() {
     let mut airflow = client(&server, password(PASSWORD));
     airflow.runs(Which::Active).await.unwrap();
     server.upgrade("v2");
-    // That nothing is there under v1 any more must not be taken for a run that was removed.
+    // The missing v1 API must not be mistaken for a removed run.
     let error = airflow.run("shop", "nope").await.unwrap_err();
     assert!(matches!(error, Error::Refused { status: 404, .. }), "{error}");
     assert!(airflow.runs(Which::Active).await.is_err());

@@ -1,4 +1,4 @@
-//! Artifacts: bytes as uploaded, as zstd frames, named by account and by the SHA-256 of what they hold, so that the same content is
+//! Stores artifacts as zstd frames. The keys consist of the account and the SHA-256 of the uncompressed content, so that the same content is
 //! stored once per account.
 
 use std::io::{self, ErrorKind};
@@ -13,21 +13,21 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use crate::decompress::{self, Whole};
 use crate::{Bucket, Error};
 
-/// Up to this size an artifact is put in one request, and held in memory for it.
+/// The largest artifact that is sent in a single request, in bytes. It is held in memory meanwhile.
 const ONE_REQUEST: u64 = 16 * 1024 * 1024;
 
-/// The size of the parts of larger ones; S3 takes at most 10,000 parts and none under 5 MiB.
+/// The part size for larger artifacts. S3 accepts at most 10,000 parts, each of at least 5 MiB.
 const PART: usize = 8 * 1024 * 1024;
 
-/// How many parts of one artifact are sent at a time, which bounds the memory.
+/// How many parts of an artifact are sent concurrently, which limits the memory.
 const PARTS_AT_A_TIME: usize = 2;
 
 /// The zstd frames of an artifact, made by the caller.
 #[derive(Debug)]
 pub enum Compressed {
-    /// In memory.
+    /// Frames in memory.
     Bytes(Bytes),
-    /// The whole of a file, wherever it is positioned.
+    /// A file, which is read from its beginning whatever its current position is.
     File {
         /// The file, open for reading.
         file: std::fs::File,
@@ -37,11 +37,11 @@ pub enum Compressed {
 }
 
 impl Bucket {
-    /// Stores an artifact durably, unless it is there already. `sha256` is that of the content, not of the frames. Dropping the
-    /// future leaves nothing that can be read, but may leave an unfinished multipart upload: let the bucket expire those.
+    /// Stores an artifact durably, unless it is already stored. `sha256` is the hash of the content, not of the frames. If the future is
+    /// dropped, no artifact is visible, but an unfinished multipart upload may be left over: configure the bucket to expire those.
     ///
     /// # Errors
-    /// Unavailable; or the file cannot be read, or is not of that size.
+    /// Fails if the bucket is unavailable, the file cannot be read, or it does not have the given size.
     pub async fn put_artifact(&self, account: AccountId, sha256: Sha256, compressed: Compressed) -> Result<(), Error> {
         self.put_frames(&key(account, sha256), compressed).await
     }
@@ -56,7 +56,7 @@ impl Bucket {
             let bytes = source.next(usize::MAX).await.map_err(unreadable)?;
             return self.create(key, bytes).await.map(drop);
         }
-        // A multipart upload cannot be conditional. Two at once do no harm: both hold the same content.
+        // A multipart upload cannot be conditional. Two at once do no harm, because both have the same content.
         if self.exists(key).await? {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Bucket {
         let sent = self.send_parts(key, &mut source, &mut upload).await;
         if let Err(error) = sent {
             if let Err(abort) = upload.abort().await {
-                tracing::warn!(key, error = %abort, "an unfinished multipart upload is left in the bucket");
+                tracing::warn!(key, error = %abort, "cannot abort a multipart upload; it is left unfinished in the bucket");
             }
             return Err(error);
         }
@@ -86,10 +86,11 @@ impl Bucket {
         Ok(())
     }
 
-    /// The content of an artifact as it was uploaded, decompressed piece by piece.
+    /// Returns the content of an artifact as a stream of decompressed pieces.
     ///
     /// # Errors
-    /// Not found; unavailable. The stream ends with an error when the bucket goes away, or when the frames are broken (corrupt).
+    /// Fails if the artifact is not found or the bucket is unavailable. The stream ends with an error if the bucket becomes unavailable, or if
+    /// the frames are corrupt.
     pub async fn open_artifact(
         &self,
         account: AccountId,
@@ -103,10 +104,10 @@ impl Bucket {
         Ok(decompress::stream(self.clone(), key, compressed))
     }
 
-    /// The zstd frames of an artifact as they are stored, with their size in bytes.
+    /// Returns the size of an artifact's zstd frames in bytes, and the frames as a stream.
     ///
     /// # Errors
-    /// Not found; unavailable. The stream ends with an error when the bucket goes away.
+    /// Fails if the artifact is not found or the bucket is unavailable. The stream ends with an error if the bucket becomes unavailable.
     pub async fn open_compressed(
         &self,
         account: AccountId,
@@ -126,10 +127,10 @@ impl Bucket {
         Ok((size, stream.boxed()))
     }
 
-    /// The whole content of an artifact as it was uploaded, which is told to be of `size` bytes.
+    /// Reads the whole content of an artifact, which should have `size` bytes.
     ///
     /// # Errors
-    /// Not found; unavailable; corrupt when the frames are broken or hold more.
+    /// Fails if the artifact is not found, the bucket is unavailable, or the frames are corrupt or contain more bytes.
     pub async fn read_artifact(&self, account: AccountId, sha256: Sha256, size: u64) -> Result<Vec<u8>, Error> {
         let key = key(account, sha256);
         let corrupt = |reason| Error::Corrupt {
@@ -150,7 +151,7 @@ fn key(account: AccountId, sha256: Sha256) -> String {
     format!("artifacts/{account}/sha256/{}/{sha256}.zst", &sha256[..2])
 }
 
-/// What is left to send.
+/// The frames that are left to send.
 enum Source {
     Bytes(Bytes),
     File { file: tokio::fs::File, remaining: u64 },
@@ -164,7 +165,7 @@ impl Source {
                 let mut file = tokio::fs::File::from_std(file);
                 let actual = file.metadata().await?.len();
                 if actual != size {
-                    let message = format!("the file has {actual} bytes where {size} are due");
+                    let message = format!("the file has {actual} bytes, expected {size}");
                     return Err(io::Error::new(ErrorKind::InvalidInput, message));
                 }
                 file.rewind().await?;
@@ -180,15 +181,15 @@ impl Source {
         }
     }
 
-    /// The next bytes: `most` of them, or all that remain if those are fewer.
-    async fn next(&mut self, most: usize) -> io::Result<Bytes> {
-        let most = usize::try_from(self.remaining()).map_or(most, |remaining| remaining.min(most));
+    /// Returns the next bytes: `max` of them, or all that remain if there are fewer.
+    async fn next(&mut self, max: usize) -> io::Result<Bytes> {
+        let size = usize::try_from(self.remaining()).map_or(max, |remaining| remaining.min(max));
         match self {
-            Self::Bytes(bytes) => Ok(bytes.split_to(most)),
+            Self::Bytes(bytes) => Ok(bytes.split_to(size)),
             Self::File { file, remaining } => {
-                let mut part = vec![0; most];
+                let mut part = vec![0; size];
                 file.read_exact(&mut part).await?;
-                *remaining -= most as u64;
+                *remaining -= size as u64;
                 Ok(part.into())
             }
         }

@@ -1,12 +1,12 @@
-//! Claims of the ids that clients see: `ids/<kind>/<n>.json`, created once and never changed, so that no number ever means two
-//! things, whatever becomes of the database.
+//! Claims of the ids that clients see. A claim `ids/<kind>/<n>.json` is created once and never changed, so that a number never means two
+//! things, even if the database is lost.
 
 use serde_json::Value;
 
 use crate::store::Created;
 use crate::{Bucket, Error};
 
-/// What an id is the id of. Each has numbers of its own.
+/// The kind of object that an id identifies. Each kind has its own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClaimKind {
     /// An account.
@@ -21,20 +21,20 @@ pub enum ClaimKind {
     Run,
 }
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim {
-    /// The number is the asking owner's, now or since an earlier claim.
+    /// The number belongs to the owner that claimed it, now or since an earlier claim.
     Mine,
-    /// The number is of this other owner.
+    /// The number belongs to this other owner.
     Taken(Value),
 }
 
 impl Bucket {
-    /// Claims the number `n` for `owner`. Of any number of concurrent claims by different owners, one succeeds.
+    /// Claims the number `n` for `owner`. If several owners claim it concurrently, exactly one succeeds.
     ///
     /// # Errors
-    /// Unavailable (the claim may or may not have been made: repeat it); corrupt when the claim that is there is not JSON.
+    /// Fails if the bucket is unavailable (the claim may or may not have been made, so repeat it), or if the existing claim is not JSON.
     pub async fn claim(&self, kind: ClaimKind, n: i64, owner: &Value) -> Result<Claim, Error> {
         let key = key(kind, n);
         if self.create(&key, owner.to_string().into()).await? == Created::Now {
@@ -48,10 +48,10 @@ impl Bucket {
         })
     }
 
-    /// Who claimed the number `n`, if anyone.
+    /// Returns the owner of the number `n`, if it is claimed.
     ///
     /// # Errors
-    /// Unavailable; corrupt when the claim is not JSON.
+    /// Fails if the bucket is unavailable or the claim is not JSON.
     pub async fn claim_owner(&self, kind: ClaimKind, n: i64) -> Result<Option<Value>, Error> {
         match self.read_claim(&key(kind, n)).await {
             Ok(owner) => Ok(Some(owner)),
@@ -60,10 +60,10 @@ impl Bucket {
         }
     }
 
-    /// All numbers that are claimed, ascending.
+    /// Lists all claimed numbers of a kind in ascending order.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn list_claims(&self, kind: ClaimKind) -> Result<Vec<i64>, Error> {
         let names = self.list(&format!("ids/{}", folder(kind))).await?;
         let numbers = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok());

@@ -1,4 +1,4 @@
-//! From zstd frames to what they hold: piece by piece, or whole.
+//! Decompresses zstd frames, piece by piece or as a whole.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::{Bucket, Error};
 
-/// The size of the pieces that a stream gives, in bytes.
+/// The size of the pieces in a stream, in bytes.
 const PIECE: usize = 256 * 1024;
 
-/// The content of the frames in `compressed`, which are those of the object `key`.
+/// Decompresses the frames of the object `key` as a stream.
 pub(crate) fn stream(
     bucket: Bucket,
     key: String,
@@ -29,7 +29,7 @@ pub(crate) fn stream(
     pieces.boxed()
 }
 
-/// The whole content of zstd frames, decompressed straight to where it stays.
+/// Decompresses zstd frames directly into a single buffer.
 pub(crate) struct Whole {
     decoder: Decoder<'static>,
     content: Vec<u8>,
@@ -39,20 +39,20 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
-    /// For content of at most `size` bytes. All room is taken now, and none is used before it is written to: growing copies what is there, and
-    /// holds both copies meanwhile.
+    /// Reserves a buffer for content of at most `size` bytes. Growing the buffer would copy its content and hold both copies for a while;
+    /// reserved memory is not used before it is written to.
     pub(crate) fn new(size: u64) -> Result<Self, String> {
         let size = usize::try_from(size).map_err(|error| error.to_string())?;
         Ok(Self {
             decoder: Decoder::new().map_err(|error| error.to_string())?,
-            // A byte more shows that there is more.
+            // One more byte, to notice content that is too long.
             content: Vec::with_capacity(size.saturating_add(1)),
             size,
             complete: false,
         })
     }
 
-    /// Takes the next piece of the frames.
+    /// Decompresses the next piece of the frames.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), String> {
         let mut input = InBuffer::around(piece);
         while input.pos() < piece.len() {
@@ -61,18 +61,18 @@ impl Whole {
             let hint = self.decoder.run(&mut input, &mut output);
             self.complete = hint.map_err(|error| error.to_string())? == 0;
             if self.content.len() > self.size {
-                return Err(format!("it holds more than the {} bytes that are allowed", self.size));
+                return Err(format!("it contains more than the expected {} bytes", self.size));
             }
         }
         Ok(())
     }
 
-    /// The content, when the frames are complete.
+    /// Returns the content, if the frames are complete.
     pub(crate) fn finish(self) -> Result<Vec<u8>, String> {
         if self.complete {
             Ok(self.content)
         } else {
-            Err("it ends before its last zstd frame does".to_owned())
+            Err("it ends before its last zstd frame is complete".to_owned())
         }
     }
 }
@@ -94,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_read_whole_in_pieces_of_any_size() {
+    fn frames_can_be_read_in_pieces_of_any_size() {
         let content = content();
-        // The first announces its size, the second does not.
+        // The first frame states its content size, the second does not.
         let known = zstd::bulk::compress(&content, 3).unwrap();
         let unknown = zstd::encode_all(content.as_slice(), 3).unwrap();
         for frames in [known, unknown] {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_content_is_content_but_no_frame_is_not() {
+    fn a_frame_may_be_empty_but_must_not_be_missing() {
         assert_eq!(read(&zstd::encode_all([].as_slice(), 3).unwrap(), 0, 1).unwrap(), b"");
         assert!(read(b"", 10, 1).is_err());
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with the bucket, and whether trying again helps.
+//! Errors of the bucket, and whether a retry may help.
 
 use object_store::Error as StoreError;
 use schemas::EventId;
@@ -9,20 +9,20 @@ pub enum Error {
     /// The bucket cannot be used at the moment.
     #[error("{place} {problem}")]
     Unavailable {
-        /// Which bucket, and where.
+        /// The bucket and its location.
         place: String,
-        /// Why, and what to do about it.
+        /// The cause, and how to fix it.
         problem: Problem,
-        /// What the store said.
+        /// The error of the store.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no such object.
-    #[error("the bucket holds no `{key}`")]
+    /// The object does not exist.
+    #[error("`{key}` does not exist in the bucket")]
     NotFound {
         /// The object's key.
         key: String,
     },
-    /// An object is there, but cannot be what it should be.
+    /// The object exists, but its content is wrong.
     #[error("`{key}` in the bucket cannot be read: {reason}")]
     Corrupt {
         /// The object's key.
@@ -30,54 +30,53 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// An event whose id does not say when it was made has no place in the journal.
-    #[error("the event id `{0}` is not a UUIDv7, so the journal has no place for it")]
+    /// The event id contains no time, which the journal needs to file the event.
+    #[error("invalid event id: expected a UUIDv7, got `{0}`")]
     InvalidEventId(EventId),
-    /// What was to be stored cannot be read or written as JSON.
-    #[error("what was to be stored as `{key}` cannot be read")]
+    /// The input cannot be read, or not be written as JSON.
+    #[error("the input for `{key}` cannot be read")]
     Input {
         /// The object's key.
         key: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }
 
-/// Why a bucket is unavailable. Reads on from the name of the bucket.
+/// Why a bucket is unavailable. The messages continue a sentence that begins with the bucket's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Nothing answered in time.
+    /// The store did not answer in time.
     #[error("does not answer: is it running, and is its address right?")]
     Unreachable,
-    /// The credentials are wrong, or do not allow what was asked.
+    /// The credentials are wrong, or do not allow the request.
     #[error("refuses access: check the access keys in the settings, and that they may read, list and write")]
     Refused,
-    /// There is no bucket of that name.
+    /// The bucket does not exist.
     #[error("does not exist: create it, or correct its name in the settings")]
     Missing,
-    /// It does not honour create-if-absent, so that no claim would be safe.
-    #[error("overwrites what `If-None-Match: *` protects: use a store that supports conditional writes")]
+    /// The store ignores create-if-absent, so claims would not be safe.
+    #[error("ignores `If-None-Match: *`: use a store that supports conditional writes")]
     Unconditional,
-    /// It answered, but with an error; or a local folder cannot be read or written.
-    #[error("failed; see the log for what it said")]
+    /// The store answered with an error, or a local folder cannot be read or written.
+    #[error("failed; see the log for its error")]
     Failed,
 }
 
 impl Error {
-    /// Whether the same request may succeed once the bucket is well again: it could not be reached, refused access, does not
-    /// exist, or answered with an error. Tell the client to try later.
+    /// Whether the same request may succeed later: the bucket could not be reached, refused access, does not exist, or answered with an error.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// Whether there is no such object.
+    /// Whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// What an error of the store means for the object `key`.
+    /// Converts an error of the store for the object `key`.
     pub(crate) fn from_store(place: &str, key: &str, source: StoreError) -> Self {
         let problem = match &source {
             StoreError::NotFound { .. } if !says_missing_bucket(&source) => {
@@ -112,13 +111,13 @@ impl Error {
     }
 }
 
-/// The code that S3 and Azure put into the body of a 404 when it is the bucket that is absent, not the object.
+/// Finds the code that S3 and Azure put into the body of a 404 if the bucket is missing, and not the object.
 fn says_missing_bucket(error: &StoreError) -> bool {
     let text = error.to_string();
     text.contains("NoSuchBucket") || text.contains("ContainerNotFound")
 }
 
-/// The codes of a 403 or 401, which listing answers with an error of no kind.
+/// Finds the codes of a 403 or 401: listing reports those as generic errors.
 fn says_refused(error: &StoreError) -> bool {
     let text = error.to_string();
     [

@@ -1,5 +1,5 @@
-//! The journal: an object an event, never changed. Events of uploads lie in folders by the hour in which their id was made, so
-//! that the newest are found by listing one folder; those of the directory lie in one folder, being few and read whole.
+//! The journal has one object per event, which is never changed. Upload events are in folders by the hour in which their id was made, so
+//! that the newest are found by listing a single folder. Directory events are in one folder, because they are few and always read together.
 
 use std::str::FromStr;
 
@@ -14,20 +14,20 @@ const DIRECTORY: &str = "events/directory";
 /// The two parts of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Journal {
-    /// Uploads, files and what Airflow told.
+    /// Uploads, files and observations of Airflow.
     Uploads,
     /// Accounts, projects, environments, tokens and retention.
     Directory,
 }
 
 impl Journal {
-    /// The part that an event belongs to.
+    /// Returns the part that an event belongs to.
     #[must_use]
     pub fn of(event: &Event) -> Self {
         Self::of_type(&event.kind)
     }
 
-    /// The part that events of a type belong to, such as `token.issued.v1`.
+    /// Returns the part that events of a type such as `token.issued.v1` belong to.
     #[must_use]
     pub fn of_type(kind: &str) -> Self {
         let of_directory = ["directory.", "token.", "retention."];
@@ -40,10 +40,10 @@ impl Journal {
 }
 
 impl Bucket {
-    /// Puts an event into its part of the journal. May be repeated: an event that is there stays as it is.
+    /// Puts an event into its part of the journal. This may be repeated: an existing event is not changed.
     ///
     /// # Errors
-    /// Unavailable; or an id that is not a UUIDv7.
+    /// Fails if the bucket is unavailable or the id is not a UUIDv7.
     pub async fn put_event(&self, event: &Event) -> Result<(), Error> {
         let key = key(Journal::of(event), event.id)?;
         match event.to_json() {
@@ -55,48 +55,51 @@ impl Bucket {
         }
     }
 
-    /// An event.
+    /// Reads an event.
     ///
     /// # Errors
-    /// Unavailable; not found; corrupt when what is there is not that event; or an id that is not a UUIDv7.
+    /// Fails if the bucket is unavailable, the event is not found, the object is not this event, or the id is not a UUIDv7.
     pub async fn get_event(&self, place: Journal, id: EventId) -> Result<Event, Error> {
         let key = key(place, id)?;
         let bytes = self.read(&key).await?;
         let event = Event::from_json(&bytes).map_err(|error| Error::corrupt(&key, error))?;
         if event.id != id {
-            return Err(Error::corrupt(&key, format_args!("it holds the event `{}`", event.id)));
+            return Err(Error::corrupt(
+                &key,
+                format_args!("it contains the event `{}`", event.id),
+            ));
         }
         Ok(event)
     }
 
-    /// The ids of the events of uploads made in the hour that `hour` falls in, ascending.
+    /// Lists the ids of the upload events made in the hour that contains `hour`, in ascending order.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn list_events_of_hour(&self, hour: DateTime<Utc>) -> Result<Vec<EventId>, Error> {
         self.list_events(&folder_of(hour)).await
     }
 
-    /// The ids of all events of the directory, ascending.
+    /// Lists the ids of all directory events in ascending order.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn list_directory_events(&self) -> Result<Vec<EventId>, Error> {
         self.list_events(DIRECTORY).await
     }
 
-    /// The ids of all events of uploads, ascending.
+    /// Lists the ids of all upload events in ascending order.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn list_upload_events(&self) -> Result<Vec<EventId>, Error> {
         self.list_events(UPLOADS).await
     }
 
-    /// The first hour that the journal holds events of uploads of: where a replay begins.
+    /// Returns the first hour with upload events, where a replay begins.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn first_hour(&self) -> Result<Option<DateTime<Utc>>, Error> {
         let mut hours = Hours {
             newest_first: false,
@@ -105,7 +108,7 @@ impl Bucket {
         Ok(hours.next().await?.map(|(hour, _)| hour))
     }
 
-    /// The hours that the journal holds events of uploads of, the newest first, from the one that `to` falls in to the one that `from` does.
+    /// Returns the hours with upload events, the newest first, from the hour that contains `to` back to the hour that contains `from`.
     #[must_use]
     pub fn hours_back(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Hours {
         Hours {
@@ -128,10 +131,10 @@ impl Bucket {
     }
 }
 
-/// Hours of the journal, looked for one after the other.
+/// Iterates over hours of the journal.
 pub struct Hours {
     bucket: Bucket,
-    /// What is yet to be looked into, the next last: years, months, days and hours, each by the numbers of its path.
+    /// A stack of folders to visit: years, months, days and hours, each as the numbers in its path.
     folders: Vec<Vec<u32>>,
     newest_first: bool,
     from: Option<[u32; 4]>,
@@ -139,12 +142,12 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// The next hour, and the ids of its events, ascending.
+    /// Returns the next hour and the ids of its events in ascending order.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn next(&mut self) -> Result<Option<(DateTime<Utc>, Vec<EventId>)>, Error> {
-        // Depth first, since a local folder may be left empty: it is made just before the object in it.
+        // Depth first, because a local folder may be empty: it is created just before the object in it.
         while let Some(parts) = self.folders.pop() {
             if parts.len() == 4 {
                 if let Some(hour) = hour_of_parts(&parts) {
@@ -179,11 +182,11 @@ impl Hours {
     }
 }
 
-/// What the journal did not put there is passed over, but not in silence.
+/// Parses a name. Foreign names are skipped with a warning.
 fn parse<T: FromStr>(name: &str) -> Option<T> {
     let parsed = name.parse().ok();
     if parsed.is_none() {
-        tracing::warn!(name, "the journal holds something that is no event");
+        tracing::warn!(name, "the journal contains an object that is not an event");
     }
     parsed
 }
@@ -202,7 +205,7 @@ fn folder_of(hour: DateTime<Utc>) -> String {
     format!("{UPLOADS}/{}", hour.format("%Y/%m/%d/%H"))
 }
 
-/// When the id of an event was made; none: it is no UUIDv7.
+/// Returns the time at which an event id was made, or `None` if it is not a UUIDv7.
 #[must_use]
 pub fn made_at(id: EventId) -> Option<DateTime<Utc>> {
     if id.0.get_version_num() != 7 {

@@ -1,4 +1,4 @@
-//! What the earlier dbt-api stored: its keys begin with `accounts/`, beside ours or in a bucket of their own. They are only read.
+//! Reads what the earlier dbt-api stored. Its keys begin with `accounts/`, in the same bucket or a separate one, and are never written.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -15,22 +15,22 @@ const ACCOUNTS: &str = "accounts";
 /// An object of the earlier dbt-api.
 #[derive(Clone, Debug)]
 pub enum LegacyObject {
-    /// A manifest, as its key says.
+    /// A manifest, according to its key.
     Manifest(LegacyManifest),
-    /// Something else.
+    /// Any other object.
     Other,
 }
 
-/// A manifest of the earlier dbt-api, as its key tells of it.
+/// A manifest of the earlier dbt-api, described by its key.
 #[derive(Clone, Debug)]
 pub struct LegacyManifest {
-    /// Whose.
+    /// The account that it belongs to.
     pub account: AccountId,
     /// The slug of its environment.
     pub environment: String,
-    /// The Airflow DAG and its run.
+    /// The Airflow DAG run that it belongs to, if there is one.
     pub run: Option<LegacyRun>,
-    /// When it was put there.
+    /// When the object was stored.
     pub last_modified: DateTime<Utc>,
     /// Its size in bytes.
     pub size: u64,
@@ -40,20 +40,20 @@ pub struct LegacyManifest {
 /// A run of a DAG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegacyRun {
-    /// The Airflow DAG.
+    /// The id of the Airflow DAG.
     pub dag_id: String,
     /// Airflow's id of the DAG run.
     pub run_id: String,
 }
 
 impl LegacyManifest {
-    /// Its key in the bucket.
+    /// Returns its key in the bucket.
     #[must_use]
     pub fn key(&self) -> &str {
         self.location.as_ref()
     }
 
-    /// There are manifests of a run of a DAG, and others:
+    /// Parses the key of a manifest, which may belong to a DAG run:
     ///
     /// ```text
     /// accounts/<account>/environments/<slug>/dags/<DAG>/dag_runs/<run>/manifest.json
@@ -101,8 +101,8 @@ impl LegacyManifest {
     }
 }
 
-/// The text of a part of a key, which may be percent-encoded, such as `manual__2026-11-24T09%3A00%3A00%2B00%3A00`. What would not be
-/// text when it is decoded is taken as it stands.
+/// Decodes a part of a key that may be percent-encoded, such as `manual__2026-11-24T09%3A00%3A00%2B00%3A00`. A part that does not decode to
+/// printable text is kept as it is.
 fn decode(part: &str) -> String {
     match percent_decode_str(part).decode_utf8() {
         Ok(text) if !text.chars().any(char::is_control) => text.into_owned(),
@@ -111,10 +111,10 @@ fn decode(part: &str) -> String {
 }
 
 impl Bucket {
-    /// What the earlier dbt-api stored, or only that of one account, or of one environment.
+    /// Lists what the earlier dbt-api stored, or only the objects of one account or environment.
     ///
     /// # Errors
-    /// The stream ends with unavailable, or with corrupt when there is a key that cannot be listed.
+    /// The stream ends with an error if the bucket is unavailable or a key cannot be listed.
     #[must_use]
     pub fn legacy_objects(
         &self,
@@ -135,26 +135,27 @@ impl Bucket {
             .map_err(move |error| match error {
                 object_store::Error::InvalidPath { source } => Error::Corrupt {
                     key: prefix.clone(),
-                    reason: format!("a key below it cannot be used ({source}); rename that object, or remove it"),
+                    reason: format!("a key below it is invalid ({source}); rename or remove that object"),
                 },
                 error => bucket.error(&prefix, error),
             })
             .boxed()
     }
 
-    /// The content of a manifest of the earlier dbt-api.
+    /// Returns the content of a manifest of the earlier dbt-api as a stream.
     ///
     /// # Errors
-    /// Not found; unavailable; corrupt when it is another than was listed. The stream ends with an error when the bucket goes away.
+    /// Fails if the manifest is not found, the bucket is unavailable, or the manifest was replaced after it was listed. The stream ends with an
+    /// error if the bucket becomes unavailable.
     pub async fn open_legacy(
         &self,
         manifest: &LegacyManifest,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         let key = manifest.key().to_owned();
-        // As it stands: ours would be encoded, and those that already are, a second time.
+        // Use the location as listed: `Path::from` would encode it, and encode some keys twice.
         let object = self.store.get(&manifest.location).await;
         let object = object.map_err(|e| self.error(&key, e))?;
-        // A listing may tell the time more precisely than an answer does.
+        // A listing may have a more precise time than an answer.
         let seconds = |time: DateTime<Utc>| time.timestamp();
         if seconds(object.meta.last_modified) != seconds(manifest.last_modified) || object.meta.size != manifest.size {
             return Err(Error::corrupt(&key, "it was replaced after it was listed"));
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_are_no_manifests() {
+    fn other_keys_are_not_manifests() {
         for key in [
             "accounts",
             "accounts/seven/environments/dev/manifests/1/manifest.json",
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_decoded_where_that_gives_text() {
+    fn parts_are_decoded_if_the_result_is_text() {
         for (part, text) in [
             (
                 "scheduled__2023-12-02T09:49:46+00:00",

@@ -1,5 +1,5 @@
-//! The bucket: where artifacts, the journal of events, claims of ids and revocations are kept. It is the truth of the system;
-//! all else can be made again from it. The only crate that names `object_store`, and the only one that knows the bucket's keys.
+//! The bucket stores artifacts, the journal of events, claims of ids, and revocations. It is the system's source of truth; everything else
+//! can be rebuilt from it. No other crate uses `object_store` or knows the bucket's keys.
 
 mod artifacts;
 mod claims;

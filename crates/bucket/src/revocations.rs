@@ -1,4 +1,4 @@
-//! Deleted tokens: `revocations/<token id>`. Asked for when the database is away.
+//! Records deleted tokens as `revocations/<token id>`. These are checked while the database is unavailable.
 
 use bytes::Bytes;
 use schemas::TokenId;
@@ -6,20 +6,20 @@ use schemas::TokenId;
 use crate::{Bucket, Error};
 
 impl Bucket {
-    /// Notes that the token is deleted. May be repeated.
+    /// Records that a token is deleted. This may be repeated.
     ///
     /// # Errors
-    /// Unavailable.
+    /// Fails if the bucket is unavailable.
     pub async fn revoke(&self, token: TokenId) -> Result<(), Error> {
         self.overwrite(&key(token), Bytes::new()).await
     }
 
-    /// Whether the token is deleted.
+    /// Returns whether a token is deleted.
     ///
     /// # Errors
-    /// Unavailable; then the token must not be trusted.
+    /// Fails if the bucket is unavailable. Then the token must not be trusted.
     pub async fn is_revoked(&self, token: TokenId) -> Result<bool, Error> {
-        // Not `exists`: a HEAD has no body to tell an absent bucket from an absent object, and an absent bucket must not pass.
+        // Not `exists`: a HEAD has no body to distinguish a missing bucket from a missing object, and a missing bucket must be an error.
         match self.get(&key(token)).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),

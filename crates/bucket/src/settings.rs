@@ -1,4 +1,4 @@
-//! Which bucket, and with what credentials: read from the environment variables that operators of dbt-api know.
+//! The bucket's settings, read from environment variables.
 
 mod read;
 
@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
-/// Which bucket, and how to enter it.
+/// The bucket's location and credentials.
 #[derive(Clone, Debug)]
 pub enum Settings {
-    /// A folder of this machine.
+    /// A folder on this machine.
     Local {
-        /// The folder; created when absent.
+        /// The folder, which is created if it is missing.
         path: PathBuf,
     },
-    /// A bucket of Amazon S3, or of what speaks its protocol.
+    /// A bucket in Amazon S3 or a compatible store.
     S3 {
         /// The bucket's name.
         bucket: String,
@@ -25,12 +25,12 @@ pub enum Settings {
         secret_key: SecretString,
         /// The region.
         region: String,
-        /// Where the store is, if not at Amazon.
+        /// The URL of a store other than Amazon's.
         endpoint: Option<Url>,
     },
-    /// A bucket of MinIO.
+    /// A bucket in MinIO.
     Minio {
-        /// Where MinIO is.
+        /// The URL of MinIO.
         url: Url,
         /// The bucket's name.
         bucket: String,
@@ -39,7 +39,7 @@ pub enum Settings {
         /// The access key's secret.
         secret_key: SecretString,
     },
-    /// A container of Azure Blob Storage.
+    /// A container in Azure Blob Storage.
     Blob {
         /// The container's name.
         container: String,
@@ -47,16 +47,16 @@ pub enum Settings {
         account: String,
         /// The storage account's key, in base64.
         key: SecretString,
-        /// Where the account's blobs are, if not at the usual place of Azure.
+        /// The URL of the account's blobs, if it is not Azure's default.
         endpoint: Option<Url>,
     },
 }
 
 impl Settings {
-    /// Another bucket, container or folder of the same store, entered in the same way.
+    /// Returns the settings for another bucket, container or folder in the same store with the same credentials.
     ///
     /// # Errors
-    /// What is wrong with its name; reads on from "is".
+    /// What is wrong with the name, as the rest of a sentence that ends in "is".
     pub fn beside(&self, name: &str) -> Result<Self, String> {
         let mut settings = self.clone();
         match &mut settings {
@@ -74,7 +74,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// How messages name the bucket.
+    /// Returns the bucket's description for messages.
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Local { path } => format!("the storage folder `{}`", path.display()),

@@ -1,4 +1,4 @@
-//! The key that signs URLs: `keys/signing`, made once and the same for all processes.
+//! The key that signs URLs, `keys/signing`. It is created once and shared by all processes.
 
 use bytes::Bytes;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -8,10 +8,10 @@ use crate::{Bucket, Error};
 const KEY: &str = "keys/signing";
 
 impl Bucket {
-    /// The key that signs URLs; made if there is none.
+    /// Reads the key that signs URLs, and creates it if it is missing.
     ///
     /// # Errors
-    /// Unavailable; corrupt when what is there is no key of 32 bytes, or when the system has no random numbers.
+    /// Fails if the bucket is unavailable, the key does not have 32 bytes, or the system has no random numbers.
     pub async fn signing_key(&self) -> Result<[u8; 32], Error> {
         let bytes = match self.read(KEY).await {
             Err(Error::NotFound { .. }) => {
@@ -19,7 +19,7 @@ impl Bucket {
                 let random = SystemRandom::new().fill(&mut key);
                 random.map_err(|_| Error::corrupt(KEY, "the system has no random numbers for a new key"))?;
                 self.create(KEY, Bytes::copy_from_slice(&key)).await?;
-                // Another process may have been faster: its key is the one that counts.
+                // Another process may have been faster. Then its key counts.
                 self.read(KEY).await?
             }
             read => read?,

@@ -1,4 +1,4 @@
-//! Compressed bytes until they are put into the bucket.
+//! Holds compressed bytes until they are put into the bucket.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,30 +6,31 @@ use std::path::PathBuf;
 
 use crate::Compressed;
 
-/// Takes zstd frames while they are made: into memory while they are few, else into a file without a name.
+/// Collects zstd frames while they are made: in memory at first, and in an unnamed temporary file once they are large.
 #[derive(Debug)]
 pub struct FrameSpool {
     folder: PathBuf,
-    most_in_memory: usize,
+    max_in_memory: usize,
     memory: Vec<u8>,
     file: Option<File>,
     size: u64,
 }
 
 impl FrameSpool {
-    /// For frames of which at most so many bytes are kept in memory. The file is made in `folder`, or in the system's folder for temporary files.
+    /// Creates a spool that keeps at most `max_in_memory` bytes in memory. The file is created in `folder`, or in the system's folder for
+    /// temporary files.
     #[must_use]
-    pub fn new(folder: Option<PathBuf>, most_in_memory: usize) -> Self {
+    pub fn new(folder: Option<PathBuf>, max_in_memory: usize) -> Self {
         Self {
             folder: folder.unwrap_or_else(std::env::temp_dir),
-            most_in_memory,
+            max_in_memory,
             memory: Vec::new(),
             file: None,
             size: 0,
         }
     }
 
-    /// The frames, and how many bytes they have.
+    /// Returns the frames and their size in bytes.
     #[must_use]
     pub fn finish(self) -> (Compressed, u64) {
         let compressed = match self.file {
@@ -42,7 +43,7 @@ impl FrameSpool {
 
 impl Write for FrameSpool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > self.most_in_memory {
+        if self.file.is_none() && self.memory.len() + bytes.len() > self.max_in_memory {
             let mut file = tempfile::tempfile_in(&self.folder)?;
             file.write_all(&std::mem::take(&mut self.memory))?;
             self.file = Some(file);

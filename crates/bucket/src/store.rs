@@ -1,4 +1,4 @@
-//! The bucket itself: how it is opened, and the few operations on objects that all else is made of.
+//! Opens the bucket, and provides the basic operations on objects that everything else uses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,24 +20,24 @@ use tokio_util::io::ReaderStream;
 use crate::error::{Error, Problem};
 use crate::settings::Settings;
 
-/// Written once by [`Bucket::check`], and then only attempted.
+/// [`Bucket::check`] writes this object once. Later checks try to create it again, which must fail.
 const CHECK_KEY: &str = "check";
 
-/// The size of the pieces that local files are read in, in bytes.
+/// The size of the pieces in which local files are read, in bytes.
 const PIECE: usize = 256 * 1024;
 
-/// How often a creation is attempted that neither succeeds nor finds an object in its way.
+/// How often creating an object is attempted while it neither succeeds nor the object exists.
 const CREATE_ATTEMPTS: usize = 3;
 
-/// A bucket: a folder, or one in S3, MinIO or Azure Blob Storage. Cheap to clone.
+/// A bucket in S3, MinIO or Azure Blob Storage, or a local folder. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
-    /// How messages name it.
+    /// The bucket's description for messages.
     pub(crate) place: Arc<str>,
 }
 
-/// What became of a creation.
+/// Whether an object was created now or existed before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Created {
     Now,
@@ -45,10 +45,10 @@ pub(crate) enum Created {
 }
 
 impl Bucket {
-    /// Opens the bucket. A local folder is created when it is absent; a remote bucket is not contacted before it is used.
+    /// Opens the bucket. A local folder is created if it is missing. A remote bucket is not contacted before it is used.
     ///
     /// # Errors
-    /// Unavailable when a local folder cannot be created, or when no HTTP client can be made of the settings.
+    /// Fails if a local folder cannot be created, or the settings do not make a valid HTTP client.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let place = settings.place();
         let store: Arc<dyn ObjectStore> = match settings {
@@ -107,11 +107,11 @@ impl Bucket {
         })
     }
 
-    /// Whether the bucket can be reached with these credentials, takes what is written, and honours create-if-absent. Costs one
-    /// small request that changes nothing, after the first time.
+    /// Checks that the bucket can be reached and written to with these credentials, and supports create-if-absent. After the first time, this
+    /// takes a single small request that changes nothing.
     ///
     /// # Errors
-    /// Unavailable; the message says whether nothing answers, access is refused, or the bucket does not exist.
+    /// Fails if the bucket is unavailable. The message says whether it does not answer, refuses access, or does not exist.
     pub async fn check(&self) -> Result<(), Error> {
         if self.create_once(CHECK_KEY, Bytes::new()).await? == Created::Before {
             return Ok(());
@@ -121,18 +121,18 @@ impl Bucket {
             Created::Now => Err(Error::unavailable(
                 &self.place,
                 Problem::Unconditional,
-                "the second creation of one object succeeded",
+                "creating the same object twice succeeded",
             )),
         }
     }
 
-    /// Creates an object unless there is one. After it, there is one.
+    /// Creates an object unless it exists. On success, the object exists.
     pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
         for _ in 0..CREATE_ATTEMPTS {
             if self.create_once(key, bytes.clone()).await? == Created::Now {
                 return Ok(Created::Now);
             }
-            // S3 also refuses when two creations meet, of which both may fail: so look.
+            // S3 may refuse both of two concurrent creations, so check whether the object exists.
             if self.exists(key).await? {
                 return Ok(Created::Before);
             }
@@ -168,7 +168,7 @@ impl Bucket {
         result.map_err(|e| self.error(key, e))
     }
 
-    /// The pieces of an object. Those of a local file are larger than the store's own, each of which costs a way to another thread.
+    /// Returns the pieces of an object. A local file is read in larger pieces than the store's own, each of which needs another thread.
     pub(crate) fn pieces(object: GetResult) -> BoxStream<'static, object_store::Result<Bytes>> {
         match object.payload {
             GetResultPayload::File(file, path) => {
@@ -189,14 +189,14 @@ impl Bucket {
         result.map_err(|e| self.error(key, e))
     }
 
-    /// The last parts of the keys under a prefix, unordered.
+    /// Lists the last parts of all keys under a prefix, unordered.
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
         let listing = self.store.list(Some(&Path::from(prefix)));
         let names = listing.map_ok(|object| object.location.filename().unwrap_or_default().to_owned());
         names.try_collect().await.map_err(|e| self.error(prefix, e))
     }
 
-    /// The next parts of the keys under a prefix that have further parts, as folders have.
+    /// Lists the names of the folders directly under a prefix.
     pub(crate) async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
         let listing = self.store.list_with_delimiter(Some(&Path::from(prefix))).await;
         let folders = listing.map_err(|e| self.error(prefix, e))?.common_prefixes;
@@ -208,7 +208,7 @@ impl Bucket {
         Error::from_store(&self.place, key, error)
     }
 
-    /// A write needs no object, so that a 404 can only mean the bucket.
+    /// Converts an error of a write. A write does not need an existing object, so a 404 means that the bucket is missing.
     pub(crate) fn write_error(&self, key: &str, error: object_store::Error) -> Error {
         match error {
             object_store::Error::NotFound { .. } => Error::unavailable(&self.place, Problem::Missing, error),
@@ -226,8 +226,8 @@ fn s3(bucket: &str, access_key: &str, secret_key: &str) -> AmazonS3Builder {
         .with_retry(retries())
 }
 
-/// A request has no time limit as a whole, since a large artifact may be read slowly; but a store that says nothing for that long
-/// is gone. The longest silence is while a part of 8 MiB, or an object of twice that, is sent.
+/// Returns the client options. A request has no total time limit, because a large artifact may be read slowly, but a store that is silent for
+/// 30 s counts as down. The longest silence is while a part of 8 MiB, or an object of 16 MiB, is sent.
 fn client_options() -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(true)
@@ -236,7 +236,7 @@ fn client_options() -> ClientOptions {
         .with_timeout_disabled()
 }
 
-/// Hiccups are bridged, but a store that is gone is noticed within about five seconds.
+/// Returns the retry settings. They bridge short interruptions, but notice within about five seconds that a store is down.
 fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {

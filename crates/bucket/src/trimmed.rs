@@ -1,4 +1,4 @@
-//! Trimmed manifests: made of artifacts, and made again when they are gone.
+//! Stores trimmed manifests. They are made from artifacts, and made again if they are missing.
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -7,18 +7,18 @@ use schemas::{AccountId, Sha256};
 use crate::{Bucket, Compressed, Error};
 
 impl Bucket {
-    /// Keeps the trimmed form of the manifest whose content has this hash.
+    /// Stores the trimmed form of the manifest whose content has this hash.
     ///
     /// # Errors
-    /// As [`Bucket::put_artifact`].
+    /// Fails like [`Bucket::put_artifact`].
     pub async fn put_trimmed(&self, account: AccountId, manifest: Sha256, compressed: Compressed) -> Result<(), Error> {
         self.put_frames(&key(account, manifest), compressed).await
     }
 
-    /// The trimmed form of a manifest.
+    /// Returns the trimmed form of a manifest as a stream.
     ///
     /// # Errors
-    /// Not found when it was not made yet; else as [`Bucket::open_artifact`].
+    /// Fails with [`Error::NotFound`] if it was not made yet, and otherwise like [`Bucket::open_artifact`].
     pub async fn open_trimmed(
         &self,
         account: AccountId,
@@ -27,10 +27,10 @@ impl Bucket {
         self.open_frames(key(account, manifest)).await
     }
 
-    /// The same as zstd frames, with their size in bytes.
+    /// Returns the size of a trimmed manifest's zstd frames in bytes, and the frames as a stream.
     ///
     /// # Errors
-    /// As [`Bucket::open_trimmed`].
+    /// Fails like [`Bucket::open_trimmed`].
     pub async fn open_trimmed_compressed(
         &self,
         account: AccountId,
@@ -40,7 +40,7 @@ impl Bucket {
     }
 }
 
-/// The version is that of what is left out.
+/// Returns the key. Its version changes with the set of fields that are trimmed.
 fn key(account: AccountId, manifest: Sha256) -> String {
     format!("derived/trimmed/v1/{account}/{manifest}.zst")
 }

@@ -1,20 +1,20 @@
-//! What time it is, and new ids: the one place that asks the system, so that tests can say both.
+//! The time and new ids. Only this crate asks the system for them, so that tests can control both.
 
 use chrono::{DateTime, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Where the time comes from. Cheap to copy, and handed to whoever needs it.
+/// The source of the time. Cheap to copy.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
-    /// Always this moment; for tests.
+    /// A fixed time, for tests.
     Fixed(DateTime<Utc>),
 }
 
 impl Clock {
-    /// The present moment, in microseconds: what PostgreSQL can hold, so that a time is the same before and after it was stored.
+    /// Returns the current time in microseconds, PostgreSQL's precision, so that a time does not change when it is stored.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
     pub fn now(&self) -> DateTime<Utc> {
@@ -25,7 +25,7 @@ impl Clock {
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
 
-    /// A new UUIDv7 (RFC 9562) of this moment.
+    /// Creates a new UUIDv7 (RFC 9562) for this time.
     #[must_use]
     pub fn new_id(&self, moment: DateTime<Utc>) -> Uuid {
         let seconds = u64::try_from(moment.timestamp()).unwrap_or(0);
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_id_holds_the_moment_it_was_made_in() {
+    fn a_new_id_contains_its_time_and_is_unique() {
         let moment = DateTime::from_timestamp_millis(1_795_510_800_123).unwrap();
         let clock = Clock::Fixed(moment);
         let id = clock.new_id(clock.now());

@@ -1,4 +1,4 @@
-//! What a token allows.
+//! The access that a token gives.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,40 +7,40 @@ use schemas::{AccountId, EnvironmentId, InvalidSlug, Scope, Slug, TokenId};
 
 use crate::Place;
 
-/// What the bearer of a token may do, and where.
+/// What the holder of a token may do, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The token.
+    /// The id of the token.
     pub token_id: TokenId,
-    /// The accounts that it sees: one, but for tokens that Datacoves gave.
+    /// The accounts that the token sees: a single one, except for tokens issued by Datacoves.
     pub accounts: Vec<AccountId>,
-    /// What it sees of each of them.
+    /// The environments that the token sees in these accounts.
     pub environments: Environments,
-    /// What it allows.
+    /// The actions that the token allows.
     pub scopes: Vec<Scope>,
 }
 
 /// Which environments of its accounts a token sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Environments {
-    /// All.
+    /// All environments.
     All,
-    /// These only.
+    /// Only these environments.
     Only(Vec<Name>),
-    /// Those of these projects only.
+    /// Only the environments of these projects.
     OfProjects(Vec<Name>),
 }
 
-/// What an environment or a project is called by.
+/// The number or slug of an environment or project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// Its number, unique over all accounts.
+    /// The number, which is unique across all accounts.
     Id(i64),
-    /// Its slug, unique in its account.
+    /// The slug, which is unique in its account.
     Slug(Slug),
 }
 
-/// A number or a slug, which is never all digits.
+/// Parses a number or a slug. A slug never consists only of digits.
 impl FromStr for Name {
     type Err = InvalidSlug;
 
@@ -62,7 +62,7 @@ impl fmt::Display for Name {
 }
 
 impl Name {
-    /// Is it the one of this number and slug?
+    /// Whether this name means the object with this number and slug.
     #[must_use]
     pub fn names(&self, id: i64, slug: Option<&str>) -> bool {
         match self {
@@ -73,13 +73,13 @@ impl Name {
 }
 
 impl Environments {
-    /// All, or the one that the token is bound to.
+    /// Returns only the environment that a token is bound to, or all environments for `None`.
     #[must_use]
     pub fn bound_to(environment: Option<EnvironmentId>) -> Self {
         environment.map_or(Self::All, |id| Self::Only(vec![Name::Id(id.0)]))
     }
 
-    /// The only one, where there is one only.
+    /// Returns the name of the environment if there is only one.
     #[must_use]
     pub fn only(&self) -> Option<&Name> {
         match self {
@@ -90,13 +90,13 @@ impl Environments {
 }
 
 impl Access {
-    /// Does the token allow this?
+    /// Whether the token allows this action.
     #[must_use]
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
 
-    /// Does the token see this environment?
+    /// Whether the token sees this environment.
     #[must_use]
     pub fn sees(&self, place: &Place) -> bool {
         let is_named = match &self.environments {

@@ -1,4 +1,4 @@
-//! Events of the directory into PostgreSQL.
+//! Applies events of the directory to PostgreSQL.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,11 @@ use schemas::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Waits until no other transaction changes the directory, and keeps others waiting until this one ends: what is checked before an
-/// event is made stays true until it is applied.
+/// Takes the lock for changing the directory, until the transaction ends. What is checked before an event is made thus stays true until it
+/// is applied.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn begin_change(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('dbt-api directory'))")
         .execute(transaction)
@@ -22,20 +22,20 @@ pub async fn begin_change(transaction: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// As [`begin_change`], but it does not wait: false, when another transaction changes the directory.
+/// Takes the same lock as [`begin_change`] without waiting. Returns false if another transaction holds it.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn try_begin_change(transaction: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('dbt-api directory')) AS "begun!""#)
         .fetch_one(transaction)
         .await
 }
 
-/// Which of these events were applied.
+/// Returns those of the events that were applied.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn applied(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<HashSet<EventId>> {
     let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
     let applied = sqlx::query_scalar!("SELECT event_id FROM directory.ledger WHERE event_id = ANY($1)", &ids)
@@ -44,11 +44,11 @@ pub async fn applied(connection: &mut PgConnection, events: &[EventId]) -> sqlx:
     Ok(applied.into_iter().map(EventId).collect())
 }
 
-/// Applies an event of the directory, in the caller's transaction. Applying it again, or after a later one, changes nothing.
-/// Events that are none of the directory's are left alone.
+/// Applies an event of the directory in the caller's transaction. Applying it again, or after a later event, changes nothing. Other events
+/// are ignored.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if a query fails.
 pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventData) -> sqlx::Result<()> {
     begin_change(transaction).await?;
     let (id, time) = (event.id, event.time);
@@ -71,11 +71,11 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
     note_change(transaction, data.account_id()).await
 }
 
-/// Notes that something of an account is not as it was, so that what clients have of it is no longer taken for the present. [`apply`] does it by
-/// itself. Only one transaction at a time does so for an account: it is to be the last that it does.
+/// Gives an account a new version after a change, so that what clients have cached is no longer current. [`apply`] does this by itself. Only one
+/// transaction at a time can do it for an account, so it should be the last step of a transaction.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn note_change(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO directory.account_versions (account_id, version) VALUES ($1, gen_random_uuid())
@@ -87,7 +87,7 @@ pub async fn note_change(transaction: &mut PgConnection, account: AccountId) -> 
     Ok(())
 }
 
-/// As the tables have it.
+/// Returns the state's value in the tables.
 fn state_text(state: RecordState) -> &'static str {
     match state {
         RecordState::Active => "active",

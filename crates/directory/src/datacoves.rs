@@ -1,7 +1,7 @@
-//! Accounts, projects and environments as Datacoves' own database has them.
+//! Compares the directory with the accounts, projects and environments in Datacoves' own database.
 //!
-//! [`Source`] reads the rows, [`Wanted`] is what of them keeps our rules, and [`Wanted::changes`] tells what has to be recorded so that
-//! the directory is the same.
+//! [`Source`] reads the rows, [`Wanted`] keeps those that follow our rules, and [`Wanted::changes`] returns the changes that make the directory
+//! the same.
 
 mod difference;
 mod rows;

@@ -1,7 +1,7 @@
-//! Accounts, projects, environments and tokens: who may do what where.
+//! The directory of accounts, projects, environments and tokens, which decides who may do what.
 //!
-//! The truth is events under `events/directory/` in the bucket. [`apply`] brings one into PostgreSQL, [`Snapshot`] is a copy in memory
-//! that needs neither, and the functions of [`queries`] read the tables.
+//! Its source of truth is the events under `events/directory/` in the bucket. [`apply`] applies an event to PostgreSQL, [`Snapshot`] is a copy
+//! in memory that works without both, and the functions in [`queries`] read the tables.
 
 mod access;
 mod apply;

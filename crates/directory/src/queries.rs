@@ -1,4 +1,4 @@
-//! What the tables of the directory hold.
+//! Queries of the directory's tables.
 
 mod records;
 mod tokens;

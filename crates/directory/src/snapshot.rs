@@ -1,4 +1,4 @@
-//! The directory in memory: what ingest knows while PostgreSQL does not answer.
+//! A copy of the directory in memory, which ingest uses while PostgreSQL does not answer.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,14 +8,14 @@ use sqlx::PgConnection;
 
 use crate::{Access, Environments, Name};
 
-/// Where an upload goes: an environment, its project and its account.
+/// The destination of an upload: an environment with its project and account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Whose.
+    /// The account that owns the environment.
     pub account_id: AccountId,
     /// The environment's project.
     pub project_id: ProjectId,
-    /// The project's slug, where it is known.
+    /// The project's slug, if it is known.
     pub project_slug: Option<Slug>,
     /// The environment.
     pub environment_id: EnvironmentId,
@@ -23,7 +23,7 @@ pub struct Place {
     pub slug: Slug,
 }
 
-/// What the newest of the events that were seen says of each thing.
+/// The value of the newest event for each key.
 struct Newest<K, V>(HashMap<K, ((DateTime<Utc>, EventId), V)>);
 
 impl<K: std::hash::Hash + Eq, V> Newest<K, V> {
@@ -39,14 +39,14 @@ impl<K: std::hash::Hash + Eq, V> Newest<K, V> {
     }
 }
 
-/// A token's bearer, and when the token ends.
+/// The access that a token gives, and when it expires.
 #[derive(Debug)]
 struct Bearer {
     access: Access,
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// All environments that are in use and all tokens of accounts that are, at one moment.
+/// All active environments, and all tokens of active accounts, at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     tokens: HashMap<Sha256, Bearer>,
@@ -55,10 +55,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads it from the tables; for connections that see all accounts.
+    /// Loads a snapshot from the tables. The connection must see all accounts.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns an error if a query fails.
     pub async fn load(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let mut snapshot = Self::default();
         let environments = sqlx::query!(
@@ -70,7 +70,7 @@ impl Snapshot {
         .fetch_all(&mut *connection)
         .await?;
         for row in environments {
-            // Slugs are checked before they are recorded; one that breaks the rule can only come from elsewhere, and names nothing.
+            // Slugs are checked before they are recorded. An invalid one was written by something else, and is ignored.
             let Ok(slug) = row.slug.parse() else { continue };
             snapshot.add_place(Place {
                 account_id: AccountId(row.account_id),
@@ -102,7 +102,7 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Reads it from all events of the directory, in any order. Events of other kinds are passed over.
+    /// Builds a snapshot from all events of the directory, in any order. Other events are ignored.
     #[must_use]
     pub fn from_events(events: &[Event]) -> Self {
         let mut accounts = Newest(HashMap::new());
@@ -155,22 +155,22 @@ impl Snapshot {
         snapshot
     }
 
-    /// In falling order of the ids: of two environments with one slug, the older keeps it.
+    /// Adds an environment. Must be called in descending order of ids: if two environments have the same slug, the older one keeps it.
     fn add_place(&mut self, place: Place) {
         let key = (place.account_id, place.slug.clone());
         self.by_slug.insert(key, place.environment_id);
         self.places.insert(place.environment_id, place);
     }
 
-    /// The bearer of a key, unless the token ended before `now`.
+    /// Returns the access that a key gives, unless the token expired before `now`.
     #[must_use]
     pub fn access(&self, key_sha256: &Sha256, now: DateTime<Utc>) -> Option<&Access> {
         let bearer = self.tokens.get(key_sha256)?;
-        let has_ended = bearer.expires_at.is_some_and(|end| end <= now);
-        (!has_ended).then_some(&bearer.access)
+        let has_expired = bearer.expires_at.is_some_and(|end| end <= now);
+        (!has_expired).then_some(&bearer.access)
     }
 
-    /// The environments of this name in these accounts: as many as there are accounts, when it is a slug.
+    /// Returns the environments with this name in these accounts. If the name is a slug, there may be one per account.
     #[must_use]
     pub fn places(&self, accounts: &[AccountId], name: &Name) -> Vec<Place> {
         let ids: Vec<EnvironmentId> = match name {

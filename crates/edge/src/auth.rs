@@ -1,9 +1,10 @@
-//! The key that a client sends.
+//! Reads the key that a client sends.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
-/// The key of the header `Authorization: Bearer KEY` or `Authorization: Token KEY`, the scheme in any case; none when there is none.
+/// Returns the key in the header `Authorization: Bearer KEY` or `Authorization: Token KEY`, if there is one. The scheme may be in upper or
+/// lower case.
 #[must_use]
 pub fn key_of(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
@@ -18,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_schemes_are_known() {
+    fn both_schemes_are_accepted() {
         let key = |value: &'static str| {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
             key_of(&headers).map(str::to_owned)

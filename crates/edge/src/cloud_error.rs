@@ -1,4 +1,4 @@
-//! Errors as dbt Cloud answers them.
+//! Errors in dbt Cloud's format.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::envelope::Status;
 use crate::{NotPermitted, TooMany, UploadError};
 
-/// An error in dbt Cloud's envelope. Clients tell 401, 403 and 404 apart and read the body as JSON.
+/// An error in dbt Cloud's envelope. Clients distinguish 401, 403 and 404, and read the body as JSON.
 #[derive(Debug)]
 pub struct CloudError {
     status: StatusCode,
     message: String,
-    /// In seconds, where asking again makes sense.
+    /// When to retry, in seconds, if that makes sense.
     retry_after: Option<u64>,
 }
 
@@ -27,12 +27,12 @@ impl CloudError {
         }
     }
 
-    /// 400: a parameter cannot be read.
+    /// 400: a parameter is invalid.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 401: no key, or one that is not known (any more).
+    /// 401: the key is missing, unknown or expired.
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized: Invalid or expired token.")
@@ -47,20 +47,20 @@ impl CloudError {
         )
     }
 
-    /// 403: what the URL permits does not hold (any more).
+    /// 403: the permission in the URL is invalid or has expired.
     #[must_use]
     pub fn not_permitted(error: NotPermitted) -> Self {
         Self::new(StatusCode::FORBIDDEN, error.to_string())
     }
 
-    /// 404: there is no such thing, or the token does not see it; which of the two is not told.
+    /// 404: the resource does not exist, or the token does not see it. The message is the same for both.
     #[must_use]
     pub fn not_found() -> Self {
         let message = "The requested resource was not found. Please check that you have the proper permissions.";
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    /// 405: the API only reads.
+    /// 405: the API is read-only.
     #[must_use]
     pub fn method_not_allowed() -> Self {
         Self::new(
@@ -69,14 +69,14 @@ impl CloudError {
         )
     }
 
-    /// 414: the query is longer than this.
+    /// 414: the query is longer than `limit` bytes.
     #[must_use]
     pub fn query_too_long(limit: usize) -> Self {
         let message = format!("The query is longer than {limit} bytes.");
         Self::new(StatusCode::URI_TOO_LONG, message)
     }
 
-    /// 422: what was sent breaks a rule.
+    /// 422: the request body breaks a rule.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
@@ -93,7 +93,7 @@ impl CloudError {
         }
     }
 
-    /// 503: what is needed is away for the moment.
+    /// 503: a service that is needed is unavailable. The cause is logged.
     #[must_use]
     pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
         tracing::warn!(%cause, "answered 503");
@@ -103,16 +103,16 @@ impl CloudError {
         )
     }
 
-    /// 500: a fault of ours, which is logged; the client finds it by the request id in the header `X-Request-Id`.
+    /// 500: an internal error. The cause is logged; the header `X-Request-Id` identifies it.
     #[must_use]
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "answered 500");
-        let message = "An internal error occurred. Please tell the operator the X-Request-Id of this answer.";
+        let message = "An internal error occurred. Please send the X-Request-Id of this answer to the operator.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 }
 
-/// 429, as dbt Cloud's.
+/// 429: too many requests.
 impl From<TooMany> for CloudError {
     fn from(error: TooMany) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl From<TooMany> for CloudError {
     }
 }
 
-/// The same in dbt Cloud's envelope, for routes that are dbt Cloud's.
+/// Puts an upload error into dbt Cloud's envelope, for routes of dbt Cloud.
 impl From<UploadError> for CloudError {
     fn from(error: UploadError) -> Self {
         let status = error.status();
@@ -134,7 +134,7 @@ impl From<UploadError> for CloudError {
     }
 }
 
-/// The same in the form of uploads, for routes that are theirs.
+/// Puts the error into the format of the upload routes.
 impl From<CloudError> for UploadError {
     fn from(error: CloudError) -> Self {
         Self::with_status(error.status, error.message, error.retry_after)

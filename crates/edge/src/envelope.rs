@@ -1,4 +1,4 @@
-//! dbt Cloud's envelope, as its Administrative API v2 has it.
+//! The JSON envelope of dbt Cloud's Administrative API v2.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -6,16 +6,16 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {
     /// The HTTP status.
     pub code: u16,
-    /// Did it succeed?
+    /// Whether the request succeeded.
     pub is_success: bool,
-    /// For people.
+    /// A message for the user.
     pub user_message: String,
-    /// For those who write the client.
+    /// A message for the developer of the client.
     pub developer_message: String,
 }
 
@@ -32,19 +32,19 @@ impl Status {
     }
 }
 
-/// The answer that holds one thing.
+/// An answer with a single object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct One<T> {
-    /// How the request ended.
+    /// The outcome of the request.
     pub status: Status,
-    /// The thing.
+    /// The object.
     pub data: T,
-    /// Empty.
+    /// Always empty.
     #[schema(value_type = Object)]
     pub extra: Map<String, Value>,
 }
 
-/// Answers with one thing.
+/// Answers with a single object.
 pub fn one<T: Serialize>(data: T) -> One<T> {
     One {
         status: Status::success(),

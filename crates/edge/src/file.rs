@@ -1,4 +1,4 @@
-//! What is answered of a file that a client stored.
+//! Describes a file that a client stored.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,50 +7,50 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A file.
+/// A stored file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FileFacts {
-    /// The file's own, which its later versions keep.
+    /// The file's id. Later versions keep it.
     pub slug: Uuid,
-    /// Its name.
+    /// The file's name.
     pub filename: String,
-    /// The client's; several files may have it, of which the newest is found.
+    /// The tag that the client gave the file. If several files have the same tag, the newest one is found.
     pub tag: Option<String>,
-    /// None: it is the project's.
+    /// The environment, or null if the file belongs to a project.
     pub environment_slug: Option<String>,
-    /// Where its bytes are downloaded. Of a project's file: those of the newest of its name.
+    /// The path to download the file from. For a project's file, it leads to the newest file with this name.
     pub path: String,
-    /// When this version was stored: RFC 3339, in microseconds.
+    /// When this version was stored, in RFC 3339 with microseconds.
     pub inserted_at: String,
-    /// What is known of its bytes.
+    /// The kind, size and checksum of the file.
     pub metadata: FileMetadata,
 }
 
-/// What is known of a file's bytes.
+/// The kind, size and checksum of a file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FileMetadata {
-    /// `manifest`, `run_results`, `catalog`, `sources`, `semantic_manifest` or `other`, told from the content.
+    /// `manifest`, `run_results`, `catalog`, `sources`, `semantic_manifest` or `other`, detected from the content.
     pub kind: String,
-    /// As uploaded.
+    /// The size in bytes as uploaded.
     pub size: u64,
-    /// In hexadecimal digits.
+    /// The SHA-256 in hexadecimal.
     pub sha256: String,
 }
 
-/// All but the unreserved characters (RFC 3986).
+/// All characters except the unreserved ones (RFC 3986).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What a file belongs to.
+/// The owner of a file.
 #[derive(Clone, Debug)]
 pub enum FileOwner {
-    /// The environment of this slug.
+    /// The environment with this slug.
     Environment(String),
     /// A project.
     Project(AccountId, ProjectId),
 }
 
 impl FileFacts {
-    /// A file, whose it is and since when.
+    /// Describes a file, with a download path that depends on its owner.
     #[must_use]
     pub fn new(
         slug: Uuid,

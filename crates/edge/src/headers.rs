@@ -1,4 +1,4 @@
-//! Headers of all answers, and bounds of all requests.
+//! Adds security headers to all answers, and refuses URLs that no route can answer.
 
 use axum::extract::Request;
 use axum::http::header::{
@@ -11,27 +11,27 @@ use axum::response::{IntoResponse, Response};
 
 use crate::{CloudError, UploadError};
 
-/// The longest query that is read, in bytes.
-const LONGEST_QUERY: usize = 8 << 10;
+/// The longest query that is accepted, in bytes.
+const MAX_QUERY_LEN: usize = 8 << 10;
 
-/// Answers are data: a browser that is led to one shall do nothing with it.
-const OF_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
+/// The policy for data: a browser that opens an answer must not load or run anything.
+const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Swagger UI takes everything from here. It writes styles into its elements.
-const OF_PAGES: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
+/// The policy for Swagger UI, which loads everything from this host and uses inline styles.
+const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
-/// Refuses URLs that no route could answer, and tells browsers what they must not do with the answer. There are no headers for other
-/// origins: pages of other hosts cannot read the API.
+/// Refuses URLs that no route can answer, and adds headers that restrict what browsers do with the answer. There are no CORS headers, so
+/// pages from other hosts cannot read the API.
 pub async fn guard(request: Request, next: Next) -> Response {
     let mut response = match refuse(request.uri()) {
-        // Clients of uploads read `errors`.
-        Some(refused) if is_of_uploaders(request.uri().path()) => UploadError::from(refused).into_response(),
+        // Upload clients read `errors`.
+        Some(refused) if is_upload_path(request.uri().path()) => UploadError::from(refused).into_response(),
         Some(refused) => refused.into_response(),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
-    let policy = if is_page(headers) { OF_PAGES } else { OF_DATA };
+    let policy = if is_page(headers) { PAGE_POLICY } else { DATA_POLICY };
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, policy),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -44,18 +44,18 @@ pub async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-fn is_of_uploaders(path: &str) -> bool {
+fn is_upload_path(path: &str) -> bool {
     let plain = path.trim_start_matches('/');
     plain.starts_with("api/internal") || plain.starts_with("api/v2/datacoves")
 }
 
 fn refuse(uri: &Uri) -> Option<CloudError> {
-    if uri.query().is_some_and(|query| query.len() > LONGEST_QUERY) {
-        return Some(CloudError::query_too_long(LONGEST_QUERY));
+    if uri.query().is_some_and(|query| query.len() > MAX_QUERY_LEN) {
+        return Some(CloudError::query_too_long(MAX_QUERY_LEN));
     }
-    // PostgreSQL has no text with a NUL in it, so nothing has such a name.
-    let holds_nul = uri.path_and_query().is_some_and(|text| text.as_str().contains("%00"));
-    holds_nul.then(|| CloudError::bad_request("The URL holds a NUL character (%00)."))
+    // PostgreSQL cannot store text with a NUL, so nothing can have such a name.
+    let has_nul = uri.path_and_query().is_some_and(|text| text.as_str().contains("%00"));
+    has_nul.then(|| CloudError::bad_request("The URL contains a NUL character (%00)."))
 }
 
 fn is_page(headers: &HeaderMap) -> bool {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_is_refused_is_told_in_the_form_of_the_route() {
+    async fn refusals_have_the_format_of_the_route() {
         for (path, key) in [
             ("/api/internal/manifests?tag=%00", "errors"),
             ("//api/v2/datacoves/manifests?tag=%00", "errors"),

@@ -1,4 +1,4 @@
-//! What is done around each request: an id, a line in the log, and an answer even when a handler fails.
+//! Gives each request an id and a line in the log, and answers even if a handler panics.
 
 use std::any::Any;
 use std::time::Instant;
@@ -14,20 +14,20 @@ use crate::CloudError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest request id that is taken over from a client.
-const LONGEST_ID: usize = 64;
+/// The longest request id that is accepted from a client, in bytes.
+const MAX_ID_LEN: usize = 64;
 
-/// The longest part of a path that is logged.
-const LONGEST_LOGGED: usize = 120;
+/// The longest part of a path that is logged, in bytes.
+const MAX_LOGGED_LEN: usize = 120;
 
-/// Gives each request an id, the client's if it sent a sane one, and logs how it ended. Neither headers nor queries nor long parts
-/// of paths are logged: they may hold tokens or permissions.
+/// Gives each request an id and logs its outcome. The id is the client's if it sent a valid one. Headers, queries and long parts of paths
+/// are not logged, because they may contain tokens or permissions.
 pub async fn observe(request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
-        .filter(|id| is_sane(id))
+        .filter(|id| is_valid_id(id))
         .map_or_else(|| Clock::System.new_id(Clock::System.now()).to_string(), str::to_owned);
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = loggable(request.uri().path()));
     async move {
@@ -45,23 +45,23 @@ pub async fn observe(request: Request, next: Next) -> Response {
     .await
 }
 
-/// A path without its long parts: signed permissions are parts of paths, and names are short.
+/// Replaces the long parts of a path: signed permissions are long, and names are short.
 fn loggable(path: &str) -> String {
     let parts = path.split('/');
-    let shown = parts.map(|part| if part.len() > LONGEST_LOGGED { "…" } else { part });
+    let shown = parts.map(|part| if part.len() > MAX_LOGGED_LEN { "…" } else { part });
     shown.collect::<Vec<_>>().join("/")
 }
 
-fn is_sane(id: &str) -> bool {
+fn is_valid_id(id: &str) -> bool {
     !id.is_empty()
-        && id.len() <= LONGEST_ID
+        && id.len() <= MAX_ID_LEN
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// The answer when a handler panicked; for tower-http's `CatchPanicLayer`.
-#[expect(clippy::needless_pass_by_value, reason = "the layer gives it so")]
+/// Makes the answer when a handler has panicked, for tower-http's `CatchPanicLayer`.
+#[expect(clippy::needless_pass_by_value, reason = "the layer requires this signature")]
 pub fn panics_as_cloud_error(panic: Box<dyn Any + Send + 'static>) -> Response {
     let cause = panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! Between the socket and the handler: keys, error bodies, slashes, request ids, lenient queries and dbt Cloud's envelope.
+//! Everything between the socket and the handlers: keys, error bodies, slashes, request ids, lenient queries and dbt Cloud's envelope.
 
 mod auth;
 mod cloud_error;

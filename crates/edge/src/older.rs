@@ -1,9 +1,9 @@
-//! Routes under the prefix that clients used before.
+//! Routes under the older prefix that some clients still use.
 
 use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::OpenApiRouter;
 
-/// The same routes for the older prefix: ids of operations have to be unique in a document.
+/// Renames the operations of routes for the older prefix, because operation ids must be unique in an OpenAPI document.
 pub fn older<S: Clone + Send + Sync + 'static>(mut routes: OpenApiRouter<S>) -> OpenApiRouter<S> {
     routes.get_openapi_mut().paths.paths.values_mut().for_each(mark);
     routes

@@ -1,4 +1,4 @@
-//! Slashes that clients have too many of.
+//! Ignores trailing and doubled slashes in paths.
 
 use axum::Router;
 use axum::extract::Request;
@@ -7,8 +7,8 @@ use axum::http::uri::PathAndQuery;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
-/// Lets a router, whose routes end without a slash, answer both forms of each route, and paths with doubled slashes. Without a redirect:
-/// some clients lose their token, or their upload, on one.
+/// Lets a router whose routes have no trailing slash also answer paths with a trailing or doubled slash. It does not redirect, because some
+/// clients lose their token or their upload on a redirect.
 pub fn absorb_slashes(router: Router) -> Router {
     let absorbing = MapRequestLayer::new(|mut request: Request| {
         if let Some(uri) = plain(request.uri()) {
@@ -19,7 +19,7 @@ pub fn absorb_slashes(router: Router) -> Router {
     Router::new().fallback_service(absorbing.layer(router))
 }
 
-/// The URI without the slashes; none when there is nothing to absorb.
+/// Returns the URI without the extra slashes, or `None` if there are none.
 fn plain(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     if path == "/" || !(path.ends_with('/') || path.contains("//")) {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_slashes_are_absorbed() {
+    fn only_extra_slashes_are_removed() {
         let of = |uri: &str| plain(&uri.parse().unwrap()).map(|uri| uri.to_string());
         assert_eq!(
             of("/api//v2/accounts/?a=/b/").as_deref(),
@@ -62,7 +62,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_path_is_its_parts_and_its_query_stay(path in "(/{0,3}(a|[.]{1,2}|%2[Ff]|%00|\\\\|é|:){0,2}){0,5}/{0,2}", query in "([?][a/?%&]{0,5})?") {
+        fn the_parts_and_the_query_stay_the_same(path in "(/{0,3}(a|[.]{1,2}|%2[Ff]|%00|\\\\|é|:){0,2}){0,5}/{0,2}", query in "([?][a/?%&]{0,5})?") {
             let Ok(uri) = format!("/{path}{query}").parse::<Uri>() else { return Ok(()) };
             let Some(plain) = plain(&uri) else {
                 prop_assert!(uri.path() == "/" || !(uri.path().contains("//") || uri.path().ends_with('/')));

@@ -1,4 +1,4 @@
-//! How often a token may ask.
+//! Limits how many requests a token may make.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use schemas::TokenId;
 
-/// How often those are forgotten who have not asked for long, in requests.
+/// After how many requests inactive tokens are forgotten.
 const FORGET_EVERY: u64 = 10_000;
 
-/// So many requests a minute for each token. Only tokens that are known count, so that nobody fills the memory with keys that he made up.
+/// Limits the requests per minute of each token. Only valid tokens are counted, so that nobody can fill the memory with made-up keys.
 #[derive(Debug)]
 pub struct RateLimit {
     limiter: DefaultKeyedRateLimiter<TokenId>,
@@ -19,16 +19,16 @@ pub struct RateLimit {
     asked: AtomicU64,
 }
 
-/// A token asked too often.
+/// A token made too many requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many requests with this token; ask again in {retry_after} s")]
+#[error("too many requests with this token; try again in {retry_after} s")]
 pub struct TooMany {
-    /// After how many seconds it may ask again.
+    /// When the token may make another request, in seconds.
     pub retry_after: u64,
 }
 
 impl RateLimit {
-    /// So many a minute, which may come at once; those that were used come back evenly.
+    /// Allows this many requests per minute. They may come all at once; the allowance then refills evenly.
     #[must_use]
     pub fn per_minute(requests: NonZeroU32) -> Self {
         Self {
@@ -38,10 +38,10 @@ impl RateLimit {
         }
     }
 
-    /// Counts a request of this token.
+    /// Counts a request with this token.
     ///
     /// # Errors
-    /// When it is one too many.
+    /// If the token has exceeded its limit.
     pub fn check(&self, token: TokenId) -> Result<(), TooMany> {
         if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             self.limiter.retain_recent();
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_token_does_not_use_up_what_another_has() {
+    fn each_token_has_its_own_limit() {
         let limit = RateLimit::per_minute(NonZeroU32::new(3).unwrap());
         let [one, other] = [1, 2].map(|id| TokenId(uuid::Uuid::from_u128(id)));
         for _ in 0..3 {

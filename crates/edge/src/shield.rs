@@ -1,5 +1,4 @@
-//! A shield before a group of routes: requests are turned away before memory or connections run out, and those that are let in are answered
-//! in time.
+//! Protects a group of routes: requests are refused before memory or connections run out, so that accepted requests are answered in time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,22 +15,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::CloudError;
 
-/// How long a request may wait for those before it: clients give up soon after.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a request may wait for earlier ones. Clients give up soon after that.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// How many may wait for each that is worked upon.
+/// How many requests may wait for each one that is processed.
 const WAITING_PER_WORKER: usize = 4;
 
-/// Two bounds of a group of routes: how many requests are worked upon, and how many wait. Cheap to clone.
+/// Limits how many requests of a group of routes are processed at once, and how many wait. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shield {
     name: &'static str,
     work: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
-    most_waiting: usize,
+    max_waiting: usize,
 }
 
-/// Counts one who waits, also when he leaves.
+/// Counts a request as waiting until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -41,30 +40,30 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shield {
-    /// For a group of this name, of which so many are worked upon at once.
+    /// Creates a shield for a group with this name, which processes up to `at_once` requests at once.
     #[must_use]
     pub fn new(name: &'static str, at_once: usize) -> Self {
         Self {
             name,
             work: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::default(),
-            most_waiting: at_once.saturating_mul(WAITING_PER_WORKER),
+            max_waiting: at_once.saturating_mul(WAITING_PER_WORKER),
         }
     }
 
     async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let _waiting = Waiting(&self.waiting);
-        let permit = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.work).acquire_owned()).await;
+        let permit = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.work).acquire_owned()).await;
         permit.ok()?.ok()
     }
 }
 
-/// The middleware: 503 with `Retry-After` where there is no room. A request counts until its connection has taken the last byte of its
-/// answer, or is closed: the server closes those of clients that take nothing for long.
+/// The middleware. It answers 503 with `Retry-After` if there is no room. A request counts until the client has received the last byte of
+/// the answer or the connection is closed. The server closes connections whose clients do not read for a long time.
 pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) -> Response {
     let Some(permit) = shield.enter().await else {
         metrics::counter!("dbt_api_shed_total", "group" => shield.name).increment(1);
@@ -73,12 +72,12 @@ pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) 
     hold_until_sent(next.run(request).await, permit)
 }
 
-/// Keeps a permit until the connection has taken the whole answer, or is closed.
+/// Keeps a permit until the whole answer has been sent, or the connection is closed.
 pub fn hold_until_sent(response: Response, permit: OwnedSemaphorePermit) -> Response {
     response.map(|body| Body::new(HeldBody { body, _permit: permit }))
 }
 
-/// A body that keeps its request's place until the connection has taken it.
+/// A body that keeps its request's permit until it has been sent.
 struct HeldBody {
     body: Body,
     _permit: OwnedSemaphorePermit,
@@ -115,13 +114,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_finds_no_room_is_told_at_once_and_a_body_keeps_its_place() {
+    async fn requests_without_room_are_refused_at_once_and_bodies_keep_their_permit() {
         let bounds = Shield::new("test", 1);
         let router = Router::new()
             .route("/", get(async || "body"))
             .layer(from_fn_with_state(bounds.clone(), shield));
         let ask = || router.clone().oneshot(Request::new(Body::empty()));
-        // Its body is not read: it keeps its place.
+        // The body is not read, so the request keeps its permit.
         let first = ask().await.unwrap();
         assert_eq!(first.status(), StatusCode::OK);
         let waiting: Vec<_> = (0..WAITING_PER_WORKER).map(|_| tokio::spawn(ask())).collect();

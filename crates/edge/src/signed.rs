@@ -1,4 +1,4 @@
-//! Permissions that are parts of URLs: who has the URL may do the one thing that it says, until it expires.
+//! Signed permissions in URLs: anyone who has the URL may do one particular thing until it expires.
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use ring::hmac;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// How long a permission holds.
+/// How long a permission is valid.
 const LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
-/// Signs permissions and reads them again. Cheap to clone.
+/// Signs and verifies permissions. Cheap to clone.
 #[derive(Clone)]
 pub struct Signer(hmac::Key);
 
-/// A permission that does not hold.
+/// Why a permission is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotPermitted {
-    /// It was not signed here, or changed since.
-    #[error("the URL is not one that this service gave out; ask for a new one")]
+    /// This service did not sign it, or it was changed.
+    #[error("this service did not issue the URL; request a new one")]
     Forged,
-    /// Its time is over.
-    #[error("the URL has expired; ask for a new one")]
+    /// The permission has expired.
+    #[error("the URL has expired; request a new one")]
     Expired,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Permission<T> {
-    /// What it permits, so that one kind is never taken for another.
+    /// The kind of permission, so that one kind is never accepted for another.
     purpose: String,
     /// Seconds since 1970.
     expires: i64,
@@ -35,16 +35,16 @@ struct Permission<T> {
 }
 
 impl Signer {
-    /// A signer with this key; all processes that share it know each other's permissions.
+    /// Creates a signer with this key. All processes with the same key accept each other's permissions.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// A permission as a part of a path: hexadecimal digits and a dot.
+    /// Signs a permission. The result consists of hexadecimal digits and a dot, and fits into a path.
     ///
     /// # Errors
-    /// When `what` cannot be written as JSON.
+    /// If `what` cannot be written as JSON.
     pub fn sign<T: Serialize>(&self, purpose: &str, what: T, now: DateTime<Utc>) -> serde_json::Result<String> {
         let permission = Permission {
             purpose: purpose.to_owned(),
@@ -56,10 +56,10 @@ impl Signer {
         Ok(format!("{}.{}", hex::encode(&json), hex::encode(tag.as_ref())))
     }
 
-    /// What a permission permits.
+    /// Verifies a permission and returns its content.
     ///
     /// # Errors
-    /// When it does not hold.
+    /// If the permission is forged, has another purpose, or has expired.
     pub fn open<T: DeserializeOwned>(
         &self,
         purpose: &str,
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_permission_holds_for_its_purpose_and_time_alone() {
+    fn a_permission_is_valid_only_for_its_purpose_and_lifetime() {
         let signer = Signer::new(&[7; 32]);
         let now = DateTime::UNIX_EPOCH;
         let signed = signer.sign("upload", 5, now).unwrap();
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_not_signed_here_is_forged(text in ".{0,20}", tag in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn unsigned_text_is_forged(text in ".{0,20}", tag in prop::collection::vec(any::<u8>(), 0..40)) {
             let (signer, now) = (Signer::new(&[7; 32]), DateTime::UNIX_EPOCH);
             let signed = signer.sign("upload", 5, now).unwrap();
             let (json, _) = signed.split_once('.').unwrap();

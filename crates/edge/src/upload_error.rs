@@ -1,4 +1,4 @@
-//! Errors of the write side: clients read `errors` of the body, as JSON.
+//! Errors of the write side. Clients read `errors` in the JSON body.
 
 use std::borrow::Cow;
 
@@ -10,39 +10,39 @@ use serde_json::{Map, Value, json};
 
 use crate::TooMany;
 
-/// The field of errors that are no field's.
+/// The key for errors that do not belong to a field.
 const MESSAGE: &str = "message";
 
-/// What a request waits for in vain.
+/// A resource that a request needs but that is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Needed {
     /// The bucket.
     #[error("the storage does not answer")]
     Storage,
-    /// The folder that uploads wait in.
-    #[error("the disk does not take it")]
+    /// The folder for uploads that are being received.
+    #[error("the disk cannot be written to")]
     Disk,
     /// PostgreSQL.
     #[error("the database does not answer")]
     Database,
-    /// Who knows whose a key is and where it leads: PostgreSQL, and the bucket in its place.
-    #[error("whose token this is and what it may do cannot be found out")]
+    /// The directory of tokens and environments: PostgreSQL, or else the bucket.
+    #[error("the token cannot be checked")]
     Directory,
     /// Datacoves.
-    #[error("Datacoves, which gave this token, does not tell whose it is")]
+    #[error("Datacoves, which issued this token, does not verify it")]
     Verifier,
-    /// A place among those that upload at once.
-    #[error("too many others upload")]
+    /// A turn among the uploads that are read at once.
+    #[error("there are too many other uploads")]
     Turn,
 }
 
-/// An error with the body `{"errors": {"message": "…"}}`, or `{"errors": {"<field>": ["…"]}}` where one field is at fault.
+/// An error with the body `{"errors": {"message": "…"}}`, or `{"errors": {"<field>": ["…"]}}` if a field is wrong.
 #[derive(Debug)]
 pub struct UploadError {
     status: StatusCode,
     field: Cow<'static, str>,
     message: String,
-    /// In seconds, where sending again makes sense.
+    /// When to retry, in seconds, if that makes sense.
     retry_after: Option<u64>,
 }
 
@@ -63,12 +63,12 @@ impl UploadError {
         }
     }
 
-    /// 400: the request is broken.
+    /// 400: the request is malformed.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 401: no key, or one that is not known (any more).
+    /// 401: the key is missing, unknown or deleted.
     #[must_use]
     pub fn unauthorized() -> Self {
         let message = "the token is missing, unknown or deleted; send `Authorization: Bearer <token>`";
@@ -80,36 +80,39 @@ impl UploadError {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
-    /// 404: there is no such route.
+    /// 404: the route does not exist.
     #[must_use]
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is nothing here")
+        Self::new(StatusCode::NOT_FOUND, "this route does not exist")
     }
 
-    /// 404: what is asked for is not there.
+    /// 404: the requested resource does not exist.
     pub fn nothing(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    /// 404: there is no file of that slug, tag or name.
+    /// 404: no file has this slug, tag or name.
     #[must_use]
     pub fn no_file() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is no such file in this place")
+        Self::new(StatusCode::NOT_FOUND, "the file does not exist")
     }
 
-    /// 404: there is no such environment or project, or the token does not see it.
+    /// 404: the environment or project does not exist, or the token does not see it.
     #[must_use]
     pub fn no_place() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            "there is no such environment or project that the token sees",
+            "the environment or project does not exist, or the token does not see it",
         )
     }
 
-    /// 405: the route knows other methods only.
+    /// 405: the route does not support this method.
     #[must_use]
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not know this method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this route does not support this method",
+        )
     }
 
     /// 408: the client stopped sending.
@@ -117,15 +120,14 @@ impl UploadError {
     pub fn timeout() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
-            "the upload stalled and was given up; send it again",
+            "the upload stalled and was cancelled; send it again",
         )
     }
 
-    /// 413: more bytes than are accepted.
+    /// 413: the file is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        let message =
-            format!("the file is larger than {limit} bytes, which is the most that is accepted (MAX_UPLOAD_BYTES)");
+        let message = format!("the file is larger than {limit} bytes, the maximum (MAX_UPLOAD_BYTES)");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
@@ -139,40 +141,40 @@ impl UploadError {
         }
     }
 
-    /// 503: what is needed is away for the moment; nothing was kept or changed. The cause is logged.
+    /// 503: a service that is needed is unavailable; nothing was stored or changed. The cause is logged.
     #[must_use]
     pub fn unavailable(needed: Needed, cause: &dyn std::fmt::Display) -> Self {
         tracing::warn!(%cause, "answered 503");
-        let message = format!("{needed} at the moment, and nothing was kept; send it again");
+        let message = format!("{needed} at the moment, and nothing was stored; send it again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// 500: a fault of ours, which is logged; the client finds it by the request id in the header `X-Request-Id`.
+    /// 500: an internal error. The cause is logged; the header `X-Request-Id` identifies it.
     #[must_use]
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "answered 500");
-        let message = "an internal error occurred; tell the operator the X-Request-Id of this answer";
+        let message = "an internal error occurred; send the X-Request-Id of this answer to the operator";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
-    /// What is told to the client.
+    /// Returns the message for the client.
     pub(crate) fn into_message(self) -> String {
         self.message
     }
 
-    /// After how many seconds it may be sent again.
+    /// Returns when to retry, in seconds, if that makes sense.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         self.retry_after
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 }
 
-/// 429: the token is used too often.
+/// 429: too many requests with this token.
 impl From<TooMany> for UploadError {
     fn from(error: TooMany) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! Keys that Datacoves gave: it is asked whose they are.
+//! Verifies keys that Datacoves issued, by asking Datacoves.
 //!
-//! An answer counts for some seconds. When Datacoves is silent, what it said last is what is known: a refusal stays one, and an
-//! admission is good for uploads for an hour, since they are not sent again, and not for reads.
+//! Answers are cached for some seconds. While Datacoves does not answer, its last answer counts: a refused key stays refused, and an accepted
+//! key may upload for an hour, because uploads are not repeated, but may not read.
 
 mod answer;
 mod cache;
@@ -24,19 +24,19 @@ use answer::Answer;
 use cache::{Cache, Verdict};
 pub use settings::VerifierSettings;
 
-/// The longest that an answer may take. The client of an upload waits 5 s for all.
+/// How long an answer may take. The client of an upload waits 5 s in total.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most bytes that an answer may have.
+/// The largest answer, in bytes.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// The most bytes of a key that is asked about.
-const LONGEST_KEY: usize = 1024;
+/// The longest key that is verified, in bytes.
+const MAX_KEY_LEN: usize = 1024;
 
-/// How many keys are asked about at once.
-const MOST_ASKED: usize = 64;
+/// How many keys are verified at once.
+const MAX_ASKED: usize = 64;
 
-/// Asks Datacoves whose a key is. Cheap to clone.
+/// Verifies keys with Datacoves. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Verifier(Arc<Inner>);
 
@@ -45,43 +45,43 @@ struct Inner {
     settings: VerifierSettings,
     client: reqwest::Client,
     cache: Mutex<Cache>,
-    /// Keys that are being asked about, each once.
-    asked: Mutex<HashMap<Sha256, watch::Receiver<Option<Told>>>>,
+    /// The keys that are being verified, each only once.
+    asked: Mutex<HashMap<Sha256, watch::Receiver<Option<Outcome>>>>,
     turns: Semaphore,
     is_silent: AtomicBool,
 }
 
-/// What a key is wanted for.
+/// What a key is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read: only what Datacoves says now counts.
+    /// Reading, which needs a current answer from Datacoves.
     Read,
-    /// To upload.
+    /// Uploading.
     Upload,
 }
 
-/// Datacoves does not tell whose a key is.
+/// Datacoves does not verify keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Datacoves does not tell whose a key is (DATACOVES_VERIFY_URL); its metrics and the log say since when")]
+#[error("Datacoves does not verify keys (DATACOVES_VERIFY_URL); the metrics and the log show since when")]
 pub struct Silent;
 
-/// What became of a question.
+/// The outcome of asking Datacoves.
 #[derive(Clone, Debug)]
-enum Told {
+enum Outcome {
     Verdict(Verdict),
     Silent,
 }
 
-/// Why there is no answer.
+/// Why asking Datacoves failed.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error("{0}")]
     Request(reqwest::Error),
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Late,
-    #[error("it answers {0}, where 200, 401 or 403 is due")]
+    #[error("invalid status of the answer: expected 200, 401 or 403, got {0}")]
     Status(StatusCode),
-    #[error("its answer is longer than {LARGEST_ANSWER} bytes")]
+    #[error("the answer is larger than {LARGEST_ANSWER} bytes")]
     TooLong,
     #[error(transparent)]
     Answer(#[from] answer::InvalidAnswer),
@@ -94,12 +94,12 @@ impl From<reqwest::Error> for AskError {
 }
 
 impl Verifier {
-    /// A verifier that knows nothing yet.
+    /// Creates a verifier with an empty cache.
     ///
     /// # Errors
-    /// When the system's certificates cannot be read.
+    /// If the system's certificates cannot be read.
     pub fn new(settings: VerifierSettings) -> Result<Self, reqwest::Error> {
-        // A key goes to nobody but the one who is named.
+        // Keys are only sent to the configured URL.
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("dbt-api")
@@ -109,17 +109,17 @@ impl Verifier {
             client,
             cache: Mutex::default(),
             asked: Mutex::default(),
-            turns: Semaphore::new(MOST_ASKED),
+            turns: Semaphore::new(MAX_ASKED),
             is_silent: AtomicBool::new(false),
         })))
     }
 
-    /// The bearer of a key that is none of ours. None: Datacoves refuses it.
+    /// Returns what a key that Datacoves issued gives access to, or `None` if Datacoves refuses it.
     ///
     /// # Errors
-    /// When Datacoves is silent, and what it said before is not enough.
+    /// If Datacoves does not answer, and its last answer is not enough.
     pub async fn access(&self, key: &str, purpose: Purpose) -> Result<Option<Access>, Silent> {
-        if key.len() > LONGEST_KEY {
+        if key.len() > MAX_KEY_LEN {
             return Ok(None);
         }
         let hash = hash_of_key(key);
@@ -128,15 +128,15 @@ impl Verifier {
             return Ok(verdict);
         }
         match self.ask_once(key, hash).await {
-            Told::Verdict(verdict) => Ok(verdict),
-            Told::Silent => lock(&self.0.cache).while_silent(&hash, purpose, Instant::now()),
+            Outcome::Verdict(verdict) => Ok(verdict),
+            Outcome::Silent => lock(&self.0.cache).while_silent(&hash, purpose, Instant::now()),
         }
     }
 
-    /// Whether Datacoves answered when it was asked last.
+    /// Checks that Datacoves answered the last request.
     ///
     /// # Errors
-    /// When it did not.
+    /// If it did not answer.
     pub fn check(&self) -> Result<(), Silent> {
         if self.0.is_silent.load(Ordering::Relaxed) {
             return Err(Silent);
@@ -144,9 +144,9 @@ impl Verifier {
         Ok(())
     }
 
-    /// Asks, unless another request asks about the same key already. In a task of its own, so that a client that leaves does not take the
-    /// answer from the others.
-    async fn ask_once(&self, key: &str, hash: Sha256) -> Told {
+    /// Asks about a key, or waits if another request already asks about it. The question runs in a separate task, so that others still get
+    /// the answer if one client disconnects.
+    async fn ask_once(&self, key: &str, hash: Sha256) -> Outcome {
         let mut answer = {
             let mut asked = lock(&self.0.asked);
             if let Some(answer) = asked.get(&hash) {
@@ -156,20 +156,23 @@ impl Verifier {
                 asked.insert(hash, answer.clone());
                 let (inner, key) = (Arc::clone(&self.0), secrecy::SecretString::from(key.to_owned()));
                 tokio::spawn(async move {
-                    let told = inner.ask_and_keep(&key, hash).await;
+                    let outcome = inner.ask_and_keep(&key, hash).await;
                     lock(&inner.asked).remove(&hash);
-                    sender.send_replace(Some(told));
+                    sender.send_replace(Some(outcome));
                 });
                 answer
             }
         };
-        let told = answer.wait_for(Option::is_some).await;
-        told.ok().and_then(|told| told.clone()).unwrap_or(Told::Silent)
+        let outcome = answer.wait_for(Option::is_some).await;
+        outcome
+            .ok()
+            .and_then(|outcome| outcome.clone())
+            .unwrap_or(Outcome::Silent)
     }
 }
 
 impl Inner {
-    async fn ask_and_keep(&self, key: &secrecy::SecretString, hash: Sha256) -> Told {
+    async fn ask_and_keep(&self, key: &secrecy::SecretString, hash: Sha256) -> Outcome {
         let asking = timeout(PATIENCE, self.ask(key));
         let asked = asking.await.unwrap_or(Err(AskError::Late));
         let result = match &asked {
@@ -182,16 +185,16 @@ impl Inner {
         match asked {
             Ok(verdict) => {
                 if was_silent {
-                    tracing::info!("Datacoves tells again whose keys are");
+                    tracing::info!("Datacoves verifies keys again");
                 }
                 lock(&self.cache).keep(hash, verdict.clone(), Instant::now());
-                Told::Verdict(verdict)
+                Outcome::Verdict(verdict)
             }
             Err(error) => {
                 if !was_silent {
-                    tracing::warn!(%error, "Datacoves does not tell whose keys are; uploads go on with those it admitted within an hour");
+                    tracing::warn!(%error, "Datacoves does not verify keys; uploads continue with keys it accepted within the last hour");
                 }
-                Told::Silent
+                Outcome::Silent
             }
         }
     }
@@ -239,8 +242,8 @@ async fn whole(response: &mut reqwest::Response) -> Result<Bytes, AskError> {
     Ok(body.freeze())
 }
 
-/// The id of a token that Datacoves gave, for events and limits: always the same for a key, and from which the key is not found. A UUIDv8
-/// (RFC 9562) whose bits are the first of a SHA-256.
+/// Returns the id of a token that Datacoves issued, for events and limits. It is always the same for a key and does not reveal it: a UUIDv8
+/// (RFC 9562) made of the first bits of a SHA-256.
 fn token_id(key: &str) -> TokenId {
     let hash = Sha256::of(format!("dbt-api token of Datacoves\n{key}").as_bytes());
     let mut bits = [0; 16];
@@ -257,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_always_the_same_id() {
+    fn a_key_always_has_the_same_id() {
         let id = token_id("abc");
         assert_eq!(id, token_id("abc"));
         assert_ne!(id, token_id("abd"));

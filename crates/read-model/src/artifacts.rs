@@ -8,7 +8,7 @@ use crate::ids::in_microseconds;
 use crate::without_nul;
 
 /// The longest invocation id that is believed. dbt's are UUIDs; a longer text could not be indexed.
-const LONGEST_INVOCATION_ID: usize = 100;
+const MAX_INVOCATION_ID_LEN: usize = 100;
 
 /// What an event tells of one of its files.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Artifact {
         file: &UploadedFile,
     ) -> Self {
         let clean = |text: Option<&String>| text.map(|text| without_nul(text));
-        let believed = |id: &&String| id.len() <= LONGEST_INVOCATION_ID;
+        let believed = |id: &&String| id.len() <= MAX_INVOCATION_ID_LEN;
         let is_latest = tag.is_some_and(|tag| tag.starts_with(LATEST));
         Self {
             event_id,

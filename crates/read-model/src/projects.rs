@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::has_node_set;
 
 /// How many dbt projects of an environment are shown side by side.
-const MOST_PROJECTS: usize = 50;
+const MAX_PROJECTS: usize = 50;
 
 /// The newest manifest of a dbt project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub async fn refresh_environment_nodes(
 ) -> sqlx::Result<()> {
     let shown: Vec<&ProjectManifest> = projects.iter().filter(|project| !project.is_retired).collect();
     // Those that were generated last, since the names of projects are whatever uploads say.
-    let shown = &shown[shown.len().saturating_sub(MOST_PROJECTS)..];
+    let shown = &shown[shown.len().saturating_sub(MAX_PROJECTS)..];
     let is_plain = shown.len() == projects.len() && projects.len() < 2;
     set_current(transaction, account, environment, 0, shown, is_plain).await
 }

@@ -1,4 +1,4 @@
-//! Where PostgreSQL is.
+//! The settings of PostgreSQL.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 
-/// Where PostgreSQL is, and how to log in. Never prints a secret.
+/// The address of PostgreSQL and the login. Secrets are never printed.
 #[derive(Clone)]
 pub struct DatabaseSettings(PgConnectOptions);
 
 impl DatabaseSettings {
-    /// The environment variables of the service's own database, and those of Datacoves'.
+    /// The environment variables for the service's own database and for Datacoves' database.
     pub const VARIABLES: &[&str] = &[
         "DB_URL",
         "DB_HOST",
@@ -35,18 +35,18 @@ impl DatabaseSettings {
         "DATACOVES_DB_SSL_ROOT_CERT",
     ];
 
-    /// Reads the settings of the service's own database; `lookup` gives the value of a variable.
+    /// Reads the settings of the service's own database. `lookup` returns the value of a variable.
     ///
     /// # Errors
-    /// All problems at once.
+    /// A list of all problems.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         Self::read_with("DB_", lookup)
     }
 
-    /// Reads the settings of Datacoves' own database. None: the directory does not come from there.
+    /// Reads the settings of Datacoves' own database. Returns `None` if none are set, so the directory does not come from there.
     ///
     /// # Errors
-    /// All problems at once.
+    /// A list of all problems.
     pub fn read_datacoves(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
         let of_datacoves = Self::VARIABLES.iter().filter(|name| name.starts_with("DATACOVES_"));
         if of_datacoves.into_iter().all(|name| lookup(name).is_none()) {
@@ -60,7 +60,7 @@ impl DatabaseSettings {
         let named = |name: &str| format!("{prefix}{name}");
         let tls = Tls::read(&named, lookup, &mut problems);
         if let Some(url) = lookup(&named("URL")) {
-            // The value is not told: it may hold a password.
+            // The value is never shown, because it may contain a password.
             let options = PgConnectOptions::from_str(&url)
                 .ok()
                 .filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"));
@@ -69,7 +69,7 @@ impl DatabaseSettings {
                 Some(_) => Err(problems),
                 None => {
                     problems.push(format!(
-                        "{prefix}URL is no URL: postgresql://USER:PASSWORD@HOST:PORT/NAME is due"
+                        "invalid {prefix}URL: expected postgresql://USER:PASSWORD@HOST:PORT/NAME"
                     ));
                     Err(problems)
                 }
@@ -78,7 +78,7 @@ impl DatabaseSettings {
         let mut required = |name: &str| {
             lookup(&named(name)).unwrap_or_else(|| {
                 problems.push(format!(
-                    "{prefix}{name} is not set: set it, or {prefix}URL in place of all {prefix}… variables"
+                    "{prefix}{name} is not set: set it, or {prefix}URL instead of all {prefix}… variables"
                 ));
                 String::new()
             })
@@ -91,7 +91,7 @@ impl DatabaseSettings {
         let port = lookup(&named("PORT")).unwrap_or_else(|| "5432".to_owned());
         let port = port.parse().unwrap_or_else(|_| {
             problems.push(format!(
-                "{prefix}PORT={port} is no port: a number from 1 to 65535 is due"
+                "invalid {prefix}PORT: expected a number from 1 to 65535, got `{port}`"
             ));
             0
         });
@@ -102,17 +102,17 @@ impl DatabaseSettings {
         }
     }
 
-    /// How to connect as the user itself, with PostgreSQL's own search path.
+    /// Returns the options to connect as the user itself, with PostgreSQL's default search path.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.0.clone().application_name("dbt-api")
     }
 
-    /// A pool whose connections take this role and search path. It does not wait for PostgreSQL.
+    /// Creates a pool whose connections use this role and search path. It does not connect before it is used.
     #[must_use]
     pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
         let timeout = format!("{}ms", statement_timeout.as_millis());
-        // Shorter, so that a statement that waits for others ends otherwise than one that is too much in itself.
+        // Shorter, so that waiting for a lock ends with another error than a statement that takes too long by itself.
         let lock_timeout = format!("{}ms", statement_timeout.as_millis() / 2);
         let settings = [
             ("role", role),
@@ -126,7 +126,7 @@ impl DatabaseSettings {
             .connect_lazy_with(self.options().options(settings))
     }
 
-    /// A pool of another product's database, with one connection, as its user. It does not wait for PostgreSQL.
+    /// Creates a pool with a single connection to another product's database. It does not connect before it is used.
     #[must_use]
     pub fn foreign_pool(&self) -> PgPool {
         PgPoolOptions::new()
@@ -136,7 +136,7 @@ impl DatabaseSettings {
     }
 }
 
-/// How the connection is protected, where the settings beside the URL say it.
+/// The TLS settings that are not in the URL.
 struct Tls {
     mode: Option<PgSslMode>,
     root_certificate: Option<PathBuf>,
@@ -152,19 +152,19 @@ impl Tls {
             None | Some("false" | "0" | "no") => false,
             Some("true" | "1" | "yes") => true,
             Some(other) => {
-                problems.push(format!("{name}={other} is not known: true or false is due"));
+                problems.push(format!("invalid {name}: expected true or false, got `{other}`"));
                 false
             }
         };
         let (enabled, verify) = (truth(&named("SSL_ENABLED")), truth(&named("SSL_VERIFY")));
         let root_certificate = lookup(&named("SSL_ROOT_CERT")).map(PathBuf::from);
         if let Some(file) = root_certificate.as_ref().filter(|file| !file.is_file()) {
-            problems.push(format!("{}={} is no file", named("SSL_ROOT_CERT"), file.display()));
+            problems.push(format!("{}={} is not a file", named("SSL_ROOT_CERT"), file.display()));
         }
         let mode = match (verify || root_certificate.is_some(), enabled) {
             (true, _) => Some(PgSslMode::VerifyFull),
             (false, true) => Some(PgSslMode::Require),
-            // As the URL says, else where the server offers it.
+            // Use the mode in the URL, or else TLS if the server offers it.
             (false, false) => None,
         };
         Self { mode, root_certificate }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_are_verified_when_it_is_asked_for() {
+    fn certificates_are_verified_if_requested() {
         let mode = |name: &'static str, value: &'static str| {
             let lookup = move |asked: &str| match asked {
                 "DB_URL" => Some("postgresql://u@db.example/name".to_owned()),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn datacoves_database_is_another() {
+    fn the_datacoves_database_has_its_own_settings() {
         let read = |names: &'static [&'static str]| {
             DatabaseSettings::read_datacoves(&move |name| {
                 names
@@ -233,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_and_secrets_are_not_told() {
+    fn missing_settings_are_reported_without_secrets() {
         let problems = DatabaseSettings::read(&|name| (name == "DB_PORT").then(|| "x".to_owned())).unwrap_err();
-        for name in ["DB_HOST", "DB_USER", "DB_PASS", "DB_NAME", "DB_PORT=x"] {
+        for name in ["DB_HOST", "DB_USER", "DB_PASS", "DB_NAME", "DB_PORT"] {
             assert!(problems.iter().any(|problem| problem.contains(name)), "{name}");
         }
         let read = |url: &'static str| DatabaseSettings::read(&move |name| (name == "DB_URL").then(|| url.to_owned()));

@@ -1,4 +1,4 @@
-//! Is the process alive, and are the parts that it needs there?
+//! Reports whether the process is alive, and whether the parts that it needs are available.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Map, Value, json};
 
-/// The longest that a check may take.
+/// How long a check may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What it means when a part is away.
+/// The consequence if a part is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// The process is not ready: requests should go to another.
+    /// The process is not ready, so requests should go to another one.
     Required,
-    /// It is ready, and something is late or missing.
+    /// The process is ready, but something is late or missing.
     Degrading,
 }
 
@@ -40,7 +40,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Adds a part; the first of a name counts, since two roles of one process may need the same.
+    /// Adds a part. If two parts have the same name, only the first counts: two roles of a process may need the same part.
     #[must_use]
     pub fn part<F, E>(mut self, name: &'static str, need: Need, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -58,7 +58,7 @@ impl Health {
         self
     }
 
-    /// `/healthz/live`, `/healthz/ready` and `/metrics`.
+    /// Returns the routes `/healthz/live`, `/healthz/ready` and `/metrics`.
     pub fn routes(self, metrics: PrometheusHandle) -> Router {
         let render = move || std::future::ready(metrics.render());
         Router::new()
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_required_makes_unready() {
+    async fn only_required_parts_make_the_process_unready() {
         assert_eq!(check(Ok(()), Ok(())).await.1["status"], "ready");
         let (code, body) = check(Ok(()), Err("gone")).await;
         assert_eq!((code, &body["status"]), (200, &json!("degraded")));

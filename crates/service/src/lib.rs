@@ -1,4 +1,4 @@
-//! How a process starts, is seen, and stops: settings, logs, metrics, health, the listener and the shutdown.
+//! What every process needs: settings, logs, metrics, health checks, the listener and the shutdown.
 
 mod database;
 mod health;

@@ -1,11 +1,11 @@
-//! The log.
+//! Starts logging.
 
 use tracing_subscriber::EnvFilter;
 
 use crate::{LogFormat, ServiceSettings};
 
-/// Begins to log, to the standard error output: a line an event, its time in UTC. For the whole process, once. `default_level` holds where
-/// the settings name none.
+/// Starts logging for the whole process to standard error: a line per event, with its time in UTC. Call it once. `default_level` applies if
+/// the settings have no level.
 pub fn start_logs(settings: &ServiceSettings, default_level: &str) {
     let level = settings.log_level.as_deref().unwrap_or(default_level);
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(default_level));

@@ -1,49 +1,49 @@
-//! Where settings come from, and those of every process.
+//! Looks up settings, and reads those that every process has.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use url::Url;
 
-/// The file that is read where `DBT_API_CONFIG` names no other.
+/// The settings file, unless `DBT_API_CONFIG` names another.
 const DEFAULT_FILE: &str = "dbt-api.toml";
 
-/// The values of settings: those of the environment, over those of a file. All are texts, as they were written: a password that is all
-/// digits stays one.
+/// Looks up settings. Environment variables override the values in a file. All values are strings as written, so that a password of digits
+/// stays unchanged.
 #[derive(Default)]
 pub struct Lookup {
     file: HashMap<String, String>,
 }
 
-/// The file of settings cannot be read.
+/// Why the settings file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error("{path}: {error}")]
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
-    /// It is no TOML, or not as it should be.
+    /// The file is not TOML, or has values of the wrong type.
     #[error("{path}: {problem}")]
     Content {
         /// The file.
         path: PathBuf,
-        /// Where and why, without any value.
+        /// The place and the cause, without any values.
         problem: String,
     },
 }
 
 impl Lookup {
-    /// The environment variables of the lookup itself.
+    /// The environment variables that the lookup itself reads.
     pub const VARIABLES: &[&str] = &["DBT_API_CONFIG"];
 
-    /// Reads the file, if there is one.
+    /// Reads the settings file, if there is one.
     ///
     /// # Errors
-    /// When it cannot be read, or was named and is not there.
+    /// Fails if the file cannot be read, or `DBT_API_CONFIG` names a file that does not exist.
     pub fn load() -> Result<Self, LookupError> {
         let named = from_environment("DBT_API_CONFIG").map(PathBuf::from);
         let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
@@ -56,7 +56,7 @@ impl Lookup {
         Ok(Self { file })
     }
 
-    /// The value of a setting; an empty one counts as absent.
+    /// Returns the value of a setting. An empty value counts as missing.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         from_environment(name).or_else(|| self.file.get(name).cloned())
@@ -71,7 +71,7 @@ fn from_environment(name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-/// One level of keys, in either case, each with a scalar.
+/// Reads a single level of keys, in upper or lower case, with scalar values.
 fn read_toml(text: &str) -> Result<HashMap<String, String>, String> {
     let table: toml::Table = text
         .parse()
@@ -83,7 +83,7 @@ fn read_toml(text: &str) -> Result<HashMap<String, String>, String> {
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(truth) => truth.to_string(),
-            _ => return Err(format!("`{key}` has to be a text, a number or a truth value")),
+            _ => return Err(format!("invalid `{key}`: expected a string, a number or a boolean")),
         };
         if !text.trim().is_empty() {
             values.insert(key.to_uppercase(), text.trim().to_owned());
@@ -92,27 +92,27 @@ fn read_toml(text: &str) -> Result<HashMap<String, String>, String> {
     Ok(values)
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text for people.
     Text,
-    /// A JSON object a line.
+    /// A JSON object per line.
     Json,
 }
 
-/// What every process needs to know.
+/// The settings that every process has.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
-    /// Where to listen.
+    /// The address to listen on.
     pub host: String,
-    /// 0: any that is free.
+    /// The port to listen on, or 0 for any free one.
     pub port: u16,
-    /// The address under which clients reach the service, without a slash at its end.
+    /// The URL at which clients reach the service, without a trailing slash.
     pub public_url: Option<Url>,
-    /// How the log is written.
+    /// The format of the log.
     pub log_format: LogFormat,
-    /// What is logged, as `tracing`'s `EnvFilter` reads it; none: `info` for services, `warn` for commands.
+    /// The log level, in the syntax of `tracing`'s `EnvFilter`. If `None`, `info` for services and `warn` for commands.
     pub log_level: Option<String>,
 }
 
@@ -120,22 +120,22 @@ impl ServiceSettings {
     /// The environment variables that [`ServiceSettings::read`] reads.
     pub const VARIABLES: &[&str] = &["HOST", "PORT", "PUBLIC_URL", "LOG_FORMAT", "LOG_LEVEL"];
 
-    /// Reads the settings; `lookup` gives the value of a variable.
+    /// Reads the settings. `lookup` returns the value of a variable.
     ///
     /// # Errors
-    /// All problems at once.
+    /// A list of all problems.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let port = lookup("PORT").unwrap_or_else(|| "8080".to_owned());
         let port = port.parse().unwrap_or_else(|_| {
-            problems.push(format!("PORT={port} is no port: a number from 0 to 65535 is due"));
+            problems.push(format!("invalid PORT: expected a number from 0 to 65535, got `{port}`"));
             0
         });
         let public_url = lookup("PUBLIC_URL").and_then(|text| match Url::parse(&text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => Some(url),
             _ => {
                 problems.push(format!(
-                    "PUBLIC_URL={text} is no URL: http://HOST or https://HOST is due"
+                    "invalid PUBLIC_URL: expected http://HOST or https://HOST, got `{text}`"
                 ));
                 None
             }
@@ -144,7 +144,7 @@ impl ServiceSettings {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
             Some(other) => {
-                problems.push(format!("LOG_FORMAT={other} is not known: text or json is due"));
+                problems.push(format!("invalid LOG_FORMAT: expected text or json, got `{other}`"));
                 LogFormat::Text
             }
         };
@@ -153,7 +153,7 @@ impl ServiceSettings {
             && let Err(error) = log_level.parse::<tracing_subscriber::EnvFilter>()
         {
             problems.push(format!(
-                "LOG_LEVEL={log_level} is not known ({error}): error, warn, info, debug or trace is due"
+                "invalid LOG_LEVEL: expected error, warn, info, debug or trace, got `{log_level}` ({error})"
             ));
         }
         if problems.is_empty() {
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_gives_texts_as_they_are_written() {
+    fn values_in_a_file_are_kept_as_written() {
         let values = read_toml("db_pass = \"0123\"\nPORT = 8081\nDB_SSL_ENABLED = true\nempty = \"\"").unwrap();
         assert_eq!(values["DB_PASS"], "0123");
         assert_eq!(values["PORT"], "8081");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told_at_once() {
+    fn all_problems_are_reported_at_once() {
         let problems = ServiceSettings::read(&|name| match name {
             "PORT" => Some("x".to_owned()),
             "LOG_FORMAT" => Some("xml".to_owned()),

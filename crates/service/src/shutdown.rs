@@ -1,15 +1,16 @@
-//! The end of a process.
+//! Shuts down on signals.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The exit code of a process that was told twice to stop.
+/// The exit code after a second signal.
 const ABORTED: i32 = 130;
 
-/// A token that the first SIGTERM or SIGINT cancels: then everyone finishes what was begun. The second ends the process at once.
+/// Returns a token that the first SIGTERM or SIGINT cancels, so that work in progress is finished. The second signal ends the process at
+/// once.
 ///
 /// # Errors
-/// When the system lets nobody listen to signals.
+/// Fails if the system does not allow listening for signals.
 pub fn on_signals() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -21,10 +22,10 @@ pub fn on_signals() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if cancelled.is_cancelled() {
-                tracing::warn!("told twice to stop: stopping at once");
+                tracing::warn!("received a second signal; stopping at once");
                 std::process::exit(ABORTED);
             }
-            tracing::info!("stopping: finishing what was begun");
+            tracing::info!("stopping; finishing work in progress");
             cancelled.cancel();
         }
     });

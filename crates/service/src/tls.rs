@@ -1,7 +1,7 @@
-//! The one provider of TLS.
+//! Installs the TLS provider.
 
-/// Makes ring the provider of TLS for all libraries. To be called first: without it the first connection panics.
+/// Makes ring the TLS provider for all libraries. Must be called first, because otherwise the first connection panics.
 pub fn install_tls() {
-    // It fails when one is installed already, which is then the same.
+    // This fails if a provider is already installed, which is then the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,4 +1,4 @@
-//! Events out of the stream.
+//! Consumes events from the stream.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::{Error, Stream};
 /// The consumer that all projectors share.
 const CONSUMER: &str = "projector";
 
-/// After this time without a word an event is given to another projector.
+/// How long an event may stay unacknowledged before another projector gets it.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
-/// How many events a projector is given ahead. Few, since the time of each runs from when it was given.
+/// How many events a projector gets in advance. Only a few, because [`ACK_WAIT`] begins when an event is delivered.
 const AHEAD: usize = 4;
 
-/// How often the server says that it is there while it has no events.
+/// How often the server sends a heartbeat while it has no events.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Events as they come.
+/// A stream of events.
 pub struct Messages(pull::Stream);
 
-/// An event that is to be acknowledged.
+/// An event that must be acknowledged.
 pub struct Message(async_nats::jetstream::Message);
 
 impl Stream {
-    /// Begins to take events; makes the stream and the consumer where they are missing.
+    /// Starts to consume events. Creates the stream and the consumer if they are missing.
     ///
     /// # Errors
-    /// When NATS is away or refuses.
+    /// Fails if NATS is unavailable or refuses.
     pub async fn consume(&self) -> Result<Messages, Error> {
         let config = pull::Config {
             durable_name: Some(CONSUMER.to_owned()),
@@ -55,10 +55,10 @@ impl Stream {
 }
 
 impl Messages {
-    /// Waits for the next event, however long none comes.
+    /// Waits for the next event without a time limit.
     ///
     /// # Errors
-    /// When NATS or the consumer is gone; then [`Stream::consume`] is to be called again.
+    /// Fails if NATS or the consumer is gone. Then [`Stream::consume`] must be called again.
     pub async fn next(&mut self) -> Result<Message, Error> {
         match self.0.next().await {
             Some(Ok(message)) => Ok(Message(message)),
@@ -69,38 +69,38 @@ impl Messages {
 }
 
 impl Message {
-    /// The event as JSON, if it is one.
+    /// Returns the payload, which should be an event as JSON.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.0.payload
     }
 
-    /// It was dealt with, and is not to be brought again.
+    /// Reports that the event was handled, so that it is not delivered again.
     ///
     /// # Errors
-    /// When NATS is away.
+    /// Fails if NATS is unavailable.
     pub async fn ack(&self) -> Result<(), Error> {
         self.answer(AckKind::Ack).await
     }
 
-    /// It is still being dealt with, and is not to be given to another for the next 30 s.
+    /// Reports that the event is still being handled, so that it is not delivered to another projector for the next 30 s.
     ///
     /// # Errors
-    /// When NATS is away.
+    /// Fails if NATS is unavailable.
     pub async fn progress(&self) -> Result<(), Error> {
         self.answer(AckKind::Progress).await
     }
 
-    /// It was not dealt with, and is to be brought again, to whoever is there, after this time.
+    /// Reports that the event was not handled, so that it is delivered again, to any projector, after this time.
     ///
     /// # Errors
-    /// When NATS is away.
+    /// Fails if NATS is unavailable.
     pub async fn retry_later(&self, after: Duration) -> Result<(), Error> {
         self.answer(AckKind::Nak(Some(after))).await
     }
 
     async fn answer(&self, answer: AckKind) -> Result<(), Error> {
-        let told = self.0.ack_with(answer).await;
-        told.map_err(|error| Error::Unavailable(error.to_string()))
+        let sent = self.0.ack_with(answer).await;
+        sent.map_err(|error| Error::Unavailable(error.to_string()))
     }
 }

@@ -1,7 +1,7 @@
-//! Events over NATS JetStream: one stream, one durable consumer that all projectors share.
+//! Sends events over NATS JetStream: one stream with one durable consumer that all projectors share.
 //!
-//! The stream is a nerve and no store: what it loses, the projectors find in the journal. So it may be wiped at any time; whoever publishes
-//! or consumes next makes it anew.
+//! The stream only transports events. Whatever it loses, the projectors find in the journal. So it may be wiped at any time; the next process
+//! that publishes or consumes creates it again.
 
 mod consume;
 mod publish;
@@ -24,46 +24,46 @@ use crate::settings::Login;
 /// The stream's name.
 const STREAM: &str = "DBT_EVENTS";
 
-/// How long events stay in the stream; whatever is older, the sweep of the journal has found.
+/// How long events stay in the stream. By then, the sweep of the journal has found them.
 const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// The stream as one client sees it. Cheap to clone.
+/// A client of the stream. Cheap to clone.
 #[derive(Clone)]
 pub struct Stream {
     client: async_nats::Client,
     jetstream: jetstream::Context,
 }
 
-/// NATS did not do what it was asked for.
+/// An error of the stream.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no answer.
+    /// NATS does not answer.
     #[error("NATS does not answer ({0}); check NATS_URL, its login, and that the server runs")]
     Unavailable(String),
-    /// It answers, and refuses.
+    /// NATS answers, but refuses.
     #[error("NATS refuses ({0}); check that JetStream is enabled and that the user may use it")]
     Refused(String),
-    /// The file that holds the login cannot be used.
-    #[error("NATS_CREDENTIALS_FILE={file} cannot be used ({error}); make it anew with `nsc generate creds`")]
+    /// The credentials file cannot be used.
+    #[error("NATS_CREDENTIALS_FILE={file} cannot be used ({error}); create it again with `nsc generate creds`")]
     Credentials {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
     /// The event cannot be written as JSON.
-    #[error("the event cannot be published: {0}")]
+    #[error("cannot publish the event: {0}")]
     Invalid(#[from] serde_json::Error),
-    /// The event does not say to which account it belongs.
-    #[error("the event cannot be published: its subject is `{0}` where accounts/<account id> is due")]
+    /// The event's subject does not contain its account.
+    #[error("cannot publish the event: invalid subject: expected accounts/<account id>, got `{0}`")]
     NoAccount(String),
 }
 
 impl Stream {
-    /// Begins to connect, and goes on trying for ever: no role waits for NATS in order to start.
+    /// Connects in the background and retries forever, so that no role waits for NATS to start.
     ///
     /// # Errors
-    /// When the settings cannot be used, such as a credentials file that is not there.
+    /// Fails if the settings are invalid, for example if the credentials file is missing.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let options = async_nats::ConnectOptions::new()
             .name("dbt-api")
@@ -83,7 +83,7 @@ impl Stream {
         };
         let options = match settings.root_certificate.clone() {
             None => options,
-            // Who names an authority wants nothing else.
+            // Setting an authority means that TLS is required.
             Some(file) => options.add_root_certificates(file).require_tls(true),
         };
         let client = options
@@ -96,15 +96,15 @@ impl Stream {
         })
     }
 
-    /// Is there a connection, and does JetStream answer?
+    /// Checks that the client is connected and JetStream answers.
     ///
     /// # Errors
-    /// When not.
+    /// Fails if NATS is unavailable or refuses.
     pub async fn check(&self) -> Result<(), Error> {
         if !self.is_connected() {
             return Err(Error::Unavailable("not connected".to_owned()));
         }
-        // Not by the account's figures: async-nats does not understand those of NATS 2.9, which Debian has.
+        // Do not use the account's statistics: async-nats cannot parse those of NATS 2.9, which Debian ships.
         match self.jetstream.get_stream(STREAM).await {
             Err(error) if !is_absent(&error) => Err(self.failed(&error)),
             _ => Ok(()),
@@ -115,7 +115,7 @@ impl Stream {
         self.client.connection_state() == State::Connected
     }
 
-    /// Without a connection nobody has refused.
+    /// Converts an error, which is a refusal only while the client is connected.
     fn failed(&self, error: &dyn Display) -> Error {
         if self.is_connected() {
             Error::Refused(error.to_string())
@@ -124,7 +124,7 @@ impl Stream {
         }
     }
 
-    /// Makes the stream, or brings its settings up to date.
+    /// Creates the stream, or updates its settings.
     async fn make(&self) -> Result<stream::Stream, Error> {
         let config = stream::Config {
             name: STREAM.to_owned(),
@@ -142,12 +142,12 @@ impl Stream {
     }
 }
 
-/// A stream that is absent is made by whoever needs it first.
+/// Whether the stream is missing, which is not an error: the first process that needs it creates it.
 fn is_absent(error: &GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
-/// `dbt.events.<account id>.<type>`
+/// Returns the NATS subject of an event: `dbt.events.<account id>.<type>`.
 fn subject_of(event: &Event) -> Result<String, Error> {
     let account: Option<AccountId> = event.subject.strip_prefix("accounts/").and_then(|id| id.parse().ok());
     let account = account.ok_or_else(|| Error::NoAccount(event.subject.clone()))?;

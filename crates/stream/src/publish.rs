@@ -1,4 +1,4 @@
-//! Events into the stream.
+//! Publishes events to the stream.
 
 use std::time::Duration;
 
@@ -9,15 +9,14 @@ use schemas::Event;
 
 use crate::{Error, Stream, subject_of};
 
-/// The longest that a publication may take: someone waits for the answer to an upload that is safe already.
+/// How long publishing may take. A client is waiting for the answer to an upload that is already stored.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Stream {
-    /// Publishes an event and waits until the stream has it, a second at most. The same event again within two minutes is dropped by
-    /// the server.
+    /// Publishes an event and waits up to a second until the stream has stored it. The server drops duplicates within two minutes.
     ///
     /// # Errors
-    /// When the stream does not have it, or did not say so in time.
+    /// Fails if the stream does not acknowledge the event in time.
     pub async fn publish(&self, event: &Event) -> Result<(), Error> {
         let late = |_| Error::Unavailable(format!("no acknowledgement within {} s", PATIENCE.as_secs()));
         tokio::time::timeout(PATIENCE, self.publish_or_make(event))

@@ -1,4 +1,4 @@
-//! Where NATS is.
+//! The settings of NATS.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,24 +9,24 @@ use url::Url;
 
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
-/// Where NATS is, and how to log in. Never prints a secret.
+/// The addresses of NATS and the login. Secrets are never printed.
 #[derive(Clone)]
 pub struct Settings {
-    /// Without logins: the client logs its addresses, and does not use what they hold (nats.rs issue 1623).
+    /// The addresses without logins: the client logs its addresses, and ignores the logins in them (nats.rs issue 1623).
     pub(crate) servers: Vec<ServerAddr>,
     pub(crate) login: Option<Login>,
-    /// Of the authority that signed the servers' certificates, beside those of the system.
+    /// The certificate of an authority to trust in addition to the system's.
     pub(crate) root_certificate: Option<PathBuf>,
 }
 
-/// How to log in; the same for all servers.
+/// The login, which is the same for all servers.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Login {
-    /// `user:password@` in the URL.
+    /// A user and a password, from `user:password@` in the URL.
     Password { user: String, password: String },
-    /// `token@` in the URL.
+    /// A token, from `token@` in the URL.
     Token(String),
-    /// A file of the kind `nsc` makes.
+    /// A credentials file as created by `nsc`.
     CredentialsFile(PathBuf),
 }
 
@@ -34,10 +34,10 @@ impl Settings {
     /// The environment variables that [`Settings::read`] reads.
     pub const VARIABLES: &[&str] = &["NATS_URL", "NATS_CREDENTIALS_FILE", "NATS_ROOT_CERT"];
 
-    /// Reads the settings; `lookup` gives the value of a variable. `NATS_URL` may hold several URLs with commas between them.
+    /// Reads the settings. `lookup` returns the value of a variable. `NATS_URL` may contain several URLs, separated by commas.
     ///
     /// # Errors
-    /// All problems at once, none with a secret in it.
+    /// A list of all problems, without secrets.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let mut settings = Self {
@@ -46,17 +46,17 @@ impl Settings {
             root_certificate: lookup("NATS_ROOT_CERT").map(PathBuf::from),
         };
         if let Some(file) = settings.root_certificate.as_ref().filter(|file| !file.is_file()) {
-            problems.push(format!("NATS_ROOT_CERT={} is no file", file.display()));
+            problems.push(format!("NATS_ROOT_CERT={} is not a file", file.display()));
         }
         let urls = lookup("NATS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
         for (index, text) in urls.split(',').enumerate() {
             let Some((server, login)) = read_url(text.trim()) else {
-                // The value is not told: it may hold a password.
-                problems.push("NATS_URL is no URL of NATS: nats://HOST:PORT or tls://HOST:PORT is due".to_owned());
+                // The value is not shown, because it may contain a password.
+                problems.push("invalid NATS_URL: expected nats://HOST:PORT or tls://HOST:PORT".to_owned());
                 break;
             };
             if index > 0 && login != settings.login {
-                problems.push("NATS_URL holds different logins: each of its URLs must hold the same".to_owned());
+                problems.push("NATS_URL contains different logins: all of its URLs must have the same".to_owned());
                 break;
             }
             settings.servers.push(server);
@@ -64,10 +64,11 @@ impl Settings {
         }
         if let Some(file) = lookup("NATS_CREDENTIALS_FILE").map(PathBuf::from) {
             if !file.is_file() {
-                problems.push(format!("NATS_CREDENTIALS_FILE={} is no file", file.display()));
+                problems.push(format!("NATS_CREDENTIALS_FILE={} is not a file", file.display()));
             }
             if settings.login.is_some() {
-                problems.push("NATS_URL holds a login and NATS_CREDENTIALS_FILE is set: remove one of them".to_owned());
+                problems
+                    .push("NATS_URL contains a login and NATS_CREDENTIALS_FILE is set: remove one of them".to_owned());
             }
             settings.login = Some(Login::CredentialsFile(file));
         }
@@ -79,7 +80,7 @@ impl Settings {
     }
 }
 
-/// A server's address, and the login that its URL held.
+/// Splits a URL into the server's address and the login.
 fn read_url(text: &str) -> Option<(ServerAddr, Option<Login>)> {
     let mut url = if text.contains("://") {
         Url::parse(text).ok()?
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_told_without_secrets() {
+    fn problems_are_reported_without_secrets() {
         for (url, file) in [
             ("http://user:pa55@localhost", None),
             ("nats://user:pa55@", None),

@@ -1,5 +1,5 @@
-//! Events in and out of a real NATS server.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests publishing and consuming with a real NATS server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn answers(stream: &Stream) {
     wait_until("NATS answers", async || stream.check().await.ok()).await;
 }
 
-/// The id of the next event, which is acknowledged; nothing when none comes soon.
+/// Acknowledges the next event and returns its id, or `None` if none comes within a second.
 async fn next(messages: &mut Messages) -> Option<EventId> {
     let message = timeout(Duration::from_secs(1), messages.next()).await.ok()?.unwrap();
     message.ack().await.unwrap();
@@ -53,12 +53,12 @@ async fn an_event_reaches_one_of_all_consumers_once() {
     stream.publish(&event).await.unwrap();
     stream.publish(&event).await.unwrap();
     let (first, second) = tokio::join!(next(&mut one), next(&mut other));
-    let brought: Vec<EventId> = first.into_iter().chain(second).collect();
-    assert_eq!(brought, [event.id]);
+    let delivered: Vec<EventId> = first.into_iter().chain(second).collect();
+    assert_eq!(delivered, [event.id]);
 }
 
 #[tokio::test]
-async fn an_event_that_was_not_dealt_with_comes_again() {
+async fn an_event_that_was_not_handled_is_delivered_again() {
     let server = NatsServer::start().await;
     let stream = connected(&server).await;
     let event = event();
@@ -72,7 +72,7 @@ async fn an_event_that_was_not_dealt_with_comes_again() {
 }
 
 #[tokio::test]
-async fn what_was_published_before_anyone_listened_is_brought() {
+async fn events_published_before_there_is_a_consumer_are_delivered() {
     let server = NatsServer::start().await;
     let stream = connected(&server).await;
     let events = [event(), event(), event()];
@@ -86,18 +86,18 @@ async fn what_was_published_before_anyone_listened_is_brought() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_fails_soon_and_is_found_again() {
+async fn publishing_fails_fast_while_the_server_is_down_and_works_again_later() {
     let mut server = NatsServer::start().await;
     let stream = connected(&server).await;
     server.stop();
     assert!(matches!(stream.publish(&event()).await, Err(Error::Unavailable(_))));
-    wait_until("it is noticed", async || stream.check().await.err()).await;
+    wait_until("the outage is noticed", async || stream.check().await.err()).await;
     server.restart().await;
     answers(&stream).await;
     let event = event();
-    wait_until("it is published", async || stream.publish(&event).await.ok()).await;
+    wait_until("the event is published", async || stream.publish(&event).await.ok()).await;
     let mut messages = stream.consume().await.unwrap();
-    wait_until("it is brought", async || {
+    wait_until("the event is delivered", async || {
         (next(&mut messages).await == Some(event.id)).then_some(())
     })
     .await;
@@ -113,12 +113,12 @@ async fn a_server_that_lost_its_data_gets_a_new_stream() {
     server.restart().await;
     answers(&stream).await;
     let event = event();
-    wait_until("it is published", async || stream.publish(&event).await.ok()).await;
+    wait_until("the event is published", async || stream.publish(&event).await.ok()).await;
     assert_eq!(next(&mut stream.consume().await.unwrap()).await, Some(event.id));
 }
 
 #[tokio::test]
-async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
+async fn a_server_with_an_untrusted_certificate_is_not_used() {
     service::install_tls();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).display().to_string();
@@ -154,6 +154,6 @@ async fn a_server_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let mut messages = trusting.consume().await.unwrap();
     assert_eq!(next(&mut messages).await, Some(event.id));
 
-    let strange = connect(None).await;
-    assert!(matches!(strange.publish(&event).await, Err(Error::Unavailable(_))));
+    let distrusting = connect(None).await;
+    assert!(matches!(distrusting.publish(&event).await, Err(Error::Unavailable(_))));
 }

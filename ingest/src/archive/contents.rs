@@ -1,11 +1,11 @@
-//! What a zip says that it holds, sorted by what is done with it.
+//! Sorts the files listed in a zip by how they are handled.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
 
 use zip::ZipArchive;
 
-use super::{ArchiveError, LONGEST_NAME, LeftOut, MOST_ENTRIES};
+use super::{ArchiveError, LeftOut, MAX_ENTRIES, MAX_NAME_LEN};
 
 /// A file in a zip.
 pub(super) struct Entry {
@@ -16,22 +16,22 @@ pub(super) struct Entry {
 /// The files in a zip.
 #[derive(Default)]
 pub(super) struct Contents {
-    /// Those in no folder, as dbt packs its artifacts.
+    /// Files at the top level, where dbt packs its artifacts.
     pub(super) plain: Vec<Entry>,
     pub(super) in_folders: Vec<Entry>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
 impl Contents {
-    /// Reads the list of the files. Each name in it leads nowhere else, and stands there once.
+    /// Reads the list of files. Fails if a name could lead outside the zip's folder or occurs twice.
     pub(super) fn read<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<Self, ArchiveError> {
-        if archive.len() > MOST_ENTRIES {
+        if archive.len() > MAX_ENTRIES {
             return Err(ArchiveError::TooManyEntries(archive.len()));
         }
         let (mut contents, mut names) = (Self::default(), HashSet::new());
         for index in 0..archive.len() {
             let entry = archive.by_index_data(index)?;
-            // A folder says nothing that its files do not.
+            // The paths of the files include their folders.
             if entry.is_dir() {
                 continue;
             }
@@ -49,12 +49,12 @@ impl Contents {
 
     fn add(&mut self, entry: Entry) -> Result<(), ArchiveError> {
         let (in_folder, size) = (entry.name.contains('/'), entry.name.len());
-        match (in_folder, size > LONGEST_NAME) {
+        match (in_folder, size > MAX_NAME_LEN) {
             (false, false) => self.plain.push(entry),
             (true, false) => self.in_folders.push(entry),
             (false, true) => return Err(ArchiveError::Name(start_of(&entry.name))),
             (true, true) => {
-                let reason = format!("its path has {size} bytes, and at most {LONGEST_NAME} are kept");
+                let reason = format!("its path has {size} bytes; at most {MAX_NAME_LEN} are accepted");
                 self.left_out.push(LeftOut::new(start_of(&entry.name), reason));
             }
         }
@@ -62,13 +62,13 @@ impl Contents {
     }
 }
 
-/// Does a path stay below where it begins, on every system?
+/// Checks that a path cannot leave its base folder on any operating system.
 fn is_safe(path: &str) -> bool {
     !path.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control())
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// As much of a name as is shown, which may be 64 KiB long.
+/// Returns the beginning of a name, for messages: names may be 64 KiB long.
 fn start_of(name: &str) -> String {
     name.chars().take(100).collect()
 }

@@ -1,4 +1,4 @@
-//! Zips that dbt does not pack.
+//! Tests with zips that dbt would never write.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -13,16 +13,16 @@ use tokio::runtime::Runtime;
 use zip::CompressionMethod;
 
 use super::tests::{MANIFEST, bytes_of, file, unpacked, zip};
-use super::{ArchiveError, MOST_FILES};
+use super::{ArchiveError, MAX_FILES};
 use crate::mutate::damage;
 use crate::store::NamedFile;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// The most bytes that are unpacked.
-const MOST: u64 = 10_000;
+/// The limit for unpacking, in bytes.
+const MAX_BYTES: u64 = 10_000;
 
-/// Signatures of a zip's parts, and what leads elsewhere.
+/// Signatures of a zip's parts, and pieces of unsafe paths.
 const WORDS: &[&str] = &[
     "PK\x01\x02",
     "PK\x03\x04",
@@ -37,10 +37,10 @@ const WORDS: &[&str] = &[
 ];
 
 fn unpack(zip: File) -> Result<Vec<NamedFile>, ArchiveError> {
-    let files = RUNTIME.block_on(unpacked(zip, MOST))?.files;
-    let names: BTreeSet<&str> = files.iter().map(|file| file.told.name.as_str()).collect();
+    let files = RUNTIME.block_on(unpacked(zip, MAX_BYTES))?.files;
+    let names: BTreeSet<&str> = files.iter().map(|file| file.uploaded.name.as_str()).collect();
     assert_eq!(names.len(), files.len());
-    assert!(!files.is_empty() && files.len() <= MOST_FILES);
+    assert!(!files.is_empty() && files.len() <= MAX_FILES);
     for name in names {
         for part in name.split('/') {
             let parts: Vec<Component<'_>> = Path::new(part).components().collect();
@@ -48,7 +48,7 @@ fn unpack(zip: File) -> Result<Vec<NamedFile>, ArchiveError> {
         }
         assert!(!name.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control()));
     }
-    assert!(files.iter().map(|file| file.told.size).sum::<u64>() <= MOST);
+    assert!(files.iter().map(|file| file.uploaded.size).sum::<u64>() <= MAX_BYTES);
     Ok(files)
 }
 
@@ -66,38 +66,38 @@ proptest! {
         let files: [(&str, &[u8]); 4] =
             [("dbt.log", b"12:00 Running\n"), ("manifest.json", MANIFEST), ("a/x.parquet", b"PAR1"), ("bomb", &bomb)];
         let zips = [CompressionMethod::Stored, CompressionMethod::Deflated].map(|method| bytes_of(method, &files));
-        // Its result is checked where it is made.
+        // `unpack` checks its own result.
         unpack(file(&damage.apply(&zips))).ok();
     }
 
     #[test]
-    fn a_name_is_taken_as_it_is_or_not_at_all(name in name()) {
+    fn a_name_is_kept_unchanged_or_refused(name in name()) {
         match unpack(zip(CompressionMethod::Stored, &[(&name, MANIFEST)])) {
-            Ok(files) => prop_assert_eq!(&files[0].told.name, &name),
+            Ok(files) => prop_assert_eq!(&files[0].uploaded.name, &name),
             Err(error) => prop_assert!(matches!(error, ArchiveError::Name(_) | ArchiveError::Empty), "{}", error),
         }
     }
 
     #[test]
-    fn the_limit_is_one_of_all_files_together(sizes in vec(0..8_000_usize, 1..4)) {
+    fn the_limit_applies_to_all_files_together(sizes in vec(0..8_000_usize, 1..4)) {
         let contents: Vec<(String, Vec<u8>)> = sizes.iter().enumerate().map(|(at, size)| (at.to_string(), vec![b' '; *size])).collect();
         let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
         let total = sizes.iter().sum::<usize>() as u64;
         match unpack(zip(CompressionMethod::Deflated, &files)) {
-            Ok(unpacked) => prop_assert!(total <= MOST && unpacked.len() == files.len()),
-            Err(error) => prop_assert!(matches!(error, ArchiveError::TooLarge(_)) && total > MOST, "{}: {}", total, error),
+            Ok(unpacked) => prop_assert!(total <= MAX_BYTES && unpacked.len() == files.len()),
+            Err(error) => prop_assert!(matches!(error, ArchiveError::TooLarge(_)) && total > MAX_BYTES, "{}: {}", total, error),
         }
     }
 }
 
-/// The zip's reader knows the names as a map, so the first is not even seen.
+/// The zip reader keeps the names in a map, so the first file is never seen.
 #[test]
-fn of_two_files_of_one_name_the_last_counts() {
+fn the_last_of_two_files_with_the_same_name_counts() {
     let mut bytes = bytes_of(CompressionMethod::Stored, &[("a.json", MANIFEST), ("b.json", b"{}")]);
     while let Some(at) = bytes.windows(6).position(|name| name == b"b.json") {
         bytes[at] = b'a';
     }
     let files = unpack(file(&bytes)).unwrap_or_default();
-    let hashes: Vec<Sha256> = files.iter().map(|file| file.told.sha256).collect();
+    let hashes: Vec<Sha256> = files.iter().map(|file| file.uploaded.sha256).collect();
     assert_eq!(hashes, [Sha256::of(b"{}")]);
 }

@@ -29,21 +29,21 @@ pub(super) fn bytes_of(method: CompressionMethod, files: &[(&str, &[u8])]) -> Ve
     bytes
 }
 
-pub(super) async fn unpacked(zip: File, most: u64) -> Result<Unpacked, ArchiveError> {
-    tokio::task::spawn_blocking(move || unpack(zip, None, most))
+pub(super) async fn unpacked(zip: File, limit: u64) -> Result<Unpacked, ArchiveError> {
+    tokio::task::spawn_blocking(move || unpack(zip, None, limit))
         .await
         .unwrap()
 }
 
 async fn refusal(zip: File) -> ArchiveError {
-    unpacked(zip, 1 << 20).await.err().expect("it is refused")
+    unpacked(zip, 1 << 20).await.err().expect("the zip is refused")
 }
 
 fn numbered(folder: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{folder}{number}")).collect()
 }
 
-/// A zip of files that hold a byte each.
+/// A zip whose files have one byte each.
 fn zip_of(names: &[String]) -> File {
     let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
     zip(CompressionMethod::Stored, &files)
@@ -54,22 +54,22 @@ pub(super) const MANIFEST: &[u8] = br#"{"metadata": {"invocation_id": "i"}, "nod
 const PARQUET: &[u8] = b"PAR1 a table PAR1";
 
 #[tokio::test]
-async fn files_are_told_by_their_content_and_share_the_invocation() {
+async fn files_are_recognized_by_content_and_share_the_invocation() {
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let zip = zip(method, &[("dbt.log", b"12:00 Running\n"), ("manifest.json", MANIFEST)]);
         let files = unpacked(zip, 1_000).await.unwrap().files;
-        let told: Vec<_> = files
+        let found: Vec<_> = files
             .iter()
             .map(|file| {
                 (
-                    file.told.name.as_str(),
-                    file.told.kind,
-                    file.told.invocation_id.as_deref(),
+                    file.uploaded.name.as_str(),
+                    file.uploaded.kind,
+                    file.uploaded.invocation_id.as_deref(),
                 )
             })
             .collect();
         assert_eq!(
-            told,
+            found,
             [
                 ("dbt.log", ArtifactKind::Other, Some("i")),
                 ("manifest.json", ArtifactKind::Manifest, Some("i"))
@@ -79,7 +79,7 @@ async fn files_are_told_by_their_content_and_share_the_invocation() {
 }
 
 #[tokio::test]
-async fn a_file_in_a_folder_is_kept_without_a_look_inside() {
+async fn a_file_in_a_folder_is_kept_without_scanning_it() {
     let other: &[u8] = br#"{"metadata": {"invocation_id": "other"}, "nodes": {}, "macros": {}}"#;
     let files: [(&str, &[u8]); 4] = [
         ("old/manifest.json", other),
@@ -90,12 +90,12 @@ async fn a_file_in_a_folder_is_kept_without_a_look_inside() {
     let zip = zip(CompressionMethod::Deflated, &files);
     let Unpacked { files, left_out } = unpacked(zip, 1_000).await.unwrap();
     assert!(left_out.is_empty(), "{left_out:?}");
-    let told: Vec<_> = files
+    let found: Vec<_> = files
         .iter()
-        .map(|file| (file.told.name.as_str(), file.told.kind, file.told.sha256))
+        .map(|file| (file.uploaded.name.as_str(), file.uploaded.kind, file.uploaded.sha256))
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             ("manifest.json", ArtifactKind::Manifest, Sha256::of(MANIFEST)),
             ("old/manifest.json", ArtifactKind::Other, Sha256::of(other)),
@@ -103,10 +103,14 @@ async fn a_file_in_a_folder_is_kept_without_a_look_inside() {
             ("broken/manifest.json", ArtifactKind::Other, Sha256::of(b"no JSON")),
         ]
     );
-    assert!(files.iter().all(|file| file.told.invocation_id.as_deref() == Some("i")));
+    assert!(
+        files
+            .iter()
+            .all(|file| file.uploaded.invocation_id.as_deref() == Some("i"))
+    );
 }
 
-/// Zips whose last file, of this name, is broken in its bytes, encrypted, or packed by a method that is not known.
+/// Returns three zips whose last file, with this name, has damaged bytes, is encrypted, or uses an unknown compression method.
 fn broken(name: &str) -> [Vec<u8>; 3] {
     let whole = bytes_of(
         CompressionMethod::Stored,
@@ -122,11 +126,11 @@ fn broken(name: &str) -> [Vec<u8>; 3] {
 }
 
 #[tokio::test]
-async fn a_broken_file_costs_the_others_only_where_dbt_packs_its_artifacts() {
+async fn a_broken_file_makes_the_zip_fail_only_if_it_is_an_artifact() {
     for name in ["info_schema/x.parquet", "dbt.log"] {
         for bytes in broken(name) {
             let Unpacked { files, left_out } = unpacked(file(&bytes), 1_000).await.unwrap();
-            let names: Vec<&str> = files.iter().map(|file| file.told.name.as_str()).collect();
+            let names: Vec<&str> = files.iter().map(|file| file.uploaded.name.as_str()).collect();
             assert_eq!(names, ["manifest.json"]);
             let names: Vec<&str> = left_out.iter().map(|left| left.name.as_str()).collect();
             assert_eq!(names, [name]);
@@ -146,21 +150,21 @@ async fn a_broken_file_costs_the_others_only_where_dbt_packs_its_artifacts() {
 }
 
 #[tokio::test]
-async fn files_in_folders_are_kept_as_far_as_there_is_room() {
-    let mut names = numbered("info_schema/", MOST_FILES);
-    names.push(format!("a/{}", "b".repeat(LONGEST_NAME)));
+async fn files_in_folders_are_kept_while_there_is_room() {
+    let mut names = numbered("info_schema/", MAX_FILES);
+    names.push(format!("a/{}", "b".repeat(MAX_NAME_LEN)));
     names.push("dbt.log".to_owned());
     let Unpacked { files, left_out } = unpacked(zip_of(&names), 1_000).await.unwrap();
-    assert_eq!(files.len(), MOST_FILES);
-    assert_eq!(files[0].told.name, "dbt.log");
-    let last = &names[MOST_FILES - 1];
+    assert_eq!(files.len(), MAX_FILES);
+    assert_eq!(files[0].uploaded.name, "dbt.log");
+    let last = &names[MAX_FILES - 1];
     assert!(left_out.iter().any(|left| left.name == *last), "{left_out:?}");
     assert!(left_out.iter().any(|left| left.reason.contains("257 bytes")));
     assert_eq!(left_out.len(), 2);
 }
 
 #[tokio::test]
-async fn what_dbt_does_not_pack_is_refused() {
+async fn unsafe_names_large_counts_and_empty_zips_are_refused() {
     for name in [
         "../manifest.json",
         "/etc/passwd",
@@ -174,7 +178,7 @@ async fn what_dbt_does_not_pack_is_refused() {
         "a\nb",
         "a/b\u{7f}",
         "..",
-        &"a".repeat(LONGEST_NAME + 1),
+        &"a".repeat(MAX_NAME_LEN + 1),
     ] {
         let zip = zip(
             CompressionMethod::Stored,
@@ -183,13 +187,13 @@ async fn what_dbt_does_not_pack_is_refused() {
         let error = refusal(zip).await;
         assert!(matches!(error, ArchiveError::Name(_)), "{name}: {error}");
     }
-    let many = zip_of(&numbered("", MOST_FILES + 1));
+    let many = zip_of(&numbered("", MAX_FILES + 1));
     assert!(matches!(refusal(many).await, ArchiveError::TooMany(_)));
-    let many = zip_of(&numbered("a/", MOST_ENTRIES + 1));
+    let many = zip_of(&numbered("a/", MAX_ENTRIES + 1));
     assert!(matches!(refusal(many).await, ArchiveError::TooManyEntries(_)));
     let empty = zip(CompressionMethod::Stored, &[]);
     assert!(matches!(refusal(empty).await, ArchiveError::Empty));
-    let name = format!("a/{}", "b".repeat(LONGEST_NAME));
+    let name = format!("a/{}", "b".repeat(MAX_NAME_LEN));
     assert!(matches!(refusal(zip_of(&[name])).await, ArchiveError::AllLeftOut(_)));
     assert!(matches!(refusal(file(b"no zip")).await, ArchiveError::Invalid(_)));
 }
@@ -199,14 +203,14 @@ async fn a_manifest_that_is_not_json_is_refused() {
     for content in [&b"no JSON"[..], &MANIFEST[..20], b""] {
         let zip = zip(CompressionMethod::Stored, &[("manifest.json", content)]);
         let error = refusal(zip).await;
-        assert!(matches!(error, ArchiveError::NoManifest { .. }), "{error}");
+        assert!(matches!(error, ArchiveError::NotAManifest { .. }), "{error}");
     }
     let json = zip(CompressionMethod::Stored, &[("manifest.json", b"{}")]);
     assert!(unpacked(json, 1_000).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_bomb_is_given_up_at_the_limit() {
+async fn unpacking_a_bomb_stops_at_the_limit() {
     for name in ["bomb", "a/bomb"] {
         let zip = zip(CompressionMethod::Deflated, &[(name, &vec![b' '; 20 << 20])]);
         assert!(zip.metadata().unwrap().len() < 100_000);

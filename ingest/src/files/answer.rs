@@ -1,4 +1,4 @@
-//! What is answered of a file that was stored.
+//! The answers about stored files.
 
 use chrono::{DateTime, Utc};
 use edge::{FileFacts, FileMetadata, FileOwner};
@@ -6,13 +6,13 @@ use schemas::StoredFile;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One file or several.
+/// One or more stored files.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Answer<T> {
     pub(crate) data: T,
 }
 
-/// A stored file. Its contents are not repeated: the routes that read files have them.
+/// A stored file, without its contents: the routes that read files return them.
 #[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Described {
     #[serde(flatten)]

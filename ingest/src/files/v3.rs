@@ -1,4 +1,4 @@
-//! The newer form of the files' routes, under dbt Cloud's v3: a file by its name, in an environment or in its project.
+//! The newer file routes, under dbt Cloud's v3, which find a file by its name in an environment or a project.
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -23,10 +23,10 @@ struct NamedFileForm {
     /// Any file.
     #[schema(value_type = String, format = Binary)]
     file: String,
-    /// Its name, where it is not the file's own.
+    /// The name to store the file under, if it differs from the file's own name.
     #[schema(example = "")]
     filename: Option<String>,
-    /// `true`: it has to be a manifest.
+    /// If `true`, the file must be a manifest.
     #[schema(example = "")]
     is_manifest: Option<bool>,
 }
@@ -44,10 +44,10 @@ struct NamedFileForm {
     responses(
         (status = 201, description = "Stored durably", body = One<Described>),
         (status = 403, description = "The token does not allow uploads"),
-        (status = 404, description = "There is no such account, project or environment that the token sees"),
+        (status = 404, description = "The account, project or environment does not exist, or the token does not see it"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong, or the file is called `manifest.json` and is not JSON"),
-        (status = 503, description = "The storage is away; nothing was kept"),
+        (status = 422, description = "A field is missing or wrong, or the file is named `manifest.json` and is not JSON"),
+        (status = 503, description = "The storage is unavailable; nothing was stored"),
     ),
     security(("token" = []))
 )]
@@ -60,15 +60,15 @@ pub(crate) async fn post_v3(
     let body = ClientBody::new(body, form::largest(&ingest.settings));
     let storing = async {
         let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
-        let mut brought = read_form(&ingest, &head, &body).await?;
-        let file = brought.files.pop().filter(|_| brought.files.is_empty());
-        let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
-        if is_manifest(&brought.parameters)? && file.spooled.scanned.kind != ArtifactKind::Manifest {
+        let mut received = read_form(&ingest, &head, &body).await?;
+        let file = received.files.pop().filter(|_| received.files.is_empty());
+        let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
+        if is_manifest(&received.parameters)? && file.spooled.scanned.kind != ArtifactKind::Manifest {
             return Err(CloudError::unprocessable(
-                "`is_manifest` is said, and `file` is no manifest",
+                "`file` is not a manifest, but `is_manifest` is set",
             ));
         }
-        let filename = brought.parameters.get("filename").or(file.filename.as_deref());
+        let filename = received.parameters.get("filename").or(file.filename.as_deref());
         let filename = plain_name(filename, "filename")?;
         let new = NewFile {
             slug: ingest.new_slug(),
@@ -78,7 +78,7 @@ pub(crate) async fn post_v3(
         let new = NewFiles {
             files: vec![new],
             after: None,
-            turn: brought.turn,
+            turn: received.turn,
         };
         let mut stored = ingest
             .store_files(&access, of_environment(&place), place.slug.as_str(), new)
@@ -90,13 +90,13 @@ pub(crate) async fn post_v3(
     answer(result, body).await
 }
 
-/// Is the file said to be a manifest?
+/// Reads `is_manifest`; the default is false.
 fn is_manifest(parameters: &Parameters) -> Result<bool, CloudError> {
     match parameters.get("is_manifest").map(str::to_ascii_lowercase).as_deref() {
         Some("true" | "1") => Ok(true),
         Some("false" | "0") | None => Ok(false),
         Some(other) => {
-            let message = format!("`is_manifest={other}` cannot be read: true or false is due");
+            let message = format!("invalid `is_manifest`: expected true or false, got `{other}`");
             Err(CloudError::unprocessable(message))
         }
     }
@@ -108,10 +108,10 @@ fn is_manifest(parameters: &Parameters) -> Result<bool, CloudError> {
     operation_id = "Delete a file of an environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
     responses(
-        (status = 200, description = "It is gone"),
+        (status = 200, description = "The file is deleted"),
         (status = 403, description = "The token does not allow it"),
-        (status = 404, description = "There is no such file"),
-        (status = 503, description = "The database or the storage is away"),
+        (status = 404, description = "The file does not exist"),
+        (status = 503, description = "The database or the storage is unavailable"),
     ),
     security(("token" = []))
 )]
@@ -135,10 +135,10 @@ pub(crate) async fn delete_of_environment(
     operation_id = "Delete a file of a project",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
     responses(
-        (status = 200, description = "It is gone"),
+        (status = 200, description = "The file is deleted"),
         (status = 403, description = "The token does not allow it"),
-        (status = 404, description = "There is no such file"),
-        (status = 503, description = "The database or the storage is away"),
+        (status = 404, description = "The file does not exist"),
+        (status = 503, description = "The database or the storage is unavailable"),
     ),
     security(("token" = []))
 )]
@@ -167,10 +167,10 @@ pub(crate) async fn delete_of_project(
     operation_id = "Promote a file",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
     responses(
-        (status = 201, description = "The project has it, beside the environment", body = One<Described>),
-        (status = 403, description = "The token is not of the whole account"),
-        (status = 404, description = "There is no such file"),
-        (status = 503, description = "The database or the storage is away"),
+        (status = 201, description = "The project has a copy; the environment keeps the file", body = One<Described>),
+        (status = 403, description = "The token is not for the whole account"),
+        (status = 404, description = "The file does not exist"),
+        (status = 503, description = "The database or the storage is unavailable"),
     ),
     security(("token" = []))
 )]
@@ -208,7 +208,7 @@ pub(crate) async fn promote(
     Ok((StatusCode::CREATED, one(promoted)))
 }
 
-/// What belongs to a project is of all its environments.
+/// Checks that the token is for the whole account: a project's files belong to all of its environments.
 fn whole_account(access: &Access) -> Result<(), CloudError> {
     match access.environments {
         Environments::All => Ok(()),
@@ -222,7 +222,8 @@ async fn authenticate(ingest: &Ingest, head: &Parts, account: &str) -> Result<(A
     Ok((access, account.ok_or_else(CloudError::not_found)?))
 }
 
-/// The bearer of the request's key, and the environment of the path. What the token does not see is not told from what is not there.
+/// Authenticates a request and finds the environment of its path. The error is the same for an environment that the token does not see and
+/// for one that does not exist.
 async fn enter(
     ingest: &Ingest,
     head: &Parts,
@@ -239,13 +240,13 @@ async fn enter(
     match ingest.project(account, project).await {
         Ok(Some(project)) if project == place.project_id => Ok((access, place)),
         Ok(_) => Err(CloudError::not_found()),
-        // An environment's slug is the account's, so that the project tells nothing more: what is uploaded meanwhile is kept.
+        // While PostgreSQL is down, the project cannot be checked. An environment's slug is unique in its account, so the upload is accepted.
         Err(_) => Ok((access, place)),
     }
 }
 
 impl Ingest {
-    /// A project by its number or slug.
+    /// Finds a project by its number or slug.
     async fn project(&self, account: AccountId, named: &str) -> Result<Option<ProjectId>, CloudError> {
         let asking = async {
             let mut connection = self.pool.acquire().await?;

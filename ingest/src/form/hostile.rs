@@ -1,4 +1,4 @@
-//! Good forms in pieces of any size, and forms that no client sends.
+//! Tests with valid forms cut into pieces of any size, and with forms that no client sends.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::parameters::Parameters;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// How long the reading of a small form may take before it counts as hanging.
+/// How long reading a small form may take before the test counts it as hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const WORDS: &[&str] = &[
@@ -39,7 +39,7 @@ const WORDS: &[&str] = &[
     "é",
 ];
 
-/// What is the same however a form comes: what it says, or the status of the refusal.
+/// Returns the contents of a form, or the status of the refusal. Both must not depend on how the form is cut.
 fn outcome(text: &[u8], cuts: &[Index]) -> Result<(Parameters, Sha256, u64), u16> {
     let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
     places.extend([0, text.len()]);
@@ -59,7 +59,7 @@ fn outcome(text: &[u8], cuts: &[Index]) -> Result<(Parameters, Sha256, u64), u16
 
 proptest! {
     #[test]
-    fn the_order_of_the_parts_and_the_cuts_between_pieces_say_nothing(
+    fn the_order_of_parts_and_the_cuts_make_no_difference(
         values in (option::of("[^\0]{0,40}"), option::of("[^\0]{0,40}"), option::of("[^\0]{0,40}"), option::of("[^\0]{0,40}")),
         turn in any::<Index>(),
         cuts in vec(any::<Index>(), 0..12),
@@ -78,13 +78,13 @@ proptest! {
     }
 
     #[test]
-    fn damaged_forms_are_refused_or_read_however_they_are_cut(damage in damage(WORDS), cuts in vec(any::<Index>(), 0..12)) {
+    fn damaged_forms_give_the_same_result_however_they_are_cut(damage in damage(WORDS), cuts in vec(any::<Index>(), 0..12)) {
         let whole = form(&[("run_id", "r-1"), ("file", MANIFEST), ("unknown", "x"), ("tag", "t")]);
         let other = form(&[("file", "{\"results\":[]}"), ("environment_slug", "dev123"), ("dag_id", "é")]);
         let text = damage.apply(&[whole.into_bytes(), other.into_bytes()]);
         match (outcome(&text, &[]), outcome(&text, &cuts)) {
             (Ok(whole), Ok(cut)) => prop_assert_eq!(whole, cut),
-            // Where two things are wrong, which of them is seen first depends on the pieces.
+            // If two things are wrong, which of them is found first depends on the cuts.
             (Err(whole), Err(cut)) => prop_assert!((400..500).contains(&whole) && (400..500).contains(&cut), "{} {}", whole, cut),
             (whole, cut) => prop_assert!(false, "whole: {:?}, cut: {:?}", whole, cut),
         }

@@ -1,4 +1,4 @@
-//! One environment and its Airflow.
+//! Observes the Airflow of one environment.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,83 +14,83 @@ use schemas::{AccountId, AirflowRunObserved, Event, EventId, Slug};
 use super::Parts;
 use crate::directory::Unavailable;
 
-/// How far before the last pass a pass begins: Airflow's parts have clocks of their own, and write for a while before others see it.
+/// How far a pass reaches back before the last one. Airflow's parts have separate clocks, and others see their writes only after a while.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
-/// How often all runs within the look-back are compared, whether Airflow says that they changed or not.
+/// How often all runs within the look-back are compared, even if Airflow does not list them as changed.
 const COMPARE_EVERY: TimeDelta = TimeDelta::days(1);
 
-/// How often the DAGs' schedules are asked for.
+/// How often the schedules of the DAGs are requested.
 const SCHEDULES_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// How many runs that no list has any more are asked for by their ids in a pass.
-const MOST_ASKED: usize = 50;
+/// How many runs that are missing from all lists are requested by id in one pass.
+const MAX_ASKED: usize = 50;
 
-/// How many events are written at a time.
+/// How many events are written concurrently.
 const WRITE_AT_ONCE: usize = 8;
 
-/// The state of a run that had not ended and that Airflow does not know any more.
+/// The state of a run that Airflow removed before it ended.
 const REMOVED: &str = "removed";
 
-/// From this number of dbt Cloud's on, a run has ended.
+/// The lowest dbt Cloud status of a run that has ended.
 const ENDED: i16 = 10;
 
-/// Which run, in its environment.
+/// The DAG id and the run id of a run.
 type Key = (String, String);
 
-/// Why a pass came to no end.
+/// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
     #[error(transparent)]
     Airflow(#[from] airflow::Error),
     #[error(transparent)]
     Directory(#[from] Unavailable),
-    #[error("the account has no environment of this slug in use; check AIRFLOW_CONFIG, or add the environment")]
+    #[error("the account has no active environment with this slug; check AIRFLOW_CONFIG, or add the environment")]
     NoEnvironment,
-    #[error("what is known of the runs cannot be read from PostgreSQL: {0}")]
+    #[error("cannot read the known runs from PostgreSQL: {0}")]
     Database(#[from] sqlx::Error),
-    #[error("the bucket takes no events: {0}")]
+    #[error("cannot write events to the bucket: {0}")]
     Bucket(#[from] bucket::Error),
-    #[error("the event cannot be written as JSON: {0}")]
+    #[error("cannot write the event as JSON: {0}")]
     Event(#[from] serde_json::Error),
 }
 
-/// What keeps an Airflow from being observed, if something does. Cheap to clone.
+/// The error that currently prevents observing an Airflow, if there is one. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
 
 impl Trouble {
-    pub(super) fn told(&self) -> Option<String> {
+    pub(super) fn message(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// None that this process knows of.
+    /// Clears the error.
     pub(super) fn end(&self) {
-        self.become_(None);
+        self.set(None);
     }
 
-    /// True when that is new.
-    fn become_(&self, told: Option<String>) -> bool {
+    /// Sets the error, and returns whether it changed.
+    fn set(&self, message: Option<String>) -> bool {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = *present != told;
-        *present = told;
+        let is_new = *present != message;
+        *present = message;
         is_new
     }
 }
 
-/// An environment and its Airflow.
+/// The state of observing one environment's Airflow.
 pub(super) struct Watch {
     account: AccountId,
     slug: Slug,
     airflow: Airflow,
     look_back: TimeDelta,
     trouble: Trouble,
-    /// From when on changes are asked for, by Airflow's clock; none: no pass came to its end yet.
+    /// The next pass asks for changes since this time, by Airflow's clock. `None` until a pass has succeeded.
     changed_since: Option<DateTime<Utc>>,
-    compare_due: Option<DateTime<Utc>>,
+    next_compare: Option<DateTime<Utc>>,
     schedules: HashMap<String, Option<String>>,
-    schedules_due: Option<DateTime<Utc>>,
-    /// What was written and is not in the read model yet.
+    next_schedules: Option<DateTime<Utc>>,
+    /// Observations that were written, but may not be in the read model yet.
     written: HashMap<Key, Observation>,
 }
 
@@ -103,9 +103,9 @@ impl Watch {
             look_back,
             trouble: Trouble::default(),
             changed_since: None,
-            compare_due: None,
+            next_compare: None,
             schedules: HashMap::new(),
-            schedules_due: None,
+            next_schedules: None,
             written: HashMap::new(),
         })
     }
@@ -114,16 +114,16 @@ impl Watch {
         self.trouble.clone()
     }
 
-    /// A pass after the other, for ever.
+    /// Runs passes forever, with pauses of `interval`.
     pub(super) async fn run(&mut self, parts: &Parts, interval: Duration) {
         loop {
             let result = self.pass(parts).await;
-            self.tell(parts, result);
+            self.report(parts, result);
             tokio::time::sleep(interval).await;
         }
     }
 
-    fn tell(&self, parts: &Parts, result: Result<(), PassError>) {
+    fn report(&self, parts: &Parts, result: Result<(), PassError>) {
         let (account, environment) = (self.account, self.slug.as_str());
         let labels = [
             ("account", account.to_string()),
@@ -134,14 +134,14 @@ impl Watch {
             Ok(()) => {
                 let now = parts.clock.now().timestamp() as f64;
                 metrics::gauge!("dbt_api_airflow_last_pass_timestamp_seconds", &labels).set(now);
-                if self.trouble.become_(None) {
-                    tracing::info!(account_id = %account, environment, "Airflow tells of its runs again");
+                if self.trouble.set(None) {
+                    tracing::info!(account_id = %account, environment, "observing Airflow's runs again");
                 }
             }
             Err(error) => {
-                let told = format!("account {account}, environment `{environment}`: {error}");
-                if self.trouble.become_(Some(told)) {
-                    tracing::warn!(account_id = %account, environment, %error, "Airflow's runs are not observed; it is asked again");
+                let message = format!("account {account}, environment `{environment}`: {error}");
+                if self.trouble.set(Some(message)) {
+                    tracing::warn!(account_id = %account, environment, %error, "cannot observe Airflow's runs; retrying");
                 }
             }
         }
@@ -154,7 +154,7 @@ impl Watch {
         let now = parts.clock.now();
         let since = self.changed_since.unwrap_or(now - self.look_back);
         let changed = self.airflow.runs(Which::ChangedSince(since)).await?;
-        let is_compared = self.compare_due.is_none_or(|due| due <= now);
+        let is_compared = self.next_compare.is_none_or(|next| next <= now);
         let mut listed = Listed::default();
         listed.add(changed.runs);
         if is_compared {
@@ -167,16 +167,16 @@ impl Watch {
         news.extend(gone);
         self.add_schedules(parts, &place, now, &mut news).await?;
         self.write(parts, &place, news).await?;
-        // Only now: what was not written is to be told again.
+        // Only now, because the next pass must list whatever was not written.
         self.changed_since = changed.date.map(|date| date - OVERLAP).or(self.changed_since);
         if is_compared {
-            self.compare_due = Some(now + COMPARE_EVERY);
+            self.next_compare = Some(now + COMPARE_EVERY);
         }
         Ok(())
     }
 
-    /// Asks for the runs that had not ended when they were last observed, and that no list has any more. Those that Airflow does not
-    /// know are told as removed; for those that had ended, what they ended with stays true.
+    /// Requests the runs that were active when last observed, but are missing from all lists. Those that Airflow no longer has are recorded
+    /// as removed. Runs that had ended keep their last state.
     async fn ask_for_missing(
         &mut self,
         parts: &Parts,
@@ -189,17 +189,17 @@ impl Watch {
         let (mut gone, mut asked) = (Vec::new(), 0);
         for known in active {
             let known = self.newest(known);
-            // What was written last may be its end, which is not projected yet.
+            // Its end may have been written, but not projected yet.
             let has_ended = known.status() >= ENDED;
-            if listed.keys.contains(&key_of(&known)) || has_ended || asked == MOST_ASKED {
+            if listed.keys.contains(&key_of(&known)) || has_ended || asked == MAX_ASKED {
                 continue;
             }
             asked += 1;
             match self.airflow.run(&known.dag_id, &known.run_id).await {
                 Ok(Some(run)) => listed.add(vec![run]),
-                // Of this run alone: its DAG may be one that the user must not read any more.
+                // This affects a single run: the user may have lost the right to read its DAG.
                 Err(error) if error.is_refusal() => {
-                    tracing::warn!(dag_id = known.dag_id, run_id = known.run_id, %error, "Airflow does not tell of a run, which stays as it was");
+                    tracing::warn!(dag_id = known.dag_id, run_id = known.run_id, %error, "Airflow refused to return a run; it stays as it was");
                 }
                 Err(error) => return Err(error.into()),
                 Ok(None) => gone.push(Observation {
@@ -212,7 +212,7 @@ impl Watch {
         Ok(gone)
     }
 
-    /// Those of the runs that are not as they are known.
+    /// Returns observations of the runs that are new or have changed.
     async fn compare(
         &mut self,
         parts: &Parts,
@@ -247,7 +247,7 @@ impl Watch {
         Ok(news.collect())
     }
 
-    /// What is known of a run: the read model may be behind what was written.
+    /// Returns the newest observation of a run: the read model may be behind what was written.
     fn newest(&mut self, row: Observation) -> Observation {
         let key = key_of(&row);
         match self.written.get(&key) {
@@ -260,8 +260,8 @@ impl Watch {
         }
     }
 
-    /// The schedules of the DAGs, as Airflow has them now, into what is told; and where one changed, it is told with the run that was
-    /// observed last.
+    /// Adds the current schedules of the DAGs to the new observations. If only the schedule of a DAG changed, the DAG's last observed run is
+    /// recorded again with it.
     async fn add_schedules(
         &mut self,
         parts: &Parts,
@@ -270,21 +270,21 @@ impl Watch {
         news: &mut Vec<Observation>,
     ) -> Result<(), PassError> {
         let is_unknown = |new: &Observation| !self.schedules.contains_key(&new.dag_id);
-        let is_due = self.schedules_due.is_none_or(|due| due <= now);
-        if is_due || news.iter().any(is_unknown) {
+        let is_time = self.next_schedules.is_none_or(|next| next <= now);
+        if is_time || news.iter().any(is_unknown) {
             let dags = self.airflow.dags().await?;
             self.schedules = dags.into_iter().map(|dag| (dag.dag_id, dag.schedule)).collect();
             let mut connection = parts.pool.acquire().await?;
             let last = newest_observations(&mut connection, place.environment_id).await?;
             drop(connection);
-            let told: HashSet<String> = news.iter().map(|new| new.dag_id.clone()).collect();
+            let observed: HashSet<String> = news.iter().map(|new| new.dag_id.clone()).collect();
             for row in last {
                 let known = self.newest(row);
-                if !told.contains(&known.dag_id) && known.schedule != self.schedule_of(&known.dag_id) {
+                if !observed.contains(&known.dag_id) && known.schedule != self.schedule_of(&known.dag_id) {
                     news.push(known);
                 }
             }
-            self.schedules_due = Some(now + SCHEDULES_EVERY);
+            self.next_schedules = Some(now + SCHEDULES_EVERY);
         }
         for new in news {
             new.schedule = self.schedule_of(&new.dag_id);
@@ -308,7 +308,7 @@ impl Watch {
     }
 }
 
-/// The runs of several lists, each once, as the last list that has it tells of it.
+/// The runs of several lists, without duplicates. Later lists win.
 #[derive(Default)]
 struct Listed {
     runs: Vec<DagRun>,
@@ -333,9 +333,9 @@ fn key_of(observation: &Observation) -> Key {
     (observation.dag_id.clone(), observation.run_id.clone())
 }
 
-/// First the event into the bucket, then the word of it.
+/// Stores an observation as an event in the bucket, and then announces it.
 async fn write(parts: &Parts, place: &Place, mut new: Observation) -> Result<Observation, PassError> {
-    // Later than what it replaces, also where that was written by a process whose clock is ahead.
+    // Later than the event it replaces, even if that was written by a process whose clock is ahead.
     new.event_time = parts.clock.now().max(new.event_time + TimeDelta::microseconds(1));
     new.event_id = EventId(parts.clock.new_id(new.event_time));
     let data = AirflowRunObserved {
@@ -353,7 +353,7 @@ async fn write(parts: &Parts, place: &Place, mut new: Observation) -> Result<Obs
     let event = Event::new(new.event_id, new.event_time, &data.into())?;
     parts.bucket.put_event(&event).await?;
     if let Err(error) = parts.stream.publish(&event).await {
-        tracing::warn!(event_id = %event.id, %error, "an observation is not announced; the projectors' sweep will find it");
+        tracing::warn!(event_id = %event.id, %error, "cannot announce an observation; the projectors' sweep will find it");
     }
     metrics::counter!("dbt_api_airflow_observations_total").increment(1);
     tracing::info!(event_id = %event.id, account_id = %place.account_id, dag_id = new.dag_id, run_id = new.run_id, state = new.state, "observed");

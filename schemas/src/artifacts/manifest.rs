@@ -21,7 +21,7 @@ use super::text::{InvalidArtifact, may_have_lone_surrogates, mend, utf8};
 use sections::{Section, Sections};
 
 /// The longest name of a section that is none of these, in bytes.
-const LONGEST_SECTION: usize = 100;
+const MAX_SECTION_LEN: usize = 100;
 
 /// A manifest of any version, with its text.
 #[derive(Default)]
@@ -152,7 +152,7 @@ impl Manifest {
                 Section::Nodes(name, resource_type, entries) => {
                     manifest.add(text, name, Cow::Borrowed(resource_type), entries);
                 }
-                Section::Other(name, value) if name.len() <= LONGEST_SECTION && value.get().starts_with('{') => {
+                Section::Other(name, value) if name.len() <= MAX_SECTION_LEN && value.get().starts_with('{') => {
                     let entries: Entries<'_> = serde_json::from_str(value.get())?;
                     if holds_nodes(&entries) {
                         // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.

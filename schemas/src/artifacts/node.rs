@@ -62,7 +62,7 @@ impl NodeContent {
 }
 
 /// The longest resource type that is believed, in bytes: dbt's own are words.
-const LONGEST_TYPE: usize = 100;
+const MAX_TYPE_LEN: usize = 100;
 
 impl<'a> Node<'a> {
     /// The text is an object. One of more fields than any node can have is read as one without fields.
@@ -73,7 +73,7 @@ impl<'a> Node<'a> {
             unique_id: entries.text("unique_id").unwrap_or_else(|| Cow::Owned(key.to_owned())),
             resource_type: entries
                 .text("resource_type")
-                .filter(|told| told.len() <= LONGEST_TYPE)
+                .filter(|told| told.len() <= MAX_TYPE_LEN)
                 .unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
             entries,
         }

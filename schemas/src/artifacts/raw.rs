@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The most entries that an object may have, and so the most nodes of each kind in a manifest. Real ones have some ten thousands.
-pub(super) const MOST_ENTRIES: usize = 1_000_000;
+pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
 /// The entries of an object in the order of the file, each value as it stands there.
 pub(super) struct Entries<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -32,13 +32,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
-                while entries.len() <= MOST_ENTRIES
+                while entries.len() <= MAX_ENTRIES
                     && let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()?
                 {
                     entries.push((key, value));
                 }
-                if entries.len() > MOST_ENTRIES {
-                    let error = format!("an object has more than {MOST_ENTRIES} entries");
+                if entries.len() > MAX_ENTRIES {
+                    let error = format!("an object has more than {MAX_ENTRIES} entries");
                     return Err(serde::de::Error::custom(error));
                 }
                 Ok(Entries(entries))

@@ -16,10 +16,10 @@ use facts::Facts;
 const DEEPEST: usize = 120;
 
 /// The longest string whose content is looked at, in bytes: keys and the values of `metadata`.
-const LONGEST_KEPT: usize = 256;
+const MAX_KEPT_LEN: usize = 256;
 
 /// The longest number or word, in bytes: dbt's integers have at most 20 digits.
-const LONGEST_TOKEN: usize = 64;
+const MAX_TOKEN_LEN: usize = 64;
 
 /// A byte order mark in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -185,7 +185,7 @@ impl Scanner {
             at = match self.inside {
                 Inside::String => self.read_string(chunk, at),
                 Inside::Escape => {
-                    if self.keep && self.text.len() < LONGEST_KEPT {
+                    if self.keep && self.text.len() < MAX_KEPT_LEN {
                         self.text.extend_from_slice(&[b'\\', chunk[at]]);
                     }
                     self.inside = Inside::String;
@@ -225,8 +225,8 @@ impl Scanner {
         let rest = &chunk[from..];
         let end = memchr::memchr2(b'"', b'\\', rest);
         let part = &rest[..end.unwrap_or(rest.len())];
-        if self.keep && self.text.len() < LONGEST_KEPT {
-            let room = LONGEST_KEPT - self.text.len();
+        if self.keep && self.text.len() < MAX_KEPT_LEN {
+            let room = MAX_KEPT_LEN - self.text.len();
             self.text.extend_from_slice(&part[..part.len().min(room)]);
         }
         match end {
@@ -272,7 +272,7 @@ impl Scanner {
                 self.end_token(at)?;
                 return Ok(at);
             }
-            if self.text.len() < LONGEST_TOKEN {
+            if self.text.len() < MAX_TOKEN_LEN {
                 self.text.push(byte);
             }
             self.token_length += 1;
@@ -290,7 +290,7 @@ impl Scanner {
                     .iter()
                     .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte))
         };
-        if self.token_length > LONGEST_TOKEN * 16 || !(number || known.contains(&self.text.as_slice())) {
+        if self.token_length > MAX_TOKEN_LEN * 16 || !(number || known.contains(&self.text.as_slice())) {
             let found = format!("`{}`", String::from_utf8_lossy(&self.text));
             return Err(self.not_json(at, found));
         }

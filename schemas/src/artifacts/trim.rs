@@ -9,7 +9,7 @@ use memchr::memchr2;
 const KEPT: [&[u8]; 2] = [b"metadata", b"nodes"];
 
 /// The longest key that is looked at, in bytes.
-const LONGEST_KEY: usize = 16;
+const MAX_KEY_LEN: usize = 16;
 
 /// Which part of the top level is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Trimmer {
         match self.part {
             Part::Key => {
                 let letters = bytes.strip_suffix(b"\"").filter(|_| !self.in_string).unwrap_or(bytes);
-                let room = LONGEST_KEY.saturating_sub(self.key.len());
+                let room = MAX_KEY_LEN.saturating_sub(self.key.len());
                 self.key.extend_from_slice(&letters[..letters.len().min(room)]);
                 if !self.in_string {
                     self.part = Part::BeforeValue;

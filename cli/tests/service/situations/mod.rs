@@ -9,7 +9,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use testkit::{Database, run_command, wait_until};
 
-use crate::ingests::put_zip;
+use crate::artifacts_ingest::put_zip;
 use crate::installation::{BINARY, Installation, Token, prepared};
 use recording::{Situation, Upload, Way, orders, situations};
 

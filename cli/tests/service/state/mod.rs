@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::wait_until;
 
-use crate::ingests::put_zip;
+use crate::artifacts_ingest::put_zip;
 use crate::installation::{Installation, SLUG, Token};
 
 /// Minutes of one morning.

@@ -1,4 +1,4 @@
-//! Settings from environment variables.
+//! Reads settings from environment variables.
 
 use secrecy::SecretString;
 use url::Url;
@@ -30,11 +30,11 @@ impl Settings {
         ACCOUNT_KEY,
     ];
 
-    /// Reads the settings. `lookup` gives the value of a variable by its name; an empty value counts as none. Only the variables
-    /// of the adapter that `STORAGE_ADAPTER` names (default `local`) are read. An Azure connection string goes before name and key.
+    /// Reads the settings. `lookup` returns the value of a variable; an empty value counts as missing. Only the variables of the adapter in
+    /// `STORAGE_ADAPTER` (default `local`) are read. An Azure connection string takes precedence over name and key.
     ///
     /// # Errors
-    /// Every problem there is, each with the variable's name and the rule; never the value of a secret.
+    /// A list of all problems, each with the variable's name and the rule, and without secrets.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let mut variables = Variables {
             lookup,
@@ -60,7 +60,7 @@ impl Settings {
     }
 }
 
-/// The environment, and what has been found wrong with it. A reader that gives `None` for a required variable has noted why.
+/// The environment and the problems found in it. A method that returns `None` for a required variable has added a problem.
 struct Variables<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
@@ -148,8 +148,8 @@ impl Variables<'_> {
         })
     }
 
-    /// `DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net`, or with `BlobEndpoint`, as the
-    /// portal of Azure gives it. It holds the key, so no part of it is ever shown.
+    /// Reads a connection string as Azure's portal shows it: `DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net`,
+    /// or with `BlobEndpoint`. It contains the key, so no part of it is ever shown.
     fn connection_string(&mut self, connection: &str) -> Option<Account> {
         let parts: Vec<_> = connection
             .split(';')
@@ -175,7 +175,7 @@ impl Variables<'_> {
         let endpoint = parse_url(&endpoint);
         if endpoint.is_none() {
             self.problem(format!(
-                "{CONNECTION_STRING} does not give a URL; BlobEndpoint, or DefaultEndpointsProtocol and EndpointSuffix, must be as Azure gives them"
+                "{CONNECTION_STRING} has no valid URL; copy BlobEndpoint, or DefaultEndpointsProtocol and EndpointSuffix, from Azure"
             ));
         }
         Some(Account {
@@ -209,7 +209,7 @@ impl Variables<'_> {
     fn url(&mut self, variable: &str, value: &str) -> Option<Url> {
         let url = parse_url(value);
         if url.is_none() {
-            // It may hold a password, which is why it is refused; then it is not shown.
+            // A value with an `@` may contain a password, so it is not shown.
             let shown = if value.contains('@') {
                 "not a URL without credentials".to_owned()
             } else {
@@ -243,14 +243,14 @@ impl Variables<'_> {
     }
 }
 
-/// A storage account of Azure.
+/// An Azure storage account.
 struct Account {
     name: String,
     key: SecretString,
     endpoint: Option<Url>,
 }
 
-/// The name of a bucket or a container. What is wrong with it reads on from "is".
+/// Checks the name of a bucket or container. The error is the rest of a sentence that ends in "is".
 pub(super) fn check_bucket_name(name: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if (3..=63).contains(&name.len()) && name.bytes().all(allowed) {

@@ -10,11 +10,11 @@ use crate::stores::{local, on_each_store};
 const ACCOUNT: AccountId = AccountId(7);
 
 on_each_store!(
-    a_small_artifact_comes_back_as_it_was,
-    a_large_artifact_comes_back_as_it_was,
+    a_small_artifact_is_read_back_unchanged,
+    a_large_artifact_is_read_back_unchanged,
     an_artifact_is_stored_once,
     accounts_do_not_share_artifacts,
-    an_absent_artifact_is_not_found,
+    a_missing_artifact_is_not_found,
     more_than_the_limit_is_refused,
     broken_frames_are_corrupt,
     a_file_of_another_size_is_refused,
@@ -56,14 +56,14 @@ async fn streamed(bucket: &Bucket, sha256: Sha256) -> Result<Vec<u8>, Error> {
     Ok(pieces.concat())
 }
 
-async fn a_small_artifact_comes_back_as_it_was(bucket: &Bucket) {
+async fn a_small_artifact_is_read_back_unchanged(bucket: &Bucket) {
     let content = br#"{"nodes": {}, "macros": {}}"#;
     let sha256 = put(bucket, content).await;
     assert_eq!(streamed(bucket, sha256).await.unwrap(), content);
     assert_eq!(bucket.read_artifact(ACCOUNT, sha256, 1000).await.unwrap(), content);
 }
 
-async fn a_large_artifact_comes_back_as_it_was(bucket: &Bucket) {
+async fn a_large_artifact_is_read_back_unchanged(bucket: &Bucket) {
     let content = noise(20 * 1024 * 1024 + 3);
     let sha256 = Sha256::of(&content);
     let frames = compress(&content);
@@ -76,7 +76,7 @@ async fn a_large_artifact_comes_back_as_it_was(bucket: &Bucket) {
     assert!(whole == content);
     assert!(streamed(bucket, sha256).await.unwrap() == content);
 
-    // Again, from memory: it is there, and stays.
+    // Putting it again, from memory, changes nothing.
     let again = Compressed::Bytes(frames.into());
     bucket.put_artifact(ACCOUNT, sha256, again).await.unwrap();
     assert!(streamed(bucket, sha256).await.unwrap() == content);
@@ -103,7 +103,7 @@ async fn accounts_do_not_share_artifacts(bucket: &Bucket) {
     assert!(error.is_not_found(), "{error}");
 }
 
-async fn an_absent_artifact_is_not_found(bucket: &Bucket) {
+async fn a_missing_artifact_is_not_found(bucket: &Bucket) {
     let absent = Sha256::of(b"absent");
     for error in [
         streamed(bucket, absent).await.unwrap_err(),

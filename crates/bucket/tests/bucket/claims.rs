@@ -5,12 +5,12 @@ use serde_json::json;
 use crate::stores::on_each_store;
 
 on_each_store!(
-    of_many_concurrent_claims_one_succeeds,
+    one_of_many_concurrent_claims_succeeds,
     a_repeated_claim_is_still_mine,
-    kinds_and_numbers_are_apart,
+    kinds_and_numbers_are_independent,
 );
 
-async fn of_many_concurrent_claims_one_succeeds(bucket: &Bucket) {
+async fn one_of_many_concurrent_claims_succeeds(bucket: &Bucket) {
     let claims = (0..32).map(|owner| async move {
         let owner = json!({ "owner": owner });
         (bucket.claim(ClaimKind::Run, 1, &owner).await.unwrap(), owner)
@@ -40,7 +40,7 @@ async fn a_repeated_claim_is_still_mine(bucket: &Bucket) {
     assert_eq!(other, Claim::Taken(owner));
 }
 
-async fn kinds_and_numbers_are_apart(bucket: &Bucket) {
+async fn kinds_and_numbers_are_independent(bucket: &Bucket) {
     use ClaimKind::{Account, Environment, Job, Project, Run};
     for kind in [Account, Project, Environment, Job, Run] {
         for n in [1, 2] {

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use crate::stores::on_each_store;
 
 on_each_store!(
-    an_event_comes_back_as_it_was,
-    an_event_put_twice_stays_as_it_was,
+    an_event_is_read_back_unchanged,
+    an_event_that_is_put_twice_is_not_changed,
     events_are_listed_by_the_hour_of_their_id,
-    events_of_the_directory_are_apart,
-    an_absent_event_is_not_found,
+    directory_events_are_separate,
+    a_missing_event_is_not_found,
     an_id_without_a_time_is_refused,
     an_empty_journal_has_no_first_hour,
     the_first_hour_is_the_earliest,
@@ -57,7 +57,7 @@ fn ids(events: &[Event]) -> Vec<EventId> {
     ids
 }
 
-async fn an_event_comes_back_as_it_was(bucket: &Bucket) {
+async fn an_event_is_read_back_unchanged(bucket: &Bucket) {
     for event in [upload(at(17, 5)), revocation(at(17, 6))] {
         bucket.put_event(&event).await.unwrap();
         let again = bucket.get_event(Journal::of(&event), event.id).await.unwrap();
@@ -65,7 +65,7 @@ async fn an_event_comes_back_as_it_was(bucket: &Bucket) {
     }
 }
 
-async fn an_event_put_twice_stays_as_it_was(bucket: &Bucket) {
+async fn an_event_that_is_put_twice_is_not_changed(bucket: &Bucket) {
     let event = upload(at(17, 5));
     let altered = Event {
         source: "someone else".to_owned(),
@@ -88,7 +88,7 @@ async fn events_are_listed_by_the_hour_of_their_id(bucket: &Bucket) {
     assert_eq!(bucket.list_events_of_hour(at(19, 0)).await.unwrap(), []);
 }
 
-async fn events_of_the_directory_are_apart(bucket: &Bucket) {
+async fn directory_events_are_separate(bucket: &Bucket) {
     assert_eq!(bucket.list_directory_events().await.unwrap(), []);
     let uploads = [upload(at(17, 0))];
     let directory = [revocation(at(17, 0)), revocation(at(3, 0))];
@@ -98,7 +98,7 @@ async fn events_of_the_directory_are_apart(bucket: &Bucket) {
     assert_eq!(bucket.list_events_of_hour(at(17, 0)).await.unwrap(), ids(&uploads));
 }
 
-async fn an_absent_event_is_not_found(bucket: &Bucket) {
+async fn a_missing_event_is_not_found(bucket: &Bucket) {
     let id = upload(at(17, 0)).id;
     for place in [Journal::Uploads, Journal::Directory] {
         let error = bucket.get_event(place, id).await.unwrap_err();
@@ -128,7 +128,7 @@ async fn an_empty_journal_has_no_first_hour(bucket: &Bucket) {
 }
 
 async fn the_first_hour_is_the_earliest(bucket: &Bucket) {
-    // In this order the earliest is neither the first nor the last that was put, nor of the lowest month, day or hour.
+    // The earliest event is neither the first nor the last one put, and does not have the lowest month, day or hour.
     let earlier = Utc.with_ymd_and_hms(2025, 12, 31, 23, 59, 59).unwrap();
     let moments = [at(17, 0), earlier, earlier + TimeDelta::seconds(1), at(0, 0)];
     put_all(bucket, &moments.map(upload)).await;

@@ -1,4 +1,4 @@
-//! The keys are a promise: operators and older versions rely on them.
+//! Tests that keys do not change: operators and older versions rely on them.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn files(root: &Path, folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn everything_has_its_key() {
+async fn each_kind_of_object_has_its_key() {
     let (folder, bucket) = local();
     let sha256 = Sha256::of(b"abc");
     let frames = Compressed::Bytes(zstd::encode_all(b"abc".as_slice(), 3).unwrap().into());
@@ -48,7 +48,7 @@ async fn everything_has_its_key() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_corrupt_or_passed_over() {
+async fn objects_that_are_not_events_are_corrupt_or_skipped() {
     let (folder, bucket) = local();
     let event = upload(at(17, 5));
     bucket.put_event(&event).await.unwrap();

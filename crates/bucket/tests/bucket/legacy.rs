@@ -1,4 +1,4 @@
-//! Objects of the earlier dbt-api.
+//! Tests with objects of the earlier dbt-api.
 
 use bucket::{Bucket, Error, LegacyManifest, LegacyObject};
 use futures_util::TryStreamExt;
@@ -24,7 +24,7 @@ async fn manifests(bucket: &Bucket) -> Result<Vec<LegacyManifest>, Error> {
 }
 
 #[tokio::test]
-async fn a_key_that_is_encoded_is_read_as_it_stands() {
+async fn an_encoded_key_is_not_encoded_again() {
     let (folder, bucket) = local();
     put(&folder, KEY, b"content");
     let [manifest] = manifests(&bucket).await.unwrap().try_into().unwrap();
@@ -43,7 +43,7 @@ async fn a_key_that_is_encoded_is_read_as_it_stands() {
 }
 
 #[tokio::test]
-async fn what_was_replaced_or_removed_after_it_was_listed_is_not_taken_for_what_was_listed() {
+async fn a_manifest_that_was_replaced_or_removed_after_listing_is_an_error() {
     let (folder, bucket) = local();
     put(&folder, KEY, b"content");
     let [manifest] = manifests(&bucket).await.unwrap().try_into().unwrap();
@@ -58,7 +58,7 @@ async fn what_was_replaced_or_removed_after_it_was_listed_is_not_taken_for_what_
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_listed_is_told() {
+async fn a_key_that_cannot_be_listed_is_reported() {
     let (folder, bucket) = local();
     put(&folder, "accounts/1/environments/dev/manifests/a\nb/manifest.json", b"");
     let error = manifests(&bucket).await.err().unwrap();

@@ -1,4 +1,4 @@
-//! What the bucket promises, on a local folder and on S3 over HTTP alike.
+//! Tests the bucket, both in a local folder and in S3 over HTTP.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

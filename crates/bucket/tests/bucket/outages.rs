@@ -1,4 +1,4 @@
-//! What is seen of a bucket that cannot be used.
+//! Tests the errors of a bucket that cannot be used.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ async fn a_good_bucket_passes_the_check(bucket: &Bucket) {
     }
 }
 
-/// The error of each thing that a bucket does.
+/// Runs every operation, each of which must fail, and returns the errors.
 async fn errors_of_everything(bucket: &Bucket) -> Vec<Error> {
     let (account, sha256, token) = (AccountId(1), Sha256::of(b""), TokenId(Uuid::nil()));
     let event = upload(at(17, 0));
@@ -67,7 +67,7 @@ fn assert_problem(errors: &[Error], expected: Problem, says: &[&str]) {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_an_outage_that_names_them() {
+async fn wrong_credentials_are_reported_without_the_secret() {
     let server = S3Server::start().await.unwrap();
     let bucket = Bucket::open(&server.wrong_credentials_settings().unwrap()).unwrap();
     let errors = errors_of_everything(&bucket).await;
@@ -76,7 +76,7 @@ async fn wrong_credentials_are_an_outage_that_names_them() {
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_an_outage_that_names_it() {
+async fn a_missing_bucket_is_reported() {
     let server = S3Server::start().await.unwrap();
     let bucket = Bucket::open(&server.missing_bucket_settings().unwrap()).unwrap();
     let errors = errors_of_everything(&bucket).await;
@@ -84,7 +84,7 @@ async fn a_missing_bucket_is_an_outage_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_is_noticed_and_found_again() {
+async fn an_outage_is_noticed_and_the_bucket_recovers() {
     let (mut server, bucket) = s3().await;
     let event = upload(at(17, 0));
     bucket.put_event(&event).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_server_that_goes_away_is_noticed_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_when_a_bucket_is_opened_is_found_when_it_comes() {
+async fn a_server_may_start_after_the_bucket_was_opened() {
     let mut server = S3Server::start().await.unwrap();
     let settings = server.settings("artifacts").unwrap();
     server.stop().await;
@@ -116,7 +116,7 @@ async fn a_server_that_is_away_when_a_bucket_is_opened_is_found_when_it_comes() 
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_named() {
+async fn a_folder_that_cannot_be_created_is_reported() {
     let (folder, _bucket) = local();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -11,7 +11,7 @@ fn read(variables: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
     })
 }
 
-/// The problems, of which each must name one of these variables, in this order.
+/// Returns the problems, after checking that each names one of these variables, in this order.
 fn problems(variables: &[(&str, &str)], named: &[&str]) -> String {
     let problems = read(variables).unwrap_err();
     assert_eq!(problems.len(), named.len(), "{problems:#?}");
@@ -22,7 +22,7 @@ fn problems(variables: &[(&str, &str)], named: &[&str]) -> String {
 }
 
 #[test]
-fn without_any_variable_it_is_the_folder_data() {
+fn the_default_is_the_folder_data() {
     for variables in [&[][..], &[("STORAGE_ADAPTER", ""), ("STORAGE_PATH", "")]] {
         let settings = read(variables).unwrap();
         assert!(matches!(settings, Settings::Local { path } if path == Path::new("./data")));
@@ -32,7 +32,7 @@ fn without_any_variable_it_is_the_folder_data() {
 }
 
 #[test]
-fn an_unknown_adapter_is_named_with_those_there_are() {
+fn an_unknown_adapter_is_reported_with_the_valid_ones() {
     let problem = problems(&[("STORAGE_ADAPTER", "gcs")], &["STORAGE_ADAPTER"]);
     assert!(problem.contains("`gcs`") && problem.contains("`minio`"), "{problem}");
 }
@@ -76,7 +76,7 @@ fn s3_needs_a_region_unless_it_has_an_endpoint() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     problems(
         &[("STORAGE_ADAPTER", "s3"), ("S3_ENDPOINT", "localhost:9000")],
         &["S3_BUCKET_NAME", "S3_ACCESS_KEY", "S3_SECRET_ACCESS_KEY", "S3_ENDPOINT"],
@@ -92,7 +92,7 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn minio_may_be_named_without_a_scheme() {
+fn the_minio_url_may_have_no_scheme() {
     for (given, expected) in [
         ("minio:9000", "http://minio:9000/"),
         ("10.0.0.1", "http://10.0.0.1/"),
@@ -126,7 +126,7 @@ fn blob(more: &[(&str, &str)]) -> (String, String, Option<String>) {
 }
 
 #[test]
-fn blob_takes_a_connection_string_or_name_and_key() {
+fn blob_accepts_a_connection_string_or_name_and_key() {
     let usual =
         "DefaultEndpointsProtocol=https;AccountName=acme;AccountKey=aGlkZGVuIQ==;EndpointSuffix=core.windows.net";
     let emulated = "AccountName=acme;AccountKey=aGlkZGVuIQ==;BlobEndpoint=http://127.0.0.1:10000/acme;";

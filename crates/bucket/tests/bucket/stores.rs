@@ -1,4 +1,4 @@
-//! A bucket of each kind, for one test each.
+//! Creates an empty bucket of each kind for a test.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use bucket::{Bucket, Settings};
 use tempfile::TempDir;
 use testkit::s3::S3Server;
 
-/// Makes a test of each of these functions for each kind of bucket. They take `&Bucket`, empty.
+/// Defines a test per function and kind of bucket. Each function takes an empty `&Bucket`.
 macro_rules! on_each_store {
     ($($name:ident),* $(,)?) => {
         mod on_local {

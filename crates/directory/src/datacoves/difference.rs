@@ -1,4 +1,4 @@
-//! What has to be recorded so that the directory is as Datacoves has it.
+//! Computes the changes that make the directory the same as Datacoves' database.
 
 use chrono::{DateTime, Utc};
 use schemas::{
@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use super::Wanted;
 use crate::queries::{self, Account, Environment, Project};
 
-/// The directory as PostgreSQL has it.
+/// The present directory in PostgreSQL.
 #[derive(Debug, Default)]
 pub struct Present {
     pub(super) accounts: Vec<Account>,
@@ -18,29 +18,29 @@ pub struct Present {
     pub(super) environments: Vec<Environment>,
 }
 
-/// An event that has to be recorded.
+/// An event that must be recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What it says.
+    /// The data of the event.
     pub data: EventData,
-    /// The time of the event that it replaces. It has to be later, or the other goes on to count.
+    /// The time of the event that it replaces. The new event must be later, or the old one would still count.
     pub after: Option<DateTime<Utc>>,
 }
 
-/// The changes, and what of the rows cannot be followed.
+/// The changes, and the rows that cannot be followed.
 #[derive(Debug, Default)]
 pub struct Difference {
-    /// In an order in which they can be applied.
+    /// The changes, in an order in which they can be applied.
     pub changes: Vec<Change>,
-    /// What is left as it is, and why.
+    /// What stays as it is, with the reasons.
     pub problems: Vec<String>,
 }
 
-/// Datacoves' database has no account, project or environment at all, while the directory has some in use. Such an answer ends nobody's
-/// uploads.
+/// Datacoves' database has no accounts, projects or environments at all, while the directory has active ones. Such an answer must not disable
+/// all uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the query for {rows} gives none that can be recorded, while the directory has some in use; is it the right database, and {variable} right?"
+    "the query for {rows} returns none that can be recorded, but the directory has active ones; check that the database and {variable} are right"
 )]
 pub struct NothingThere {
     rows: &'static str,
@@ -48,10 +48,10 @@ pub struct NothingThere {
 }
 
 impl Present {
-    /// Reads it; for connections that see all accounts.
+    /// Loads the present directory. The connection must see all accounts.
     ///
     /// # Errors
-    /// Those of the database.
+    /// Returns an error if a query fails.
     pub async fn load(connection: &mut PgConnection) -> sqlx::Result<Self> {
         Ok(Self {
             accounts: queries::accounts(&mut *connection).await?,
@@ -73,10 +73,10 @@ impl Present {
 }
 
 impl Wanted {
-    /// What makes `present` the same as this. Nothing is deleted: what is not wanted is no longer in use.
+    /// Returns the changes that make `present` the same as this. Nothing is deleted: what is not wanted becomes inactive.
     ///
     /// # Errors
-    /// When there is no account, project or environment, which is not believed.
+    /// Fails if there are no accounts, projects or environments at all, because that is most likely a mistake.
     pub fn changes(mut self, present: Present) -> Result<Difference, NothingThere> {
         let is_in_use = |state: &str| state == "active";
         let (accounts, projects) = (&present.accounts, &present.projects);
@@ -138,7 +138,7 @@ impl Wanted {
             );
             if let Some(new) = wanted.as_mut().filter(|new| new.project_id.0 != row.project_id) {
                 found.problems.push(format!(
-                    "environment {}: it is of project {} now, and stays in project {} here, with what was uploaded",
+                    "environment {}: it belongs to project {} now, but stays in project {} here, with its uploads",
                     row.id, new.project_id, row.project_id
                 ));
                 new.project_id = ProjectId(row.project_id);
@@ -153,7 +153,8 @@ impl Wanted {
 }
 
 impl Difference {
-    /// `present` is none when its row cannot be read as a record, which is then replaced.
+    /// Adds a change if the present record differs from the wanted one. `present` is `None` if its row is not a valid record; then it is
+    /// replaced.
     fn compare<T: Clone + Into<EventData> + PartialEq>(
         &mut self,
         updated_at: DateTime<Utc>,
@@ -161,14 +162,14 @@ impl Difference {
         wanted: Option<T>,
         end: impl FnOnce(&mut T),
     ) {
-        let due = wanted.or_else(|| {
+        let target = wanted.or_else(|| {
             let mut ended = present.clone()?;
             end(&mut ended);
             Some(ended)
         });
-        if let Some(due) = due.filter(|due| present.as_ref() != Some(due)) {
+        if let Some(target) = target.filter(|target| present.as_ref() != Some(target)) {
             self.changes.push(Change {
-                data: due.into(),
+                data: target.into(),
                 after: Some(updated_at),
             });
         }
@@ -181,7 +182,7 @@ impl Difference {
         }));
     }
 
-    /// What was uploaded stays with the account that it came for, so that a record never changes its account.
+    /// Returns the wanted record if its account is unchanged. A record never moves to another account, because its uploads belong to the old one.
     fn of_same_account<T>(
         &mut self,
         wanted: Option<T>,
@@ -195,7 +196,7 @@ impl Difference {
             return Some(wanted);
         }
         self.problems.push(format!(
-            "{}: it is of account {new}, while its number is of account {present} here, where it is no longer in use",
+            "{}: it belongs to account {new} now, but its number belongs to account {present} here, where it becomes inactive",
             which()
         ));
         None

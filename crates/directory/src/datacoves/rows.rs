@@ -1,4 +1,4 @@
-//! The rows of Datacoves' database.
+//! Reads the rows of Datacoves' database.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool, Postgres};
 
 use super::Queries;
 
-/// The longest that one of the queries may take.
-const LONGEST_QUERY: Duration = Duration::from_secs(1);
+/// How long each query may take.
+const MAX_QUERY_TIME: Duration = Duration::from_secs(1);
 
-/// Where Datacoves' rows are read. Cheap to clone.
+/// A connection pool to Datacoves' database, with its queries. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Source {
     pool: PgPool,
     queries: Queries,
 }
 
-/// All rows, of one moment. Anything may be null: the queries can be replaced.
+/// All rows at one moment. Any column may be null, because the queries can be replaced.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     pub(super) accounts: Vec<AccountRow>,
@@ -51,16 +51,16 @@ pub(super) struct EnvironmentRow {
 }
 
 impl Source {
-    /// The pool is of Datacoves' database; nothing is written there.
+    /// Creates a source. The pool must connect to Datacoves' database, which is never written to.
     #[must_use]
     pub fn new(pool: PgPool, queries: Queries) -> Self {
         Self { pool, queries }
     }
 
-    /// A connection that answers, to read through.
+    /// Returns a connection that answers, for [`Self::read`].
     ///
     /// # Errors
-    /// When the database is away.
+    /// Fails if the database is unavailable.
     pub async fn connect(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.pool.acquire().await
     }
@@ -68,15 +68,15 @@ impl Source {
     /// Reads all rows.
     ///
     /// # Errors
-    /// Those of the database; also when a query is none, or lacks a column.
+    /// Returns an error if a query fails, is not valid SQL, or lacks a column.
     pub async fn read(&self, connection: &mut PgConnection) -> sqlx::Result<Rows> {
-        // One moment for the three queries, and no way to write, whatever they say.
+        // All three queries see the same moment, and none of them can write.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
-            LONGEST_QUERY.as_millis()
+            MAX_QUERY_TIME.as_millis()
         );
         let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;
-        // Whatever types the columns have. The line ends first, or a comment at the end of a query would go on.
+        // The casts accept columns of any type. The newline ends a comment at the end of a query.
         let columns = "q.id::bigint AS id, q.name::text AS name, q.slug::text AS slug";
         let read = |more: &str, query: &str| AssertSqlSafe(format!("SELECT {columns}, {more} FROM (\n{query}\n) AS q"));
         let accounts = read("q.deactivated_at IS NOT NULL AS is_deactivated", &self.queries.accounts);

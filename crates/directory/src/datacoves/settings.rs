@@ -1,13 +1,13 @@
-//! Which queries are asked.
+//! The settings for queries of Datacoves' database.
 
-/// What is read from Datacoves' database. Its schema is another product's and may change, so the queries can be replaced.
+/// The queries of Datacoves' database. The schema belongs to another product and may change, so the queries can be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queries {
-    /// Columns `id`, `name`, `slug`, and `deactivated_at`, which is null while the account is in use.
+    /// Selects the columns `id`, `name`, `slug` and `deactivated_at` of accounts. The last one is null while the account is active.
     pub accounts: String,
-    /// Columns `id`, `account_id`, `name`, `slug`.
+    /// Selects the columns `id`, `account_id`, `name` and `slug` of projects.
     pub projects: String,
-    /// Columns `id`, `project_id`, `name`, `slug`, `type`.
+    /// Selects the columns `id`, `project_id`, `name`, `slug` and `type` of environments.
     pub environments: String,
 }
 
@@ -19,11 +19,11 @@ impl Queries {
         "DATACOVES_ENVIRONMENTS_QUERY",
     ];
 
-    /// Reads the settings; a query that is not set is the one for Datacoves' own tables. Whether one can be run, the database tells.
+    /// Reads the settings. The defaults are queries of Datacoves' own tables. The queries are not checked before they are run.
     #[must_use]
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
-        let query = |name: &str, usual: &str| {
-            let text = lookup(name).unwrap_or_else(|| usual.to_owned());
+        let query = |name: &str, default: &str| {
+            let text = lookup(name).unwrap_or_else(|| default.to_owned());
             text.trim_end_matches(|last: char| last == ';' || last.is_whitespace())
                 .to_owned()
         };

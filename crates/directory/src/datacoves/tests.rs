@@ -29,7 +29,7 @@ fn rows() -> Rows {
     }
 }
 
-/// The same as `rows`, as the directory has it.
+/// Returns the same records as `rows`, as the directory stores them.
 fn present() -> Present {
     let time = chrono::DateTime::UNIX_EPOCH;
     Present {
@@ -75,7 +75,7 @@ fn states(changes: &[Change]) -> Vec<RecordState> {
 }
 
 #[test]
-fn what_is_equal_changes_nothing_and_what_is_new_comes_in_order() {
+fn equal_rows_change_nothing_and_new_rows_come_in_order() {
     let found = Wanted::from_rows(rows()).changes(present()).unwrap();
     assert!(found.changes.is_empty() && found.problems.is_empty(), "{found:?}");
     let found = Wanted::from_rows(rows()).changes(Present::default()).unwrap();
@@ -85,7 +85,7 @@ fn what_is_equal_changes_nothing_and_what_is_new_comes_in_order() {
 }
 
 #[test]
-fn a_deactivated_account_takes_what_it_has_along() {
+fn deactivating_an_account_deactivates_its_projects_and_environments() {
     let mut deactivated = rows();
     deactivated.accounts[0].is_deactivated = true;
     let found = Wanted::from_rows(deactivated).changes(present()).unwrap();
@@ -94,7 +94,7 @@ fn a_deactivated_account_takes_what_it_has_along() {
 }
 
 #[test]
-fn what_is_gone_is_ended_once_and_nothing_at_all_is_not_believed() {
+fn missing_rows_are_deactivated_once_and_an_empty_result_is_refused() {
     let mut two = present();
     two.environments.push(Environment {
         id: 101,
@@ -108,14 +108,14 @@ fn what_is_gone_is_ended_once_and_nothing_at_all_is_not_believed() {
     let mut fewer = rows();
     fewer.environments.clear();
     assert!(Wanted::from_rows(fewer).changes(ended).unwrap().changes.is_empty());
-    let takes_away: [fn(&mut Rows); 3] = [
+    let removals: [fn(&mut Rows); 3] = [
         |rows| rows.accounts.clear(),
         |rows| rows.projects.clear(),
         |rows| rows.environments.clear(),
     ];
-    for (take_away, rows_of) in takes_away.into_iter().zip(["accounts", "projects", "environments"]) {
+    for (remove, rows_of) in removals.into_iter().zip(["accounts", "projects", "environments"]) {
         let mut nothing = rows();
-        take_away(&mut nothing);
+        remove(&mut nothing);
         let error = Wanted::from_rows(nothing).changes(present()).unwrap_err().to_string();
         assert!(error.contains(rows_of), "{error}");
     }

@@ -1,4 +1,4 @@
-//! What the directory shall hold: those of Datacoves' rows that keep our rules.
+//! The desired directory: the rows of Datacoves that follow our rules.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,18 +10,18 @@ use schemas::{
 use super::Rows;
 use super::rows::{AccountRow, EnvironmentRow, ProjectRow};
 
-/// Accounts, projects and environments by their numbers. What breaks a rule is left out.
+/// Accounts, projects and environments by number. Rows that break a rule are left out.
 #[derive(Debug, Default)]
 pub struct Wanted {
     pub(super) accounts: BTreeMap<i64, AccountRecorded>,
     pub(super) projects: BTreeMap<i64, ProjectRecorded>,
     pub(super) environments: BTreeMap<i64, EnvironmentRecorded>,
-    /// What was left out, and why.
+    /// The rows that were left out, with the reasons.
     pub problems: Vec<String>,
 }
 
 impl Wanted {
-    /// What these rows ask for. Of two with one number or slug the first counts; rows are taken in the order of their numbers.
+    /// Converts the rows in the order of their numbers. If two rows have the same number or slug, the first one counts.
     #[must_use]
     pub fn from_rows(mut rows: Rows) -> Self {
         rows.accounts.sort_by_key(|row| row.id);
@@ -48,7 +48,7 @@ impl Wanted {
         wanted
     }
 
-    /// An account is found by its number, so that one with a bad slug is taken without it.
+    /// Adds an account. Accounts are found by number, so an account with an invalid slug is added without the slug.
     fn add_account(&mut self, row: AccountRow, slugs: &mut HashSet<Slug>) {
         let id = match new_id(row.id, &self.accounts) {
             Ok(id) => id,
@@ -84,7 +84,7 @@ impl Wanted {
     fn add_project(&mut self, row: &ProjectRow, slugs: &mut HashSet<(i64, Slug)>) -> Result<(), String> {
         let id = new_id(row.id, &self.projects)?;
         let account = row.account_id.and_then(|account| self.accounts.get(&account));
-        let account = account.ok_or_else(|| format!("its account {} is not there", shown(row.account_id)))?;
+        let account = account.ok_or_else(|| format!("its account {} does not exist", shown(row.account_id)))?;
         let is_new = |slug: &Slug| slugs.insert((account.account_id.0, slug.clone()));
         let slug = unique(
             read_slug(row.slug.as_deref())?,
@@ -105,7 +105,7 @@ impl Wanted {
     fn add_environment(&mut self, row: &EnvironmentRow, slugs: &mut HashSet<(i64, Slug)>) -> Result<(), String> {
         let id = new_id(row.id, &self.environments)?;
         let project = row.project_id.and_then(|project| self.projects.get(&project));
-        let project = project.ok_or_else(|| format!("its project {} is not there", shown(row.project_id)))?;
+        let project = project.ok_or_else(|| format!("its project {} does not exist", shown(row.project_id)))?;
         let is_new = |slug: &Slug| slugs.insert((project.account_id.0, slug.clone()));
         let slug = unique(
             read_slug(row.slug.as_deref())?,
@@ -136,9 +136,9 @@ fn shown(id: Option<i64>) -> String {
 
 fn new_id<T>(id: Option<i64>, known: &BTreeMap<i64, T>) -> Result<i64, String> {
     let id = id.filter(|id| *id > 0);
-    let id = id.ok_or("`id` is no number above 0")?;
+    let id = id.ok_or("invalid `id`: expected a number above 0")?;
     if known.contains_key(&id) {
-        return Err("there are several rows of this `id`".to_owned());
+        return Err("there are several rows with this `id`".to_owned());
     }
     Ok(id)
 }

@@ -1,4 +1,4 @@
-//! Accounts, projects and environments.
+//! Queries of accounts, projects and environments.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, ProjectId};
@@ -8,51 +8,51 @@ use sqlx::{PgConnection, PgExecutor};
 /// A row of `accounts`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Account {
-    /// Its number.
+    /// The number of the account.
     pub id: i64,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// For URLs, where it has one.
+    /// The name in URLs, if there is one.
     pub slug: Option<String>,
     /// `active` or `inactive`.
     pub state: String,
     /// When it was first recorded.
     pub created_at: DateTime<Utc>,
-    /// When its present state was recorded.
+    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
 /// A row of `projects`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Project {
-    /// Its number.
+    /// The number, unique across all accounts.
     pub id: i64,
-    /// Whose.
+    /// The account that it belongs to.
     pub account_id: i64,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// For URLs.
+    /// The name in URLs.
     pub slug: String,
     /// `active` or `inactive`.
     pub state: String,
     /// When it was first recorded.
     pub created_at: DateTime<Utc>,
-    /// When its present state was recorded.
+    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
 /// A row of `environments`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Environment {
-    /// Its number.
+    /// The number, unique across all accounts.
     pub id: i64,
-    /// Whose.
+    /// The account that it belongs to.
     pub account_id: i64,
-    /// The project that it belongs to.
+    /// The project that the environment belongs to.
     pub project_id: i64,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// For uploads and URLs.
+    /// The name in uploads and URLs.
     pub slug: String,
     /// `production`, `staging` or `development`.
     pub environment_type: String,
@@ -60,14 +60,14 @@ pub struct Environment {
     pub state: String,
     /// When it was first recorded.
     pub created_at: DateTime<Utc>,
-    /// When its present state was recorded.
+    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// All accounts that the connection sees, in the order of their ids.
+/// Returns all accounts that the connection sees, ordered by id.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn accounts(connection: &mut PgConnection) -> sqlx::Result<Vec<Account>> {
     sqlx::query_as!(
         Account,
@@ -77,10 +77,10 @@ pub async fn accounts(connection: &mut PgConnection) -> sqlx::Result<Vec<Account
     .await
 }
 
-/// An account by its number.
+/// Returns an account by its number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn account(connection: &mut PgConnection, id: AccountId) -> sqlx::Result<Option<Account>> {
     sqlx::query_as!(
         Account,
@@ -91,10 +91,10 @@ pub async fn account(connection: &mut PgConnection, id: AccountId) -> sqlx::Resu
     .await
 }
 
-/// The projects of an account, in the order of their ids.
+/// Returns the projects of an account, ordered by id.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn projects(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Vec<Project>> {
     sqlx::query_as!(
         Project,
@@ -105,10 +105,10 @@ pub async fn projects(connection: &mut PgConnection, account: AccountId) -> sqlx
     .await
 }
 
-/// A project of an account by its number.
+/// Returns a project of an account by its number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn project(
     connection: &mut PgConnection,
     account: AccountId,
@@ -124,16 +124,16 @@ pub async fn project(
     .await
 }
 
-/// A project of an account by its number or slug.
+/// Returns a project of an account by its number or slug.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn project_named(
     connection: &mut PgConnection,
     account: AccountId,
     named: &str,
 ) -> sqlx::Result<Option<Project>> {
-    // A slug is never all digits, so that only one of the two can be meant.
+    // A slug never consists only of digits, so only one of the two can match.
     sqlx::query_as!(
         Project,
         "SELECT id, account_id, name, slug, state, created_at, updated_at FROM projects
@@ -145,10 +145,10 @@ pub async fn project_named(
     .await
 }
 
-/// An environment of an account by its number or slug.
+/// Returns an environment of an account by its number or slug.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn environment_named(
     connection: &mut PgConnection,
     account: AccountId,
@@ -165,10 +165,10 @@ pub async fn environment_named(
     .await
 }
 
-/// The environments of an account, in the order of their ids.
+/// Returns the environments of an account, ordered by id.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn environments(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Vec<Environment>> {
     sqlx::query_as!(
         Environment,
@@ -180,10 +180,10 @@ pub async fn environments(connection: &mut PgConnection, account: AccountId) -> 
     .await
 }
 
-/// An environment of an account by its number.
+/// Returns an environment of an account by its number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn environment(
     connection: &mut PgConnection,
     account: AccountId,
@@ -200,30 +200,30 @@ pub async fn environment(
     .await
 }
 
-/// The highest number of a project, of all accounts.
+/// Returns the highest project number across all accounts.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn highest_project(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!("SELECT max(id) FROM projects")
         .fetch_one(connection)
         .await
 }
 
-/// The highest number of an environment, of all accounts.
+/// Returns the highest environment number across all accounts.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn highest_environment(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!("SELECT max(id) FROM environments")
         .fetch_one(connection)
         .await
 }
 
-/// Does the database answer, and has it the tables of the directory?
+/// Checks that the database answers and has the directory's tables.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn check(database: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM accounts) AS "any!""#)
         .fetch_one(database)

@@ -1,4 +1,4 @@
-//! Tokens.
+//! Queries of tokens, and of what they may see.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, Sha256, TokenId};
@@ -8,31 +8,31 @@ use uuid::Uuid;
 
 use crate::{Access, Environments, Name};
 
-/// A token as operators see it. Its key is nowhere.
+/// A token as operators see it, without its key.
 #[derive(Clone, Debug, Serialize)]
 pub struct Token {
-    /// Its id.
+    /// The token's id.
     pub id: Uuid,
-    /// Whose.
+    /// The account that the token belongs to.
     pub account_id: i64,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// What it allows.
+    /// The actions that the token allows.
     pub scopes: Vec<String>,
-    /// The slug of the only environment that it sees.
+    /// The slug of the only environment that the token sees, if it is bound to one.
     pub environment: Option<String>,
-    /// When it was made.
+    /// When the token was issued.
     pub issued_at: DateTime<Utc>,
-    /// When it ends by itself.
+    /// When the token expires, if it does.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was last used, within a minute.
+    /// When the token was last used, accurate to a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// The tokens of an account or of all, the oldest first.
+/// Returns the tokens of one account or of all accounts, the oldest first.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn tokens(connection: &mut PgConnection, account: Option<AccountId>) -> sqlx::Result<Vec<Token>> {
     sqlx::query_as!(
         Token,
@@ -46,10 +46,10 @@ pub async fn tokens(connection: &mut PgConnection, account: Option<AccountId>) -
     .await
 }
 
-/// The account of a token, for the one who deletes it.
+/// Returns the account of a token, for deleting the token.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn account_of_token(connection: &mut PgConnection, token: TokenId) -> sqlx::Result<Option<AccountId>> {
     let account = sqlx::query_scalar!("SELECT account_id FROM tokens WHERE id = $1", token.0)
         .fetch_optional(connection)
@@ -57,19 +57,19 @@ pub async fn account_of_token(connection: &mut PgConnection, token: TokenId) -> 
     Ok(account.map(AccountId))
 }
 
-/// Whose a key is.
+/// The holder of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHolder {
-    /// What the key opens.
+    /// What the key gives access to.
     pub access: Access,
-    /// The present version of all that its account has; another after each change. None: nothing was changed yet.
+    /// The current version of the account's data, which is different after each change. `None` if nothing was changed yet.
     pub account_version: Option<Uuid>,
 }
 
-/// The holder of a key, and notes that the token was used. For connections that may see no table of tokens.
+/// Returns the holder of a key, and records that the token was used. The connection does not need access to the table of tokens.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn key_holder<'c>(
     database: impl PgExecutor<'c> + Copy,
     key_sha256: Sha256,
@@ -100,11 +100,11 @@ pub async fn key_holder<'c>(
     }))
 }
 
-/// The numbers of the environments of an account that these names mean. A slug means one that is in use before one that is not. For
-/// connections that see the whole account.
+/// Returns the numbers of an account's environments with these names. If several have the same slug, an active one takes precedence. The
+/// connection must see the whole account.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn environments_named(
     connection: &mut PgConnection,
     account: AccountId,
@@ -123,10 +123,10 @@ pub async fn environments_named(
     .await
 }
 
-/// The numbers of the environments of an account's projects that these names mean, as [`environments_named`] takes them.
+/// Returns the numbers of the environments of an account's projects with these names, which work as in [`environments_named`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn environments_of_projects_named(
     connection: &mut PgConnection,
     account: AccountId,
@@ -145,10 +145,10 @@ pub async fn environments_of_projects_named(
     .await
 }
 
-/// Lets the rest of a transaction under row-level security see this account, in place of the one that it saw.
+/// Lets the rest of a transaction under row-level security see this account instead of the previous one.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn see_account(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!("SELECT set_config('app.account_id', $1, true)", account.to_string())
         .fetch_one(transaction)
@@ -156,10 +156,10 @@ pub async fn see_account(transaction: &mut PgConnection, account: AccountId) -> 
     Ok(())
 }
 
-/// Lets the rest of a transaction under row-level security see these environments of its account only.
+/// Lets the rest of a transaction under row-level security see only these environments of its account.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn see_environments(transaction: &mut PgConnection, environments: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT set_config('app.environment_ids', $1::bigint[]::text, true)",

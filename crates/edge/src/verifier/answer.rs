@@ -1,31 +1,31 @@
-//! What Datacoves answers: a JSON object with `account_ids`, and perhaps `projects` and `environments`.
+//! Reads Datacoves' answer: a JSON object with `account_ids`, and optionally `projects` and `environments`.
 
 use directory::{Environments, Name};
 use schemas::AccountId;
 use serde_json::{Map, Value};
 
-/// What a key is admitted to.
+/// The accounts and environments that a key gives access to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) accounts: Vec<AccountId>,
     pub(super) environments: Environments,
 }
 
-/// The answer cannot be read. Its content is not told.
+/// Why the answer is invalid. The messages do not include its content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidAnswer {
-    #[error("its answer is no JSON object")]
-    NoObject,
-    #[error("`{0}` of its answer is no list")]
-    NoList(&'static str),
+    #[error("the answer is not a JSON object")]
+    NotAnObject,
+    #[error("`{0}` in the answer is not a list")]
+    NotAList(&'static str),
 }
 
 impl Answer {
-    /// The narrowest list that is not empty decides: `environments`, else `projects`. Where both are empty nothing is seen; where neither
-    /// is there, all of the accounts. What stands in a list and names nothing makes it no wider.
+    /// Reads an answer. The narrowest list that is not empty decides: `environments`, or else `projects`. If both are empty, the key gives
+    /// access to nothing; if both are missing, to everything in the accounts. Invalid items in a list never widen the access.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, InvalidAnswer> {
         let Ok(Value::Object(answer)) = serde_json::from_slice(bytes) else {
-            return Err(InvalidAnswer::NoObject);
+            return Err(InvalidAnswer::NotAnObject);
         };
         let accounts = list(&answer, "account_ids")?.unwrap_or_default();
         let accounts = accounts.iter().filter_map(|account| match name(account) {
@@ -46,16 +46,16 @@ impl Answer {
     }
 }
 
-/// None: it is not there, or null.
+/// Returns a list in the answer, or `None` if it is missing or null.
 fn list<'a>(answer: &'a Map<String, Value>, key: &'static str) -> Result<Option<&'a [Value]>, InvalidAnswer> {
     match answer.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(values)) => Ok(Some(values)),
-        Some(_) => Err(InvalidAnswer::NoList(key)),
+        Some(_) => Err(InvalidAnswer::NotAList(key)),
     }
 }
 
-/// A number, a slug, or an object with `id` or `slug`.
+/// Reads an item of a list: a number, a slug, or an object with `id` or `slug`.
 fn name(value: &Value) -> Option<Name> {
     match value {
         Value::Number(number) => number.as_i64().map(Name::Id),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_written_in_many_ways() {
+    fn lists_may_be_written_in_several_ways() {
         let slug = |text: &str| Name::Slug(text.parse().unwrap());
         let answer = Answer::read(br#"{"account_ids": [1, "2", {"id": 3}, "x", null, 1.5], "more": {}}"#).unwrap();
         assert_eq!(answer.accounts, [1, 2, 3].map(AccountId));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_list_decides_and_none_gets_wider() {
+    fn the_narrowest_list_decides_and_invalid_items_do_not_widen_it() {
         let project = Environments::OfProjects(vec![Name::Id(1)]);
         assert_eq!(
             read(r#"{"projects": [1], "environments": [2]}"#),

@@ -1,4 +1,4 @@
-//! What Datacoves said of keys.
+//! Caches Datacoves' answers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use tokio::time::Instant;
 
 use super::{Purpose, Silent};
 
-/// The most keys of each verdict that are remembered. Apart, so that made-up keys do not push out those that are in use.
-const MOST: usize = 10_000;
+/// How many accepted keys and how many refused keys are remembered. They are counted separately, so that made-up keys do not push out keys
+/// that are in use.
+const MAX_KEYS: usize = 10_000;
 
-/// How long an admission is good for uploads while Datacoves is silent.
+/// How long an accepted key may still upload while Datacoves does not answer.
 const GRACE: Duration = Duration::from_secs(3600);
 
-/// The bearer of a key; none: it is refused.
+/// What a key gives access to, or `None` if it is refused.
 pub(super) type Verdict = Option<Access>;
 
-/// The last verdicts, by the hashes of the keys.
+/// The last verdicts by the hash of the key, with the times of the answers.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     admitted: HashMap<Sha256, (Access, Instant)>,
@@ -26,18 +27,18 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The last verdict, if it is no older than this.
-    pub(super) fn get(&self, key: &Sha256, longest: Duration, now: Instant) -> Option<Verdict> {
-        let is_young = |told_at: &Instant| now.duration_since(*told_at) < longest;
-        if let Some((access, told_at)) = self.admitted.get(key) {
-            return is_young(told_at).then(|| Some(access.clone()));
+    /// Returns the last verdict, if it is younger than `max_age`.
+    pub(super) fn get(&self, key: &Sha256, max_age: Duration, now: Instant) -> Option<Verdict> {
+        let is_young = |answered_at: &Instant| now.duration_since(*answered_at) < max_age;
+        if let Some((access, answered_at)) = self.admitted.get(key) {
+            return is_young(answered_at).then(|| Some(access.clone()));
         }
-        let told_at = self.refused.get(key)?;
-        is_young(told_at).then_some(None)
+        let answered_at = self.refused.get(key)?;
+        is_young(answered_at).then_some(None)
     }
 
-    /// What is known of a key while Datacoves is silent: what it said last. An admission took the place of the refusal before it and a
-    /// refusal that of the admission, so that none comes back.
+    /// Returns the verdict to use while Datacoves does not answer: its last one. Each verdict replaces the one before, so an older one never
+    /// comes back.
     pub(super) fn while_silent(&self, key: &Sha256, purpose: Purpose, now: Instant) -> Result<Verdict, Silent> {
         if self.refused.contains_key(key) {
             return Ok(None);
@@ -48,28 +49,28 @@ impl Cache {
         }
     }
 
-    /// Remembers a verdict in place of the last one of the key.
+    /// Remembers a verdict, and forgets the key's earlier one.
     pub(super) fn keep(&mut self, key: Sha256, verdict: Verdict, now: Instant) {
         match verdict {
             Some(access) => {
                 self.refused.remove(&key);
                 self.admitted.insert(key, (access, now));
-                forget_oldest(&mut self.admitted, |(_, told_at)| *told_at);
+                forget_oldest(&mut self.admitted, |(_, answered_at)| *answered_at);
             }
             None => {
                 self.admitted.remove(&key);
                 self.refused.insert(key, now);
-                forget_oldest(&mut self.refused, |told_at| *told_at);
+                forget_oldest(&mut self.refused, |answered_at| *answered_at);
             }
         }
     }
 }
 
-fn forget_oldest<V>(known: &mut HashMap<Sha256, V>, told_at: impl Fn(&V) -> Instant) {
-    if known.len() > MOST
+fn forget_oldest<V>(known: &mut HashMap<Sha256, V>, answered_at: impl Fn(&V) -> Instant) {
+    if known.len() > MAX_KEYS
         && let Some(oldest) = known
             .iter()
-            .min_by_key(|(_, value)| told_at(value))
+            .min_by_key(|(_, value)| answered_at(value))
             .map(|(key, _)| *key)
     {
         known.remove(&oldest);
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_takes_the_place_of_an_admission_and_made_up_keys_push_out_none() {
+    fn a_refusal_replaces_an_admission_and_made_up_keys_do_not_push_out_used_ones() {
         let access = Access {
             token_id: TokenId(uuid::Uuid::nil()),
             accounts: vec![AccountId(1)],
@@ -98,10 +99,10 @@ mod tests {
         assert_eq!(cache.get(&used, second, begin), Some(Some(access.clone())));
         assert_eq!(cache.get(&used, second, begin + second), None);
         assert_eq!(cache.get(&other, second, begin), None);
-        for number in 0..=MOST {
+        for number in 0..=MAX_KEYS {
             cache.keep(Sha256::of(&number.to_le_bytes()), None, begin + second);
         }
-        assert_eq!(cache.refused.len(), MOST);
+        assert_eq!(cache.refused.len(), MAX_KEYS);
         assert_eq!(cache.get(&used, second, begin), Some(Some(access.clone())));
         let silent = |cache: &Cache, purpose, later| cache.while_silent(&used, purpose, begin + later);
         assert_eq!(silent(&cache, Purpose::Upload, GRACE - second), Ok(Some(access)));

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-/// How long an answer counts, in seconds.
+/// How long an answer is cached by default, in seconds.
 const CACHE_SECONDS: u64 = 10;
 
-/// The longest that an answer may count, in seconds: a key that was withdrawn is good for so long.
-const LONGEST_CACHE: u64 = 300;
+/// The longest time that an answer may be cached, in seconds. A revoked key still works for that long.
+const MAX_CACHE_SECONDS: u64 = 300;
 
-/// Where keys are verified.
+/// Where and how keys are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierSettings {
-    /// Where to ask.
+    /// The URL that verifies keys.
     pub(super) url: Url,
-    /// How long an answer counts.
+    /// How long an answer is cached.
     pub(super) cache: Duration,
 }
 
@@ -23,10 +23,10 @@ impl VerifierSettings {
     /// The names of the settings.
     pub const VARIABLES: &[&str] = &["DATACOVES_VERIFY_URL", "DATACOVES_VERIFY_CACHE_SECONDS"];
 
-    /// Reads the settings. None: keys are not verified anywhere.
+    /// Reads the settings. Returns `None` if `DATACOVES_VERIFY_URL` is not set, so keys are not verified with Datacoves.
     ///
     /// # Errors
-    /// Each problem, naming the setting and the rule.
+    /// A list of all problems, each with the setting and the rule.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
         let mut problems = Vec::new();
         let url = lookup("DATACOVES_VERIFY_URL").and_then(|text| {
@@ -34,9 +34,9 @@ impl VerifierSettings {
                 matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
             });
             if url.is_none() {
-                // The value is not told: it may hold a password.
-                let rule = "https://HOST/PATH or http://HOST/PATH is due, without a login";
-                problems.push(format!("DATACOVES_VERIFY_URL is no URL to ask at: {rule}"));
+                // The value is not shown, because it may contain a password.
+                let rule = "expected https://HOST/PATH or http://HOST/PATH without a login";
+                problems.push(format!("invalid DATACOVES_VERIFY_URL: {rule}"));
             }
             url
         });
@@ -44,10 +44,10 @@ impl VerifierSettings {
             let seconds = text
                 .parse()
                 .ok()
-                .filter(|seconds| (1..=LONGEST_CACHE).contains(seconds));
+                .filter(|seconds| (1..=MAX_CACHE_SECONDS).contains(seconds));
             if seconds.is_none() {
                 problems.push(format!(
-                    "DATACOVES_VERIFY_CACHE_SECONDS: `{text}` is not a whole number from 1 to {LONGEST_CACHE}"
+                    "DATACOVES_VERIFY_CACHE_SECONDS: `{text}` is not a whole number from 1 to {MAX_CACHE_SECONDS}"
                 ));
             }
             seconds
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_problems_are_told_and_no_password() {
+    fn all_problems_are_reported_without_the_password() {
         let read = |url: &'static str, seconds: &'static str| {
             VerifierSettings::read(&move |name| {
                 let value = if name == "DATACOVES_VERIFY_URL" { url } else { seconds };

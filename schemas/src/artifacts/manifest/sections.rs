@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::artifacts::raw::{Entries, Key, MOST_ENTRIES};
+use crate::artifacts::raw::{Entries, Key, MAX_ENTRIES};
 
 /// The sections whose entries are nodes, and the resource type of entries that do not tell their own.
 const SECTIONS: [(&str, &str); 11] = [
@@ -71,7 +71,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Sections<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut sections = Vec::new();
-                while sections.len() <= MOST_ENTRIES
+                while sections.len() <= MAX_ENTRIES
                     && let Some(Key(name)) = map.next_key::<Key<'de>>()?
                 {
                     sections.push(match known(&name) {
@@ -79,7 +79,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Sections<'a> {
                         None => Section::Other(name, map.next_value()?),
                     });
                 }
-                if sections.len() > MOST_ENTRIES {
+                if sections.len() > MAX_ENTRIES {
                     return Err(serde::de::Error::custom("it has too many sections to be read at once"));
                 }
                 Ok(Sections(sections))

@@ -25,7 +25,7 @@ const SECTIONS: [&str; 11] = [
 ];
 
 /// The longest word or number that the scanner takes, in bytes.
-const LONGEST_TOKEN: usize = 1024;
+const MAX_TOKEN_LEN: usize = 1024;
 
 /// A file that is scanned as an upload is, and read as the projector and the API read it.
 pub(crate) fn check(bytes: &[u8]) {
@@ -73,7 +73,7 @@ fn has_long_token(bytes: &[u8]) -> bool {
     let in_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     bytes
         .chunk_by(|one, other| in_token(one) && in_token(other))
-        .any(|token| token.len() > LONGEST_TOKEN)
+        .any(|token| token.len() > MAX_TOKEN_LEN)
 }
 
 /// Times have to fit into the columns of PostgreSQL, and survive an event.

@@ -1,4 +1,4 @@
-//! dbt's own way to upload: dbt Core since 1.10 asks for a URL, puts a zip of all artifacts there, and says that it is done.
+//! dbt's own upload: dbt Core 1.10 and later asks for a URL, puts a zip of all artifacts there, and reports that it is done.
 
 use std::io::{Seek, SeekFrom, Write};
 
@@ -22,25 +22,25 @@ use crate::body::{ClientBody, TooLarge, head_of};
 use crate::spool::SpoolError;
 use crate::store::Upload;
 
-/// What a URL for an upload is signed for.
+/// The purpose that upload URLs are signed for.
 const PURPOSE: &str = "ingest";
 
-/// How much may be around the files of a zip, which are limited by themselves.
-const MOST_AROUND_FILES: u64 = 1 << 20;
+/// How many bytes a zip may have besides its files, which have their own limit.
+const MAX_AROUND_FILES: u64 = 1 << 20;
 
-/// The most files of a zip of which the log says that they are left out; the answer names all.
-const MOST_LOGGED: usize = 50;
+/// How many left-out files of a zip are logged. The answer names all of them.
+const MAX_LOGGED: usize = 50;
 
-/// Where to upload.
+/// An upload that may begin.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Invitation {
     /// The upload's id.
     id: Uuid,
-    /// Where to put the zip, within 15 minutes.
+    /// The URL to send the zip to with `PUT`, valid for 15 minutes.
     upload_url: String,
 }
 
-/// What a URL permits: one upload to one place.
+/// The signed permission in an upload URL: one upload to one environment.
 #[derive(Serialize, Deserialize)]
 struct Permitted {
     id: Uuid,
@@ -50,20 +50,20 @@ struct Permitted {
     token_id: TokenId,
 }
 
-/// What was kept of an upload.
+/// A stored upload.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Kept {
-    /// The event that tells of it.
+    /// The id of the upload's event.
     event_id: Uuid,
-    /// The names of the files.
+    /// The names of the stored files.
     files: Vec<String>,
-    /// Files in folders that are not kept, and why; the others are.
+    /// Files that were not kept, with the reasons.
     left_out: Vec<LeftOut>,
 }
 
 /// Begin an upload of all artifacts of a dbt command
 ///
-/// dbt Core 1.10 and later do it by themselves when `DBT_UPLOAD_TO_ARTIFACTS_INGEST_API` is set.
+/// dbt Core 1.10 and later does this by itself when `DBT_UPLOAD_TO_ARTIFACTS_INGEST_API` is set.
 #[utoipa::path(
     post,
     path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests",
@@ -98,9 +98,9 @@ pub(crate) async fn begin(
     }))
 }
 
-/// Say that an upload is done
+/// Report that an upload is done
 ///
-/// Nothing follows from it: an upload is kept when its `PUT` is answered.
+/// This has no effect: an upload is stored once its `PUT` is answered.
 #[utoipa::path(
     patch,
     path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests/{id}",
@@ -119,7 +119,8 @@ pub(crate) async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The environment of the path, if the token may upload to it. What it does not see is not told from what is not there.
+/// Finds the environment of the path, if the token may upload to it. The answer is the same for environments that the token does not see
+/// and for those that do not exist.
 async fn permitted_place(
     ingest: &Ingest,
     request: Request,
@@ -140,29 +141,29 @@ async fn permitted_place(
 
 /// Upload a zip of artifacts
 ///
-/// The URL itself is the permission. The same zip may be sent again to the same URL. A file in a folder is kept under its path; where that is
-/// not possible, it is left out.
+/// The URL itself is the permission. The same zip may be sent again to the same URL. A file in a folder is stored under its path, or left out
+/// if that is not possible.
 #[utoipa::path(
     put,
     path = "/api/private/ingests/{signed}",
     tag = "Uploads",
     operation_id = "Put an ingest",
-    params(("signed" = String, Path, description = "As the beginning of the upload told it")),
+    params(("signed" = String, Path, description = "From the `upload_url` that the upload began with")),
     request_body(content = Vec<u8>, content_type = "application/zip"),
     responses(
         (status = 200, description = "Stored durably", body = One<Kept>),
-        (status = 403, description = "The URL has expired, or was not given out here"),
+        (status = 403, description = "The URL has expired, or this service did not issue it"),
         (status = 408, description = "The upload stalled"),
         (status = 413, description = "The zip or its content is too large"),
-        (status = 422, description = "It is no zip of artifacts, or the manifest in it is not JSON"),
-        (status = 429, description = "The token that the URL was given to is used too often"),
-        (status = 503, description = "The storage is away; nothing was kept"),
+        (status = 422, description = "The body is not a zip of artifacts, or the manifest in it is not JSON"),
+        (status = 429, description = "Too many uploads with the token that the URL was issued to"),
+        (status = 503, description = "The storage is unavailable; nothing was stored"),
     ),
     security(())
 )]
 pub(crate) async fn put(State(ingest): State<Ingest>, Path(signed): Path<String>, request: Request) -> Response {
-    let most = ingest.settings.max_upload_bytes + MOST_AROUND_FILES;
-    let body = ClientBody::new(request.into_body(), most);
+    let limit = ingest.settings.max_upload_bytes + MAX_AROUND_FILES;
+    let body = ClientBody::new(request.into_body(), limit);
     let result = accept(&ingest, &signed, &body).await;
     let status = result.as_ref().map_or_else(UploadError::status, |_| StatusCode::OK);
     metrics::counter!("dbt_api_uploads_total", "kind" => "zip", "status" => status.as_str().to_owned()).increment(1);
@@ -187,12 +188,12 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
     if revoked.map_err(|error| UploadError::unavailable(Needed::Storage, &error))? {
         return Err(UploadError::forbidden(
-            "the token that this URL was given to is deleted",
+            "the token that this URL was issued to has been deleted",
         ));
     }
     let settings = &ingest.settings;
     body.await_begin(settings.idle_timeout).await?;
-    // Until it is stored, so that only so many zips are on the disk at once.
+    // Held until the zip is stored, which limits how many zips are on disk at once.
     let receiving = ingest.receiving.take(body).await?;
     let zip = async {
         timeout(settings.upload_timeout, receive(ingest, body))
@@ -203,7 +204,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let ingest = ingest.clone();
     let storing = async move {
         let _receiving = receiving;
-        // Receiving takes a file and no memory; unpacking does.
+        // Receiving writes to a file, but unpacking takes memory.
         let _turn = ingest.turns.take_whole().await?;
         let settings = ingest.settings.clone();
         let unpacking = tokio::task::spawn_blocking(move || {
@@ -212,15 +213,15 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         let unpacked = unpacking.await.map_err(|error| UploadError::internal(&error))??;
         let Unpacked { files, left_out } = unpacked;
         log_left_out(permitted.id, &left_out);
-        let names = files.iter().map(|file| file.told.name.clone()).collect();
+        let names = files.iter().map(|file| file.uploaded.name.clone()).collect();
         let upload = Upload {
             after: None,
-            // So that the same upload is one event, however often it is sent.
+            // The same upload makes a single event, however often it is sent.
             event_id: Some(EventId(permitted.id)),
             account: permitted.account_id,
             files,
         };
-        let tell = |files| {
+        let event_data = |files| {
             let uploaded = ArtifactsUploaded {
                 account_id: permitted.account_id,
                 project_id: permitted.project_id,
@@ -234,29 +235,29 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
             };
             uploaded.into()
         };
-        let event_id = ingest.store(upload, tell).await?.id.0;
+        let event_id = ingest.store(upload, event_data).await?.id.0;
         Ok(Kept {
             event_id,
             files: names,
             left_out,
         })
     };
-    // In a task of its own, so that an upload that came whole is kept even when its client does not wait for the answer.
+    // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
     let stored = tokio::spawn(storing.in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }
 
 fn log_left_out(upload: Uuid, left_out: &[LeftOut]) {
-    for LeftOut { name, reason } in left_out.iter().take(MOST_LOGGED) {
-        tracing::warn!(%upload, %name, %reason, "a file of a zip is left out");
+    for LeftOut { name, reason } in left_out.iter().take(MAX_LOGGED) {
+        tracing::warn!(%upload, %name, %reason, "left out a file of a zip");
     }
-    if left_out.len() > MOST_LOGGED {
+    if left_out.len() > MAX_LOGGED {
         let count = left_out.len();
-        tracing::warn!(%upload, count, "more files of a zip are left out than the log names; the answer names all");
+        tracing::warn!(%upload, count, "left out more files of a zip than are logged; the answer names all");
     }
 }
 
-/// The body in a file without a name: the list of what is in a zip stands at its end.
+/// Writes the body to an unnamed temporary file. A zip has to be complete before it can be read: its list of files is at the end.
 async fn receive(ingest: &Ingest, body: &ClientBody) -> Result<std::fs::File, UploadError> {
     let folder = ingest.settings.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
     let mut file = tempfile::tempfile_in(folder).map_err(|error| UploadError::unavailable(Needed::Disk, &error))?;
@@ -270,7 +271,11 @@ async fn receive(ingest: &Ingest, body: &ClientBody) -> Result<std::fs::File, Up
             Some(Err(error)) if error.is::<TooLarge>() => {
                 return Err(UploadError::too_large(ingest.settings.max_upload_bytes));
             }
-            Some(Err(error)) => return Err(UploadError::bad_request(format!("the body broke off: {error}"))),
+            Some(Err(error)) => {
+                return Err(UploadError::bad_request(format!(
+                    "the body ended before it was complete: {error}"
+                )));
+            }
         };
         let written = tokio::task::spawn_blocking(move || {
             file.write_all(&chunk)?;

@@ -1,4 +1,4 @@
-//! `/environments/{slug}/files`: a file by its slug or tag.
+//! The routes `/environments/{slug}/files`, which find a file by its slug or tag.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -20,63 +20,62 @@ use crate::body::ClientBody;
 use crate::form::{self, Form, FormFile};
 use crate::manifests::find_place;
 use crate::parameters::Parameters;
-use crate::spool::Due;
+use crate::spool::Expected;
 
-/// The most bytes of a body that names a file to be deleted.
-const LONGEST_NAMING: usize = 64 << 10;
+/// The largest body of a request to delete files, in bytes.
+const MAX_DELETE_BODY: usize = 64 << 10;
 
 /// The form that stores files.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its schema is used: the form is read as a stream")]
 struct FilesForm {
-    /// Any file. Several are sent as `files[0][file]`, `files[0][tag]`, `files[1][file]`, … and are stored all or not at all.
+    /// Any file. Several files are sent as `files[0][file]`, `files[0][tag]`, `files[1][file]`, … and are stored together or not at all.
     #[schema(value_type = String, format = Binary)]
     file: String,
-    /// What it is found by. The same may be used again: the newest file is found.
+    /// The tag to find the file by. If several files have the same tag, the newest one is found.
     tag: String,
 }
 
-/// What names the files to be deleted.
+/// The files to delete.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its schema is used: JSON and forms are read alike")]
 struct FileNaming {
-    /// Of one file.
+    /// The slug of the file to delete.
     slug: Option<Uuid>,
-    /// Of all files that have it.
+    /// The tag of the files to delete.
     tag: Option<String>,
 }
 
-/// The form that puts a file in the place of another.
+/// The form that replaces a file.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its schema is used: the form is read as a stream")]
 struct NewVersionForm {
     /// Any file.
     #[schema(value_type = String, format = Binary)]
     file: String,
-    /// Of the file to be replaced.
+    /// The slug of the file to replace.
     #[schema(example = "")]
     slug: Option<String>,
-    /// Of the file to be replaced, in place of its slug.
+    /// The tag of the file to replace, instead of its slug.
     #[schema(example = "")]
     tag: Option<String>,
 }
 
 /// Store files
 ///
-/// Answered when they are stored durably. Artifacts of dbt among them are shown with their runs: a tag that begins with the id of a DAG run
-/// and `-` says which.
+/// The answer is sent once the files are stored durably. Artifacts of dbt are shown with the DAG run whose id and `-` their tag begins with.
 #[utoipa::path(
     post, path = "/environments/{slug}/files", tag = "Files",
-    params(("slug" = String, Path, description = "The environment's")),
+    params(("slug" = String, Path, description = "The environment's slug")),
     request_body(content = FilesForm, content_type = "multipart/form-data"),
     responses(
         (status = 201, description = "Stored durably", body = Answer<Described>),
         (status = 401, description = "The token is missing, unknown or deleted"),
-        (status = 403, description = "The token does not allow uploads, or not to this environment"),
-        (status = 404, description = "There is no such environment"),
+        (status = 403, description = "The token does not allow uploads to this environment"),
+        (status = 404, description = "The environment does not exist"),
         (status = 413, description = "A file is too large"),
-        (status = 422, description = "A field is missing or wrong, or a file is called `manifest.json` and is not JSON"),
-        (status = 503, description = "The storage is away; nothing was kept"),
+        (status = 422, description = "A field is missing or wrong, or a file named `manifest.json` is not JSON"),
+        (status = 503, description = "The storage is unavailable; nothing was stored"),
     ),
     security(("token" = []))
 )]
@@ -88,17 +87,17 @@ pub(crate) async fn post(State(ingest): State<Ingest>, Path(slug): Path<String>,
 
 async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) -> Result<Response, UploadError> {
     let (access, place) = enter(ingest, head, slug).await?;
-    let brought = read_form(ingest, head, body).await?;
-    let is_batch = brought.files.iter().any(|file| file.part != "file");
-    let mut files = Vec::with_capacity(brought.files.len());
-    for file in brought.files {
-        let tag = tag_of(&file, &brought.parameters)?;
+    let received = read_form(ingest, head, body).await?;
+    let is_batch = received.files.iter().any(|file| file.part != "file");
+    let mut files = Vec::with_capacity(received.files.len());
+    for file in received.files {
+        let tag = tag_of(&file, &received.parameters)?;
         files.push(new_file(ingest.new_slug(), Some(tag), file)?);
     }
     let new = NewFiles {
         files,
         after: None,
-        turn: brought.turn,
+        turn: received.turn,
     };
     let mut stored = ingest.store_files(&access, of_environment(&place), slug, new).await?;
     match stored.pop() {
@@ -113,21 +112,21 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
     }
 }
 
-/// Put a file in the place of another
+/// Replace a file
 ///
-/// The file keeps its slug.
+/// The new version keeps the slug.
 #[utoipa::path(
     put, path = "/environments/{slug}/files", tag = "Files",
-    params(("slug" = String, Path, description = "The environment's")),
+    params(("slug" = String, Path, description = "The environment's slug")),
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Stored durably", body = Answer<Described>),
         (status = 401, description = "The token is missing, unknown or deleted"),
-        (status = 403, description = "The token does not allow uploads, or not to this environment"),
-        (status = 404, description = "There is no such file or environment"),
+        (status = 403, description = "The token does not allow uploads to this environment"),
+        (status = 404, description = "The file or the environment does not exist"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong, or a file is called `manifest.json` and is not JSON"),
-        (status = 503, description = "The storage is away; nothing was kept"),
+        (status = 422, description = "A field is missing or wrong, or a file named `manifest.json` is not JSON"),
+        (status = 503, description = "The storage is unavailable; nothing was stored"),
     ),
     security(("token" = []))
 )]
@@ -135,21 +134,21 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(slug): Path<String>, 
     replace(&ingest, slug, request).await
 }
 
-/// Put a file in the place of another
+/// Replace a file
 ///
-/// As `PUT`.
+/// The same as `PUT`.
 #[utoipa::path(
     patch, path = "/environments/{slug}/files", tag = "Files",
-    params(("slug" = String, Path, description = "The environment's")),
+    params(("slug" = String, Path, description = "The environment's slug")),
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Stored durably", body = Answer<Described>),
         (status = 401, description = "The token is missing, unknown or deleted"),
-        (status = 403, description = "The token does not allow uploads, or not to this environment"),
-        (status = 404, description = "There is no such file or environment"),
+        (status = 403, description = "The token does not allow uploads to this environment"),
+        (status = 404, description = "The file or the environment does not exist"),
         (status = 413, description = "The file is too large"),
-        (status = 422, description = "A field is missing or wrong, or a file is called `manifest.json` and is not JSON"),
-        (status = 503, description = "The storage is away; nothing was kept"),
+        (status = 422, description = "A field is missing or wrong, or a file named `manifest.json` is not JSON"),
+        (status = 503, description = "The storage is unavailable; nothing was stored"),
     ),
     security(("token" = []))
 )]
@@ -170,27 +169,27 @@ async fn put_version(
     body: &ClientBody,
 ) -> Result<Response, UploadError> {
     let (access, place) = enter(ingest, head, environment).await?;
-    let mut brought = read_form(ingest, head, body).await?;
-    let file = brought.files.pop().filter(|_| brought.files.is_empty());
-    let file = file.ok_or_else(|| UploadError::unprocessable("file", "one file is due"))?;
-    let key = key_in(&brought.parameters)?;
+    let mut received = read_form(ingest, head, body).await?;
+    let file = received.files.pop().filter(|_| received.files.is_empty());
+    let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
+    let key = key_in(&received.parameters)?;
     let (new, after) = match ingest.file(of_environment(&place), key).await {
         Ok(Some(found)) => (new_file(found.slug, found.tag, file)?, Some(found.inserted_at)),
         Ok(None) => return Err(UploadError::no_file()),
-        // What comes while PostgreSQL is away is kept: under the slug that was said, or as the newest of its tag.
+        // While PostgreSQL is down, the file is stored anyway: under the given slug, or as the newest file with its tag.
         Err(error) => {
-            tracing::warn!(%error, "whether there is a file to be replaced is not known; it is stored");
+            tracing::warn!(%error, "cannot look up the file to replace; storing the new one anyway");
             let slug = match key {
                 FileKey::Slug(slug) => slug,
                 FileKey::Tag(_) | FileKey::Filename(_) => ingest.new_slug(),
             };
-            (new_file(slug, brought.parameters.text("tag"), file)?, None)
+            (new_file(slug, received.parameters.text("tag"), file)?, None)
         }
     };
     let new = NewFiles {
         files: vec![new],
         after,
-        turn: brought.turn,
+        turn: received.turn,
     };
     let mut stored = ingest
         .store_files(&access, of_environment(&place), environment, new)
@@ -199,27 +198,27 @@ async fn put_version(
     Ok(Json(Answer { data }).into_response())
 }
 
-/// Delete a file
+/// Delete files
 ///
-/// All files of that tag, or the one of that slug; said in the query, as a form, or as JSON.
+/// Deletes the file with the given slug, or all files with the given tag. Either may be sent in the query, as a form, or as JSON.
 #[utoipa::path(
     delete, path = "/environments/{slug}/files", tag = "Files",
     params(
-        ("slug" = String, Path, description = "The environment's; the file's own is said in the query or the body, before the tag"),
-        ("tag" = Option<String>, Query, description = "Of the files"),
+        ("slug" = String, Path, description = "The environment's slug. The file's own `slug` goes into the query or the body, and wins over `tag`"),
+        ("tag" = Option<String>, Query, description = "The tag of the files"),
     ),
     request_body(
         content((FileNaming = "application/json"), (FileNaming = "application/x-www-form-urlencoded")),
-        description = "In place of the query",
+        description = "Instead of the query",
     ),
     responses(
-        (status = 200, description = "It is gone"),
-        (status = 400, description = "The body is no JSON"),
+        (status = 200, description = "The files are deleted"),
+        (status = 400, description = "The body is not a JSON object"),
         (status = 401, description = "The token is missing, unknown or deleted"),
-        (status = 403, description = "The token does not allow uploads, or not to this environment"),
-        (status = 404, description = "There is no such file"),
-        (status = 422, description = "Neither slug nor tag is said"),
-        (status = 503, description = "The database or the storage is away"),
+        (status = 403, description = "The token does not allow uploads to this environment"),
+        (status = 404, description = "The file does not exist"),
+        (status = 422, description = "Neither slug nor tag is given"),
+        (status = 503, description = "The database or the storage is unavailable"),
     ),
     security(("token" = []))
 )]
@@ -229,15 +228,15 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result<StatusCode, UploadError> {
     let (head, body) = request.into_parts();
-    let body = ClientBody::new(body, LONGEST_NAMING as u64);
-    let deleted = delete_said(&ingest, &environment, &head, &body).await;
+    let body = ClientBody::new(body, MAX_DELETE_BODY as u64);
+    let deleted = delete_named(&ingest, &environment, &head, &body).await;
     if deleted.is_err() {
         body.drain().await;
     }
     deleted
 }
 
-async fn delete_said(
+async fn delete_named(
     ingest: &Ingest,
     environment: &str,
     head: &Parts,
@@ -245,15 +244,17 @@ async fn delete_said(
 ) -> Result<StatusCode, UploadError> {
     let (access, place) = enter(ingest, head, environment).await?;
     let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
-    let said = if is_multipart(&head.headers) {
-        Form::read(head, body, &ingest.settings, Due::AnyFile).await?.parameters
+    let in_body = if is_multipart(&head.headers) {
+        Form::read(head, body, &ingest.settings, Expected::AnyFile)
+            .await?
+            .parameters
     } else {
-        let body = to_bytes(body.chunks(), LONGEST_NAMING);
+        let body = to_bytes(body.chunks(), MAX_DELETE_BODY);
         let body = tokio::time::timeout(ingest.settings.idle_timeout, body).await;
         let body = body.map_err(|_| UploadError::timeout())?;
         parameters_in(&body.map_err(|error| UploadError::bad_request(format!("the body cannot be read: {error}")))?)?
     };
-    let parameters = said.or(query);
+    let parameters = in_body.or(query);
     let deleted = ingest
         .delete_files(&access, of_environment(&place), key_in(&parameters)?)
         .await?;
@@ -266,26 +267,26 @@ fn is_multipart(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| value.starts_with("multipart/"))
 }
 
-/// What a body that is JSON, or a form as browsers encode it, says. Clients do not always name the right type.
+/// Reads the parameters in a body, either JSON or URL-encoded. The content type is ignored, because clients do not always send the right one.
 fn parameters_in(body: &[u8]) -> Result<Parameters, UploadError> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Ok(Parameters::of_query(body)?);
     }
     let object: serde_json::Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| UploadError::bad_request(format!("the body is no JSON object: {error}")))?;
+        .map_err(|error| UploadError::bad_request(format!("the body is not a JSON object: {error}")))?;
     let mut parameters = Parameters::default();
     for (name, value) in object {
         match value {
             Value::String(text) => parameters.set(&name, text.as_bytes())?,
             Value::Null => {}
-            _ if name == "tag" || name == "slug" => return Err(UploadError::unprocessable(name, "is not a text")),
+            _ if name == "tag" || name == "slug" => return Err(UploadError::unprocessable(name, "is not a string")),
             _ => {}
         }
     }
     Ok(parameters)
 }
 
-/// The file that is meant.
+/// Returns the key of the file, by slug or else by tag.
 fn key_in(parameters: &Parameters) -> Result<FileKey<'_>, UploadError> {
     match (parameters.get("slug"), parameters.get("tag")) {
         (Some(slug), _) => {
@@ -295,7 +296,7 @@ fn key_in(parameters: &Parameters) -> Result<FileKey<'_>, UploadError> {
         (None, Some(tag)) => Ok(FileKey::Tag(tag)),
         (None, None) => Err(UploadError::unprocessable(
             "slug",
-            "can't be blank: say `slug` or `tag`",
+            "can't be blank: send `slug` or `tag`",
         )),
     }
 }
@@ -309,7 +310,7 @@ fn new_file(slug: Uuid, tag: Option<String>, file: FormFile) -> Result<NewFile, 
     })
 }
 
-/// The bearer of the request's key, and the environment of the path.
+/// Authenticates a request and finds the environment of its path.
 async fn enter(ingest: &Ingest, head: &Parts, slug: &str) -> Result<(Access, Place), UploadError> {
     let access = ingest.authenticate(head).await?;
     let place = find_place(ingest, &access, Some(slug)).await?;
@@ -321,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_named_in_json_and_in_forms() {
+    fn a_file_may_be_named_in_json_or_in_a_form() {
         for body in [r#"{"tag": "a b", "n": 1}"#, "tag=a+b", "n=1&tag=a%20b"] {
             let parameters = parameters_in(body.as_bytes()).unwrap();
             assert_eq!(key_in(&parameters).unwrap(), FileKey::Tag("a b"), "{body}");

@@ -1,7 +1,7 @@
-//! Keeps the directory as Datacoves' own database has it.
+//! Keeps the directory in sync with Datacoves' own database.
 //!
-//! What changed there becomes events: in the bucket first, and then in PostgreSQL at once. If PostgreSQL fails after an event is put, the
-//! projectors' next sweep applies it. While that database is away, the directory stays as it is.
+//! Each change there becomes an event, which is stored in the bucket and then applied to PostgreSQL at once. If PostgreSQL fails after an event
+//! was stored, the projectors' next sweep applies it. While Datacoves' database is unavailable, the directory stays as it is.
 
 use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,82 +20,82 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Directory;
 
-/// Between two looks at that database.
+/// How often Datacoves' database is polled.
 const POLL_EVERY: Duration = Duration::from_secs(10);
 
-/// Uploads to environments that nobody knows make it look at once, but not more often than this.
+/// The minimum time between two syncs. An upload to an unknown environment starts one at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest that an upload waits for it; its client waits 5 s for all.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long an upload waits for a sync. Its client waits 5 s in total.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// The longest that reading that database may take.
-const LONGEST_READ: Duration = Duration::from_secs(3);
+/// How long reading Datacoves' database may take.
+const MAX_READ_TIME: Duration = Duration::from_secs(3);
 
-/// How many events are put into the bucket at a time.
+/// How many events are put into the bucket concurrently.
 const PUT_AT_ONCE: usize = 16;
 
-/// Accounts, projects and environments as Datacoves has them. Cheap to clone.
+/// Syncs accounts, projects and environments from Datacoves' database. Cheap to clone.
 #[derive(Clone)]
 pub struct Datacoves(Arc<Inner>);
 
 struct Inner {
     source: Source,
-    /// Of the role `dbt_api_projector`.
+    /// Connects with the role `dbt_api_projector`.
     pool: PgPool,
     bucket: Bucket,
     clock: Clock,
-    /// When the last look began. Held for as long as one lasts.
+    /// When the last sync began. Locked while a sync runs.
     begun: tokio::sync::Mutex<Option<Instant>>,
-    told: Mutex<Told>,
+    logged: Mutex<Logged>,
 }
 
-/// What was logged, so that nothing is logged twice.
+/// What was already logged, so that nothing is logged twice.
 #[derive(Default)]
-struct Told {
+struct Logged {
     has_read: bool,
     failure: Option<(Discriminant<SyncError>, String)>,
     problems: Vec<String>,
 }
 
-/// What is done when another process changes the directory at the same moment.
+/// What to do while another process changes the directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {
-    /// Leave it to them, since most probably they do the same.
+    /// Skip this sync: the other process most likely does the same work.
     LeaveItToThem,
-    /// Wait for them: what they read may be too old.
+    /// Wait and then sync: the other process may have read older rows.
     WaitForThem,
 }
 
-/// What a look found.
+/// The result of a sync.
 enum Found {
-    /// Another process looks.
+    /// Another process is syncing.
     Busy,
-    /// This was recorded, and this was left out.
+    /// The number of events that were recorded, and the rows that could not be.
     Recorded { events: usize, problems: Vec<String> },
 }
 
 #[derive(Debug, thiserror::Error)]
 enum SyncError {
-    #[error("Datacoves' database does not tell its accounts, projects and environments: {0}")]
+    #[error("cannot read accounts, projects and environments from Datacoves' database: {0}")]
     Source(sqlx::Error),
     #[error(
-        "Datacoves' database does not tell its accounts, projects and environments within {} s",
-        LONGEST_READ.as_secs()
+        "reading accounts, projects and environments from Datacoves' database took longer than {} s",
+        MAX_READ_TIME.as_secs()
     )]
     Late,
     #[error(transparent)]
     NothingThere(#[from] NothingThere),
-    #[error("PostgreSQL does not record what Datacoves' database has: {0}")]
+    #[error("cannot record Datacoves' changes in PostgreSQL: {0}")]
     Database(#[from] sqlx::Error),
-    #[error("the bucket does not record what Datacoves' database has: {0}")]
+    #[error("cannot record Datacoves' changes in the bucket: {0}")]
     Bucket(#[from] bucket::Error),
-    #[error("an event cannot be written as JSON: {0}")]
+    #[error("cannot write an event as JSON: {0}")]
     Event(#[from] serde_json::Error),
 }
 
 impl Datacoves {
-    /// The pool is of the role `dbt_api_projector`.
+    /// Creates a sync from `source`. The pool must connect with the role `dbt_api_projector`.
     #[must_use]
     pub fn new(source: Source, pool: PgPool, bucket: Bucket, clock: Clock) -> Self {
         Self(Arc::new(Inner {
@@ -104,24 +104,24 @@ impl Datacoves {
             bucket,
             clock,
             begun: tokio::sync::Mutex::default(),
-            told: Mutex::default(),
+            logged: Mutex::default(),
         }))
     }
 
-    /// Whether the last look succeeded.
+    /// Checks that the last sync succeeded.
     ///
     /// # Errors
-    /// Why it did not.
+    /// The reason why it failed, or that there was none yet.
     pub fn check(&self) -> Result<(), String> {
-        let told = self.told();
-        match &told.failure {
+        let logged = self.logged();
+        match &logged.failure {
             Some((_, failure)) => Err(failure.clone()),
-            None if !told.has_read => Err("it was not read yet".to_owned()),
+            None if !logged.has_read => Err("not read yet".to_owned()),
             None => Ok(()),
         }
     }
 
-    /// Looks again and again until shutdown.
+    /// Syncs periodically until shutdown.
     pub(crate) async fn run(&self, directory: &Directory, shutdown: CancellationToken) {
         let poll = async {
             loop {
@@ -137,17 +137,17 @@ impl Datacoves {
         }
     }
 
-    /// Looks at once, and waits for it for a while.
+    /// Syncs at once, and waits up to [`MAX_WAIT`] for it.
     pub(crate) async fn sync_at_once(&self) {
         let this = self.clone();
-        // In a task of its own, so that what was begun comes to its end.
-        let looking = tokio::spawn(async move { this.sync(Others::WaitForThem).await });
-        if timeout(LONGEST_WAIT, looking).await.is_err() {
-            tracing::warn!("an upload does not wait any longer for what Datacoves' database has");
+        // In a separate task, so that a sync that has begun always completes.
+        let syncing = tokio::spawn(async move { this.sync(Others::WaitForThem).await });
+        if timeout(MAX_WAIT, syncing).await.is_err() {
+            tracing::warn!("an upload stopped waiting for Datacoves' database");
         }
     }
 
-    /// Makes the directory as Datacoves has it; tells whether it changed.
+    /// Syncs the directory with Datacoves, and returns whether it changed.
     async fn sync(&self, others: Others) -> bool {
         let mut begun = self.0.begun.lock().await;
         if let Some(last) = *begun {
@@ -167,7 +167,7 @@ impl Datacoves {
         let Inner {
             source, pool, bucket, ..
         } = &*self.0;
-        // Before the directory is locked: nobody shall wait for a database that is away.
+        // Connect before locking the directory, so that nobody waits for a database that is down.
         let mut theirs = source.connect().await.map_err(SyncError::Source)?;
         let mut change = pool.begin().await?;
         match others {
@@ -175,7 +175,7 @@ impl Datacoves {
             Others::LeaveItToThem if !try_begin_change(&mut change).await? => return Ok(Found::Busy),
             Others::LeaveItToThem => {}
         }
-        let rows = timeout(LONGEST_READ, source.read(&mut theirs));
+        let rows = timeout(MAX_READ_TIME, source.read(&mut theirs));
         let rows = rows.await.map_err(|_| SyncError::Late)?.map_err(SyncError::Source)?;
         drop(theirs);
         let mut wanted = Wanted::from_rows(rows);
@@ -202,7 +202,7 @@ impl Datacoves {
         })
     }
 
-    /// Later than the event that it replaces, although another machine's clock may have been ahead.
+    /// Makes an event for a change. Its time is later than that of the event it replaces, even if another machine's clock was ahead.
     fn event(&self, change: &Change) -> Result<Event, serde_json::Error> {
         let now = self.0.clock.now();
         let time = match change.after {
@@ -213,37 +213,37 @@ impl Datacoves {
     }
 
     fn succeeded(&self, found: Found) -> bool {
-        let mut told = self.told();
-        if told.failure.take().is_some() {
-            tracing::info!("Datacoves' accounts, projects and environments are read again");
+        let mut logged = self.logged();
+        if logged.failure.take().is_some() {
+            tracing::info!("Datacoves' database is readable again");
         }
-        told.has_read = true;
+        logged.has_read = true;
         let Found::Recorded { events, problems } = found else {
             return false;
         };
         metrics::gauge!("dbt_api_datacoves_last_sync_timestamp_seconds").set(self.0.clock.now().timestamp() as f64);
         metrics::gauge!("dbt_api_datacoves_problems").set(problems.len() as f64);
         if events > 0 {
-            tracing::info!(events, "recorded what changed in Datacoves");
+            tracing::info!(events, "recorded changes in Datacoves");
         }
-        for problem in problems.iter().filter(|problem| !told.problems.contains(problem)) {
-            tracing::warn!(problem, "a row of Datacoves' database cannot be recorded as it is");
+        for problem in problems.iter().filter(|problem| !logged.problems.contains(problem)) {
+            tracing::warn!(problem, "cannot record a row of Datacoves' database as it is");
         }
-        told.problems = problems;
+        logged.problems = problems;
         events > 0
     }
 
     fn failed(&self, error: &SyncError) {
         metrics::counter!("dbt_api_datacoves_failures_total").increment(1);
-        let mut told = self.told();
+        let mut logged = self.logged();
         let kind = discriminant(error);
-        if told.failure.as_ref().is_none_or(|(known, _)| *known != kind) {
-            tracing::warn!(%error, "the directory stays as it is");
+        if logged.failure.as_ref().is_none_or(|(known, _)| *known != kind) {
+            tracing::warn!(%error, "cannot sync the directory; it stays as it is");
         }
-        told.failure = Some((kind, error.to_string()));
+        logged.failure = Some((kind, error.to_string()));
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn logged(&self) -> MutexGuard<'_, Logged> {
+        self.0.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -208,12 +208,12 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
     let url = begin(&installation, &token).await;
     let bad = |files: &[(&str, Vec<u8>)]| zip(CompressionMethod::Deflated, files);
     for (body, due, words) in [
-        (b"no zip".to_vec(), 422, "no zip"),
-        (bad(&[]), 422, "no file"),
+        (b"no zip".to_vec(), 422, "not a readable zip"),
+        (bad(&[]), 422, "no files"),
         (
             bad(&[("../manifest.json", newest_manifest())]),
             422,
-            "no safe file name",
+            "not a safe file name",
         ),
         (
             bad(&[
@@ -221,7 +221,7 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
                 ("manifest.json", b"no JSON".to_vec()),
             ]),
             422,
-            "`manifest.json` in the zip cannot be a manifest: the file is not JSON",
+            "`manifest.json` in the zip is not a manifest: the file is not JSON",
         ),
         (bad(&[("bomb.json", vec![b' '; 30 << 20])]), 413, "2000000"),
         (vec![0; 4_000_000], 413, "2000000"),
