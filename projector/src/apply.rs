@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use directory::note_change;
 use read_model::{
-    Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
-    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents, lock_event,
+    Admission, Artifact, add_to_ledger, begin_attempt, delete_files, end_attempt, forget_attempt, generation,
+    insert_artifacts, insert_dead_letter, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents,
+    lock_event,
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 use sqlx::{Postgres, Transaction};
@@ -131,7 +132,7 @@ impl Projector {
             Admission::Done => return Ok(Outcome::Known),
             Admission::Exhausted => {
                 let cause = "the work upon it was begun several times and never came to an end: it may kill its projector, or take longer than a statement may";
-                return self.bury(event, cause).await;
+                return self.record_dead_letter(event, cause).await;
             }
             Admission::Admitted => {}
         }
@@ -152,10 +153,10 @@ impl Projector {
             async move { projector.project(&event).await }
         });
         match task.await {
-            Ok(Err(ApplyError::Rejected(cause))) => self.bury(event, &cause).await,
+            Ok(Err(ApplyError::Rejected(cause))) => self.record_dead_letter(event, &cause).await,
             Ok(result) => result,
             Err(panic) => {
-                self.bury(event, &format!("the projector failed upon it: {panic}"))
+                self.record_dead_letter(event, &format!("the projector failed upon it: {panic}"))
                     .await
             }
         }
@@ -176,7 +177,7 @@ impl Projector {
         };
         let mut result = self.project_upload(event, &upload, Reading::Everything).await;
         if let Err(ApplyError::Rejected(cause)) = result {
-            result = match self.bury(event, &cause).await {
+            result = match self.record_dead_letter(event, &cause).await {
                 Ok(Outcome::Known) => Err(ApplyError::Rejected(cause)),
                 buried => buried,
             };
@@ -186,9 +187,9 @@ impl Projector {
     }
 
     /// Makes an event a dead letter, unless it was applied.
-    async fn bury(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
+    async fn record_dead_letter(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let is_new = bury(&mut transaction, event, cause).await?;
+        let is_new = insert_dead_letter(&mut transaction, event, cause).await?;
         transaction.commit().await?;
         if !is_new {
             return Ok(Outcome::Known);
