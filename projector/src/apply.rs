@@ -81,7 +81,7 @@ impl Projector {
     /// Applies an event permanently. Afterwards it is in the ledger or a dead letter, unless another projector is applying it.
     ///
     /// # Errors
-    /// Returns an error, but never [`ApplyError::Rejected`], if nothing was changed and the event should be tried again later.
+    /// Returns an error if the event should be tried again later, and nothing was changed. It is never [`ApplyError::Rejected`].
     pub async fn apply(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let Some(turn) = self.take_turn(event).await? else {
             return Ok(Outcome::Busy);
