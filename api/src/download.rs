@@ -46,7 +46,10 @@ impl Download {
             return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
         }
         if self.extent == Extent::Trimmed {
-            state.trims.make(&state.bucket, self.account, self.file.sha256).await?;
+            state
+                .trimmed_manifests
+                .make(&state.bucket, self.account, self.file.sha256)
+                .await?;
         }
         let mut response = if takes_zstd(headers) {
             let (size, frames) = match self.extent {

@@ -12,7 +12,7 @@ mod records;
 mod resources;
 mod routes;
 mod settings;
-mod trims;
+mod trimmed_manifests;
 mod unchanged;
 mod view;
 
@@ -31,7 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use contents::ContentMemory;
 pub use openapi::documentation;
 pub use settings::Settings;
-pub use trims::Trims;
+pub use trimmed_manifests::TrimmedManifests;
 
 /// How many files are sent at once. Each takes a buffer of the bucket's and of zstd, some MiB.
 const MAX_DOWNLOADS: usize = 64;
@@ -56,7 +56,7 @@ pub struct State {
     /// What bounds the contents of files in answers.
     pub contents: ContentMemory,
     /// What makes trimmed manifests.
-    pub trims: Trims,
+    pub trimmed_manifests: TrimmedManifests,
 }
 
 impl State {

@@ -42,7 +42,7 @@ impl Operator {
         self.bucket.put_event(&event).await?;
         let outcome = projector.apply_or_wait(&event).await?;
         ensure!(
-            outcome != Outcome::Buried,
+            outcome != Outcome::DeadLetter,
             "the event {} is a dead letter; `dbt-api dead-letters show {}` says why",
             event.id,
             event.id

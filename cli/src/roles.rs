@@ -179,7 +179,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             verifier,
             rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
             contents: api::ContentMemory::default(),
-            trims: api::Trims::new(settings.ingest.spool_dir.clone()),
+            trimmed_manifests: api::TrimmedManifests::new(settings.ingest.spool_dir.clone()),
         };
         let routes = if roles.api {
             api::router(state)

@@ -1,4 +1,4 @@
-//! Files as they are uploaded. Its checks are those of the property tests.
+//! Fuzzes uploaded files with the checks of the property tests.
 #![no_main]
 
 #[path = "../../schemas/tests/hostile/check/artifact.rs"]

@@ -1,4 +1,4 @@
-//! Events as the journal and the stream hold them. Its checks are those of the property tests.
+//! Fuzzes events in the form of the journal and the stream with the checks of the property tests.
 #![no_main]
 
 #[path = "../../schemas/tests/hostile/check/event.rs"]

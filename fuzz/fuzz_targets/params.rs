@@ -1,4 +1,4 @@
-//! Queries of URLs. Its checks are those of the property tests.
+//! Fuzzes URL queries with the checks of the property tests.
 #![no_main]
 
 #[path = "../../crates/edge/tests/queries/check.rs"]

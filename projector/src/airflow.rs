@@ -1,4 +1,4 @@
-//! What Airflow told of a DAG run.
+//! Projects Airflow's observations of DAG runs.
 
 use directory::note_change;
 use read_model::{Observation, add_to_ledger, end_attempt, insert_observation, lock_account, lock_placement};

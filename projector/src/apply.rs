@@ -1,11 +1,12 @@
-//! One event into the read model, or to the dead letters.
+//! Applies one event to the read model, or makes it a dead letter.
 
 use std::collections::BTreeMap;
 
 use directory::note_change;
 use read_model::{
-    Admission, Artifact, add_to_ledger, begin_attempt, bury, delete_files, end_attempt, forget_attempt, generation,
-    insert_artifacts, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents, lock_event,
+    Admission, Artifact, add_to_ledger, begin_attempt, delete_files, end_attempt, forget_attempt, generation,
+    insert_artifacts, insert_dead_letter, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents,
+    lock_event,
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 use sqlx::{Postgres, Transaction};
@@ -13,37 +14,37 @@ use sqlx::{Postgres, Transaction};
 use crate::content::Content;
 use crate::{ApplyError, Projector, content, placement, prune};
 
-/// How often an upload is begun anew because something was removed meanwhile.
+/// The number of attempts to apply an upload when data is removed in the meantime.
 const TRIES: usize = 10;
 
-/// How the work upon an event ended.
+/// The result of applying an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its rows are in the read model.
+    /// The rows of the event are in the read model.
     Applied,
-    /// It was applied, or found to be a dead letter, before.
+    /// The event was already applied or is a dead letter.
     Known,
-    /// It cannot be applied and is among the dead letters now.
-    Buried,
-    /// Another projector works upon it at this moment. It is to be looked at again later: the other may die.
+    /// The event cannot be applied and became a dead letter.
+    DeadLetter,
+    /// Another projector is applying the event. Check the event again later, since that projector may die.
     Busy,
 }
 
-/// Which files of an upload are read.
+/// The files of an upload that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Those that were not read before.
+    /// The files that were not read before.
     WhatIsNew,
-    /// All, and what was read before of them is replaced.
+    /// All files. Their content replaces what was read before.
     Everything,
 }
 
-/// What is projected of an upload.
+/// The parts of an event that are projected.
 struct Upload {
     account: AccountId,
-    /// The artifacts of dbt in it, and what the event tells of each.
+    /// The artifacts of dbt in the upload, and the data of each.
     artifacts: Option<(ArtifactsUploaded, Vec<Artifact>)>,
-    /// The files that clients find again by tag and name.
+    /// The files that clients find by tag and name.
     stored: Option<FilesStored>,
 }
 
@@ -77,10 +78,10 @@ impl Upload {
 }
 
 impl Projector {
-    /// Applies an event, once and for all: afterwards it is in the ledger or among the dead letters, unless another is at it.
+    /// Applies an event permanently. Afterwards it is in the ledger or a dead letter, unless another projector is applying it.
     ///
     /// # Errors
-    /// Never [`ApplyError::Rejected`]: nothing was changed, and the event is to be tried again later.
+    /// Returns an error if the event should be tried again later, and nothing was changed. It is never [`ApplyError::Rejected`].
     pub async fn apply(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let Some(turn) = self.take_turn(event).await? else {
             return Ok(Outcome::Busy);
@@ -90,17 +91,17 @@ impl Projector {
         result
     }
 
-    /// Applies a dead letter once more. It stays one until its rows are in the read model.
+    /// Applies a dead letter again. It remains a dead letter until its rows are in the read model.
     ///
     /// # Errors
-    /// As [`Projector::apply`].
+    /// Returns an error in the same cases as [`Projector::apply`].
     pub async fn retry(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let Some(turn) = self.take_turn(event).await? else {
             return Ok(Outcome::Busy);
         };
         let mut result = self.work(event).await;
         if let Ok(Outcome::Known) = result {
-            // It was applied otherwise, and is no dead letter any more.
+            // The event was applied in another way and is not a dead letter any more.
             result = self.forget_letter(event).await;
         }
         end_turn(turn).await;
@@ -113,10 +114,10 @@ impl Projector {
         Ok(Outcome::Known)
     }
 
-    /// Keeps others from working upon the event, which would count as starts of it. None: another is at it.
+    /// Prevents others from starting an attempt, which would be counted. Returns `None` if another projector is applying the event.
     ///
-    /// A transaction does it, since it ends in whatever way the work does. Whoever works upon an event holds one connection for this and at
-    /// most one more, and few do so at once: the pool has enough for all.
+    /// A transaction holds the lock, since it always ends when the attempt does. Each event that is being applied uses one connection for
+    /// this and at most one more. Few are applied at once, so the pool has enough connections.
     async fn take_turn(&self, event: &Event) -> Result<Option<Transaction<'static, Postgres>>, ApplyError> {
         let mut turn = self.pool.begin().await?;
         let is_mine = lock_event(&mut turn, event.id).await?;
@@ -130,41 +131,43 @@ impl Projector {
         match admission {
             Admission::Done => return Ok(Outcome::Known),
             Admission::Exhausted => {
-                let cause = "the work upon it was begun several times and never came to an end: it may kill its projector, or take longer than a statement may";
-                return self.bury(event, cause).await;
+                let cause = "several attempts began and none finished: the event may kill its projector, or take longer than the statement timeout";
+                return self.record_dead_letter(event, cause).await;
             }
             Admission::Admitted => {}
         }
         let result = self.work(event).await;
         if let Err(ApplyError::Unavailable(_)) = result {
-            // When this fails as well, the start counts: an outage is noticed again before the fifth.
+            // If this fails as well, the start counts. That is acceptable, since the outage is noticed again before the fifth start.
             if let Err(error) = forget_attempt(&self.pool, event.id).await {
-                tracing::debug!(event_id = %event.id, %error, "the attempt could not be taken back");
+                tracing::debug!(event_id = %event.id, %error, "could not forget the attempt");
             }
         }
         result
     }
 
     async fn work(&self, event: &Event) -> Result<Outcome, ApplyError> {
-        // In a task of its own, so that a panic ends the work upon this event and nothing else.
+        // It runs in its own task, so that a panic affects only this event.
         let task = tokio::spawn({
             let (projector, event) = (self.clone(), event.clone());
             async move { projector.project(&event).await }
         });
         match task.await {
-            Ok(Err(ApplyError::Rejected(cause))) => self.bury(event, &cause).await,
+            Ok(Err(ApplyError::Rejected(cause))) => self.record_dead_letter(event, &cause).await,
             Ok(result) => result,
             Err(panic) => {
-                self.bury(event, &format!("the projector failed upon it: {panic}"))
+                self.record_dead_letter(event, &format!("the projector panicked: {panic}"))
                     .await
             }
         }
     }
 
-    /// Applies an upload that was applied before, with its files read anew, in one transaction. Other events are applied if they were not.
+    /// Applies an upload again in one transaction, and reads its files again. Other events are applied only if they were not applied
+    /// before.
     ///
     /// # Errors
-    /// As [`Projector::apply`]; and [`ApplyError::Rejected`] when it cannot be applied any more: then it stays as it was applied before.
+    /// Returns an error in the same cases as [`Projector::apply`], and [`ApplyError::Rejected`] if the event can no longer be applied. In
+    /// that case, the rows from before remain.
     pub async fn apply_again(&self, event: &Event) -> Result<Outcome, ApplyError> {
         let upload = match event.data() {
             Ok(EventData::ArtifactsUploaded(upload)) => Upload::of_artifacts(event, upload),
@@ -176,9 +179,9 @@ impl Projector {
         };
         let mut result = self.project_upload(event, &upload, Reading::Everything).await;
         if let Err(ApplyError::Rejected(cause)) = result {
-            result = match self.bury(event, &cause).await {
+            result = match self.record_dead_letter(event, &cause).await {
                 Ok(Outcome::Known) => Err(ApplyError::Rejected(cause)),
-                buried => buried,
+                recorded => recorded,
             };
         }
         end_turn(turn).await;
@@ -186,16 +189,16 @@ impl Projector {
     }
 
     /// Makes an event a dead letter, unless it was applied.
-    async fn bury(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
+    async fn record_dead_letter(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let is_new = bury(&mut transaction, event, cause).await?;
+        let is_new = insert_dead_letter(&mut transaction, event, cause).await?;
         transaction.commit().await?;
         if !is_new {
             return Ok(Outcome::Known);
         }
         metrics::counter!("dbt_api_dead_letters_total").increment(1);
         tracing::error!(event_id = %event.id, kind = event.kind, cause, "the event became a dead letter");
-        Ok(Outcome::Buried)
+        Ok(Outcome::DeadLetter)
     }
 
     async fn project(&self, event: &Event) -> Result<Outcome, ApplyError> {
@@ -250,11 +253,11 @@ impl Projector {
                 return Ok(outcome);
             }
         }
-        let cause = format!("what the event needs was removed {TRIES} times meanwhile");
+        let cause = format!("data that the event needs was removed {TRIES} times in the meantime");
         Err(ApplyError::Unavailable(cause))
     }
 
-    /// None: something of the account was removed, or the read model was replaced, since it was looked what has to be read.
+    /// Returns `None` if data of the account was removed, or the read model was replaced, after the check of what has to be read.
     async fn try_upload(
         &self,
         event: &Event,
@@ -268,7 +271,7 @@ impl Projector {
         drop(connection);
         let mut contents = Vec::new();
         if let Some((upload, _)) = upload.artifacts.as_ref().filter(|_| !pruned) {
-            // Always in the same order, so that two uploads of the same files do not wait for each other in a circle.
+            // The order is always the same, so that two uploads of the same files cannot deadlock.
             let files: BTreeMap<Sha256, &UploadedFile> = upload.files.iter().map(|file| (file.sha256, file)).collect();
             for file in files.into_values() {
                 contents.extend(content::read(self, upload, file, event.time, reading).await?);
@@ -317,7 +320,7 @@ impl Projector {
 
 async fn end_turn(turn: Transaction<'static, Postgres>) {
     if let Err(error) = turn.rollback().await {
-        // With its connection the turn is gone as well.
-        tracing::debug!(%error, "the turn could not be given back");
+        // The lock ends with its connection anyway.
+        tracing::debug!(%error, "could not release the lock of an event");
     }
 }

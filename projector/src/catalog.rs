@@ -1,4 +1,4 @@
-//! A catalog's bytes into rows.
+//! Converts a catalog to rows.
 
 use read_model::{CatalogRow, DocEncoder, has_catalog, insert_catalog, without_nul};
 use schemas::{AccountId, ArtifactText, Sha256, UploadedFile};
@@ -15,7 +15,7 @@ pub(crate) struct ReadCatalog {
     has_errors: bool,
 }
 
-/// Reads a catalog from the bucket; none when its content was read before.
+/// Reads a catalog from the bucket. Returns `None` if its content was read before.
 pub(crate) async fn read(
     projector: &Projector,
     account: AccountId,
@@ -53,7 +53,7 @@ pub(crate) async fn read(
 }
 
 impl ReadCatalog {
-    /// Writes its rows.
+    /// Writes the rows.
     pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
         Ok(insert_catalog(transaction, account, self.sha256, &self.rows, self.has_errors).await?)
     }

@@ -1,4 +1,4 @@
-//! Events as the stream brings them.
+//! Applies the events that the stream delivers.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Outcome, Projector};
 
-/// How many events are worked upon at once. What bounds the work is memory, which is admitted by bytes; this only bounds the connections.
+/// The maximum number of events that are applied at the same time. Memory is limited separately by size, so this only limits connections.
 const AT_ONCE: usize = 4;
 
-/// Between two tries while something is away. Meanwhile nothing more is taken from the stream.
+/// The pause between two attempts while something is unavailable. Meanwhile, no more events are taken from the stream.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the stream is told that the work upon an event goes on; well below the 30 s after which it would give it to another.
+/// How often the stream is informed that an event is still being applied. This is well below the 30 s after which it would deliver the
+/// event again.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// Takes events from the stream until the shutdown.
+/// Applies events from the stream until the shutdown.
 pub(crate) async fn run(projector: &Projector, stream: &Stream, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         let ended = match stream.consume().await {
@@ -26,7 +27,7 @@ pub(crate) async fn run(projector: &Projector, stream: &Stream, shutdown: &Cance
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
-            tracing::warn!(%error, "NATS does not bring events; the sweep finds them meanwhile");
+            tracing::warn!(%error, "cannot receive events from NATS; the sweep finds them in the meantime");
             pause(shutdown).await;
         }
     }
@@ -58,18 +59,18 @@ async fn take(
     result
 }
 
-/// Applies one event, however long what it needs is away, and acknowledges it.
+/// Applies one event, waiting as long as necessary for what is unavailable, and acknowledges it.
 async fn handle(projector: &Projector, message: &Message, shutdown: &CancellationToken) {
     let event = match Event::from_json(message.payload()) {
         Ok(event) => event,
         Err(error) => {
-            // The journal holds what was accepted, and the sweep applies it: nothing is lost by letting this go.
-            tracing::error!(%error, "the stream brought something that is no event");
+            // The journal contains every accepted event, and the sweep applies it, so nothing is lost by skipping this message.
+            tracing::error!(%error, "the stream delivered a message that is not an event");
             acknowledge(message).await;
             return;
         }
     };
-    let mut away = false;
+    let mut is_waiting = false;
     loop {
         let applied = {
             let work = projector.apply(&event);
@@ -77,28 +78,28 @@ async fn handle(projector: &Projector, message: &Message, shutdown: &Cancellatio
             loop {
                 tokio::select! {
                     result = &mut work => break result,
-                    () = tokio::time::sleep(PROGRESS) => tell_progress(message).await,
+                    () = tokio::time::sleep(PROGRESS) => report_progress(message).await,
                 }
             }
         };
         match applied {
             Ok(Outcome::Busy) => {
-                // Brought again, in case that the other dies; till then others have this one's place.
+                // The event is delivered again in case the other projector dies. Until then, other events take its slot.
                 if let Err(error) = message.retry_later(PROGRESS).await {
-                    tracing::debug!(%error, "an event could not be given back");
+                    tracing::debug!(%error, "could not return an event to the stream");
                 }
                 return;
             }
-            Ok(Outcome::Applied | Outcome::Known | Outcome::Buried) => {
+            Ok(Outcome::Applied | Outcome::Known | Outcome::DeadLetter) => {
                 acknowledge(message).await;
                 return;
             }
             Err(error) => {
-                if !away {
-                    tracing::warn!(event_id = %event.id, %error, "an event waits for what it needs");
-                    away = true;
+                if !is_waiting {
+                    tracing::warn!(event_id = %event.id, %error, "cannot apply an event yet; trying again");
+                    is_waiting = true;
                 }
-                tell_progress(message).await;
+                report_progress(message).await;
                 pause(shutdown).await;
                 if shutdown.is_cancelled() {
                     return;
@@ -110,14 +111,14 @@ async fn handle(projector: &Projector, message: &Message, shutdown: &Cancellatio
 
 async fn acknowledge(message: &Message) {
     if let Err(error) = message.ack().await {
-        // It is brought again, and then found in the ledger.
-        tracing::debug!(%error, "an event could not be acknowledged");
+        // The event is delivered again and then found in the ledger.
+        tracing::debug!(%error, "could not acknowledge an event");
     }
 }
 
-async fn tell_progress(message: &Message) {
+async fn report_progress(message: &Message) {
     if let Err(error) = message.progress().await {
-        tracing::debug!(%error, "NATS could not be told of progress");
+        tracing::debug!(%error, "could not report progress to NATS");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The content of files into rows: each content is read once.
+//! Converts the content of files to rows. Each content is read only once.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::manifest::{self, ReadManifest};
 use crate::results::{self, ReadResults};
 use crate::{ApplyError, Projector};
 
-/// A file that was read, ready to be written.
+/// A file that was read and is ready to be written.
 pub(crate) enum Content {
     /// A manifest that is not stored yet.
     Manifest(Box<ReadManifest>),
@@ -24,7 +24,7 @@ pub(crate) enum Content {
     Catalog(ReadCatalog),
 }
 
-/// Reads a file from the bucket; none when there is nothing to be written of it.
+/// Reads a file from the bucket. Returns `None` if nothing of it has to be written.
 pub(crate) async fn read(
     projector: &Projector,
     upload: &ArtifactsUploaded,
@@ -49,7 +49,7 @@ pub(crate) async fn read(
 }
 
 impl Content {
-    /// May nodes, codes or tables of a catalog have to be added for it?
+    /// Whether nodes, code or catalog tables may have to be added.
     pub(crate) fn adds_contents(&self) -> bool {
         match self {
             Self::Manifest(manifest) => manifest.adds_contents(),
@@ -58,7 +58,7 @@ impl Content {
         }
     }
 
-    /// Writes its rows.
+    /// Writes the rows.
     pub(crate) async fn write(
         self,
         transaction: &mut PgConnection,
@@ -72,8 +72,8 @@ impl Content {
     }
 }
 
-/// Results are not newer than the first upload of them, which this may be. Tells of which files the results are not what they were, so that
-/// whatever follows from them is to be computed anew. No other upload of the environment may be placed meanwhile.
+/// Limits the times of results to their first upload, which may be this one. Returns the files whose results changed, so that everything
+/// derived from them can be recomputed. Meanwhile, no other upload of the environment may be placed.
 pub(crate) async fn limit_times(
     transaction: &mut PgConnection,
     upload: &ArtifactsUploaded,
@@ -92,8 +92,8 @@ pub(crate) async fn limit_times(
     Ok(changed)
 }
 
-/// Waits until there is room for all files of an upload at once, so that two uploads never wait for each other's. One that is larger than
-/// all of the room gets all of it.
+/// Waits until there is memory for all files of an upload, so that two uploads never wait for each other. An upload that is larger than the
+/// limit gets all of the memory.
 pub(crate) async fn reserve(projector: &Projector, files: &[UploadedFile]) -> Result<OwnedSemaphorePermit, ApplyError> {
     let size = files.iter().fold(0_u64, |size, file| size.saturating_add(file.size));
     let mib = usize::try_from(size >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
@@ -105,7 +105,7 @@ pub(crate) async fn reserve(projector: &Projector, files: &[UploadedFile]) -> Re
         .map_err(|_| ApplyError::Unavailable("the projector is stopping".to_owned()))
 }
 
-/// Work that keeps a core busy.
+/// Runs work that keeps a core busy on a separate thread.
 pub(crate) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
 ) -> Result<T, ApplyError> {

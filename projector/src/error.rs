@@ -1,15 +1,15 @@
-//! Why an event was not applied.
+//! Errors of applying an event.
 
-/// Why an event was not applied, by what is to be done.
+/// Why an event was not applied. The variants differ in how the caller continues.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Something that is needed is away; the event waits for it.
+    /// Something that the event needs is unavailable. The event waits for it.
     #[error("{0}")]
     Unavailable(String),
-    /// A statement took longer than it may, which may be the event's fault or not. The event is tried again, but the start counts.
+    /// A statement timed out, which may or may not be the event's fault. The event is tried again, but the start counts.
     #[error("{0}")]
     TimedOut(String),
-    /// The event cannot be applied, however often it is tried; it becomes a dead letter.
+    /// The event cannot be applied, no matter how often it is tried. It becomes a dead letter.
     #[error("{0}")]
     Rejected(String),
 }

@@ -1,7 +1,8 @@
-//! From the journal and the stream into the read model.
+//! Projects events from the journal and the stream into the read model.
 //!
-//! An event comes by the stream at once, or by the sweep of the journal later; both ways lead to the same [`Projector::apply`]. Applying
-//! is idempotent and its result does not depend on the order of the events, so any number of projectors may run.
+//! The stream delivers an event immediately, and the sweep of the journal finds it later if necessary. Both call the same
+//! [`Projector::apply`]. Applying is idempotent, and its result does not depend on the order of the events, so any number of projectors may
+//! run.
 
 mod airflow;
 mod apply;
@@ -34,10 +35,10 @@ pub use rebuild::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 pub use replay::{Outcomes, Selection};
 pub use sweep::Swept;
 
-/// How many bytes of artifacts are worked upon at once, in MiB.
+/// The maximum size of the artifacts that are processed at the same time, in MiB.
 const MEMORY_MIB: usize = 1024;
 
-/// What turns events into rows. Cheap to clone.
+/// Turns events into rows. Cheap to clone.
 #[derive(Clone)]
 pub struct Projector {
     pool: PgPool,
@@ -47,7 +48,7 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// A projector; the pool's connections must have taken the role `dbt_api_projector` and [`read_model::SEARCH_PATH`].
+    /// Creates a projector. The pool's connections must use the role `dbt_api_projector` and [`read_model::SEARCH_PATH`].
     #[must_use]
     pub fn new(pool: PgPool, bucket: Bucket, clock: Clock) -> Self {
         Self {
@@ -58,7 +59,7 @@ impl Projector {
         }
     }
 
-    /// Applies events as they come, until the shutdown; what was begun is brought to its end.
+    /// Applies events as they arrive until the shutdown. Events that were begun are finished.
     pub async fn run(self, stream: Stream, shutdown: CancellationToken) {
         tokio::join!(consume::run(&self, &stream, &shutdown), sweep::run(&self, &shutdown),);
     }

@@ -1,4 +1,4 @@
-//! A manifest's bytes into rows.
+//! Converts a manifest to rows.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -18,15 +18,15 @@ use crate::apply::Reading;
 use crate::content::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
-/// How many rows are made at a time: enough to make the way to another core cheap, few beside a manifest.
+/// The number of rows in a batch: enough to be worth a switch to another core, and few compared with a manifest.
 const BATCH: usize = 500;
 
-/// How many batches are made while one is written.
+/// The number of batches that are prepared while one is written.
 const AHEAD: usize = 2;
 
 /// A manifest that was read.
 pub(crate) struct ReadManifest {
-    /// Of its bytes.
+    /// The hash of the manifest's bytes.
     pub(crate) sha256: Sha256,
     facts: ManifestFacts,
     node_set: Sha256,
@@ -34,7 +34,7 @@ pub(crate) struct ReadManifest {
     new: Option<New>,
 }
 
-/// What may not be stored yet of a manifest.
+/// The parts of a manifest that may not be stored yet.
 struct New {
     is_node_set: bool,
     compiled: Option<TextSet>,
@@ -42,7 +42,7 @@ struct New {
     source: Arc<Source>,
 }
 
-/// Reads a manifest from the bucket; none when its content was read before.
+/// Reads a manifest from the bucket. Returns `None` if its content was read before.
 pub(crate) async fn read(
     projector: &Projector,
     account: AccountId,
@@ -53,7 +53,7 @@ pub(crate) async fn read(
     if reading == Reading::WhatIsNew && has_manifest(&mut connection, account, file.sha256).await? {
         return Ok(None);
     }
-    // No connection is held while a file is fetched and read.
+    // No connection is held while the file is fetched and read.
     drop(connection);
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
     let (source, index) = off_the_runtime(move || {
@@ -63,12 +63,12 @@ pub(crate) async fn read(
     .await?;
 
     let mut connection = projector.pool.acquire().await?;
-    let is_anew = reading == Reading::Everything;
-    let is_node_set = is_anew || !has_node_set(&mut connection, account, index.node_set).await?;
+    let is_reread = reading == Reading::Everything;
+    let is_node_set = is_reread || !has_node_set(&mut connection, account, index.node_set).await?;
     let mut new_sets = [index.compiled, index.macros];
     for set in &mut new_sets {
         if let Some(known) = set
-            && !is_anew
+            && !is_reread
             && has_text_set(&mut connection, account, known.hash).await?
         {
             *set = None;
@@ -92,12 +92,12 @@ pub(crate) async fn read(
 }
 
 impl ReadManifest {
-    /// Are there nodes or texts in it that may have to be added?
+    /// Whether the manifest has nodes or texts that may have to be added.
     pub(crate) fn adds_contents(&self) -> bool {
         self.new.is_some()
     }
 
-    /// Writes its rows. What [`ReadManifest::adds_contents`] does so under [`read_model::lock_contents`].
+    /// Writes the rows. Requires [`read_model::lock_contents`] if [`ReadManifest::adds_contents`].
     pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
         if let Some(new) = &self.new {
             if new.is_node_set {
@@ -127,7 +127,7 @@ impl ReadManifest {
     }
 }
 
-/// Adds the nodes that are not stored yet. The ids of all.
+/// Adds the nodes that are not stored yet, and returns the ids of all nodes.
 async fn add_nodes(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -145,7 +145,7 @@ async fn add_nodes(
 
 type MakeTexts = fn(&Source, &[usize]) -> Result<Vec<TextRow>, ApplyError>;
 
-/// Adds the texts that are not stored yet. The ids of all.
+/// Adds the texts that are not stored yet, and returns the ids of all texts.
 async fn add_texts(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -162,7 +162,7 @@ async fn add_texts(
     Ok(ids)
 }
 
-/// Where each hash that has no id stands first.
+/// Returns the first position of each hash that has no id.
 fn firsts(hashes: impl Iterator<Item = Option<Sha256>>, ids: &HashMap<Sha256, i64>) -> Vec<usize> {
     let mut seen = HashSet::new();
     hashes
@@ -173,45 +173,45 @@ fn firsts(hashes: impl Iterator<Item = Option<Sha256>>, ids: &HashMap<Sha256, i6
         .collect()
 }
 
-/// What is known of a manifest before any of its nodes is stored.
+/// The data of a manifest that is known before any of its nodes is stored.
 struct Index {
     facts: ManifestFacts,
     node_set: Sha256,
-    /// None: nothing was compiled.
+    /// The compiled code, or `None` if nothing was compiled.
     compiled: Option<TextSet>,
-    /// None: no node calls a macro.
+    /// The called macros, or `None` if no node calls a macro.
     macros: Option<TextSet>,
     quarantine: Vec<QuarantineRow>,
 }
 
-/// What rows are made of.
+/// The source of the rows.
 struct Source {
     manifest: Manifest,
     members: Vec<NodeSetMember>,
-    /// Where each member stands in the text.
+    /// The place of each member in the text.
     places: Vec<Place>,
 }
 
-/// Where a node stands in the text.
+/// The place of a node in the text, and more data of the node.
 struct Place {
     range: Range<usize>,
-    /// The hash of its compiled code, if it has any.
+    /// The hash of the compiled code, if there is any.
     code: Option<Sha256>,
-    /// The hash of the list of macros that it calls, if it calls any.
+    /// The hash of the list of called macros, if there are any.
     macros: Option<Sha256>,
-    /// Whether the command has compiled or run it; none where it does not say.
+    /// Whether the command has compiled or run the node, or `None` if the node does not say.
     has_traces: Option<bool>,
-    /// What it says of the manifest as a whole.
+    /// What the node shows about the whole manifest.
     sign: Option<Sign>,
 }
 
-/// What a node says of its manifest.
+/// What a node shows about its manifest.
 enum Sign {
-    /// A hook that dbt runs before the nodes.
+    /// The node is a hook that dbt runs before the nodes.
     StartHook,
-    /// One that it runs after them.
+    /// The node is a hook that dbt runs after the nodes.
     EndHook,
-    /// A source that says how old it may be.
+    /// The node is a source with a limit for its age.
     CheckedSource,
 }
 
@@ -293,7 +293,7 @@ impl Source {
                 checks_freshness: places
                     .iter()
                     .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
-                // What does not say it is taken for whole.
+                // A manifest without this information counts as complete.
                 has_traces: places.iter().any(|place| place.has_traces == Some(true))
                     || places.iter().all(|place| place.has_traces.is_none()),
                 texts: ManifestTexts {
@@ -322,7 +322,7 @@ impl Source {
         (source, index)
     }
 
-    /// The rows of these members, made batch by batch while others are written.
+    /// Makes the rows of these members in batches, while earlier batches are written.
     fn batches<T: Send + 'static>(
         self: &Arc<Self>,
         of: Vec<usize>,
@@ -378,11 +378,11 @@ impl Source {
         let (member, place) = (&self.members[at], &self.places[at]);
         self.manifest
             .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
-            .ok_or_else(|| rejected("a node is not where it was found"))
+            .ok_or_else(|| rejected("a node was not found at its place in the manifest"))
     }
 }
 
-/// The packages of the nodes that are built or tested.
+/// Returns the packages of the nodes that are built or tested.
 fn packages_of(manifest: &Manifest) -> BTreeSet<String> {
     let packages = manifest.map_nodes(|node| {
         let is_built = ["model", "seed", "snapshot", "test", "analysis"].contains(&node.resource_type());

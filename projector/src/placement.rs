@@ -1,4 +1,4 @@
-//! Which run and step each file of an upload belongs to, and the numbers of runs and jobs.
+//! Determines the run and the step of each file of an upload, and the numbers of runs and jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 use crate::apply::Reading;
 use crate::{ApplyError, content, state};
 
-/// Where something ran.
+/// The environment in which something ran.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) account_id: AccountId,
@@ -25,10 +25,10 @@ pub(crate) struct Place {
     pub(crate) environment_id: EnvironmentId,
 }
 
-/// Places the files of an upload, and earlier files of which it tells more.
+/// Places the files of an upload, and earlier files that it provides information about.
 ///
-/// Which run a file belongs to follows from the set of events, never from their order: so an upload that names the DAG of a run moves
-/// the earlier uploads of that run that did not.
+/// The run of a file depends on the set of events, never on their order. Therefore an upload that names the DAG of a run moves the earlier
+/// uploads of that run that did not name it.
 pub(crate) async fn place(
     transaction: &mut PgConnection,
     bucket: &Bucket,
@@ -43,7 +43,7 @@ pub(crate) async fn place(
     };
     lock_placement(transaction, place.environment_id).await?;
     let changed = content::limit_times(transaction, upload, reading).await?;
-    let mut files = earlier_files(transaction, place.environment_id, &Told::by_files(&artifacts)).await?;
+    let mut files = earlier_files(transaction, place.environment_id, &RunFacts::of_files(&artifacts)).await?;
     let event = artifacts.first().map(|artifact| artifact.event_id);
     files.retain(|placed| Some(placed.artifact.event_id) != event);
     let related = Related {
@@ -63,12 +63,12 @@ pub(crate) async fn place(
     state::follow(transaction, upload, event, reading).await
 }
 
-/// What else has to be computed anew beside the runs of files that are moved.
+/// What has to be recomputed besides the runs of files that are moved.
 #[derive(Default)]
 struct Related {
     /// The files whose results changed.
     changed: Vec<Sha256>,
-    /// Of which a manifest came: it may tell that the command was interrupted.
+    /// The invocations whose manifest arrived, since it may show that the command was interrupted.
     invocations: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ fn invocations_of_manifests(upload: &ArtifactsUploaded, artifacts: &[Artifact]) 
         .collect()
 }
 
-/// Places what Airflow told of a run, and the files of which that tells more. Under [`lock_placement`].
+/// Places Airflow's observation of a run, and the files that it provides information about, under [`lock_placement`].
 pub(crate) async fn place_observed(
     transaction: &mut PgConnection,
     bucket: &Bucket,
@@ -89,7 +89,7 @@ pub(crate) async fn place_observed(
     observed: Observed,
 ) -> Result<(), ApplyError> {
     let files = if observed.is_new {
-        earlier_files(transaction, place.environment_id, &Told::by_airflow(run)).await?
+        earlier_files(transaction, place.environment_id, &RunFacts::of_airflow(run)).await?
     } else {
         Vec::new()
     };
@@ -99,7 +99,7 @@ pub(crate) async fn place_observed(
     }
     let moved = move_files(transaction, bucket, place, files, None, &Related::default()).await?;
     refresh_nodes(transaction, place, &runs_of(&moved)).await?;
-    // What was told before of the run was shown.
+    // An earlier observation of the run was shown.
     let text = serde_json::to_string(run).map_err(|error| ApplyError::Rejected(error.to_string()))?;
     if let Some(id) = id_of_key(transaction, Numbers::Runs, place.environment_id, &text).await? {
         shrink_run(transaction, place.account_id, RunId(id)).await?;
@@ -118,8 +118,8 @@ async fn refresh_nodes(transaction: &mut PgConnection, place: Place, runs: &BTre
     Ok(())
 }
 
-/// Puts files where they belong by now, and computes anew what follows for their runs, for those that are related, and for the one that was
-/// observed. Returns the runs whose files changed, with the upload of each file.
+/// Moves files to their current places. Recomputes their runs, the related ones, and the observed one. Returns the runs whose files
+/// changed, with the upload of each file.
 async fn move_files(
     transaction: &mut PgConnection,
     bucket: &Bucket,
@@ -134,7 +134,7 @@ async fn move_files(
         let key = key_of_run(transaction, environment, &placed.artifact).await?;
         target.push((placed, key));
     }
-    // Numbers are given last, so that the lock upon them, which is one for all accounts, is held shortly.
+    // Numbers are assigned last, so that their lock, which all accounts share, is held only briefly.
     let keys: BTreeSet<&RunKey> = target
         .iter()
         .filter(|(placed, _)| !placed.artifact.pruned)
@@ -199,20 +199,20 @@ fn not_placed(artifact: Artifact) -> Placed {
     }
 }
 
-/// What is told of runs.
-struct Told {
+/// What new data shows about runs.
+struct RunFacts {
     runs: Vec<String>,
     runs_with_dag: Vec<String>,
-    /// Those whose run is told, or of which a file makes one.
+    /// The invocations whose run is named, or that have a file that is evidence of a run.
     invocations: Vec<String>,
 }
 
-impl Told {
-    fn by_files(artifacts: &[Artifact]) -> Self {
-        let told = || artifacts.iter().filter(|artifact| artifact.run_id.is_some());
-        let with_dag = told().filter(|artifact| artifact.dag_id.is_some());
+impl RunFacts {
+    fn of_files(artifacts: &[Artifact]) -> Self {
+        let with_run = || artifacts.iter().filter(|artifact| artifact.run_id.is_some());
+        let with_dag = with_run().filter(|artifact| artifact.dag_id.is_some());
         Self {
-            runs: told().filter_map(|artifact| artifact.run_id.clone()).collect(),
+            runs: with_run().filter_map(|artifact| artifact.run_id.clone()).collect(),
             runs_with_dag: with_dag.filter_map(|artifact| artifact.run_id.clone()).collect(),
             invocations: artifacts
                 .iter()
@@ -222,7 +222,7 @@ impl Told {
         }
     }
 
-    fn by_airflow(run: &RunKey) -> Self {
+    fn of_airflow(run: &RunKey) -> Self {
         let runs: Vec<String> = run.run_id.iter().cloned().collect();
         Self {
             runs: runs.clone(),
@@ -232,19 +232,19 @@ impl Told {
     }
 }
 
-/// The earlier files whose place may follow from what is told: those that it tells of, and those of the same invocations as these.
+/// Returns the earlier files whose place may depend on these facts, and files of the same invocations as those.
 async fn earlier_files(
     transaction: &mut PgConnection,
     environment: EnvironmentId,
-    told: &Told,
+    facts: &RunFacts,
 ) -> Result<Vec<Placed>, ApplyError> {
-    let mut invocations: BTreeSet<String> = told.invocations.iter().cloned().collect();
+    let mut invocations: BTreeSet<String> = facts.invocations.iter().cloned().collect();
     loop {
-        if told.runs.is_empty() && invocations.is_empty() {
+        if facts.runs.is_empty() && invocations.is_empty() {
             return Ok(Vec::new());
         }
         let known: Vec<String> = invocations.iter().cloned().collect();
-        let found = unplaced_alike(transaction, environment, &told.runs_with_dag, &known, &told.runs).await?;
+        let found = unplaced_alike(transaction, environment, &facts.runs_with_dag, &known, &facts.runs).await?;
         invocations.extend(found.iter().filter_map(|placed| placed.artifact.invocation_id.clone()));
         if invocations.len() == known.len() {
             return Ok(found);
@@ -252,7 +252,7 @@ async fn earlier_files(
     }
 }
 
-/// The numbers of runs, and of their jobs.
+/// Returns the numbers of runs and of their jobs.
 async fn numbers_of<'k>(
     transaction: &mut PgConnection,
     bucket: &Bucket,
@@ -268,7 +268,7 @@ async fn numbers_of<'k>(
     Ok(runs)
 }
 
-/// Whose a number is, as the claim in the bucket says.
+/// The owner of a number, as recorded by the claim in the bucket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) account_id: AccountId,
@@ -277,18 +277,18 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Reads a claim, if there is one.
+    /// Parses a claim, if there is one.
     pub(crate) fn read(claim: Option<serde_json::Value>, id: i64) -> Result<Option<Self>, ApplyError> {
         claim.map(serde_json::from_value).transpose().map_err(|error| {
             ApplyError::Rejected(format!(
-                "the claim of number {id} cannot be read ({error}); mend it in the bucket"
+                "invalid claim of number {id}: {error}; repair it in the bucket"
             ))
         })
     }
 }
 
-/// The number of a job or a run: the one that it has, else the first that nobody claimed. The claim in the bucket decides, so that
-/// a database that was lost, or restored from an old backup, never gives a number a second meaning.
+/// Returns the number of a job or a run, or else assigns the first number that is not claimed. The claim in the bucket decides, so that a
+/// database that was lost, or restored from an old backup, never assigns a number twice.
 async fn number<K: Serialize + Sync>(
     transaction: &mut PgConnection,
     bucket: &Bucket,

@@ -1,4 +1,4 @@
-//! Old runs out of the read model.
+//! Removes old runs from the read model.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,15 +14,15 @@ use sqlx::PgConnection;
 
 use crate::{ApplyError, Outcome, Projector, state};
 
-/// How many runs one event removes: what one transaction does while others wait.
+/// The number of runs that one event removes. It limits the duration of a transaction for which others wait.
 const RUNS_AT_ONCE: usize = 500;
 
 impl Projector {
-    /// What events would remove the runs of an account that are old by this measure. Nothing is changed. A run that shares an upload with
-    /// one that stays, stays too.
+    /// Plans the events that would remove the selected runs of an account, without changing anything. A run that shares an upload with a
+    /// run that is kept is kept too.
     ///
     /// # Errors
-    /// When the database is away.
+    /// Returns an error if the database is unavailable.
     pub async fn plan_prune(&self, which: &Prunable) -> Result<Vec<RetentionPruned>, ApplyError> {
         let mut connection = self.pool.acquire().await?;
         let candidates = prunable_runs(&mut connection, which).await?;
@@ -34,8 +34,8 @@ impl Projector {
         loop {
             let before = runs.len();
             for (event, run) in &uploads {
-                let stays = run.is_none_or(|run| !runs.contains(&run));
-                if stays {
+                let is_kept = run.is_none_or(|run| !runs.contains(&run));
+                if is_kept {
                     kept.insert(*event);
                 }
             }
@@ -91,8 +91,8 @@ impl Projector {
     }
 }
 
-/// Takes an upload out of the read model with what was read of its files, so that it can be applied again in the same transaction. Of one that
-/// is pruned nothing is read again, so what it shares with others stays.
+/// Removes an upload and the content of its files from the read model, so that it can be applied again in the same transaction. The content
+/// of a pruned upload is not read again, so content that it shares with others is kept.
 pub(crate) async fn forget_upload(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -105,18 +105,18 @@ pub(crate) async fn forget_upload(
     remove_upload(transaction, event).await?;
     remove_from_ledger(transaction, event).await?;
     shrink(transaction, account, &files).await?;
-    let anew_in = files.first().filter(|_| !pruned).map(|file| file.environment);
-    forget_contents(transaction, account, &hashes_of(&files), anew_in).await?;
+    let rewrite_in = files.first().filter(|_| !pruned).map(|file| file.environment);
+    forget_contents(transaction, account, &hashes_of(&files), rewrite_in).await?;
     shrink_states(transaction, account, &states).await
 }
 
-/// What files with these contents brought to the state of each environment.
+/// Returns what files with these contents contributed to the state of each environment.
 async fn states_of(
     connection: &mut PgConnection,
     account: AccountId,
     files: &[FileOfUpload],
 ) -> Result<Vec<(EnvironmentId, FileAspects)>, ApplyError> {
-    // Others that share their contents may lose them too.
+    // Other environments with the same contents may lose them too.
     let hashes = hashes_of(files);
     let mut states = Vec::new();
     for environment in environments_of_files(connection, account, &hashes).await? {
@@ -137,13 +137,13 @@ async fn shrink_states(
     Ok(())
 }
 
-/// Computes the runs and steps anew that these files were in.
+/// Recomputes the runs and steps that contained these files.
 async fn shrink(transaction: &mut PgConnection, account: AccountId, files: &[FileOfUpload]) -> Result<(), ApplyError> {
     let mut steps: BTreeSet<StepId> = files.iter().filter_map(|file| file.step).map(StepId).collect();
     let mut runs: BTreeSet<RunId> = files.iter().filter_map(|file| file.run).collect();
     let environments: BTreeSet<EnvironmentId> = files.iter().map(|file| file.environment).collect();
     for environment in environments {
-        // A manifest tells of steps in other runs too, if its invocation has any there.
+        // A manifest also affects steps in other runs, if its invocation has steps there.
         let of_it = files.iter().filter(|file| file.environment == environment);
         let invocations: Vec<String> = of_it.filter_map(|file| file.invocation.clone()).collect();
         for (run, step) in places_of_invocations(transaction, environment, &invocations).await? {

@@ -1,7 +1,7 @@
-//! The read model made anew from the journal, beside the one that is in use, and put in its place.
+//! Rebuilds the read model from the journal next to the one in use, and replaces that one.
 //!
-//! Uploads, live events and readers go on meanwhile. Only for the comparison at the end are live events kept waiting, so that both read
-//! models have seen the same.
+//! Uploads, live events and readers continue meanwhile. Only the comparison at the end makes live events wait, so that both read models
+//! contain the same events.
 
 use bucket::Journal;
 use chrono::{DateTime, Utc};
@@ -14,36 +14,36 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{ApplyError, Outcomes, Projector, Selection};
 
-/// Where the new read model is made.
+/// The schema in which the new read model is built.
 pub const NEXT_SCHEMA: &str = "read_model_next";
 
-/// Where the old one is kept after the swap.
+/// The schema in which the old read model is kept after the swap.
 pub const OLD_SCHEMA: &str = "read_model_old";
 
 const LIVE_SCHEMA: &str = "read_model";
 
-/// How often the end, and the swap, are tried: others may be ahead in applying an event, or read for long.
+/// The number of attempts to finish and to swap. Projectors may be applying other events, and readers may take long.
 const TRIES: usize = 20;
 
-/// A rebuild.
+/// A rebuild of the read model.
 pub struct Rebuild {
-    /// Writes to the read model that is in use.
+    /// Writes to the read model in use.
     pub live: Projector,
-    /// Writes to the new one.
+    /// Writes to the new read model.
     pub next: Projector,
-    /// A connection as the owner of the database, with PostgreSQL's own search path.
+    /// A connection as the owner of the database, with PostgreSQL's default search path.
     pub owner: PgConnection,
 }
 
 impl Rebuild {
-    /// Makes the new read model's tables, unless an earlier rebuild by this version did and was cut short: then it is gone on with. True when
-    /// it is new. No other rebuild may work as long as the owner's connection lives.
+    /// Creates the tables of the new read model, or continues an interrupted rebuild of the same version. Returns true if the tables are
+    /// new. No other rebuild can run while the owner's connection lives.
     ///
     /// # Errors
-    /// When the database is away, another rebuild is at work, or the user may not make schemas.
+    /// Returns an error if the database is unavailable, another rebuild is running, or the user may not create schemas.
     pub async fn prepare(&mut self) -> Result<bool, ApplyError> {
         if !lock_rebuild(&mut self.owner).await? {
-            let cause = "another rebuild of this database is at work; wait for its end, or stop it: then this one goes on where it was";
+            let cause = "another rebuild of this database is running: wait until it ends, or stop it and run this command again to continue";
             return Err(ApplyError::Unavailable(cause.to_owned()));
         }
         if has_schema(&mut self.owner, NEXT_SCHEMA).await? {
@@ -57,10 +57,10 @@ impl Rebuild {
         Ok(true)
     }
 
-    /// Applies the whole journal to the new read model. `progress` is told how many events of how many were dealt with.
+    /// Applies the whole journal to the new read model. `progress` receives the number of processed events and the total.
     ///
     /// # Errors
-    /// When the database or the bucket is away; calling it again goes on.
+    /// Returns an error if the database or the bucket is unavailable. Calling it again continues the work.
     pub async fn replay(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Outcomes, ApplyError> {
         let begun: DateTime<Utc> = self.next.clock.now();
         let outcomes = self.next.replay(&Selection::default(), false, progress).await?;
@@ -69,11 +69,11 @@ impl Rebuild {
         Ok(outcomes)
     }
 
-    /// Compares both read models, and where `accepts` says so puts the new one in the old one's place, in the transaction in which they
-    /// were compared. Tells what differs, and whether it was put there.
+    /// Compares both read models. If `accepts` returns true, replaces the old one by the new one in the same transaction. Returns the
+    /// differences, and whether the read model was replaced.
     ///
     /// # Errors
-    /// When the database or the bucket is away, or the two do not come to have seen the same events.
+    /// Returns an error if the database or the bucket is unavailable, or if the two read models never reach the same events.
     pub async fn finish(
         &mut self,
         accepts: impl Fn(&[Difference]) -> bool,
@@ -84,7 +84,7 @@ impl Rebuild {
             lock_read_model(&mut transaction).await?;
             let late = missing_in(&mut transaction, LIVE_SCHEMA, NEXT_SCHEMA).await?;
             if !late.is_empty() {
-                // The new one is ahead of the live one, which waits for the lock.
+                // The new read model is ahead of the live one, whose projectors wait for the lock.
                 transaction.rollback().await?;
                 apply(&self.live, &late).await?;
                 continue;
@@ -96,54 +96,55 @@ impl Rebuild {
                 transaction.rollback().await?;
                 return Ok((differences, false));
             }
-            // Those that were given up while this was made.
+            // These dead letters were dropped during the rebuild.
             copy_dropped(&mut transaction, LIVE_SCHEMA, NEXT_SCHEMA).await?;
             drop_schema(&mut transaction, OLD_SCHEMA).await?;
             put_in_place(&mut transaction).await?;
             transaction.commit().await?;
             return Ok((differences, true));
         }
-        let cause =
-            format!("the end was tried {TRIES} times and projectors were always ahead; run it again, it goes on");
+        let cause = format!(
+            "could not finish in {TRIES} attempts because projectors were always ahead: run the rebuild again to continue"
+        );
         Err(ApplyError::Unavailable(cause))
     }
 
-    /// Removes the read model that was made and not put in place.
+    /// Removes the new read model if it was not put in place.
     ///
     /// # Errors
-    /// When the database is away.
+    /// Returns an error if the database is unavailable.
     pub async fn discard(&mut self) -> Result<(), ApplyError> {
         Ok(drop_schema(&mut self.owner, NEXT_SCHEMA).await?)
     }
 
-    /// Removes the read model whose place was taken.
+    /// Removes the read model that was replaced.
     ///
     /// # Errors
-    /// When the database is away.
+    /// Returns an error if the database is unavailable.
     pub async fn drop_old(&mut self) -> Result<(), ApplyError> {
         Ok(drop_schema(&mut self.owner, OLD_SCHEMA).await?)
     }
 }
 
-/// Swaps the two, as soon as no reader is in the way. What was compared stays true meanwhile: nobody else may write.
+/// Swaps the two read models as soon as no reader blocks it. The comparison remains valid meanwhile, since nobody else may write.
 async fn put_in_place(transaction: &mut PgConnection) -> Result<(), ApplyError> {
     for _ in 0..TRIES {
         let mut attempt = transaction.begin().await?;
         match swap(&mut attempt, NEXT_SCHEMA, OLD_SCHEMA).await {
             Ok(()) => return Ok(attempt.commit().await?),
             Err(error) if is_lock_conflict(&error) => {
-                tracing::warn!(%error, "readers are at work; the swap is tried again");
+                tracing::warn!(%error, "readers block the swap; trying again");
                 attempt.rollback().await?;
             }
             Err(error) => return Err(error.into()),
         }
     }
-    let cause = format!("the swap was tried {TRIES} times and readers were always at work; run it again, it goes on");
+    let cause = format!("could not swap in {TRIES} attempts because of readers: run the rebuild again to continue");
     Err(ApplyError::Unavailable(cause))
 }
 
 async fn apply(projector: &Projector, ids: &[EventId]) -> Result<(), ApplyError> {
-    // Which part of the journal an event is in is not told by its id.
+    // The id does not show which part of the journal contains the event.
     let of_directory = if ids.is_empty() {
         Vec::new()
     } else {

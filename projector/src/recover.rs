@@ -1,4 +1,4 @@
-//! The numbers that clients see, out of the claims in the bucket.
+//! Restores the numbers that clients see from the claims in the bucket.
 
 use bucket::ClaimKind;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -7,18 +7,18 @@ use read_model::{Numbers, record_id, unrecorded_ids};
 use crate::placement::Owner;
 use crate::{ApplyError, Projector};
 
-/// How many claims are read at a time.
+/// The number of claims that are read at the same time.
 const READ_AT_ONCE: usize = 32;
 
-/// How many are entered in one transaction.
+/// The number of claims that are recorded in one transaction.
 const BATCH: usize = 1_000;
 
 impl Projector {
-    /// Enters all numbers of jobs and runs that were ever given. Not needed for the truth, since the claims are asked for each new number;
-    /// but asking for many that way, one after the other, is slow. `progress` is told how many of how many are entered.
+    /// Records all numbers of jobs and runs that were ever assigned. It only saves time: each new number checks the claims anyway, but
+    /// checking many of them one by one is slow. `progress` receives the number of recorded claims and the total.
     ///
     /// # Errors
-    /// When the database or the bucket is away.
+    /// Returns an error if the database or the bucket is unavailable.
     pub async fn restore_ids(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<u64, ApplyError> {
         let mut missing = Vec::new();
         let mut connection = self.pool.acquire().await?;

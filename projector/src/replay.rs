@@ -1,4 +1,4 @@
-//! Events out of the journal once more: those that were missed, or a selection of those that were applied.
+//! Replays events from the journal: events that were missed, or a selection of events that were applied.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,56 +12,56 @@ use serde::Serialize;
 
 use crate::{ApplyError, Outcome, Projector};
 
-/// How many events are worked upon at once. What bounds the work is memory, which is admitted by bytes.
+/// The maximum number of events that are applied at the same time. Memory is limited separately by size.
 const AT_ONCE: usize = 4;
 
-/// How many ids are compared with the ledger in one statement.
+/// The number of ids that one statement compares with the ledger.
 const BATCH: usize = 10_000;
 
-/// How often an event is tried while something that it needs is away.
+/// The number of attempts to apply an event while something is unavailable.
 const TRIES: u32 = 10;
 
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A longer time than this is listed at once, a shorter one hour by hour.
+/// Longer periods are listed at once, and shorter ones hour by hour.
 const HOUR_BY_HOUR: TimeDelta = TimeDelta::days(30);
 
-/// Ids may be so much older or younger than the time of their event.
+/// The maximum difference between the time in an id and the time of its event.
 const SKEW: TimeDelta = TimeDelta::hours(1);
 
-/// Which events of the journal are meant. All that is told must hold.
+/// Selects events of the journal. An event must meet all criteria that are given.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Of this account.
+    /// Only events of this account.
     pub account: Option<AccountId>,
-    /// Of this environment.
+    /// Only events of this environment.
     pub environment: Option<EnvironmentId>,
-    /// Whose type begins with this text, such as `dbt.` or `token.issued.v1`.
+    /// Only events whose type starts with this text, such as `dbt.` or `token.issued.v1`.
     pub kind: Option<String>,
-    /// Accepted at this time or later.
+    /// Only events that were accepted at this time or later.
     pub from: Option<DateTime<Utc>>,
-    /// Accepted before this time.
+    /// Only events that were accepted before this time.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// What became of events.
+/// The number of events for each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcomes {
-    /// Their rows are in the read model now.
+    /// The rows are now in the read model.
     pub applied: u64,
-    /// They had been dealt with before.
+    /// The events were processed before.
     pub known: u64,
-    /// They cannot be applied and are dead letters.
+    /// The events cannot be applied and are dead letters.
     pub dead_letters: u64,
-    /// They cannot be applied again, and stay as they were applied before.
+    /// The events cannot be applied again, and their rows from before remain.
     pub rejected: u64,
-    /// They cannot be read, and stay in the journal.
+    /// The events cannot be read, and stay in the journal.
     pub unreadable: u64,
 }
 
 impl Selection {
-    /// Is this event meant?
+    /// Whether this event is selected.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         let account = event.subject.strip_prefix("accounts/").and_then(|id| id.parse().ok());
@@ -74,10 +74,11 @@ impl Selection {
                 .is_none_or(|wanted| environment_of(event) == Some(wanted))
     }
 
-    /// The events that may be meant, by their ids alone: the directory's, then the others, each in the order of their ids.
+    /// Finds the events that may be selected, judging only by their ids. Events of the directory come first, then the others, each sorted
+    /// by id.
     ///
     /// # Errors
-    /// When the bucket is away.
+    /// Returns an error if the bucket is unavailable.
     pub async fn find(&self, bucket: &Bucket, now: DateTime<Utc>) -> Result<Vec<(Journal, EventId)>, bucket::Error> {
         let is_short = self
             .from
@@ -96,17 +97,17 @@ impl Selection {
                     ids
                 }
             };
-            let meant = ids.into_iter().filter(|id| self.may_mean(*id));
-            found.extend(meant.map(|id| (*journal, id)));
+            let selected = ids.into_iter().filter(|id| self.may_mean(*id));
+            found.extend(selected.map(|id| (*journal, id)));
         }
         Ok(found)
     }
 
-    /// The parts of the journal that may hold such events.
+    /// Returns the parts of the journal that may contain selected events.
     #[must_use]
     pub fn journals(&self) -> &'static [Journal] {
         let kind = self.kind.as_deref().unwrap_or_default();
-        // A type's first word tells the part, once it is whole.
+        // The first word of a type determines the part, if the word is complete.
         match Journal::of_type(kind) {
             _ if !kind.contains('.') => &[Journal::Directory, Journal::Uploads],
             Journal::Directory => &[Journal::Directory],
@@ -114,13 +115,13 @@ impl Selection {
         }
     }
 
-    /// The hours that may hold such events of uploads, the newest first.
+    /// Returns the hours that may contain selected events of uploads, newest first.
     #[must_use]
     pub fn hours_back(&self, bucket: &Bucket) -> Hours {
         bucket.hours_back(self.from.map(|from| from - SKEW), self.to.map(|to| to + SKEW))
     }
 
-    /// May the event with this id be meant, from when the id was made?
+    /// Whether the event with this id may be selected, judging by the time in the id.
     #[must_use]
     pub fn may_mean(&self, id: EventId) -> bool {
         made_at(id).is_none_or(|time| {
@@ -143,11 +144,11 @@ fn environment_of(event: &Event) -> Option<EnvironmentId> {
 }
 
 impl Projector {
-    /// Applies those of the selected events that were missed; or all of them, with their files read anew. `progress` is told how many of
-    /// how many were looked at.
+    /// Applies the selected events that were missed, or with `again` all of them, with their files read again. `progress` receives the
+    /// number of processed events and the total.
     ///
     /// # Errors
-    /// When the database or the bucket is away. What was applied until then stays applied.
+    /// Returns an error if the database or the bucket is unavailable. Events that were applied until then stay applied.
     pub async fn replay(
         &self,
         selection: &Selection,
@@ -161,10 +162,10 @@ impl Projector {
         self.apply_events(&events, selection, again, progress).await
     }
 
-    /// Applies an event. While another is at it, waits for what becomes of that.
+    /// Applies an event. If another projector is applying it, waits for the result.
     ///
     /// # Errors
-    /// As [`Projector::apply`].
+    /// Returns an error in the same cases as [`Projector::apply`].
     pub async fn apply_or_wait(&self, event: &Event) -> Result<Outcome, ApplyError> {
         loop {
             match self.apply(event).await? {
@@ -199,7 +200,7 @@ impl Projector {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Outcomes, ApplyError> {
         let (total, done) = (events.len() as u64, AtomicU64::new(0));
-        // What is applied again has its account to itself: several at once would only make each other begin anew.
+        // Applying again locks the account exclusively, so several at once would only make each other start over.
         let at_once = if again { 1 } else { AT_ONCE };
         progress(0, total);
         stream::iter(events.iter().copied())
@@ -222,7 +223,7 @@ impl Projector {
             Ok(event) => event,
             Err(error) if error.is_unavailable() => return Err(error.into()),
             Err(error) => {
-                tracing::error!(event_id = %id, %error, "the journal has an event that cannot be read");
+                tracing::error!(event_id = %id, %error, "cannot read an event in the journal");
                 return Ok(Outcomes { unreadable: 1, ..one });
             }
         };
@@ -239,15 +240,15 @@ impl Projector {
             match result {
                 Ok(Outcome::Applied) => return Ok(Outcomes { applied: 1, ..one }),
                 Ok(Outcome::Known) => return Ok(Outcomes { known: 1, ..one }),
-                Ok(Outcome::Buried) => return Ok(Outcomes { dead_letters: 1, ..one }),
-                // The other comes to an end, or its process does.
+                Ok(Outcome::DeadLetter) => return Ok(Outcomes { dead_letters: 1, ..one }),
+                // The other projector finishes, or its process ends.
                 Ok(Outcome::Busy) => {}
                 Err(ApplyError::Rejected(cause)) => {
-                    tracing::error!(event_id = %id, cause, "the event cannot be applied again; it stays as it was applied before");
+                    tracing::error!(event_id = %id, cause, "cannot apply the event again; its rows from before remain");
                     return Ok(Outcomes { rejected: 1, ..one });
                 }
                 Err(error) if tries < TRIES => {
-                    tracing::info!(event_id = %id, %error, "an event is tried again");
+                    tracing::info!(event_id = %id, %error, "trying an event again");
                     tries += 1;
                 }
                 Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! Run results, and the freshness of sources, into rows.
+//! Converts run results and freshness results to rows.
 
 use chrono::{DateTime, Utc};
 use read_model::{DocEncoder, ResultFile, ResultRow, has_results, insert_results, without_nul};
@@ -11,13 +11,13 @@ use crate::{ApplyError, Projector};
 
 /// Results that were read.
 pub(crate) struct ReadResults {
-    /// Of the file's bytes.
+    /// The hash of the file's bytes.
     sha256: Sha256,
     file: ResultFile,
     rows: Vec<ResultRow>,
 }
 
-/// Reads results from the bucket; none when their content was read before.
+/// Reads results from the bucket. Returns `None` if their content was read before.
 pub(crate) async fn read(
     projector: &Projector,
     upload: &ArtifactsUploaded,
@@ -74,7 +74,7 @@ fn file_of(results: &Results) -> ResultFile {
         command: results.command.as_deref().map(without_nul),
         command_key: results.command_key,
         is_limited: results.is_limited,
-        // An interval of PostgreSQL does not hold more; no command runs for a year.
+        // A PostgreSQL interval cannot hold much more, and no command runs for a year.
         elapsed_time: results.elapsed_time.unwrap_or(0.0).clamp(0.0, 31_536_000.0),
         failed: failed(|_| true),
         failed_outside: failed(|failure| failure == Failure::Outside),
@@ -91,7 +91,7 @@ fn file_of(results: &Results) -> ResultFile {
 }
 
 impl ReadResults {
-    /// Writes its rows.
+    /// Writes the rows.
     pub(crate) async fn write(
         self,
         transaction: &mut PgConnection,

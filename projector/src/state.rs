@@ -1,5 +1,5 @@
-//! What follows for an environment from the manifests and catalogs of an upload: which nodes stand in it, and where their compiled code and
-//! their columns come from.
+//! Derives the state of an environment from the manifests and catalogs of an upload: which nodes it shows, and where their compiled code
+//! and columns come from.
 
 use directory::note_change;
 use read_model::{
@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use crate::apply::Reading;
 use crate::{ApplyError, Outcome, Projector};
 
-/// Brings the state of an environment up to date after an upload whose files were placed, under [`lock_placement`].
+/// Updates the state of an environment after the files of an upload were placed, under [`lock_placement`].
 pub(crate) async fn follow(
     transaction: &mut PgConnection,
     upload: &ArtifactsUploaded,
@@ -31,7 +31,7 @@ pub(crate) async fn follow(
     match reading {
         Reading::WhatIsNew => note_aspects(transaction, account, environment, event, &files).await?,
         Reading::Everything => {
-            // What others share was read anew too, and has other numbers now.
+            // Content that other environments share was also read again, and has new ids now.
             for environment in environments_of_files(transaction, account, &files).await? {
                 let aspects = aspects_of_files(transaction, account, environment, &files).await?;
                 recompute_aspects(transaction, account, environment, &aspects).await?;
@@ -54,14 +54,14 @@ pub(crate) async fn follow(
         if let Some(newest) = of_it.map(|project| project.done_at).filter(|newest| *newest > written) {
             tracing::info!(
                 event_id = %event, environment_id = %environment, generated_at = %written, newest_generated_at = %newest,
-                "a manifest is older than the newest by its own clock: it came late, or the clock of its worker is slow"
+                "a manifest is older than the newest by its own clock: it arrived late, or the clock of its worker is slow"
             );
         }
     }
     Ok(())
 }
 
-/// Computes the state of an environment anew after files that brought this to it were taken away.
+/// Recomputes the state of an environment after files that contributed to it were removed.
 pub(crate) async fn shrink(
     transaction: &mut PgConnection,
     account: AccountId,

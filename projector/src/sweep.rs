@@ -1,4 +1,4 @@
-//! Events that the stream did not bring: the journal compared with the ledger.
+//! Finds events that the stream did not deliver, by comparing the journal with the ledger.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{ApplyError, Outcome, Projector};
 
-/// Between two sweeps.
+/// The pause between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// How far behind the watermark a sweep begins: writers may be late, and their clocks behind.
+/// How far before the watermark a sweep starts, since writers may be late or have slow clocks.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
 
-/// How far back the sweep at start, and once a day, looks.
+/// How far before the watermark the sweep at startup and once a day starts.
 const LONG_MARGIN: TimeDelta = TimeDelta::days(7);
 
-/// Events this young are left to the stream, so that the two do not do the same work at once.
+/// Younger events are left to the stream, so that both do not do the same work.
 const YOUNG: TimeDelta = TimeDelta::seconds(5);
 
-/// Sweeps at start and regularly until the shutdown.
+/// Sweeps at startup and regularly until the shutdown.
 pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
-    let mut long_sweep_due: Option<DateTime<Utc>> = None;
+    let mut next_long_sweep: Option<DateTime<Utc>> = None;
     while !shutdown.is_cancelled() {
         let now = projector.clock.now();
-        let long = long_sweep_due.is_none_or(|due| due <= now);
+        let long = next_long_sweep.is_none_or(|next| next <= now);
         let sweep = async {
-            // What cannot be applied of the directory holds up no upload.
+            // A failure in the directory does not delay uploads.
             let directory = projector.sweep_directory().await;
             let uploads = projector.sweep_uploads(if long { LONG_MARGIN } else { MARGIN }).await?;
             let directory = directory?;
@@ -45,15 +45,15 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
             Ok((found, busy, dead_letters)) => {
                 metrics::gauge!("dbt_api_dead_letters").set(dead_letters as f64);
                 metrics::gauge!("dbt_api_last_sweep_timestamp_seconds").set(projector.clock.now().timestamp() as f64);
-                // What others work upon is looked at again as long as they do: they may die of it.
+                // Events that others are applying are checked again, since the others may die.
                 if long && busy == 0 {
-                    long_sweep_due = Some(now + TimeDelta::days(1));
+                    next_long_sweep = Some(now + TimeDelta::days(1));
                 }
                 if found > 0 {
-                    tracing::info!(found, "the sweep applied what the stream had not brought");
+                    tracing::info!(found, "the sweep applied events that the stream had not delivered");
                 }
             }
-            Err(error) => tracing::warn!(%error, "the sweep left something to be done; the next one goes on"),
+            Err(error) => tracing::warn!(%error, "the sweep did not finish; the next one continues"),
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -62,33 +62,33 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
     }
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct Swept {
-    /// So many events were applied, or became dead letters.
+    /// The number of events that were applied or became dead letters.
     pub applied: u64,
-    /// So many are worked upon by others.
+    /// The number of events that others are applying.
     pub busy: u64,
-    /// So many could not be applied now.
+    /// The number of events that cannot be applied at the moment.
     failed: u64,
-    /// Why the last of them could not.
+    /// The error of the last of these events.
     cause: String,
 }
 
 impl Swept {
     fn fail(&mut self, id: EventId, error: &ApplyError) {
-        tracing::warn!(event_id = %id, %error, "an event could not be applied now; the sweep goes on with the others");
+        tracing::warn!(event_id = %id, %error, "cannot apply an event at the moment; the sweep continues with the others");
         self.failed += 1;
         self.cause = error.to_string();
     }
 
-    /// An error if any event is left for want of something.
+    /// Returns an error if an event could not be applied.
     fn end(self) -> Result<Self, ApplyError> {
         match self.failed {
             0 => Ok(self),
             failed => {
                 let cause = format!(
-                    "{failed} events could not be applied now, the last because: {}",
+                    "{failed} events could not be applied at the moment; the last error: {}",
                     self.cause
                 );
                 Err(ApplyError::Unavailable(cause))
@@ -98,16 +98,17 @@ impl Swept {
 }
 
 impl Projector {
-    /// Applies the directory's events that are not applied yet.
+    /// Applies the events of the directory that are not applied yet.
     ///
     /// # Errors
-    /// When the database or the bucket is away, or an event could not be applied for want of something; the others were.
+    /// Returns an error if the database or the bucket is unavailable, or if an event could not be applied because something was
+    /// unavailable. The other events were applied.
     pub async fn sweep_directory(&self) -> Result<Swept, ApplyError> {
         let ids = self.bucket.list_directory_events().await?;
         let mut connection = self.pool.acquire().await?;
         let applied = directory::applied(&mut connection, &ids).await?;
         let others: Vec<EventId> = ids.into_iter().filter(|id| !applied.contains(id)).collect();
-        // Those of retention are of this journal, and are the read model's.
+        // Retention events are in this journal but belong to the read model.
         let missing = unknown_of(&mut connection, &others).await?;
         drop(connection);
         let mut swept = Swept::default();
@@ -115,10 +116,10 @@ impl Projector {
         swept.end()
     }
 
-    /// Applies the uploads since the watermark, less a margin, that are not applied yet.
+    /// Applies the uploads since the watermark, minus a margin, that are not applied yet.
     ///
     /// # Errors
-    /// As [`Projector::sweep_directory`].
+    /// Returns an error in the same cases as [`Projector::sweep_directory`].
     pub async fn sweep_uploads(&self, margin: TimeDelta) -> Result<Swept, ApplyError> {
         let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
@@ -133,7 +134,7 @@ impl Projector {
         };
         let mut hour = first.duration_trunc(TimeDelta::hours(1)).unwrap_or(first);
         let mut swept = Swept::default();
-        // One hour more than now: clocks may be ahead.
+        // It includes one hour in the future, since clocks may be fast.
         while hour <= now + TimeDelta::hours(1) {
             let mut ids = self.bucket.list_events_of_hour(hour).await?;
             ids.retain(|id| made_at(*id).is_none_or(|time| time <= now - YOUNG || time > now));
@@ -151,7 +152,7 @@ impl Projector {
         Ok(swept)
     }
 
-    /// One that cannot be applied now does not keep the others from it.
+    /// Applies these events. An event that cannot be applied at the moment does not stop the others.
     async fn apply_all(&self, journal: Journal, ids: &[EventId], swept: &mut Swept) {
         for id in ids {
             let event = match self.bucket.get_event(journal, *id).await {
@@ -161,13 +162,13 @@ impl Projector {
                     continue;
                 }
                 Err(error) => {
-                    // Such an object was put by nobody of us. It must not hold up the others.
-                    tracing::error!(event_id = %id, %error, "the journal has an event that cannot be read");
+                    // This program did not write such an object. It must not block the other events.
+                    tracing::error!(event_id = %id, %error, "cannot read an event in the journal");
                     continue;
                 }
             };
             match self.apply(&event).await {
-                Ok(Outcome::Applied | Outcome::Buried) => {
+                Ok(Outcome::Applied | Outcome::DeadLetter) => {
                     swept.applied += 1;
                     metrics::counter!("dbt_api_swept_events_total").increment(1);
                 }

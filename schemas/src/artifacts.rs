@@ -1,4 +1,4 @@
-//! dbt's artifacts: what an uploaded file is, and what it holds.
+//! dbt's artifacts: how uploaded files are recognized and read.
 
 mod catalog;
 mod kind;

@@ -1,4 +1,4 @@
-//! The journal's events: a CloudEvents envelope and what each type of event says.
+//! The events of the journal: a CloudEvents envelope, and the data of each event type.
 
 mod data;
 
@@ -14,53 +14,53 @@ use crate::{AccountId, EventId};
 /// The envelope of every event: the attributes of CloudEvents 1.0 (the CNCF's specification, JSON format) and the data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// The version of CloudEvents: `1.0`.
+    /// The version of the CloudEvents specification, always `1.0`.
     pub specversion: String,
-    /// Also the `Nats-Msg-Id` and the name of the journal's object.
+    /// The event's id, also used as the `Nats-Msg-Id` and as the name of the object in the journal.
     pub id: EventId,
-    /// Which program made it.
+    /// The program that created the event.
     pub source: String,
-    /// The type with its version, for example `dbt.artifacts.uploaded.v1`.
+    /// The event type with its version, for example `dbt.artifacts.uploaded.v1`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it was accepted, by the clock of the process that accepted it.
+    /// When the event was accepted, by the clock of the process that accepted it.
     pub time: DateTime<Utc>,
-    /// Whom it is about: `accounts/<account id>`.
+    /// What the event is about: `accounts/<account id>`.
     pub subject: String,
-    /// `application/json`.
+    /// The content type of `data`, always `application/json`.
     pub datacontenttype: String,
-    /// The JSON Schema of `data`, relative to the repository.
+    /// The path of the JSON Schema of `data`, relative to the repository.
     pub dataschema: String,
-    /// As [`Event::data`] reads it.
+    /// The raw JSON of the data, which [`Event::data`] parses.
     pub data: Box<RawValue>,
 }
 
-/// An event that cannot be read.
+/// Why an event cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidEvent {
-    /// Its type is not known to this version.
+    /// This version does not know the event type.
     #[error(
-        "events of type `{0}` are not known to this version; upgrade dbt-api, then run `dbt-api dead-letters retry`"
+        "unknown event type `{0}`: upgrade dbt-api to a version that knows it, then run `dbt-api dead-letters retry`"
     )]
     UnknownType(String),
-    /// The data does not have the shape that its type demands.
-    #[error("the data of an event of type `{kind}` cannot be read: {source}")]
+    /// The data does not match the event type.
+    #[error("invalid data in an event of type `{kind}`: {source}")]
     Data {
         /// The event's type.
         kind: String,
-        /// Which field, and why.
+        /// The field that is wrong, and why.
         source: serde_json::Error,
     },
-    /// The envelope itself is broken.
-    #[error("not an event: {0}")]
+    /// The envelope is invalid.
+    #[error("invalid event: {0}")]
     Envelope(#[from] serde_json::Error),
 }
 
 impl Event {
-    /// An event that says this.
+    /// Creates an event with this data.
     ///
     /// # Errors
-    /// When the data cannot be written as JSON, which none of [`EventData`] causes.
+    /// Returns an error if the data cannot be written as JSON. No variant of [`EventData`] causes that.
     pub fn new(id: EventId, time: DateTime<Utc>, data: &EventData) -> Result<Self, serde_json::Error> {
         let kind = data.kind();
         Ok(Self {
@@ -76,26 +76,26 @@ impl Event {
         })
     }
 
-    /// What the event says.
+    /// Parses the data of the event.
     ///
     /// # Errors
-    /// When its type is unknown or the data does not fit it.
+    /// Returns an error if the type is unknown or the data does not match it.
     pub fn data(&self) -> Result<EventData, InvalidEvent> {
         EventData::read(&self.kind, &self.data)
     }
 
-    /// Reads an event as the journal and the stream hold it.
+    /// Parses an event from the JSON in the journal or the stream.
     ///
     /// # Errors
-    /// When it is no event.
+    /// Returns an error if the bytes are not an event.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidEvent> {
         Ok(serde_json::from_slice(bytes)?)
     }
 
-    /// Writes the event as the journal and the stream hold it.
+    /// Serializes the event to the JSON that the journal and the stream store.
     ///
     /// # Errors
-    /// As [`Event::new`].
+    /// Returns an error in the same case as [`Event::new`].
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
@@ -103,23 +103,23 @@ impl Event {
 
 macro_rules! event_data {
     ($($(#[$doc:meta])* $name:ident = $kind:literal),* $(,)?) => {
-        /// What the types of events say.
+        /// The data of an event, one variant for each type.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventData {
             $($(#[$doc])* $name($name),)*
         }
 
         impl EventData {
-            /// The types of all events.
+            /// All event types.
             pub const KINDS: &[&str] = &[$($kind),*];
 
-            /// The type with its version.
+            /// The event type with its version.
             #[must_use]
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$name(_) => $kind,)* }
             }
 
-            /// The account that it is about.
+            /// The account that the event is about.
             #[must_use]
             pub fn account_id(&self) -> AccountId {
                 match self { $(Self::$name(data) => data.account_id,)* }
@@ -137,7 +137,7 @@ macro_rules! event_data {
                 result.map_err(|source| InvalidEvent::Data { kind: kind.to_owned(), source })
             }
 
-            /// The JSON Schema of each type's data.
+            /// The JSON Schema of the data of each type.
             #[must_use]
             pub fn json_schemas() -> Vec<(&'static str, schemars::Schema)> {
                 vec![$(($kind, schemars::schema_for!($name))),*]
@@ -151,34 +151,34 @@ macro_rules! event_data {
 }
 
 event_data! {
-    /// Files were uploaded that are artifacts of dbt, or belong to them.
+    /// Artifacts of dbt were uploaded, or files that belong to them.
     ArtifactsUploaded = "dbt.artifacts.uploaded.v1",
-    /// Files were stored, or new versions of files.
+    /// Files, or new versions of files, were stored.
     FilesStored = "dbt.files.stored.v1",
     /// Files were deleted.
     FileDeleted = "dbt.file.deleted.v1",
-    /// An account was made or changed.
+    /// An account was created or changed.
     AccountRecorded = "directory.account.recorded.v1",
-    /// A project was made or changed.
+    /// A project was created or changed.
     ProjectRecorded = "directory.project.recorded.v1",
-    /// An environment was made or changed.
+    /// An environment was created or changed.
     EnvironmentRecorded = "directory.environment.recorded.v1",
-    /// A token was made.
+    /// A token was created.
     TokenIssued = "token.issued.v1",
-    /// A token was deleted.
+    /// A token was revoked.
     TokenRevoked = "token.revoked.v1",
-    /// Airflow was asked and told of a DAG run.
+    /// Airflow was asked about a DAG run and reported its state.
     AirflowRunObserved = "airflow.run.observed.v1",
     /// Old runs were removed from the read model.
     RetentionPruned = "retention.pruned.v1",
-    /// A dbt project was taken out of an environment.
+    /// A dbt project was removed from an environment.
     DbtProjectRetired = "dbt.project.retired.v1",
 }
 
-/// For the JSON Schema of the envelope; `data` is described by the schema of the event's type.
+/// The envelope of every event. The schema of the event's type describes `data`.
 #[derive(JsonSchema)]
 #[schemars(rename = "Event")]
-#[expect(dead_code, reason = "only its schema is used: RawValue has none")]
+#[expect(dead_code, reason = "only its schema is used, because RawValue has none")]
 struct EventSchema {
     specversion: String,
     id: EventId,
@@ -192,7 +192,7 @@ struct EventSchema {
     data: serde_json::Value,
 }
 
-/// The committed files under `schemas/json/`: name and content.
+/// The names and contents of the files that are committed in `schemas/json/`.
 #[must_use]
 pub fn json_schema_files() -> Vec<(String, String)> {
     let mut schemas = EventData::json_schemas();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_survives_its_json() {
+    fn an_event_round_trips_through_json() {
         let event = event();
         let again = Event::from_json(&event.to_json().unwrap()).unwrap();
         assert_eq!(again.data().unwrap(), event.data().unwrap());
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_type_says_what_to_do() {
+    fn an_unknown_type_is_reported_with_a_remedy() {
         let event = Event {
             kind: "dbt.artifacts.uploaded.v9".to_owned(),
             ..event()
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_data_names_the_field() {
+    fn invalid_data_is_reported_with_its_field() {
         let event = Event {
             data: RawValue::from_string(r#"{"account_id":1}"#.to_owned()).unwrap(),
             ..event()

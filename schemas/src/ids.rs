@@ -1,4 +1,4 @@
-//! Identifiers, each a type of its own, so that one is never passed where another is due.
+//! Identifiers. Each has its own type, so that the compiler rejects one in place of another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A text that is no number of anything.
+/// The text is not a number.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no number, and its number is due")]
+#[error("`{0}` is not a number: expected a whole number")]
 pub struct InvalidNumber(String);
 
-/// A text that is no UUID.
+/// The text is not a UUID.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no UUID, and its id is due, such as 01989f0e-5c40-7a3b-8f2d-0123456789ab")]
+#[error("`{0}` is not a UUID: expected an id such as 01989f0e-5c40-7a3b-8f2d-0123456789ab")]
 pub struct InvalidUuid(String);
 
 macro_rules! number {
@@ -41,17 +41,18 @@ macro_rules! number {
 }
 
 number! {
-    /// An account: who owns projects, environments, tokens and all that is uploaded.
+    /// An account, which owns projects, environments, tokens and all uploads.
     AccountId,
     /// A dbt project of an account.
     ProjectId,
     /// An environment of a project, such as production.
     EnvironmentId,
-    /// A job: one Airflow DAG in one environment.
+    /// A job, which is one Airflow DAG in one environment.
     JobId,
-    /// A run: one run of a DAG.
+    /// A run, which is one run of a DAG.
     RunId,
-    /// A step of a run: one dbt invocation, or one upload where the invocation is not known. 53 bits, so that JavaScript can hold it.
+    /// A step of a run, which is one dbt invocation, or one upload if the invocation is unknown. It has 53 bits, so that JavaScript can
+    /// represent it.
     StepId,
 }
 
@@ -79,23 +80,23 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// An event of the journal. A UUIDv7, so that ids sort by the time they were made.
+    /// An event of the journal. The id is a UUIDv7, so that ids sort by creation time.
     EventId,
-    /// A token; not its key.
+    /// A token. This is not the token's key.
     TokenId,
 }
 
 impl TokenId {
-    /// No token: the uploader of what was imported from the earlier dbt-api.
+    /// The nil UUID, recorded as the uploader of everything imported from the earlier dbt-api.
     pub const NONE: Self = Self(Uuid::nil());
 }
 
-/// The SHA-256 of some content. Written as 64 lower-case hexadecimal digits.
+/// A SHA-256 hash, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {
-    /// The hash of these bytes.
+    /// Computes the hash of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest;
@@ -115,9 +116,9 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// A text that is not 64 hexadecimal digits.
+/// The text is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a SHA-256: 64 hexadecimal digits are due")]
+#[error("`{0}` is not a SHA-256: expected 64 hexadecimal digits")]
 pub struct InvalidSha256(String);
 
 impl FromStr for Sha256 {
@@ -154,14 +155,14 @@ impl JsonSchema for Sha256 {
     }
 }
 
-/// The name of a project or an environment in URLs and uploads: 1 to 63 lower-case letters, digits, `-` and `_`, beginning with a
-/// letter or a digit and never all digits, since dbt Cloud's routes have a number in the same place.
+/// The name of a project or an environment in URLs and uploads: 1 to 63 lower-case letters, digits, `-` and `_`. It starts with a letter or
+/// a digit and is never all digits, since dbt Cloud's routes have a number in the same place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Slug(String);
 
 impl Slug {
-    /// The text.
+    /// The slug as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -174,10 +175,10 @@ impl fmt::Display for Slug {
     }
 }
 
-/// A text that breaks the rule of [`Slug`].
+/// The text breaks the rules of [`Slug`].
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a slug: 1 to 63 lower-case letters, digits, `-` or `_` are due, the first a letter or a digit, and not all of them digits"
+    "`{0}` is not a slug: expected 1 to 63 lower-case letters, digits, `-` or `_`, starting with a letter or a digit and not all digits"
 )]
 pub struct InvalidSlug(String);
 
@@ -186,9 +187,9 @@ impl FromStr for Slug {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-        let begins_well = text.bytes().next().is_some_and(|first| !b"-_".contains(&first));
+        let starts_well = text.bytes().next().is_some_and(|first| !b"-_".contains(&first));
         let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        if begins_well && text.len() <= 63 && text.bytes().all(allowed) && !all_digits {
+        if starts_well && text.len() <= 63 && text.bytes().all(allowed) && !all_digits {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidSlug(text.to_owned()))
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slugs_follow_the_rule() {
+    fn slugs_follow_the_rules() {
         for good in ["dev123", "a", "1a", "balboa-prod", "my_env"] {
             assert!(good.parse::<Slug>().is_ok(), "{good}");
         }
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sha256_survives_its_text() {
+    fn a_sha256_round_trips_through_text() {
         let hash = Sha256::of(b"abc");
         assert_eq!(
             hash.to_string(),

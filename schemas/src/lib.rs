@@ -1,4 +1,5 @@
-//! The types that the parts of dbt-api exchange and keep: identifiers, the events of the journal, and dbt's artifacts. No I/O.
+//! The types that the parts of dbt-api exchange and store: identifiers, the events of the journal, and dbt's artifacts. This crate does no
+//! I/O.
 
 mod artifacts;
 mod event;

@@ -1,4 +1,4 @@
-//! The committed JSON Schemas are those of the types.
+//! Checks that the committed JSON Schemas match the types.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,7 +8,7 @@
 use std::path::Path;
 
 #[test]
-fn the_committed_json_schemas_are_those_of_the_types() {
+fn the_committed_json_schemas_match_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("json");
     let files = schemas::json_schema_files();
     for (name, text) in &files {
@@ -22,6 +22,6 @@ fn the_committed_json_schemas_are_those_of_the_types() {
     assert_eq!(
         committed,
         files.len(),
-        "schemas/json has files of types that are gone: delete them"
+        "schemas/json has files for types that no longer exist: delete them"
     );
 }

@@ -1,4 +1,4 @@
-//! Real manifests of all versions: the project's fixtures, and the corpus where it is at hand.
+//! Reads real manifests of all versions: the fixtures, and the corpus if it is available.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use schemas::{ArtifactKind, Manifest, Scanned, Scanner};
 use serde_json::Value;
 
-/// The sections of a manifest that hold nodes, with the type of those that do not tell it.
+/// The sections of a manifest that contain nodes, with the resource type of nodes that do not state their own.
 const SECTIONS: [(&str, &str); 11] = [
     ("nodes", "unknown"),
     ("sources", "source"),
@@ -66,7 +66,7 @@ fn scan(bytes: &[u8], chunk: usize) -> Scanned {
     scanner.finish().unwrap()
 }
 
-/// Counts as someone who knows nothing of this crate would: with a plain JSON reader.
+/// Counts the nodes with a plain JSON reader, independently of this crate.
 fn plain_count(bytes: &[u8]) -> BTreeMap<String, usize> {
     let text = String::from_utf8_lossy(bytes)
         .replace("NaN", "null")
@@ -122,7 +122,7 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn the_fixtures_read_with_the_counts_of_a_plain_reader() {
+fn the_fixtures_have_the_node_counts_of_a_plain_reader() {
     let files = files(&root().join("fixtures/manifests"));
     assert!(!files.is_empty(), "the fixtures are missing");
     for path in files {
@@ -133,12 +133,12 @@ fn the_fixtures_read_with_the_counts_of_a_plain_reader() {
 #[test]
 #[expect(
     clippy::print_stderr,
-    reason = "who runs the tests has to see that this one did nothing"
+    reason = "people who run the tests must see that this one was skipped"
 )]
-fn the_corpus_reads_with_the_counts_of_a_plain_reader() {
+fn the_corpus_has_the_node_counts_of_a_plain_reader() {
     let corpus = root().join("../shared/corpus");
     if !corpus.exists() {
-        eprintln!("SKIPPED: there is no corpus beside the checkout");
+        eprintln!("SKIPPED: no corpus found next to the checkout");
         return;
     }
     let mut manifests = 0;
@@ -170,5 +170,5 @@ fn the_corpus_reads_with_the_counts_of_a_plain_reader() {
             manifests += 1;
         }
     }
-    eprintln!("{manifests} manifests of the corpus read");
+    eprintln!("read {manifests} manifests of the corpus");
 }

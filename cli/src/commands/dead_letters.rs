@@ -72,7 +72,7 @@ async fn retry(settings: &Settings, operator: &Operator, letters: &[DeadLetter],
         };
         match outcome {
             Ok(Outcome::Applied | Outcome::Known) => applied += 1,
-            Ok(Outcome::Buried) => buried += 1,
+            Ok(Outcome::DeadLetter) => buried += 1,
             Ok(Outcome::Busy) => waiting.push(format!("{id}: another process is at it")),
             Err(error) => waiting.push(format!("{id}: {error:#}")),
         }

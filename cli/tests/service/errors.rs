@@ -120,8 +120,8 @@ async fn commands_say_what_is_wrong() {
         installation.command(&more("1"));
         installation.command(&more(SLUG));
     }
-    assert!(fails(&["events", "list", "--environment", SLUG]).contains("`dev123` is no number"));
-    assert!(fails(&["events", "show", "x"]).contains("`x` is no UUID"));
+    assert!(fails(&["events", "list", "--environment", SLUG]).contains("`dev123` is not a number"));
+    assert!(fails(&["events", "show", "x"]).contains("`x` is not a UUID"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! DAG runs as Airflow tells of them.
+//! DAG runs as Airflow reports them.
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use uuid::Uuid;
 use crate::ids::in_microseconds;
 use crate::{RunKey, without_nul};
 
-/// How long PostgreSQL keeps the lock of an observer whose machine is gone without a word.
-const LOCK_OUTLIVES: Duration = Duration::from_secs(60);
+/// How long PostgreSQL keeps the lock of an observer whose machine disappeared without closing the connection.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A DAG run, as it was observed.
+/// An observation of a DAG run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// The DAG.
+    /// The id of the DAG.
     pub dag_id: String,
     /// Airflow's id of the run.
     pub run_id: String,
-    /// Airflow's word, or `removed`.
+    /// The state in Airflow's words, or `removed`.
     pub state: String,
-    /// When it was queued, where Airflow tells it.
+    /// When the run was queued, if Airflow reports it.
     pub queued_at: Option<DateTime<Utc>>,
-    /// When it began.
+    /// When the run started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the run ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// The DAG's schedule.
+    /// The schedule of the DAG.
     pub schedule: Option<String>,
-    /// When it was observed.
+    /// When the run was observed.
     pub event_time: DateTime<Utc>,
-    /// The event that tells it.
+    /// The event that records the observation.
     pub event_id: EventId,
 }
 
 impl Observation {
-    /// What an event tells, as PostgreSQL keeps it.
+    /// Converts an event to the form that PostgreSQL stores.
     #[must_use]
     pub fn of_event(event_id: EventId, event_time: DateTime<Utc>, observed: &AirflowRunObserved) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Observation {
         }
     }
 
-    /// Which run it is.
+    /// The key of the run.
     #[must_use]
     pub fn key(&self) -> RunKey {
         RunKey {
@@ -63,7 +63,7 @@ impl Observation {
         }
     }
 
-    /// dbt Cloud's number for the state. What has not ended in a way that is known goes on.
+    /// dbt Cloud's number for the state. A run without a known final state counts as running.
     #[must_use]
     pub fn status(&self) -> i16 {
         match self.state.as_str() {
@@ -75,41 +75,45 @@ impl Observation {
         }
     }
 
-    /// Does it tell the same of the run? When it was observed is no part of that, nor is the schedule, which is the DAG's.
+    /// Whether both observations report the same about the run. The time of the observation does not matter, nor does the schedule, which
+    /// belongs to the DAG.
     #[must_use]
     pub fn tells_the_same(&self, other: &Self) -> bool {
         let times = |one: &Self| (one.queued_at, one.started_at, one.finished_at);
         self.state == other.state && times(self) == times(other)
     }
 
-    /// Whether it is the one that counts of the two.
+    /// Whether this observation takes precedence over the other.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
         (self.event_time, self.event_id) > (other.event_time, other.event_id)
     }
 }
 
-/// What became of a run by an observation.
+/// The effect of an observation on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// Airflow had not told of the run before.
+    /// Whether Airflow had not reported the run before.
     pub is_new: bool,
-    /// Its newest observation was pruned.
+    /// Whether the newest observation of the run was pruned.
     pub pruned: bool,
 }
 
-/// Enters an observation; of those of a run the newest counts, whichever comes first.
+/// Records an observation. The newest observation of a run wins, regardless of the order in which they are recorded.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_observation(
     transaction: &mut PgConnection,
     data: &AirflowRunObserved,
     observation: &Observation,
 ) -> sqlx::Result<Observed> {
     let key = Sha256::of(key_text(observation)?.as_bytes());
-    let told = [observation.queued_at, observation.started_at];
-    let created_at = told.into_iter().flatten().fold(observation.event_time, DateTime::min);
+    let reported = [observation.queued_at, observation.started_at];
+    let created_at = reported
+        .into_iter()
+        .flatten()
+        .fold(observation.event_time, DateTime::min);
     sqlx::query_as!(
         Observed,
         r#"INSERT INTO airflow_runs AS r (account_id, environment_id, key_sha256, dag_id, run_id, state, status, queued_at, started_at,
@@ -142,7 +146,8 @@ pub async fn insert_observation(
     .await
 }
 
-/// A schedule of Airflow's as cron writes it. None: cron cannot say it, as it cannot `1 day, 0:30:00`, or a wait for data.
+/// Converts an Airflow schedule to cron syntax. Returns `None` for schedules that cron cannot express, such as `1 day, 0:30:00` or waiting
+/// for data.
 fn cron_of(schedule: &str) -> Option<String> {
     let cron = match schedule {
         "@hourly" => "0 * * * *",
@@ -163,10 +168,10 @@ fn key_text(observation: &Observation) -> sqlx::Result<String> {
     serde_json::to_string(&observation.key()).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
-/// After these events were pruned: the runs whose newest observation was one of them.
+/// Marks the observations of these events as pruned. Returns the runs whose newest observation was one of them.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn prune_observations(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<RunId>> {
     let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
     let runs = sqlx::query_scalar!(
@@ -181,12 +186,12 @@ pub async fn prune_observations(transaction: &mut PgConnection, events: &[EventI
     Ok(runs.into_iter().map(RunId).collect())
 }
 
-/// Has this connection observe Airflow, if no other does. That ends with the connection.
+/// Makes this connection the observer of Airflow, unless there is another one. The lock ends with the connection.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn try_lock_observing(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let seconds = (LOCK_OUTLIVES.as_secs() / 4).to_string();
+    let seconds = (LOCK_TIMEOUT.as_secs() / 4).to_string();
     sqlx::query!(
         "SELECT set_config('tcp_keepalives_idle', $1, false) AS idle, set_config('tcp_keepalives_interval', $1, false) AS interval,
             set_config('tcp_keepalives_count', '3', false) AS count",
@@ -199,7 +204,7 @@ pub async fn try_lock_observing(connection: &mut PgConnection) -> sqlx::Result<b
         .await
 }
 
-/// Of `airflow_runs`.
+/// A row of `airflow_runs`.
 struct Row {
     dag_id: String,
     run_id: String,
@@ -228,10 +233,10 @@ impl From<Row> for Observation {
     }
 }
 
-/// What is known of these runs, pruned or not.
+/// Returns the known observations of these runs, pruned or not.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn observations(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -251,10 +256,10 @@ pub async fn observations(
     Ok(rows.into_iter().map(Observation::from).collect())
 }
 
-/// The runs that had not ended when they were last observed.
+/// Returns the runs that had not ended when they were last observed.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn active_observations(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -270,10 +275,10 @@ pub async fn active_observations(
     Ok(rows.into_iter().map(Observation::from).collect())
 }
 
-/// The newest observation of each DAG, which tells its schedule.
+/// Returns the newest observation of each DAG, which has the DAG's schedule.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn newest_observations(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -295,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedules_of_airflow_are_written_as_cron_where_it_can_say_them() {
+    fn airflow_schedules_are_converted_to_cron_if_possible() {
         assert_eq!(cron_of("@daily").as_deref(), Some("0 0 * * *"));
         assert_eq!(cron_of("*/5  6-9 * * MON#1").as_deref(), Some("*/5 6-9 * * MON#1"));
         for other in [

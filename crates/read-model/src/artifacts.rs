@@ -1,4 +1,4 @@
-//! The files of uploads, as their events tell of them.
+//! The files of uploads, as their events describe them.
 
 use chrono::{DateTime, Utc};
 use schemas::{ArtifactKind, ArtifactsUploaded, EventId, FilesStored, Sha256, UploadedFile};
@@ -7,35 +7,35 @@ use sqlx::PgConnection;
 use crate::ids::in_microseconds;
 use crate::without_nul;
 
-/// The longest invocation id that is believed. dbt's are UUIDs; a longer text could not be indexed.
-const MAX_INVOCATION_ID_LEN: usize = 100;
+/// The maximum length of an invocation id, in bytes. dbt's ids are UUIDs, and a longer text could not be indexed. Longer ids are ignored.
+const MAX_INVOCATION_ID: usize = 100;
 
-/// What an event tells of one of its files.
+/// The data of one file of an event.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     /// The upload.
     pub event_id: EventId,
-    /// The file's place in it, from 0.
+    /// The position of the file in the upload, from 0.
     pub place: i32,
     /// When the upload was accepted.
     pub event_time: DateTime<Utc>,
-    /// The DAG, where the client said it.
+    /// The DAG, if the client sent it.
     pub dag_id: Option<String>,
-    /// Airflow's id of the run, where the client said it.
+    /// Airflow's id of the run, if the client sent it.
     pub run_id: Option<String>,
     /// The client's name for the upload.
     pub tag: Option<String>,
     /// dbt's id of the invocation that wrote the file.
     pub invocation_id: Option<String>,
-    /// Whether it is a sign of a run. What is tagged `latest-…` is none, nor a manifest alone that dbt uploads by itself, which it does after
-    /// commands that run nothing too.
+    /// Whether the file is evidence of a run. A file tagged `latest-…` is not. Neither is a manifest that dbt uploads without other files,
+    /// since dbt does so after commands that run nothing, too.
     pub makes_run: bool,
-    /// It belongs to no run any more, and only tells of others.
+    /// Whether the file was pruned. It then belongs to no run and only helps to place other files.
     pub pruned: bool,
 }
 
 impl Artifact {
-    /// The files of an upload.
+    /// Returns the files of an upload.
     #[must_use]
     pub fn of_upload(event_id: EventId, event_time: DateTime<Utc>, upload: &ArtifactsUploaded) -> Vec<Self> {
         let is_of_dbt = upload.is_of_dbt_itself();
@@ -51,8 +51,8 @@ impl Artifact {
             .collect()
     }
 
-    /// Those of some stored files that are artifacts of dbt, each with its own tag: as an upload, and what is told of its files. None:
-    /// nothing is an artifact, or the files are a project's, which were an environment's before.
+    /// Returns the artifacts of dbt among stored files as an upload and its files, each with its own tag. Returns `None` if there is no
+    /// artifact, or if the files belong to the project itself, since those belonged to an environment before.
     #[must_use]
     pub fn of_stored(
         event_id: EventId,
@@ -93,7 +93,7 @@ impl Artifact {
         file: &UploadedFile,
     ) -> Self {
         let clean = |text: Option<&String>| text.map(|text| without_nul(text));
-        let believed = |id: &&String| id.len() <= MAX_INVOCATION_ID_LEN;
+        let is_valid = |id: &&String| id.len() <= MAX_INVOCATION_ID;
         let is_latest = tag.is_some_and(|tag| tag.starts_with(LATEST));
         Self {
             event_id,
@@ -102,25 +102,25 @@ impl Artifact {
             dag_id: clean(upload.dag_id.as_ref()),
             run_id: clean(upload.run_id.as_ref()),
             tag: clean(tag),
-            invocation_id: clean(file.invocation_id.as_ref().filter(believed)),
+            invocation_id: clean(file.invocation_id.as_ref().filter(is_valid)),
             makes_run: !is_latest,
             pruned: false,
         }
     }
 }
 
-/// How the tags of files begin that belong to no run.
+/// The tag prefix of files that belong to no run.
 pub(crate) const LATEST: &str = "latest-";
 
-/// dbt writes it only when a command did something, or had to.
+/// Whether the file shows that a command did something, or was supposed to. dbt writes these kinds only then.
 fn is_sign_of_run(file: &UploadedFile) -> bool {
     file.kind.is_results() || file.kind == ArtifactKind::Catalog
 }
 
-/// Inserts the files of an upload, not yet placed in runs. What was read of their contents must be stored.
+/// Inserts the files of an upload without placing them in runs. The content read from them must be stored already.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_artifacts(
     transaction: &mut PgConnection,
     upload: &ArtifactsUploaded,
@@ -128,7 +128,7 @@ pub async fn insert_artifacts(
 ) -> sqlx::Result<()> {
     for (artifact, file) in artifacts.iter().zip(&upload.files) {
         let Sha256(sha256) = file.sha256;
-        // A clock that is ahead must not make a file newer than its upload.
+        // A fast clock must not make a file newer than its upload.
         let generated_at = file
             .generated_at
             .map(|time| in_microseconds(time).min(artifact.event_time));

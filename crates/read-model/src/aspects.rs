@@ -1,29 +1,29 @@
-//! Where the newest compiled code and the newest catalog entry of each node come from.
+//! Tracks where the newest compiled code and the newest catalog entry of each node come from.
 //!
-//! dbt's files each speak of some nodes: `dbt test` compiles tests only, and `dbt docs generate --select` lists what was selected. So every
-//! pair of a manifest's nodes and codes, and every set of tables, that was uploaded to an environment is kept with the time of its newest
-//! upload; and each node has a head: what the newest set that has the node says.
+//! A file of dbt covers only some nodes: `dbt test` compiles only tests, and `dbt docs generate --select` lists only the selected nodes.
+//! Therefore every pair of a manifest's nodes and code, and every set of catalog tables, that was uploaded to an environment is stored with
+//! the time of its newest upload. Each node has a head, which points to the content in the newest set that includes the node.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// What nodes have of their own, each from its own newest source.
+/// The aspects: each node has its own newest source for each of them.
 const COMPILED_CODE: &str = "compiled_code";
 const CATALOG: &str = "catalog";
 
-/// A set that was uploaded to an environment.
+/// A set of contents that was uploaded to an environment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct AspectSet {
     aspect: String,
     dbt_project: String,
-    /// Of a manifest; empty for a catalog.
+    /// The node set of a manifest. It is empty for a catalog.
     node_set: Vec<u8>,
     content_set: Vec<u8>,
 }
 
-/// The set of a file, and when dbt wrote it.
+/// The set of a file, and when dbt wrote the file.
 struct Uploaded {
     set: AspectSet,
     done_at: DateTime<Utc>,
@@ -31,18 +31,18 @@ struct Uploaded {
     place: i32,
 }
 
-/// What some files brought to an environment.
+/// The sets that some files added to an environment.
 #[derive(Clone, Debug)]
 pub struct FileAspects {
     sets: Vec<AspectSet>,
-    /// The nodes in them.
+    /// The nodes in these sets.
     nodes: Vec<Uuid>,
 }
 
-/// The environments of an account that have files with these contents.
+/// Returns the environments of an account that have files with these contents.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn environments_of_files(
     connection: &mut PgConnection,
     account: AccountId,
@@ -59,10 +59,10 @@ pub async fn environments_of_files(
     Ok(ids.into_iter().map(EnvironmentId).collect())
 }
 
-/// What files with these contents brought to an environment. To be asked before the contents are removed.
+/// Returns the sets that files with these contents added to an environment. Call it before the contents are removed.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn aspects_of_files(
     connection: &mut PgConnection,
     account: AccountId,
@@ -125,11 +125,11 @@ async fn uploaded_sets(
         .collect())
 }
 
-/// Notes the sets of an upload, under [`crate::lock_placement`]: one row of each changes, and the heads of those nodes about which the newest
-/// set says something else than the one before.
+/// Records the sets of an upload, under [`crate::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
+/// content differs in the new set.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn note_aspects(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -138,7 +138,7 @@ pub async fn note_aspects(
     files: &[Sha256],
 ) -> sqlx::Result<()> {
     for uploaded in uploaded_sets(transaction, account, environment, files, Some(event.0), false).await? {
-        // None: the same was uploaded later already.
+        // `None` means that the same set was already uploaded with a later time.
         if let Some(noted) = upsert_set(transaction, account, environment, &uploaded).await?
             && noted.newest_before != Some(noted.id)
         {
@@ -148,14 +148,14 @@ pub async fn note_aspects(
     Ok(())
 }
 
-/// What became of a set that was uploaded.
+/// The result of recording a set.
 struct Noted {
     id: i64,
     /// The set that was the newest before.
     newest_before: Option<i64>,
 }
 
-/// None: it is there with a later time.
+/// Returns `None` if the set is already stored with a later time.
 async fn upsert_set(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -188,7 +188,7 @@ async fn upsert_set(
     .await
 }
 
-/// Points the heads of a set's nodes to it, but for those that a newer set has.
+/// Points the heads of the nodes in a set to it, except for nodes that a newer set contains.
 async fn point_heads(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -252,11 +252,10 @@ async fn nodes_of_sets(
     Ok(nodes)
 }
 
-/// Recomputes what these files brought from the files that there are, after uploads were removed: their sets, and the heads of the nodes in
-/// them.
+/// Recomputes the sets of these files, and the heads of the nodes in them, from the files that remain after uploads were removed.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn recompute_aspects(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -286,7 +285,7 @@ pub async fn recompute_aspects(
         )
         .fetch_all(&mut *transaction)
         .await?;
-        // From the newest on: most nodes have their heads after the first.
+        // The newest set comes first, since most nodes get their heads from it.
         let mut without = nodes.clone();
         for set in left {
             if without.is_empty() {
@@ -345,7 +344,7 @@ async fn recompute_set(
     Ok(())
 }
 
-/// Adds the heads of those of these nodes that the set has. Returns them in their order.
+/// Adds heads for those of these nodes that the set contains. Returns these nodes, sorted.
 async fn add_heads(
     transaction: &mut PgConnection,
     account: AccountId,

@@ -1,26 +1,26 @@
-//! The tables that the warehouse has: each content is read once.
+//! The tables in the warehouse. Each catalog content is read only once.
 
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-/// How many rows go to the database in one statement.
+/// The number of rows that one statement inserts.
 const BATCH: usize = 2_000;
 
 /// A row of `catalog_nodes`.
 #[derive(Clone, Debug)]
 pub struct CatalogRow {
-    /// Of the entry.
+    /// The hash of the entry.
     pub hash: Sha256,
     /// dbt's id of the node.
     pub unique_id: String,
-    /// The entry, as [`crate::DocEncoder`] writes it.
+    /// The entry, compressed by [`crate::DocEncoder`].
     pub doc: Vec<u8>,
 }
 
-/// Was this content read before?
+/// Whether this content was read before.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn has_catalog(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM catalogs WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
@@ -31,16 +31,16 @@ pub async fn has_catalog(connection: &mut PgConnection, account: AccountId, sha2
     .await
 }
 
-/// The hash that a catalog with these tables has in `catalog_sets`. The rows are in the order of `unique_id`.
+/// Returns the key of a catalog with these tables in `catalog_sets`. The rows must be sorted by `unique_id`.
 fn hash_of_catalog(rows: &[CatalogRow]) -> Sha256 {
     let all: Vec<u8> = rows.iter().flat_map(|row| row.hash.0).collect();
     Sha256::of(&all)
 }
 
-/// Stores a catalog, unless it is stored, under [`crate::lock_contents`]. The rows are in the order of `unique_id`.
+/// Stores a catalog if it is not stored yet, under [`crate::lock_contents`]. The rows must be sorted by `unique_id`.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_catalog(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -71,7 +71,7 @@ pub async fn insert_catalog(
     Ok(())
 }
 
-/// Adds tables that may be stored already, and the set of them.
+/// Inserts the tables that are not stored yet, and their set.
 async fn insert_tables(
     transaction: &mut PgConnection,
     account: AccountId,

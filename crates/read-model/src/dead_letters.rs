@@ -9,24 +9,24 @@ use uuid::Uuid;
 /// A row of `dead_letters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// The event.
+    /// The id of the event.
     pub event_id: Uuid,
-    /// Whose, where the event says it.
+    /// The account of the event, if the event names it.
     pub account_id: Option<i64>,
     /// The event's type, such as `dbt.artifacts.uploaded.v1`.
     pub event_type: String,
     /// When the event was accepted.
     pub event_time: DateTime<Utc>,
-    /// When it was given up.
+    /// When the event became a dead letter.
     pub died_at: DateTime<Utc>,
-    /// Why.
+    /// The error.
     pub cause: String,
 }
 
-/// All dead letters that were not dropped, or those of an account, in the order of their events.
+/// Lists the dead letters that were not dropped, of all accounts or of one, in the order of their events.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn dead_letters(connection: &mut PgConnection, account: Option<AccountId>) -> sqlx::Result<Vec<DeadLetter>> {
     sqlx::query_as!(
         DeadLetter,
@@ -38,20 +38,20 @@ pub async fn dead_letters(connection: &mut PgConnection, account: Option<Account
     .await
 }
 
-/// How many dead letters there are that were not dropped.
+/// Counts the dead letters that were not dropped.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn count_dead_letters(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM dead_letters WHERE dropped_at IS NULL"#)
         .fetch_one(connection)
         .await
 }
 
-/// A dead letter by its event, unless it was dropped.
+/// Returns the dead letter of an event, unless it was dropped.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx::Result<Option<DeadLetter>> {
     sqlx::query_as!(
         DeadLetter,
@@ -63,10 +63,11 @@ pub async fn dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx:
     .await
 }
 
-/// Gives an event up for good: it is no longer listed, and neither the stream nor the sweep brings it back. Its object in the journal stays.
+/// Drops a dead letter permanently. It is no longer listed, and neither the stream nor the sweep applies the event again. The event's
+/// object stays in the journal.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn drop_dead_letter(connection: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE dead_letters SET dropped_at = now() WHERE event_id = $1",

@@ -1,67 +1,67 @@
-//! A node's definition as it is stored: JSON in a zstd frame.
+//! The stored form of a node's definition: JSON in a zstd frame.
 //!
-//! Nodes are small and alike, so a dictionary shrinks them several times more than zstd alone. A frame names its dictionary; each
-//! dictionary that was ever written with stays readable.
+//! Nodes are small and similar, so a dictionary makes them several times smaller than plain zstd does. A frame names its dictionary, and
+//! every dictionary that was ever used remains readable.
 
 use std::io;
 use std::sync::LazyLock;
 
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
-/// Trained on the project's fixtures with `zstd --train`; `dictionaries/README.md` tells how.
+/// The dictionary, trained on the project's fixtures with `zstd --train` as described in `dictionaries/README.md`.
 const DICTIONARY: &[u8] = include_bytes!("../dictionaries/nodes-1.zstd-dictionary");
 
-/// The same, taken in once for all that is read.
+/// The dictionary, loaded once for all reads.
 static DECODER_DICTIONARY: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
-/// The same, taken in once for all that is written.
+/// The dictionary, loaded once for all writes.
 static ENCODER_DICTIONARY: LazyLock<EncoderDictionary<'static>> =
     LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
 
-/// zstd's own default: docs are written once and read often, and they are small.
+/// The default level of zstd. Documents are small, and they are written once and read often.
 const LEVEL: i32 = 3;
 
-/// The largest definition that is read back, in bytes.
-const LARGEST_DOC: usize = 256 << 20;
+/// The maximum size of a definition that is read, in bytes.
+const MAX_DOC_SIZE: usize = 256 << 20;
 
-/// A stored definition that cannot be read.
+/// A stored definition cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored node cannot be decompressed ({0}); rebuild the read model")]
+#[error("cannot decompress a stored node: {0}; rebuild the read model")]
 pub struct InvalidDoc(#[from] io::Error);
 
-/// Writes definitions.
+/// Compresses definitions.
 pub struct DocEncoder(zstd::bulk::Compressor<'static>);
 
 impl DocEncoder {
-    /// An encoder with the newest dictionary.
+    /// Creates an encoder with the newest dictionary.
     ///
     /// # Errors
-    /// When zstd has no memory.
+    /// Returns an error if zstd cannot allocate memory.
     pub fn new() -> io::Result<Self> {
         zstd::bulk::Compressor::with_prepared_dictionary(&ENCODER_DICTIONARY).map(Self)
     }
 
-    /// The frame of one definition.
+    /// Compresses one definition to a frame.
     ///
     /// # Errors
-    /// When zstd has no memory.
+    /// Returns an error if zstd cannot allocate memory.
     pub fn encode(&mut self, json: &[u8]) -> io::Result<Vec<u8>> {
         self.0.compress(json)
     }
 }
 
-/// The JSON of a stored definition.
+/// Decompresses a stored definition to JSON.
 ///
 /// # Errors
-/// When the frame is broken or was written with a dictionary that this version does not have.
+/// Returns an error if the frame is broken or was written with a dictionary that this version does not have.
 pub fn decode_doc(frame: &[u8]) -> Result<Vec<u8>, InvalidDoc> {
     let mut decompressor = zstd::bulk::Decompressor::with_prepared_dictionary(&DECODER_DICTIONARY)?;
     let size = zstd::zstd_safe::get_frame_content_size(frame)
         .ok()
         .flatten()
         .and_then(|size| usize::try_from(size).ok())
-        .filter(|size| *size <= LARGEST_DOC)
-        .ok_or_else(|| io::Error::other("it does not tell its size"))?;
+        .filter(|size| *size <= MAX_DOC_SIZE)
+        .ok_or_else(|| io::Error::other("the frame has no valid size"))?;
     Ok(decompressor.decompress(frame, size)?)
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_definition_survives_and_shrinks() {
+    fn a_definition_round_trips_and_shrinks() {
         let json =
             br#"{"alias":"orders","config":{"enabled":true,"materialized":"table","tags":[]},"resource_type":"model"}"#;
         let frame = DocEncoder::new().unwrap().encode(json).unwrap();

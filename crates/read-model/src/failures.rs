@@ -1,26 +1,26 @@
-//! What failed in a run and was not made good.
+//! Finds the failures in a run that were not resolved later.
 
 use schemas::{AccountId, RunId};
 use sqlx::PgConnection;
 
-/// The failures of a run that were not made good.
+/// The unresolved failures of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failures {
-    /// Is there any?
+    /// Whether there is any failure.
     pub(crate) any: bool,
-    /// Is there one of a command that works on nodes?
+    /// Whether there is a failure of a command that works on nodes.
     pub(crate) of_work: bool,
 }
 
-/// Looks for what failed and was not made good; result by result only where a step failed.
+/// Finds the failures that were not resolved. Single results are checked only if a step failed.
 ///
-/// - The failure of a node, or of a check of freshness, is made good by a later one of the same that passes. A build with `--empty` makes
-///   good what failed in one with `--empty`.
-/// - What failed outside the nodes, such as a hook, an operation or `compile`, is made good by a later success of the same command with the
-///   same selection, macro and arguments, or by its retry; after a failed hook also all that the step skipped must have been done.
+/// - A failure of a node or of a freshness check is resolved when the same one passes later. A build with `--empty` resolves only failures
+///   of builds with `--empty`.
+/// - A failure outside the nodes, such as a hook, an operation or `compile`, is resolved by a later success of the same command with the
+///   same selection, macro and arguments, or by its retry. After a failed hook, everything that the step skipped must also have been done.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub(crate) async fn failures_of_run(
     connection: &mut PgConnection,
     account: AccountId,

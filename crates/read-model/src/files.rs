@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 
 use crate::without_nul;
 
-/// Enters the files of an event. Entering them again changes nothing.
+/// Records the files of an event. Recording them again changes nothing.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_files(
     transaction: &mut PgConnection,
     event: EventId,
@@ -43,10 +43,10 @@ pub async fn insert_files(
     Ok(())
 }
 
-/// Enters that files were deleted; what they were before is not found any more, whichever event comes first.
+/// Records that files were deleted. Earlier versions of them are no longer found, regardless of the order of the events.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn delete_files(
     transaction: &mut PgConnection,
     event: EventId,

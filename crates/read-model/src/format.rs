@@ -1,11 +1,11 @@
-//! Of which format the read model's rows are.
+//! The format of the rows in the read model.
 
 use sqlx::PgConnection;
 
-/// Whether the read model has rows of an earlier format, which a rebuild replaces.
+/// Whether the read model contains rows of an earlier format, which a rebuild replaces.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn needs_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT version < 2 AS "is_old!" FROM read_model.format"#)
         .fetch_one(connection)

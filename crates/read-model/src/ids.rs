@@ -5,18 +5,18 @@ use schemas::{AccountId, EnvironmentId, EventId, RunId, Sha256, StepId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-/// What makes a job what it is in its environment: its DAG, or that it has none.
+/// Identifies a job within its environment, by its DAG or by the lack of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobKey {
-    /// None: the job of all uploads whose DAG is not known.
+    /// The DAG, or `None` for the job of all uploads whose DAG is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dag_id: Option<String>,
 }
 
-/// What makes a run what it is in its environment. One of the last three is there.
+/// Identifies a run within its environment. One of the last three fields is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunKey {
-    /// The DAG, where it is known.
+    /// The DAG, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dag_id: Option<String>,
     /// Airflow's id of the DAG run.
@@ -25,7 +25,7 @@ pub struct RunKey {
     /// dbt's id of the invocation, for uploads without a run id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation_id: Option<String>,
-    /// The upload's event, where nothing else is known.
+    /// The upload's event, if nothing else is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
 }
@@ -49,10 +49,10 @@ pub enum Numbers {
     Runs,
 }
 
-/// Keeps others from giving numbers until the transaction ends.
+/// Prevents others from assigning numbers until the transaction ends.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_ids(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('dbt-api ids'))")
         .execute(transaction)
@@ -60,10 +60,10 @@ pub async fn lock_ids(transaction: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The number of what has this key, if it has one.
+/// Returns the number of the job or run with this key, if it has one.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn id_of_key(
     connection: &mut PgConnection,
     numbers: Numbers,
@@ -94,10 +94,10 @@ pub async fn id_of_key(
     }
 }
 
-/// One above the highest number.
+/// Returns the highest number plus one.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn first_free_id(connection: &mut PgConnection, numbers: Numbers) -> sqlx::Result<i64> {
     match numbers {
         Numbers::Jobs => {
@@ -113,10 +113,10 @@ pub async fn first_free_id(connection: &mut PgConnection, numbers: Numbers) -> s
     }
 }
 
-/// Enters whose a number is.
+/// Records the owner of a number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn record_id(
     transaction: &mut PgConnection,
     numbers: Numbers,
@@ -158,10 +158,10 @@ pub async fn record_id(
     Ok(())
 }
 
-/// Which of these numbers are not in the table, in the same order.
+/// Returns the numbers that are not in the table, in ascending order.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn unrecorded_ids(connection: &mut PgConnection, numbers: Numbers, ids: &[i64]) -> sqlx::Result<Vec<i64>> {
     match numbers {
         Numbers::Jobs => {
@@ -185,7 +185,7 @@ pub async fn unrecorded_ids(connection: &mut PgConnection, numbers: Numbers, ids
     }
 }
 
-/// The number of a run's step: 53 bits of a hash, the same whichever upload of the step comes first.
+/// Computes the number of a run's step: 53 bits of a hash, which do not depend on the order of the step's uploads.
 #[must_use]
 pub fn step_id(run: RunId, invocation_id: Option<&str>, event: EventId) -> StepId {
     let text = match invocation_id {
@@ -198,7 +198,7 @@ pub fn step_id(run: RunId, invocation_id: Option<&str>, event: EventId) -> StepI
     StepId((u64::from_be_bytes(first) >> 11).cast_signed())
 }
 
-/// As PostgreSQL keeps times.
+/// Truncates a time to microseconds, as PostgreSQL stores it.
 pub(crate) fn in_microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_written_in_one_way() {
+    fn keys_are_serialized_in_one_way() {
         let key = RunKey {
             dag_id: Some("daily".to_owned()),
             run_id: Some("manual__1".to_owned()),

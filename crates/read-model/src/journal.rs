@@ -1,28 +1,29 @@
-//! Which events were applied, which are being worked upon, and which cannot be.
+//! Tracks which events were applied, which are being applied, and which are dead letters.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Event, EventId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-/// How often the work upon an event may begin without coming to an end, before it is taken for one that kills its projector.
-const STARTS: i32 = 5;
+/// The number of unfinished attempts after which an event is assumed to kill its projector.
+const MAX_STARTS: i32 = 5;
 
-/// May the work upon an event begin?
+/// Whether an attempt to apply an event may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may.
+    /// The attempt may begin.
     Admitted,
-    /// It was applied, or buried, before.
+    /// The event was already applied or is a dead letter.
     Done,
-    /// It was begun too often without an end.
+    /// Too many attempts began without finishing.
     Exhausted,
 }
 
-/// Takes the work upon an event until the transaction ends, in whatever way; false: another is at it, and it is not to be begun a second time.
+/// Locks an event until the transaction ends in any way. Returns false if another transaction holds the lock, so that nobody applies an
+/// event twice at the same time.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_event(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtextextended('dbt-api event ' || current_schema() || ' ' || $1::uuid, 0)) AS "is_mine!""#,
@@ -32,10 +33,10 @@ pub async fn lock_event(transaction: &mut PgConnection, event: EventId) -> sqlx:
     .await
 }
 
-/// Notes that the work upon an event begins. To be committed before it does, so that it is known even if the process dies of it.
+/// Records the start of an attempt. Commit it before the attempt, so that it stays recorded even if the attempt kills the process.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn begin_attempt(connection: &mut PgConnection, event: EventId) -> sqlx::Result<Admission> {
     let row = sqlx::query!(
         r#"WITH done AS (
@@ -52,15 +53,15 @@ pub async fn begin_attempt(connection: &mut PgConnection, event: EventId) -> sql
     .await?;
     Ok(match row.starts {
         None => Admission::Done,
-        Some(starts) if starts >= STARTS => Admission::Exhausted,
+        Some(starts) if starts >= MAX_STARTS => Admission::Exhausted,
         Some(_) => Admission::Admitted,
     })
 }
 
-/// Takes one start back: it ended because something else was away, which is not the event's fault.
+/// Removes one recorded start. The attempt ended because something else was unavailable, which is not the event's fault.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn forget_attempt<'c>(database: impl PgExecutor<'c>, event: EventId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE attempts SET starts = starts - 1 WHERE event_id = $1", event.0)
         .execute(database)
@@ -68,10 +69,10 @@ pub async fn forget_attempt<'c>(database: impl PgExecutor<'c>, event: EventId) -
     Ok(())
 }
 
-/// An event was applied: its starts count no more, and it is no dead letter.
+/// Deletes the recorded starts and the dead letter of an event, because it was applied.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH attempt AS (DELETE FROM attempts WHERE event_id = $1) DELETE FROM dead_letters WHERE event_id = $1",
@@ -82,18 +83,18 @@ pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx
     Ok(())
 }
 
-/// As long as it is the same, what was found in the read model of an account is still there: neither was anything removed, nor does another
-/// read model stand in its place.
+/// Identifies the state of an account's rows. While it stays the same, rows that were found are still there: nothing was removed, and the
+/// read model was not replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation {
     tables: i64,
     removals: i64,
 }
 
-/// The present generation of an account's rows.
+/// Returns the current generation of an account's rows.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn generation(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Generation> {
     sqlx::query_as!(
         Generation,
@@ -105,10 +106,10 @@ pub async fn generation(connection: &mut PgConnection, account: AccountId) -> sq
     .await
 }
 
-/// To be called before anything of an account is removed, under [`lock_account_alone`].
+/// Starts a new generation. Call it before removing anything of an account, under [`lock_account_alone`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO removals AS r (account_id, count) VALUES ($1, 1)
@@ -120,10 +121,10 @@ pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -
     Ok(())
 }
 
-/// Keeps the read model from being swapped for a rebuilt one, and the account from being pruned, until the transaction ends.
+/// Prevents the read model from being swapped for a rebuilt one, and the account from being pruned, until the transaction ends.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_account(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api read model ' || current_schema(), 0)),
@@ -135,10 +136,10 @@ pub async fn lock_account(transaction: &mut PgConnection, account: AccountId) ->
     Ok(())
 }
 
-/// Keeps the read model from being swapped, and everyone else from writing anything of this account, until the transaction ends.
+/// Prevents the read model from being swapped, and anyone else from writing to this account, until the transaction ends.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_account_alone(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api read model ' || current_schema(), 0)),
@@ -150,11 +151,11 @@ pub async fn lock_account_alone(transaction: &mut PgConnection, account: Account
     Ok(())
 }
 
-/// Keeps others from adding nodes, codes or tables of catalogs to an account until the transaction ends: what is looked for and not found
-/// stays absent, and nobody waits for rows of another in a circle. To be called before any of them is added.
+/// Prevents others from adding nodes, code or catalog tables to an account until the transaction ends. Rows that were not found stay
+/// absent, and transactions cannot deadlock on each other's rows. Call it before adding any of them.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_contents(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api contents ' || current_schema(), $1))",
@@ -165,10 +166,10 @@ pub async fn lock_contents(transaction: &mut PgConnection, account: AccountId) -
     Ok(())
 }
 
-/// Enters an event as applied; false when it is there already. Waits for a transaction that is about to enter it.
+/// Records an event as applied. Returns false if it was recorded already. Waits for another transaction that is recording it.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
     let added = sqlx::query!(
         "INSERT INTO ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
@@ -179,10 +180,10 @@ pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId) -> sq
     Ok(added.rows_affected() == 1)
 }
 
-/// Takes an event out of the ledger, so that it can be applied again.
+/// Removes an event from the ledger, so that it can be applied again.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn remove_from_ledger(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM ledger WHERE event_id = $1", event.0)
         .execute(transaction)
@@ -190,16 +191,16 @@ pub async fn remove_from_ledger(transaction: &mut PgConnection, event: EventId) 
     Ok(())
 }
 
-/// Makes an event a dead letter; false, and nothing is done, when it was applied.
+/// Records an event as a dead letter. Returns false without recording it if the event was applied.
 ///
 /// # Errors
-/// Those of the database.
-pub async fn bury(transaction: &mut PgConnection, event: &Event, cause: &str) -> sqlx::Result<bool> {
+/// Returns an error if the query fails.
+pub async fn insert_dead_letter(transaction: &mut PgConnection, event: &Event, cause: &str) -> sqlx::Result<bool> {
     let account = event
         .subject
         .strip_prefix("accounts/")
         .and_then(|id| id.parse::<i64>().ok());
-    let buried = sqlx::query!(
+    let inserted = sqlx::query!(
         "INSERT INTO dead_letters (event_id, account_id, event_type, event_time, cause)
          SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM ledger WHERE event_id = $1)
          ON CONFLICT (event_id) DO UPDATE SET cause = excluded.cause, died_at = now()",
@@ -214,13 +215,13 @@ pub async fn bury(transaction: &mut PgConnection, event: &Event, cause: &str) ->
     sqlx::query!("DELETE FROM attempts WHERE event_id = $1", event.id.0)
         .execute(transaction)
         .await?;
-    Ok(buried.rows_affected() == 1)
+    Ok(inserted.rows_affected() == 1)
 }
 
-/// Which of these events are neither applied nor buried, in the same order.
+/// Returns the events that are neither applied nor dead letters, in the same order.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn unknown_of(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<EventId>> {
     let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
     let unknown = sqlx::query_scalar!(
@@ -235,20 +236,20 @@ pub async fn unknown_of(connection: &mut PgConnection, events: &[EventId]) -> sq
     Ok(unknown.into_iter().map(EventId).collect())
 }
 
-/// Up to when the journal was compared with the ledger; none: never.
+/// Returns the time up to which the journal was compared with the ledger, or `None` if it never was.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn swept_upto(connection: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("SELECT swept_upto FROM watermark")
         .fetch_optional(connection)
         .await
 }
 
-/// Notes up to when the journal was compared with the ledger. It never goes back.
+/// Records the time up to which the journal was compared with the ledger. The time never moves backwards.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn set_swept_upto(connection: &mut PgConnection, time: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO watermark (swept_upto) VALUES ($1)

@@ -1,4 +1,4 @@
-//! What the API shows, in PostgreSQL: the migrations, the projector's writes and the API's queries.
+//! The read model in PostgreSQL, which is what the API shows: the migrations, the writes of the projector and the queries of the API.
 
 mod airflow;
 mod artifacts;
@@ -38,9 +38,9 @@ pub use files::{delete_files, insert_files};
 pub use format::needs_rebuild;
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
 pub use journal::{
-    Admission, Generation, add_to_ledger, begin_attempt, begin_removal, bury, end_attempt, forget_attempt, generation,
-    lock_account, lock_account_alone, lock_contents, lock_event, remove_from_ledger, set_swept_upto, swept_upto,
-    unknown_of,
+    Admission, Generation, add_to_ledger, begin_attempt, begin_removal, end_attempt, forget_attempt, generation,
+    insert_dead_letter, lock_account, lock_account_alone, lock_contents, lock_event, remove_from_ledger,
+    set_swept_upto, swept_upto, unknown_of,
 };
 pub use manifests::{
     ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, ids_of_nodes,
@@ -67,8 +67,8 @@ pub use steps::refresh_steps;
 pub use text::without_nul;
 pub use texts::{TextRow, TextSet, has_text_set, ids_of_texts, insert_text_set, insert_texts};
 
-/// The tables, policies and roles. The connection that runs them must have the plain search path.
+/// The migrations, which create tables, policies and roles. They must run on a connection with the default search path.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
-/// The search path under which all statements are written.
+/// The search path that all statements assume.
 pub const SEARCH_PATH: &str = "read_model,ids,directory,public";

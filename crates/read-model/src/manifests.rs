@@ -1,4 +1,4 @@
-//! What manifests hold: each content is read once, each node is stored once.
+//! The contents of manifests. Each content is read only once, and each node is stored once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,89 +8,89 @@ use sqlx::PgConnection;
 
 use crate::text::fold;
 
-/// What is kept of a manifest beside its nodes.
+/// The data of a manifest apart from its nodes.
 #[derive(Clone, Debug, Default)]
 pub struct ManifestFacts {
-    /// As the file says.
+    /// The schema version in the file.
     pub dbt_schema_version: Option<String>,
-    /// As the file says.
+    /// The dbt version in the file.
     pub dbt_version: Option<String>,
-    /// dbt's name of the project; before schema v9 the package that the file's hash of the name is of.
+    /// dbt's name for the project. Before schema v9, it is the package whose hash is the project's hash in the file.
     pub project_name: Option<String>,
-    /// Such as `snowflake`.
+    /// The adapter, such as `snowflake`.
     pub adapter_type: Option<String>,
-    /// As the file says.
+    /// The time in the file.
     pub generated_at: Option<DateTime<Utc>>,
     /// The hooks that dbt runs before the nodes, by dbt's ids.
     pub start_hooks: Vec<String>,
-    /// Those that it runs after them, even after failures.
+    /// The hooks that dbt runs after the nodes, even after failures.
     pub end_hooks: Vec<String>,
-    /// Whether a source says how old it may be.
+    /// Whether any source has a limit for its age.
     pub checks_freshness: bool,
-    /// Whether the command has compiled or run any of its nodes.
+    /// Whether the command has compiled or run any of the nodes.
     pub has_traces: bool,
-    /// The texts of its nodes that are no part of their definitions.
+    /// The texts of the nodes that do not belong to their definitions.
     pub texts: ManifestTexts,
 }
 
-/// The sets of texts that belong to the nodes of a manifest; none where no node has such a text.
+/// The sets of texts of a manifest's nodes. A set is `None` if no node has such a text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManifestTexts {
-    /// The code that the warehouse gets.
+    /// The compiled code for the warehouse.
     pub compiled: Option<Sha256>,
     /// The macros that are called, each list as JSON.
     pub macros: Option<Sha256>,
 }
 
-/// A node of a manifest by its content.
+/// A node of a manifest, identified by its content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeSetMember {
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: String,
     /// dbt's id.
     pub unique_id: String,
-    /// Of the definition.
+    /// The hash of the definition.
     pub hash: Sha256,
 }
 
 /// A row of `nodes`.
 #[derive(Clone, Debug)]
 pub struct NodeRow {
-    /// Of the definition.
+    /// The hash of the definition.
     pub hash: Sha256,
     /// dbt's id.
     pub unique_id: String,
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: String,
-    /// For people.
+    /// The name of the node.
     pub name: Option<String>,
-    /// The dbt package that defines it.
+    /// The dbt package that defines the node.
     pub package_name: Option<String>,
-    /// How it is built, such as `table`.
+    /// The materialization, such as `table`.
     pub materialized: Option<String>,
-    /// Of a test: the node that it is about, as dbt says it.
+    /// The node that a test checks, as dbt records it.
     pub attached_node: Option<String>,
-    /// The nodes that it is made of, by dbt's ids.
+    /// The nodes that this node depends on, by dbt's ids.
     pub depends_on: Vec<String>,
-    /// The definition, as [`crate::DocEncoder`] writes it.
+    /// The definition, compressed by [`crate::DocEncoder`].
     pub doc: Vec<u8>,
 }
 
-/// A part of a manifest that could not be read as a node.
+/// An entry of a manifest that could not be read as a node.
 #[derive(Clone, Debug)]
 pub struct QuarantineRow {
-    /// The top-level key.
+    /// The top-level key of the section.
     pub section: String,
-    /// Its key there.
+    /// The key of the entry in the section.
     pub unique_id: String,
-    /// Why.
+    /// Why the entry is not a node.
     pub reason: String,
 }
 
-/// Was this content read before?
+/// Whether this content was read before.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn has_manifest(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM manifests WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
@@ -101,10 +101,10 @@ pub async fn has_manifest(connection: &mut PgConnection, account: AccountId, sha
     .await
 }
 
-/// The dbt project of a manifest that was read, where it is known.
+/// Returns the dbt project of a manifest that was read before, if the project is known.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn project_of_manifest(
     connection: &mut PgConnection,
     account: AccountId,
@@ -120,10 +120,10 @@ pub async fn project_of_manifest(
     Ok(found.flatten())
 }
 
-/// Is this set of nodes stored?
+/// Whether this set of nodes is stored.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn has_node_set(connection: &mut PgConnection, account: AccountId, hash: Sha256) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM node_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
@@ -134,10 +134,10 @@ pub async fn has_node_set(connection: &mut PgConnection, account: AccountId, has
     .await
 }
 
-/// The ids of those of these definitions that are stored.
+/// Returns the ids of those of these definitions that are stored.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn ids_of_nodes(
     connection: &mut PgConnection,
     account: AccountId,
@@ -157,10 +157,10 @@ pub async fn ids_of_nodes(
         .collect())
 }
 
-/// Adds definitions, none of which is stored, under [`crate::lock_contents`]. Tells their ids.
+/// Inserts definitions and returns their ids, under [`crate::lock_contents`]. None of them may be stored yet.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_nodes(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -172,7 +172,7 @@ pub async fn insert_nodes(
     let names: Vec<Option<&str>> = nodes.iter().map(|node| node.name.as_deref()).collect();
     let packages: Vec<Option<&str>> = nodes.iter().map(|node| node.package_name.as_deref()).collect();
     let materialized: Vec<Option<&str>> = nodes.iter().map(|node| node.materialized.as_deref()).collect();
-    // PostgreSQL has no arrays of arrays of different lengths: each list goes as the text of one.
+    // PostgreSQL has no arrays of arrays with different lengths, so each list is passed as the text of an array.
     let depends_on: Vec<String> = nodes.iter().map(|node| array_of(&node.depends_on)).collect();
     let attached: Vec<Option<&str>> = nodes.iter().map(|node| node.attached_node.as_deref()).collect();
     let folded: Vec<Option<String>> = nodes.iter().map(|node| node.name.as_deref().map(fold)).collect();
@@ -207,7 +207,7 @@ pub async fn insert_nodes(
         .collect())
 }
 
-/// A list of texts as PostgreSQL writes an array.
+/// Formats a list of texts as a PostgreSQL array.
 fn array_of(texts: &[String]) -> String {
     let quoted: Vec<String> = texts
         .iter()
@@ -216,10 +216,10 @@ fn array_of(texts: &[String]) -> String {
     format!("{{{}}}", quoted.join(","))
 }
 
-/// Stores a set of nodes that have these ids.
+/// Stores a set of nodes with these ids.
 ///
 /// # Errors
-/// Those of the database; `RowNotFound` when a node has none.
+/// Returns an error if the query fails, or `RowNotFound` if a node has no id.
 pub async fn insert_node_set(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -247,10 +247,10 @@ pub async fn insert_node_set(
     Ok(())
 }
 
-/// Stores what a manifest says of itself, which nodes it holds and what could not be read of it.
+/// Stores the metadata of a manifest, the key of its nodes, and the entries that could not be read.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_manifest(
     transaction: &mut PgConnection,
     account: AccountId,

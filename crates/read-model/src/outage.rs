@@ -1,19 +1,19 @@
-//! Which errors of PostgreSQL pass by themselves.
+//! Separates temporary errors of PostgreSQL from permanent ones.
 
-/// Whether a statement took longer than it may. It is not told by it whether PostgreSQL is slow at present or the statement is too much.
+/// Whether a statement timed out. The error does not show whether PostgreSQL is slow at the moment or the statement is too expensive.
 #[must_use]
 pub fn is_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("57014"))
 }
 
-/// Whether what failed may succeed later unchanged: PostgreSQL is away, overloaded, or not ready for us. Otherwise the statement or its values
-/// are at fault.
+/// Whether the same operation may succeed later because PostgreSQL is unavailable, overloaded, or not ready for this program. Otherwise the
+/// statement or its values are at fault.
 #[must_use]
 pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            // Connection, transaction rollback (deadlock), lack of resources, object in use, operator intervention, system error;
-            // and what a database that is not migrated yet, or is read-only after a failover, answers.
+            // Connection errors, transaction rollbacks (deadlocks), lack of resources, objects in use, operator intervention and system
+            // errors. The codes after them come from a database that is not migrated yet, or is read-only after a failover.
             ["08", "40", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class))

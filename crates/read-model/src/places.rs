@@ -1,25 +1,25 @@
-//! Which run and step each file belongs to at present.
+//! The run and the step that each file currently belongs to.
 
 use schemas::{AccountId, EnvironmentId, EventId, RunId, Sha256, StepId};
 use sqlx::PgConnection;
 
 use crate::Artifact;
 
-/// A file with the run and step that it belongs to at present.
+/// A file with the run and the step that it currently belongs to.
 #[derive(Clone, Debug)]
 pub struct Placed {
-    /// What its event tells.
+    /// The data from the file's event.
     pub artifact: Artifact,
-    /// None: it belongs to no run, or was not placed yet.
+    /// The run, or `None` if the file belongs to no run or was not placed yet.
     pub run_id: Option<RunId>,
-    /// As `run_id`.
+    /// The step, or `None` in the same cases.
     pub step_id: Option<StepId>,
 }
 
-/// Keeps others from placing files of this environment until the transaction ends.
+/// Prevents others from placing files of this environment until the transaction ends.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_placement(transaction: &mut PgConnection, environment: EnvironmentId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api placement', $1))",
@@ -30,10 +30,10 @@ pub async fn lock_placement(transaction: &mut PgConnection, environment: Environ
     Ok(())
 }
 
-/// The runs and steps in which these files are, by whichever upload.
+/// Returns the runs and steps that contain these files, from any upload.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn places_of_files(
     connection: &mut PgConnection,
     account: AccountId,
@@ -56,11 +56,11 @@ pub async fn places_of_files(
         .collect())
 }
 
-/// The earlier files whose place may follow from what is now known: those without a DAG of the runs whose DAG was told, those without
-/// a run id of the invocations whose run was told, and those without a run id whose tag begins with that of a run that was told of.
+/// Finds earlier files that new information may place: files without a DAG in runs whose DAG is now known, files without a run id of
+/// invocations whose run is now known, and files without a run id whose tag starts with the id of a run that is now known.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn unplaced_alike(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -110,10 +110,10 @@ pub async fn unplaced_alike(
         .collect())
 }
 
-/// Puts a file into a step of a run, or out of all.
+/// Assigns a file to a step of a run, or to none.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn set_placement(
     transaction: &mut PgConnection,
     artifact: &Artifact,
@@ -131,10 +131,11 @@ pub async fn set_placement(
     Ok(())
 }
 
-/// The steps in which results of these invocations are, with their runs: a manifest that comes later may show that a command was interrupted.
+/// Returns the steps that contain results of these invocations, with their runs. A manifest that arrives later may show that a command was
+/// interrupted.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn places_of_invocations(
     connection: &mut PgConnection,
     environment: EnvironmentId,

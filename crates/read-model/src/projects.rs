@@ -1,4 +1,4 @@
-//! The dbt projects of an environment, or of a run, whose nodes stand side by side.
+//! The dbt projects of an environment or of a run, whose nodes are shown together.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
@@ -6,33 +6,33 @@ use sqlx::PgConnection;
 
 use crate::has_node_set;
 
-/// How many dbt projects of an environment are shown side by side.
+/// The maximum number of dbt projects that an environment shows together.
 const MAX_PROJECTS: usize = 50;
 
 /// The newest manifest of a dbt project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectManifest {
-    /// dbt's name of the project; empty where it is not known.
+    /// dbt's name for the project. It is empty if the name is not known.
     pub dbt_project: String,
-    /// When dbt wrote it.
+    /// When dbt wrote the manifest.
     pub done_at: DateTime<Utc>,
-    /// The key of its nodes.
+    /// The key of the manifest's nodes.
     node_set: Vec<u8>,
-    /// Of its bytes.
+    /// The hash of the manifest's bytes.
     pub(crate) sha256: Vec<u8>,
     is_retired: bool,
 }
 
-/// The newest manifest of each dbt project of an environment, from the oldest to the newest.
+/// Returns the newest manifest of each dbt project of an environment, sorted from the oldest to the newest.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn projects_of_environment(
     connection: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
 ) -> sqlx::Result<Vec<ProjectManifest>> {
-    // From one project to the next by the index: an environment has thousands of manifests, of a few projects.
+    // The query jumps from project to project in the index, since an environment has thousands of manifests of a few projects.
     let rows = sqlx::query!(
         r#"WITH RECURSIVE projects AS (
             (SELECT md5(dbt_project) AS begin FROM artifacts
@@ -101,10 +101,10 @@ pub(crate) async fn projects_of_run(
         .collect())
 }
 
-/// Recomputes which nodes stand in an environment, under [`crate::lock_placement`].
+/// Recomputes which nodes an environment shows, under [`crate::lock_placement`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn refresh_environment_nodes(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -112,16 +112,16 @@ pub async fn refresh_environment_nodes(
     projects: &[ProjectManifest],
 ) -> sqlx::Result<()> {
     let shown: Vec<&ProjectManifest> = projects.iter().filter(|project| !project.is_retired).collect();
-    // Those that were generated last, since the names of projects are whatever uploads say.
+    // The projects that were generated last are kept. There may be many, since uploads can contain any project name.
     let shown = &shown[shown.len().saturating_sub(MAX_PROJECTS)..];
     let is_plain = shown.len() == projects.len() && projects.len() < 2;
     set_current(transaction, account, environment, 0, shown, is_plain).await
 }
 
-/// Recomputes which nodes stand in a run, under [`crate::lock_placement`].
+/// Recomputes which nodes a run shows, under [`crate::lock_placement`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn refresh_run_nodes(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -133,7 +133,7 @@ pub async fn refresh_run_nodes(
     set_current(transaction, account, environment, run.0, &shown, shown.len() < 2).await
 }
 
-/// Keeps others from storing and removing the account's merged sets until the transaction ends: environments share them. To be taken after
+/// Prevents others from storing and removing the account's merged sets, which environments share, until the transaction ends. Call it after
 /// [`crate::lock_placement`].
 async fn lock_merged_sets(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
@@ -145,7 +145,7 @@ async fn lock_merged_sets(transaction: &mut PgConnection, account: AccountId) ->
     Ok(())
 }
 
-/// Plain is what the newest manifest holds.
+/// Records the nodes to show. `is_plain` means that they are simply the nodes of the newest manifest, which needs no row.
 async fn set_current(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -202,8 +202,8 @@ async fn set_current(
     Ok(())
 }
 
-/// Stores the nodes of several projects as one set. A node that is in two of them, of a package that both use, is defined by the project
-/// that has the package's name, else by the newest.
+/// Stores the nodes of several projects as one set. If two projects contain the same node, because both use its package, the definition
+/// comes from the project with the package's name, or else from the newest project.
 async fn merge(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -219,7 +219,7 @@ async fn merge(
     }
     let names: Vec<&str> = projects.iter().map(|project| project.dbt_project.as_str()).collect();
     let sets: Vec<&[u8]> = projects.iter().map(|project| project.node_set.as_slice()).collect();
-    // As a rule none is defined otherwise in another project, and it makes no difference which was uploaded last.
+    // Usually no node is defined differently in another project, so it makes no difference which one was uploaded last.
     let is_order_decisive = sqlx::query_scalar!(
         r#"SELECT EXISTS (
             SELECT FROM unnest($2::text[], $3::bytea[]) AS p (dbt_project, node_set)
@@ -279,10 +279,10 @@ async fn forget_unused(transaction: &mut PgConnection, account: AccountId, hash:
     Ok(())
 }
 
-/// Notes that a dbt project was taken out of an environment. True when that is new or later than what was known.
+/// Records that a dbt project was removed from an environment. Returns true if that is new or later than what was known.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn retire_project(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -304,10 +304,10 @@ pub async fn retire_project(
     Ok(changed.rows_affected() > 0)
 }
 
-/// The contents of all manifests of a dbt project in an environment that were written by then.
+/// Returns the contents of all manifests of a dbt project in an environment that were written up to this time.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn manifests_of_project(
     connection: &mut PgConnection,
     account: AccountId,

@@ -1,22 +1,22 @@
-//! Removing what is old, and what was read wrongly.
+//! Removes old data, and data that was read incorrectly.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Which runs of an account are to be removed. All that is told must hold.
+/// Selects the runs of an account to remove. A run must meet all criteria that are given.
 #[derive(Clone, Debug)]
 pub struct Prunable {
-    /// Whose.
+    /// The account.
     pub account: AccountId,
-    /// Of this environment only.
+    /// Only runs in this environment.
     pub environment: Option<EnvironmentId>,
-    /// Of this job only.
+    /// Only runs of this job.
     pub job: Option<JobId>,
-    /// Those that ended before.
+    /// Only runs that ended before this time.
     pub before: Option<DateTime<Utc>>,
-    /// Those that are not among this many newest ones of their job.
+    /// Only runs that are not among this many newest runs of their job.
     pub keep: Option<i64>,
 }
 
@@ -25,18 +25,18 @@ pub struct Prunable {
 pub struct Candidate {
     /// The run.
     pub run: RunId,
-    /// Its job.
+    /// The job of the run.
     pub job: JobId,
-    /// Where it ran.
+    /// The environment of the run.
     pub environment: EnvironmentId,
 }
 
-/// The runs that may be removed. Those that the present state comes from never are: they hold the newest file of a kind in an environment,
-/// the newest manifest of a dbt project or to defer to, the last attempt or success or check of freshness of a node that is defined, its
-/// compiled code or what a catalog says of it.
+/// Finds the runs that may be removed. Runs that the current state depends on are never removed: those with the newest file of a kind in an
+/// environment, with the newest manifest of a dbt project or a manifest to defer to, or with the last attempt, success or freshness check,
+/// the compiled code or the catalog entry of a node that is defined.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> sqlx::Result<Vec<Candidate>> {
     let rows = sqlx::query!(
         r#"WITH ranked AS (
@@ -118,11 +118,12 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
         .collect())
 }
 
-/// The uploads that these runs consist of, each with the run of each of its files; none: the file belongs to no run, and is the newest of its
-/// kind in its environment. (Other files of no run keep nothing.) What Airflow told of a run last is like an upload of it.
+/// Returns the uploads that these runs consist of, each with the run of each of its files. A file without a run is listed only if it is the
+/// newest of its kind in its environment. (Other files without a run do not keep an upload.) Airflow's latest observation of a run counts
+/// as one of its uploads.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn uploads_of_runs(
     connection: &mut PgConnection,
     account: AccountId,
@@ -153,10 +154,10 @@ pub async fn uploads_of_runs(
         .collect())
 }
 
-/// Notes that these uploads are removed for good, and takes their files out of their runs.
+/// Records that these uploads are removed permanently, and removes their files from their runs.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn note_pruned(transaction: &mut PgConnection, account: AccountId, uploads: &[EventId]) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = uploads.iter().map(|id| id.0).collect();
     sqlx::query!(
@@ -177,10 +178,10 @@ pub async fn note_pruned(transaction: &mut PgConnection, account: AccountId, upl
     Ok(())
 }
 
-/// Was this upload removed for good?
+/// Whether this upload was removed permanently.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn is_pruned(connection: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM pruned_uploads WHERE event_id = $1) AS "exists!""#,
@@ -190,27 +191,27 @@ pub async fn is_pruned(connection: &mut PgConnection, event: EventId) -> sqlx::R
     .await
 }
 
-/// A file of an upload, where it is at present.
+/// A file of an upload, with its current place.
 #[derive(Clone, Debug)]
 pub struct FileOfUpload {
     /// The upload.
     pub event: EventId,
-    /// Of the file.
+    /// The hash of the file.
     pub sha256: Sha256,
     /// The environment of the upload.
     pub environment: EnvironmentId,
-    /// Its run, if it is in one.
+    /// The run of the file, if it belongs to one.
     pub run: Option<RunId>,
-    /// Its step, if it is in one.
+    /// The step of the file, if it belongs to one.
     pub step: Option<i64>,
-    /// dbt's id of the invocation that wrote it.
+    /// dbt's id of the invocation that wrote the file.
     pub invocation: Option<String>,
 }
 
-/// The files of uploads.
+/// Returns the files of these uploads.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn artifacts_of(
     connection: &mut PgConnection,
     account: AccountId,
@@ -239,10 +240,10 @@ pub async fn artifacts_of(
         .collect())
 }
 
-/// Takes the files of an upload out, so that it can be applied again.
+/// Removes the files of an upload, so that it can be applied again.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn remove_upload(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM artifacts WHERE event_id = $1", event.0)
         .execute(transaction)
@@ -250,27 +251,28 @@ pub async fn remove_upload(transaction: &mut PgConnection, event: EventId) -> sq
     Ok(())
 }
 
-/// Removes what was read of these files: as far as no upload that is kept has them. `anew_in` is for an upload of this environment, which is
-/// about to write all of it again: then it is removed even if others share it, but for what is kept for other environments.
+/// Removes the content that was read from these files, unless an upload that is kept contains it. Set `rewrite_in` if an upload to this
+/// environment is about to write the content again. Then shared content is removed too, except content that is stored for other
+/// environments.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn forget_contents(
     transaction: &mut PgConnection,
     account: AccountId,
     files: &[Sha256],
-    anew_in: Option<EnvironmentId>,
+    rewrite_in: Option<EnvironmentId>,
 ) -> sqlx::Result<()> {
     let hashes: Vec<Vec<u8>> = files.iter().map(|hash| hash.0.to_vec()).collect();
-    let even_if_shared = anew_in.is_some();
-    // Results are kept per environment.
+    let even_if_shared = rewrite_in.is_some();
+    // Results are stored for each environment.
     sqlx::query!(
         "DELETE FROM result_files f WHERE f.account_id = $1 AND f.sha256 = ANY($2::bytea[])
             AND (f.environment_id = $3::bigint OR NOT EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1
                 AND a.sha256 = f.sha256 AND a.environment_id = f.environment_id AND NOT a.pruned))",
         account.0,
         &hashes,
-        anew_in.map(|environment| environment.0)
+        rewrite_in.map(|environment| environment.0)
     )
     .execute(&mut *transaction)
     .await?;
@@ -324,7 +326,7 @@ pub async fn forget_contents(
     Ok(())
 }
 
-/// Removes the parts of manifests that no manifest has any more.
+/// Removes the parts of manifests that no manifest uses any more.
 async fn forget_nodes(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM quarantined_nodes q WHERE q.account_id = $1

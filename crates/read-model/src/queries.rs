@@ -1,4 +1,4 @@
-//! What the API reads. Each query names its account, although row-level security would hold it to that.
+//! The queries of the API. Each query filters by account, although row-level security would enforce that anyway.
 
 mod artifacts;
 mod aspects;

@@ -1,4 +1,4 @@
-//! A second read model beside the first: how it is made, compared with it, and put in its place.
+//! A second read model next to the first one: how to create it, compare the two, and swap them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::{MIGRATOR, decode_doc};
 
-/// The tables that are compared: what a row is, with internal numbers replaced by what they stand for; and the column that holds a
-/// compressed document, or null. `{schema}` is where the table is.
+/// The tables to compare. Each query returns the account, the row with internal ids replaced by what they refer to, and the compressed
+/// document or null. `{schema}` is replaced by the schema that contains the table.
 const TABLES: [(&str, &str); 23] = [
     ("jobs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.jobs t"),
     ("runs", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.runs t"),
@@ -62,37 +62,37 @@ const TABLES: [(&str, &str); 23] = [
     ),
 ];
 
-/// Compressed text of its own, which is the whole row.
+/// The table of compressed texts. Each row consists of nothing but its text.
 const TEXTS: (&str, &str) = (
     "texts",
     "SELECT t.account_id, t.hash::text, t.text FROM {schema}.texts t",
 );
 
-/// A table that is not the same for an account in two read models.
+/// A table that differs for an account between two read models.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The table.
+    /// The name of the table.
     pub table: &'static str,
-    /// The account.
+    /// The account's number.
     pub account_id: i64,
-    /// How many rows the first has that the second has not, or has otherwise.
+    /// The number of rows in the first read model without an equal row in the second.
     pub only_before: usize,
-    /// How many rows the second has that the first has not, or has otherwise.
+    /// The number of rows in the second read model without an equal row in the first.
     pub only_after: usize,
-    /// One such row, without its document.
+    /// One of these rows, without its document.
     pub example: String,
 }
 
-/// The search path under which all statements are about the read model in this schema.
+/// Returns the search path that points all statements at the read model in this schema.
 #[must_use]
 pub fn search_path(schema: &str) -> String {
     format!("{schema},ids,directory,public")
 }
 
-/// Is there such a schema?
+/// Whether the schema exists.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn has_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS "exists!""#,
@@ -102,7 +102,8 @@ pub async fn has_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Re
     .await
 }
 
-/// Who made a schema: what is begun by one version is not gone on with by another, which may read artifacts otherwise.
+/// Identifies the version that creates a schema. A rebuild that one version began is not continued by another, which may read artifacts
+/// differently.
 fn maker() -> String {
     let migration = MIGRATOR.iter().map(|migration| migration.version).max();
     format!(
@@ -112,10 +113,10 @@ fn maker() -> String {
     )
 }
 
-/// Was this schema made by this version of dbt-api?
+/// Whether this version of dbt-api created the schema.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn is_of_this_version(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
     let comment = sqlx::query_scalar!("SELECT obj_description(to_regnamespace($1), 'pg_namespace')", schema)
         .fetch_one(connection)
@@ -123,20 +124,20 @@ pub async fn is_of_this_version(connection: &mut PgConnection, schema: &str) -> 
     Ok(comment == Some(maker()))
 }
 
-/// Keeps others from rebuilding as long as the connection lives; false: another does.
+/// Prevents other rebuilds while the connection lives. Returns false if another rebuild is running.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(hashtextextended('dbt-api rebuild', 0)) AS "is_mine!""#)
         .fetch_one(connection)
         .await
 }
 
-/// Makes an empty read model in a schema of this name, from the same migrations as the first. For the database's owner.
+/// Creates an empty read model in a schema with this name, from the same migrations as the first one. Requires the database's owner.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     let create = format!("CREATE SCHEMA {schema} AUTHORIZATION dbt_api_projector");
@@ -155,10 +156,10 @@ pub async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx:
     transaction.commit().await
 }
 
-/// Takes over which dead letters were given up for good: the journal does not tell it.
+/// Copies the dropped dead letters, because the journal does not record them.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn copy_dropped(connection: &mut PgConnection, from: &str, to: &str) -> sqlx::Result<()> {
     let columns = "event_id, account_id, event_type, event_time, cause, died_at, dropped_at";
     let copy = format!(
@@ -169,10 +170,10 @@ pub async fn copy_dropped(connection: &mut PgConnection, from: &str, to: &str) -
     Ok(())
 }
 
-/// Tells the planner what the tables of a schema hold.
+/// Updates the planner's statistics for the tables of a schema.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn analyze(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let analyze = format!("ANALYZE {}", tables_of(connection, schema).await?.join(", "));
     connection.execute(AssertSqlSafe(analyze)).await?;
@@ -188,33 +189,33 @@ async fn tables_of(connection: &mut PgConnection, schema: &str) -> sqlx::Result<
     .await
 }
 
-/// Removes a schema with all that is in it, if it is there. For the database's owner.
+/// Drops a schema and everything in it, if it exists. Requires the database's owner.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn drop_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let drop = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
     connection.execute(AssertSqlSafe(drop)).await?;
     Ok(())
 }
 
-/// The events that `there` dealt with and `here` did not; both are schemas.
+/// Returns the events that the schema `there` has processed and the schema `here` has not.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn missing_in(connection: &mut PgConnection, here: &str, there: &str) -> sqlx::Result<Vec<EventId>> {
-    let dealt_with = |schema: &str| {
+    let processed = |schema: &str| {
         format!("(SELECT event_id FROM {schema}.ledger UNION SELECT event_id FROM {schema}.dead_letters)")
     };
-    let query = format!("{} EXCEPT {}", dealt_with(there), dealt_with(here));
+    let query = format!("{} EXCEPT {}", processed(there), processed(here));
     let ids: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await?;
     Ok(ids.into_iter().map(EventId).collect())
 }
 
-/// Keeps everyone from writing to the read model until the transaction ends; readers go on.
+/// Prevents all writes to the read model until the transaction ends. Reading remains possible.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn lock_read_model(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('dbt-api read model read_model', 0))")
         .execute(transaction)
@@ -222,7 +223,7 @@ pub async fn lock_read_model(transaction: &mut PgConnection) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Did a statement end because others hold what it locks: they were waited for too long, or in a circle?
+/// Whether a statement failed because of the locks of others, either with a timeout or with a deadlock.
 #[must_use]
 pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
     let code = match error {
@@ -232,11 +233,11 @@ pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
 }
 
-/// What differs between two read models: by natural key and content, not by internal numbers or by how documents are compressed. Nothing
-/// may write to either meanwhile.
+/// Compares two read models by natural key and content, ignoring internal ids and the compression of documents. Nothing may write to either
+/// of them meanwhile.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -> sqlx::Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for (table, query) in TABLES.into_iter().chain([TEXTS]) {
@@ -273,7 +274,7 @@ pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -
     Ok(differences)
 }
 
-/// The rows of a table, one by one.
+/// Streams the rows of a table.
 fn rows_of<'c>(
     connection: &'c mut PgConnection,
     query: &str,
@@ -282,7 +283,7 @@ fn rows_of<'c>(
     sqlx::query(AssertSqlSafe(query.replace("{schema}", schema))).fetch(connection)
 }
 
-/// How many rows each account has in a table, and the sum of their hashes, which does not depend on their order.
+/// Returns the number of rows of each account in a table, and the sum of their hashes, which does not depend on their order.
 async fn sum_up(connection: &mut PgConnection, query: &str, schema: &str) -> sqlx::Result<Sums> {
     let mut sums = Sums::new();
     let mut rows = pin!(rows_of(connection, query, schema));
@@ -308,7 +309,7 @@ fn accounts_that_differ(before: &Sums, after: &Sums) -> Vec<i64> {
         .collect()
 }
 
-/// The query for the rows of these accounts only.
+/// Restricts the query to the rows of these accounts.
 fn of_accounts(query: &str, accounts: &[i64]) -> String {
     let accounts: Vec<String> = accounts.iter().map(i64::to_string).collect();
     format!(
@@ -317,7 +318,7 @@ fn of_accounts(query: &str, accounts: &[i64]) -> String {
     )
 }
 
-/// Adds `weight` for each row. What is in both cancels out.
+/// Adds `weight` to the count of each row. Rows that are in both read models cancel out.
 async fn count_rows(
     connection: &mut PgConnection,
     query: &str,
@@ -357,7 +358,7 @@ async fn find_examples(
     Ok(())
 }
 
-/// The account, the hash of the row and its text.
+/// Returns the account, the hash of the row and its text.
 fn hash_of_row(row: &PgRow) -> sqlx::Result<(i64, Sha256, String)> {
     let (account, text): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let doc: Option<Vec<u8>> = row.try_get(2)?;
@@ -365,18 +366,18 @@ fn hash_of_row(row: &PgRow) -> sqlx::Result<(i64, Sha256, String)> {
     if let Some(doc) = doc {
         match decode_doc(&doc) {
             Ok(doc) => bytes.extend(doc),
-            // A document that cannot be read is equal to nothing but itself.
+            // A document that cannot be decompressed equals only itself.
             Err(_) => bytes.extend(doc),
         }
     }
     Ok((account, Sha256::of(&bytes), text))
 }
 
-/// Puts the read model in the schema `next` in the place of the present one, which is kept in the schema `old`. The transaction must be
-/// the database owner's. Readers that are at work are waited for, and new ones wait until the end of it.
+/// Replaces the current read model by the one in the schema `next`, and keeps the current one as the schema `old`. Requires a transaction
+/// of the database's owner. It waits for active readers, and new readers wait until it ends.
 ///
 /// # Errors
-/// Those of the database; when readers do not end in time, one that [`is_lock_conflict`].
+/// Returns an error if a query fails. If readers do not finish in time, [`is_lock_conflict`] is true for the error.
 pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx::Result<()> {
     let lock = format!(
         "SET LOCAL lock_timeout = '3s'; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
@@ -385,7 +386,7 @@ pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx
     transaction.execute(AssertSqlSafe(lock)).await?;
     let rename = format!("ALTER SCHEMA read_model RENAME TO {old}; ALTER SCHEMA {next} RENAME TO read_model");
     transaction.execute(AssertSqlSafe(rename)).await?;
-    // It may be shown otherwise than before.
+    // The API may show the data differently than before.
     sqlx::query!("UPDATE directory.account_versions SET version = gen_random_uuid()")
         .execute(transaction)
         .await?;

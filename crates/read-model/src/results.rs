@@ -1,4 +1,4 @@
-//! What became of nodes: each content is read once.
+//! The results of nodes. Each content is read only once.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Outcome, Sha256};
@@ -6,35 +6,35 @@ use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
 
-/// How many rows go to the database in one statement.
+/// The number of rows that one statement inserts.
 const BATCH: usize = 2_000;
 
-/// What is kept of a file of results beside the results.
+/// The data of a file of results apart from the results.
 #[derive(Clone, Debug)]
 pub struct ResultFile {
-    /// Run results, sources or freshness.
+    /// The kind of the file: run results, sources or freshness.
     pub kind: ArtifactKind,
-    /// The dbt command's name.
+    /// The name of the dbt command.
     pub which: Option<String>,
     /// The command as it was typed.
     pub command: Option<String>,
-    /// The same for the same command with the same selection, macro and arguments.
+    /// A hash that is equal for the same command with the same selection, macro and arguments.
     pub command_key: Option<Sha256>,
-    /// Whether it built with `--empty` or `--sample`.
+    /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
-    /// In seconds.
+    /// The duration of the command, in seconds.
     pub elapsed_time: f64,
-    /// Whether any result says that something is wrong.
+    /// Whether any result is a failure.
     pub failed: bool,
-    /// Whether something failed that is neither a node nor a check of freshness.
+    /// Whether something failed that is neither a node nor a freshness check.
     pub failed_outside: bool,
-    /// Whether a hook failed while nodes were worked on.
+    /// Whether a hook failed in a command that works on nodes.
     pub failed_hook: bool,
-    /// Whether anything was attempted at a node of the manifest.
+    /// Whether the command attempted work on a node of the manifest.
     pub touches_nodes: bool,
-    /// The hooks that it lists, by dbt's ids.
+    /// The hooks that the file lists, by dbt's ids.
     pub hooks: Vec<String>,
-    /// Whether it lists work that leaves traces in the manifest of the invocation, unless that was interrupted.
+    /// Whether the file lists work that leaves traces in the invocation's manifest, unless the command was interrupted.
     pub leaves_traces: bool,
 }
 
@@ -43,23 +43,23 @@ pub struct ResultFile {
 pub struct ResultRow {
     /// dbt's id of the node.
     pub unique_id: String,
-    /// In small letters.
+    /// The status in lower case.
     pub status: String,
-    /// What it means.
+    /// What the status means.
     pub outcome: Outcome,
-    /// When it was completed; else when the file was written, or accepted.
+    /// When the node was completed, or else when the file was written or accepted.
     pub at: DateTime<Utc>,
-    /// In seconds.
+    /// The execution time, in seconds.
     pub execution_time: Option<f64>,
-    /// Of a test.
+    /// The number of rows that failed, for tests.
     pub failures: Option<i64>,
-    /// As the adapter tells.
+    /// The number of affected rows, as the adapter reports it.
     pub rows_affected: Option<i64>,
-    /// The result, as [`crate::DocEncoder`] writes it.
+    /// The result, compressed by [`crate::DocEncoder`].
     pub doc: Vec<u8>,
 }
 
-/// As `node_results` has it.
+/// The number that `node_results` stores for a failure.
 fn number_of(failure: Option<Failure>) -> i16 {
     match failure {
         None => 0,
@@ -69,10 +69,10 @@ fn number_of(failure: Option<Failure>) -> i16 {
     }
 }
 
-/// Was this content read before?
+/// Whether this content was read before.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn has_results(
     connection: &mut PgConnection,
     account: AccountId,
@@ -89,11 +89,11 @@ pub async fn has_results(
     .await
 }
 
-/// Holds the times of a file's results to be no later than the first upload of it: a clock that is ahead must not make them newer than they
-/// are. True when they were newer. To be called after each upload of the file was inserted.
+/// Limits the times of a file's results to its first upload, so that a fast clock does not make them newer than they are. Returns true if
+/// any time changed. Call it after inserting each upload of the file.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn limit_times(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -115,10 +115,10 @@ pub async fn limit_times(
     Ok(limited.rows_affected() > 0)
 }
 
-/// Stores a file's results, unless they are stored.
+/// Stores the results of a file if they are not stored yet.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_results(
     transaction: &mut PgConnection,
     account: AccountId,

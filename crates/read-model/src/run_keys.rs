@@ -1,4 +1,4 @@
-//! Which run a file belongs to.
+//! Determines the run that a file belongs to.
 
 use schemas::{EnvironmentId, EventId};
 use sqlx::PgConnection;
@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 use crate::artifacts::LATEST;
 use crate::{Artifact, RunKey};
 
-/// The run that a file belongs to, from all that is known of its environment; none for what is tagged `latest-…`.
+/// Determines the run of a file from everything that is known about its environment. Files tagged `latest-…` belong to none.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn key_of_run(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -49,7 +49,7 @@ pub async fn key_of_run(
             ..RunKey::default()
         }));
     };
-    let told = sqlx::query!(
+    let related = sqlx::query!(
         r#"SELECT dag_id, airflow_run_id AS "run_id!" FROM artifacts
          WHERE environment_id = $1 AND invocation_id = $2 AND airflow_run_id IS NOT NULL
          ORDER BY event_time, event_id, place LIMIT 1"#,
@@ -58,20 +58,20 @@ pub async fn key_of_run(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    if told.is_none() && !artifact.makes_run {
-        // Wherever the other files of its invocation are.
+    if related.is_none() && !artifact.makes_run {
+        // The file belongs to the same run as the other files of its invocation.
         return match sign_of_run(connection, environment, invocation_id).await? {
             Some(sign) => Box::pin(key_of_run(connection, environment, &sign)).await,
             None => Ok(None),
         };
     }
-    Ok(Some(match told {
-        Some(told) => RunKey {
-            dag_id: match told.dag_id {
+    Ok(Some(match related {
+        Some(related) => RunKey {
+            dag_id: match related.dag_id {
                 Some(dag) => Some(dag),
-                None => only_dag(connection, environment, &told.run_id).await?,
+                None => only_dag(connection, environment, &related.run_id).await?,
             },
-            run_id: Some(told.run_id),
+            run_id: Some(related.run_id),
             ..RunKey::default()
         },
         None => RunKey {
@@ -82,16 +82,17 @@ pub async fn key_of_run(
     }))
 }
 
-/// The longest id of a run, of those that uploads or Airflow tell, that the tag begins with, followed by `-`: clients tag a run's files so.
+/// Finds the longest known run id, from uploads or Airflow, that the tag starts with, followed by `-`. Clients tag the files of a run this
+/// way.
 async fn run_of_tag(
     connection: &mut PgConnection,
     environment: EnvironmentId,
     tag: &str,
 ) -> sqlx::Result<Option<String>> {
-    let begins: Vec<String> = tag
+    let prefixes: Vec<String> = tag
         .match_indices('-')
         .map(|(at, _)| tag[..at].to_owned())
-        .filter(|begin| !begin.is_empty())
+        .filter(|prefix| !prefix.is_empty())
         .collect();
     sqlx::query_scalar!(
         r#"SELECT id AS "id!" FROM (
@@ -104,13 +105,13 @@ async fn run_of_tag(
                 AND hashtextextended(run_id, 0) = ANY(ARRAY(SELECT hashtextextended(b.id, 0) FROM unnest($2::text[]) AS b (id)))
          ) known ORDER BY length(id) DESC LIMIT 1"#,
         environment.0,
-        &begins
+        &prefixes
     )
     .fetch_optional(connection)
     .await
 }
 
-/// The DAG that has this run, if exactly one is known to: Airflow gives the same run ids to many DAGs.
+/// Returns the DAG of this run if exactly one is known, since Airflow gives the same run ids to many DAGs.
 async fn only_dag(
     connection: &mut PgConnection,
     environment: EnvironmentId,
@@ -132,7 +133,7 @@ async fn only_dag(
     Ok(<[String; 1]>::try_from(dags).ok().map(|[dag]| dag))
 }
 
-/// The first file of an invocation that makes a run.
+/// Returns the first file of an invocation that is evidence of a run.
 async fn sign_of_run(
     connection: &mut PgConnection,
     environment: EnvironmentId,

@@ -1,4 +1,4 @@
-//! What follows for runs and jobs.
+//! Derives runs and jobs from steps, files and observations of Airflow.
 
 use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId};
 use sqlx::PgConnection;
@@ -6,27 +6,27 @@ use sqlx::PgConnection;
 use crate::RunKey;
 use crate::failures::failures_of_run;
 
-/// A run and what it belongs to.
+/// A run and the records that it belongs to.
 #[derive(Clone, Debug)]
 pub struct RunPlace<'a> {
     /// The run.
     pub run_id: RunId,
-    /// Its job.
+    /// The job of the run.
     pub job_id: JobId,
-    /// Whose.
+    /// The account of the run.
     pub account_id: AccountId,
-    /// The environment's project.
+    /// The project of the environment.
     pub project_id: ProjectId,
-    /// Where it ran.
+    /// The environment of the run.
     pub environment_id: EnvironmentId,
-    /// What makes it what it is.
+    /// The key that identifies the run.
     pub key: &'a RunKey,
 }
 
-/// Computes a run anew from its steps and files, and from what Airflow tells, and tells its job of it.
+/// Recomputes a run from its steps, its files and Airflow's observation, and updates its job.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO runs (id, account_id, project_id, environment_id, job_id, dag_id, airflow_run_id, status, dbt_version,
@@ -65,7 +65,7 @@ pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> 
     refresh_schedule(transaction, run.account_id, run.job_id.0).await
 }
 
-/// The job's schedule is what Airflow told last.
+/// Sets the schedule of a job to the one that Airflow reported last.
 async fn refresh_schedule(transaction: &mut PgConnection, account: AccountId, job: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE jobs j SET cron = (
@@ -82,12 +82,12 @@ async fn refresh_schedule(transaction: &mut PgConnection, account: AccountId, jo
     Ok(())
 }
 
-/// What follows for a run from its steps and files, and from what Airflow says: its word on how the run stands, and when, is the last.
-/// Without it, a run failed when a failure in it was not made good: a task that is tried again and then passes is a success.
+/// Summarizes a run from its steps, its files and Airflow's observation. Airflow's status and times take precedence. Without them, a run
+/// failed if it has a failure that was not resolved: a task that is retried and then passes is a success.
 ///
-/// Others may defer to a run's manifest when its work on nodes went well, whatever Airflow, the docs or the freshness of sources say; where it
-/// did none, when it is a success. A success that is known to have done no such work comes after the others: what its manifest defines need not
-/// have been built.
+/// Others may defer to the manifest of a run whose work on nodes succeeded, regardless of Airflow, docs and the freshness of sources. A run
+/// without such work qualifies if it is a success. A success that is known to have done no such work ranks lower, since the nodes in its
+/// manifest may never have been built.
 async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
     let failures = failures_of_run(transaction, account, run).await?;
     sqlx::query!(
@@ -121,10 +121,10 @@ async fn sum_up_run(transaction: &mut PgConnection, account: AccountId, run: Run
     Ok(())
 }
 
-/// After files, or what Airflow told, were taken out of a run: computes it anew, and its job, and removes what is empty now.
+/// Recomputes a run and its job after files or Airflow's observation were removed from the run, and deletes them if they are empty.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn shrink_run(transaction: &mut PgConnection, account: AccountId, run: RunId) -> sqlx::Result<()> {
     let job = sqlx::query_scalar!(
         "SELECT job_id FROM runs WHERE account_id = $1 AND id = $2",

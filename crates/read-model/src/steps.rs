@@ -1,20 +1,21 @@
-//! Steps: what follows for a dbt invocation from its files.
+//! Derives the steps of runs from the files of dbt invocations.
 
 use schemas::{AccountId, StepId};
 use sqlx::PgConnection;
 
-/// Computes steps anew from their files; those that have none any more are removed.
+/// Recomputes steps from their files. Steps that have no files any more are removed.
 ///
-/// A step failed (20) when any of its results failed, whatever the command was, and when its catalog lists errors. A manifest alone says that
-/// dbt ended well (10), since a client that makes a run of one sends it only then. Some failures are not in the results:
-/// - dbt (1.7 to 1.13) lists only what had ended when it was interrupted. It writes the manifest after parsing and again at the end: where
-///   that of the same invocation has no trace of the nodes that are listed as done, there was no end. And it runs the hooks of `on-run-end`
-///   even after failures: where those of `on-run-start` are listed and these are not, there was no end either.
-/// - dbt (1.8 and later) leaves sources that could not be asked out of `sources.json`, and dbt 2 then writes run results without results
+/// A step failed (20) if any of its results failed, whatever the command was, or if its catalog lists errors. A manifest alone means that
+/// dbt succeeded (10), since clients whose lone manifests count as runs send them only then. Some failures are not in the results:
+/// - When dbt (1.7 to 1.13) is interrupted, it lists only the nodes that had finished. dbt writes the manifest after parsing and again at
+///   the end, so the command did not finish if the manifest of the same invocation has no trace of the nodes that are listed as done. dbt
+///   also runs the `on-run-end` hooks even after failures, so the command did not finish either if the `on-run-start` hooks are listed but
+///   the `on-run-end` hooks are not.
+/// - dbt (1.8 and later) omits sources that it could not query from `sources.json`, and dbt 2 then writes run results without results
 ///   instead.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, steps: &[StepId]) -> sqlx::Result<()> {
     let ids: Vec<i64> = steps.iter().map(|id| id.0).collect();
     sqlx::query!(

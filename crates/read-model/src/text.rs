@@ -1,13 +1,14 @@
-//! Text that PostgreSQL takes.
+//! Text that PostgreSQL accepts.
 
-/// The text without NUL, which PostgreSQL refuses and dbt does write.
+/// Removes NUL characters, which dbt writes but PostgreSQL rejects.
 #[must_use]
 pub fn without_nul(text: &str) -> String {
     text.replace('\0', "")
 }
 
-/// Letters of one case, for a search that ignores it in all alphabets, whatever the database's locale: by way of the capitals, since `ß` and
-/// `ss` have the same. Letter by letter, since a sigma at the end of a word is written otherwise.
+/// Folds letter case for a search that ignores it in all alphabets, independent of the database's locale. Text goes through upper case,
+/// since `ß` and `ss` have the same capitals. Letters are mapped one by one, since a sigma at the end of a word has another lower-case
+/// form.
 pub(crate) fn fold(text: &str) -> String {
     let capitals = text.chars().flat_map(char::to_uppercase);
     capitals.flat_map(char::to_lowercase).collect()

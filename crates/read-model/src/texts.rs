@@ -1,5 +1,5 @@
-//! Texts that belong to the nodes of a manifest and are no part of their definitions: compiled code, and the macros that are called. Each
-//! content is stored once.
+//! Texts that belong to the nodes of a manifest but not to their definitions: compiled code, and the macros that are called. Each content
+//! is stored once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,26 +8,26 @@ use sqlx::PgConnection;
 
 use crate::NodeSetMember;
 
-/// Which text each node of a manifest has.
+/// The text of each node of a manifest.
 #[derive(Clone, Debug)]
 pub struct TextSet {
-    /// Of the hashes of all texts, in the order of the members.
+    /// The hash over the hashes of all texts, in the order of the members.
     pub hash: Sha256,
-    /// Of the text of each member of the node set; none: it has none.
+    /// The hash of each member's text, or `None` if the member has no text.
     pub texts: Vec<Option<Sha256>>,
 }
 
 /// A row of `texts`.
 #[derive(Clone, Debug)]
 pub struct TextRow {
-    /// Of the text.
+    /// The hash of the text.
     pub hash: Sha256,
-    /// The text, as [`crate::DocEncoder`] writes it.
+    /// The text, compressed by [`crate::DocEncoder`].
     pub text: Vec<u8>,
 }
 
 impl TextSet {
-    /// None when no node has a text.
+    /// Returns `None` if no node has a text.
     #[must_use]
     pub fn of(texts: Vec<Option<Sha256>>) -> Option<Self> {
         texts.iter().any(Option::is_some).then(|| {
@@ -43,10 +43,10 @@ impl TextSet {
     }
 }
 
-/// Is this set of texts stored?
+/// Whether this set of texts is stored.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn has_text_set(connection: &mut PgConnection, account: AccountId, hash: Sha256) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM text_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
@@ -57,10 +57,10 @@ pub async fn has_text_set(connection: &mut PgConnection, account: AccountId, has
     .await
 }
 
-/// The ids of those of these texts that are stored.
+/// Returns the ids of the texts in this set that are stored.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn ids_of_texts(
     connection: &mut PgConnection,
     account: AccountId,
@@ -80,10 +80,10 @@ pub async fn ids_of_texts(
         .collect())
 }
 
-/// Adds texts, none of which is stored, under [`crate::lock_contents`]. Returns their ids.
+/// Inserts texts and returns their ids, under [`crate::lock_contents`]. None of them may be stored yet.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn insert_texts(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -107,10 +107,10 @@ pub async fn insert_texts(
         .collect())
 }
 
-/// Stores a set of texts that have these ids, for the members of a node set.
+/// Stores a set of texts with these ids, for the members of a node set.
 ///
 /// # Errors
-/// Those of the database; `RowNotFound` when a text has none.
+/// Returns an error if the query fails, or `RowNotFound` if a text has no id.
 pub async fn insert_text_set(
     transaction: &mut PgConnection,
     account: AccountId,

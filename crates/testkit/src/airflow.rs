@@ -1,4 +1,4 @@
-//! An Airflow that answers what real ones answered, as `fixtures/airflow` has it.
+//! A fake Airflow that gives the answers of real ones, recorded in `fixtures/airflow`.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,27 +14,27 @@ use tokio::net::TcpListener;
 
 use crate::repository_file;
 
-/// Who may ask.
+/// The user that may make requests.
 pub const USER: &str = "viewer";
 
 /// The user's password.
 pub const PASSWORD: &str = "pa55-of-airflow";
 
-/// What the server says the time is.
+/// The time that the server reports.
 pub const SERVER_DATE: &str = "Tue, 24 Nov 2026 21:40:00 GMT";
 
-/// `Basic` and the user's login.
+/// The `Basic` header with the user's login.
 const BASIC: &str = "Basic dmlld2VyOnBhNTUtb2YtYWlyZmxvdw==";
 
 struct Script {
     version: &'static str,
     runs: Vec<Value>,
     dags: Vec<Value>,
-    /// A DAG of which no run is told.
+    /// A DAG whose runs are hidden.
     withheld: Option<String>,
-    /// The most rows of a page.
-    most: usize,
-    /// Answered to everything, when it is set.
+    /// The maximum number of rows in a page.
+    max_rows: usize,
+    /// If set, the status of every answer.
     broken: Option<StatusCode>,
     tokens: usize,
     requests: Vec<String>,
@@ -42,13 +42,13 @@ struct Script {
 
 /// A running server.
 pub struct RecordedAirflow {
-    /// Such as `http://127.0.0.1:40123`.
+    /// The base URL, such as `http://127.0.0.1:40123`.
     pub url: String,
     script: Arc<Mutex<Script>>,
 }
 
 impl RecordedAirflow {
-    /// Serves the answers of `v1`, of Airflow 2, or `v2`, of Airflow 3.
+    /// Starts a server with the answers of `v1` (Airflow 2) or `v2` (Airflow 3).
     pub async fn start(version: &'static str) -> Self {
         let rows = |file: &str, name: &str| {
             let mut answer: Value = serde_json::from_slice(&fixture(version, file)).expect("JSON");
@@ -59,7 +59,7 @@ impl RecordedAirflow {
             runs: rows("dag_runs", "dag_runs"),
             dags: rows("dags", "dags"),
             withheld: None,
-            most: 100,
+            max_rows: 100,
             broken: None,
             tokens: 0,
             requests: Vec::new(),
@@ -71,49 +71,49 @@ impl RecordedAirflow {
         Self { url, script }
     }
 
-    /// The requests so far: method, path and query.
+    /// Returns the requests so far, with method, path and query.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         self.script().requests.clone()
     }
 
-    /// The requests since the last call of this.
+    /// Returns the requests since the last call of this method.
     #[must_use]
     pub fn new_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.script().requests)
     }
 
-    /// Changes the runs, which are as the fixtures have them at first.
+    /// Changes the runs. Initially they are those of the fixtures.
     pub fn change_runs(&self, change: impl FnOnce(&mut Vec<Value>)) {
         change(&mut self.script().runs);
     }
 
-    /// Changes the DAGs, which are as the fixtures have them at first.
+    /// Changes the DAGs. Initially they are those of the fixtures.
     pub fn change_dags(&self, change: impl FnOnce(&mut Vec<Value>)) {
         change(&mut self.script().dags);
     }
 
-    /// Tells no run of this DAG, as to a user who must not read it.
+    /// Hides the runs of this DAG, as for a user who may not read it.
     pub fn withhold(&self, dag: &str) {
         self.script().withheld = Some(dag.to_owned());
     }
 
-    /// Gives no more than this many rows a page, whatever is asked for.
-    pub fn cut_pages(&self, most: usize) {
-        self.script().most = most;
+    /// Limits pages to this many rows, regardless of the requested limit.
+    pub fn cut_pages(&self, max_rows: usize) {
+        self.script().max_rows = max_rows;
     }
 
-    /// Answers with this status only; none: as it should.
+    /// Answers every request with this status. `None` restores the normal answers.
     pub fn break_with(&self, status: Option<StatusCode>) {
         self.script().broken = status;
     }
 
-    /// Takes the tokens that it gave no more.
+    /// Rejects the tokens that were issued so far.
     pub fn forget_tokens(&self) {
         self.script().tokens += 1;
     }
 
-    /// Becomes the other version.
+    /// Switches to the other version.
     pub fn upgrade(&self, version: &'static str) {
         self.script().version = version;
     }
@@ -171,18 +171,24 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
         .collect();
     let parts: Vec<String> = path.split('/').map(decoded).collect();
     match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["dags"] => page("dags", &script.dags, &query, script.most),
+        ["dags"] => page("dags", &script.dags, &query, script.max_rows),
         ["dags", "~", "dagRuns"] => {
             let states: Vec<&str> = query
                 .iter()
                 .filter(|(name, _)| name == "state")
                 .map(|(_, value)| value.as_str())
                 .collect();
-            let is_due =
+            let has_state =
                 |run: &&Value| states.is_empty() || run["state"].as_str().is_some_and(|state| states.contains(&state));
-            let is_told = |run: &&Value| script.withheld.as_deref() != run["dag_id"].as_str();
-            let rows: Vec<Value> = script.runs.iter().filter(is_due).filter(is_told).cloned().collect();
-            page("dag_runs", &rows, &query, script.most)
+            let is_visible = |run: &&Value| script.withheld.as_deref() != run["dag_id"].as_str();
+            let rows: Vec<Value> = script
+                .runs
+                .iter()
+                .filter(has_state)
+                .filter(is_visible)
+                .cloned()
+                .collect();
+            page("dag_runs", &rows, &query, script.max_rows)
         }
         ["dags", dag, "dagRuns", _] if script.withheld.as_deref() == Some(dag) => recorded(403, "error-403"),
         ["dags", dag, "dagRuns", run] => {
@@ -202,7 +208,7 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
     }
 }
 
-/// The error that is answered to those who may not ask.
+/// Returns the error for clients that may not make requests.
 fn authorize(script: &Script, headers: &HeaderMap) -> Result<(), &'static str> {
     let given = headers
         .get(AUTHORIZATION)
@@ -217,12 +223,12 @@ fn authorize(script: &Script, headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
-fn page(name: &str, rows: &[Value], query: &[(String, String)], most: usize) -> Response {
+fn page(name: &str, rows: &[Value], query: &[(String, String)], max_rows: usize) -> Response {
     let number = |wanted: &str| {
         let found = query.iter().find(|(name, _)| name == wanted);
         found.and_then(|(_, value)| value.parse::<usize>().ok())
     };
-    let limit = number("limit").unwrap_or(50).min(most);
+    let limit = number("limit").unwrap_or(50).min(max_rows);
     let rows_of_page: Vec<&Value> = rows.iter().skip(number("offset").unwrap_or(0)).take(limit).collect();
     let body = json!({ name: rows_of_page, "total_entries": rows.len() });
     ([(DATE, SERVER_DATE)], axum::Json(body)).into_response()

@@ -1,5 +1,5 @@
-//! Whether answers are as dbt's own description of its API says. The description is not ours to give away: where it is not beside the
-//! checkout, nothing is checked, and that is said.
+//! Checks answers against dbt's own description of its API. We may not redistribute the description, so the check is skipped with a message
+//! if the description is not next to the checkout.
 
 use std::sync::OnceLock;
 
@@ -12,16 +12,16 @@ use crate::repository_file;
 static DOCUMENTS: OnceLock<Vec<Document>> = OnceLock::new();
 
 struct Document {
-    /// Methods in small letters, with templates such as `/api/v2/accounts/{account_id}/runs/`.
+    /// Methods in lower case, with path templates such as `/api/v2/accounts/{account_id}/runs/`.
     operations: Vec<(String, String)>,
-    /// Templates such as `/api/v2/accounts/{account_id}/runs/`, with the schema of the answer.
+    /// Path templates such as `/api/v2/accounts/{account_id}/runs/`, with the schema of the answer.
     routes: Vec<(Vec<String>, Validator)>,
 }
 
-/// Checks a successful answer to `GET path` where dbt describes the route. Says whether there was a description.
+/// Checks a successful answer to `GET path` if dbt describes the route. Returns whether there is a description.
 ///
 /// # Panics
-/// When the answer is not as described.
+/// Panics if the answer does not match the description.
 pub fn check_answer(path: &str, body: &Value) -> bool {
     let path = path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -29,12 +29,12 @@ pub fn check_answer(path: &str, body: &Value) -> bool {
         .get_or_init(documents)
         .iter()
         .flat_map(|document| &document.routes);
-    // dbt describes this list as one object.
+    // dbt describes this list as a single object.
     let is_contradictory = parts.len() == 5 && parts[4] == "connections";
     let described = routes
         .filter(|_| !is_contradictory)
         .filter(|(template, _)| matches(template, &parts))
-        // A fixed part says more than a parameter.
+        // A fixed part is more specific than a parameter.
         .min_by_key(|(template, _)| template.iter().filter(|part| part.starts_with('{')).count());
     let Some((_, validator)) = described else { return false };
     let errors: Vec<String> = validator
@@ -44,22 +44,22 @@ pub fn check_answer(path: &str, body: &Value) -> bool {
         .collect();
     assert!(
         errors.is_empty(),
-        "{path} is not as dbt describes it:\n{}",
+        "{path} does not match dbt's description:\n{}",
         errors.join("\n")
     );
     true
 }
 
-/// All operations that dbt describes: the method in small letters, and the template of the path.
+/// Returns all operations that dbt describes: the method in lower case, and the template of the path.
 pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
     let documents = DOCUMENTS.get_or_init(documents).iter();
     let operations = documents.flat_map(|document| &document.operations);
     operations.map(|(method, path)| (method.as_str(), path.as_str()))
 }
 
-/// What differs on purpose; docs/dbt-cloud.md says why.
+/// Whether this difference is intended. docs/dbt-cloud.md explains why.
 fn is_deviation(place: &str) -> bool {
-    // Adapters that dbt Cloud does not have.
+    // dbt Cloud does not have these adapters.
     place.ends_with("/connection/type") || place.ends_with("/adapter_version")
 }
 
@@ -68,10 +68,10 @@ fn matches(template: &[String], parts: &[&str]) -> bool {
         && template
             .iter()
             .zip(parts)
-            .all(|(due, part)| due.starts_with('{') || due == part)
+            .all(|(expected, part)| expected.starts_with('{') || expected == part)
 }
 
-#[expect(clippy::print_stderr, reason = "what is skipped is to be seen")]
+#[expect(clippy::print_stderr, reason = "people must see that the check was skipped")]
 fn documents() -> Vec<Document> {
     let folder = repository_file("../shared/contract/dbt-cloud");
     let mut documents = Vec::new();
@@ -79,7 +79,7 @@ fn documents() -> Vec<Document> {
         match std::fs::read_to_string(folder.join(name)) {
             Ok(text) => documents.push(Document::read(&text)),
             Err(_) => {
-                eprintln!("SKIPPED: answers are not compared with dbt's {name}, which is not beside the checkout")
+                eprintln!("SKIPPED: answers are not checked against dbt's {name}, which is not next to the checkout")
             }
         }
     }
@@ -119,7 +119,8 @@ impl Document {
     }
 }
 
-/// What is not known here is null, where dbt Cloud's description mostly says nothing of null though its answers have it.
+/// Allows null everywhere. Unknown values are null here. dbt Cloud's description mostly does not mention null, although its answers contain
+/// it.
 fn allow_null(schema: &mut Value) {
     for keyword in ["properties", "items", "additionalProperties"] {
         match schema.get_mut(keyword) {

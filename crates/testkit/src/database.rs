@@ -8,17 +8,17 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use crate::unique_name;
 
-/// A database of its own in the server that `DATABASE_URL` names; gone when this is dropped.
+/// A test's own database on the server that `DATABASE_URL` names. Dropping it drops the database.
 pub struct Database {
     server: PgConnectOptions,
     name: String,
 }
 
 impl Database {
-    /// Makes a database with all tables, by copying one that is migrated once for all tests.
+    /// Creates a database with all tables by copying one that is migrated once for all tests.
     ///
     /// # Panics
-    /// Without a server.
+    /// Panics if the server is not available.
     pub async fn create() -> Self {
         let server = server();
         let template = template(&server).await;
@@ -33,88 +33,91 @@ impl Database {
         Self { server, name }
     }
 
-    /// Makes an empty database, as a new server has it.
+    /// Creates an empty database, as on a new server.
     ///
     /// # Panics
-    /// Without a server.
+    /// Panics if the server is not available.
     pub async fn create_empty() -> Self {
         let server = server();
         let name = unique_name("dbt_api_test_");
         let database = Self { server, name };
-        database.tell_server(format!("CREATE DATABASE {}", database.name)).await;
+        database.execute(format!("CREATE DATABASE {}", database.name)).await;
         database
     }
 
-    /// A copy of this database at this moment, as a backup is. Nobody may be connected.
+    /// Copies this database in its current state, like a backup. No client may be connected.
     ///
     /// # Panics
-    /// When the server does not do it.
+    /// Panics if the server cannot do it.
     pub async fn copy(&self) -> Self {
         let copy = Self {
             server: self.server.clone(),
             name: unique_name("dbt_api_test_"),
         };
         self.close().await;
-        self.tell_server(format!("CREATE DATABASE {} TEMPLATE {}", copy.name, self.name))
+        self.execute(format!("CREATE DATABASE {} TEMPLATE {}", copy.name, self.name))
             .await;
         self.open().await;
         copy
     }
 
-    /// The server's address, for a gate before it.
+    /// Returns the server's address, so that a gate can be placed in front of it.
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.server.get_host(), self.server.get_port())
     }
 
-    /// As [`Database::url`], through another address.
+    /// Returns the same URL as [`Database::url`], with another address.
     #[must_use]
     pub fn url_through(&self, address: &str) -> String {
         self.url().replacen(&self.address(), address, 1)
     }
 
-    /// How to connect, as a superuser.
+    /// Returns the options to connect as a superuser.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
     }
 
-    /// The same as a URL, for `DB_URL`.
+    /// Returns the options as a URL for `DB_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         use sqlx::ConnectOptions;
         self.options().to_url_lossy().to_string()
     }
 
-    /// Cuts all connections and refuses new ones, as if PostgreSQL were away.
+    /// Closes all connections and rejects new ones, as if PostgreSQL were down.
     ///
     /// # Panics
-    /// When the server does not do it.
+    /// Panics if the server cannot do it.
     pub async fn close(&self) {
         let name = &self.name;
-        self.tell_server(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        self.execute(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
             .await;
         let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
-        self.tell_server(cut).await;
+        self.execute(cut).await;
     }
 
-    /// Ends [`Database::close`].
+    /// Reverts [`Database::close`].
     ///
     /// # Panics
-    /// When the server does not do it.
+    /// Panics if the server cannot do it.
     pub async fn open(&self) {
-        self.tell_server(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name))
+        self.execute(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name))
             .await;
     }
 
-    async fn tell_server(&self, statement: String) {
+    async fn execute(&self, statement: String) {
         let mut connection = PgConnection::connect_with(&self.server)
             .await
             .expect("connects to DATABASE_URL");
-        connection.execute(AssertSqlSafe(statement)).await.expect("is done");
+        connection
+            .execute(AssertSqlSafe(statement))
+            .await
+            .expect("executes the statement");
     }
 
-    /// A pool whose connections took this role.
+    /// Returns a pool whose connections use this role.
     #[must_use]
     pub fn pool(&self, role: &str) -> PgPool {
         let options = self
@@ -127,7 +130,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own: the test's may be the thread that drops this.
+        // It needs its own runtime, since the runtime of the test may be on the thread that drops this.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -137,14 +140,14 @@ impl Drop for Database {
                 anyhow::Ok(())
             })
         });
-        // What cannot be dropped goes with the server.
+        // A database that cannot be dropped goes away with the server.
         let _ = dropping.join();
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "tests have no settings; this is how `./dev test` tells them the server"
+    reason = "tests have no settings, so `./dev test` passes the server in this variable"
 )]
 fn server() -> PgConnectOptions {
     let url = std::env::var("DATABASE_URL")
@@ -152,14 +155,14 @@ fn server() -> PgConnectOptions {
     PgConnectOptions::from_str(&url).expect("DATABASE_URL is a URL")
 }
 
-/// The migrated database that the tests copy; made by whoever comes first.
+/// Returns the name of the migrated database that the tests copy. The first test creates it.
 async fn template(server: &PgConnectOptions) -> String {
     let mut hasher = DefaultHasher::new();
     for migration in read_model::MIGRATOR.iter() {
         migration.checksum.hash(&mut hasher);
     }
     let name = format!("dbt_api_template_{:016x}", hasher.finish());
-    // The lock is the server's for this database only, so all have to take it in the same one.
+    // An advisory lock applies to a single database, so all tests must take it in the same one.
     let mut connection = PgConnection::connect_with(&server.clone().database("postgres"))
         .await
         .expect("connects to the database `postgres` of DATABASE_URL");
@@ -171,7 +174,7 @@ async fn template(server: &PgConnectOptions) -> String {
         .bind(&name)
         .fetch_one(&mut connection)
         .await
-        .expect("asks for the template");
+        .expect("looks up the template");
     if !exists {
         let unfinished = unique_name("dbt_api_unfinished_");
         let create = format!("CREATE DATABASE {unfinished}");

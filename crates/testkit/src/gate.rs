@@ -1,4 +1,4 @@
-//! A gate before a server: what goes through it can be cut, refused or left without an answer.
+//! A gate in front of a server, which can cut, reject or stall connections.
 
 use std::sync::Arc;
 
@@ -9,40 +9,40 @@ use tokio::sync::watch;
 /// What a gate does with connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
-    /// Lets them through.
+    /// Lets connections through.
     Open,
-    /// Cuts them, and those that come, at once: a server that was stopped.
+    /// Cuts open and new connections immediately, like a server that was stopped.
     Closed,
-    /// Takes them and never answers: a server that hangs, or a network that drops packets.
+    /// Accepts connections but never answers, like a server that hangs or a network that drops packets.
     Silent,
 }
 
-/// A port of this machine behind which another server is.
+/// A local port that forwards to a server.
 pub struct Gate {
-    /// Such as `127.0.0.1:40123`.
+    /// The address of the gate, such as `127.0.0.1:40123`.
     pub address: String,
     passage: Arc<watch::Sender<Passage>>,
 }
 
 impl Gate {
-    /// Opens a gate before this address.
+    /// Opens a gate in front of this address.
     ///
     /// # Panics
-    /// When there is no free port.
+    /// Panics if there is no free port.
     pub async fn before(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let address = listener.local_addr().expect("has an address").to_string();
         let passage = Arc::new(watch::Sender::new(Passage::Open));
-        let told = Arc::clone(&passage);
+        let receivers = Arc::clone(&passage);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server.clone(), told.subscribe()));
+                tokio::spawn(pass(client, server.clone(), receivers.subscribe()));
             }
         });
         Self { address, passage }
     }
 
-    /// From now on, also for the connections that there are.
+    /// Changes the passage, also for open connections.
     pub fn set(&self, passage: Passage) {
         self.passage.send_replace(passage);
     }
@@ -52,7 +52,7 @@ async fn pass(mut client: TcpStream, server: String, mut passage: watch::Receive
     let now = *passage.borrow();
     match now {
         Passage::Closed => return,
-        // Until something else is told.
+        // The connection stays silent until the passage changes.
         Passage::Silent => {
             let _ = passage.wait_for(|passage| *passage != Passage::Silent).await;
             return;
@@ -70,7 +70,7 @@ async fn pass(mut client: TcpStream, server: String, mut passage: watch::Receive
         }
     };
     if matches!(changed, Ok(Passage::Silent)) {
-        // Both ends are held, and nothing goes through.
+        // Both ends stay open, but nothing goes through.
         let _ = passage.wait_for(|passage| *passage != Passage::Silent).await;
     }
 }

@@ -1,4 +1,5 @@
-//! What tests need: a database, a NATS server and a bucket of their own, and the program that uses them. For tests only, so it panics.
+//! Everything that a test needs: its own database, NATS server and bucket, and the program that uses them. This crate is only for tests, so
+//! it panics.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -23,37 +24,37 @@ pub use database::Database;
 pub use gate::{Gate, Passage};
 pub use service::{PATIENCE, Service, run_command, try_command};
 
-/// All that one installation needs, in folders and on ports of its own.
+/// Everything that one installation needs, in its own folders and on its own ports.
 pub struct System {
-    /// PostgreSQL.
+    /// The PostgreSQL database.
     pub database: Database,
-    /// NATS with JetStream.
+    /// The NATS server with JetStream.
     pub nats: nats::NatsServer,
     storage: tempfile::TempDir,
-    /// Settings beside the usual ones, or in place of them.
+    /// Settings that extend or replace the usual ones.
     pub variables: Vec<(String, String)>,
 }
 
 impl System {
-    /// Starts it all.
+    /// Starts all parts.
     pub async fn start() -> Self {
-        // The tests' own client needs it as much as the program does.
+        // The client of the tests needs TLS as much as the program does.
         ::service::install_tls();
         Self {
             database: Database::create().await,
             nats: nats::NatsServer::start().await,
-            storage: tempfile::tempdir().expect("makes a folder"),
+            storage: tempfile::tempdir().expect("creates a folder"),
             variables: Vec::new(),
         }
     }
 
-    /// The folder of the bucket.
+    /// The folder that contains the bucket.
     #[must_use]
     pub fn storage(&self) -> &Path {
         self.storage.path()
     }
 
-    /// The settings as environment variables; of those that are there twice, the last counts.
+    /// Returns the settings as environment variables. If a variable is repeated, the last value counts.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let storage = self.storage().to_string_lossy().into_owned();
@@ -70,22 +71,22 @@ impl System {
     }
 }
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns an answer.
 ///
 /// # Panics
-/// When none comes within [`PATIENCE`].
+/// Panics if there is no answer within [`PATIENCE`].
 pub async fn wait_until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting for: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// A file of the repository.
+/// Returns the path of a file in the repository.
 #[must_use]
 pub fn repository_file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)

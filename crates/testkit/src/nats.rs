@@ -1,4 +1,4 @@
-//! A NATS server with JetStream of a test's own.
+//! A NATS server with JetStream for a single test.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::wait_until;
 
-/// A `nats-server` with its data in a folder of its own; both are gone when this is dropped.
+/// A `nats-server` with its data in its own folder. Dropping it stops the server and deletes the folder.
 pub struct NatsServer {
     process: Option<Child>,
-    /// Chosen by the server at its first start, so that no two tests choose the same.
+    /// The port, chosen by the server at its first start, so that no two tests choose the same one.
     port: Option<u16>,
     arguments: Vec<String>,
     folder: tempfile::TempDir,
@@ -20,33 +20,33 @@ impl NatsServer {
     /// Starts a server on a free port and waits until it answers.
     ///
     /// # Panics
-    /// When `nats-server` is not installed or does not start.
+    /// Panics if `nats-server` is not installed or does not start.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// The same with more arguments, such as `--user` and `--pass`.
+    /// Starts a server with additional arguments, such as `--user` and `--pass`.
     ///
     /// # Panics
-    /// As [`NatsServer::start`].
+    /// Panics in the same cases as [`NatsServer::start`].
     pub async fn start_with(arguments: &[&str]) -> Self {
         let mut server = Self {
             process: None,
             port: None,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
-            folder: tempfile::tempdir().expect("makes a folder"),
+            folder: tempfile::tempdir().expect("creates a folder"),
         };
         server.restart().await;
         server
     }
 
-    /// Starts it again after [`NatsServer::stop`], on the same port.
+    /// Starts the server again after [`NatsServer::stop`], on the same port.
     ///
     /// # Panics
-    /// As [`NatsServer::start`].
+    /// Panics in the same cases as [`NatsServer::start`].
     pub async fn restart(&mut self) {
         let mut process = self.spawn();
-        // The server writes this file when it listens.
+        // The server writes this file once it listens.
         let ports = self.folder.path().join(format!("nats-server_{}.ports", process.id()));
         let port = wait_until("NATS listens", async || {
             if let Ok(Some(status)) = process.try_wait() {
@@ -62,7 +62,7 @@ impl NatsServer {
     }
 
     fn spawn(&self) -> Child {
-        // -1: any that is free.
+        // With -1, the server chooses any free port.
         let port = self.port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
         Command::new("nats-server")
             .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
@@ -83,7 +83,7 @@ impl NatsServer {
         self.folder.path().join("log")
     }
 
-    /// Kills it; its data stays.
+    /// Kills the server. Its data is kept.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -94,7 +94,7 @@ impl NatsServer {
     /// Removes the data of a stopped server.
     ///
     /// # Panics
-    /// When the folder cannot be removed.
+    /// Panics if the folder cannot be removed.
     pub fn wipe(&self) {
         let jetstream = self.folder.path().join("jetstream");
         if jetstream.exists() {
@@ -102,16 +102,16 @@ impl NatsServer {
         }
     }
 
-    /// `127.0.0.1:<port>`
+    /// Returns the server's address, `127.0.0.1:<port>`.
     ///
     /// # Panics
-    /// Never: it was started.
+    /// Never panics, because the server was started.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port.expect("was started"))
     }
 
-    /// For `NATS_URL`.
+    /// Returns the URL for `NATS_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.address())

@@ -1,4 +1,4 @@
-//! A server of the S3 protocol for one test: over HTTP, on a free port, with real signatures, and as strict as S3 where it counts.
+//! An S3 server for a single test. It uses HTTP on a free port, checks real signatures, and is as strict as S3 where that matters.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,12 +25,12 @@ use tokio::task::{JoinHandle, JoinSet};
 const ACCESS_KEY: &str = "test-access-key";
 const SECRET_KEY: &str = "test-secret-key";
 
-/// A running server, whose objects are gone when it is dropped.
+/// A running server. Dropping it deletes its objects.
 pub struct S3Server {
     root: TempDir,
     address: SocketAddr,
     handler: Handler,
-    /// Unless it is stopped.
+    /// The server task, unless the server is stopped.
     running: Option<JoinHandle<()>>,
 }
 
@@ -38,9 +38,9 @@ impl S3Server {
     /// Starts a server without buckets.
     ///
     /// # Errors
-    /// When no folder or port can be had.
+    /// Returns an error if no folder or port is available.
     pub async fn start() -> anyhow::Result<Self> {
-        // Clients are built with TLS even when they speak plain HTTP. Another test of this process may have been first.
+        // Clients are built with TLS even if they use plain HTTP. Another test in this process may have installed the provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = tempfile::tempdir()?;
         let files = FileSystem::new(root.path()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
@@ -60,25 +60,25 @@ impl S3Server {
         })
     }
 
-    /// The server's address, for example `http://127.0.0.1:41234`.
+    /// Returns the server's address, for example `http://127.0.0.1:41234`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How to open this bucket, which is made unless it exists. Its name needs three letters.
+    /// Returns the settings for this bucket, and creates the bucket if necessary. The name needs at least three characters.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// Returns an error if the bucket cannot be created.
     pub fn settings(&self, bucket: &str) -> anyhow::Result<Settings> {
         std::fs::create_dir_all(self.root.path().join(bucket))?;
         self.settings_of(bucket, SECRET_KEY)
     }
 
-    /// The same as environment variables.
+    /// Returns the settings as environment variables.
     ///
     /// # Errors
-    /// As [`S3Server::settings`].
+    /// Returns an error in the same case as [`S3Server::settings`].
     pub fn variables(&self, bucket: &str) -> anyhow::Result<Vec<(String, String)>> {
         self.settings(bucket)?;
         let variables = [
@@ -93,42 +93,42 @@ impl S3Server {
             .to_vec())
     }
 
-    /// Where this bucket's objects lie as files.
+    /// Returns the folder that stores this bucket's objects as files.
     #[must_use]
     pub fn folder(&self, bucket: &str) -> PathBuf {
         self.root.path().join(bucket)
     }
 
-    /// How to open a bucket that does not exist.
+    /// Returns settings for a bucket that does not exist.
     ///
     /// # Errors
-    /// None that happens.
+    /// Does not return an error in practice.
     pub fn missing_bucket_settings(&self) -> anyhow::Result<Settings> {
         self.settings_of("missing", SECRET_KEY)
     }
 
-    /// How to try to open a bucket that exists, with a wrong secret.
+    /// Returns settings with a wrong secret for a bucket that exists.
     ///
     /// # Errors
-    /// As [`S3Server::settings`].
+    /// Returns an error in the same case as [`S3Server::settings`].
     pub fn wrong_credentials_settings(&self) -> anyhow::Result<Settings> {
         self.settings("closed")?;
         self.settings_of("closed", "wrong-secret-key")
     }
 
-    /// The server goes away: from now on connections are refused, and those that were open are cut.
+    /// Stops the server: new connections are refused, and open ones are cut.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
-            // Ends as cancelled, which is what was asked for; by then the port is closed.
+            // The task ends as cancelled, as intended. After that, the port is closed.
             let _ = running.await;
         }
     }
 
-    /// The server comes back with all that it held, at the same address.
+    /// Starts the server again with all its objects, at the same address.
     ///
     /// # Errors
-    /// When the port was taken in the meantime.
+    /// Returns an error if the port was taken in the meantime.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.address).await?;
@@ -155,7 +155,7 @@ impl Drop for S3Server {
     }
 }
 
-/// Ends only when it is aborted, and its connections with it.
+/// Serves until the task is aborted, which also ends the connections.
 async fn serve(listener: TcpListener, handler: Handler) {
     let mut connections = JoinSet::new();
     loop {
@@ -186,7 +186,7 @@ impl Handler {
         }
         let service = self.service.clone();
         let answer = if request.headers().contains_key(IF_NONE_MATCH) {
-            // s3s-fs looks first and writes then: without a lock, two creations could both succeed.
+            // s3s-fs first checks and then writes, so two creations could both succeed without a lock.
             let lock = self.lock_of(path);
             let _held = lock.lock().await;
             hyper::service::Service::call(&service, request).await
@@ -211,8 +211,8 @@ impl Handler {
     }
 }
 
-/// s3s-fs says of an object in an absent bucket that the object is absent, and makes the bucket for one that is put; S3 says that
-/// the bucket is absent.
+/// For an absent bucket, s3s-fs answers that the object is absent, and creates the bucket when an object is put. S3 answers that the bucket
+/// is absent.
 async fn no_such_bucket(request: Request<Incoming>) -> Response<Body> {
     let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchBucket</Code>\
         <Message>The specified bucket does not exist</Message></Error>";
@@ -220,7 +220,7 @@ async fn no_such_bucket(request: Request<Incoming>) -> Response<Body> {
         Method::HEAD => Body::empty(),
         _ => Body::from(xml.to_owned()),
     };
-    // A client that is answered before it has sent all may see only a broken connection.
+    // A client that gets an answer before it has sent everything may see only a broken connection.
     let _ = request.into_body().collect().await;
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::NOT_FOUND;

@@ -1,4 +1,4 @@
-//! The real program, run as its users run it.
+//! The real program, run the way its users run it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::{System, wait_until};
 
-/// A running `dbt-api`; killed when this is dropped.
+/// A running `dbt-api`. Dropping it kills the process.
 pub struct Service {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    /// Such as `http://127.0.0.1:40123`.
+    /// The base URL, such as `http://127.0.0.1:40123`.
     pub url: String,
 }
 
@@ -21,16 +21,16 @@ impl Service {
     /// Starts a role of the program and waits until it listens.
     ///
     /// # Panics
-    /// When it does not start; with its log.
+    /// Panics with the log if it does not start.
     pub async fn start(binary: &str, role: &str, system: &System) -> Self {
         Self::start_command(Command::new(binary).arg(role), system).await
     }
 
-    /// Starts a role of the program under a limit of the system, as `ulimit` takes it: `-f 1024`, `-v 500000`. A file that is too large is an
-    /// error then, not a signal.
+    /// Starts a role of the program under a resource limit in the form of `ulimit` arguments, such as `-f 1024` or `-v 500000`. A file that
+    /// is too large then causes an error instead of a signal.
     ///
     /// # Panics
-    /// As [`Service::start`].
+    /// Panics in the same case as [`Service::start`].
     pub async fn start_limited(binary: &str, role: &str, limit: &str, system: &System) -> Self {
         let script = format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$1\"");
         Self::start_command(Command::new("bash").args(["-c", &script, binary, role]), system).await
@@ -74,46 +74,46 @@ impl Service {
         service
     }
 
-    /// All that it has logged so far.
+    /// Returns the lines that were logged so far.
     ///
     /// # Panics
-    /// Never, unless another thread did.
+    /// Panics only if another thread panicked.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no panic").clone()
     }
 
-    /// Whether it ended by itself.
+    /// Whether the process has ended.
     ///
     /// # Panics
-    /// When the system does not tell.
+    /// Panics if the system does not report the status.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("can be asked").is_some()
+        self.child.try_wait().expect("reads the status").is_some()
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills the process like `kill -9`.
     pub fn kill(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Asks it to stop and waits for its end; tells its exit code.
+    /// Asks the process to stop and waits until it ends. Returns its exit code.
     ///
     /// # Panics
-    /// When it does not end.
+    /// Panics if the process does not end.
     pub async fn stop(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(told.success());
+        let signalled = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(signalled.success());
         wait_until("the service ends", async || {
-            self.child.try_wait().expect("can be asked")
+            self.child.try_wait().expect("reads the status")
         })
         .await
         .code()
@@ -127,20 +127,20 @@ impl Drop for Service {
     }
 }
 
-/// Runs a command of the program to its end and gives what it printed as JSON.
+/// Runs a command of the program and returns its JSON output.
 ///
 /// # Panics
-/// When it fails; with what it said.
+/// Panics with the output if the command fails.
 pub fn run_command(binary: &str, arguments: &[&str], system: &System) -> Value {
     let (code, output, errors) = try_command(binary, arguments, system);
     assert_eq!(code, Some(0), "{arguments:?}: {errors}{output}");
     serde_json::from_str(&output).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output}"))
 }
 
-/// Runs a command of the program to its end: its exit code and what it printed to both places.
+/// Runs a command of the program and returns its exit code, standard output and standard error.
 ///
 /// # Panics
-/// When it cannot be started.
+/// Panics if the command cannot be started.
 #[must_use]
 pub fn try_command(binary: &str, arguments: &[&str], system: &System) -> (Option<i32>, String, String) {
     let output = Command::new(binary)
@@ -154,5 +154,5 @@ pub fn try_command(binary: &str, arguments: &[&str], system: &System) -> (Option
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// How long tests wait for what must come; long, since a loaded machine is slow and not wrong.
+/// How long tests wait for an expected result. It is long, because a loaded machine is slow but not wrong.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What the warehouse has: tables, their columns and statistics.
+//! The contents of a catalog: the tables in the warehouse, with their columns and statistics.
 
 use super::raw::{Entries, integer, list, object_of};
 use crate::Sha256;
@@ -8,31 +8,31 @@ use crate::Sha256;
 pub struct Catalog {
     /// Nodes and sources, in the order of the file.
     pub nodes: Vec<CatalogNode>,
-    /// Whether the file lists errors: some tables could not be asked.
+    /// Whether the file lists errors, which means that dbt could not query some tables.
     pub has_errors: bool,
 }
 
-/// A table as the warehouse has it.
+/// A table as it is in the warehouse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogNode {
     /// dbt's id of the node.
     pub unique_id: String,
-    /// Of `json`.
+    /// The hash of the id and `json`.
     pub sha256: Sha256,
-    /// The entry as it stands in the file, its keys in order.
+    /// The entry from the file, with sorted keys.
     pub json: Vec<u8>,
 }
 
-/// A column as the warehouse has it.
+/// A column as it is in the warehouse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogColumn {
-    /// In the letters of the warehouse.
+    /// The name of the column, in the warehouse's letter case.
     pub name: String,
-    /// The warehouse's type.
+    /// The warehouse's data type.
     pub data_type: Option<String>,
-    /// Its place in the table, from 1 (from 0 in some warehouses).
+    /// The position in the table, counted from 1 (from 0 in some warehouses).
     pub index: Option<i64>,
-    /// What the warehouse has for people.
+    /// The comment in the warehouse.
     pub comment: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl CatalogNode {
         let mut fields: Vec<_> = entries.0.iter().map(|(key, value)| (key.as_ref(), *value)).collect();
         fields.sort_by_key(|(key, _)| *key);
         let json = object_of(&fields);
-        // The id is a part of it: where it is absent, two tables may be alike.
+        // The hash includes the id, because two tables may be identical except for it.
         let sha256 = Sha256::of(&[unique_id.as_bytes(), b"\0", &json].concat());
         Some(Self {
             unique_id,
@@ -70,7 +70,7 @@ impl CatalogNode {
         })
     }
 
-    /// Its columns in their order, from an entry as [`CatalogNode::json`] holds it.
+    /// Returns the columns in order, given an entry in the form of [`CatalogNode::json`].
     #[must_use]
     pub fn columns_of(json: &[u8]) -> Vec<CatalogColumn> {
         let columns = serde_json::from_slice(json).ok().and_then(Entries::of);
@@ -103,7 +103,7 @@ mod tests {
     use crate::ArtifactText;
 
     #[test]
-    fn tables_and_their_columns_are_found() {
+    fn finds_tables_and_their_columns() {
         let text = r#"{"nodes": {"model.p.a": {"unique_id": "model.p.a", "metadata": {"type": null}, "columns":
                 {"ID": {"type": "INT", "index": 2, "name": "ID", "comment": null}, "X": {"type": "TEXT", "index": 1, "name": "X"}}}},
             "sources": {"source.p.s.t": {"columns": {}}, "odd": 3}, "errors": null}"#;

@@ -3,28 +3,28 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an uploaded file is.
+/// The kind of an uploaded file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ArtifactKind {
-    /// The whole project: nodes, sources, macros and how they depend on each other.
+    /// The whole project: nodes, sources, macros and their dependencies.
     Manifest,
-    /// What a command did to each node.
+    /// The results of a command for each node.
     RunResults,
-    /// The columns that the warehouse has.
+    /// The columns of the tables in the warehouse.
     Catalog,
-    /// How fresh the sources are.
+    /// The freshness of sources.
     Sources,
-    /// How fresh sources and models are, as dbt 2 writes it.
+    /// The freshness of sources and models, as dbt 2 writes it.
     Freshness,
     /// Semantic models and metrics, for MetricFlow.
     SemanticManifest,
-    /// Anything else; kept as it is.
+    /// Any other file, stored unchanged.
     Other,
 }
 
 impl ArtifactKind {
-    /// As it is written in events and tables.
+    /// The name in events and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl ArtifactKind {
         }
     }
 
-    /// The one that is written so; any other word is of another version, and `Other` to this.
+    /// Returns the kind with this name. A name from another version becomes `Other`.
     #[must_use]
     pub fn of_name(name: &str) -> Self {
         let named = [
@@ -55,7 +55,7 @@ impl ArtifactKind {
             .unwrap_or(Self::Other)
     }
 
-    /// The name that dbt gives the file, and under which clients ask for it.
+    /// The file name that dbt uses and clients request.
     #[must_use]
     pub fn file_name(self) -> Option<&'static str> {
         match self {
@@ -69,14 +69,14 @@ impl ArtifactKind {
         }
     }
 
-    /// Whether dbt gives this name to an artifact.
+    /// Whether dbt uses this file name for an artifact.
     #[must_use]
     pub fn has_file_name(name: &str) -> bool {
         let named = name.strip_suffix(".json").map(Self::of_name);
         named.is_some_and(|kind| kind.file_name() == Some(name))
     }
 
-    /// The kind that `metadata.dbt_schema_version` names, such as `https://schemas.getdbt.com/dbt/run-results/v6.json`.
+    /// Returns the kind for a `metadata.dbt_schema_version` such as `https://schemas.getdbt.com/dbt/run-results/v6.json`.
     #[must_use]
     pub fn of_schema(dbt_schema_version: &str) -> Option<Self> {
         let kinds = [
@@ -90,7 +90,7 @@ impl ArtifactKind {
         named.map(|(_, kind)| kind)
     }
 
-    /// Whether it is a list of results: what a command did, or how fresh something is.
+    /// Whether the file is a list of results, either of a command or of freshness checks.
     #[must_use]
     pub fn is_results(self) -> bool {
         matches!(self, Self::RunResults | Self::Sources | Self::Freshness)

@@ -1,7 +1,8 @@
-//! What a manifest holds: an index of its nodes.
+//! Reads a manifest as an index of its nodes.
 //!
-//! One reader for all versions, from the unversioned files of dbt 0.18 to the newest: a version number is no contract, since dbt adds and
-//! drops fields without changing it. Nothing that dbt wrote is refused: a node that cannot be read is set aside, never the file.
+//! One reader handles all versions, from the unversioned files of dbt 0.18 to the newest. A version number guarantees nothing, since dbt
+//! adds and drops fields without changing it. Nothing that dbt wrote is rejected: a node that cannot be read is quarantined, and the rest
+//! of the file is used.
 
 mod sections;
 
@@ -17,56 +18,56 @@ use serde_json::value::RawValue;
 use super::Node;
 use super::raw::{Entries, text};
 use super::scan::read_time;
-use super::text::{InvalidArtifact, may_have_lone_surrogates, mend, utf8};
+use super::text::{InvalidArtifact, may_have_lone_surrogates, repair, utf8};
 use sections::{Section, Sections};
 
-/// The longest name of a section that is none of these, in bytes.
-const MAX_SECTION_LEN: usize = 100;
+/// The maximum length of the name of an unknown section, in bytes.
+const MAX_SECTION_NAME: usize = 100;
 
 /// A manifest of any version, with its text.
 #[derive(Default)]
 pub struct Manifest {
     text: String,
-    /// What it says of itself.
+    /// The metadata of the manifest.
     pub metadata: ManifestMetadata,
     nodes: Vec<NodeEntry>,
-    /// What stands among the nodes and is none.
+    /// The entries that are not nodes although they are in a section of nodes.
     pub quarantined: Vec<QuarantinedNode>,
 }
 
-/// A node that was found and not read yet: read nodes take as much memory as their text.
+/// A node that was found but not parsed yet. Parsed nodes take as much memory as their text.
 struct NodeEntry {
     key: String,
-    /// That of its section.
+    /// The default resource type of the section.
     resource_type: Cow<'static, str>,
     place: Range<usize>,
 }
 
-/// How many nodes are worth the way to another core.
-const WORTH_A_CORE: usize = 1_000;
+/// The minimum number of nodes per parallel task. Fewer are not worth the cost of another core.
+const MIN_NODES_PER_TASK: usize = 1_000;
 
-/// What a manifest says of itself; all of it may be absent.
+/// The metadata of a manifest. Every field may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestMetadata {
     /// A URL that ends in the version, such as `v12.json`.
     pub dbt_schema_version: Option<String>,
-    /// Such as `1.12.6`, and not always a semantic version.
+    /// The version of dbt, such as `1.12.6`. It is not always a semantic version.
     pub dbt_version: Option<String>,
-    /// When it was written.
+    /// When the manifest was written.
     pub generated_at: Option<DateTime<Utc>>,
-    /// The dbt command that wrote it.
+    /// The id of the dbt command that wrote the manifest.
     pub invocation_id: Option<String>,
-    /// dbt's name of the project.
+    /// dbt's name for the project.
     pub project_name: Option<String>,
-    /// A hash of the name.
+    /// The MD5 hash of the project's name.
     pub project_id: Option<String>,
-    /// Such as `snowflake`.
+    /// The adapter, such as `snowflake`.
     pub adapter_type: Option<String>,
 }
 
 impl ManifestMetadata {
-    /// dbt's name of the project: `project_name`, which schema v9 and later have; else that of these packages which `project_id` is the MD5
-    /// hash of; else the only one. None where that cannot be known.
+    /// Returns dbt's name for the project. It is `project_name` in schema v9 and later. Otherwise it is the package whose MD5 hash is
+    /// `project_id`, or else the only package. Returns `None` if the name cannot be determined.
     #[must_use]
     pub fn project(&self, packages: &BTreeSet<String>) -> Option<String> {
         if let Some(name) = &self.project_name {
@@ -81,22 +82,22 @@ impl ManifestMetadata {
     }
 }
 
-/// An entry that stands where nodes do and is none.
+/// An entry in a section of nodes that is not a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantinedNode {
-    /// The top-level key.
+    /// The top-level key of the section.
     pub section: String,
-    /// Its key there.
+    /// The key of the entry in the section.
     pub unique_id: String,
-    /// Why it is none.
+    /// Why the entry is not a node.
     pub reason: String,
 }
 
 impl Manifest {
-    /// Takes the bytes of a manifest; what JSON does not allow is mended as by [`super::ArtifactText::read`].
+    /// Reads the bytes of a manifest and repairs invalid JSON like [`super::ArtifactText::read`].
     ///
     /// # Errors
-    /// When the bytes are no JSON even so, no object, or have more entries than a project can have.
+    /// Returns an error if the repaired text is still not JSON, is not an object, or has more entries than any project can have.
     pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidArtifact> {
         let mut text = utf8(bytes);
         if !may_have_lone_surrogates(&text)
@@ -105,18 +106,18 @@ impl Manifest {
             let manifest = Self::of_sections(&text, &sections)?;
             return Ok(Self { text, ..manifest });
         }
-        text = mend(&text);
+        text = repair(&text);
         let entries: Entries<'_> = serde_json::from_str(&text)?;
         let sections = entries.0.into_iter().map(|(name, value)| Section::read(name, value));
         let manifest = Self::of_sections(&text, &sections.collect::<Result<Vec<_>, _>>()?)?;
         Ok(Self { text, ..manifest })
     }
 
-    /// What is made of each of its models, tests, sources, macros and all else that has a unique id, in the order of the file. Disabled nodes
-    /// are not among them. The work is shared by all cores, and no node is kept.
+    /// Maps each node of the manifest (models, tests, sources, macros and everything else with a unique id) in the order of the file.
+    /// Disabled nodes are not included. The work is spread over all cores, and the parsed nodes are not kept.
     #[must_use]
     pub fn map_nodes<T: Send>(&self, make: impl Fn(Node<'_>) -> T + Sync) -> Vec<T> {
-        let nodes = self.nodes.par_iter().with_min_len(WORTH_A_CORE);
+        let nodes = self.nodes.par_iter().with_min_len(MIN_NODES_PER_TASK);
         nodes
             .map(|entry| {
                 let text = &self.text[entry.place.clone()];
@@ -125,13 +126,13 @@ impl Manifest {
             .collect()
     }
 
-    /// Where a node of this manifest stands in its text, in bytes.
+    /// The byte range of a node of this manifest in the text.
     #[must_use]
     pub fn place_of(&self, node: &Node<'_>) -> Range<usize> {
         place_in(&self.text, node.source())
     }
 
-    /// The node that stands there, whose id and type are known.
+    /// Returns the node at this byte range, given its id and resource type.
     #[must_use]
     pub fn node_at(&self, place: Range<usize>, unique_id: &str, resource_type: &str) -> Option<Node<'_>> {
         Some(Node::read(unique_id, resource_type, self.text.get(place)?))
@@ -139,7 +140,7 @@ impl Manifest {
 }
 
 impl Manifest {
-    /// What these sections of the text hold; the text itself is not in it yet.
+    /// Builds the index from these sections of the text. The caller adds the text itself.
     fn of_sections(text: &str, sections: &[Section<'_>]) -> Result<Self, serde_json::Error> {
         let mut manifest = Self::default();
         let values = sections.iter().filter_map(|section| match section {
@@ -147,15 +148,15 @@ impl Manifest {
             Section::Nodes(..) => None,
         });
         manifest.metadata = metadata(&Entries(values.collect()));
-        for section in newest(sections, Section::name) {
+        for section in last_of_each_key(sections, Section::name) {
             match section {
                 Section::Nodes(name, resource_type, entries) => {
                     manifest.add(text, name, Cow::Borrowed(resource_type), entries);
                 }
-                Section::Other(name, value) if name.len() <= MAX_SECTION_LEN && value.get().starts_with('{') => {
+                Section::Other(name, value) if name.len() <= MAX_SECTION_NAME && value.get().starts_with('{') => {
                     let entries: Entries<'_> = serde_json::from_str(value.get())?;
                     if holds_nodes(&entries) {
-                        // A section of a dbt to come: `semantic_things` holds nodes of the type `semantic_thing`.
+                        // A section of a future dbt version: `semantic_things` holds nodes of the type `semantic_thing`.
                         let singular = name.strip_suffix('s').unwrap_or(name).to_owned();
                         manifest.add(text, name, Cow::Owned(singular), &entries);
                     }
@@ -167,7 +168,7 @@ impl Manifest {
     }
 
     fn add(&mut self, text: &str, section: &str, resource_type: Cow<'static, str>, entries: &Entries<'_>) {
-        for (key, value) in newest(&entries.0, |(key, _)| key) {
+        for (key, value) in last_of_each_key(&entries.0, |(key, _)| key) {
             if value.get().starts_with('{') {
                 self.nodes.push(NodeEntry {
                     key: key.clone().into_owned(),
@@ -178,29 +179,29 @@ impl Manifest {
                 self.quarantined.push(QuarantinedNode {
                     section: section.to_owned(),
                     unique_id: key.clone().into_owned(),
-                    reason: format!("`{section}` has {} here, where an object is due", beginning(value)),
+                    reason: format!("`{section}` has {} here: expected an object", beginning(value)),
                 });
             }
         }
     }
 }
 
-/// Where a piece of the text stands in it.
+/// The byte range of `piece` in the text that contains it.
 fn place_in(text: &str, piece: &str) -> Range<usize> {
     let begin = piece.as_ptr() as usize - text.as_ptr() as usize;
     begin..begin + piece.len()
 }
 
-/// In the order of the file; of doubled keys, the last.
-fn newest<T>(entries: &[T], key: impl Fn(&T) -> &str) -> impl Iterator<Item = &T> {
+/// Returns the entries in the order of the file. If a key is repeated, only the last entry counts.
+fn last_of_each_key<T>(entries: &[T], key: impl Fn(&T) -> &str) -> impl Iterator<Item = &T> {
     let last: HashMap<&str, usize> = entries.iter().enumerate().map(|(at, entry)| (key(entry), at)).collect();
     let mut lasting: Vec<usize> = last.into_values().collect();
     lasting.sort_unstable();
     lasting.into_iter().map(|at| &entries[at])
 }
 
-/// Are these nodes of a kind that is not known yet? Maps such as `parent_map` have lists in them; an internal dump of dbt has a copy of
-/// the graph as `flat_graph`, whose values are maps of nodes.
+/// Whether the entries are nodes of a kind that is not known yet. Maps such as `parent_map` contain lists. An internal dump of dbt has a
+/// copy of the graph as `flat_graph`, whose values are maps of nodes.
 fn holds_nodes(entries: &Entries<'_>) -> bool {
     !entries.0.is_empty()
         && entries.0.iter().all(|(_, value)| {
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_of_all_sections_are_found() {
+    fn finds_nodes_in_all_sections() {
         let text = r#"{"metadata": {"dbt_version": "1.12.6", "generated_at": "2026-01-01T00:00:00"},
             "nodes": {"model.p.a": {"resource_type": "model"}, "model.p.b": 3, "x": {}},
             "sources": {"source.p.s.t": {"name": "t"}},
@@ -260,10 +261,7 @@ mod tests {
             ]
         );
         assert_eq!(manifest.quarantined[0].unique_id, "model.p.b");
-        assert_eq!(
-            manifest.quarantined[0].reason,
-            "`nodes` has 3 here, where an object is due"
-        );
+        assert_eq!(manifest.quarantined[0].reason, "`nodes` has 3 here: expected an object");
         assert_eq!(manifest.metadata.dbt_version.as_deref(), Some("1.12.6"));
         assert_eq!(
             manifest.metadata.generated_at.unwrap().to_rfc3339(),
@@ -272,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_be_mended_holds_the_same() {
+    fn a_repaired_manifest_has_the_same_nodes() {
         let read = |number: &str| {
             let text = format!(
                 r#"{{"metadata": {{"dbt_version": "1.12.6"}}, "nodes": {{"a": {{"x": {number}}}, "b": 3}}, "nodes": {{"c": {{}}, "d": 4}}, "macros": {{"m": {{}}}}}}"#
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_is_known_by_its_name_or_the_hash_of_it() {
+    fn a_project_is_identified_by_its_name_or_its_hash() {
         let of = |name: Option<&str>, id: Option<&str>, packages: &[&str]| {
             let metadata = ManifestMetadata {
                 project_name: name.map(str::to_owned),
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn of_doubled_keys_the_last_counts() {
+    fn the_last_of_repeated_keys_counts() {
         let text = r#"{"nodes": {"a": {"resource_type": "model"}, "a": {"resource_type": "seed"}}}"#;
         let manifest = Manifest::read(text.into()).unwrap();
         assert_eq!(manifest.map_nodes(|node| node.resource_type().to_owned()), ["seed"]);

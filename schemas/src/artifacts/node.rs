@@ -1,4 +1,4 @@
-//! A node of a manifest: model, test, source, macro or whatever else has a unique id.
+//! A node of a manifest: a model, test, source, macro or anything else with a unique id.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::raw::{Entries, integer, object_of, text, texts};
 use crate::Sha256;
 
-/// What changes at every parse or with every command though the definition is the same.
+/// The fields that change with every parse or command although the definition is the same.
 const VOLATILE: [&str; 7] = [
     "created_at",
     "build_path",
@@ -18,14 +18,15 @@ const VOLATILE: [&str; 7] = [
     "compiled",
 ];
 
-/// The same, by the beginning of the key.
+/// More such fields, by the beginning of their names.
 const VOLATILE_PREFIXES: [&str; 2] = ["compiled_", "extra_ctes"];
 
-/// The rule by which definitions are the same, so that those that were stored under an earlier one are known. 1: the macros that a node calls
-/// and the place of a hook were part of it. 2: they are not.
+/// The version of the rule that decides which definitions are equal, so that definitions stored under an earlier rule are recognized.
+/// Version 1 included the macros that a node calls and the position of a hook. Version 2 does not.
 pub const DEFINITION_FORMAT: i16 = 2;
 
-/// A node of any version. Fields are read when they are asked for; one of an unexpected type counts as absent, or is read for what it says.
+/// A node of any version. Fields are parsed on access. A field of an unexpected type counts as absent, or is converted where its meaning is
+/// clear.
 pub struct Node<'a> {
     unique_id: Cow<'a, str>,
     resource_type: Cow<'a, str>,
@@ -33,39 +34,39 @@ pub struct Node<'a> {
     entries: Entries<'a>,
 }
 
-/// A definition without what changes at every parse.
+/// The definition of a node without the fields that change with every parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeContent {
-    /// Of `json`.
+    /// The hash of `json`.
     pub sha256: Sha256,
-    /// An object with its keys in order, its values as they stand in the file.
+    /// An object with sorted keys and with the raw values from the file.
     pub json: Vec<u8>,
 }
 
-/// A column as a node declares it.
+/// A column as the node declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Its name.
+    /// The name of the column.
     pub name: String,
-    /// For people.
+    /// The description of the column.
     pub description: Option<String>,
-    /// The declared type.
+    /// The declared data type.
     pub data_type: Option<String>,
 }
 
 impl NodeContent {
-    /// A definition that was stored, perhaps under an earlier rule, as the present rule has it.
+    /// Converts a stored definition, possibly written under an earlier rule, to the current rule.
     #[must_use]
     pub fn of_stored(resource_type: &str, json: &[u8]) -> Self {
         Node::read("", resource_type, &String::from_utf8_lossy(json)).content()
     }
 }
 
-/// The longest resource type that is believed, in bytes: dbt's own are words.
-const MAX_TYPE_LEN: usize = 100;
+/// The maximum length of a resource type, in bytes. Longer values are ignored, since dbt's own are single words.
+const MAX_TYPE_LENGTH: usize = 100;
 
 impl<'a> Node<'a> {
-    /// The text is an object. One of more fields than any node can have is read as one without fields.
+    /// Reads a node from the text of an object. A node with more fields than any node can have is read as one without fields.
     pub(super) fn read(key: &str, resource_type: &str, text: &'a str) -> Self {
         let entries: Entries<'_> = serde_json::from_str(text).unwrap_or_else(|_| Entries(Vec::new()));
         Self {
@@ -73,13 +74,13 @@ impl<'a> Node<'a> {
             unique_id: entries.text("unique_id").unwrap_or_else(|| Cow::Owned(key.to_owned())),
             resource_type: entries
                 .text("resource_type")
-                .filter(|told| told.len() <= MAX_TYPE_LEN)
+                .filter(|stated| stated.len() <= MAX_TYPE_LENGTH)
                 .unwrap_or_else(|| Cow::Owned(resource_type.to_owned())),
             entries,
         }
     }
 
-    /// All of it as it stands in the file.
+    /// The text of the node as it is in the file.
     pub(super) fn source(&self) -> &'a str {
         self.text
     }
@@ -90,44 +91,44 @@ impl<'a> Node<'a> {
         &self.unique_id
     }
 
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     #[must_use]
     pub fn resource_type(&self) -> &str {
         &self.resource_type
     }
 
-    /// A field as it stands in the file; none when it is absent or null.
+    /// The raw JSON of a field, or `None` if the field is absent or null.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<&'a RawValue> {
         self.entries.get(key)
     }
 
-    /// A field that is a text.
+    /// The value of a string field.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         self.entries.text(key)
     }
 
-    /// For people.
+    /// The name of the node.
     #[must_use]
     pub fn name(&self) -> Option<Cow<'a, str>> {
         self.text("name")
     }
 
-    /// The dbt package that defines it.
+    /// The dbt package that defines the node.
     #[must_use]
     pub fn package_name(&self) -> Option<Cow<'a, str>> {
         self.text("package_name")
     }
 
-    /// The code with its Jinja: `raw_code`, before dbt 1.3 `raw_sql`.
+    /// The code with its Jinja: `raw_code`, or `raw_sql` before dbt 1.3.
     #[must_use]
     pub fn raw_code(&self) -> Option<Cow<'a, str>> {
         self.first_text(&["raw_code", "raw_sql"])
     }
 
-    /// The code that the warehouse gets, when the command compiled it: `compiled_code`, before dbt 1.3 `compiled_sql`, before 0.20
-    /// with its ephemeral models as `injected_sql`.
+    /// The code for the warehouse, if the command compiled the node: `compiled_code`, `compiled_sql` before dbt 1.3, or `injected_sql`
+    /// before 0.20, which includes the ephemeral models.
     #[must_use]
     pub fn compiled_code(&self) -> Option<Cow<'a, str>> {
         self.first_text(&["compiled_code", "injected_sql", "compiled_sql"])
@@ -137,13 +138,13 @@ impl<'a> Node<'a> {
         keys.iter().find_map(|key| self.text(key))
     }
 
-    /// The node's configuration as it stands in the file.
+    /// The raw JSON of the configuration.
     #[must_use]
     pub fn config(&self) -> Option<&'a RawValue> {
         self.raw("config")
     }
 
-    /// How it is built, such as `table`.
+    /// The materialization, such as `table`.
     #[must_use]
     pub fn materialized(&self) -> Option<Cow<'a, str>> {
         self.configured("materialized").and_then(text)
@@ -153,7 +154,7 @@ impl<'a> Node<'a> {
         self.config().and_then(Entries::of)?.get(key)
     }
 
-    /// Its tags; those of its configuration where it has none of its own.
+    /// The tags of the node, or those of its configuration if it has none of its own.
     #[must_use]
     pub fn tags(&self) -> Vec<String> {
         self.raw("tags")
@@ -162,19 +163,19 @@ impl<'a> Node<'a> {
             .unwrap_or_default()
     }
 
-    /// What its authors attached; of its configuration where it has none of its own.
+    /// The `meta` of the node, or that of its configuration if it has none of its own.
     #[must_use]
     pub fn meta(&self) -> Option<&'a RawValue> {
         self.raw("meta").or_else(|| self.configured("meta"))
     }
 
-    /// The nodes that it is made of.
+    /// The ids of the nodes that this node depends on.
     #[must_use]
     pub fn depends_on_nodes(&self) -> Vec<String> {
         self.depends_on("nodes")
     }
 
-    /// The macros that it calls.
+    /// The ids of the macros that this node calls.
     #[must_use]
     pub fn depends_on_macros(&self) -> Vec<String> {
         self.depends_on("macros")
@@ -188,13 +189,14 @@ impl<'a> Node<'a> {
             .unwrap_or_default()
     }
 
-    /// The node that a test is about, as dbt 1.5 and later say it. Tests of a file of their own are about all that they depend on.
+    /// The node that a generic test checks, which dbt 1.5 and later record. Tests in their own files check everything that they depend on.
     #[must_use]
     pub fn attached_node(&self) -> Option<String> {
         self.text("attached_node").map(Cow::into_owned)
     }
 
-    /// Whether the command that wrote the manifest has compiled or run it. dbt Core writes the manifest after parsing, and again at the end.
+    /// Whether the command that wrote the manifest has compiled or run this node. dbt Core writes the manifest after parsing and again at
+    /// the end.
     #[must_use]
     pub fn has_traces(&self) -> bool {
         let is_run_hook = || self.raw("index").and_then(integer).is_some_and(|index| index > 0);
@@ -203,13 +205,13 @@ impl<'a> Node<'a> {
             || (self.resource_type == "operation" && is_run_hook())
     }
 
-    /// Whether it says where it was built, if anywhere: manifests of other origin leave that out.
+    /// Whether the node has a `build_path`, even if it is null. Manifests from other sources leave it out.
     #[must_use]
     pub fn says_where_built(&self) -> bool {
         self.entries.0.iter().any(|(key, _)| key == "build_path")
     }
 
-    /// Whether dbt is to check how fresh this source is: it says how old it may be.
+    /// Whether dbt checks the freshness of this source, which requires a limit for its age.
     #[must_use]
     pub fn has_freshness(&self) -> bool {
         let Some(freshness) = self.raw("freshness").and_then(Entries::of) else {
@@ -221,7 +223,7 @@ impl<'a> Node<'a> {
             .any(|limit| limit.get("count").is_some())
     }
 
-    /// The hash that dbt took of the file: a text, or an object with the method beside it.
+    /// dbt's checksum of the file, stored as a string or as an object that also names the algorithm.
     #[must_use]
     pub fn checksum(&self) -> Option<String> {
         let value = self.raw("checksum")?;
@@ -232,7 +234,7 @@ impl<'a> Node<'a> {
         checksum.map(Cow::into_owned)
     }
 
-    /// Its declared columns in the order of the file.
+    /// The declared columns, in the order of the file.
     #[must_use]
     pub fn columns(&self) -> Vec<Column> {
         let Some(columns) = self.raw("columns").and_then(Entries::of) else {
@@ -249,7 +251,7 @@ impl<'a> Node<'a> {
         columns.0.iter().filter_map(column).collect()
     }
 
-    /// The definition without what changes at every parse or with every command; equal definitions have equal hashes.
+    /// The definition without the fields that change with every parse or command. Equal definitions have equal hashes.
     #[must_use]
     pub fn content(&self) -> NodeContent {
         let depends_on = self.raw("depends_on").and_then(without_macros);
@@ -264,7 +266,7 @@ impl<'a> Node<'a> {
                 _ => (key, value),
             })
             .collect();
-        // Stable: of doubled keys the last stays the last, as whoever reads it expects.
+        // The sort is stable, so that the last of repeated keys stays the last, as readers expect.
         lasting.sort_by_key(|(key, _)| *key);
         let json = object_of(&lasting);
         NodeContent {
@@ -276,13 +278,13 @@ impl<'a> Node<'a> {
     fn is_volatile(&self, key: &str) -> bool {
         VOLATILE.contains(&key)
             || VOLATILE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-            // Running hooks changes their places; `--store-failures` gives tests a table.
+            // Running a hook changes its position, and `--store-failures` gives tests a table.
             || (key == "index" && self.resource_type == "operation")
             || (key == "relation_name" && self.resource_type == "test")
     }
 }
 
-/// What a node depends on but the macros: a command adds those that it calls.
+/// The dependencies of a node without the macros, since a command adds the macros that it calls.
 fn without_macros(depends_on: &RawValue) -> Option<Box<RawValue>> {
     let entries = Entries::of(depends_on)?;
     entries.get("macros")?;
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn renamed_fields_are_one() {
+    fn renamed_fields_are_read_alike() {
         assert_eq!(
             node(r#"{"raw_sql": "a", "compiled_sql": "b"}"#).raw_code().unwrap(),
             "a"
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_attached_to_the_node_that_it_names() {
+    fn a_test_is_attached_only_to_the_node_that_it_names() {
         let test = node(r#"{"resource_type": "test", "depends_on": {"nodes": ["model.p.b"]}}"#);
         assert_eq!(test.attached_node(), None);
         let named = node(r#"{"resource_type": "test", "attached_node": "model.p.c", "depends_on": {"nodes": []}}"#);
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compiled_or_run_has_traces() {
+    fn compiled_or_run_nodes_have_traces() {
         assert!(node(r#"{"build_path": "target/run/p/a.sql"}"#).has_traces());
         assert!(node(r#"{"compiled": true}"#).has_traces());
         assert!(node(r#"{"build_path": null}"#).says_where_built() && !node("{}").says_where_built());
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_says_how_old_it_may_be_is_checked() {
+    fn a_source_with_an_age_limit_is_checked() {
         let checked = |freshness: &str| node(&format!(r#"{{"freshness": {freshness}}}"#)).has_freshness();
         assert!(checked(
             r#"{"warn_after": {"count": 12, "period": "hour"}, "error_after": {"count": null}}"#
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_alters_is_no_part_of_the_content() {
+    fn the_content_excludes_what_a_command_changes() {
         let of = |json: &str| node(json).content();
         let calls = |macros: &str| {
             of(&format!(
@@ -387,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_at_every_parse_is_no_part_of_the_content() {
+    fn the_content_excludes_what_every_parse_changes() {
         let one = node(
             r#"{"name": "a", "created_at": 1.5, "compiled_code": "x", "compiled": true, "alias": "b", "root_path": "/x"}"#,
         );

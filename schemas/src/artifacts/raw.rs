@@ -1,4 +1,4 @@
-//! Lenient reading of small JSON values: real files have texts where lists are due, numbers where texts are, and null anywhere.
+//! Lenient reading of small JSON values. Real files have strings in place of lists, numbers in place of strings, and null anywhere.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +9,13 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The most entries that an object may have, and so the most nodes of each kind in a manifest. Real ones have some ten thousands.
+/// The maximum number of entries of an object, and therefore of nodes of each kind in a manifest. Real manifests have some ten thousands.
 pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
-/// The entries of an object in the order of the file, each value as it stands there.
+/// The entries of an object in the order of the file, with each value as raw JSON.
 pub(super) struct Entries<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// A key of an object, or another text.
+/// A key of an object, or another string.
 #[derive(Deserialize)]
 pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
@@ -50,24 +50,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// None when the value is no object.
+    /// Returns `None` if the value is not an object.
     pub(super) fn of(value: &'a RawValue) -> Option<Self> {
         serde_json::from_str(value.get()).ok()
     }
 
-    /// The last value of this key that is not null: of doubled keys, the last counts.
+    /// The last value of this key, unless it is null. If a key is repeated, the last one counts.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
         (value.get() != "null").then_some(value)
     }
 
-    /// As [`text`].
+    /// The value of this key, read by [`text`].
     pub(super) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         text(self.get(key)?)
     }
 }
 
-/// A text; a number or a truth value in its place is taken as it is written.
+/// Reads a string. A number or a boolean is returned as written.
 pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let json = value.get();
     match json.as_bytes().first()? {
@@ -77,7 +77,7 @@ pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A list of texts; one text in its place is a list of one, and what is no text is passed over.
+/// Reads a list of strings. A single string becomes a list of one, and items that are not strings, numbers or booleans are skipped.
 pub(super) fn texts(value: &RawValue) -> Vec<String> {
     match serde_json::from_str(value.get()) {
         Ok(Value::Array(values)) => values
@@ -94,18 +94,18 @@ pub(super) fn texts(value: &RawValue) -> Vec<String> {
     }
 }
 
-/// A whole number; a text or a fraction in its place is taken for what it says.
+/// Reads a whole number, also from a string or from a number such as `3.0`.
 pub(super) fn integer(value: &RawValue) -> Option<i64> {
     let text = text(value)?;
     let text = text.trim();
     text.parse().ok().or_else(|| {
         let number = text.parse::<f64>().ok().filter(|number| number.fract() == 0.0)?;
-        #[expect(clippy::cast_possible_truncation, reason = "in the range, and whole")]
+        #[expect(clippy::cast_possible_truncation, reason = "the value is whole and in range")]
         (number.abs() < 9e15).then_some(number as i64)
     })
 }
 
-/// A number; a text in its place is taken for what it says.
+/// Reads a number, also from a string.
 pub(super) fn number(value: &RawValue) -> Option<f64> {
     text(value)?
         .trim()
@@ -114,12 +114,12 @@ pub(super) fn number(value: &RawValue) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// A list, each value as it stands there; none when it is no list.
+/// Reads a list as raw JSON values. Returns `None` if the value is not a list.
 pub(super) fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// An object of these entries, in their order.
+/// Writes an object with these entries, in their order.
 pub(super) fn object_of(entries: &[(&str, &RawValue)]) -> Vec<u8> {
     let size = entries
         .iter()
@@ -139,7 +139,7 @@ pub(super) fn object_of(entries: &[(&str, &RawValue)]) -> Vec<u8> {
     json
 }
 
-/// Keys seldom have anything to be escaped, and there are millions of them.
+/// Writes a JSON string. The fast path matters: keys rarely need escaping, and there are millions of them.
 fn push_text(json: &mut Vec<u8>, text: &str) {
     if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
         json.push(b'"');

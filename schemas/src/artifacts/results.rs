@@ -1,4 +1,5 @@
-//! What dbt did to each node: run results, and how fresh sources and models are. Of all versions, from the unversioned files of dbt 0.18 on.
+//! The results of dbt for each node: run results, and the freshness of sources and models. All versions are supported, from the unversioned
+//! files of dbt 0.18 on.
 
 mod command;
 mod outcome;
@@ -16,76 +17,78 @@ use super::scan::read_time;
 use crate::Sha256;
 use command::Command;
 
-/// Fields of a result that are large and stand elsewhere too.
+/// Large fields of a result that are also stored elsewhere.
 const LEFT_OUT: [&str; 3] = ["compiled_code", "compiled", "node"];
 
 /// The results of one command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Results {
-    /// Run results, sources or freshness.
+    /// The kind of the file: run results, sources or freshness.
     pub kind: ArtifactKind,
-    /// The command's name, such as `build`; none in old files.
+    /// The command's name, such as `build`. Old files do not have it.
     pub which: Option<String>,
     /// The command as it was typed, such as `dbt build --select orders`.
     pub command: Option<String>,
-    /// The same for all commands with the same name, selection, macro and arguments; none where the file does not say them.
+    /// A hash that is equal for commands with the same name, selection, macro and arguments. It is `None` if the file does not contain
+    /// them.
     pub command_key: Option<Sha256>,
     /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
-    /// Whether it lists work of dbt Core (1.6 and later) that leaves traces in the manifest of the invocation, unless that was interrupted.
+    /// Whether the results include work of dbt Core (1.6 and later) that leaves traces in the invocation's manifest, unless the command was
+    /// interrupted.
     pub leaves_traces: bool,
-    /// How long it took, in seconds.
+    /// The duration of the command, in seconds.
     pub elapsed_time: Option<f64>,
-    /// In the order of the file.
+    /// The results, in the order of the file.
     pub results: Vec<NodeResult>,
 }
 
-/// What became of one node.
+/// The result for one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     /// dbt's id of the node.
     pub unique_id: String,
-    /// In small letters: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `runtime error`, `partial success`, `no-op`, `reused`, or
-    /// what a newer dbt says.
+    /// The status in lower case: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `runtime error`, `partial success`, `no-op`,
+    /// `reused`, or a status of a newer dbt.
     pub status: String,
-    /// What it means.
+    /// What the status means.
     pub outcome: Outcome,
-    /// What dbt or the warehouse said.
+    /// The message of dbt or the warehouse.
     pub message: Option<String>,
-    /// Of a test: the rows that failed.
+    /// The number of rows that failed, for tests.
     pub failures: Option<i64>,
-    /// As the adapter tells.
+    /// The number of affected rows, as the adapter reports it.
     pub rows_affected: Option<i64>,
-    /// In seconds.
+    /// The execution time, in seconds.
     pub execution_time: Option<f64>,
-    /// dbt's thread.
+    /// The name of dbt's thread.
     pub thread_id: Option<String>,
-    /// When it was compiled.
+    /// When the node was compiled.
     pub compile: Span,
-    /// When it was executed. Skipped nodes have no times.
+    /// When the node was executed. Skipped nodes have no times.
     pub execute: Span,
-    /// What the adapter said, a JSON object of its own kind.
+    /// The adapter's response, a JSON object whose shape depends on the adapter.
     pub adapter_response: Option<String>,
-    /// Of a source: when its newest row was loaded.
+    /// When the newest row was loaded, for sources.
     pub max_loaded_at: Option<DateTime<Utc>>,
-    /// Of a source: when that was asked.
+    /// When the freshness was measured, for sources.
     pub snapshotted_at: Option<DateTime<Utc>>,
-    /// Of a source: the age of its newest row then, in seconds.
+    /// The age of the newest row at that time in seconds, for sources.
     pub age: Option<f64>,
-    /// Of a source: how old it may be, a JSON object with `warn_after`, `error_after` and `filter`.
+    /// The age limits, for sources: a JSON object with `warn_after`, `error_after` and `filter`.
     pub criteria: Option<String>,
-    /// Whether it was built batch by batch.
+    /// Whether the node was built in batches.
     pub has_batches: bool,
-    /// The result as it stands in the file, a JSON object, without the code and what old files repeat of the node.
+    /// The result from the file as a JSON object, without the code and without the copy of the node in old files.
     pub json: Vec<u8>,
 }
 
-/// From when to when.
+/// A period of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// When it began.
+    /// When the period started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the period ended.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
@@ -98,7 +101,7 @@ impl Results {
         let named = version.and_then(|version| ArtifactKind::of_schema(&version));
         let args = file.get("args").and_then(Entries::of);
         let mut command = args.as_ref().map(Command::of).unwrap_or_default();
-        // Before dbt 0.19 the freshness of sources had its times in `meta`.
+        // Before dbt 0.19, the results of source freshness had their times in `meta`.
         let meta = file.get("meta").and_then(Entries::of);
         let elapsed = file
             .get("elapsed_time")
@@ -147,14 +150,14 @@ impl Results {
         }
     }
 
-    /// Whether the command attempted anything at a node of the manifest, not only at hooks, macros and inline queries.
+    /// Whether the command attempted work on a node of the manifest, not only on hooks, macros and inline queries.
     #[must_use]
     pub fn touches_nodes(&self) -> bool {
         let touches = |result: &NodeResult| result.outcome.is_attempt && result.is_of_node();
         self.results.iter().any(touches)
     }
 
-    /// Whether a hook of the project failed while nodes were worked on.
+    /// Whether a hook of the project failed in a command that works on nodes.
     #[must_use]
     pub fn has_failed_hook(&self) -> bool {
         let failed =
@@ -164,31 +167,32 @@ impl Results {
 }
 
 impl NodeResult {
-    /// Reads a result as [`NodeResult::json`] holds it; none when it is no object that names a node.
+    /// Parses a result from [`NodeResult::json`]. Returns `None` if the bytes are not an object that names a node.
     #[must_use]
     pub fn from_json(json: &[u8]) -> Option<Self> {
         Self::read(None, serde_json::from_slice(json).ok()?, &Command::default())
     }
 
-    /// Whether it says how fresh a source is.
+    /// Whether the result is about the freshness of a source.
     fn has_freshness(&self) -> bool {
         self.max_loaded_at.is_some() || self.criteria.is_some()
     }
 
-    /// Whether it is of a hook: dbt lists those of `on-run-start` and `on-run-end` among the results.
+    /// Whether the result is for a hook. dbt lists `on-run-start` and `on-run-end` hooks among the results.
     #[must_use]
     pub fn is_hook(&self) -> bool {
         self.unique_id.starts_with("operation.")
     }
 
-    /// Whether it is of a node of the manifest, and not of a hook, a macro that was called or an inline query.
+    /// Whether the result is for a node of the manifest, and not for a hook, a called macro or an inline query.
     fn is_of_node(&self) -> bool {
         let others = ["operation.", "macro.", "sql_operation.", "sql operation."];
-        // dbt 2 names a macro that was called without its package.
+        // dbt 2 omits the package when it names a called macro.
         self.unique_id.contains('.') && !others.iter().any(|other| self.unique_id.starts_with(other))
     }
 
-    /// Whether it was compiled to be run. Microbatch models are compiled batch by batch, and the manifest does not tell.
+    /// Whether the node was compiled in order to run. Microbatch models do not count: they are compiled in batches, which the manifest does
+    /// not record.
     fn leaves_traces(&self) -> bool {
         let was_done = ["success", "pass", "warn", "fail"].contains(&self.status.as_str());
         let is_compiled = ["model.", "test.", "snapshot.", "seed."]
@@ -201,7 +205,7 @@ impl NodeResult {
         self.unique_id.starts_with("test.") || self.unique_id.starts_with("unit_test.")
     }
 
-    /// When the work upon the node ended.
+    /// When the work on the node ended.
     #[must_use]
     pub fn completed_at(&self) -> Option<DateTime<Utc>> {
         self.execute
@@ -212,7 +216,7 @@ impl NodeResult {
 
     fn read(key: Option<&str>, value: &RawValue, command: &Command) -> Option<Self> {
         let entries = Entries::of(value)?;
-        // Before dbt 0.19 a result holds the whole node.
+        // Before dbt 0.19, a result contains the whole node.
         let node = entries.get("node").and_then(Entries::of);
         let owned = |value: std::borrow::Cow<'_, str>| value.into_owned();
         let unique_id = entries
@@ -271,7 +275,8 @@ impl NodeResult {
     }
 }
 
-/// Before dbt 0.20 tests had no status, before 0.19 nodes neither: marks say what became of them.
+/// Derives a status for old files. Before dbt 0.20 tests had no status, and before 0.19 nodes had none either; flags record the result
+/// instead.
 fn old_status(entries: &Entries<'_>, is_test: bool) -> String {
     let marked = |key: &str| entries.text(key).is_some_and(|mark| mark == "true");
     let status = if entries.text("error").is_some() {

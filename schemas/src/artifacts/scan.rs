@@ -1,7 +1,8 @@
-//! What an uploaded file is, told from its bytes as they stream by.
+//! Detects the kind of an uploaded file while its bytes are streamed.
 //!
-//! Memory is constant and no value is built. Structure is checked to the end, so that a truncated file is found out; numbers and escapes
-//! are not checked, and `NaN`, `Infinity` and invalid UTF-8 pass, since dbt writes them and nothing that it wrote may be refused.
+//! Memory use is constant and no values are built. The structure is checked to the end, so that truncated files are detected. Numbers and
+//! escapes are not checked. `NaN`, `Infinity` and invalid UTF-8 are accepted, since dbt writes them and nothing that dbt wrote may be
+//! rejected.
 
 mod facts;
 
@@ -12,35 +13,35 @@ use chrono::{DateTime, Utc};
 use super::ArtifactKind;
 use facts::Facts;
 
-/// The deepest nesting that is accepted. Real files reach 12; serde_json, which reads them later, goes 128 deep.
-const DEEPEST: usize = 120;
+/// The maximum nesting depth. Real files reach 12; serde_json, which reads them later, supports 128.
+const MAX_DEPTH: usize = 120;
 
-/// The longest string whose content is looked at, in bytes: keys and the values of `metadata`.
-const MAX_KEPT_LEN: usize = 256;
+/// The number of bytes of a string that are kept. Only keys and the values of `metadata` matter.
+const MAX_KEPT: usize = 256;
 
-/// The longest number or word, in bytes: dbt's integers have at most 20 digits.
-const MAX_TOKEN_LEN: usize = 64;
+/// The number of bytes of a number or word that are kept. dbt's integers have at most 20 digits.
+const MAX_TOKEN: usize = 64;
 
-/// A byte order mark in UTF-8.
+/// The byte order mark in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a file is, and what its metadata says.
+/// The kind of a file and its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
-    /// Told by the shape of the file.
+    /// The kind, detected from the structure of the file.
     pub kind: ArtifactKind,
-    /// `metadata.dbt_schema_version`: a hint, absent in old files and wrong in some.
+    /// The value of `metadata.dbt_schema_version`. It is only a hint: old files lack it, and in some files it is wrong.
     pub dbt_schema_version: Option<String>,
-    /// `metadata.dbt_version`.
+    /// The value of `metadata.dbt_version`.
     pub dbt_version: Option<String>,
-    /// `metadata.invocation_id`.
+    /// The value of `metadata.invocation_id`.
     pub invocation_id: Option<String>,
-    /// `metadata.generated_at`, or `generated_at` as files before dbt 0.19 have it.
+    /// The value of `metadata.generated_at`, or of `generated_at` in files from before dbt 0.19.
     pub generated_at: Option<DateTime<Utc>>,
 }
 
 impl Scanned {
-    /// A file that is no artifact of dbt.
+    /// The value for a file that is not an artifact of dbt.
     #[must_use]
     pub fn other() -> Self {
         Self {
@@ -53,63 +54,63 @@ impl Scanned {
     }
 }
 
-/// Why a file is no artifact of dbt.
+/// Why a file is not an artifact of dbt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
-    /// It is empty.
-    #[error("the file is empty; an artifact of dbt, such as target/manifest.json, is due")]
+    /// The file is empty.
+    #[error("the file is empty: expected an artifact of dbt, such as target/manifest.json")]
     Empty,
-    /// It is not JSON.
-    #[error("the file is not JSON: {found} at byte {offset}, where {due} is due")]
+    /// The file is not JSON.
+    #[error("the file is not JSON: found {found} at byte {offset}, expected {expected}")]
     NotJson {
-        /// Counted from 0.
+        /// The position of the error, in bytes from 0.
         offset: u64,
-        /// What is there.
+        /// The text at that position.
         found: String,
-        /// What JSON has there.
-        due: &'static str,
+        /// What JSON allows at that position.
+        expected: &'static str,
     },
-    /// It ends too early.
+    /// The file ends too early.
     #[error("the file is truncated: it ends after {size} bytes with {open} brackets open")]
     Truncated {
-        /// Its size in bytes.
+        /// The size of the file in bytes.
         size: u64,
-        /// How many objects and lists are not closed.
+        /// The number of objects and lists that are not closed.
         open: usize,
     },
-    /// It is nested too deeply.
-    #[error("the file is nested more than {DEEPEST} levels deep at byte {offset}")]
+    /// The file is nested too deeply.
+    #[error("the file is nested more than {MAX_DEPTH} levels deep at byte {offset}")]
     TooDeep {
-        /// Counted from 0.
+        /// The position of the error, in bytes from 0.
         offset: u64,
     },
-    /// It is JSON, but not written by dbt.
+    /// The file is JSON, but dbt did not write it.
     #[error(
-        "the file is JSON, but no artifact of dbt: {found}. A manifest has `nodes` and `macros`, run results have `results`, a catalog `nodes` and `sources`"
+        "the file is JSON, but not an artifact of dbt: {found}. A manifest has `nodes` and `macros`, run results have `results`, a catalog has `nodes` and `sources`"
     )]
     NotAnArtifact {
-        /// Its keys, or what it is instead of an object.
+        /// The keys of the file, or the type of its value if that is not an object.
         found: String,
     },
 }
 
-/// What may come next.
+/// The next token that JSON allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Due {
+enum Expected {
     Value,
-    /// A value, or the end of a list that has just begun.
+    /// A value, or the end of a list that was just opened.
     ValueOrEnd,
     Key,
-    /// A key, or the end of an object that has just begun.
+    /// A key, or the end of an object that was just opened.
     KeyOrEnd,
     Colon,
-    /// A comma or the end of the object or list.
+    /// A comma, or the end of the object or list.
     CommaOrEnd,
-    /// Nothing but white space.
+    /// Only white space.
     Nothing,
 }
 
-impl Due {
+impl Expected {
     fn text(self) -> &'static str {
         match self {
             Self::Value => "a value",
@@ -118,12 +119,12 @@ impl Due {
             Self::KeyOrEnd => "a key or `}`",
             Self::Colon => "`:`",
             Self::CommaOrEnd => "a comma or a closing bracket",
-            Self::Nothing => "the end",
+            Self::Nothing => "the end of the file",
         }
     }
 }
 
-/// Where in a token the last chunk ended.
+/// The token in which the last chunk ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inside {
     Nothing,
@@ -132,22 +133,22 @@ enum Inside {
     Token,
 }
 
-/// A reader of a file that comes in chunks of any size.
+/// Scans a file in chunks of any size.
 pub struct Scanner {
-    due: Due,
+    expected: Expected,
     inside: Inside,
-    /// `b'{'` or `b'['` for each that is open.
+    /// The open brackets, each `b'{'` or `b'['`.
     open: Vec<u8>,
-    /// Bytes before the present chunk.
+    /// The number of bytes before the current chunk.
     before: u64,
-    /// The bytes of the string or word that is being read, as far as they matter.
+    /// The kept bytes of the current string or word.
     text: Vec<u8>,
-    /// Is the present string wanted?
+    /// Whether the current string is kept.
     keep: bool,
     token_length: usize,
     is_key: bool,
     facts: Facts,
-    /// How many bytes of a byte order mark were seen.
+    /// The number of bytes of the byte order mark that were read.
     mark: usize,
 }
 
@@ -158,11 +159,11 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// A scanner at the beginning of a file.
+    /// Creates a scanner for the beginning of a file.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            due: Due::Value,
+            expected: Expected::Value,
             inside: Inside::Nothing,
             open: Vec::new(),
             before: 0,
@@ -175,17 +176,17 @@ impl Scanner {
         }
     }
 
-    /// Reads the next bytes of the file.
+    /// Scans the next bytes of the file.
     ///
     /// # Errors
-    /// When the file cannot be an artifact any more.
+    /// Returns an error as soon as the file cannot be an artifact.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), ScanError> {
         let mut at = 0;
         while at < chunk.len() {
             at = match self.inside {
                 Inside::String => self.read_string(chunk, at),
                 Inside::Escape => {
-                    if self.keep && self.text.len() < MAX_KEPT_LEN {
+                    if self.keep && self.text.len() < MAX_KEPT {
                         self.text.extend_from_slice(&[b'\\', chunk[at]]);
                     }
                     self.inside = Inside::String;
@@ -199,15 +200,15 @@ impl Scanner {
         Ok(())
     }
 
-    /// The file has ended.
+    /// Finishes the scan at the end of the file.
     ///
     /// # Errors
-    /// When it is truncated or no artifact of dbt.
+    /// Returns an error if the file is truncated or is not an artifact of dbt.
     pub fn finish(mut self) -> Result<Scanned, ScanError> {
         if self.inside == Inside::Token && self.open.is_empty() {
             self.end_token(0)?;
         }
-        if self.due != Due::Nothing || self.inside != Inside::Nothing {
+        if self.expected != Expected::Nothing || self.inside != Inside::Nothing {
             return Err(if self.open.is_empty() && self.inside == Inside::Nothing {
                 ScanError::Empty
             } else {
@@ -220,13 +221,13 @@ impl Scanner {
         self.facts.conclude()
     }
 
-    /// Reads on in a string; tells where to go on.
+    /// Continues reading a string, and returns the position after the bytes that were read.
     fn read_string(&mut self, chunk: &[u8], from: usize) -> usize {
         let rest = &chunk[from..];
         let end = memchr::memchr2(b'"', b'\\', rest);
         let part = &rest[..end.unwrap_or(rest.len())];
-        if self.keep && self.text.len() < MAX_KEPT_LEN {
-            let room = MAX_KEPT_LEN - self.text.len();
+        if self.keep && self.text.len() < MAX_KEPT {
+            let room = MAX_KEPT - self.text.len();
             self.text.extend_from_slice(&part[..part.len().min(room)]);
         }
         match end {
@@ -246,7 +247,7 @@ impl Scanner {
     fn end_string(&mut self) {
         if self.is_key {
             self.facts.key(self.open.len(), &self.text);
-            self.due = Due::Colon;
+            self.expected = Expected::Colon;
         } else {
             if self.keep {
                 self.facts.string(self.open.len(), &self.text);
@@ -256,14 +257,14 @@ impl Scanner {
     }
 
     fn end_value(&mut self) {
-        self.due = if self.open.is_empty() {
-            Due::Nothing
+        self.expected = if self.open.is_empty() {
+            Expected::Nothing
         } else {
-            Due::CommaOrEnd
+            Expected::CommaOrEnd
         };
     }
 
-    /// Reads on in a number or a word.
+    /// Continues reading a number or a word, and returns the position after it.
     fn read_token(&mut self, chunk: &[u8], from: usize) -> Result<usize, ScanError> {
         let mut at = from;
         while at < chunk.len() {
@@ -272,7 +273,7 @@ impl Scanner {
                 self.end_token(at)?;
                 return Ok(at);
             }
-            if self.text.len() < MAX_TOKEN_LEN {
+            if self.text.len() < MAX_TOKEN {
                 self.text.push(byte);
             }
             self.token_length += 1;
@@ -290,7 +291,7 @@ impl Scanner {
                     .iter()
                     .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte))
         };
-        if self.token_length > MAX_TOKEN_LEN * 16 || !(number || known.contains(&self.text.as_slice())) {
+        if self.token_length > MAX_TOKEN * 16 || !(number || known.contains(&self.text.as_slice())) {
             let found = format!("`{}`", String::from_utf8_lossy(&self.text));
             return Err(self.not_json(at, found));
         }
@@ -309,48 +310,62 @@ impl Scanner {
             return Ok(at + 1);
         }
         if self.mark > 0 && self.mark < MARK.len() {
-            return Err(self.not_json(at, "a byte order mark cut short".to_owned()));
+            return Err(self.not_json(at, "an incomplete byte order mark".to_owned()));
         }
         match byte {
             b' ' | b'\n' | b'\r' | b'\t' => {}
-            b'"' if matches!(self.due, Due::Key | Due::KeyOrEnd | Due::Value | Due::ValueOrEnd) => {
+            b'"' if matches!(
+                self.expected,
+                Expected::Key | Expected::KeyOrEnd | Expected::Value | Expected::ValueOrEnd
+            ) =>
+            {
                 if self.open.is_empty() {
-                    return Err(not_an_object("a text"));
+                    return Err(not_an_object("a string"));
                 }
-                self.is_key = matches!(self.due, Due::Key | Due::KeyOrEnd);
+                self.is_key = matches!(self.expected, Expected::Key | Expected::KeyOrEnd);
                 self.keep = self.facts.wants(self.open.len(), self.is_key);
                 self.text.clear();
                 self.inside = Inside::String;
             }
-            b'{' | b'[' if matches!(self.due, Due::Value | Due::ValueOrEnd) => {
+            b'{' | b'[' if matches!(self.expected, Expected::Value | Expected::ValueOrEnd) => {
                 if self.open.is_empty() && byte == b'[' {
                     return Err(not_an_object("a list"));
                 }
-                if self.open.len() >= DEEPEST {
+                if self.open.len() >= MAX_DEPTH {
                     return Err(ScanError::TooDeep {
                         offset: self.before + at as u64,
                     });
                 }
                 self.open.push(byte);
-                self.due = if byte == b'{' { Due::KeyOrEnd } else { Due::ValueOrEnd };
-            }
-            b'}' if self.open.last() == Some(&b'{') && matches!(self.due, Due::KeyOrEnd | Due::CommaOrEnd) => {
-                self.open.pop();
-                self.end_value();
-            }
-            b']' if self.open.last() == Some(&b'[') && matches!(self.due, Due::ValueOrEnd | Due::CommaOrEnd) => {
-                self.open.pop();
-                self.end_value();
-            }
-            b':' if self.due == Due::Colon => self.due = Due::Value,
-            b',' if self.due == Due::CommaOrEnd => {
-                self.due = if self.open.last() == Some(&b'{') {
-                    Due::Key
+                self.expected = if byte == b'{' {
+                    Expected::KeyOrEnd
                 } else {
-                    Due::Value
+                    Expected::ValueOrEnd
                 };
             }
-            _ if matches!(self.due, Due::Value | Due::ValueOrEnd) && (byte.is_ascii_alphanumeric() || byte == b'-') => {
+            b'}' if self.open.last() == Some(&b'{')
+                && matches!(self.expected, Expected::KeyOrEnd | Expected::CommaOrEnd) =>
+            {
+                self.open.pop();
+                self.end_value();
+            }
+            b']' if self.open.last() == Some(&b'[')
+                && matches!(self.expected, Expected::ValueOrEnd | Expected::CommaOrEnd) =>
+            {
+                self.open.pop();
+                self.end_value();
+            }
+            b':' if self.expected == Expected::Colon => self.expected = Expected::Value,
+            b',' if self.expected == Expected::CommaOrEnd => {
+                self.expected = if self.open.last() == Some(&b'{') {
+                    Expected::Key
+                } else {
+                    Expected::Value
+                };
+            }
+            _ if matches!(self.expected, Expected::Value | Expected::ValueOrEnd)
+                && (byte.is_ascii_alphanumeric() || byte == b'-') =>
+            {
                 self.text.clear();
                 self.token_length = 0;
                 self.inside = Inside::Token;
@@ -371,14 +386,14 @@ impl Scanner {
         ScanError::NotJson {
             offset: self.before + at as u64,
             found,
-            due: self.due.text(),
+            expected: self.expected.text(),
         }
     }
 }
 
 fn not_an_object(found: &str) -> ScanError {
     ScanError::NotAnArtifact {
-        found: format!("it is {found}, where an object is due"),
+        found: format!("it is {found} instead of an object"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The text of an artifact, as JSON that can be read.
+//! The text of an artifact as valid JSON.
 
 use memchr::memmem;
 use serde::de::IgnoredAny;
@@ -6,55 +6,55 @@ use serde::de::IgnoredAny;
 use super::raw::Entries;
 use super::{Catalog, Results};
 
-/// The text of an artifact, as JSON that can be read. The stored bytes may be none: dbt writes `NaN`, and files may hold lone surrogates.
+/// The text of an artifact as valid JSON. The stored bytes may be invalid: dbt writes `NaN`, and files may contain lone surrogates.
 pub struct ArtifactText(String);
 
-/// A file that cannot be read as an artifact.
+/// The artifact cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the file cannot be read: {0}")]
+#[error("invalid artifact: {0}")]
 pub struct InvalidArtifact(#[from] serde_json::Error);
 
 impl ArtifactText {
-    /// Takes the bytes of an artifact and mends what JSON does not allow: bare `NaN` and `Infinity` become null, lone surrogates and
-    /// invalid UTF-8 become U+FFFD, a byte order mark is dropped.
+    /// Reads the bytes of an artifact and repairs what JSON does not allow: bare `NaN` and `Infinity` become null, lone surrogates and
+    /// invalid UTF-8 become U+FFFD, and a byte order mark is removed.
     ///
     /// # Errors
-    /// When the bytes are no JSON even so.
+    /// Returns an error if the repaired text is still not JSON.
     pub fn read(bytes: Vec<u8>) -> Result<Self, InvalidArtifact> {
         let mut text = utf8(bytes);
         if may_have_lone_surrogates(&text) || serde_json::from_str::<IgnoredAny>(&text).is_err() {
-            text = mend(&text);
+            text = repair(&text);
             serde_json::from_str::<IgnoredAny>(&text)?;
         }
         Ok(Self(text))
     }
 
-    /// The text itself.
+    /// Returns the text.
     #[must_use]
     pub fn into_text(self) -> String {
         self.0
     }
 
-    /// What run results, or the freshness of sources, hold.
+    /// Reads run results or freshness results.
     ///
     /// # Errors
-    /// When it is no object.
+    /// Returns an error if the text is not an object.
     pub fn results(&self) -> Result<Results, InvalidArtifact> {
         Ok(Results::read(&self.entries()?))
     }
 
-    /// What a catalog holds.
+    /// Reads a catalog.
     ///
     /// # Errors
-    /// When it is no object.
+    /// Returns an error if the text is not an object.
     pub fn catalog(&self) -> Result<Catalog, InvalidArtifact> {
         Ok(Catalog::read(&self.entries()?))
     }
 
-    /// The text with these variables added to `metadata.env`; all else stays as it is.
+    /// Returns the text with these variables added to `metadata.env`. Everything else stays unchanged.
     ///
     /// # Errors
-    /// When it is no object.
+    /// Returns an error if the text is not an object.
     pub fn with_env(&self, variables: &[(&str, String)]) -> Result<String, InvalidArtifact> {
         let members: Vec<String> = variables
             .iter()
@@ -75,7 +75,7 @@ impl ArtifactText {
             .as_ref()
             .and_then(|(_, metadata)| metadata.get("env"))
             .and_then(|value| Some((value, Entries::of(value)?)));
-        // The object that gets the members, and whether it has others.
+        // The object that receives the members, and whether it is empty.
         let (object, is_empty) = match (&metadata, env) {
             (_, Some((value, env))) => (value.get(), env.0.is_empty()),
             (Some((value, metadata)), None) => {
@@ -87,7 +87,8 @@ impl ArtifactText {
                 (self.0.trim(), file.0.is_empty())
             }
         };
-        // Last, since of doubled keys the last counts, such as of `env` that is null. The pieces are slices of the text.
+        // They go to the end, since the last of repeated keys counts, for example after `env` with the value null. The pieces are slices of
+        // the text.
         let at = object.as_ptr() as usize - self.0.as_ptr() as usize + object.len() - 1;
         let comma = if is_empty { "" } else { ", " };
         Ok([&self.0[..at], comma, &added, &self.0[at..]].concat())
@@ -98,7 +99,7 @@ impl ArtifactText {
     }
 }
 
-/// Bytes as a text without a byte order mark.
+/// Decodes the bytes and removes a byte order mark.
 pub(super) fn utf8(bytes: Vec<u8>) -> String {
     let mut text = match String::from_utf8(bytes) {
         Ok(text) => text,
@@ -110,17 +111,18 @@ pub(super) fn utf8(bytes: Vec<u8>) -> String {
     text
 }
 
-/// Skipping a string does not check its surrogates, so whatever may be one is mended.
+/// Whether the text may contain lone surrogates. The JSON parser does not check surrogates in strings that it skips, so any that look like
+/// it are repaired.
 pub(super) fn may_have_lone_surrogates(text: &str) -> bool {
     [b"\\ud", b"\\uD"]
         .iter()
         .any(|escape| memmem::find(text.as_bytes(), *escape).is_some())
 }
 
-/// The text with what JSON does not allow replaced.
-pub(super) fn mend(text: &str) -> String {
+/// Replaces everything that JSON does not allow.
+pub(super) fn repair(text: &str) -> String {
     let bytes = text.as_bytes();
-    let mut mended = String::with_capacity(text.len());
+    let mut repaired = String::with_capacity(text.len());
     let (mut at, mut copied) = (0, 0);
     let mut in_string = false;
     while at < bytes.len() {
@@ -132,8 +134,8 @@ pub(super) fn mend(text: &str) -> String {
             b'\\' if in_string => match surrogate(bytes, at) {
                 Some(Half::High) if surrogate(bytes, at + 6) == Some(Half::Low) => at += 12,
                 Some(_) => {
-                    mended.push_str(&text[copied..at]);
-                    mended.push_str("\\ufffd");
+                    repaired.push_str(&text[copied..at]);
+                    repaired.push_str("\\ufffd");
                     at += 6;
                     copied = at;
                 }
@@ -145,8 +147,8 @@ pub(super) fn mend(text: &str) -> String {
                     .find(|word| text[at..].starts_with(word));
                 match word {
                     Some(word) => {
-                        mended.push_str(&text[copied..at]);
-                        mended.push_str("null");
+                        repaired.push_str(&text[copied..at]);
+                        repaired.push_str("null");
                         at += word.len();
                         copied = at;
                     }
@@ -156,8 +158,8 @@ pub(super) fn mend(text: &str) -> String {
             _ => at += 1,
         }
     }
-    mended.push_str(&text[copied..]);
-    mended
+    repaired.push_str(&text[copied..]);
+    repaired
 }
 
 #[derive(PartialEq)]
@@ -166,7 +168,7 @@ enum Half {
     Low,
 }
 
-/// Is there an escaped half of a surrogate pair?
+/// Returns the escaped half of a surrogate pair at this position, if there is one.
 fn surrogate(bytes: &[u8], at: usize) -> Option<Half> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     match u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()? {
@@ -185,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn good_json_stays_as_it_is() {
+    fn valid_json_stays_unchanged() {
         let text = r#"{"a": "NaN \" Infinity 😀 \ud83d\ude00 \\ud800", "b": [-1]}"#;
         assert_eq!(read(text.as_bytes()), text);
     }
 
     #[test]
-    fn what_json_forbids_is_mended() {
+    fn invalid_json_is_repaired() {
         assert_eq!(
             read(br#"{"a": [NaN, -Infinity, "NaN"]}"#),
             r#"{"a": [null, null, "NaN"]}"#
@@ -205,12 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error() {
+    fn text_that_is_not_json_is_an_error() {
         assert!(ArtifactText::read(b"{\"a\": Nope}".to_vec()).is_err());
     }
 
     #[test]
-    fn variables_are_added_where_they_belong() {
+    fn variables_are_added_to_env() {
         let with = |text: &str| {
             let text = ArtifactText::read(text.into()).unwrap();
             text.with_env(&[("RUN", "7".to_owned())]).unwrap()
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_count_where_null_or_another_value_is_said_too() {
+    fn variables_override_null_and_other_values() {
         for text in [
             r#"{"metadata": {"env": null}}"#,
             r#"{"metadata": null}"#,

@@ -1,36 +1,36 @@
-//! A manifest without all that is neither `metadata` nor `nodes`: for those who look nodes up. (To defer, dbt wants the whole one.)
+//! Reduces a manifest to `metadata` and `nodes`, for clients that only look up nodes. (dbt needs the whole manifest for deferral.)
 //!
-//! The bytes that stay are not touched, and memory is constant. The file is known to be well formed: [`super::Scanner`] looked at it when it
-//! was uploaded.
+//! The remaining bytes are not modified, and memory use is constant. The file is known to be well formed, since [`super::Scanner`] checked
+//! it during the upload.
 
 use memchr::memchr2;
 
-/// The keys that stay, as they stand in the file. dbt escapes none of their letters.
+/// The top-level keys that are kept. dbt does not escape any of their letters.
 const KEPT: [&[u8]; 2] = [b"metadata", b"nodes"];
 
-/// The longest key that is looked at, in bytes.
-const MAX_KEY_LEN: usize = 16;
+/// The number of bytes of a key that are compared.
+const MAX_KEY: usize = 16;
 
-/// Which part of the top level is being read.
+/// The part of the top level that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// What stands before a key: brackets, commas and white space.
+    /// The text before a key: brackets, commas and white space.
     BeforeKey,
     Key,
-    /// What stands between a key and its value.
+    /// The text between a key and its value.
     BeforeValue,
     Value,
 }
 
-/// Takes a manifest in chunks of any size and gives what stays of them.
+/// Reads a manifest in chunks of any size and returns the bytes to keep.
 pub struct Trimmer {
     part: Part,
     in_string: bool,
     escaped: bool,
-    /// How many objects and lists are open.
+    /// The number of objects and lists that are open.
     depth: usize,
     key: Vec<u8>,
-    /// Whether the present member stays.
+    /// Whether the current member is kept.
     keeps: bool,
     kept_any: bool,
 }
@@ -42,7 +42,7 @@ impl Default for Trimmer {
 }
 
 impl Trimmer {
-    /// At the beginning of a file.
+    /// Creates a trimmer for the beginning of a file.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Trimmer {
         }
     }
 
-    /// Takes the next bytes of the file, and adds what stays of them to `kept`.
+    /// Reads the next bytes of the file and appends the bytes to keep to `kept`.
     pub fn push(&mut self, chunk: &[u8], kept: &mut Vec<u8>) {
         let mut at = 0;
         while at < chunk.len() {
@@ -68,12 +68,12 @@ impl Trimmer {
         }
     }
 
-    /// The file has ended.
+    /// Finishes the output at the end of the file.
     pub fn finish(self, kept: &mut Vec<u8>) {
         kept.extend_from_slice(if self.kept_any { b"}" } else { b"{}" });
     }
 
-    /// Reads a string on, to its closing quote; tells how many bytes were read.
+    /// Continues reading a string up to its closing quote, and returns the number of bytes read.
     fn string(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> usize {
         let mut at = 0;
         if self.escaped {
@@ -97,7 +97,7 @@ impl Trimmer {
         bytes.len()
     }
 
-    /// Reads what stands between strings; tells how many bytes were read.
+    /// Reads the text between strings, and returns the number of bytes read.
     fn outside(&mut self, bytes: &[u8], kept: &mut Vec<u8>) -> usize {
         let mut from = 0;
         for (at, byte) in bytes.iter().enumerate() {
@@ -149,12 +149,12 @@ impl Trimmer {
         }
     }
 
-    /// Takes bytes of the present part.
+    /// Processes bytes of the current part.
     fn take(&mut self, bytes: &[u8], kept: &mut Vec<u8>) {
         match self.part {
             Part::Key => {
                 let letters = bytes.strip_suffix(b"\"").filter(|_| !self.in_string).unwrap_or(bytes);
-                let room = MAX_KEY_LEN.saturating_sub(self.key.len());
+                let room = MAX_KEY.saturating_sub(self.key.len());
                 self.key.extend_from_slice(&letters[..letters.len().min(room)]);
                 if !self.in_string {
                     self.part = Part::BeforeValue;
@@ -183,21 +183,21 @@ mod tests {
     }
 
     #[test]
-    fn two_members_stay_to_the_byte() {
+    fn the_two_members_are_kept_byte_for_byte() {
         let text = r#" { "docs":{"nodes":[1]} , "metadata" : { "a": "}\"{," , "b":NaN },"child_map":{"x":["y"]},
             "nodes":{"model.a.b":{"raw_code":"{{ \"x\\\\\" }}", "depends_on" : {"nodes": []}}}, "n":1, "s": "nodes" } "#;
-        let due = r#"{"metadata":{ "a": "}\"{," , "b":NaN },"nodes":{"model.a.b":{"raw_code":"{{ \"x\\\\\" }}", "depends_on" : {"nodes": []}}}}"#;
+        let expected = r#"{"metadata":{ "a": "}\"{," , "b":NaN },"nodes":{"model.a.b":{"raw_code":"{{ \"x\\\\\" }}", "depends_on" : {"nodes": []}}}}"#;
         for chunk in 1..text.len() {
             assert_eq!(
                 trimmed(text, chunk).replace(" ,\"", ",\""),
-                due.replace(" ,\"", ",\""),
+                expected.replace(" ,\"", ",\""),
                 "{chunk}"
             );
         }
         assert_eq!(trimmed("{}", 1), "{}");
         assert_eq!(trimmed(r#"{"sources":{}}"#, 3), "{}");
         assert_eq!(trimmed(r#"{"nodes":null}"#, 3), r#"{"nodes":null}"#);
-        // A key that begins as one that stays.
+        // A key that starts like a key that is kept.
         assert_eq!(trimmed(r#"{"nodes_and_more_than_sixteen":1,"metadatas":2}"#, 5), "{}");
     }
 
@@ -217,19 +217,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_stays_is_what_a_parser_finds(
+        fn the_kept_members_are_those_that_a_parser_finds(
             members in prop::collection::vec((prop_oneof!["metadata", "nodes", "[a-z\\\\\"]{0,12}"], values()), 0..6),
             pretty in any::<bool>(),
             chunk in 1_usize..40,
         ) {
             let whole = Value::from_iter(members);
             let text = if pretty { format!("{whole:#}") } else { whole.to_string() };
-            let mut due = whole;
-            if let Some(map) = due.as_object_mut() {
+            let mut expected = whole;
+            if let Some(map) = expected.as_object_mut() {
                 map.retain(|key, _| key == "metadata" || key == "nodes");
             }
             let got: Value = serde_json::from_str(&trimmed(&text, chunk)).unwrap();
-            prop_assert_eq!(got, due);
+            prop_assert_eq!(got, expected);
         }
     }
 }

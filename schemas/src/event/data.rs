@@ -1,4 +1,4 @@
-//! What each type of event says.
+//! The data of each event type.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -7,48 +7,48 @@ use uuid::Uuid;
 
 use crate::{AccountId, ArtifactKind, EnvironmentId, EventId, ProjectId, RunId, Sha256, Slug, TokenId};
 
-/// How an upload came: some clients send files only after dbt ended well.
+/// The route of an upload. It matters because some clients upload only after dbt succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadRoute {
-    /// `POST /manifests`: dbt-coves and operators, after commands that ended well.
+    /// `POST /manifests`, used by dbt-coves and by operators after commands that succeeded.
     Manifests,
-    /// dbt's own upload, after every command, failed ones too.
+    /// dbt's own upload, which happens after every command, even one that failed.
     Ingests,
-    /// Out of the bucket of the earlier dbt-api.
+    /// An import from the bucket of the earlier dbt-api.
     Import,
 }
 
-/// Data of `dbt.artifacts.uploaded.v1`: one upload, however many files it holds.
+/// The data of `dbt.artifacts.uploaded.v1`. One event describes one upload, no matter how many files it has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArtifactsUploaded {
-    /// Whose.
+    /// The account that the upload belongs to.
     pub account_id: AccountId,
-    /// The environment's project.
+    /// The project of the environment.
     pub project_id: ProjectId,
-    /// Where dbt ran.
+    /// The environment in which dbt ran.
     pub environment_id: EnvironmentId,
-    /// The Airflow DAG, when the client said it.
+    /// The id of the Airflow DAG, if the client sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dag_id: Option<String>,
-    /// Airflow's id of the DAG run, when the client said it.
+    /// Airflow's id of the DAG run, if the client sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
     /// A name that the client gave to the upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// How it came; none in events of earlier versions.
+    /// The route of the upload. Events of earlier versions do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<UploadRoute>,
-    /// The token that was used; the nil UUID for what was imported.
+    /// The token that was used, or the nil UUID for an import.
     pub uploader: TokenId,
-    /// In the order of the upload.
+    /// The files, in the order of the upload.
     pub files: Vec<UploadedFile>,
 }
 
 impl ArtifactsUploaded {
-    /// Whether dbt uploaded it by itself, which it does after failed commands too. Where the event does not say how it came, several files
-    /// tell: `POST /manifests` takes one.
+    /// Whether dbt itself uploaded the files, which it does after failed commands too. Events without a route count as such if they have
+    /// several files, since `POST /manifests` takes only one.
     #[must_use]
     pub fn is_of_dbt_itself(&self) -> bool {
         match self.route {
@@ -58,36 +58,36 @@ impl ArtifactsUploaded {
     }
 }
 
-/// A file of an upload.
+/// One file of an upload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UploadedFile {
-    /// As clients ask for it: `manifest.json`.
+    /// The name under which clients request the file, such as `manifest.json`.
     pub name: String,
-    /// What it is, told from its content.
+    /// The kind of the file, detected from its content.
     pub kind: ArtifactKind,
-    /// Of the bytes as uploaded.
+    /// The hash of the bytes as uploaded.
     pub sha256: Sha256,
-    /// Bytes as uploaded.
+    /// The size as uploaded, in bytes.
     pub size: u64,
-    /// Bytes as stored.
+    /// The size as stored, in bytes.
     pub stored_size: u64,
-    /// What `metadata.dbt_schema_version` says; a hint, wrong in some files.
+    /// The value of `metadata.dbt_schema_version`. It is only a hint and is wrong in some files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dbt_schema_version: Option<String>,
-    /// What `metadata.dbt_version` says.
+    /// The value of `metadata.dbt_version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dbt_version: Option<String>,
-    /// What `metadata.invocation_id` says: files of one dbt command share it.
+    /// The value of `metadata.invocation_id`, which all files of one dbt command share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation_id: Option<String>,
-    /// What `metadata.generated_at` says.
+    /// The value of `metadata.generated_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated_at: Option<DateTime<Utc>>,
 }
 
 impl UploadedFile {
-    /// The file as its schema version names it. Earlier versions of dbt-api took some checks of freshness for run results, and called the file
-    /// so.
+    /// Corrects the kind and the name with the help of the schema version. Earlier versions of dbt-api took some freshness results for run
+    /// results and named the file accordingly.
     #[must_use]
     pub fn with_kind_of_schema(mut self) -> Self {
         let named = self.dbt_schema_version.as_deref().and_then(ArtifactKind::of_schema);
@@ -103,58 +103,59 @@ impl UploadedFile {
     }
 }
 
-/// Data of `dbt.files.stored.v1`: one upload, however many files it holds. Those that are artifacts of dbt are projected as such too.
+/// The data of `dbt.files.stored.v1`. One event describes one upload, no matter how many files it has. Artifacts of dbt among them are
+/// projected as artifacts too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FilesStored {
-    /// Whose.
+    /// The account that the files belong to.
     pub account_id: AccountId,
-    /// The project that they belong to.
+    /// The project that the files belong to.
     pub project_id: ProjectId,
-    /// The environment that they belong to; none: they are the project's.
+    /// The environment that the files belong to. It is absent if they belong to the project itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_id: Option<EnvironmentId>,
     /// The token that was used.
     pub uploader: TokenId,
-    /// In the order of the upload.
+    /// The files, in the order of the upload.
     pub files: Vec<StoredFile>,
 }
 
-/// A file with what it is found by; `name` is the client's.
+/// A file with the keys by which clients find it. The client chooses its `name`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredFile {
-    /// The file's own, which its later versions keep.
+    /// The identifier of the file. Later versions of the file keep it.
     pub slug: Uuid,
-    /// As the client named it; none when the file is found by its name alone.
+    /// The tag that the client gave to the file. It is absent if the file is found by its name alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// The file.
+    /// The file itself.
     #[serde(flatten)]
     pub file: UploadedFile,
 }
 
-/// Which files were deleted.
+/// The files that were deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeletedFiles {
-    /// That of this slug.
+    /// The file with this slug.
     Slug(Uuid),
-    /// All that have this tag.
+    /// All files with this tag.
     Tag(String),
-    /// All that have this name.
+    /// All files with this name.
     Filename(String),
 }
 
-/// Data of `dbt.file.deleted.v1`. What these files were before is gone.
+/// The data of `dbt.file.deleted.v1`. The deleted files cannot be restored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDeleted {
-    /// Whose.
+    /// The account that the files belonged to.
     pub account_id: AccountId,
     /// The project that the files belonged to.
     pub project_id: ProjectId,
-    /// The environment that they belonged to; none: they were the project's.
+    /// The environment that the files belonged to. It is absent if they belonged to the project itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_id: Option<EnvironmentId>,
-    /// Which. By tag and name too, so that those are meant that were not projected yet when they were deleted.
+    /// The files that were deleted. A tag or a name also covers files that were not projected yet at the time of the deletion.
     pub files: DeletedFiles,
     /// The token that was used.
     pub deleted_by: TokenId,
@@ -164,62 +165,62 @@ pub struct FileDeleted {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordState {
-    /// In use.
+    /// The record is in use.
     #[default]
     Active,
-    /// No longer: kept for what was uploaded.
+    /// The record is no longer in use. It is kept because of its uploads.
     Inactive,
 }
 
-/// Data of `directory.account.recorded.v1`: the whole record.
+/// The data of `directory.account.recorded.v1`, which is the whole record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountRecorded {
-    /// Its number.
+    /// The number of the account.
     pub account_id: AccountId,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// For URLs, where the account has one.
+    /// The name for URLs, if the account has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<Slug>,
-    /// In use or not.
+    /// Whether the account is in use.
     #[serde(default)]
     pub state: RecordState,
 }
 
-/// Data of `directory.project.recorded.v1`: the whole record.
+/// The data of `directory.project.recorded.v1`, which is the whole record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectRecorded {
-    /// Whose.
+    /// The account that the project belongs to.
     pub account_id: AccountId,
-    /// Its number, unique over all accounts.
+    /// The number of the project, unique across all accounts.
     pub project_id: ProjectId,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// For URLs; unique in the account.
+    /// The name for URLs, unique within the account.
     pub slug: Slug,
-    /// In use or not.
+    /// Whether the project is in use.
     #[serde(default)]
     pub state: RecordState,
 }
 
-/// What an environment is for; dbt Cloud's `deployment_type`.
+/// The purpose of an environment, which is dbt Cloud's `deployment_type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvironmentType {
-    /// Where the data is made that people rely on.
+    /// Produces the data that people rely on.
     Production,
-    /// Where it is tried out.
+    /// Tries out changes before production.
     Staging,
-    /// Where people write their models.
+    /// Serves people who write models.
     #[default]
     Development,
 }
 
 impl EnvironmentType {
-    /// All of them.
+    /// All environment types.
     pub const ALL: [Self; 3] = [Self::Production, Self::Staging, Self::Development];
 
-    /// As it is written in events and answers.
+    /// The name in events and API responses.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -237,46 +238,46 @@ impl std::str::FromStr for EnvironmentType {
         Self::ALL
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not one of production, staging, development"))
+            .ok_or_else(|| format!("unknown environment type `{text}`: expected production, staging or development"))
     }
 }
 
-/// Data of `directory.environment.recorded.v1`: the whole record.
+/// The data of `directory.environment.recorded.v1`, which is the whole record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnvironmentRecorded {
-    /// Whose.
+    /// The account that the environment belongs to.
     pub account_id: AccountId,
-    /// The project that it belongs to.
+    /// The project that the environment belongs to.
     pub project_id: ProjectId,
-    /// Its number, unique over all accounts.
+    /// The number of the environment, unique across all accounts.
     pub environment_id: EnvironmentId,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// For uploads and URLs; unique in the account.
+    /// The name for uploads and URLs, unique within the account.
     pub slug: Slug,
-    /// What it is for.
+    /// The purpose of the environment.
     #[serde(rename = "type", default)]
     pub environment_type: EnvironmentType,
-    /// In use or not.
+    /// Whether the environment is in use.
     #[serde(default)]
     pub state: RecordState,
 }
 
-/// What a token allows; scopes combine.
+/// A permission of a token. A token may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Read what the API shows.
+    /// Read everything that the API serves.
     Read,
     /// Upload, and read the files and manifests of the environments that the token may upload to.
     Upload,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Self; 2] = [Self::Read, Self::Upload];
 
-    /// As it is written in events and on the command line.
+    /// The name in events and on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -293,90 +294,91 @@ impl std::str::FromStr for Scope {
         Self::ALL
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a scope: read and upload are"))
+            .ok_or_else(|| format!("unknown scope `{text}`: expected read or upload"))
     }
 }
 
-/// Data of `token.issued.v1`. The key itself is nowhere.
+/// The data of `token.issued.v1`. The key itself is not stored anywhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenIssued {
-    /// Whose.
+    /// The account that the token belongs to.
     pub account_id: AccountId,
-    /// Its id.
+    /// The id of the token.
     pub token_id: TokenId,
-    /// For people.
+    /// The display name.
     pub name: String,
-    /// Of the key, 256 random bits behind a prefix.
+    /// The hash of the key, which is a prefix followed by 256 random bits.
     pub key_sha256: Sha256,
-    /// At least one.
+    /// The scopes of the token, at least one.
     pub scopes: Vec<Scope>,
-    /// The only environment that the token sees, when it is bound to one.
+    /// The only environment that the token can access, if it is bound to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_id: Option<EnvironmentId>,
-    /// From when on it is refused, where it ends by itself.
+    /// When the token expires. It is absent if the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Data of `token.revoked.v1`.
+/// The data of `token.revoked.v1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenRevoked {
-    /// Whose.
+    /// The account that the token belonged to.
     pub account_id: AccountId,
-    /// Its id.
+    /// The id of the token.
     pub token_id: TokenId,
 }
 
-/// Data of `airflow.run.observed.v1`: a DAG run as Airflow had it at the event's `time`. Of several the newest counts.
+/// The data of `airflow.run.observed.v1`: the state of a DAG run in Airflow at the event's `time`. The newest observation of a run wins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AirflowRunObserved {
-    /// Whose.
+    /// The account that the environment belongs to.
     pub account_id: AccountId,
-    /// The environment's project.
+    /// The project of the environment.
     pub project_id: ProjectId,
-    /// The environment whose Airflow was asked.
+    /// The environment whose Airflow reported the run.
     pub environment_id: EnvironmentId,
-    /// The DAG.
+    /// The id of the DAG.
     pub dag_id: String,
     /// Airflow's id of the run.
     pub run_id: String,
-    /// As Airflow names it: `queued`, `running`, `success`, `failed`. Or `removed`: it had not ended, and Airflow knows it no more.
+    /// The state as Airflow names it: `queued`, `running`, `success` or `failed`. `removed` means that Airflow no longer knows the run,
+    /// which had not ended.
     pub state: String,
-    /// When it was queued, where Airflow tells it.
+    /// When the run was queued, if Airflow reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued_at: Option<DateTime<Utc>>,
-    /// When it began.
+    /// When the run started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// The DAG's schedule, as Airflow writes it: `@daily`, `0 6 * * 1`.
+    /// The schedule of the DAG as Airflow writes it, such as `@daily` or `0 6 * * 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 }
 
-/// Data of `retention.pruned.v1`. What it names stays out for ever, also where it is applied before the uploads are.
+/// The data of `retention.pruned.v1`. The named runs are never projected again, even if this event is applied before their uploads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RetentionPruned {
-    /// Whose.
+    /// The account that the runs belonged to.
     pub account_id: AccountId,
     /// The runs that were removed.
     pub run_ids: Vec<RunId>,
-    /// The uploads that these runs consisted of, and the newest observation of each. They, not the numbers, decide what is left out.
+    /// The uploads of these runs, and the newest observation of each run. These ids, not the run numbers, decide what is skipped.
     pub uploads: Vec<EventId>,
 }
 
-/// Data of `dbt.project.retired.v1`: an operator took a dbt project out of an environment. What it generated until then is not shown there any
-/// more; what it generates later counts again.
+/// The data of `dbt.project.retired.v1`: an operator removed a dbt project from an environment. What the project generated before is no
+/// longer shown there. What it generates later is shown again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DbtProjectRetired {
-    /// Whose.
+    /// The account that the environment belongs to.
     pub account_id: AccountId,
-    /// The environment's project.
+    /// The project of the environment.
     pub project_id: ProjectId,
     /// The environment.
     pub environment_id: EnvironmentId,
-    /// dbt's name of the project, as `metadata.project_name` of its manifests says it.
+    /// dbt's name for the project, from `metadata.project_name` of its manifests.
     pub dbt_project: String,
 }

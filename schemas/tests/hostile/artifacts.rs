@@ -1,4 +1,4 @@
-//! Artifacts.
+//! Tests with hostile artifacts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::check::artifact::{check, scan};
 use crate::json;
 use crate::mutate::damage;
 
-/// The smaller ones of the fixtures, so that many changes can be tried.
+/// The smaller fixtures, so that many changes can be tried.
 static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
     let names = [
@@ -55,7 +55,7 @@ fn content(node: &str) -> NodeContent {
     manifest.map_nodes(|node| node.content()).remove(0)
 }
 
-/// Fields of a node, none of which changes at every parse.
+/// Fields of a node, none of which changes with every parse.
 fn fields() -> impl Strategy<Value = BTreeMap<String, String>> {
     btree_map(
         "[d-q][a-z_]{0,8}",
@@ -74,14 +74,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(250))]
 
     #[test]
-    fn what_has_the_shape_of_an_artifact_can_be_read(text in json::artifact()) {
+    fn everything_shaped_like_an_artifact_can_be_read(text in json::artifact()) {
         let file = json::bytes(&text);
         prop_assert!(ArtifactText::read(file.clone()).is_ok() && Manifest::read(file.clone()).is_ok());
         check(&file);
     }
 
     #[test]
-    fn a_definition_is_the_same_in_any_order_and_with_what_changes(
+    fn a_definition_depends_on_neither_field_order_nor_volatile_fields(
         fields in fields(),
         order in any::<prop::sample::Index>(),
         space in prop::sample::select(vec!["", " ", "\n\t"]),
@@ -107,13 +107,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn damaged_files_are_refused_or_read_and_no_node_is_lost(damage in damage(WORDS)) {
+    fn damaged_files_are_rejected_or_read_without_losing_nodes(damage in damage(WORDS)) {
         check(&damage.apply(&FILES));
     }
 }
 
 #[test]
-fn what_is_huge_is_read() {
+fn huge_files_are_read() {
     let name = "é".repeat(10_000);
     let (many, some) = ("1,".repeat(1_000_000), "1,".repeat(10_000));
     for node in [
@@ -130,7 +130,7 @@ fn what_is_huge_is_read() {
 }
 
 #[test]
-fn the_fixtures_themselves_hold() {
+fn the_fixtures_pass_the_checks() {
     for file in FILES.iter() {
         assert!(scan(file, 1000).is_ok());
         check(file);

@@ -1,4 +1,4 @@
-//! Events.
+//! Tests with hostile events.
 
 use chrono::{DateTime, Utc};
 use proptest::collection::vec;
@@ -28,7 +28,7 @@ const WORDS: &[&str] = &[
     "\"type\":\"token.issued.v2\",",
 ];
 
-/// Any time that can be written with four digits for the year.
+/// Any time whose year has four digits.
 fn time() -> impl Strategy<Value = DateTime<Utc>> {
     (-62_167_219_200..=253_402_300_799_i64, 0..1_000_000_000_u32)
         .prop_map(|(seconds, nanoseconds)| DateTime::from_timestamp(seconds, nanoseconds).unwrap())
@@ -63,23 +63,23 @@ fn file() -> impl Strategy<Value = UploadedFile> {
         ArtifactKind::SemanticManifest,
         ArtifactKind::Other,
     ]);
-    let told = (
+    let metadata = (
         option::of(text()),
         option::of(text()),
         option::of(text()),
         option::of(time()),
     );
-    (text(), kinds, sha256(), any::<u64>(), any::<u64>(), told).prop_map(
-        |(name, kind, sha256, size, stored_size, told)| UploadedFile {
+    (text(), kinds, sha256(), any::<u64>(), any::<u64>(), metadata).prop_map(
+        |(name, kind, sha256, size, stored_size, metadata)| UploadedFile {
             name,
             kind,
             sha256,
             size,
             stored_size,
-            dbt_schema_version: told.0,
-            dbt_version: told.1,
-            invocation_id: told.2,
-            generated_at: told.3,
+            dbt_schema_version: metadata.0,
+            dbt_version: metadata.1,
+            invocation_id: metadata.2,
+            generated_at: metadata.3,
         },
     )
 }
@@ -270,7 +270,7 @@ fn any_event() -> impl Strategy<Value = (Event, EventData)> {
 
 proptest! {
     #[test]
-    fn what_was_written_is_read((event, data) in any_event()) {
+    fn events_round_trip_through_json((event, data) in any_event()) {
         let json = event.to_json().unwrap();
         let again = Event::from_json(&json).unwrap();
         prop_assert_eq!((again.id, again.time, &again.kind), (event.id, event.time, &event.kind));
@@ -279,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_newer_version_adds_is_passed_over((event, data) in any_event(), name in "new_[a-z]{0,9}", more in any::<u32>()) {
+    fn fields_of_newer_versions_are_ignored((event, data) in any_event(), name in "new_[a-z]{0,9}", more in any::<u32>()) {
         let mut json: Value = serde_json::from_slice(&event.to_json().unwrap()).unwrap();
         json[&name] = json!({"more": [more]});
         json["data"][&name] = json!([null, {"more": more}]);
@@ -291,12 +291,12 @@ proptest! {
     }
 
     #[test]
-    fn damaged_events_are_refused_or_read((one, _) in any_event(), (other, _) in any_event(), damage in damage(WORDS)) {
+    fn damaged_events_are_rejected_or_read((one, _) in any_event(), (other, _) in any_event(), damage in damage(WORDS)) {
         event::check(&damage.apply(&[one.to_json().unwrap(), other.to_json().unwrap()]));
     }
 
     #[test]
-    fn no_bytes_are_too_strange(bytes in vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_handled(bytes in vec(any::<u8>(), 0..200)) {
         event::check(&bytes);
         artifact::check(&bytes);
     }

@@ -1,11 +1,11 @@
-//! Texts that have the shape of artifacts, with values that nobody expects.
+//! Generates texts with the structure of artifacts and unexpected values.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Stands for a byte that is not UTF-8.
-const NO_TEXT: char = '\u{e000}';
+/// A placeholder for a byte that is not UTF-8.
+const INVALID_BYTE: char = '\u{e000}';
 
 const SPACE: &[&str] = &["", "", " ", "\n\t", "\r\n  "];
 
@@ -35,7 +35,7 @@ const TIMES: &[&str] = &[
     "\"-262143-01-01T00:00:00\"",
 ];
 
-/// Parts of strings, as they stand between the quotes.
+/// Parts of JSON strings, as written between the quotes.
 const PARTS: &[&str] = &[
     "\\u0000",
     "\\ud800",
@@ -121,7 +121,7 @@ const METADATA: &[&str] = &[
     "x",
 ];
 
-/// A value of any type; objects have fields as nodes and results do.
+/// A value of any type. Objects have fields of nodes and results.
 pub(crate) fn value() -> impl Strategy<Value = String> + Clone {
     let leaf = prop_oneof![4 => select(WORDS).prop_map(str::to_owned), 1 => time(), 2 => string()];
     leaf.prop_recursive(3, 16, 4, |inner| {
@@ -134,7 +134,7 @@ pub(crate) fn value() -> impl Strategy<Value = String> + Clone {
     .boxed()
 }
 
-/// A manifest, or what could be run results or a catalog instead; [`bytes`] makes it a file. Sections and fields may come twice.
+/// A manifest, or a file that could be run results or a catalog. [`bytes`] turns it into a file. Sections and fields may be repeated.
 pub(crate) fn artifact() -> impl Strategy<Value = String> {
     let node = object(select(FIELDS).prop_map(quoted), value());
     let entry = prop_oneof![4 => node, 1 => value()].boxed();
@@ -153,9 +153,9 @@ pub(crate) fn artifact() -> impl Strategy<Value = String> {
         .prop_map(|(mark, text)| mark.to_owned() + &text)
 }
 
-/// The text with bytes that are no text.
+/// Replaces the placeholders with bytes that are not UTF-8.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
-    let parts: Vec<&[u8]> = text.split(NO_TEXT).map(str::as_bytes).collect();
+    let parts: Vec<&[u8]> = text.split(INVALID_BYTE).map(str::as_bytes).collect();
     parts.join(&0xff)
 }
 
@@ -168,7 +168,7 @@ fn time() -> impl Strategy<Value = String> + Clone {
 }
 
 fn string() -> impl Strategy<Value = String> + Clone {
-    let plain = any::<char>().prop_filter_map("to be escaped", |letter| {
+    let plain = any::<char>().prop_filter_map("must be escaped", |letter| {
         (!letter.is_control() && letter != '"' && letter != '\\').then(|| letter.to_string())
     });
     let part = prop_oneof![plain, select(PARTS).prop_map(str::to_owned)];

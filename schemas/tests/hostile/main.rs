@@ -1,4 +1,4 @@
-//! What no good client sends: files and events that are made up, cut, or stitched together.
+//! Tests with input that no well-behaved client sends: files and events that are invented, cut, or stitched together.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,13 +1,13 @@
-//! Files that were damaged on their way.
+//! Damages files, as happens in transit.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// The most that a damaged file may have, so that a test ends soon.
-const LARGEST: usize = 1 << 20;
+/// The maximum size of a damaged file, so that tests stay fast.
+const MAX_SIZE: usize = 1 << 20;
 
-/// What is done to one of some files. Small, so that a failure can be read.
+/// The damage to one file of several. It is small, so that people can read a failure.
 #[derive(Clone, Debug)]
 pub(crate) struct Damage {
     file: Index,
@@ -21,11 +21,11 @@ enum Change {
     Remove(Index, Index),
     Repeat(Index, Index),
     Insert(Index, &'static str),
-    /// The rest becomes that of another file.
+    /// Replaces the rest with the rest of another file.
     Splice(Index, Index, Index),
 }
 
-/// Damage of any kind; `words` are those that are inserted.
+/// Damage of any kind. `words` are the texts that may be inserted.
 pub(crate) fn damage(words: &'static [&'static str]) -> impl Strategy<Value = Damage> {
     let place = any::<Index>;
     let change = prop_oneof![
@@ -69,7 +69,7 @@ impl Damage {
                     bytes.extend_from_slice(&other[from.index(other.len() + 1)..]);
                 }
             }
-            bytes.truncate(LARGEST);
+            bytes.truncate(MAX_SIZE);
         }
         bytes
     }

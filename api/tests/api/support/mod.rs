@@ -75,7 +75,7 @@ impl Api {
                 api::Settings::default().requests_per_minute,
             )),
             contents: api::ContentMemory::default(),
-            trims: api::Trims::default(),
+            trimmed_manifests: api::TrimmedManifests::default(),
             signer: std::sync::Arc::default(),
             verifier: None,
         });

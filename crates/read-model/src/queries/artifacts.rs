@@ -1,14 +1,14 @@
-//! Files of runs.
+//! Queries for the files of runs.
 
 use schemas::{AccountId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
 
-/// Which bytes a file has.
+/// Identifies the bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunFile {
-    /// Of the bytes as uploaded.
+    /// The hash of the bytes as uploaded.
     pub sha256: Sha256,
-    /// Bytes as uploaded.
+    /// The size as uploaded, in bytes.
     pub size: i64,
 }
 
@@ -19,10 +19,10 @@ impl RunFile {
     }
 }
 
-/// The names of a run's files, each once, in their order; those of one of its steps, if a step is named by its place from 1.
+/// Returns the distinct names of a run's files in sorted order. `step` restricts them to one step by its position, counted from 1.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn artifact_names(
     connection: &mut PgConnection,
     account: AccountId,
@@ -45,11 +45,11 @@ pub async fn artifact_names(
     .await
 }
 
-/// The file that a run has under a name, for clients that name no step: the newest. But run results of a step that worked on nodes come
-/// before those that only compiled them, as `docs generate` after a build does.
+/// Returns the newest file of a run with this name, for clients that do not specify a step. Run results of a step that worked on nodes take
+/// precedence over those of a step that only compiled them, such as `docs generate` after a build.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn run_file(
     connection: &mut PgConnection,
     account: AccountId,
@@ -72,11 +72,11 @@ pub async fn run_file(
     row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
 }
 
-/// The file that a step of a run has under a name; the step is named by its place from 1. With `or_before` that of the last step before it
-/// that has one, where it has none.
+/// Returns the file of a run's step with this name. The step is given by its position, counted from 1. If the step has no such file and
+/// `or_before` is set, the file comes from the last earlier step that has one.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn step_file(
     connection: &mut PgConnection,
     account: AccountId,
@@ -104,11 +104,11 @@ pub async fn step_file(
     row.map(|row| RunFile::of_columns(row.sha256, row.size)).transpose()
 }
 
-/// The file that a job has under a name: of the newest of its ended runs that have it; run results of the newest that worked on nodes, if any
-/// did.
+/// Returns the file of a job with this name, from the newest of its ended runs that have it. For run results, it is the newest run that
+/// worked on nodes, if there is one.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn job_file(
     connection: &mut PgConnection,
     account: AccountId,
@@ -156,10 +156,10 @@ async fn newest_working_run(
     Ok(run.map(RunId))
 }
 
-/// A hash as the tables hold it.
+/// Converts a hash from a table column.
 pub(super) fn sha256_of_column(bytes: Vec<u8>) -> sqlx::Result<Sha256> {
-    let bytes = bytes
-        .try_into()
-        .map_err(|bytes: Vec<u8>| sqlx::Error::Decode(format!("a SHA-256 has {} bytes", bytes.len()).into()))?;
+    let bytes = bytes.try_into().map_err(|bytes: Vec<u8>| {
+        sqlx::Error::Decode(format!("invalid SHA-256: expected 32 bytes, got {}", bytes.len()).into())
+    })?;
     Ok(Sha256(bytes))
 }

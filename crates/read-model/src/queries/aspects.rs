@@ -1,14 +1,14 @@
-//! What nodes have of their own, each from its own newest source: compiled code, the macros they call, and what the warehouse has of them.
+//! Data of nodes that each has its own newest source: compiled code, the macros that nodes call, and catalog entries.
 
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use sqlx::PgConnection;
 
 use crate::projects::{projects_of_environment, projects_of_run};
 
-/// The code that a node was last compiled to in an environment, or in one of its runs, for [`crate::decode_doc`].
+/// Returns the newest compiled code of a node in an environment or in one of its runs, to be read with [`crate::decode_doc`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn compiled_code(
     connection: &mut PgConnection,
     account: AccountId,
@@ -45,11 +45,11 @@ pub async fn compiled_code(
     .await
 }
 
-/// The macros that a node calls, a list as JSON for [`crate::decode_doc`]: as the newest manifest of a dbt project says it, of an environment or
-/// of one of its runs, that has the node.
+/// Returns the macros that a node calls as a JSON list, to be read with [`crate::decode_doc`]. The list comes from the newest manifests of
+/// the dbt projects in an environment or in one of its runs: from the newest one that contains the node.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn called_macros(
     connection: &mut PgConnection,
     account: AccountId,
@@ -79,10 +79,10 @@ pub async fn called_macros(
     .await
 }
 
-/// What the newest catalog of an environment, or of one of its runs, that lists a node says of it, for [`crate::decode_doc`].
+/// Returns the newest catalog entry of a node in an environment or in one of its runs, to be read with [`crate::decode_doc`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn catalog_entry(
     connection: &mut PgConnection,
     account: AccountId,
@@ -118,11 +118,11 @@ pub async fn catalog_entry(
     .await
 }
 
-/// The nodes of an environment, as its newest manifests define them: the key of their set. None where no manifest was uploaded, or all of
-/// its dbt projects were retired.
+/// Returns the key of the set of nodes that the newest manifests of an environment define. Returns `None` if no manifest was uploaded or
+/// all of the dbt projects were retired.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn node_set_of_environment(
     connection: &mut PgConnection,
     account: AccountId,
@@ -144,10 +144,10 @@ pub async fn node_set_of_environment(
     hash.flatten().map(super::artifacts::sha256_of_column).transpose()
 }
 
-/// The nodes of a run, as its newest manifests define them: the key of their set.
+/// Returns the key of the set of nodes that the newest manifests of a run define.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn node_set_of_run(
     connection: &mut PgConnection,
     account: AccountId,

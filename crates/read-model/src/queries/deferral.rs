@@ -1,4 +1,4 @@
-//! The manifest that others may defer to.
+//! Finds the manifest that others may defer to.
 
 use chrono::{DateTime, Utc};
 use schemas::AccountId;
@@ -7,28 +7,29 @@ use sqlx::PgConnection;
 use super::RunFile;
 use super::artifacts::sha256_of_column;
 
-/// Which manifest is looked for. All that is said must hold.
+/// Selects a manifest. It must meet all criteria that are given.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManifestFilter<'a> {
-    /// Of one of these environments.
+    /// Only manifests in these environments.
     pub environments: &'a [i64],
-    /// Of a run of this DAG.
+    /// Only manifests of runs of this DAG.
     pub dag_id: Option<&'a str>,
-    /// Uploaded with this tag.
+    /// Only manifests that were uploaded with this tag.
     pub tag: Option<&'a str>,
-    /// Of this dbt project.
+    /// Only manifests of this dbt project.
     pub dbt_project: Option<&'a str>,
 }
 
-/// Where manifests are looked for, one after the other: 1 in runs whose work on nodes went well, 2 in all that went well, 3 in all runs and
-/// beside them, 4 also among what DAGs keep for themselves under tags `latest-…`.
+/// The ranks that are searched one after the other: 1 for runs whose work on nodes succeeded, 2 for all successful runs, 3 for all runs and
+/// manifests without a run, and 4 also for manifests that DAGs keep for themselves under tags `latest-…`.
 const RANKS: [i32; 4] = [1, 2, 3, 4];
 
-/// The manifest to defer to, and when it was uploaded: the newest of a run whose work on nodes went well; else of one that went well. Only
-/// where none ever did, the newest of all; those that are tagged `latest-…` last. With a tag it is the newest that has it.
+/// Returns the manifest to defer to, and when it was uploaded. It is the newest one of a run whose work on nodes succeeded, or else of a
+/// successful run. If there never was one, it is the newest of all, with those tagged `latest-…` last. With a tag, it is the newest
+/// manifest with this tag.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn manifest_to_defer_to(
     connection: &mut PgConnection,
     account: AccountId,

@@ -1,4 +1,4 @@
-//! Files that clients stored.
+//! Queries for files that clients stored.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, ProjectId, Sha256};
@@ -7,46 +7,46 @@ use uuid::Uuid;
 
 use super::artifacts::sha256_of_column;
 
-/// Whose files are looked for.
+/// The owner of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePlace {
     /// The account.
     pub account: AccountId,
-    /// Its project.
+    /// The project.
     pub project: ProjectId,
-    /// The environment whose files they are; none: the project's own.
+    /// The environment, or `None` for the files of the project itself.
     pub environment: Option<EnvironmentId>,
 }
 
-/// What a file is found by.
+/// A key by which a file is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKey<'a> {
-    /// Its own.
+    /// The slug of the file.
     Slug(Uuid),
-    /// The client's; of several, the newest is found.
+    /// The client's tag. The newest file with this tag is found.
     Tag(&'a str),
-    /// The file's name; of several, the newest is found.
+    /// The name of the file. The newest file with this name is found.
     Filename(&'a str),
 }
 
 /// The newest version of a file.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Its own.
+    /// The slug of the file.
     pub slug: Uuid,
-    /// The client's.
+    /// The client's tag.
     pub tag: Option<String>,
-    /// Its name.
+    /// The name of the file.
     pub filename: String,
-    /// What it is: `manifest`, `other`, …
+    /// The kind of the file, such as `manifest` or `other`.
     pub kind: String,
-    /// Of the bytes as uploaded.
+    /// The hash of the bytes as uploaded.
     pub sha256: Sha256,
-    /// Bytes as uploaded.
+    /// The size as uploaded, in bytes.
     pub size: i64,
-    /// Bytes in the bucket.
+    /// The size in the bucket, in bytes.
     pub stored_size: i64,
-    /// The slug of its environment; none: it is the project's.
+    /// The slug of the environment, or `None` if the file belongs to the project itself.
     pub environment_slug: Option<String>,
     /// When this version was stored.
     pub inserted_at: DateTime<Utc>,
@@ -82,10 +82,10 @@ impl TryFrom<Row> for File {
     }
 }
 
-/// The newest file that is found by this.
+/// Returns the newest file with this key.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn file(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
     let Some(slug) = newest_slug(&mut *connection, place, key).await? else {
         return Ok(None);
@@ -142,10 +142,10 @@ async fn newest_slug(connection: &mut PgConnection, place: FilePlace, key: FileK
     }
 }
 
-/// The files of a place, the newest first, and how many there are: of an environment, or all that a project has.
+/// Returns the files of an environment, or all files of a project, with the newest first, and their number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn files(
     connection: &mut PgConnection,
     place: FilePlace,
@@ -183,10 +183,10 @@ pub async fn files(
     ))
 }
 
-/// Was this event applied, so that what it says can be read?
+/// Whether this event was applied, so that its data can be queried.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn is_applied(database: impl PgExecutor<'_>, event: EventId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM ledger WHERE event_id = $1) AS "exists!""#,

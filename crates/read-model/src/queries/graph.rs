@@ -1,27 +1,27 @@
-//! How the nodes of a manifest hang together, and how two manifests differ.
+//! The dependencies between the nodes of a manifest, and the differences between two manifests.
 
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-/// A node as a part of the lineage.
+/// A node in the lineage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphNode {
     /// dbt's id.
     pub unique_id: String,
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: String,
-    /// For people.
+    /// The name of the node.
     pub name: Option<String>,
-    /// How it is built, such as `ephemeral`.
+    /// The materialization, such as `ephemeral`.
     pub materialized: Option<String>,
-    /// The nodes that it is made of, by dbt's ids.
+    /// The nodes that this node depends on, by dbt's ids.
     pub depends_on: Vec<String>,
 }
 
-/// All nodes of a node set but macros and docs.
+/// Returns all nodes of a node set except macros and docs.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn graph(
     connection: &mut PgConnection,
     account: AccountId,
@@ -40,27 +40,27 @@ pub async fn graph(
     .await
 }
 
-/// A node that hangs together with another.
+/// A node that is connected to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     /// dbt's id.
     pub unique_id: String,
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: String,
-    /// For people.
+    /// The name of the node.
     pub name: Option<String>,
-    /// The nodes that it is made of, by dbt's ids.
+    /// The nodes that this node depends on, by dbt's ids.
     pub depends_on: Vec<String>,
-    /// Of a test: the node that it is about, as dbt says it.
+    /// The node that a test checks, as dbt records it.
     pub attached_node: Option<String>,
-    /// Whether there is such a node.
+    /// Whether the attached node exists.
     pub has_attached_node: bool,
 }
 
-/// The node with this id, and those that are made of it, by id.
+/// Returns the node with this id and the nodes that depend on it, sorted by id.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn neighbours(
     connection: &mut PgConnection,
     account: AccountId,
@@ -90,27 +90,27 @@ pub async fn neighbours(
     .await
 }
 
-/// A node that is in one of two node sets only.
+/// A node that is only in one of two node sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The definition's number.
     pub id: i64,
     /// dbt's id.
     pub unique_id: String,
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: String,
-    /// For people.
+    /// The name of the node.
     pub name: Option<String>,
-    /// The rule by which it was told from others.
+    /// The version of the rule by which the definition was compared with others.
     pub format: i16,
     /// Whether it is in the second set.
     pub is_new: bool,
 }
 
-/// What is in one of two node sets only, in the order of `unique_id`. A changed node is in it twice.
+/// Returns the nodes that are only in one of two node sets, sorted by `unique_id`. A changed node is returned twice.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn differences(
     connection: &mut PgConnection,
     account: AccountId,
@@ -136,10 +136,10 @@ pub async fn differences(
     .await
 }
 
-/// The definitions with these numbers, for [`crate::decode_doc`].
+/// Returns the definitions with these numbers, to be read with [`crate::decode_doc`].
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn docs(connection: &mut PgConnection, account: AccountId, ids: &[i64]) -> sqlx::Result<Vec<(i64, Vec<u8>)>> {
     let rows = sqlx::query!(
         "SELECT id, doc FROM nodes WHERE account_id = $1 AND id = ANY($2)",

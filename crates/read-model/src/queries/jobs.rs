@@ -1,4 +1,4 @@
-//! Jobs.
+//! Queries for jobs.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, JobId};
@@ -9,56 +9,56 @@ use super::{Order, Page, Paging};
 /// A row of `jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Job {
-    /// Its number.
+    /// The job's number.
     pub id: i64,
-    /// Whose.
+    /// The account of the job.
     pub account_id: i64,
-    /// The environment's project.
+    /// The project of the environment.
     pub project_id: i64,
-    /// Where it runs.
+    /// The environment of the job.
     pub environment_id: i64,
-    /// Airflow's; none: the job of uploads whose DAG is not known.
+    /// Airflow's id of the DAG, or `None` for the job of uploads whose DAG is not known.
     pub dag_id: Option<String>,
     /// When its first upload was accepted.
     pub created_at: DateTime<Utc>,
     /// When its latest upload was accepted.
     pub updated_at: DateTime<Utc>,
-    /// When Airflow starts it by itself; none: it does not, or at times that cron cannot write.
+    /// The schedule on which Airflow starts the job, or `None` if there is none or cron syntax cannot express it.
     pub cron: Option<String>,
 }
 
-/// Which jobs; all of what is said must be so.
+/// Selects jobs. A job must meet all criteria that are given.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
-    /// Of this environment.
+    /// Only jobs in this environment.
     pub environment_id: Option<EnvironmentId>,
-    /// Of one of these projects.
+    /// Only jobs in these projects.
     pub project_ids: Option<Vec<i64>>,
-    /// With one of these numbers.
+    /// Only jobs with these numbers.
     pub ids: Option<Vec<i64>>,
-    /// Whose DAG's id contains this, in letters of any case.
+    /// Text in the id of the DAG, compared without regard to case.
     pub name_contains: Option<String>,
-    /// Whether Airflow starts it by a schedule that cron can write.
+    /// Whether Airflow starts the job on a schedule that cron syntax can express.
     pub has_schedule: Option<bool>,
 }
 
-/// By what jobs can be ordered.
+/// The field by which jobs are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobOrder {
-    /// Their number.
+    /// The job's number.
     Id,
-    /// Their DAG's id.
+    /// The id of the DAG.
     Name,
-    /// When they were made known.
+    /// When the job became known.
     CreatedAt,
-    /// When they were last told of.
+    /// When the job was last updated.
     UpdatedAt,
 }
 
-/// A page of an account's jobs.
+/// Returns a page of an account's jobs.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn jobs(
     connection: &mut PgConnection,
     account: AccountId,
@@ -97,8 +97,8 @@ impl JobFilter {
                 query.push(")");
             }
         }
-        if let Some(due) = self.has_schedule {
-            query.push(if due {
+        if let Some(has_schedule) = self.has_schedule {
+            query.push(if has_schedule {
                 " AND cron IS NOT NULL"
             } else {
                 " AND cron IS NULL"
@@ -111,27 +111,27 @@ impl JobFilter {
     }
 }
 
-/// What the runs of a job tell of it.
+/// What the runs of a job show about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
     /// The job.
     pub job_id: i64,
-    /// Its run that goes on, with the highest number; else the one that ended last.
+    /// The unfinished run with the highest number, or else the run that ended last.
     pub newest_run: Option<i64>,
-    /// Of its ended runs the one that ended last; all else here is of it.
+    /// The run that ended last, which all following fields describe.
     pub last_run: Option<i64>,
-    /// Of the dbt that ran.
+    /// The version of dbt.
     pub dbt_version: Option<String>,
     /// The kinds of the run's files.
     pub kinds: Vec<String>,
-    /// The dbt commands of the run's steps, in their order.
+    /// The dbt commands of the run's steps, in order.
     pub commands: Vec<String>,
 }
 
-/// What the runs of these jobs tell of them, in one query.
+/// Returns what the runs of these jobs show about them, in a single query.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: &[i64]) -> sqlx::Result<Vec<JobFacts>> {
     sqlx::query_as!(
         JobFacts,
@@ -154,18 +154,18 @@ pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: 
     .await
 }
 
-/// A job of an account by its number.
+/// Returns a job of an account by its number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn job(connection: &mut PgConnection, account: AccountId, id: JobId) -> sqlx::Result<Option<Job>> {
     Ok(jobs_by_id(connection, account, &[id.0]).await?.pop())
 }
 
-/// Those jobs of an account that have these numbers.
+/// Returns the jobs of an account with these numbers.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn jobs_by_id(connection: &mut PgConnection, account: AccountId, ids: &[i64]) -> sqlx::Result<Vec<Job>> {
     sqlx::query_as!(
         Job,

@@ -1,4 +1,4 @@
-//! The nodes of an environment or run.
+//! The nodes of an environment or a run.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
@@ -10,20 +10,20 @@ use crate::text::fold;
 /// The newest manifest of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewestManifest {
-    /// Where it was uploaded to.
+    /// The environment.
     pub environment_id: i64,
-    /// When.
+    /// When the manifest was uploaded.
     pub event_time: DateTime<Utc>,
-    /// Of the dbt that wrote it.
+    /// The version of the dbt that wrote the manifest.
     pub dbt_version: Option<String>,
-    /// Such as `snowflake`.
+    /// The adapter, such as `snowflake`.
     pub adapter_type: Option<String>,
 }
 
-/// The newest manifests of these environments, for those that have one.
+/// Returns the newest manifest of each of these environments that has one.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn newest_manifests(
     connection: &mut PgConnection,
     account: AccountId,
@@ -54,32 +54,32 @@ pub async fn newest_manifests(
         .collect())
 }
 
-/// A node as it is stored.
+/// A stored node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// dbt's id.
     pub unique_id: String,
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: String,
-    /// The definition, for [`crate::decode_doc`].
+    /// The definition, to be read with [`crate::decode_doc`].
     pub doc: Vec<u8>,
 }
 
-/// Which nodes; all of what is said must be so.
+/// Selects nodes. A node must meet all criteria that are given.
 #[derive(Clone, Debug, Default)]
 pub struct NodeFilter {
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: Option<String>,
-    /// With this in the name, in any case of letters.
+    /// Text in the name, compared without regard to case.
     pub name_contains: Option<String>,
     /// dbt's id.
     pub unique_id: Option<String>,
 }
 
-/// A page of a node set, in the order of `unique_id`, which begins with the resource type.
+/// Returns a page of a node set, sorted by `unique_id`, which starts with the resource type.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn nodes(
     connection: &mut PgConnection,
     account: AccountId,
@@ -87,10 +87,10 @@ pub async fn nodes(
     filter: &NodeFilter,
     paging: Paging,
 ) -> sqlx::Result<Page<Node>> {
-    // No array is longer; a sum of the highest numbers would be out of range.
-    let paging = Paging {
-        offset: paging.offset.min(i32::MAX.into()),
-        ..paging
+    // No array is longer, and a sum with the highest numbers would overflow.
+    let slice = Slice {
+        offset: slice.offset.min(i32::MAX.into()),
+        ..slice
     };
     let by_place = filter.name_contains.is_none() && filter.unique_id.is_none();
     let rows = if by_place {
@@ -106,7 +106,7 @@ pub async fn nodes(
     Ok(Page { rows, total })
 }
 
-/// Cuts the page out of the arrays, laid end to end: as quick at any depth.
+/// Cuts the page out of the concatenated arrays, which is equally fast at any offset.
 async fn nodes_by_place(
     connection: &mut PgConnection,
     account: AccountId,
@@ -204,10 +204,10 @@ async fn count_by_filter(
     .await
 }
 
-/// The node of a set that has this id.
+/// Returns the node of a set with this id.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn node(
     connection: &mut PgConnection,
     account: AccountId,

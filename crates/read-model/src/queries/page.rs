@@ -3,28 +3,28 @@
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-/// Which rows of a list are asked for.
+/// The range of rows to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paging {
-    /// How many at most.
+pub struct Slice {
+    /// The maximum number of rows.
     pub limit: i64,
-    /// How many to pass over.
+    /// The number of rows to skip.
     pub offset: i64,
 }
 
-/// In what order. Ties are broken by id the same way, and nulls come last whichever way.
+/// The order of rows. Ties are broken by id in the same direction, and nulls always come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order<F> {
-    /// By what.
+    /// The field to sort by.
     pub field: F,
-    /// The highest first.
+    /// Whether the highest value comes first.
     pub descending: bool,
 }
 
 impl<F> Order<F> {
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>, (column, has_nulls): (&'static str, bool)) {
         let direction = if self.descending { "DESC" } else { "ASC" };
-        // Said of a column without nulls, it would keep PostgreSQL from reading an index backwards.
+        // On a column without nulls, the clause would keep PostgreSQL from reading an index backwards.
         let nulls = if has_nulls { " NULLS LAST" } else { "" };
         query.push(format_args!(" ORDER BY {column} {direction}{nulls}"));
         if column != "id" {
@@ -33,17 +33,18 @@ impl<F> Order<F> {
     }
 }
 
-/// Some rows of a list, and how many it has.
+/// A range of rows of a list, and the length of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// Those asked for.
+    /// The rows in the range.
     pub rows: Vec<T>,
-    /// Of the whole list.
+    /// The number of rows in the whole list.
     pub total: i64,
 }
 
-impl Paging {
-    /// The limit is part of the text: of a parameter PostgreSQL does not know that few rows are wanted, and plans anew each time.
+impl Slice {
+    /// The limit is part of the SQL text. If it were a parameter, PostgreSQL would not know that few rows are wanted, and would plan the
+    /// query every time.
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
         query.push(format_args!(" LIMIT {}", self.limit));
         if self.offset != 0 {
@@ -51,14 +52,14 @@ impl Paging {
         }
     }
 
-    /// How many rows the list has, if this page of it tells: one that is not full is the last.
+    /// Returns the length of the list if this page shows it: a page that is not full is the last one.
     pub(super) fn total_if_last(&self, rows: usize) -> Option<i64> {
         let rows = i64::try_from(rows).ok()?;
         let is_last = rows < self.limit && (rows > 0 || self.offset == 0);
         is_last.then_some(self.offset + rows)
     }
 
-    /// Fetches the page; rows are counted only where it does not tell their number.
+    /// Fetches the page, and counts the rows only if the page does not show their number.
     pub(super) async fn fetch<T>(
         &self,
         connection: &mut PgConnection,
@@ -82,11 +83,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_short_page_tells_the_total() {
-        let paging = Paging { limit: 3, offset: 6 };
-        assert_eq!(paging.total_if_last(2), Some(8));
-        assert_eq!(paging.total_if_last(3), None);
-        assert_eq!(paging.total_if_last(0), None);
-        assert_eq!(Paging { offset: 0, ..paging }.total_if_last(0), Some(0));
+    fn only_a_short_page_shows_the_total() {
+        let slice = Slice { limit: 3, offset: 6 };
+        assert_eq!(slice.total_if_last(2), Some(8));
+        assert_eq!(slice.total_if_last(3), None);
+        assert_eq!(slice.total_if_last(0), None);
+        assert_eq!(Slice { offset: 0, ..slice }.total_if_last(0), Some(0));
     }
 }

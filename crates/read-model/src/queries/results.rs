@@ -1,4 +1,4 @@
-//! What was done to nodes, and how fresh they are.
+//! Queries for the results and the freshness of nodes.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId};
@@ -6,29 +6,30 @@ use sqlx::PgConnection;
 
 use super::{Page, Paging};
 
-/// What became of a node.
+/// The result of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeResult {
     /// dbt's id of the node.
     pub unique_id: String,
-    /// In small letters.
+    /// The status in lower case.
     pub status: String,
-    /// When it was completed.
+    /// When the node was completed.
     pub at: DateTime<Utc>,
-    /// The first run that told of it.
+    /// The first run that reported the result.
     pub run_id: Option<i64>,
-    /// Its step.
+    /// The step of this run.
     pub step_id: Option<i64>,
     /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
-    /// The result, for [`crate::decode_doc`].
+    /// The result, to be read with [`crate::decode_doc`].
     pub doc: Vec<u8>,
 }
 
-/// The last attempt at each of these nodes in an environment, or in one of its runs; with `succeeded` the last that was a success.
+/// Returns the last attempt of each of these nodes in an environment or in one of its runs. With `succeeded`, returns the last success
+/// instead.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn last_attempts(
     connection: &mut PgConnection,
     account: AccountId,
@@ -37,7 +38,7 @@ pub async fn last_attempts(
     unique_ids: &[String],
     succeeded: bool,
 ) -> sqlx::Result<Vec<NodeResult>> {
-    // The last attempt is the later of two that the index has at its ends.
+    // The index groups results by success, so the last attempt is the later one of two.
     sqlx::query_as!(
         NodeResult,
         r#"SELECT n.unique_id AS "unique_id!", n.status AS "status!", n.at AS "at!", n.doc AS "doc!", f.is_limited, a.run_id AS "run_id?", a.step_id AS "step_id?"
@@ -76,31 +77,31 @@ pub async fn last_attempts(
     .await
 }
 
-/// A check of how fresh a source or model is.
+/// A freshness check of a source or a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FreshnessCheck {
-    /// In small letters.
+    /// The status in lower case.
     pub status: String,
-    /// When it was completed.
+    /// When the check was completed.
     pub at: DateTime<Utc>,
-    /// The first run that told of it.
+    /// The first run that reported the check.
     pub run_id: Option<i64>,
-    /// Its step.
+    /// The step of this run.
     pub step_id: Option<i64>,
-    /// Whether the same job checked freshness again later and could not tell of this one.
+    /// Whether the same job checked freshness again later and could not report on this node.
     pub is_outdated: bool,
-    /// The check, for [`crate::decode_doc`].
+    /// The check, to be read with [`crate::decode_doc`].
     pub doc: Vec<u8>,
 }
 
-/// The newest check of how fresh a node is, in an environment or in one of its runs; with `passed` the newest that passed, which did so
-/// whatever was checked later.
+/// Returns the newest freshness check of a node in an environment or in one of its runs. With `passed`, returns the newest check that
+/// passed, regardless of later checks.
 ///
-/// dbt leaves out of its files what it could not ask. It may not have been selected either: so a later file counts only where it lists others
-/// that the same file listed before, or nothing at all.
+/// dbt omits what it could not query from its files. But the node may not have been selected either, so a later file counts only if it
+/// lists other nodes of the same earlier file, or nothing at all.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn last_freshness(
     connection: &mut PgConnection,
     account: AccountId,
@@ -153,42 +154,42 @@ pub async fn last_freshness(
     .await
 }
 
-/// A result of a run.
+/// A result in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunResult {
     /// dbt's id of the node.
     pub unique_id: String,
-    /// In small letters.
+    /// The status in lower case.
     pub status: String,
-    /// Whether the command was to do something to the node, and did not only compile it.
+    /// Whether the command was supposed to do work on the node, and not only to compile it.
     pub is_attempt: bool,
-    /// When it was completed.
+    /// When the node was completed.
     pub at: DateTime<Utc>,
     /// The step's number.
     pub step_id: i64,
-    /// The step's place in the run, from 1.
+    /// The step's position in the run, counted from 1.
     pub step: i64,
-    /// The result, for [`crate::decode_doc`].
+    /// The result, to be read with [`crate::decode_doc`].
     pub doc: Vec<u8>,
 }
 
-/// Which results; all of what is said must be so.
+/// Selects results. A result must meet all criteria that are given.
 #[derive(Clone, Debug, Default)]
 pub struct ResultFilter {
-    /// One of these, in small letters.
+    /// Only these statuses, in lower case.
     pub statuses: Option<Vec<String>>,
-    /// Such as `model`.
+    /// The resource type, such as `model`.
     pub resource_type: Option<String>,
     /// dbt's id of the node.
     pub unique_id: Option<String>,
-    /// The step's place in the run, from 1.
+    /// The step's position in the run, counted from 1.
     pub step: Option<i64>,
 }
 
-/// A page of a run's results, step by step, each in the order of its file.
+/// Returns a page of a run's results, ordered by step and then by their order in the file.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn run_results(
     connection: &mut PgConnection,
     account: AccountId,

@@ -1,4 +1,4 @@
-//! Runs.
+//! Queries for runs.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
@@ -10,74 +10,74 @@ use crate::RunKey;
 /// A row of `runs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Run {
-    /// Its number.
+    /// The run's number.
     pub id: i64,
-    /// Whose.
+    /// The account of the run.
     pub account_id: i64,
-    /// The environment's project.
+    /// The project of the environment.
     pub project_id: i64,
-    /// Where it ran.
+    /// The environment of the run.
     pub environment_id: i64,
-    /// Whose run it is.
+    /// The job of the run.
     pub job_id: i64,
-    /// Airflow's id of the DAG run, where it is known.
+    /// Airflow's id of the DAG run, if it is known.
     pub airflow_run_id: Option<String>,
-    /// dbt Cloud's number: 1, 2, 3, 10, 20 or 30.
+    /// dbt Cloud's number for the status: 1, 2, 3, 10, 20 or 30.
     pub status: i16,
-    /// dbt's.
+    /// The version of dbt.
     pub dbt_version: Option<String>,
     /// When the first upload was accepted.
     pub created_at: DateTime<Utc>,
     /// When the latest upload was accepted.
     pub updated_at: DateTime<Utc>,
-    /// When its first step began.
+    /// When the first step started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When its last step ended.
+    /// When the last step ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// The kinds of its files, each once.
+    /// The distinct kinds of the run's files.
     pub kinds: Vec<String>,
 }
 
-/// Which runs; all of what is said must be so.
+/// Selects runs. A run must meet all criteria that are given.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
-    /// Of this job.
+    /// Only runs of this job.
     pub job_id: Option<JobId>,
-    /// Of this environment.
+    /// Only runs in this environment.
     pub environment_id: Option<EnvironmentId>,
-    /// Of one of these projects.
+    /// Only runs in these projects.
     pub project_ids: Option<Vec<i64>>,
-    /// With one of these statuses.
+    /// Only runs with these statuses.
     pub statuses: Option<Vec<i64>>,
-    /// With one of these numbers.
+    /// Only runs with these numbers.
     pub ids: Option<Vec<i64>>,
-    /// With a higher number than this.
+    /// Only runs with a higher number than this.
     pub id_above: Option<RunId>,
-    /// Of one of these versions of dbt.
+    /// Only runs with these versions of dbt.
     pub dbt_versions: Option<Vec<String>>,
-    /// Made known within this time.
+    /// Only runs that became known in this period.
     pub created: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Ended within this time.
+    /// Only runs that ended in this period.
     pub finished: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Whether there is a file of this kind.
+    /// Whether the run must have a file of this kind or must not have one.
     pub kinds: Vec<(ArtifactKind, bool)>,
 }
 
-/// By what runs can be ordered.
+/// The field by which runs are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunOrder {
-    /// Their number.
+    /// The run's number.
     Id,
-    /// When they were made known.
+    /// When the run became known.
     CreatedAt,
-    /// When they ended.
+    /// When the run ended.
     FinishedAt,
 }
 
-/// A page of an account's runs.
+/// Returns a page of an account's runs.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn runs(
     connection: &mut PgConnection,
     account: AccountId,
@@ -121,13 +121,13 @@ impl RunFilter {
                 query.push(" AND ").push_bind(to);
             }
         }
-        for (kind, due) in &self.kinds {
+        for (kind, is_present) in &self.kinds {
             query.push(" AND (").push_bind(kind.as_str());
-            query.push(" = ANY(kinds)) = ").push_bind(*due);
+            query.push(" = ANY(kinds)) = ").push_bind(*is_present);
         }
     }
 
-    /// What the counts are kept by.
+    /// Adds the conditions by which the stored counts are grouped.
     fn push_counted(&self, query: &mut QueryBuilder<Postgres>, account: AccountId) {
         query.push(" WHERE account_id = ").push_bind(account.0);
         if let Some(JobId(id)) = self.job_id {
@@ -139,7 +139,7 @@ impl RunFilter {
         for (column, numbers) in [("project_id", &self.project_ids), ("status", &self.statuses)] {
             match numbers.as_deref() {
                 None => {}
-                // The planner knows an order within one, not within a list.
+                // The planner knows the order of rows with one value, but not with a list of values.
                 Some([one]) => {
                     query.push(format_args!(" AND {column} = ")).push_bind(*one);
                 }
@@ -153,7 +153,7 @@ impl RunFilter {
         }
     }
 
-    /// How many there are: from the counts that are kept, where they can tell it.
+    /// Counts the runs, from the stored counts if they are sufficient.
     fn count(&self, account: AccountId) -> QueryBuilder<Postgres> {
         let is_counted = self.ids.is_none()
             && self.id_above.is_none()
@@ -175,10 +175,10 @@ impl RunFilter {
     }
 }
 
-/// Those runs of an account that have these numbers.
+/// Returns the runs of an account with these numbers.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn runs_by_id(connection: &mut PgConnection, account: AccountId, ids: &[i64]) -> sqlx::Result<Vec<Run>> {
     sqlx::query_as!(
         Run,
@@ -192,10 +192,10 @@ pub async fn runs_by_id(connection: &mut PgConnection, account: AccountId, ids: 
     .await
 }
 
-/// A run of an account by its number. A number whose run was found to be another's, since more was told of it later, is one of that run too.
+/// Returns a run of an account by its number. If a run later turned out to be part of another run, its number leads to that run.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn run(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<Run>> {
     if let Some(run) = run_by_id(connection, account, id.0).await? {
         return Ok(Some(run));
@@ -206,7 +206,7 @@ pub async fn run(connection: &mut PgConnection, account: AccountId, id: RunId) -
     }
 }
 
-/// Not as one of a list: of that PostgreSQL does not know that it is short, and plans anew each time.
+/// Does not use a list of one id: PostgreSQL would not know that the list is short, and would plan the query every time.
 async fn run_by_id(connection: &mut PgConnection, account: AccountId, id: i64) -> sqlx::Result<Option<Run>> {
     sqlx::query_as!(
         Run,
@@ -220,7 +220,7 @@ async fn run_by_id(connection: &mut PgConnection, account: AccountId, id: i64) -
     .await
 }
 
-/// The run that has what this one was made of. All files of one key go to one run.
+/// Returns the run that now has the files of this one. All files with the same key belong to one run.
 async fn present_id(connection: &mut PgConnection, account: AccountId, id: RunId) -> sqlx::Result<Option<i64>> {
     let replaced = sqlx::query!(
         "SELECT environment_id, key FROM ids.runs WHERE account_id = $1 AND id = $2",

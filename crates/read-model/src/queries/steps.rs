@@ -1,4 +1,4 @@
-//! Steps of runs.
+//! Queries for the steps of runs.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, StepId};
@@ -7,32 +7,32 @@ use sqlx::PgConnection;
 /// A row of `run_steps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its number.
+    /// The step's number.
     pub id: i64,
-    /// Whose step it is.
+    /// The run of the step.
     pub run_id: i64,
-    /// Its place in the run, from 1.
+    /// The position in the run, counted from 1.
     pub index: i64,
     /// dbt's id of the invocation.
     pub invocation_id: Option<String>,
-    /// dbt Cloud's number, as of a run.
+    /// dbt Cloud's number for the status, as for a run.
     pub status: i16,
-    /// The dbt command as it was typed, where it is known.
+    /// The dbt command as it was typed, if it is known.
     pub command: Option<String>,
     /// When its first upload was accepted.
     pub created_at: DateTime<Utc>,
     /// When its latest upload was accepted.
     pub updated_at: DateTime<Utc>,
-    /// When it began.
+    /// When the step started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the step ended.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The steps of these runs, run by run, each in the order of its steps.
+/// Returns the steps of these runs, grouped by run and in order.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn steps_of_runs(connection: &mut PgConnection, account: AccountId, runs: &[i64]) -> sqlx::Result<Vec<Step>> {
     sqlx::query_as!(
         Step,
@@ -46,10 +46,10 @@ pub async fn steps_of_runs(connection: &mut PgConnection, account: AccountId, ru
     .await
 }
 
-/// A step of an account by its number.
+/// Returns a step of an account by its number.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the query fails.
 pub async fn step(connection: &mut PgConnection, account: AccountId, id: StepId) -> sqlx::Result<Option<Step>> {
     let run = sqlx::query_scalar!(
         "SELECT run_id FROM run_steps WHERE account_id = $1 AND id = $2",

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::artifacts::raw::{Entries, Key, MAX_ENTRIES};
 
-/// The sections whose entries are nodes, and the resource type of entries that do not tell their own.
+/// The sections whose entries are nodes, and the resource type of the entries that do not state their own.
 const SECTIONS: [(&str, &str); 11] = [
     ("nodes", "unknown"),
     ("sources", "source"),
@@ -27,9 +27,9 @@ const SECTIONS: [(&str, &str); 11] = [
 
 /// A top-level key of a manifest with its value.
 pub(super) enum Section<'a> {
-    /// Of nodes, with the resource type of those that do not tell their own.
+    /// A section of nodes: its name, the resource type of entries that do not state their own, and the entries.
     Nodes(&'static str, &'static str, Entries<'a>),
-    /// Any other key, or what has another value.
+    /// Any other key, or a section of nodes whose value is not an object.
     Other(Cow<'a, str>, &'a RawValue),
 }
 
@@ -55,7 +55,7 @@ fn known(name: &str) -> Option<(&'static str, &'static str)> {
     SECTIONS.into_iter().find(|(section, _)| *section == name)
 }
 
-/// All sections, read in one pass: files are large, and each pass over one takes time.
+/// All sections, read in a single pass, because manifests are large and each pass takes time.
 pub(super) struct Sections<'a>(pub(super) Vec<Section<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Sections<'a> {
@@ -80,7 +80,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Sections<'a> {
                     });
                 }
                 if sections.len() > MAX_ENTRIES {
-                    return Err(serde::de::Error::custom("it has too many sections to be read at once"));
+                    return Err(serde::de::Error::custom("too many sections to read at once"));
                 }
                 Ok(Sections(sections))
             }

@@ -1,4 +1,4 @@
-//! Which dbt command wrote results, and what makes two commands the same.
+//! Identifies the dbt command that wrote the results, and decides when two commands are the same.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::Sha256;
 use crate::artifacts::raw::{Entries, texts};
 
-/// The commands that do something to nodes; all others list nodes as `success` that they did not touch.
+/// The commands that do work on nodes. All others list nodes as `success` without touching them.
 const EXECUTING: [&str; 8] = [
     "run",
     "build",
@@ -19,8 +19,8 @@ const EXECUTING: [&str; 8] = [
     "run-operation",
 ];
 
-/// The arguments that say what a command is about. Those that are left out say how it runs: threads, logs, caches.
-const TELLING: [&str; 12] = [
+/// The arguments that determine what a command does. The other arguments only determine how it runs: threads, logs, caches.
+const DISTINCTIVE: [&str; 12] = [
     "select",
     "models",
     "exclude",
@@ -38,20 +38,20 @@ const TELLING: [&str; 12] = [
 /// The command that wrote a file of results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Command {
-    /// dbt's name for it, such as `build`, `generate` or `freshness`.
+    /// dbt's name for the command, such as `build`, `generate` or `freshness`.
     pub(super) which: Option<String>,
-    /// As it was typed.
+    /// The command as it was typed.
     pub(super) text: Option<String>,
-    /// The same for all commands with the same name and arguments.
+    /// A hash that is equal for commands with the same name and arguments.
     pub(super) key: Option<Sha256>,
-    /// It built with `--empty` or `--sample`: not what the tables are for.
+    /// Whether the command built with `--empty` or `--sample`, so that the tables are not complete.
     pub(super) is_limited: bool,
-    /// dbt Core wrote it, which says how it was called since 1.6; dbt 2 does not.
+    /// Whether dbt Core wrote the results. Since 1.6 it records how it was called, while dbt 2 does not.
     pub(super) is_of_core: bool,
 }
 
 impl Command {
-    /// From `args` of run results.
+    /// Reads the command from the `args` of run results.
     pub(super) fn of(args: &Entries<'_>) -> Self {
         let which = args.text("which").map(String::from);
         let typed = args.text("invocation_command").map(String::from);
@@ -60,13 +60,13 @@ impl Command {
         let is_of_core = typed.is_some();
         let is_retry = which.as_deref() == Some("retry") || (!names_itself && has_word("retry"));
         let text = match &which {
-            // dbt that runs inside another program takes that program's arguments for its own.
+            // When dbt runs inside another program, it records that program's arguments as its own.
             Some(which) if !(names_itself || is_retry) || typed.is_none() => Some(format!("dbt {}", words_of(which))),
             _ => typed,
         };
         Self {
             text,
-            // dbt 2 says neither what was selected nor which macro was called.
+            // dbt 2 records neither the selection nor the macro that was called.
             key: which
                 .as_deref()
                 .filter(|_| args.get("__other__").is_none())
@@ -77,7 +77,7 @@ impl Command {
         }
     }
 
-    /// What checks how fresh sources and models are. Its files do not say which ones it was asked for.
+    /// The command that checks the freshness of sources and models. Its files do not record which ones it was asked to check.
     pub(super) fn freshness() -> Self {
         Self {
             which: Some("freshness".to_owned()),
@@ -90,7 +90,7 @@ impl Command {
         self.which.as_deref().is_some_and(|which| EXECUTING.contains(&which))
     }
 
-    /// Whether it compiles the nodes that it works on. `clone` copies tables, and `run-operation` calls a macro.
+    /// Whether the command compiles the nodes that it works on. `clone` copies tables, and `run-operation` calls a macro.
     pub(super) fn compiles(&self) -> bool {
         self.executes() && !self.is("clone") && !self.is("run-operation")
     }
@@ -100,7 +100,7 @@ impl Command {
     }
 }
 
-/// As it is typed: dbt names some commands by their last word.
+/// The words that the user types. dbt shortens the names of some commands to the last word.
 fn words_of(which: &str) -> String {
     match which {
         "generate" => "docs generate".to_owned(),
@@ -119,11 +119,11 @@ fn has_word(typed: &str, word: &str) -> bool {
 }
 
 fn key_of(which: &str, args: &Entries<'_>) -> Sha256 {
-    let mut telling: BTreeMap<&str, Value> = BTreeMap::new();
-    for name in TELLING {
+    let mut distinctive: BTreeMap<&str, Value> = BTreeMap::new();
+    for name in DISTINCTIVE {
         let Some(value) = args.get(name) else { continue };
         let value = match name {
-            // In whatever order they were typed.
+            // The order in which they were typed does not matter.
             "select" | "models" | "exclude" | "resource_types" | "exclude_resource_types" => {
                 let mut values = texts(value);
                 values.sort_unstable();
@@ -131,18 +131,18 @@ fn key_of(which: &str, args: &Entries<'_>) -> Sha256 {
             }
             _ => serde_json::from_str(value.get()).unwrap_or_default(),
         };
-        let says_nothing = match &value {
+        let is_empty = match &value {
             Value::Null | Value::Bool(false) => true,
             Value::String(text) => text.is_empty(),
             Value::Array(values) => values.is_empty(),
             Value::Object(fields) => fields.is_empty(),
             _ => false,
         };
-        if !says_nothing {
-            telling.insert(name, value);
+        if !is_empty {
+            distinctive.insert(name, value);
         }
     }
-    Sha256::of(serde_json::json!([which, telling]).to_string().as_bytes())
+    Sha256::of(serde_json::json!([which, distinctive]).to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_named_as_dbt_was_called() {
+    fn a_command_has_the_text_that_was_typed() {
         let text = |args: &str| command(args).text.unwrap();
         let typed =
             |which: &str, typed: &str| text(&format!(r#"{{"which": "{which}", "invocation_command": "{typed}"}}"#));
@@ -165,7 +165,7 @@ mod tests {
             "dbt source snapshot-freshness"
         );
         assert_eq!(typed("build", "dbt retry"), "dbt retry");
-        // In the process of a worker or of a test runner.
+        // dbt ran inside a worker or a test runner.
         assert_eq!(typed("build", "dbt celery worker -q a"), "dbt build");
         assert_eq!(typed("generate", "dbt -q tests/test_docs.py"), "dbt docs generate");
         assert_eq!(text(r#"{"which": "freshness"}"#), "dbt source freshness");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_do_not_say_what_they_are_about_are_not_the_same() {
+    fn commands_without_known_arguments_have_no_key() {
         let of_dbt_2 = command(r#"{"command": "run-operation", "which": "run-operation", "__other__": {}}"#);
         assert_eq!(of_dbt_2.key, None);
     }

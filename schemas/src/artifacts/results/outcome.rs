@@ -1,56 +1,59 @@
-//! What a result means for its node and for the command.
+//! Interprets a result for its node and for the command.
 
 use super::NodeResult;
 use super::command::Command;
 
-/// The statuses that say that something is wrong: of freshness, that something is too old.
+/// The statuses of failures. For freshness checks, they mean that the data is too old or that the check failed.
 const FAILURES: [&str; 4] = ["error", "fail", "runtime error", "partial success"];
 
-/// The message with which dbt 2 skips what stands below a failure. It leaves a microbatch model with a failed batch out of the file.
+/// The message of dbt 2 for nodes that it skips below a failure. The failed node may be missing from the file: dbt 2 omits a microbatch
+/// model with a failed batch.
 const SKIPPED_BELOW_FAILURE: &str = "skipped due to upstream failure";
 
-/// What failed.
+/// The thing that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The work on a node.
     Node,
-    /// Something outside the nodes: a hook, an operation, or a command that does nothing to nodes, such as `compile`.
+    /// Something other than a node: a hook, an operation, or a command that does no work on nodes, such as `compile`.
     Outside,
-    /// A check of how fresh a source or model is.
+    /// The freshness check of a source or a model.
     Freshness,
 }
 
-/// What a result means.
+/// The interpretation of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The command was to do something to the node, even if it then skipped it. Commands such as `docs generate` list nodes that they only
-    /// compiled.
+    /// Whether the command was supposed to do work on the node, even if it skipped the node in the end. Commands such as `docs generate`
+    /// list nodes that they only compiled.
     pub is_attempt: bool,
-    /// The attempt, or the check of freshness, went well.
+    /// Whether the attempt or the freshness check succeeded.
     pub has_passed: bool,
-    /// It went well, and what it made is what the node is for: not the empty table of `--empty`, nor a clone that was there before.
+    /// Whether the attempt succeeded and produced what the node is for, which excludes the empty table of `--empty` and a clone that
+    /// existed before.
     pub is_success: bool,
     /// What failed, if anything did.
     pub failure: Option<Failure>,
 }
 
 impl Outcome {
-    /// Of a result of run results.
+    /// Interprets a result in run results.
     pub(super) fn of_result(result: &NodeResult, command: &Command) -> Self {
         let is_node = result.is_of_node();
         let counts = command.executes() && !(command.is("run-operation") && is_node);
-        // A test that ran passes or fails; `success` says that it was compiled.
+        // A test that ran has the status `pass` or `fail`; `success` means that it was only compiled.
         let was_compiled_only = result.is_test() && result.status == "success" && result.failures.is_none();
         Self::new(result, counts && !was_compiled_only, command)
     }
 
-    /// Of a result of run results before dbt 0.19, which do not say the command: `success` may mean that nothing was done.
+    /// Interprets a result in run results from before dbt 0.19, which do not name the command. There, `success` may mean that nothing was
+    /// done.
     pub(super) fn of_old_result(result: &NodeResult, has_status: bool) -> Self {
         let was_done = has_status || result.status != "success";
         Self::new(result, was_done, &Command::default())
     }
 
-    /// Of a check of freshness.
+    /// Interprets a freshness check.
     pub(super) fn of_freshness(status: &str) -> Self {
         let has_passed = ["pass", "warn"].contains(&status);
         Self {
@@ -67,7 +70,7 @@ impl Outcome {
             && match result.status.as_str() {
                 "success" | "pass" => true,
                 "warn" => result.is_test(),
-                // dbt 2 says so of ephemeral models in builds that pass, and of nothing else.
+                // dbt 2 uses this message only for ephemeral models in builds that pass.
                 "skipped" => message.eq_ignore_ascii_case("Skipped"),
                 _ => false,
             };
@@ -86,7 +89,7 @@ impl Outcome {
     }
 }
 
-/// Marks what was skipped below a failure that the file need not list: the node is to be built all the same.
+/// Marks the nodes that were skipped below a failure that the file may not list, because they still have to be built.
 pub(super) fn mark_hidden_failures(results: &mut [NodeResult]) {
     for result in results {
         let message = result.message.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Results of all versions, read.
+//! Tests for reading results of all versions.
 
 use super::*;
 use crate::ArtifactText;
@@ -45,7 +45,7 @@ fn a_result_is_read_with_its_times() {
 }
 
 #[test]
-fn what_was_only_compiled_was_not_attempts() {
+fn compiling_a_node_is_not_an_attempt() {
     let results = r#"[{"unique_id": "model.p.a", "status": "success"}, {"unique_id": "test.p.b", "status": "success", "failures": null},
         {"unique_id": "test.p.c", "status": "fail", "failures": "3"}, {"unique_id": "model.p.d", "status": "skipped", "timing": []}]"#;
     let of = |which: &str| read(&format!(r#"{{"args": {{"which": "{which}"}}, "results": {results}}}"#));
@@ -60,7 +60,7 @@ fn what_was_only_compiled_was_not_attempts() {
 }
 
 #[test]
-fn old_files_hold_the_node() {
+fn results_in_old_files_contain_the_node() {
     let results = read(
         r#"{"generated_at": "2020-01-01T00:00:00Z", "results": [
             {"node": {"unique_id": "model.p.a"}, "status": "CREATE VIEW", "error": null, "fail": null},
@@ -80,14 +80,14 @@ fn old_files_hold_the_node() {
 }
 
 #[test]
-fn an_id_that_is_no_text_does_not_hide_the_node() {
+fn an_invalid_id_falls_back_to_the_node() {
     let results = read(r#"{"results": [{"unique_id": [], "node": {"unique_id": "model.p.a"}}]}"#);
     let again = NodeResult::from_json(&results.results[0].json).unwrap();
     assert_eq!(again.unique_id, "model.p.a");
 }
 
 #[test]
-fn freshness_is_a_result_of_a_source() {
+fn freshness_results_are_read_from_sources() {
     let results = read(
         r#"{"metadata": {}, "elapsed_time": 1, "results": [
             {"unique_id": "source.p.s.a", "status": "warn", "max_loaded_at": "2026-01-01T00:00:00Z",
@@ -110,7 +110,7 @@ fn freshness_is_a_result_of_a_source() {
 }
 
 #[test]
-fn what_is_no_result_is_passed_over() {
+fn invalid_results_are_skipped() {
     let results = read(
         r#"{"args": null, "results": [3, {}, {"unique_id": "model.p.a", "status": null, "adapter_response": null}]}"#,
     );
@@ -119,7 +119,7 @@ fn what_is_no_result_is_passed_over() {
 }
 
 #[test]
-fn the_version_says_what_results_are() {
+fn the_schema_version_determines_the_kind() {
     let of = |schema: &str, results: &str| {
         let version = format!("https://schemas.getdbt.com/dbt/{schema}.json");
         read(&format!(
@@ -143,7 +143,7 @@ fn the_version_says_what_results_are() {
 }
 
 #[test]
-fn what_failed_is_told_apart() {
+fn failures_are_classified() {
     let results = r#"[{"unique_id": "model.p.a", "status": "error"}, {"unique_id": "operation.p.p-on-run-end-0", "status": "error"},
         {"unique_id": "macro.p.m", "status": "success"}, {"unique_id": "model.p.b", "status": "partial success"},
         {"unique_id": "model.p.c", "status": "no-op"}, {"unique_id": "model.p.d", "status": "shrugged"}]"#;
@@ -168,7 +168,7 @@ fn what_failed_is_told_apart() {
 }
 
 #[test]
-fn a_success_is_what_the_node_is_for() {
+fn a_success_produces_what_the_node_is_for() {
     let of = |args: &str, result: &str| {
         let results = format!(r#"{{"args": {{{args}}}, "results": [{{"unique_id": "model.p.a", {result}}}]}}"#);
         let outcome = read(&results).results[0].outcome;
@@ -194,7 +194,7 @@ fn a_success_is_what_the_node_is_for() {
     );
     assert_eq!(of(r#""which": "run""#, r#""status": "reused""#), (false, false));
     let ephemeral = r#""status": "skipped", "message": "Skipped""#;
-    assert_eq!(of(r#""which": "build""#, ephemeral), (true, false), "of dbt 2");
+    assert_eq!(of(r#""which": "build""#, ephemeral), (true, false), "dbt 2");
     assert_eq!(
         of(r#""which": "build""#, r#""status": "skipped", "message": null"#),
         (false, false)
@@ -202,7 +202,7 @@ fn a_success_is_what_the_node_is_for() {
 }
 
 #[test]
-fn a_failure_that_is_not_listed_is_known_by_what_it_skipped() {
+fn an_unlisted_failure_is_detected_by_its_skipped_nodes() {
     let read = |results: &str| read(&format!(r#"{{"args": {{"which": "build"}}, "results": [{results}]}}"#));
     let skipped = r#"{"unique_id": "model.p.b", "status": "skipped", "message": "Skipped due to upstream failure"}"#;
     let plain = r#"{"unique_id": "model.p.e", "status": "skipped", "message": "Skipped"}"#;
@@ -214,12 +214,12 @@ fn a_failure_that_is_not_listed_is_known_by_what_it_skipped() {
     assert_eq!(
         failures(&read(&format!("{failed}, {skipped}"))),
         [Some(Failure::Node), Some(Failure::Node)],
-        "another may be hidden beside it"
+        "another failure may be missing from the file"
     );
 }
 
 #[test]
-fn work_of_dbt_core_leaves_traces() {
+fn only_work_of_dbt_core_leaves_traces() {
     let leaves = |args: &str, result: &str| {
         let results = format!(r#"{{"args": {{{args}}}, "results": [{{{result}}}]}}"#);
         read(&results).leaves_traces

@@ -1,15 +1,15 @@
-//! What a scan notices on its way, and what follows from it.
+//! Collects facts during a scan and derives the kind of the file from them.
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 
 use super::{ScanError, Scanned};
 use crate::ArtifactKind;
 
-/// How many keys an error names.
+/// The number of keys that an error lists.
 const KEYS_NAMED: usize = 12;
 
-/// The top-level keys that tell what a file is.
-const TELLING: [&str; 9] = [
+/// The top-level keys that identify the kind of a file.
+const IDENTIFYING: [&str; 9] = [
     "nodes",
     "macros",
     "sources",
@@ -23,15 +23,15 @@ const TELLING: [&str; 9] = [
 
 #[derive(Default)]
 pub(super) struct Facts {
-    /// The telling keys that were seen at the top level, as bits.
+    /// The identifying keys that were seen at the top level, as bits.
     seen: u16,
-    /// The first keys of the top level, for the error.
+    /// The first top-level keys, listed in the error.
     keys: Vec<String>,
-    /// The key of the top level that is being read.
+    /// The current top-level key.
     section: String,
-    /// The key below it that is being read.
+    /// The current key one level below.
     entry: String,
-    /// Has an entry of `results` what only freshness has?
+    /// Whether an entry of `results` has a key that only freshness results have.
     freshness: bool,
     dbt_schema_version: Option<String>,
     dbt_version: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Does the content of this string matter? `depth` counts the open brackets.
+    /// Whether the content of this string matters. `depth` is the number of open brackets.
     pub(super) fn wants(&self, depth: usize, is_key: bool) -> bool {
         if is_key {
             depth == 1
@@ -55,7 +55,7 @@ impl Facts {
         match depth {
             1 => {
                 let key = String::from_utf8_lossy(text).into_owned();
-                if let Some(place) = TELLING.iter().position(|telling| *telling == key) {
+                if let Some(place) = IDENTIFYING.iter().position(|identifying| *identifying == key) {
                     self.seen |= 1 << place;
                 }
                 if self.keys.len() < KEYS_NAMED {
@@ -104,20 +104,21 @@ impl Facts {
     }
 
     fn has(&self, key: &str) -> bool {
-        TELLING
+        IDENTIFYING
             .iter()
-            .position(|telling| *telling == key)
+            .position(|identifying| *identifying == key)
             .is_some_and(|place| self.seen & (1 << place) != 0)
     }
 
     fn kind(&self) -> Option<ArtifactKind> {
         let version = self.dbt_schema_version.as_deref();
         let named = version.and_then(ArtifactKind::of_schema);
-        // Trimmed manifests have lost their macros, but not what they say of themselves.
+        // Trimmed manifests have no macros, but they keep their metadata.
         if self.has("nodes") && (self.has("macros") || named == Some(ArtifactKind::Manifest)) {
             Some(ArtifactKind::Manifest)
         } else if self.has("results") {
-            // An empty list has no shape, and checks that ended in an error look like results: so the version comes first.
+            // The version takes precedence: an empty list has no structure, and freshness checks that ended in an error look like run
+            // results.
             let by_shape = if self.freshness {
                 ArtifactKind::Sources
             } else {
@@ -127,12 +128,12 @@ impl Facts {
         } else if self.has("nodes")
             && (self.has("sources") || named == Some(ArtifactKind::Catalog) || self.has("generated_at"))
         {
-            // Catalogs before dbt 0.19 have the sources among the nodes.
+            // Catalogs before dbt 0.19 list the sources among the nodes.
             Some(ArtifactKind::Catalog)
         } else if self.has("semantic_models") && self.has("metrics") && self.has("project_configuration") {
             Some(ArtifactKind::SemanticManifest)
         } else if self.has("meta") && self.has("sources") {
-            // Freshness before dbt 0.19.
+            // This is a freshness file from before dbt 0.19.
             Some(ArtifactKind::Sources)
         } else {
             None
@@ -140,8 +141,8 @@ impl Facts {
     }
 }
 
-/// A time as dbt wrote it in one of its versions: with `Z`, an offset, or neither, which is UTC. Four digits for the year, also in UTC:
-/// PostgreSQL does not hold all that can be written.
+/// Parses a time in any form that a dbt version writes: with `Z`, with an offset, or without either, which means UTC. The year in UTC must
+/// have four digits, since PostgreSQL cannot store all other years.
 pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())

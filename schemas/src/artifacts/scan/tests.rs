@@ -16,7 +16,7 @@ fn kind_of(value: &Value) -> ArtifactKind {
 }
 
 #[test]
-fn the_shape_tells_the_kind() {
+fn the_structure_determines_the_kind() {
     assert_eq!(
         kind_of(&json!({"nodes": {}, "macros": {}, "sources": {}})),
         ArtifactKind::Manifest
@@ -40,7 +40,7 @@ fn the_shape_tells_the_kind() {
 }
 
 #[test]
-fn metadata_is_read_wherever_it_stands() {
+fn metadata_is_found_anywhere_in_the_file() {
     let text = br#"{"macros":{},"nodes":{"a":{"metadata":{"dbt_version":"no"}}},
         "metadata":{"env":{"dbt_version":"no"},"dbt_version":"1.12.6","invocation_id":"i","generated_at":"2026-11-24T09:00:00.5Z"}}"#;
     for size in [1, 2, 3, 1000] {
@@ -55,7 +55,7 @@ fn metadata_is_read_wherever_it_stands() {
 }
 
 #[test]
-fn what_dbt_writes_and_json_forbids_passes() {
+fn invalid_json_that_dbt_writes_is_accepted() {
     let text = b"\xef\xbb\xbf {\"nodes\": {\"a\": [NaN, Infinity, -Infinity, -1.5e+3, \"\xff \\ud800 \\u0000\"]}, \"macros\": {}}\n";
     for size in [1, 5, 1000] {
         assert_eq!(scan(text, size).unwrap().kind, ArtifactKind::Manifest, "{size}");
@@ -63,7 +63,7 @@ fn what_dbt_writes_and_json_forbids_passes() {
 }
 
 #[test]
-fn a_byte_order_mark_is_whole_and_comes_first() {
+fn a_byte_order_mark_must_be_complete_and_first() {
     let manifest = br#"{"nodes": {}, "macros": {}}"#;
     for (before, passes) in [
         (&b"\xef\xbb\xbf"[..], true),
@@ -96,24 +96,24 @@ fn years_have_four_digits() {
 }
 
 #[test]
-fn each_fault_is_named() {
+fn each_fault_is_reported() {
     let error = |text: &str| scan(text.as_bytes(), 3).unwrap_err().to_string();
     assert!(error("").contains("empty"));
     assert!(error("  ").contains("empty"));
-    assert!(error("<html>").contains("not JSON: `<` at byte 0"));
+    assert!(error("<html>").contains("not JSON: found `<` at byte 0"));
     assert!(error("[1]").contains("it is a list"));
-    assert!(error("\"a\"").contains("it is a text"));
+    assert!(error("\"a\"").contains("it is a string"));
     assert!(error("12").contains("a number"));
     assert!(error(r#"{"a": 1, "b": 2}"#).contains("its keys are a, b"));
     assert!(error("{}").contains("an empty object"));
     assert!(error(r#"{"nodes": {}, "macros": {"#).contains("truncated: it ends after 25 bytes with 2 brackets open"));
     assert!(error(r#"{"nodes": {}, "mac"#).contains("truncated"));
     assert!(error(r#"{"nodes": {} "macros": {}}"#).contains("a comma"));
-    assert!(error(r#"{"nodes" {}}"#).contains("`:` is due"));
-    assert!(error(r#"{"nodes": {},}"#).contains("a key is due"));
-    assert!(error(r#"{"nodes": [1,]}"#).contains("a value is due"));
+    assert!(error(r#"{"nodes" {}}"#).contains("expected `:`"));
+    assert!(error(r#"{"nodes": {},}"#).contains("expected a key"));
+    assert!(error(r#"{"nodes": [1,]}"#).contains("expected a value"));
     assert!(error(r#"{"nodes": nope}"#).contains("`nope`"));
-    assert!(error(r#"{"nodes": {}, "macros": {}} x"#).contains("the end is due"));
+    assert!(error(r#"{"nodes": {}, "macros": {}} x"#).contains("expected the end of the file"));
     assert!(error(&format!("{{\"nodes\":{}", "[".repeat(1000))).contains("levels deep"));
 }
 
@@ -135,7 +135,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn all_json_passes_and_no_prefix_of_it_does(nodes in value(), size in 1usize..40, cut in 0.0..1.0f64) {
+    fn complete_json_is_accepted_and_every_prefix_is_rejected(nodes in value(), size in 1usize..40, cut in 0.0..1.0f64) {
         let text = json!({"nodes": {"a": nodes}, "macros": {}}).to_string();
         prop_assert_eq!(scan(text.as_bytes(), size).unwrap().kind, ArtifactKind::Manifest);
         let cut = (cut * text.len() as f64) as usize;
@@ -143,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1usize..40) {
+    fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1usize..40) {
         let _ = scan(&bytes, size);
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for a file of whatever bytes. A fuzz target checks the same.
+//! The invariants for a file with any bytes. A fuzz target checks them too.
 
 use std::collections::BTreeMap;
 
@@ -24,17 +24,17 @@ const SECTIONS: [&str; 11] = [
     "functions",
 ];
 
-/// The longest word or number that the scanner takes, in bytes.
-const MAX_TOKEN_LEN: usize = 1024;
+/// The maximum length of a word or number that the scanner accepts, in bytes.
+const MAX_TOKEN: usize = 1024;
 
-/// A file that is scanned as an upload is, and read as the projector and the API read it.
+/// Scans the file like an upload, and reads it like the projector and the API do.
 pub(crate) fn check(bytes: &[u8]) {
     let scanned = scan(bytes, usize::MAX);
     for size in [1, 7, 4096] {
         assert_eq!(scan(bytes, size), scanned, "in chunks of {size}");
     }
     if let Some(time) = scanned.as_ref().ok().and_then(|scanned| scanned.generated_at) {
-        usual(time);
+        check_time(time);
     }
     let Ok(text) = ArtifactText::read(bytes.to_vec()) else {
         return;
@@ -48,13 +48,13 @@ pub(crate) fn check(bytes: &[u8]) {
     );
     assert!(
         !refused || has_long_token(bytes),
-        "what can be read is refused: {scanned:?}"
+        "a readable file was rejected: {scanned:?}"
     );
     check_manifest(&manifest);
     check_results(&text.results().unwrap());
     check_catalog(&text.catalog().unwrap());
     let changed = text.with_env(&[("RUN", "7".to_owned())]).unwrap();
-    // A number that is too large for a float is JSON, but this reader does not take it.
+    // A number that is too large for a float is valid JSON, but this reader rejects it.
     if let Ok(Value::Object(file)) = serde_json::from_str(&changed) {
         assert_eq!(file["metadata"]["env"]["RUN"], "7");
         check_that_no_node_is_lost(&manifest, &file);
@@ -73,21 +73,21 @@ fn has_long_token(bytes: &[u8]) -> bool {
     let in_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     bytes
         .chunk_by(|one, other| in_token(one) && in_token(other))
-        .any(|token| token.len() > MAX_TOKEN_LEN)
+        .any(|token| token.len() > MAX_TOKEN)
 }
 
-/// Times have to fit into the columns of PostgreSQL, and survive an event.
-fn usual(time: DateTime<Utc>) {
+/// Times must fit into PostgreSQL columns and survive serialization in an event.
+fn check_time(time: DateTime<Utc>) {
     assert!((0..=9999).contains(&time.year()), "{time}");
 }
 
 fn check_manifest(manifest: &Manifest) {
-    manifest.metadata.generated_at.into_iter().for_each(usual);
+    manifest.metadata.generated_at.into_iter().for_each(check_time);
     let contents: Vec<NodeContent> = manifest.map_nodes(|node| read_all(&node));
     for NodeContent { sha256, json } in &contents {
         assert_eq!(*sha256, Sha256::of(json));
     }
-    // What is kept of a node is read as a node again, and has the same content.
+    // The stored content of a node can be read as a node again, with the same content.
     let entries: Vec<String> = contents
         .iter()
         .enumerate()
@@ -120,7 +120,7 @@ fn check_results(results: &Results) {
             .into_iter()
             .flatten()
             .chain([result.max_loaded_at, result.snapshotted_at]);
-        times.flatten().for_each(usual);
+        times.flatten().for_each(check_time);
         for number in [results.elapsed_time, result.execution_time, result.age] {
             assert!(number.is_none_or(f64::is_finite));
         }
@@ -134,7 +134,8 @@ fn check_catalog(catalog: &Catalog) {
     }
 }
 
-/// Every entry of a section of nodes is a node, or is set aside: counted by its key, since nodes may say another id than it.
+/// Every entry in a section of nodes is either read or quarantined. Entries are counted by key, since a node may state an id that differs
+/// from its key.
 fn check_that_no_node_is_lost(manifest: &Manifest, file: &Map<String, Value>) {
     let mut quarantined: BTreeMap<&str, usize> = BTreeMap::new();
     for node in &manifest.quarantined {
@@ -153,7 +154,7 @@ fn check_that_no_node_is_lost(manifest: &Manifest, file: &Map<String, Value>) {
         if is_known || is_new {
             let objects = entries.values().filter(|node| node.is_object()).count();
             let others = quarantined.remove(section.as_str()).unwrap_or_default();
-            assert_eq!(others, entries.len() - objects, "of `{section}`");
+            assert_eq!(others, entries.len() - objects, "`{section}`");
             nodes += objects;
         }
     }

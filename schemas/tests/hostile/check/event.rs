@@ -1,8 +1,8 @@
-//! What holds for an event of whatever bytes. A fuzz target checks the same.
+//! The invariants for an event with any bytes. A fuzz target checks them too.
 
 use schemas::Event;
 
-/// An event as the journal holds it.
+/// Checks an event in the form of the journal.
 pub(crate) fn check(bytes: &[u8]) {
     let Ok(event) = Event::from_json(bytes) else { return };
     let written = event.to_json().unwrap();

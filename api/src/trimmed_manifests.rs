@@ -27,12 +27,12 @@ type Key = (AccountId, Sha256);
 
 /// Makes trimmed manifests, each once however many ask for it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Trims {
+pub struct TrimmedManifests {
     folder: Option<PathBuf>,
     turns: Arc<Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>>,
 }
 
-impl Trims {
+impl TrimmedManifests {
     /// Large ones wait in `folder`, or in the system's folder for temporary files.
     #[must_use]
     pub fn new(folder: Option<PathBuf>) -> Self {
