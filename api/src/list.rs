@@ -1,4 +1,4 @@
-//! What all lists have in common: filters, and pages of what is too little to be paged by the database.
+//! What all lists share: filters, ordering, and paging of lists that are small enough to be held in memory.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use read_model::queries::Slice;
 use schemas::AccountId;
 use serde_json::{Map, Value};
 
-/// Reads filters from a query, and keeps which were applied, since the envelope tells them.
+/// Reads filters from the query and records which were applied, because the envelope lists them.
 pub(crate) struct Filters<'a> {
     params: &'a Params,
     applied: Map<String, Value>,
@@ -55,7 +55,7 @@ impl<'a> Filters<'a> {
         Ok(times)
     }
 
-    /// A number, or a list of them under the name that ends in `__in`: whichever is given; both must hold.
+    /// Reads a number, or a list of numbers under the name that ends in `__in`. If both are given, both must match.
     pub(crate) fn ids(&mut self, one: &'static str, many: &'static str) -> Result<Option<Vec<i64>>, InvalidParam> {
         let (one, many) = (self.number(one)?, self.numbers(many)?);
         Ok(match (one, many) {
@@ -65,16 +65,16 @@ impl<'a> Filters<'a> {
         })
     }
 
-    /// `state`: 1 for what is active, 2 for what is deleted.
+    /// Reads `state`: 1 is active, 2 is deleted.
     pub(crate) fn state(&mut self) -> Result<Option<i64>, InvalidParam> {
-        // dbt Cloud's clients also say `all`.
+        // dbt Cloud's clients also send `all`.
         if self.params.text("state") == Some("all") {
             return Ok(None);
         }
         self.number("state")
     }
 
-    /// Those that were applied.
+    /// Returns the filters that were applied, for the envelope.
     pub(crate) fn applied(self) -> Map<String, Value> {
         self.applied
     }
@@ -86,7 +86,7 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// Does `include_related` name this? It is written as `a,b`, `["a","b"]`, `['a','b']` or `[a]`, or repeated.
+/// Returns whether `include_related` lists this name, as `a,b`, `["a","b"]`, `['a','b']`, `[a]` or a repeated parameter.
 pub(crate) fn includes(params: &Params, related: &str) -> bool {
     let is_quote = |letter: char| !letter.is_ascii_alphanumeric();
     params
@@ -95,12 +95,12 @@ pub(crate) fn includes(params: &Params, related: &str) -> bool {
         .any(|name| name.trim_matches(is_quote) == related)
 }
 
-/// Whether a name contains this, in letters of any case.
+/// Returns whether a name contains this text, ignoring case.
 pub(crate) fn contains(name: &str, part: &str) -> bool {
     name.to_lowercase().contains(&part.to_lowercase())
 }
 
-/// The page as the read model's queries take it.
+/// Converts a page into the form that the read model's queries take.
 pub(crate) fn slice(paging: Paging) -> Slice {
     Slice {
         limit: paging.limit,
@@ -108,19 +108,19 @@ pub(crate) fn slice(paging: Paging) -> Slice {
     }
 }
 
-/// By what records of the directory can be ordered.
+/// The fields by which lists of directory records can be ordered.
 pub(crate) const RECORD_FIELDS: &[&str] = &["id", "name", "created_at", "updated_at"];
 
-/// The fields of a record of the directory that it can be ordered by.
+/// The values of a directory record by which it can be ordered.
 pub(crate) struct RecordKey<'a> {
     pub(crate) id: i64,
     pub(crate) name: &'a str,
-    /// As it is answered: these texts have the order of the times.
+    /// The time as answered. These texts sort in the order of their times.
     pub(crate) created_at: &'a str,
     pub(crate) updated_at: &'a str,
 }
 
-/// A page of records that are all in memory, and how many there are.
+/// Orders records that are all in memory. Returns one page of them and their total number.
 pub(crate) fn page_of_records<T>(
     mut records: Vec<T>,
     order: OrderBy,
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn related_things_are_named_in_many_ways() {
+    fn related_objects_can_be_listed_in_many_forms() {
         for query in [
             "job,run_steps",
             "[\"job\",\"run_steps\"]",
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_are_absent_are_not_told() {
+    fn absent_filters_are_not_listed_as_applied() {
         let params = Params::read("project_id=7&status__in=[10,20]&other=1");
         let mut filters = Filters::new(&params, AccountId(1));
         assert_eq!(filters.number("project_id").unwrap(), Some(7));
         assert_eq!(filters.number("environment_id").unwrap(), None);
         assert_eq!(filters.numbers("status__in").unwrap(), Some(vec![10, 20]));
-        let told = serde_json::json!({"account_id": 1, "project_id": 7, "status__in": [10, 20]});
-        assert_eq!(Value::from(filters.applied()), told);
+        let expected = serde_json::json!({"account_id": 1, "project_id": 7, "status__in": [10, 20]});
+        assert_eq!(Value::from(filters.applied()), expected);
         let params = Params::read("pk=7&pk__in=[7,8]&project_id__in=[1]&state=all");
         let mut filters = Filters::new(&params, AccountId(1));
         assert_eq!(filters.ids("pk", "pk__in").unwrap(), Some(vec![7]));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_ordered_with_ties_by_id() {
+    fn records_are_ordered_and_ties_are_broken_by_id() {
         let page = |order: &str, paging: &str| {
             let order = OrderBy::read(&Params::read(order), RECORD_FIELDS).unwrap();
             let paging = Paging::read(&Params::read(paging)).unwrap();

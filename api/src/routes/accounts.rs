@@ -1,4 +1,4 @@
-//! Accounts. A token sees its own: one, but for tokens that Datacoves gave.
+//! Accounts. A token sees the account it belongs to; tokens that Datacoves issued may see several.
 
 use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::view::{FilesView, View};
 pub(crate) struct Account {
     id: i64,
     name: String,
-    /// 1 active, 2 not.
+    /// 1 is active, 2 is not.
     state: i16,
     locked: bool,
     pending_cancel: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Account {
     unknown: UnknownOfAccount,
 }
 
-/// What dbt Cloud sells to its own accounts: always null.
+/// Fields of dbt Cloud's plans and billing, which this service does not have. Always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfAccount {
     plan: Option<String>,
@@ -100,7 +100,7 @@ async fn own(mut view: View) -> Result<One<Account>, Error> {
     Ok(one(Account::new(row.ok_or_else(CloudError::not_found)?)))
 }
 
-/// Lists the accounts that the token sees: its own.
+/// Lists the accounts that the token may see.
 #[utoipa::path(
     get, path = "/api/v2/accounts", tag = "Accounts", operation_id = "List Accounts",
     responses((status = 200, body = Many<Account>))
@@ -109,7 +109,7 @@ pub(crate) async fn list(view: View, params: Params) -> Result<Many<Account>, Er
     page(view, &params).await
 }
 
-/// Lists the accounts that the token sees: its own.
+/// Lists the accounts that the token may see.
 #[utoipa::path(
     get, path = "/api/v3/accounts", tag = "Accounts", operation_id = "List Accounts (v3)",
     responses((status = 200, body = Many<Account>))

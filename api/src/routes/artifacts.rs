@@ -1,4 +1,4 @@
-//! The files of runs.
+//! The artifacts of runs.
 
 use axum::extract;
 use axum::http::header::{CONTENT_TYPE, ETAG};
@@ -13,16 +13,17 @@ use crate::download::{Download, Extent, content_type, has_already};
 use crate::error::Error;
 use crate::view::{Ids, View};
 
-/// The largest run results that are changed for a client, in bytes: they are held in memory for it. Larger ones are sent as they are.
-const LARGEST_CHANGED: i64 = 64 << 20;
+/// The largest run results, in bytes, to which dbt Cloud's variables are added, because that happens in memory. Larger ones are sent as
+/// uploaded.
+const MAX_EXTENDED: i64 = 64 << 20;
 
-/// Lists the names of a run's files.
+/// Lists the names of a run's artifacts.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts", tag = "Runs", operation_id = "List Run Artifacts",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
-        ("step" = Option<i64>, Query, description = "Only files of this step of the run, from 1"),
+        ("step" = Option<i64>, Query, description = "Only artifacts of this step of the run, counted from 1"),
     ),
     responses((status = 200, body = One<Vec<String>>))
 )]
@@ -39,19 +40,19 @@ pub(crate) async fn list(
     ))
 }
 
-/// Downloads a file of a run, as it was uploaded; but `run_results.json` with dbt Cloud's variables added to its `metadata.env`.
+/// Downloads an artifact of a run as it was uploaded, except that `run_results.json` gets dbt Cloud's variables in `metadata.env`.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/artifacts/{*path}", tag = "Runs", operation_id = "Retrieve Run Artifact",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
         ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
-        ("step" = Option<i64>, Query, description = "The step of the run, from 1; without it the last that has the file, of `run_results.json` the last that worked on nodes"),
-        ("raw" = Option<bool>, Query, description = "`true`: `run_results.json` as it was uploaded too"),
+        ("step" = Option<i64>, Query, description = "The step of the run, counted from 1. By default, the last step that has the file, or for `run_results.json` the last step that worked on nodes"),
+        ("raw" = Option<bool>, Query, description = "`true` returns `run_results.json` as it was uploaded, too"),
     ),
     responses(
-        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Names the content"))),
-        (status = 304, description = "The client has it: `If-None-Match` names the content"),
+        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Identifies the content"))),
+        (status = 304, description = "Not modified: `If-None-Match` lists the current `ETag`"),
     )
 )]
 pub(crate) async fn download(
@@ -67,12 +68,12 @@ pub(crate) async fn download(
     let id = RunId(row.id);
     let file = match step {
         None => queries::run_file(view.connection(), account, id, &path).await?,
-        // A step that wrote no manifest, such as one whose results came alone, worked with that of the step before.
+        // A step that wrote no manifest, such as one that only uploaded results, used the manifest of the step before it.
         Some(step) => queries::step_file(view.connection(), account, id, &path, step, path == "manifest.json").await?,
     };
     let file = file.ok_or_else(CloudError::not_found)?;
-    if path != "run_results.json" || raw || file.size > LARGEST_CHANGED {
-        // A slow client must not hold a connection of the database.
+    if path != "run_results.json" || raw || file.size > MAX_EXTENDED {
+        // A slow client must not hold a database connection.
         drop(view);
         return whole(account, &path, file).send(&state, &headers).await;
     }
@@ -80,7 +81,8 @@ pub(crate) async fn download(
     with_cloud_variables(&state, file, &row, &headers).await
 }
 
-/// Downloads a file of the newest ended run of a job that has it, as it was uploaded; `run_results.json` of the newest that worked on nodes.
+/// Downloads an artifact of a job, as uploaded by its newest finished run that has it; `run_results.json` of the newest that worked on
+/// nodes.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/jobs/{job_id}/artifacts/{*path}", tag = "Jobs", operation_id = "Retrieve Job Artifact",
     params(
@@ -89,8 +91,8 @@ pub(crate) async fn download(
         ("path" = String, Path, description = "The file's name, such as `manifest.json`"),
     ),
     responses(
-        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Names the content"))),
-        (status = 304, description = "The client has it: `If-None-Match` names the content"),
+        (status = 200, description = "The file", body = Object, headers(("ETag" = String, description = "Identifies the content"))),
+        (status = 304, description = "Not modified: `If-None-Match` lists the current `ETag`"),
     )
 )]
 pub(crate) async fn download_of_job(
@@ -114,7 +116,7 @@ fn whole(account: AccountId, name: &str, file: RunFile) -> Download {
     }
 }
 
-/// dagster's sensor knows by these variables which run the results are of, and plain dbt does not write them.
+/// Sends run results with dbt Cloud's variables. Dagster's sensor finds the run by them, and dbt Core does not write them.
 async fn with_cloud_variables(
     state: &State,
     file: RunFile,
@@ -138,15 +140,15 @@ async fn with_cloud_variables(
         .bucket
         .read_artifact(AccountId(run.account_id), file.sha256, size)
         .await?;
-    // The right to the memory goes along, since the work goes on when its client leaves.
-    let changing = tokio::task::spawn_blocking(move || {
-        let changed = ArtifactText::read(bytes)?.with_env(&variables)?;
-        Ok::<_, InvalidArtifact>((changed, memory))
+    // The task owns the reserved memory, because it continues when its client disconnects.
+    let extending = tokio::task::spawn_blocking(move || {
+        let extended = ArtifactText::read(bytes)?.with_env(&variables)?;
+        Ok::<_, InvalidArtifact>((extended, memory))
     });
-    let (changed, memory) = changing
+    let (extended, memory) = extending
         .await
         .map_err(|panic| Error::unreadable(&panic))?
         .map_err(|error| Error::unreadable(&error))?;
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, etag)];
-    Ok(hold_until_sent((headers, changed).into_response(), memory))
+    Ok(hold_until_sent((headers, extended).into_response(), memory))
 }

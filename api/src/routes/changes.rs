@@ -1,4 +1,4 @@
-//! What differs between two manifests.
+//! Differences between two manifests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -15,10 +15,10 @@ use crate::error::Error;
 use crate::list::Filters;
 use crate::view::{Ids, View};
 
-/// How many pairs of definitions are read at a time.
+/// The number of pairs of definitions that are read in one query.
 const AT_ONCE: usize = 500;
 
-/// A node that is not the same in two manifests.
+/// A node that differs between two manifests.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Change {
     unique_id: String,
@@ -26,11 +26,11 @@ pub(crate) struct Change {
     name: Option<String>,
     /// `added`, `removed` or `changed`.
     change: &'static str,
-    /// Of a changed node: its fields that differ, such as `raw_code` or `config`.
+    /// The fields of a changed node that differ, such as `raw_code` or `config`; empty for other changes.
     fields: BTreeSet<String>,
 }
 
-/// The definitions of a node in the two manifests.
+/// The definitions of a node in the old and the new manifest.
 #[derive(Default)]
 struct Sides<'d> {
     old: Option<&'d Difference>,
@@ -44,9 +44,9 @@ struct Sides<'d> {
         ("account_id" = i64, Path),
         ("id" = i64, Path, description = "The environment"),
         ("from" = i64, Query, description = "The run with the old manifest"),
-        ("to" = Option<i64>, Query, description = "The run with the new manifest; by default the environment's newest manifest"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("to" = Option<i64>, Query, description = "The run with the new manifest; by default, the environment's newest manifest is used"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Change>))
 )]
@@ -64,15 +64,15 @@ pub(crate) async fn list(
     page(view, &params, from, to).await
 }
 
-/// Lists the nodes that differ between the manifest of an earlier run and that of this run, by `unique_id`.
+/// Lists the nodes that differ between the manifests of an earlier run and of this run, by `unique_id`.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/changes", tag = "Nodes", operation_id = "List Changes of a run",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path, description = "The run with the new manifest"),
         ("from" = i64, Query, description = "The run with the old manifest, of the same environment"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Change>))
 )]
@@ -121,7 +121,7 @@ async fn page(mut view: View, params: &Params, from: Sha256, to: Sha256) -> Resu
     let offset = usize::try_from(paging.offset).unwrap_or(usize::MAX);
     let limit = usize::try_from(paging.limit).unwrap_or(0);
     let shown: Vec<Sides<'_>> = by_id.into_values().skip(offset).take(limit).collect();
-    // Only of those that changed the definitions are compared, and only of the page.
+    // Only definitions on the page are compared, because reading them is expensive.
     let ids: Vec<i64> = shown
         .iter()
         .filter_map(|sides| Some([sides.old?.id, sides.new?.id]))
@@ -135,7 +135,8 @@ async fn page(mut view: View, params: &Params, from: Sha256, to: Sha256) -> Resu
     Ok(many(changes, total, paging, &order, filters.applied()))
 }
 
-/// The new definitions that only an earlier rule tells from the old ones: until the read model is rebuilt it has definitions by both.
+/// Returns the new definitions that equal the old ones although their hashes differ, because different versions of the service made them.
+/// Until the read model is rebuilt, it has definitions of both versions.
 async fn unchanged(
     view: &mut View,
     account: AccountId,
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_that_differ_are_named() {
+    fn differing_fields_are_listed() {
         let fields = differing_fields(br#"{"a": 1, "b": [1], "c": 3}"#, br#"{"a": 1, "b": [2], "d": 3}"#);
         assert_eq!(fields, BTreeSet::from(["b", "c", "d"].map(str::to_owned)));
     }

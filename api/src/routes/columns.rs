@@ -1,4 +1,4 @@
-//! The columns of a node: as it declares them, and as the warehouse has them.
+//! The columns of a node, as declared in the project and as found in the warehouse.
 
 use std::collections::HashMap;
 
@@ -15,17 +15,17 @@ use super::nodes::Fields;
 pub(super) struct Column {
     name: String,
     description: Option<String>,
-    /// The declared type.
+    /// The type that the node declares.
     data_type: Option<String>,
     /// The type in the warehouse.
     catalog_type: Option<String>,
-    /// Its place in the warehouse.
+    /// The position of the column in the warehouse's table.
     index: Option<i64>,
     /// Whether the node declares it.
     is_declared: bool,
 }
 
-/// The declared columns of a node, as far as they are read here.
+/// A column as the node declares it, with the fields that are used here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Declared {
@@ -34,10 +34,9 @@ struct Declared {
     data_type: Option<String>,
 }
 
-/// Those of the warehouse in its order, then those that are declared only.
+/// Returns the warehouse's columns in its order, then those that are only declared, by name.
 ///
-/// A name that is the same letter by letter goes first. What is left is compared without regard to case: some warehouses write names in
-/// letters of their own.
+/// Names that match exactly are paired first. The rest are compared ignoring case, because some warehouses change the case of names.
 pub(super) fn columns(node: &Fields, entry: Option<&[u8]>) -> Vec<Column> {
     let mut declared = declared(node);
     let in_warehouse = entry.map(CatalogNode::columns_of).unwrap_or_default();
@@ -71,7 +70,7 @@ pub(super) fn columns(node: &Fields, entry: Option<&[u8]>) -> Vec<Column> {
     columns
 }
 
-/// By name.
+/// Returns the declared columns, ordered by name.
 fn declared(node: &Fields) -> Vec<(String, Declared)> {
     let columns: HashMap<String, Box<RawValue>> = node
         .raw("columns")

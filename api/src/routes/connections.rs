@@ -1,4 +1,4 @@
-//! The warehouses of projects, as far as manifests tell of them.
+//! The warehouses of projects, as far as manifests describe them.
 
 use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
 use schemas::{AccountId, ProjectId};
@@ -31,7 +31,7 @@ pub(crate) async fn list(view: View, params: Params) -> Result<Many<Connection>,
     page(view, &params, None).await
 }
 
-/// Shows a warehouse: its number is its project's.
+/// Shows a warehouse. Its id is the id of its project.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/connections/{id}", tag = "Connections", operation_id = "Retrieve Account Connection",
     params(("account_id" = i64, Path), ("id" = i64, Path)),
@@ -41,7 +41,7 @@ pub(crate) async fn show(view: View, Ids((_, id)): Ids<(AccountId, ProjectId)>) 
     one_of(view, id).await
 }
 
-/// Lists the warehouse of a project, if its manifests tell of one.
+/// Lists the warehouse of a project, if its manifests name one.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/connections", tag = "Connections",
     operation_id = "List Connections",

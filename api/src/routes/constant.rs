@@ -1,4 +1,4 @@
-//! Collections of dbt Cloud that are empty here, and answers that are the same for all.
+//! Collections of dbt Cloud that are always empty here, and answers that hold no stored data.
 
 use edge::{CloudError, Many, One, OrderBy, Paging, Params, many, one};
 use schemas::{AccountId, ProjectId};
@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::list::{Filters, RECORD_FIELDS};
 use crate::view::{Ids, View};
 
-/// Collections of an account in v2: nothing is tunnelled, invited, notified or cloned here, and tokens belong to no people.
+/// The empty collections of an account in v2. The service has no tunnels, invitations, notifications or clones, and its tokens do not
+/// belong to people.
 const OF_ACCOUNT_V2: &[&str] = &[
     "audit-logs",
     "connections",
@@ -22,7 +23,7 @@ const OF_ACCOUNT_V2: &[&str] = &[
     "users",
 ];
 
-/// Collections of an account in v3.
+/// The empty collections of an account in v3.
 const OF_ACCOUNT_V3: &[&str] = &[
     "audit-logs",
     "groups",
@@ -34,7 +35,7 @@ const OF_ACCOUNT_V3: &[&str] = &[
     "users",
 ];
 
-/// Collections of a project in v3.
+/// The empty collections of a project in v3.
 const OF_PROJECT_V3: &[&str] = &["credentials", "profiles", "repositories"];
 
 fn empty(view: &View, params: &Params, known: &[&str], name: &str) -> Result<Many<Value>, Error> {
@@ -46,7 +47,9 @@ fn empty(view: &View, params: &Params, known: &[&str], name: &str) -> Result<Man
     Ok(many(Vec::new(), 0, paging, &order, filters.applied()))
 }
 
-/// Lists what is always empty: `audit-logs`, `connections`, `encryptions`, `groups`, `invites`, `notifications`, `repositories`, `users`.
+/// Lists a collection that is always empty.
+///
+/// The collection is one of `audit-logs`, `connections`, `encryptions`, `groups`, `invites`, `notifications`, `repositories` and `users`.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/{collection}", tag = "Empty", operation_id = "List an empty collection",
     params(("account_id" = i64, Path), ("collection" = String, Path, example = "users"), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
@@ -60,8 +63,10 @@ pub(crate) async fn of_account_v2(
     empty(&view, &params, OF_ACCOUNT_V2, &name)
 }
 
-/// Lists what is always empty: `audit-logs`, `groups`, `license-maps`, `oauth-configurations`, `private-endpoints`,
-/// `semantic-layer-credentials`, `service-tokens`, `users`.
+/// Lists a collection that is always empty.
+///
+/// The collection is one of `audit-logs`, `groups`, `license-maps`, `oauth-configurations`, `private-endpoints`,
+/// `semantic-layer-credentials`, `service-tokens` and `users`.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/{collection}", tag = "Empty", operation_id = "List an empty collection (v3)",
     params(("account_id" = i64, Path), ("collection" = String, Path, example = "groups"), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
@@ -75,7 +80,7 @@ pub(crate) async fn of_account_v3(
     empty(&view, &params, OF_ACCOUNT_V3, &name)
 }
 
-/// Lists what is always empty: `credentials`, `profiles`, `repositories`.
+/// Lists a collection that is always empty: `credentials`, `profiles` or `repositories`.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/{collection}", tag = "Empty",
     operation_id = "List an empty collection of a project",
@@ -93,7 +98,7 @@ pub(crate) async fn of_project_v3(
     empty(&view, &params, OF_PROJECT_V3, &name)
 }
 
-/// Lists the variables of a job: none are known.
+/// Lists the environment variables of a job. Always empty, because they are not stored.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environment-variables/job", tag = "Empty",
     operation_id = "Retrieve Projects Environment Variables Job",
@@ -109,13 +114,13 @@ pub(crate) async fn variables_of_job(
     Ok(one(Map::new()))
 }
 
-/// Who asks.
+/// The owner of the token.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WhoAmI {
     user: Bearer,
 }
 
-/// Tokens belong to an account and to no person: what people have is empty.
+/// Describes the token. A token belongs to an account, not to a person, so the personal fields are empty.
 #[derive(Serialize, ToSchema)]
 struct Bearer {
     id: i64,
@@ -130,7 +135,7 @@ struct Bearer {
     licenses: Map<String, Value>,
 }
 
-/// Says who asks: a token of an account.
+/// Shows which account the token belongs to.
 #[utoipa::path(
     get, path = "/api/v2/whoami", tag = "Service", operation_id = "Who am I",
     responses((status = 200, body = One<WhoAmI>))

@@ -1,4 +1,5 @@
-//! Manifests to defer to: dbt's newer engines and dbt Cloud's command line ask for a URL, and get the manifest there without a token.
+//! Manifests to defer to. dbt's newer engines and dbt Cloud's command line ask for a URL, and download the manifest from it without a
+//! token.
 
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
@@ -15,13 +16,13 @@ use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::view::{Ids, View};
 
-/// What a URL for a manifest is signed for.
+/// The purpose for which the URLs are signed.
 const PURPOSE: &str = "manifest";
 
-/// Where a manifest is.
+/// The location of a manifest.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ManifestHref {
-    /// Holds for 15 minutes, without a token.
+    /// A URL that works without a token for 15 minutes.
     manifest_href: String,
 }
 
@@ -32,14 +33,14 @@ struct Permitted {
     size: i64,
 }
 
-/// Shows where the manifest of a project to defer to is: the newest of a run that went well in its production environments; else in any.
+/// Shows the URL of a project's manifest to defer to: the newest of a successful run in its production environments, or else in any other.
 #[utoipa::path(
     get, path = "/api/private/accounts/{account_id}/projects/{project_id}/manifest/latest", tag = "Deferral",
     operation_id = "Newest manifest of a project",
     params(
         ("account_id" = i64, Path),
         ("project_id" = i64, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
+        ("dbt_project" = Option<String>, Query, description = "Only manifests of this dbt project, as in `metadata.project_name`"),
     ),
     responses((status = 200, body = One<ManifestHref>))
 )]
@@ -54,7 +55,7 @@ pub(crate) async fn latest(
     href(&state, account, file).await
 }
 
-/// The manifest to defer to in a project's production environments; where they have none, in any of its environments.
+/// Finds the manifest to defer to in a project's production environments or, if they have none, in its other environments.
 pub(super) async fn newest_of_project(
     view: &mut View,
     account: AccountId,
@@ -77,7 +78,7 @@ pub(super) async fn newest_of_project(
     Ok(None)
 }
 
-/// The manifest to defer to in some environments.
+/// Finds the manifest to defer to in these environments.
 pub(super) async fn newest_of(
     view: &mut View,
     account: AccountId,
@@ -92,7 +93,7 @@ pub(super) async fn newest_of(
     Ok(queries::manifest_to_defer_to(view.connection(), account, filter).await?)
 }
 
-/// Shows where the manifest of an environment to defer to is: the newest of a run that went well; else the newest.
+/// Shows the URL of an environment's manifest to defer to: the newest of a successful run, or else the newest.
 #[utoipa::path(
     get, path = "/api/private/accounts/{account_id}/projects/{project_id}/manifest/{environment_id}", tag = "Deferral",
     operation_id = "Newest manifest of an environment",
@@ -100,7 +101,7 @@ pub(super) async fn newest_of(
         ("account_id" = i64, Path),
         ("project_id" = i64, Path),
         ("environment_id" = i64, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
+        ("dbt_project" = Option<String>, Query, description = "Only manifests of this dbt project, as in `metadata.project_name`"),
     ),
     responses((status = 200, body = One<ManifestHref>))
 )]
@@ -135,13 +136,13 @@ async fn href(state: &State, account_id: AccountId, file: RunFile) -> Result<One
     }))
 }
 
-/// Downloads a manifest. The URL itself is the permission.
+/// Downloads a manifest. The signed URL is the permission.
 #[utoipa::path(
     get, path = "/api/private/manifests/{signed}", tag = "Deferral", operation_id = "Download a manifest", security(()),
-    params(("signed" = String, Path, description = "As `manifest_href` told it")),
+    params(("signed" = String, Path, description = "The last part of `manifest_href`")),
     responses(
         (status = 200, description = "The manifest as it was uploaded", body = Object),
-        (status = 403, description = "The URL has expired, or was not given out here"),
+        (status = 403, description = "The URL has expired, or was not issued by this service"),
     )
 )]
 pub(crate) async fn download(

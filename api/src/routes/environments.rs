@@ -1,4 +1,4 @@
-//! Environments: where dbt runs.
+//! Environments, in which dbt runs.
 
 use std::collections::HashMap;
 
@@ -22,9 +22,9 @@ pub(crate) struct Environment {
     name: String,
     /// `deployment` or `development`.
     r#type: &'static str,
-    /// `production` or `staging`, of deployments.
+    /// `production` or `staging` for deployment environments, else null.
     deployment_type: Option<&'static str>,
-    /// Of the dbt that wrote the newest manifest.
+    /// The version of dbt that wrote the newest manifest.
     dbt_version: Option<String>,
     raw_dbt_version: Option<String>,
     use_custom_branch: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Environment {
     is_deferrable: bool,
     enable_model_query_history: bool,
     enable_dbt_state: bool,
-    /// 1 active, 2 not.
+    /// 1 is active, 2 is not.
     state: i16,
     created_at: String,
     updated_at: String,
@@ -44,7 +44,7 @@ pub(crate) struct Environment {
     unknown: UnknownOfEnvironment,
 }
 
-/// What dbt Cloud knows of its own environments, and nobody of these: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Clone, Default, Serialize, ToSchema)]
 struct UnknownOfEnvironment {
     connection_id: Option<i64>,
@@ -98,7 +98,7 @@ impl Environment {
     }
 }
 
-/// The environments with these numbers, by number.
+/// Returns the environments with these ids, by id.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Environment>, Error> {
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;
@@ -110,7 +110,7 @@ pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, E
         .collect())
 }
 
-/// These environments with what their newest manifests tell.
+/// Adds the dbt version from the newest manifests.
 async fn answers(view: &mut View, rows: Vec<directory::queries::Environment>) -> Result<Vec<Environment>, Error> {
     let account = view.account();
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
@@ -126,7 +126,7 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Environment>) ->
     Ok(rows.into_iter().map(answer).collect())
 }
 
-/// The environments of some projects, by project.
+/// Returns the environments of these projects, by project id.
 pub(super) async fn by_project(view: &mut View, projects: &[i64]) -> Result<HashMap<i64, Vec<Environment>>, Error> {
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;
@@ -138,7 +138,7 @@ pub(super) async fn by_project(view: &mut View, projects: &[i64]) -> Result<Hash
     Ok(by_project)
 }
 
-/// A page of the environments of the account, or of one of its projects.
+/// Returns a page of the environments of the account, or of one of its projects.
 async fn page(mut view: View, params: &Params, project: Option<ProjectId>) -> Result<Many<Environment>, Error> {
     let account = view.account();
     let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
@@ -181,21 +181,21 @@ async fn page(mut view: View, params: &Params, project: Option<ProjectId>) -> Re
     Ok(many(rows, total, paging, &order, filters.applied()))
 }
 
-/// Lists the environments that the token sees.
+/// Lists the environments that the token may see.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/environments", tag = "Environments", operation_id = "List Environments",
     params(
         ("account_id" = i64, Path),
         ("project_id" = Option<i64>, Query, description = "Only environments of this project"),
         ("project_id__in" = Option<String>, Query, description = "Only environments of one of these projects, as JSON", example = "[1,2]"),
-        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
-        ("dbt_version" = Option<String>, Query, description = "Only those whose newest manifest is of this version of dbt"),
+        ("name__icontains" = Option<String>, Query, description = "Only environments whose name contains this, ignoring case"),
+        ("dbt_version" = Option<String>, Query, description = "Only environments whose newest manifest was written by this version of dbt"),
         ("deployment_type" = Option<String>, Query, description = "`production` or `staging`"),
         ("pk" = Option<i64>, Query, description = "Only the environment with this id"),
         ("state" = Option<i64>, Query, description = "1: active, 2: deleted"),
-        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; a leading `-` reverses the order"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Environment>))
 )]
@@ -203,7 +203,7 @@ pub(crate) async fn list(view: View, params: Params) -> Result<Many<Environment>
     page(view, &params, None).await
 }
 
-/// Lists the environments that the token sees; the filters are those of v2.
+/// Lists the environments that the token may see, with the filters of v2.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/environments", tag = "Environments", operation_id = "List Environments (v3)",
     params(("account_id" = i64, Path), ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query)),
@@ -213,7 +213,7 @@ pub(crate) async fn list_v3(view: View, params: Params) -> Result<Many<Environme
     page(view, &params, None).await
 }
 
-/// Lists the environments of a project; the filters are those of v2.
+/// Lists the environments of a project, with the filters of v2.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments", tag = "Environments",
     operation_id = "List Environments of a project",

@@ -1,4 +1,4 @@
-//! Files that clients stored, for those who upload: by slug, tag or name.
+//! Stored files for uploaders, found by slug, tag or name.
 
 use axum::Json;
 use axum::extract::{self, Path};
@@ -23,10 +23,10 @@ struct Files {
     pagination: edge::Pagination,
 }
 
-/// What an answer with contents has around the file.
+/// The JSON before and after a file with its contents.
 const AROUND: (&str, &str) = ("{\"data\":", "}");
 
-/// What is answered of a file.
+/// Describes a file as answers do.
 pub(super) fn facts(file: File, place: FilePlace) -> FileFacts {
     let owner = match file.environment_slug {
         Some(slug) => FileOwner::Environment(slug),
@@ -42,21 +42,22 @@ pub(super) fn facts(file: File, place: FilePlace) -> FileFacts {
 
 /// Show a file with its contents, or list the files
 ///
-/// Of several files with one tag or name the newest is shown. `contents` of a JSON file is its value, of a text a string, and of anything
-/// else null: `path` is where its bytes are. Without slug, tag and filename it lists the environment's files, the newest first.
+/// If several files have the tag or name, the newest is shown. `contents` holds a JSON file as JSON and a text as a string; for any other
+/// file it is null, and `path` is where to download it. Without `slug`, `tag` and `filename`, the environment's files are listed, newest
+/// first.
 #[utoipa::path(
     get, path = "/environments/{slug}/files", tag = "Files", operation_id = "Show a file",
     params(
-        ("slug" = String, Path, description = "The environment's; the file's own slug is said in the query, before all others"),
-        ("tag" = Option<String>, Query, description = "Of the file"),
-        ("filename" = Option<String>, Query, description = "Of the file"),
-        ("limit" = Option<i64>, Query, description = "Of a list: at most 100"),
-        ("offset" = Option<i64>, Query, description = "Of a list: how many to pass over"),
+        ("slug" = String, Path, description = "The environment's slug. A file's slug is given as a query parameter `slug`, which takes precedence over `tag` and `filename`"),
+        ("tag" = Option<String>, Query, description = "The tag of the file"),
+        ("filename" = Option<String>, Query, description = "The name of the file"),
+        ("limit" = Option<i64>, Query, description = "For lists: the number of files to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "For lists: the number of files to skip"),
     ),
     responses(
         (status = 200, description = "The file", body = Object),
-        (status = 404, description = "There is no such file or environment"),
-        (status = 422, description = "What names the file is blank"),
+        (status = 404, description = "The file or environment does not exist"),
+        (status = 422, description = "`slug`, `tag` or `filename` is given but empty"),
     )
 )]
 pub(crate) async fn show(
@@ -77,27 +78,27 @@ pub(crate) async fn show(
         file = find(&mut view, place, FileKey::Filename(&name.replace(' ', "+"))).await?;
     }
     let file = file.ok_or_else(UploadError::no_file)?;
-    // A connection of the database is not held while the file is read.
+    // The database connection is released before the file is read.
     let account = view.account();
     drop(view);
     Ok(contents::answer(&state, content_of(account, &file), &facts(file, place), AROUND).await?)
 }
 
-/// The file that is meant: by the first of slug, tag and filename that is said. None: none is said.
+/// Reads which file the client asks for, by the first of `slug`, `tag` and `filename` that is given; none if it asks for a list.
 fn key_in(params: &Params) -> Result<Option<FileKey<'_>>, UploadError> {
     const NAMES: [&str; 3] = ["slug", "tag", "filename"];
-    let said = NAMES.into_iter().find_map(|name| Some((name, params.text(name)?)));
-    match said {
+    let given = NAMES.into_iter().find_map(|name| Some((name, params.text(name)?)));
+    match given {
         Some(("slug", slug)) => {
             let slug = slug.parse().map_err(|_| UploadError::no_file())?;
             Ok(Some(FileKey::Slug(slug)))
         }
         Some(("tag", tag)) => Ok(Some(FileKey::Tag(tag))),
         Some((_, name)) => Ok(Some(FileKey::Filename(name))),
-        // A variable of a script that is not set does not ask for a list.
+        // An unset variable in a client's script must not turn the request into a list.
         None => match NAMES
             .into_iter()
-            .find(|name| params.pairs().any(|(said, _)| said == *name))
+            .find(|name| params.pairs().any(|(given, _)| given == *name))
         {
             Some(name) => Err(UploadError::unprocessable(name, "can't be blank")),
             None => Ok(None),
@@ -109,13 +110,13 @@ fn key_in(params: &Params) -> Result<Option<FileKey<'_>>, UploadError> {
 #[utoipa::path(
     get, path = "/environments/{slug}/files/{file}/download", tag = "Files", operation_id = "Download a file",
     params(
-        ("slug" = String, Path, description = "The environment's"),
-        ("file" = String, Path, description = "The file's own slug"),
+        ("slug" = String, Path, description = "The environment's slug"),
+        ("file" = String, Path, description = "The file's slug"),
     ),
     responses(
-        (status = 200, description = "Its bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 304, description = "The client has it: `If-None-Match` names the content"),
-        (status = 404, description = "There is no such file or environment"),
+        (status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "Not modified: `If-None-Match` lists the current `ETag`"),
+        (status = 404, description = "The file or environment does not exist"),
     )
 )]
 pub(crate) async fn download(
@@ -140,7 +141,7 @@ async fn list(mut view: View, place: FilePlace, params: &Params) -> Result<Respo
     Ok(Json(Files { data, pagination }).into_response())
 }
 
-/// A page of the files of a place.
+/// Returns a page of the files of an environment or project.
 pub(super) async fn page(
     view: &mut View,
     place: FilePlace,
@@ -153,7 +154,7 @@ pub(super) async fn page(
     Ok((data, edge::Pagination { count, total_count }))
 }
 
-/// The files of an environment of this slug or number; none: there is no such environment that the token sees.
+/// Returns the environment with this slug or id, as the place of its files; none if the token sees no such environment.
 async fn place_of(view: &mut View, environment: &str) -> Result<Option<FilePlace>, Error> {
     let account = view.account();
     let found = directory::queries::environment_named(view.connection(), account, environment).await?;
@@ -180,7 +181,7 @@ fn content_of(account: schemas::AccountId, file: &File) -> Content {
     }
 }
 
-/// The file as it was uploaded.
+/// Prepares the download of a file as it was uploaded.
 pub(super) fn bytes_of(account: schemas::AccountId, file: &File) -> Download {
     Download {
         account,

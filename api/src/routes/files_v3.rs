@@ -1,5 +1,4 @@
-//! Files and manifests in the newer form, under dbt Cloud's v3: by name, in an environment or in a project. Slugs may stand where v3 has
-//! numbers.
+//! Files and manifests under dbt Cloud's v3 API, found by name in an environment or a project. Where v3 has ids, slugs work too.
 
 use axum::extract;
 use axum::http::HeaderMap;
@@ -20,13 +19,13 @@ use crate::download::Extent;
 use crate::error::Error;
 use crate::view::{FilesView, Ids, View};
 
-/// dbt Cloud's envelope around a thing.
+/// dbt Cloud's envelope, as the JSON before and after an object.
 const AROUND: (&str, &str) = (
     r#"{"status":{"code":200,"is_success":true,"user_message":"Success!","developer_message":""},"data":"#,
     r#","extra":{}}"#,
 );
 
-/// What is told of a manifest beside its contents.
+/// The fields that describe a manifest beside its contents.
 #[derive(Serialize)]
 struct AboutManifest {
     filename: &'static str,
@@ -34,11 +33,11 @@ struct AboutManifest {
     inserted_at: String,
 }
 
-/// Lists the files of a project, its environments' too, the newest first.
+/// Lists the files of a project and of its environments, newest first.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files", tag = "Files", operation_id = "List files of a project",
     params(
-        ("account_id" = i64, Path), ("project_id" = String, Path, description = "The project's number or slug"),
+        ("account_id" = i64, Path), ("project_id" = String, Path, description = "The project's id or slug"),
         ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query),
     ),
     responses((status = 200, body = Many<FileFacts>))
@@ -52,12 +51,12 @@ pub(crate) async fn list_of_project(
     listed(view, place, &params).await
 }
 
-/// Lists the files of an environment, the newest first.
+/// Lists the files of an environment, newest first.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files", tag = "Files",
     operation_id = "List files of an environment",
     params(
-        ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path, description = "Number or slug"),
+        ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path, description = "The environment's id or slug"),
         ("limit" = Option<i64>, Query), ("offset" = Option<i64>, Query),
     ),
     responses((status = 200, body = Many<FileFacts>))
@@ -71,7 +70,7 @@ pub(crate) async fn list_of_environment(
     listed(view, place, &params).await
 }
 
-/// Shows what is known of a file.
+/// Shows a file without its contents.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}", tag = "Files",
     operation_id = "Retrieve a file of an environment",
@@ -92,7 +91,7 @@ pub(crate) async fn show_of_environment(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}/download", tag = "Files",
     operation_id = "Download a file of an environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "Its bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
 )]
 pub(crate) async fn download_of_environment(
     extract::State(state): extract::State<State>,
@@ -109,7 +108,7 @@ pub(crate) async fn download_of_environment(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files/{name}/download", tag = "Files",
     operation_id = "Download a file of a project",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "Its bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses((status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
 )]
 pub(crate) async fn download_of_project(
     extract::State(state): extract::State<State>,
@@ -121,14 +120,14 @@ pub(crate) async fn download_of_project(
     download(state, view, place, &name, &headers).await
 }
 
-/// Shows the manifest of an environment to defer to, with its contents: the newest of a run that went well; else the newest.
+/// Shows an environment's manifest to defer to, with its contents: the newest of a successful run, or else the newest.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/manifest", tag = "Manifests",
     operation_id = "Retrieve the manifest of an environment",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trim" = Option<bool>, Query, description = "`false`: all of it; else `metadata` and `nodes`"),
+        ("dbt_project" = Option<String>, Query, description = "Only manifests of this dbt project, as in `metadata.project_name`"),
+        ("trim" = Option<bool>, Query, description = "`false` returns the whole manifest. By default, only `metadata` and `nodes` are returned"),
     ),
     responses((status = 200, description = "The manifest is in `data.contents`", body = Object))
 )]
@@ -145,14 +144,14 @@ pub(crate) async fn manifest_of_environment(
     manifest(&state, view, found, extent, Some(environment)).await
 }
 
-/// Shows the manifest of a project to defer to, with its contents: of its production environments; where they have none, of any.
+/// Shows a project's manifest to defer to, with its contents: from its production environments or, if they have none, from any other.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/manifest", tag = "Manifests",
     operation_id = "Retrieve the manifest of a project",
     params(
         ("account_id" = i64, Path), ("project_id" = String, Path),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trim" = Option<bool>, Query, description = "`false`: all of it; else `metadata` and `nodes`"),
+        ("dbt_project" = Option<String>, Query, description = "Only manifests of this dbt project, as in `metadata.project_name`"),
+        ("trim" = Option<bool>, Query, description = "`false` returns the whole manifest. By default, only `metadata` and `nodes` are returned"),
     ),
     responses((status = 200, description = "The manifest is in `data.contents`", body = Object))
 )]
@@ -220,7 +219,7 @@ async fn manifest(
     contents::answer(state, content, &about, AROUND).await
 }
 
-/// A project by its number or slug.
+/// Finds a project by id or slug.
 async fn project_place(view: &mut View, account: AccountId, project: &str) -> Result<FilePlace, Error> {
     let found = directory::queries::project_named(view.connection(), account, project).await?;
     let found = found.ok_or_else(CloudError::not_found)?;
@@ -231,7 +230,7 @@ async fn project_place(view: &mut View, account: AccountId, project: &str) -> Re
     })
 }
 
-/// An environment of a project, each by its number or slug.
+/// Finds an environment of a project, each by id or slug.
 async fn environment_place(
     view: &mut View,
     account: AccountId,

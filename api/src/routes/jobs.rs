@@ -1,4 +1,4 @@
-//! Jobs: the DAGs of environments.
+//! Jobs, which are the DAGs of environments.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ pub(crate) struct Job {
     account_id: i64,
     project_id: i64,
     environment_id: i64,
-    /// The DAG's id.
+    /// The id of the DAG.
     name: String,
     description: String,
-    /// 1 active, 2 not.
+    /// 1 is active, 2 is not.
     state: i16,
     job_type: &'static str,
-    /// The dbt commands of its last run.
+    /// The dbt commands of the job's last run.
     execute_steps: Vec<String>,
     cost_optimization_features: [&'static str; 0],
     execution: Execution,
@@ -54,24 +54,24 @@ pub(crate) struct Job {
     is_deferrable: bool,
     lifecycle_webhooks: bool,
     run_failure_count: i64,
-    /// Of the dbt of its last run.
+    /// The version of dbt in the job's last run.
     dbt_version: Option<String>,
     raw_dbt_version: Option<String>,
     created_at: String,
     updated_at: String,
-    /// With `include_related=environment`.
+    /// Present with `include_related=environment`.
     environment: Option<Environment>,
-    /// With `include_related=most_recent_run`.
+    /// Present with `include_related=most_recent_run`.
     #[schema(value_type = Option<Object>)]
     most_recent_run: Option<Arc<Run>>,
-    /// With `include_related=most_recent_completed_run`.
+    /// Present with `include_related=most_recent_completed_run`.
     #[schema(value_type = Option<Object>)]
     most_recent_completed_run: Option<Arc<Run>>,
     #[serde(flatten)]
     unknown: UnknownOfJob,
 }
 
-/// What dbt Cloud knows of its own jobs, and nobody of these: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Clone, Default, Serialize, ToSchema)]
 struct UnknownOfJob {
     deferring_environment_id: Option<i64>,
@@ -87,14 +87,14 @@ struct UnknownOfJob {
     project: Option<()>,
 }
 
-/// How long a run may take: there is no limit.
+/// The time limit of runs. It is always 0: there is none.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = JobExecution)]
 struct Execution {
     timeout_seconds: i64,
 }
 
-/// dbt Cloud's defaults.
+/// dbt Cloud's default settings.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = JobSettings)]
 struct Settings {
@@ -102,7 +102,7 @@ struct Settings {
     target_name: &'static str,
 }
 
-/// What starts a job: Airflow, by its schedule or because someone says so.
+/// What starts a job: Airflow, on its schedule or on request.
 #[derive(Clone, Default, Serialize, ToSchema)]
 #[schema(as = JobTriggers)]
 struct Triggers {
@@ -113,8 +113,8 @@ struct Triggers {
     custom_branch_only: bool,
 }
 
-/// When a job starts, if `triggers.schedule` is true; else when it would: dbt Cloud has a schedule in jobs without one too, and clients
-/// read it.
+/// When a job starts, if `triggers.schedule` is true. Otherwise dbt Cloud's default, because dbt Cloud gives jobs without a schedule one
+/// too, and clients read it.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = JobSchedule)]
 #[serde(untagged)]
@@ -124,7 +124,7 @@ enum Schedule {
         date: ScheduleDate,
         time: ScheduleTime,
     },
-    /// As dbt Cloud has it in the job of a run.
+    /// The form in which dbt Cloud embeds it in the job of a run.
     Short {
         cron: String,
         date: &'static str,
@@ -162,7 +162,7 @@ fn date_type(cron: Option<&String>) -> &'static str {
     if cron.is_some() { "custom_cron" } else { DAYS }
 }
 
-/// On which days.
+/// The days on which a job starts.
 #[derive(Clone, Serialize, ToSchema)]
 struct ScheduleDate {
     r#type: &'static str,
@@ -170,7 +170,7 @@ struct ScheduleDate {
     cron: Option<String>,
 }
 
-/// At what times of the day.
+/// The times of day at which a job starts.
 #[derive(Clone, Serialize, ToSchema)]
 struct ScheduleTime {
     r#type: &'static str,
@@ -231,7 +231,7 @@ impl Job {
     }
 }
 
-/// The jobs of runs, by number.
+/// Returns the jobs with these ids, by id.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Job>, Error> {
     let account = view.account();
     let rows = queries::jobs_by_id(view.connection(), account, ids).await?;
@@ -250,7 +250,7 @@ async fn facts_of(view: &mut View, rows: &[queries::Job]) -> Result<HashMap<i64,
     Ok(facts.into_iter().map(|facts| (facts.job_id, facts)).collect())
 }
 
-/// These jobs with what `include_related` names, each fetched for all of them at once.
+/// Adds the objects that `include_related` lists, each fetched for all jobs at once.
 async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Job>) -> Result<Vec<Job>, Error> {
     let account = view.account();
     let mut facts = facts_of(view, &rows).await?;
@@ -299,16 +299,16 @@ async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<quer
         ("project_id" = Option<i64>, Query, description = "Only jobs of this project"),
         ("project_id__in" = Option<String>, Query, description = "Only jobs of one of these projects, as JSON", example = "[1,2]"),
         ("environment_id" = Option<i64>, Query, description = "Only jobs of this environment"),
-        ("name__icontains" = Option<String>, Query, description = "Only jobs whose name contains this, in letters of any case"),
+        ("name__icontains" = Option<String>, Query, description = "Only jobs whose name contains this, ignoring case"),
         ("pk" = Option<i64>, Query, description = "Only the job with this id"),
-        ("is_system" = Option<bool>, Query, description = "No job is dbt Cloud's own"),
-        ("triggers_schedule" = Option<bool>, Query, description = "Only jobs that Airflow starts by a schedule, or only those that it does not"),
-        ("state" = Option<i64>, Query, description = "1 or `all`: all jobs; 2, deleted ones: none"),
+        ("is_system" = Option<bool>, Query, description = "`true` returns no jobs, because none is dbt Cloud's own"),
+        ("triggers_schedule" = Option<bool>, Query, description = "Only jobs with an Airflow schedule, or with `false` only jobs without one"),
+        ("state" = Option<i64>, Query, description = "1 or `all`: all jobs; 2 (deleted): none"),
         ("include_related" = Option<String>, Query,
             description = "`environment`, `most_recent_run`, `most_recent_completed_run`, separated by commas"),
-        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; a leading `-` reverses the order"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Job>))
 )]

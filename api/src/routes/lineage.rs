@@ -1,4 +1,4 @@
-//! Lineage: which nodes a node is made of, and which are made of it.
+//! Lineage: the nodes that a node depends on, and the nodes that depend on it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -12,11 +12,11 @@ use super::scope::Scope;
 use crate::error::Error;
 use crate::view::{Ids, View};
 
-/// The nodes around a node.
+/// A node with its ancestors and descendants.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Lineage {
     unique_id: String,
-    /// By their distance, then by id.
+    /// Ordered by distance, then by id.
     nodes: Vec<LineageNode>,
 }
 
@@ -27,13 +27,13 @@ struct LineageNode {
     resource_type: String,
     name: Option<String>,
     materialized: Option<String>,
-    /// How far it is: negative upstream, positive downstream, 0 the node itself. Ephemeral models do not count.
+    /// The number of steps from the node: negative upstream, positive downstream, 0 for the node itself. Ephemeral models do not count.
     distance: i64,
-    /// The nodes that it is made of; those that are not in this list are farther away.
+    /// The nodes that it depends on. Those not in this list are farther away.
     depends_on: Vec<String>,
 }
 
-/// Which way to go, and how far.
+/// The directions to follow, and how far.
 #[derive(Clone, Copy)]
 struct Reach {
     upstream: bool,
@@ -61,7 +61,7 @@ impl Reach {
         ("id" = i64, Path, description = "The environment"),
         ("unique_id" = String, Query, description = "dbt's id of the node, such as `model.shop.orders`"),
         ("direction" = Option<String>, Query, description = "`upstream`, `downstream` or, by default, `both`"),
-        ("depth" = Option<i64>, Query, description = "How far; ephemeral models do not count. By default to the ends"),
+        ("depth" = Option<i64>, Query, description = "The greatest distance, not counting ephemeral models. By default there is no limit"),
     ),
     responses((status = 200, body = One<Lineage>))
 )]
@@ -82,7 +82,7 @@ pub(crate) async fn show(
         ("run_id" = i64, Path),
         ("unique_id" = String, Query, description = "dbt's id of the node, such as `model.shop.orders`"),
         ("direction" = Option<String>, Query, description = "`upstream`, `downstream` or, by default, `both`"),
-        ("depth" = Option<i64>, Query, description = "How far; ephemeral models do not count. By default to the ends"),
+        ("depth" = Option<i64>, Query, description = "The greatest distance, not counting ephemeral models. By default there is no limit"),
     ),
     responses((status = 200, body = One<Lineage>))
 )]
@@ -103,7 +103,7 @@ async fn lineage(mut view: View, scope: &Scope, params: &Params) -> Result<One<L
     Ok(one(Lineage { unique_id, nodes }))
 }
 
-/// None: there is no such node.
+/// Returns the node and the nodes around it; none if the graph does not have it.
 fn around(graph: &[GraphNode], unique_id: &str, reach: Reach) -> Option<Vec<LineageNode>> {
     let by_id: HashMap<&str, &GraphNode> = graph.iter().map(|node| (node.unique_id.as_str(), node)).collect();
     by_id.get(unique_id)?;
@@ -151,7 +151,7 @@ fn around(graph: &[GraphNode], unique_id: &str, reach: Reach) -> Option<Vec<Line
     Some(nodes)
 }
 
-/// The shortest way to each node. A step from an ephemeral model costs nothing, since it is a part of what is made of it.
+/// Returns the shortest distance to each node. A step from an ephemeral model counts 0, because dbt inlines it into the models that use it.
 fn distances_along<'g>(
     next: &HashMap<&'g str, Vec<&'g str>>,
     nodes: &HashMap<&'g str, &'g GraphNode>,
@@ -175,7 +175,7 @@ fn distances_along<'g>(
                 continue;
             }
             distances.insert(*other, farther);
-            // Those that cost nothing first, so that the first way found is the shortest.
+            // Steps that count 0 go first, so that the first path found is the shortest.
             if is_ephemeral {
                 waiting.push_front((other, farther));
             } else {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn ephemeral_models_are_passed_through() {
+    fn ephemeral_models_do_not_count_in_distances() {
         let graph = [
             node("a", "table", &[]),
             node("e", "ephemeral", &["a"]),
@@ -221,7 +221,7 @@ mod tests {
                 .map(|node| (node.unique_id, node.distance))
                 .collect::<Vec<_>>()
         };
-        let due = |nodes: &[(&str, i64)]| {
+        let expected = |nodes: &[(&str, i64)]| {
             nodes
                 .iter()
                 .map(|(id, distance)| ((*id).to_owned(), *distance))
@@ -229,18 +229,18 @@ mod tests {
         };
         assert_eq!(
             around("b", true, true, 9),
-            due(&[("a", -1), ("e", -1), ("b", 0), ("c", 1)])
+            expected(&[("a", -1), ("e", -1), ("b", 0), ("c", 1)])
         );
         assert_eq!(
             around("a", false, true, 1),
-            due(&[("a", 0), ("b", 1), ("c", 1), ("e", 1)])
+            expected(&[("a", 0), ("b", 1), ("c", 1), ("e", 1)])
         );
-        assert_eq!(around("c", true, false, 1), due(&[("a", -1), ("b", -1), ("c", 0)]));
-        assert_eq!(around("c", true, false, 0), due(&[("c", 0)]));
+        assert_eq!(around("c", true, false, 1), expected(&[("a", -1), ("b", -1), ("c", 0)]));
+        assert_eq!(around("c", true, false, 0), expected(&[("c", 0)]));
     }
 
     #[test]
-    fn circles_end() {
+    fn cycles_do_not_loop_forever() {
         let graph = [node("a", "table", &["b"]), node("b", "ephemeral", &["a"])];
         let reach = Reach {
             upstream: true,

@@ -1,4 +1,4 @@
-//! Manifests for those who upload: whole ones to defer to (`--defer --state`), trimmed ones to look nodes up in.
+//! Manifests for uploaders: whole ones to defer to (`--defer --state`), and trimmed ones to look up nodes in.
 
 use axum::extract::{self, Path};
 use axum::http::HeaderMap;
@@ -15,20 +15,21 @@ use crate::view::{UploaderView, View};
 
 /// Download the manifest of an environment to defer to
 ///
-/// The newest of a run that went well; where none ever did, the newest. The answer is the manifest itself. Trimmed, as it is when nothing is said, it has `metadata` and `nodes` only.
+/// The newest of a successful run or, if there is none, the newest. The answer is the manifest itself. By default it is trimmed to
+/// `metadata` and `nodes`.
 #[utoipa::path(
     get, path = "/manifests", tag = "Manifests", operation_id = "Newest manifest",
     params(
-        ("environment_slug" = String, Query, description = "May be left out with a token that is bound to one environment"),
-        ("dag_id" = Option<String>, Query, description = "Of a run of this DAG"),
-        ("tag" = Option<String>, Query, description = "The newest that was uploaded with this tag, however its run ended"),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trimmed" = Option<bool>, Query, description = "`false`: all of it, byte for byte"),
+        ("environment_slug" = String, Query, description = "Optional if the token is bound to a single environment"),
+        ("dag_id" = Option<String>, Query, description = "Only manifests of runs of this DAG"),
+        ("tag" = Option<String>, Query, description = "The newest manifest with this tag, even if its run failed"),
+        ("dbt_project" = Option<String>, Query, description = "Only manifests of this dbt project, as in `metadata.project_name`"),
+        ("trimmed" = Option<bool>, Query, description = "`false` returns the whole manifest, byte for byte"),
     ),
     responses(
         (status = 200, description = "The manifest", body = Object),
-        (status = 304, description = "The client has it: `If-None-Match` names the content"),
-        (status = 404, description = "There is no such manifest or environment"),
+        (status = 304, description = "Not modified: `If-None-Match` lists the current `ETag`"),
+        (status = 404, description = "The manifest or environment does not exist"),
         (status = 422, description = "`environment_slug` is missing"),
     )
 )]
@@ -62,18 +63,18 @@ pub(crate) async fn newest(
 
 /// Download the manifest of a project to defer to
 ///
-/// The newest of a run that went well in its production environments; where they have none, in any. The answer is the manifest itself.
+/// The newest of a successful run in its production environments or, if they have none, in any other. The answer is the manifest itself.
 #[utoipa::path(
     get, path = "/projects/{project_slug}/latest-manifest", tag = "Manifests", operation_id = "Newest manifest of a project by slug",
     params(
-        ("project_slug" = String, Path, description = "The project's slug or number"),
-        ("dbt_project" = Option<String>, Query, description = "Of this dbt project, as `metadata.project_name` names it"),
-        ("trimmed" = Option<bool>, Query, description = "`false`: all of it, byte for byte"),
+        ("project_slug" = String, Path, description = "The project's slug or id"),
+        ("dbt_project" = Option<String>, Query, description = "Only manifests of this dbt project, as in `metadata.project_name`"),
+        ("trimmed" = Option<bool>, Query, description = "`false` returns the whole manifest, byte for byte"),
     ),
     responses(
         (status = 200, description = "The manifest", body = Object),
-        (status = 304, description = "The client has it: `If-None-Match` names the content"),
-        (status = 404, description = "There is no such manifest or project"),
+        (status = 304, description = "Not modified: `If-None-Match` lists the current `ETag`"),
+        (status = 404, description = "The manifest or project does not exist"),
     )
 )]
 pub(crate) async fn newest_of_slug(
@@ -92,14 +93,14 @@ pub(crate) async fn newest_of_slug(
     Ok(send(state, view, file, extent, &headers).await?)
 }
 
-/// Trimmed, unless the client says that it is not.
+/// Reads whether the manifest is trimmed, which is the default.
 pub(super) fn extent(params: &Params, name: &'static str) -> Result<Extent, Error> {
     let trimmed = params.truth(name)?.unwrap_or(true);
     Ok(if trimmed { Extent::Trimmed } else { Extent::Whole })
 }
 
 fn no_manifest() -> UploadError {
-    UploadError::nothing("there is no such manifest yet")
+    UploadError::nothing("no such manifest exists yet")
 }
 
 async fn send(state: State, view: View, file: RunFile, extent: Extent, headers: &HeaderMap) -> Result<Response, Error> {
@@ -109,7 +110,7 @@ async fn send(state: State, view: View, file: RunFile, extent: Extent, headers: 
         extent,
         content_type: content_type("manifest.json"),
     };
-    // A slow client must not hold a connection of the database.
+    // A slow client must not hold a database connection.
     drop(view);
     download.send(&state, headers).await
 }

@@ -1,4 +1,4 @@
-//! One node with all that is known of it: columns with their types in the warehouse, tests, what was last done, and code.
+//! A single node with everything known about it: columns with their warehouse types, tests, last results, and code.
 
 use std::collections::HashMap;
 
@@ -17,40 +17,40 @@ use super::scope::Scope;
 use crate::error::Error;
 use crate::view::{Ids, View};
 
-/// A node with all that is known of it.
+/// A node with everything known about it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NodeDetails {
     unique_id: String,
     resource_type: String,
-    /// As dbt wrote it into the manifest.
+    /// The node as dbt wrote it into the manifest.
     node: Fields,
-    /// The code with its Jinja: `raw_code`, before dbt 1.3 `raw_sql`.
+    /// The code with its Jinja: `raw_code`, or `raw_sql` before dbt 1.3.
     raw_code: Option<String>,
-    /// The code that the warehouse got, of the newest manifest in which this node has any.
+    /// The compiled code that was sent to the warehouse, from the newest manifest that has it for this node.
     compiled_code: Option<String>,
-    /// As the node declares them and the warehouse has them, in the warehouse's order, then those that are declared only.
+    /// The columns of the warehouse in its order, then those that are only declared.
     columns: Vec<Column>,
-    /// Of the newest catalog that lists this node.
+    /// The node's entry in the newest catalog that lists it.
     catalog: Option<CatalogTable>,
-    /// The nodes that it is made of.
+    /// The nodes that it depends on.
     parents: Vec<String>,
-    /// The nodes that are made of it, but tests.
+    /// The nodes that depend on it, except tests.
     children: Vec<String>,
     /// The macros that it calls.
     macros: Vec<String>,
-    /// The tests about it: attached to it, as dbt says, or attached to nothing and depending on it.
+    /// The tests of this node: those that dbt attached to it, and unattached ones that depend on it.
     tests: Vec<Test>,
-    /// The tests of other nodes that depend on it, such as those of foreign keys.
+    /// Tests attached to other nodes that depend on this one, such as foreign key tests.
     related_tests: Vec<Test>,
-    /// The last attempt at it, `skipped` and `no-op` too. Of a source its newest check of freshness.
+    /// The last attempt, including `skipped` and `no-op`. For a source, its newest freshness check.
     last_result: Option<LastResult>,
-    /// The last attempt that was a success: not what was skipped, or built with `--empty` or `--sample`.
+    /// The last successful attempt, excluding skipped ones and those built with `--empty` or `--sample`.
     last_success: Option<LastResult>,
-    /// The newest check of how fresh it is.
+    /// The newest freshness check.
     freshness: Option<Freshness>,
 }
 
-/// What the warehouse says of the table.
+/// What the warehouse reports about the table.
 #[derive(Serialize, ToSchema)]
 struct CatalogTable {
     #[schema(value_type = Option<Object>)]
@@ -59,19 +59,19 @@ struct CatalogTable {
     stats: Option<Box<RawValue>>,
 }
 
-/// A test.
+/// A test of a node.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NodeTest)]
 struct Test {
     unique_id: String,
     resource_type: String,
     name: Option<String>,
-    /// The node that it is about, as dbt says it. Tests of a file of their own are about all that they depend on.
+    /// The node to which dbt attached the test. Singular tests are attached to none, and test all nodes they depend on.
     attached_node: Option<String>,
     last_result: Option<LastResult>,
 }
 
-/// Shows a node of the newest manifest of an environment with all that is known of it.
+/// Shows a node of an environment's newest manifest with everything known about it.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/environments/{id}/nodes/{unique_id}", tag = "Nodes", operation_id = "Retrieve Node",
     params(
@@ -89,7 +89,7 @@ pub(crate) async fn show(
     details(view, &scope, unique_id).await
 }
 
-/// Shows a node of the newest manifest of a run, and what the run did to it.
+/// Shows a node of a run's newest manifest, and what the run did to it.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes/{unique_id}", tag = "Nodes", operation_id = "Retrieve Node of a run",
     params(
@@ -129,7 +129,7 @@ async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One
     let success = last_attempts(&mut view, scope, &ids[..1], true).await?;
     let freshness = last_freshness(&mut view, scope, &unique_id, false).await?;
     let (last_result, last_success) = if row.resource_type == "source" {
-        // dbt does nothing else to sources.
+        // Freshness checks are all that dbt does to sources.
         let passed = last_freshness(&mut view, scope, &unique_id, true).await?;
         (
             freshness.as_ref().map(LastResult::of_source),
@@ -169,7 +169,7 @@ async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One
     }))
 }
 
-/// A test stands under the node that it is attached to; where it names none that is there, under those that it depends on.
+/// Returns whether the test is a test of this node: attached to it, or attached to no existing node.
 fn is_about(test: &Neighbour, unique_id: &str) -> bool {
     !test.has_attached_node || test.attached_node.as_deref() == Some(unique_id)
 }

@@ -1,4 +1,4 @@
-//! Nodes: what the newest manifest of an environment or a run holds. Routes of our own; dbt Cloud has none like them.
+//! The nodes of the newest manifest of an environment or a run. dbt Cloud has no such routes.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::list::{Filters, slice};
 use crate::view::{Ids, View};
 
-/// A node as dbt wrote it into the manifest, without what changes at every parse.
+/// A node as dbt wrote it into the manifest, without the fields that change at every parse.
 #[derive(Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = Object)]
@@ -26,8 +26,8 @@ pub(crate) struct Node(Box<RawValue>);
 impl Node {
     fn new(row: &queries::Node) -> Result<Self, Error> {
         let doc = decode_doc(&row.doc)?;
-        let said: Said = serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
-        let whole = if said.unique_id.is_some() && said.resource_type.is_some() {
+        let present: Present = serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
+        let whole = if present.unique_id.is_some() && present.resource_type.is_some() {
             let text = String::from_utf8(doc).map_err(|error| unreadable(row, &error))?;
             RawValue::from_string(text)
         } else {
@@ -39,19 +39,19 @@ impl Node {
 
 fn unreadable(row: &queries::Node, error: &dyn Display) -> Error {
     Error::unreadable(&format_args!(
-        "the stored node `{}` is no object: {error}",
+        "the stored node `{}` is not a JSON object: {error}",
         row.unique_id
     ))
 }
 
-/// Which of the fields that every node is shown with are in its definition.
+/// The fields that every node is shown with, if its stored definition has them.
 #[derive(Deserialize)]
-struct Said {
+struct Present {
     unique_id: Option<IgnoredAny>,
     resource_type: Option<IgnoredAny>,
 }
 
-/// A node field by field.
+/// A node as a map of its fields.
 #[derive(Serialize, ToSchema)]
 #[schema(value_type = Object)]
 pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
@@ -61,7 +61,7 @@ impl Fields {
         let doc = decode_doc(&row.doc)?;
         let mut fields: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
-        // Old versions of dbt wrote nodes that do not say which they are.
+        // Old versions of dbt wrote nodes without these fields.
         for (name, value) in [("unique_id", &row.unique_id), ("resource_type", &row.resource_type)] {
             if !fields.contains_key(name) {
                 let value = to_raw_value(value).map_err(|error| unreadable(row, &error))?;
@@ -71,12 +71,12 @@ impl Fields {
         Ok(Self(fields))
     }
 
-    /// A field as it stands in the manifest; none when it is absent or null.
+    /// Returns a field as it is in the manifest; none if it is absent or null.
     pub(super) fn raw(&self, key: &str) -> Option<&RawValue> {
         self.0.get(key).map(AsRef::as_ref).filter(|value| value.get() != "null")
     }
 
-    /// A field that is a text.
+    /// Returns a text field; none if it is absent or not a text.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         serde_json::from_str(self.raw(key)?.get()).ok()
     }
@@ -103,7 +103,7 @@ async fn page(mut view: View, params: &Params, scope: Scope) -> Result<Many<Node
     Ok(many(nodes, page.total, paging, &order, filters.applied()))
 }
 
-/// A page of the list read backwards: the nodes lie in their order, of which the page is a slice counted from the end.
+/// Reads a page in descending order. The nodes are stored in ascending order, so the page is counted from the end and reversed.
 async fn from_the_end(
     view: &mut View,
     node_set: Sha256,
@@ -136,11 +136,11 @@ async fn from_the_end(
         ("account_id" = i64, Path),
         ("id" = i64, Path, description = "The environment"),
         ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
-        ("name__icontains" = Option<String>, Query, description = "Only nodes with this in their name, in any case of letters"),
+        ("name__icontains" = Option<String>, Query, description = "Only nodes whose name contains this, ignoring case"),
         ("unique_id" = Option<String>, Query, description = "Only the node with this id"),
-        ("order_by" = Option<String>, Query, description = "`unique_id`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("order_by" = Option<String>, Query, description = "`unique_id`; a leading `-` reverses the order"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Node>))
 )]
@@ -153,15 +153,15 @@ pub(crate) async fn list(
     page(view, &params, scope).await
 }
 
-/// Lists the nodes of the newest manifest of a run, by `unique_id`; the filters are those of an environment's.
+/// Lists the nodes of the newest manifest of a run, by `unique_id`, with the filters of an environment's nodes.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/nodes", tag = "Nodes", operation_id = "List Nodes of a run",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
         ("resource_type" = Option<String>, Query, description = "Only nodes of this type, such as `model`"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Node>))
 )]

@@ -1,4 +1,4 @@
-//! What became of nodes, as it is shown.
+//! The outcomes of nodes, as answers show them.
 
 use read_model::decode_doc;
 use read_model::queries::{self, FreshnessCheck};
@@ -10,27 +10,27 @@ use utoipa::ToSchema;
 use crate::error::Error;
 use crate::format::iso_time;
 
-/// The status of a check of freshness that is no longer known to hold.
+/// The status of a freshness check that may no longer be true.
 const UNKNOWN: &str = "unknown";
 
-/// What became of a node.
+/// The outcome of a node.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct LastResult {
-    /// In small letters, as dbt says it: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
+    /// dbt's status in lower case: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
     status: String,
     completed_at: String,
-    /// The run that told of it.
+    /// The run that reported it.
     run_id: Option<i64>,
-    /// The step of it.
+    /// The step that reported it.
     step_id: Option<i64>,
     message: Option<String>,
-    /// Of a test: the rows that failed.
+    /// The number of rows that failed a test.
     failures: Option<i64>,
     rows_affected: Option<i64>,
-    /// In seconds.
+    /// The time that it took, in seconds.
     execution_time: Option<f64>,
     thread_id: Option<String>,
-    /// Whether the command built with `--empty` or `--sample`: then it is no success, however it ended.
+    /// Whether the command used `--empty` or `--sample`. Such a result never counts as a success.
     is_limited: bool,
     #[schema(value_type = Option<Object>)]
     adapter_response: Option<Box<RawValue>>,
@@ -54,7 +54,7 @@ impl LastResult {
         })
     }
 
-    /// Of a source, about which dbt does nothing but check how fresh it is.
+    /// The last result of a source, which is its freshness check, because dbt does nothing else to sources.
     pub(super) fn of_source(freshness: &Freshness) -> Self {
         Self {
             status: freshness.status.clone(),
@@ -72,26 +72,26 @@ impl LastResult {
     }
 }
 
-/// How fresh a source or model is.
+/// The freshness of a source or model.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct Freshness {
-    /// `pass`, `warn`, `error` or `runtime error`. `unknown` when a later run of the job checked freshness and dbt left this one out, as it
-    /// does when the check itself failed; all else here is then of the last check that dbt told of.
+    /// `pass`, `warn`, `error` or `runtime error`. `unknown` if a later run of the job checked freshness and dbt left this node out, as it
+    /// does when the check itself failed; the other fields are then from the last check that dbt reported.
     status: String,
     checked_at: String,
-    /// The run that told of it.
+    /// The run that reported it.
     run_id: Option<i64>,
-    /// The step of it.
+    /// The step that reported it.
     step_id: Option<i64>,
-    /// What dbt said of it.
+    /// dbt's message.
     message: Option<String>,
-    /// When its newest row was loaded.
+    /// When the newest row was loaded.
     max_loaded_at: Option<String>,
-    /// When that was asked.
+    /// When freshness was measured.
     snapshotted_at: Option<String>,
-    /// How old its newest row was then, in seconds.
+    /// The age of the newest row at that time, in seconds.
     max_loaded_at_time_ago_in_s: Option<f64>,
-    /// How old it may be: `warn_after` and `error_after`.
+    /// The allowed age: `warn_after` and `error_after`.
     #[schema(value_type = Option<Object>)]
     criteria: Option<Box<RawValue>>,
 }
@@ -100,7 +100,10 @@ impl Freshness {
     pub(super) fn new(row: &FreshnessCheck) -> Result<Self, Error> {
         let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
         let (status, message) = if row.is_outdated {
-            let message = format!("a later check did not list it; the last that did said `{}`", row.status);
+            let message = format!(
+                "a later check did not report it; the last reported status is `{}`",
+                row.status
+            );
             (UNKNOWN.to_owned(), Some(message))
         } else {
             (row.status.clone(), result.message)
@@ -119,7 +122,7 @@ impl Freshness {
     }
 }
 
-/// From when to when.
+/// When something started and completed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Timing {
     started_at: Option<String>,

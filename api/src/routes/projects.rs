@@ -20,13 +20,13 @@ pub(crate) struct Project {
     id: i64,
     account_id: i64,
     name: String,
-    /// 1 active, 2 not.
+    /// 1 is active, 2 is not.
     state: i16,
     r#type: i16,
-    /// The project's own number, where its manifests tell of a warehouse.
+    /// The project's own id, if its manifests name a warehouse.
     connection_id: Option<i64>,
     connection: Connection,
-    /// With `include_related=environments`.
+    /// Present with `include_related=environments`.
     environments: Vec<Environment>,
     #[schema(value_type = Vec<Object>)]
     group_permissions: [(); 0],
@@ -36,7 +36,7 @@ pub(crate) struct Project {
     unknown: UnknownOfProject,
 }
 
-/// What dbt Cloud knows of its own projects, and nobody of these: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfProject {
     description: Option<String>,
@@ -56,17 +56,17 @@ struct UnknownOfProject {
     default_version: Option<String>,
 }
 
-/// The warehouse of a project, as far as its manifests tell.
+/// The warehouse of a project, as far as its manifests describe it.
 #[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Connection {
-    /// The project's.
+    /// The id of the project.
     id: i64,
     account_id: i64,
     project_id: i64,
     name: Option<String>,
     /// dbt's adapter, such as `snowflake`.
     r#type: Option<String>,
-    /// Such as `snowflake_v0`.
+    /// The adapter with a version as dbt Cloud writes it, such as `snowflake_v0`.
     adapter_version: Option<String>,
     state: i16,
     created_at: String,
@@ -81,7 +81,7 @@ pub(crate) struct Connection {
     unknown: UnknownOfConnection,
 }
 
-/// What dbt Cloud knows of its own connections: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Clone, Default, Serialize, ToSchema)]
 struct UnknownOfConnection {
     created_by_id: Option<i64>,
@@ -130,7 +130,7 @@ impl Project {
     }
 }
 
-/// These projects with what the newest manifests of their environments tell.
+/// Adds the adapters from the newest manifests of the projects' environments.
 async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Result<Vec<Project>, Error> {
     let account = view.account();
     let environments = directory::queries::environments(view.connection(), account).await?;
@@ -156,7 +156,7 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Res
     Ok(rows.into_iter().map(answer).collect())
 }
 
-/// A page of the projects of the account.
+/// Returns a page of the projects of the account.
 async fn page(mut view: View, params: &Params) -> Result<Many<Project>, Error> {
     let account = view.account();
     let (paging, order) = (Paging::read(params)?, OrderBy::read(params, RECORD_FIELDS)?);
@@ -199,7 +199,7 @@ async fn one_of(mut view: View, account: AccountId, named: &str, params: &Params
     Ok(one(projects.pop().ok_or_else(CloudError::not_found)?))
 }
 
-/// The warehouses of the account's projects, or of one of them, as far as manifests tell.
+/// Returns the warehouses of the account's projects, or of one of them, as far as manifests describe them.
 pub(super) async fn connections(view: &mut View, project: Option<ProjectId>) -> Result<Vec<Connection>, Error> {
     let account = view.account();
     let mut rows = directory::queries::projects(view.connection(), account).await?;
@@ -213,7 +213,7 @@ pub(super) async fn connections(view: &mut View, project: Option<ProjectId>) -> 
 }
 
 impl Connection {
-    /// By which lists of them are ordered.
+    /// The values by which lists of connections are ordered.
     pub(super) fn key(&self) -> RecordKey<'_> {
         RecordKey {
             id: self.id,
@@ -229,15 +229,15 @@ impl Connection {
     get, path = "/api/v2/accounts/{account_id}/projects", tag = "Projects", operation_id = "List Projects",
     params(
         ("account_id" = i64, Path),
-        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
+        ("name__icontains" = Option<String>, Query, description = "Only projects whose name contains this, ignoring case"),
         ("pk" = Option<i64>, Query, description = "Only the project with this id"),
         ("pk__in" = Option<String>, Query, description = "Only projects with one of these ids, as JSON", example = "[1,2]"),
         ("pk__gt" = Option<i64>, Query, description = "Only projects with a higher id"),
         ("state" = Option<i64>, Query, description = "1: active, 2: deleted"),
         ("include_related" = Option<String>, Query, description = "`environments`"),
-        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("order_by" = Option<String>, Query, description = "`id`, `name`, `created_at` or `updated_at`; a leading `-` reverses the order"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Project>))
 )]
@@ -245,12 +245,12 @@ pub(crate) async fn list(view: View, params: Params) -> Result<Many<Project>, Er
     page(view, &params).await
 }
 
-/// Lists the projects of the account; the filters are those of v2.
+/// Lists the projects of the account, with the filters of v2.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects", tag = "Projects", operation_id = "List Projects (v3)",
     params(
         ("account_id" = i64, Path),
-        ("name__icontains" = Option<String>, Query, description = "Only those whose name contains this, in letters of any case"),
+        ("name__icontains" = Option<String>, Query, description = "Only projects whose name contains this, ignoring case"),
         ("limit" = Option<i64>, Query),
         ("offset" = Option<i64>, Query),
     ),

@@ -1,4 +1,4 @@
-//! The results of a run: what its commands did to each node. A route of our own; dbt Cloud has none like it.
+//! The results of a run: what its commands did to each node. dbt Cloud has no such route.
 
 use edge::{CloudError, Many, OrderBy, Paging, Params, many};
 use read_model::decode_doc;
@@ -14,32 +14,32 @@ use crate::format::iso_time;
 use crate::list::{Filters, slice};
 use crate::view::{Ids, View};
 
-/// A result of a run.
+/// What a command of a run did to a node.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RunResult)]
 pub(crate) struct ResultOfRun {
     /// dbt's id of the node.
     unique_id: String,
-    /// Such as `model`; of a hook `operation`, of a macro that was called `macro`.
+    /// The node's type, such as `model`; `operation` for a hook, `macro` for a macro that was called.
     resource_type: String,
-    /// In small letters, as dbt says it.
+    /// dbt's status in lower case.
     status: String,
-    /// Whether the command was to do something to the node. `docs generate` and `compile` list nodes that they only compiled.
+    /// Whether the command was meant to build or test the node. `docs generate` and `compile` also list nodes that they only compiled.
     is_attempt: bool,
     completed_at: String,
-    /// The step's place in the run, from 1.
+    /// The step's position in the run, counted from 1.
     step: i64,
     step_id: i64,
     message: Option<String>,
-    /// Of a test: the rows that failed.
+    /// The number of rows that failed a test.
     failures: Option<i64>,
     rows_affected: Option<i64>,
-    /// In seconds.
+    /// The time that it took, in seconds.
     execution_time: Option<f64>,
     thread_id: Option<String>,
-    /// When it was compiled.
+    /// When the node was compiled.
     compile: Option<Timing>,
-    /// When it was executed. What was skipped has no times.
+    /// When the node was executed. A skipped node has no times.
     execute: Option<Timing>,
     #[schema(value_type = Option<Object>)]
     adapter_response: Option<Box<RawValue>>,
@@ -69,20 +69,20 @@ impl ResultOfRun {
     }
 }
 
-/// Lists what a run's commands did to each node, step by step, each in dbt's order.
+/// Lists what a run's commands did to each node, by step, in dbt's order within each step.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/runs/{run_id}/results", tag = "Nodes", operation_id = "List Results of a run",
     params(
         ("account_id" = i64, Path),
         ("run_id" = i64, Path),
         ("status" = Option<String>, Query, description = "Only results with this status, such as `error`"),
-        ("status__in" = Option<String>, Query, description = "Only results with one of these: `[\"error\",\"fail\"]`"),
-        ("resource_type" = Option<String>, Query, description = "Only of nodes of this type, such as `test`"),
-        ("unique_id" = Option<String>, Query, description = "Only of the node with this id"),
-        ("step" = Option<i64>, Query, description = "Only of this step, from 1"),
-        ("order_by" = Option<String>, Query, description = "`step`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("status__in" = Option<String>, Query, description = "Only results with one of these statuses, as JSON: `[\"error\",\"fail\"]`"),
+        ("resource_type" = Option<String>, Query, description = "Only results of nodes of this type, such as `test`"),
+        ("unique_id" = Option<String>, Query, description = "Only results of the node with this id"),
+        ("step" = Option<i64>, Query, description = "Only results of this step, counted from 1"),
+        ("order_by" = Option<String>, Query, description = "`step`; a leading `-` reverses the order"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<ResultOfRun>))
 )]
@@ -115,7 +115,7 @@ pub(crate) async fn list(
     Ok(many(results, page.total, paging, &order, filters.applied()))
 }
 
-/// Both must hold, where both are given. dbt writes statuses in any case.
+/// Combines both filters; if both are given, both must match. dbt writes statuses in any case, so they are compared in lower case.
 fn statuses(one: Option<String>, many: Option<Vec<String>>) -> Option<Vec<String>> {
     let one = one.map(|status| status.to_lowercase());
     let many: Option<Vec<String>> = many.map(|many| many.iter().map(|status| status.to_lowercase()).collect());

@@ -1,17 +1,17 @@
-//! What is answered without a token.
+//! The routes that need no token.
 
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Which program answers.
+/// The name and version of the program.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Program {
     name: &'static str,
     version: &'static str,
 }
 
-/// Says which program answers: clients test their connection with it.
+/// Shows the program's name and version. Clients test their connection with it.
 #[utoipa::path(get, path = "/", tag = "Service", operation_id = "Root", security(()),
     responses((status = 200, body = Program)))]
 pub(crate) async fn root() -> Json<Program> {
@@ -21,14 +21,14 @@ pub(crate) async fn root() -> Json<Program> {
     })
 }
 
-/// Says `ok`.
+/// Answers `ok`.
 #[utoipa::path(get, path = "/api/v2/healthcheck", tag = "Service", operation_id = "Healthcheck", security(()),
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn healthcheck() -> &'static str {
     "ok"
 }
 
-/// Says `ok`.
+/// Answers `ok`.
 #[utoipa::path(get, path = "/api/v3/healthcheck", tag = "Service", operation_id = "Healthcheck (v3)", security(()),
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn healthcheck_v3() -> &'static str {

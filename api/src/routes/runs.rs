@@ -1,4 +1,4 @@
-//! Runs: the runs of DAGs.
+//! Runs, which are the runs of DAGs.
 
 use axum::extract;
 use chrono::{DateTime, Utc};
@@ -54,23 +54,23 @@ pub(crate) struct Run {
     queued_duration_humanized: String,
     run_duration: String,
     run_duration_humanized: String,
-    /// The run's own number: each run has a trigger of its own.
+    /// The id of the run, because each run has its own trigger.
     trigger_id: i64,
-    /// Where this run is read.
+    /// The URL of this run.
     href: String,
-    /// With `include_related=trigger`.
+    /// Present with `include_related=trigger`.
     trigger: Option<Trigger>,
-    /// With `include_related=job`.
+    /// Present with `include_related=job`.
     job: Option<Job>,
-    /// With `include_related=environment`.
+    /// Present with `include_related=environment`.
     environment: Option<Environment>,
-    /// With `include_related=run_steps`.
+    /// Present with `include_related=run_steps`.
     run_steps: Vec<Step>,
     #[serde(flatten)]
     unknown: UnknownOfRun,
 }
 
-/// What dbt Cloud knows of its own runs, and nobody of these: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfRun {
     git_branch: Option<String>,
@@ -98,7 +98,7 @@ struct UnknownOfRun {
 #[schema(as = RunTrigger)]
 pub(crate) struct Trigger {
     id: i64,
-    /// Airflow's id of the DAG run, where it is known.
+    /// Airflow's id of the DAG run, if it is known.
     cause: String,
     job_definition_id: i64,
     created_at: String,
@@ -106,7 +106,7 @@ pub(crate) struct Trigger {
     unknown: UnknownOfTrigger,
 }
 
-/// What dbt Cloud knows of its own triggers, and nobody of these: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfTrigger {
     cause_category: Option<String>,
@@ -142,12 +142,12 @@ impl Trigger {
 impl Run {
     pub(super) fn new(row: queries::Run, now: DateTime<Utc>, public_url: &str) -> Self {
         let has = |kind: ArtifactKind| row.kinds.iter().any(|has| has == kind.as_str());
-        // What is uploaded after it ran was never queued.
-        let asked_for = row
+        // A run that was uploaded after it ran was never queued.
+        let requested = row
             .started_at
             .map_or(row.created_at, |started| started.min(row.created_at));
-        // What never began was queued until its end.
-        let started = row.started_at.or(row.finished_at).unwrap_or(now).max(asked_for);
+        // A run that never started was queued until it ended.
+        let started = row.started_at.or(row.finished_at).unwrap_or(now).max(requested);
         let finished = row.finished_at.unwrap_or(now).max(started);
         Self {
             id: row.id,
@@ -177,10 +177,10 @@ impl Run {
             started_at: row.started_at.map(spaced_time),
             finished_at: row.finished_at.map(spaced_time),
             finished_at_humanized: row.finished_at.map(|time| humanized_age(time, now)),
-            duration: clock_duration(finished - asked_for),
-            duration_humanized: humanized_duration(finished - asked_for),
-            queued_duration: clock_duration(started - asked_for),
-            queued_duration_humanized: humanized_duration(started - asked_for),
+            duration: clock_duration(finished - requested),
+            duration_humanized: humanized_duration(finished - requested),
+            queued_duration: clock_duration(started - requested),
+            queued_duration_humanized: humanized_duration(started - requested),
             run_duration: clock_duration(finished - started),
             run_duration_humanized: humanized_duration(finished - started),
             trigger_id: row.id,
@@ -218,23 +218,23 @@ pub(super) fn status_humanized(status: i16) -> &'static str {
         ("project_id__in" = Option<String>, Query, description = "Only runs of one of these projects, as JSON", example = "[1,2]"),
         ("status" = Option<i64>, Query, description = "Only runs with this status"),
         ("status__in" = Option<String>, Query, description = "Only runs with one of these statuses, as JSON", example = "[10,20]"),
-        ("created_at__range" = Option<String>, Query, description = "Only runs made known within this time, as JSON",
+        ("created_at__range" = Option<String>, Query, description = "Only runs created within this time range, as JSON",
             example = json!("[\"2026-01-01T00:00:00Z\",\"2026-02-01T00:00:00Z\"]")),
-        ("finished_at__range" = Option<String>, Query, description = "Only runs that ended within this time, as JSON",
+        ("finished_at__range" = Option<String>, Query, description = "Only runs that finished within this time range, as JSON",
             example = json!("[\"2026-01-01T00:00:00Z\",\"2026-02-01T00:00:00Z\"]")),
         ("dbt_version" = Option<String>, Query, description = "Only runs of this version of dbt"),
         ("dbt_version__in" = Option<String>, Query, description = "Only runs of one of these versions, as JSON"),
-        ("has_docs_generated" = Option<bool>, Query, description = "Only runs that have a catalog, or that have none"),
-        ("has_sources_generated" = Option<bool>, Query, description = "Only runs that have the freshness of sources, or that have none"),
-        ("deferring_run_id" = Option<i64>, Query, description = "No run is known to defer to another"),
+        ("has_docs_generated" = Option<bool>, Query, description = "Only runs with a catalog, or with `false` only runs without one"),
+        ("has_sources_generated" = Option<bool>, Query, description = "Only runs with source freshness results, or with `false` only runs without them"),
+        ("deferring_run_id" = Option<i64>, Query, description = "Returns no runs, because none is known to defer to another"),
         ("pk" = Option<i64>, Query, description = "Only the run with this id"),
         ("pk__in" = Option<String>, Query, description = "Only runs with one of these ids, as JSON", example = "[1,2]"),
         ("id__gt" = Option<i64>, Query, description = "Only runs with a higher id"),
-        ("state" = Option<i64>, Query, description = "1 or `all`: all runs; 2, deleted ones: none"),
+        ("state" = Option<i64>, Query, description = "1 or `all`: all runs; 2 (deleted): none"),
         ("include_related" = Option<String>, Query, description = "`trigger`, `job`, `environment`, `run_steps`, separated by commas"),
-        ("order_by" = Option<String>, Query, description = "`id`, `created_at` or `finished_at`; `-` in front reverses"),
-        ("limit" = Option<i64>, Query, description = "At most 100"),
-        ("offset" = Option<i64>, Query, description = "How many to pass over"),
+        ("order_by" = Option<String>, Query, description = "`id`, `created_at` or `finished_at`; a leading `-` reverses the order"),
+        ("limit" = Option<i64>, Query, description = "The number of items to return, at most 100"),
+        ("offset" = Option<i64>, Query, description = "The number of items to skip"),
     ),
     responses((status = 200, body = Many<Run>))
 )]
@@ -263,10 +263,12 @@ pub(crate) async fn list(
         ("has_docs_generated", ArtifactKind::Catalog),
         ("has_sources_generated", ArtifactKind::Sources),
     ] {
-        filter.kinds.extend(filters.truth(name)?.map(|due| (kind, due)));
+        filter
+            .kinds
+            .extend(filters.truth(name)?.map(|expected| (kind, expected)));
     }
-    let has_deleted_ones = filters.state()?.is_some_and(|state| state != 1);
-    if has_deleted_ones || filters.number("deferring_run_id")?.is_some() {
+    let is_deleted = filters.state()?.is_some_and(|state| state != 1);
+    if is_deleted || filters.number("deferring_run_id")?.is_some() {
         filter.ids = Some(Vec::new());
     }
     let by = Order {
@@ -303,7 +305,7 @@ pub(crate) async fn show(
     Ok(one(runs.pop().ok_or_else(CloudError::not_found)?))
 }
 
-/// These runs with what `include_related` names, each fetched for all of them at once.
+/// Adds the objects that `include_related` lists, each fetched for all runs at once.
 async fn answers(state: &State, view: &mut View, params: &Params, rows: Vec<queries::Run>) -> Result<Vec<Run>, Error> {
     let now = state.clock.now();
     let has_trigger = includes(params, "trigger");

@@ -1,4 +1,4 @@
-//! Steps: the dbt invocations of a run.
+//! Steps, which are the dbt invocations of a run.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub(crate) struct Step {
     id: i64,
     run_id: i64,
     account_id: i64,
-    /// Its place in the run, from 1; what `?step=` of the artifacts means.
+    /// The step's position in the run, counted from 1, as `?step=` of the artifacts takes it.
     index: i64,
     status: i16,
     status_humanized: &'static str,
@@ -35,7 +35,7 @@ pub(crate) struct Step {
     unknown: UnknownOfStep,
 }
 
-/// What dbt Cloud knows of its own steps, and nobody of these: always null.
+/// Fields of dbt Cloud that this service does not know. Always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfStep {
     logs: Option<String>,
@@ -64,7 +64,7 @@ impl Step {
             status: row.status,
             status_humanized: status_humanized(row.status),
             name: match (row.command, row.invocation_id) {
-                // As dbt Cloud names steps; clients take the command out of it.
+                // The form in which dbt Cloud names steps. Clients parse the command out of it.
                 (Some(command), _) => format!("Invoke dbt with `{command}`"),
                 (None, Some(invocation)) => format!("dbt invocation {invocation}"),
                 (None, None) => "dbt invocation".to_owned(),
@@ -91,7 +91,7 @@ pub(crate) async fn show(mut view: View, Ids((account, id)): Ids<(AccountId, Ste
     Ok(one(Step::new(row.ok_or_else(CloudError::not_found)?, account.0)))
 }
 
-/// The steps of these runs, by run, in their order.
+/// Returns the steps of these runs, by run id, in their order.
 pub(super) async fn by_run(view: &mut View, runs: &[i64]) -> Result<HashMap<i64, Vec<Step>>, Error> {
     let account = view.account();
     let mut steps: HashMap<i64, Vec<Step>> = HashMap::new();
