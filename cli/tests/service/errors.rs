@@ -106,7 +106,7 @@ async fn commands_say_what_is_wrong() {
         assert_ne!(code, Some(0), "{arguments:?}");
         errors
     };
-    assert!(fails(&["account", "show", "7"]).contains("there is no account 7"));
+    assert!(fails(&["account", "show", "7"]).contains("unknown account 7"));
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "shop"]).contains("`shop` is taken"));
     assert!(
         fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all of them digits")

@@ -291,9 +291,9 @@ async fn what_cannot_be_imported_is_told_and_holds_nothing_up() {
     let (code, output, errors) = try_command(BINARY, &["import"], &system);
     assert_eq!(code, Some(1), "{errors}");
     for told in [
-        "manifests of environments that the directory does not know were left out",
+        "skipped manifests of environments that are not in the directory",
         "account 1, environment `old` (manifests: 1): add it with `dbt-api environment add --account 1 --slug old …`",
-        "account 57, environment `dev123` (manifests: 1): an account of this number has to be in the directory first",
+        "account 57, environment `dev123` (manifests: 1): first add an account with this id to the directory",
     ] {
         assert!(errors.contains(told), "{errors}");
     }
