@@ -4,7 +4,7 @@ use projector::Selection;
 use serde_json::json;
 
 use super::migrate::migrate;
-use super::replay::ensure_whole;
+use super::replay::ensure_complete;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::settings::Settings;
