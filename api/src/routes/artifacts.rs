@@ -81,8 +81,9 @@ pub(crate) async fn download(
     with_cloud_variables(&state, file, &row, &headers).await
 }
 
-/// Downloads an artifact of a job, as uploaded by its newest finished run that has it; `run_results.json` of the newest that worked on
-/// nodes.
+/// Downloads an artifact of a job, as uploaded by its newest finished run that has it.
+///
+/// `run_results.json` is from the newest finished run that worked on nodes.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/jobs/{job_id}/artifacts/{*path}", tag = "Jobs", operation_id = "Retrieve Job Artifact",
     params(

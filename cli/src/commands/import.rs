@@ -55,7 +55,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
     if arguments.dry_run {
         output.note("Nothing was imported yet. Run it without --dry-run to import the new manifests.")?;
     } else if done.imported == 0 {
-        output.note("Nothing was imported, because there are no new manifests that can be.")?;
+        output.note("Nothing was imported, because there are no new manifests that can be imported.")?;
     }
     ensure!(
         events.dead_letters == 0,
