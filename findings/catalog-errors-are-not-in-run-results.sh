@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: when the tables of one of two databases cannot be asked for, the run_results.json of `dbt docs generate` tells of it, for it
-# exits with 1.
+# Expected: when the tables of one of two databases cannot be read, `dbt docs generate` exits with 1 and its run_results.json reports the
+# failure.
 #
-# Seen: run_results.json has only successes. The catalog.json, which is written without that database's tables, has `errors`.
+# Seen: it exits with 1, but run_results.json has only successes. The catalog.json, written without that database's tables, has `errors`.
 #
 #     exit 1
 #     run_results.json: ['model.bakery.bread success', 'model.bakery.wine success']
 #     catalog.json: ['model.bakery.bread'] errors: ['the cellar is locked']
 #
-# Why it matters: a catalog that is not whole comes with run results that are. Whoever takes a table that is missing in a catalog for one
-# that is gone has to look at `errors` first.
+# Why it matters: an incomplete catalog comes with run results that look complete. A program that concludes from a catalog that a missing
+# table is gone must check `errors` first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: a source whose table has no rows has no `max_loaded_at` in sources.json, or a status of its own.
+# Expected: a source whose table has no rows has no `max_loaded_at` in sources.json, or has a separate status.
 #
-# Seen: its newest row is of the first of January of the year 1, some 63.9 thousand million seconds ago, and it is stale.
+# Seen: its newest row is dated January 1 of the year 1, some 63.9 billion seconds ago, and the source is stale.
 #
 #     exit 0
 #     status: warn
 #     max_loaded_at: 0001-01-01T00:00:00+00:00
 #     max_loaded_at_time_ago_in_s: 63931437031.07951
 #
-# Why it matters: an empty table looks like a very old one. The time is outside of what many programs hold (pandas' timestamps begin in
-# 1677, and signed nanoseconds since 1970 too), and one such source makes every average or chart of ages worthless.
+# Why it matters: an empty table looks like a very old one. The time is outside the range of many programs (pandas' timestamps begin in
+# 1677, as do signed nanoseconds since 1970), and one such source makes every average or chart of ages useless.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: with --fail-fast, the model that was at work when another failed has one state, be it `error` or `skipped`, wherever dbt tells
-# of it.
+# Expected: with --fail-fast, the model that was running when another failed has the same state everywhere, either `error` or `skipped`.
 #
-# Seen: the structured log says that it ended as `error`, run_results.json that it was `skipped`, like models that never began.
+# Seen: the structured log says that it ended as `error`. run_results.json says that it was `skipped`, like models that never started.
 #
 #     exit 1
 #     log: ('bread', 'error') ('slow', 'error')
 #     run_results.json: ('bread', 'error') ('slow', 'skipped')
 #
-# Why it matters: `skipped` in run_results.json does not mean that nothing was done in the database, and states that are counted from logs
-# and from artifacts differ.
+# Why it matters: `skipped` in run_results.json does not mean that nothing was done in the database, and counts of states from logs and from
+# artifacts differ.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12
@@ -25,7 +24,7 @@ END
 cat > profiles.yml <<'END'
 bakery: {target: dev, outputs: {dev: {type: duckdb, path: bakery.duckdb, threads: 2}}}
 END
-# Both begin at once; slow is much work for DuckDB, and is cancelled
+# Both models start at once. slow takes DuckDB a long time, and is cancelled.
 echo "select * from no_such_table" > models/bread.sql
 echo "select sum(hash(a.range * b.range)) as n from range(100000) a, range(100000) b" > models/slow.sql
 

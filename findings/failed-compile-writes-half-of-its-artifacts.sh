@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: `dbt compile` writes manifest.json and run_results.json, and when a model does not compile it still writes both, with that model
-# as an error, as `dbt build` does; or neither.
+# Expected: `dbt compile` writes manifest.json and run_results.json. When a model does not compile, it still writes both, with that model as
+# an error, as `dbt build` does, or it writes neither.
 #
-# Seen: it exits with 2, writes a new manifest.json, and no run_results.json: the one in target/ is that of the command before.
+# Seen: it exits with 2 and writes a new manifest.json, but no run_results.json: the one in target/ is from the command before.
 #
 #     build: exit 1, manifest.json new, run_results.json new
 #     compile: exit 2, manifest.json new, run_results.json as it was
 #
-# Why it matters: two files that lie in one folder are from two invocations. Files belong together by the invocation_id in them, and never
-# by their place or time. And which model failed is in no artifact.
+# Why it matters: two files in the same folder come from two invocations. Files belong together by the invocation_id in them, never by their
+# place or time. And no artifact says which model failed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12
@@ -31,7 +31,7 @@ print(*(json.load(open(f"target/{name}.json"))["metadata"]["invocation_id"] for 
         echo none none
 }
 before=(none none)
-told() {
+report() {
     local code now
     code=$(code_of dbt "$1")
     read -r -a now <<< "$(ids)"
@@ -41,9 +41,9 @@ told() {
     before=("${now[@]}")
 }
 
-told build > told
-told compile >> told
-as_described "$(cat told)" <<'END'
+report build > report
+report compile >> report
+as_described "$(cat report)" <<'END'
 build: exit 1, manifest.json new, run_results.json new
 compile: exit 2, manifest.json new, run_results.json as it was
 END

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: `dbt docs generate` writes manifest.json, as `dbt compile` does when the same model does not compile, or takes away what it
-# could not write anew.
+# Expected: `dbt docs generate` writes manifest.json, as `dbt compile` does when the same model does not compile, or removes the files that
+# it could not write.
 #
-# Seen: when a model does not compile, it exits with 2 and writes nothing. manifest.json, run_results.json and catalog.json of the
-# command before stay in target/, with that command's invocation_id.
+# Seen: when a model does not compile, it exits with 2 and writes nothing. manifest.json, run_results.json and catalog.json of the command
+# before remain in target/, with that command's invocation_id.
 #
 #     exit 2
 #     catalog.json: as it was
 #     manifest.json: as it was
 #     run_results.json: as it was
 #
-# Why it matters: an uploader that sends target/*.json after every command sends the files of the earlier command once more, and whoever
-# receives them must not take them for a new, successful run: the invocation_id is the one that is known already.
+# Why it matters: an uploader that sends target/*.json after every command sends the files of the earlier command again. The receiver must
+# not take them for a new, successful run: their invocation_id is already known.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12

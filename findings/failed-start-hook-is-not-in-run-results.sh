@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # dbt-core 1.7.20 (dbt-duckdb 1.7.5), seen 2026-11-28.
 #
-# Expected: when an on-run-start hook fails, dbt stops, or run_results.json lists the hook as an error. dbt-core 1.12 lists it,
-# and every model as skipped.
+# Expected: when an on-run-start hook fails, dbt stops, or run_results.json lists the hook as an error. dbt-core 1.12 lists it, and every
+# model as skipped.
 #
-# Seen: dbt reports the database error, builds everything all the same, exits with 1, and run_results.json has only successes; the hook
-# is not in it.
+# Seen: dbt reports the database error, builds everything anyway and exits with 1. run_results.json has only successes, and does not list
+# the hook.
 #
 #     exit 1
 #     ['model.bakery.bread success']
 #
-# Why it matters: the run failed by its exit code, and no artifact says so. Only who started dbt can know it.
+# Why it matters: by its exit code the run failed, but no artifact says so. Only the program that started dbt can know.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_packages dbt-core==1.7.20 dbt-duckdb==1.7.5 duckdb==2.0.1 "setuptools<80"

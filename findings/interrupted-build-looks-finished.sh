@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: after Ctrl-C (SIGINT) run_results.json tells of the model that was running and of those that never began, and manifest.json
-# has what a build adds to it.
+# Expected: after Ctrl-C (SIGINT), run_results.json lists the model that was running and those that never started, and manifest.json has the
+# fields that a build adds.
 #
-# Seen: run_results.json lists only what had ended, and all of it is `success`. manifest.json is the one that was written after parsing:
-# no node has `build_path` or `compiled` in it, which every table and view has after a build that ends by itself.
+# Seen: run_results.json lists only models that had finished, all with `success`. manifest.json is the one written after parsing: no node
+# has `build_path` or `compiled`, which every table and view has after a build that was not interrupted.
 #
 #     interrupted: exit 2
 #     results: ['model.bakery.bread success']
@@ -14,8 +14,8 @@
 #     results: ['model.bakery.bread success', 'model.bakery.slow success', 'model.bakery.top success']
 #     in the manifest: {'model.bakery.bread': (True, True), 'model.bakery.slow': (True, True), 'model.bakery.top': (True, True)}
 #
-# Why it matters: an uploader that does not know the exit code sends files of which each says that all went well. That nodes which
-# have a success in run_results.json have no `build_path` in the manifest of the same invocation is the trace that is left.
+# Why it matters: an uploader that does not know the exit code sends files that all report success. The only trace is that nodes with a
+# success in run_results.json have no `build_path` in the manifest of the same invocation.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12
@@ -30,11 +30,11 @@ cat > profiles.yml <<'END'
 bakery: {target: dev, outputs: {dev: {type: duckdb, path: bakery.duckdb, threads: 1}}}
 END
 echo "select 1 as one" > models/bread.sql
-# Minutes of work for DuckDB
+# Keeps DuckDB busy for minutes.
 echo "select sum(hash(a.range * b.range)) as n from {{ ref('bread') }}, range(200000) a, range(200000) b" > models/slow.sql
 echo "select n from {{ ref('slow') }}" > models/top.sql
 
-told() {
+report() {
     python -c 'import json
 manifest, results = (json.load(open(f"target/{name}.json")) for name in ("manifest", "run_results"))
 assert manifest["metadata"]["invocation_id"] == results["metadata"]["invocation_id"]
@@ -42,7 +42,7 @@ print("results:", sorted(result["unique_id"] + " " + result["status"] for result
 print("in the manifest:", {name: (bool(node.get("build_path")), node.get("compiled")) for name, node in sorted(manifest["nodes"].items())})'
 }
 
-# What a script starts in the background ignores SIGINT, which `env` undoes.
+# Background processes of a script ignore SIGINT; `env` undoes that.
 env --default-signal=INT dbt build > output 2>&1 &
 dbt=$!
 for _ in $(seq 600); do
@@ -54,11 +54,11 @@ kill -INT "$dbt"
 code=0
 wait "$dbt" || code=$?
 interrupted="interrupted: exit $code
-$(told)"
+$(report)"
 
 echo "select 1 as n from {{ ref('bread') }}" > models/slow.sql
 finished="finished: exit $(code_of dbt build)
-$(told)"
+$(report)"
 
 as_described "$interrupted
 $finished" <<'END'

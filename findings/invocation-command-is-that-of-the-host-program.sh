@@ -2,16 +2,16 @@
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
 # Expected: when another program calls `dbtRunner().invoke(["build", "--select", "bread"])` in its own process, `args.invocation_command` in
-# run_results.json is `dbt build --select bread`, or is not there.
+# run_results.json is `dbt build --select bread`, or is absent.
 #
-# Seen: it is `dbt` and the words of the host's own command line. Here the host was started as
-# `python worker.py celery worker --queues default`:
+# Seen: it is `dbt` followed by the arguments of the host program. Here the host was started as `python worker.py celery worker --queues
+# default`:
 #
 #     which: build, select: ['bread']
 #     invocation_command: dbt celery worker --queues default
 #
-# Why it matters: schedulers call dbt that way. The field cannot tell what dbt did nor what was selected;
-# `args.which` and `args.select` can.
+# Why it matters: schedulers call dbt this way. The field says neither what dbt did nor what was selected; `args.which` and `args.select`
+# do.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12

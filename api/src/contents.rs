@@ -1,4 +1,4 @@
-//! The content of a file inside of a JSON answer.
+//! File content embedded in JSON answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,20 +20,20 @@ use crate::State;
 use crate::download::Extent;
 use crate::error::Error;
 
-/// The largest file whose content is put into an answer, in bytes: it is held in memory for it. Larger ones are downloaded.
-const LARGEST: i64 = 32 << 20;
+/// The largest file, in bytes, whose content is embedded in an answer, because it is held in memory. Clients download larger files.
+const MAX_SIZE: i64 = 32 << 20;
 
-/// How much memory a content takes at its worst while it is made, in sizes of its file: its bytes, twice where its JSON may be mended, and
-/// the text, in which a control character takes six bytes.
-const WHILE_MADE: i64 = 8;
+/// The most memory that embedding a file takes, as a multiple of its size: the bytes, a second copy if the JSON needs repair, and the text,
+/// in which a control character takes six bytes.
+const MEMORY_FACTOR: i64 = 8;
 
-/// How many MiB of contents are held at once; others wait.
+/// Memory for contents that are being made or sent, in MiB. Requests beyond it wait.
 const MEMORY_MIB: usize = 512;
 
-/// How long one waits for those that are held.
+/// How long a request waits for memory before the service answers that it is busy.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What bounds the memory of contents. Cheap to clone.
+/// Limits the memory that embedded file contents take. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ContentMemory(Arc<Semaphore>);
 
@@ -44,7 +44,7 @@ impl Default for ContentMemory {
 }
 
 impl ContentMemory {
-    /// The right to hold so many bytes until an answer is sent; of more than there are, to all.
+    /// Reserves this much memory until the answer has been sent. A request for more than there is reserves all of it.
     pub(crate) async fn admit(&self, bytes: i64) -> Result<OwnedSemaphorePermit, CloudError> {
         let permits = mib(bytes).min(MEMORY_MIB);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
@@ -57,7 +57,7 @@ fn mib(bytes: i64) -> usize {
     usize::try_from(bytes >> 20).unwrap_or_default().saturating_add(1)
 }
 
-/// A file whose content is asked for.
+/// The file whose content a client asked for.
 pub(crate) struct Content {
     pub(crate) account: AccountId,
     pub(crate) file: RunFile,
@@ -65,9 +65,9 @@ pub(crate) struct Content {
     pub(crate) extent: Extent,
 }
 
-/// Answers with `about`, which is an object, and in it the content of the file as `contents`: within `around`, whose `%` it replaces.
+/// Answers with the object `about`, to which it adds the file's content as `contents`. `around` is the JSON before and after that object.
 ///
-/// A JSON file's content is the value; text is a string; of anything else, and of what is too large, it is null.
+/// The content of a JSON file is embedded as JSON, text as a string. Any other content, or one that is too large, is null.
 pub(crate) async fn answer(
     state: &State,
     content: Content,
@@ -76,12 +76,12 @@ pub(crate) async fn answer(
 ) -> Result<Response, Error> {
     let about = serde_json::to_string(about).map_err(|error| Error::unreadable(&error))?;
     let Some(open) = about.strip_suffix('}') else {
-        return Err(Error::unreadable(&"what is told of a file is no object"));
+        return Err(Error::unreadable(&"the description of a file is not a JSON object"));
     };
     let begin = format!("{}{open},\"contents\":", around.0);
     let (text, memory) = text_of(state, content).await?;
     let end = format!("}}{}", around.1);
-    // Three pieces, since a copy of the content is dear.
+    // Three pieces, because copying the content is expensive.
     let pieces = [begin, text, end].map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece)));
     let response = (
         [(CONTENT_TYPE, "application/json")],
@@ -94,28 +94,28 @@ pub(crate) async fn answer(
     })
 }
 
-/// The text, and the right to the memory that it takes.
+/// Returns the content as JSON text, with the memory reserved for it.
 async fn text_of(state: &State, content: Content) -> Result<(String, Option<OwnedSemaphorePermit>), Error> {
     let size = content.file.size;
-    if size > LARGEST {
+    if size > MAX_SIZE {
         return Ok(("null".to_owned(), None));
     }
-    let memory = state.contents.admit(size * WHILE_MADE).await?;
-    let bytes_due = u64::try_from(size).unwrap_or_default();
+    let memory = state.contents.admit(size * MEMORY_FACTOR).await?;
+    let expected_size = u64::try_from(size).unwrap_or_default();
     let bytes = state
         .bucket
-        .read_artifact(content.account, content.file.sha256, bytes_due)
+        .read_artifact(content.account, content.file.sha256, expected_size)
         .await?;
-    // The right goes along, since the work goes on when its client leaves.
+    // The task owns the reservation, because it continues when its client disconnects.
     let making = tokio::task::spawn_blocking(move || (json_of(bytes, &content.filename, content.extent), memory));
     let (text, mut memory) = making.await.map_err(|panic| Error::unreadable(&panic))?;
-    // The rest is for others, however slowly the client reads.
+    // Releases what the text does not use, so that a slow client does not keep it from others.
     let held = mib(i64::try_from(text.capacity()).unwrap_or(i64::MAX));
     drop(memory.split(memory.num_permits().saturating_sub(held)));
     Ok((text, Some(memory)))
 }
 
-/// The content as JSON.
+/// Turns the content into JSON.
 fn json_of(mut bytes: Vec<u8>, filename: &str, extent: Extent) -> String {
     if extent == Extent::Trimmed {
         let (mut trimmer, mut kept) = (Trimmer::new(), Vec::new());
@@ -128,12 +128,12 @@ fn json_of(mut bytes: Vec<u8>, filename: &str, extent: Extent) -> String {
     match String::from_utf8(bytes) {
         Ok(text) if may_be_json && serde_json::from_str::<IgnoredAny>(&text).is_ok() => text,
         Ok(text) if may_be_json => match ArtifactText::read(text.clone().into_bytes()) {
-            Ok(mended) => mended.into_text(),
+            Ok(repaired) => repaired.into_text(),
             Err(_) => serde_json::Value::from(text).to_string(),
         },
         Ok(text) => serde_json::Value::from(text).to_string(),
         Err(error) if may_be_json => match ArtifactText::read(error.into_bytes()) {
-            Ok(mended) => mended.into_text(),
+            Ok(repaired) => repaired.into_text(),
             Err(_) => "null".to_owned(),
         },
         Err(_) => "null".to_owned(),
@@ -145,8 +145,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contents_are_json_whatever_the_file_is() {
-        for (bytes, name, due) in [
+    fn every_file_becomes_valid_json() {
+        for (bytes, name, expected) in [
             (br#" {"a": 1}"#.as_slice(), "a.json", r#" {"a": 1}"#),
             (b"[1,2]", "file", "[1,2]"),
             (b"12", "n.json", "12"),
@@ -159,7 +159,7 @@ mod tests {
             (b"\x80{", "a.json", "null"),
         ] {
             let json = json_of(bytes.to_vec(), name, Extent::Whole);
-            assert_eq!(json, due, "{name}");
+            assert_eq!(json, expected, "{name}");
             assert!(serde_json::from_str::<IgnoredAny>(&json).is_ok());
         }
         let trimmed = json_of(br#"{"macros":{},"nodes":{"a":1}}"#.to_vec(), "file", Extent::Trimmed);

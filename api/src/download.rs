@@ -1,4 +1,4 @@
-//! Files as they were uploaded, or trimmed, as answers.
+//! Sends files to clients, as they were uploaded or trimmed.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -15,13 +15,13 @@ use crate::error::Error;
 /// How much of a file is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// All of it, byte for byte.
+    /// The whole file, byte for byte.
     Whole,
-    /// Of a manifest, `metadata` and `nodes`.
+    /// Only `metadata` and `nodes` of a manifest.
     Trimmed,
 }
 
-/// A file to be sent.
+/// A file to send.
 pub(crate) struct Download {
     pub(crate) account: AccountId,
     pub(crate) file: RunFile,
@@ -29,7 +29,7 @@ pub(crate) struct Download {
     pub(crate) content_type: &'static str,
 }
 
-/// What a file of this name is sent as.
+/// Chooses the content type by file name.
 pub(crate) fn content_type(name: &str) -> &'static str {
     if name.ends_with(".json") {
         "application/json"
@@ -39,7 +39,7 @@ pub(crate) fn content_type(name: &str) -> &'static str {
 }
 
 impl Download {
-    /// Sends the file; to clients that take zstd as it is stored, which costs nothing.
+    /// Sends the file. Clients that accept zstd get the stored bytes, which costs no work.
     pub(crate) async fn send(&self, state: &State, headers: &HeaderMap) -> Result<Response, Error> {
         let etag = self.etag();
         if has_already(headers, &etag) {
@@ -94,7 +94,7 @@ impl Download {
     }
 }
 
-/// Does the client take zstd? What it says of others is the compression layer's affair.
+/// Returns whether the client accepts zstd. The compression layer handles the other codings.
 fn takes_zstd(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter();
     let mut codings = values
@@ -110,12 +110,12 @@ fn takes_zstd(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Does the client say that it has this content? `*` is any.
+/// Returns whether the client already has this content, by naming its tag or `*`.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &str) -> bool {
     names(headers, etag) || known(headers).any(|known| known == "*")
 }
 
-/// Is this tag, or its weak form, among those that the client names?
+/// Returns whether the client's `If-None-Match` lists this tag, weak or strong.
 pub(crate) fn names(headers: &HeaderMap, etag: &str) -> bool {
     known(headers).any(|known| known.trim_start_matches("W/") == etag)
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_client_has_is_read_from_its_header() {
+    fn if_none_match_lists_what_the_client_has() {
         let has = |value: &'static str| {
             has_already(
                 &HeaderMap::from_iter([(IF_NONE_MATCH, value.parse().unwrap())]),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn zstd_is_sent_to_those_who_take_it() {
+    fn zstd_is_sent_only_to_clients_that_accept_it() {
         let takes =
             |value: &'static str| takes_zstd(&HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]));
         assert!(takes("gzip, deflate, zstd"));

@@ -1,4 +1,4 @@
-//! What a request fails with.
+//! The errors of the read side.
 
 use std::fmt::Display;
 
@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Response};
 use edge::{CloudError, InvalidParam, UploadError};
 use read_model::InvalidDoc;
 
-/// A failure of a request as the client is told of it. What the client can do nothing about goes to the log.
+/// An error as the client sees it. Errors that the client cannot fix are also logged.
 #[derive(Debug)]
 pub(crate) struct Error(CloudError);
 
 impl Error {
-    /// A row of the read model that cannot be shown.
+    /// A stored row that cannot be turned into an answer.
     pub(crate) fn unreadable(cause: &dyn Display) -> Self {
         Self(CloudError::internal(cause))
     }
@@ -33,7 +33,7 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if read_model::is_outage(&error) {
             return Self(CloudError::unavailable(&format_args!(
-                "the database does not answer: {error}"
+                "the database is unavailable: {error}"
             )));
         }
         Self(CloudError::internal(&format_args!("a query failed: {error}")))
@@ -55,7 +55,7 @@ impl From<InvalidDoc> for Error {
     }
 }
 
-/// On the routes of uploads.
+/// For the routes that uploaders use, whose errors have their own form.
 impl From<Error> for UploadError {
     fn from(error: Error) -> Self {
         error.0.into()

@@ -1,24 +1,24 @@
-//! How dbt Cloud writes times and durations.
+//! Times and durations in the formats of dbt Cloud.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// As runs and projects have it: `2021-12-07 10:32:24.326116+00:00`.
+/// Formats a time as in runs and projects: `2021-12-07 10:32:24.326116+00:00`.
 pub(crate) fn spaced_time(time: DateTime<Utc>) -> String {
     iso_time(time).replace('T', " ")
 }
 
-/// As jobs, accounts and environments have it: `2021-11-18T15:19:03.185668+00:00`.
+/// Formats a time as in jobs, accounts and environments: `2021-11-18T15:19:03.185668+00:00`.
 pub(crate) fn iso_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
-/// `01:02:03`. Hours go on beyond a day; nothing is shorter than no time.
+/// Formats a duration as `01:02:03`. Hours may exceed 24; a negative duration is `00:00:00`.
 pub(crate) fn clock_duration(duration: TimeDelta) -> String {
     let seconds = duration.num_seconds().max(0);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// The lengths of months and years are those that such texts usually have.
+/// The units and their lengths in seconds. A month counts as 30 days and a year as 365.
 const UNITS: [(&str, i64); 7] = [
     ("year", 365 * 86_400),
     ("month", 30 * 86_400),
@@ -29,7 +29,7 @@ const UNITS: [(&str, i64); 7] = [
     ("second", 1),
 ];
 
-/// The two largest units, if they follow each other: `1 minute, 50 seconds`, `2 weeks`. Less than a second is `0 minutes`.
+/// Formats a duration in its two largest units, if they are adjacent: `1 minute, 50 seconds`, `2 weeks`. Less than a second is `0 minutes`.
 pub(crate) fn humanized_duration(duration: TimeDelta) -> String {
     let seconds = duration.num_seconds();
     let Some(largest) = UNITS.iter().position(|(_, length)| seconds >= *length) else {
@@ -47,7 +47,7 @@ pub(crate) fn humanized_duration(duration: TimeDelta) -> String {
     text
 }
 
-/// `2 weeks, 1 day ago`.
+/// Formats an age: `2 weeks, 1 day ago`.
 pub(crate) fn humanized_age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     humanized_duration(now - time) + " ago"
 }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_told_in_two_units_at_most() {
+    fn durations_use_at_most_two_units() {
         for (seconds, text) in [
             (0, "0 minutes"),
             (-5, "0 minutes"),

@@ -1,6 +1,6 @@
-//! The read side: answers as dbt Cloud's Administrative API v2 does, so that its clients need a change of host only.
+//! The read side. It answers like dbt Cloud's Administrative API v2, so that its clients only need another host.
 //!
-//! A handler takes a `View`, which is the right to read: one transaction that sees the token's account and cannot write.
+//! Each handler takes a `View`, its right to read: a read-only transaction that sees only the token's account.
 
 mod contents;
 mod download;
@@ -33,29 +33,29 @@ pub use openapi::documentation;
 pub use settings::Settings;
 pub use trimmed_manifests::TrimmedManifests;
 
-/// How many files are sent at once. Each takes a buffer of the bucket's and of zstd, some MiB.
+/// The number of files sent at once. Each takes a few MiB for the buffers of the bucket and of zstd.
 const MAX_DOWNLOADS: usize = 64;
 
-/// What the handlers need. Cheap to clone.
+/// The state that the handlers share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Under the role `dbt_api_reader`, with the read model's search path.
+    /// Connections under the role `dbt_api_reader`, with the read model's search path.
     pub pool: PgPool,
-    /// Where the artifacts are.
+    /// The bucket that holds the artifacts.
     pub bucket: Bucket,
-    /// Where clients reach the service, without a slash at the end.
+    /// The URL at which clients reach the service, without a trailing slash.
     pub public_url: String,
-    /// How old things are follows from it.
+    /// The clock from which ages such as "3 minutes ago" are computed.
     pub clock: Clock,
-    /// What signs URLs, once its key was read.
+    /// Signs URLs; set when its key has been read from the bucket.
     pub signer: Arc<OnceCell<Signer>>,
-    /// Who tells whose the keys are that are none of ours.
+    /// Verifies keys that this service did not issue.
     pub verifier: Option<Verifier>,
-    /// How often a token may ask.
+    /// Limits the requests of each token.
     pub rate: Arc<RateLimit>,
-    /// What bounds the contents of files in answers.
+    /// Limits the memory of file contents in answers.
     pub contents: ContentMemory,
-    /// What makes trimmed manifests.
+    /// Makes trimmed manifests.
     pub trimmed_manifests: TrimmedManifests,
 }
 
@@ -66,8 +66,8 @@ impl State {
     }
 }
 
-/// The routes by which those who upload read files and whole manifests: part of [`router`], and for a write side that runs alone, so that
-/// its clients find all of theirs in one place.
+/// The routes by which uploaders read files and whole manifests. They are part of [`router`]; a write side that runs alone serves them too,
+/// so that uploaders find all their routes in one place.
 pub fn uploader_routes(state: State) -> OpenApiRouter<()> {
     let downloads = from_fn_with_state(Shield::new("downloads", MAX_DOWNLOADS), shield);
     routes::of_uploaders()
@@ -76,15 +76,15 @@ pub fn uploader_routes(state: State) -> OpenApiRouter<()> {
         .with_state(state)
 }
 
-/// For clients that take gzip and not zstd, as which files lie in the bucket.
+/// Compresses files for clients that accept gzip but not zstd, the format in which the bucket stores them.
 fn compression() -> CompressionLayer {
     CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest)
 }
 
-/// The routes, without a slash at the end, with their OpenAPI document. What is unknown under `/api` is answered too, so that routes
-/// merged with these have to be more specific.
+/// The routes, without a trailing slash, and their OpenAPI document. Unknown paths under `/api` are answered too, so routes merged with
+/// these must be more specific.
 pub fn router(state: State) -> OpenApiRouter<()> {
-    // A read holds a connection of the database for as long as it is worked upon, a download only at its beginning.
+    // A read holds its database connection until it is answered, a download only at its beginning.
     let connections = usize::try_from(state.pool.options().get_max_connections()).unwrap_or(1);
     let unchanged = from_fn_with_state(state.clone(), unchanged::unchanged);
     let reads = from_fn_with_state(Shield::new("reads", connections), shield);

@@ -1,4 +1,4 @@
-//! The OpenAPI document and Swagger UI, which people read and try the routes with.
+//! The OpenAPI document, and Swagger UI for reading it and trying the routes.
 
 use std::sync::Arc;
 
@@ -13,26 +13,26 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
-/// What the document says beside the routes.
+/// The parts of the document that do not come from the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "dbt-api",
-        description = "dbt's artifacts as dbt Cloud's API shows them. Authorize with a token to try the routes."
+        description = "dbt artifacts through an API like dbt Cloud's. Authorize with a token to try the routes."
     ),
     security(("token" = [])),
     modifiers(&Token)
 )]
 struct Description;
 
-/// How clients authorize themselves.
+/// Adds the bearer token scheme to the document.
 struct Token;
 
 impl Modify for Token {
     fn modify(&self, document: &mut Document) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("The key of a token; `dbt-api token create` shows it."))
+            .description(Some("The key of a token, as printed by `dbt-api token create`."))
             .build();
         document
             .components
@@ -41,16 +41,16 @@ impl Modify for Token {
     }
 }
 
-/// The document without routes.
+/// Returns the document without routes.
 pub(crate) fn description() -> Document {
     Description::openapi()
 }
 
-/// `/api/v2/openapi`, which answers with this document, and `/api/v2/swaggerui`, which shows it. All files of Swagger UI are in the
-/// executable, and none asks another host.
+/// Serves this document at `/api/v2/openapi` and Swagger UI at `/api/v2/swaggerui`. All files of Swagger UI are in the executable, and none
+/// loads anything from another host.
 pub fn documentation(mut document: Document) -> Router {
     let paths = std::mem::take(&mut document.paths.paths);
-    // The router's sign for a parameter that takes the rest of the path is none of OpenAPI's.
+    // The router writes a parameter that takes the rest of the path as `{*name}`, which OpenAPI does not know.
     document.paths.paths = paths
         .into_iter()
         .map(|(path, item)| (path.replace("{*", "{"), item))

@@ -1,4 +1,4 @@
-//! The routes, one resource a file.
+//! The routes, one file for each resource.
 
 mod accounts;
 mod artifacts;
@@ -30,7 +30,7 @@ use utoipa_axum::routes;
 
 use crate::State;
 
-/// What needs neither the database nor the bucket, and what is not there.
+/// The routes that need neither the database nor the bucket, and the answer for unknown paths.
 pub(crate) fn others() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(root::root))
@@ -39,7 +39,7 @@ pub(crate) fn others() -> OpenApiRouter<State> {
         .route("/api/{*rest}", any(nothing))
 }
 
-/// What sends files.
+/// The routes that send files.
 pub(crate) fn downloads() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(artifacts::download_of_job))
@@ -52,7 +52,7 @@ pub(crate) fn downloads() -> OpenApiRouter<State> {
         .merge(of_uploaders())
 }
 
-/// What those who upload read: files and whole manifests, under both prefixes.
+/// The routes by which uploaders read files and whole manifests, under both prefixes.
 pub(crate) fn of_uploaders() -> OpenApiRouter<State> {
     let routes = || {
         OpenApiRouter::default()
@@ -66,7 +66,7 @@ pub(crate) fn of_uploaders() -> OpenApiRouter<State> {
         .nest("/api/internal", edge::older(routes()))
 }
 
-/// What reads the database.
+/// The routes that read the database.
 pub(crate) fn reads() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(constant::who_am_i))
@@ -114,10 +114,10 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(constant::variables_of_job))
 }
 
-/// The prefixes of the routes of those who upload, whose errors have a form of their own.
+/// The prefixes of the uploaders' routes, whose errors have their own form.
 const OF_UPLOADERS: [&str; 2] = ["/api/v2/datacoves", "/api/internal"];
 
-/// Another method than those of a route.
+/// Answers a request whose method the route does not support.
 pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
     if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
         return UploadError::method_not_allowed().into_response();
@@ -125,7 +125,7 @@ pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
     CloudError::method_not_allowed().into_response()
 }
 
-/// Where nothing is. What dbt Cloud would let clients change is not there either.
+/// Answers unknown paths. Changes that dbt Cloud offers are not supported, and also end here.
 async fn nothing(method: Method, uri: Uri) -> Response {
     if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
         UploadError::not_found().into_response()

@@ -1,14 +1,14 @@
-//! Settings of the read side.
+//! The settings of the read side.
 
 use std::num::NonZeroU32;
 
-/// As dbt Cloud's.
+/// The limit of dbt Cloud.
 const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(5_000).unwrap();
 
-/// Limits of reading.
+/// The limits on reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How often a token may ask within a minute.
+    /// The most requests that a token may make per minute.
     pub requests_per_minute: NonZeroU32,
 }
 
@@ -21,13 +21,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The names of the settings.
+    /// The names of the environment variables that are read.
     pub const VARIABLES: &[&str] = &["READS_PER_MINUTE"];
 
-    /// Reads the settings; what is not set has its default.
+    /// Reads the settings. Those that are not set keep their default.
     ///
     /// # Errors
-    /// Each problem, naming the setting, its value and the rule.
+    /// A message for each invalid setting, with its name, its value and what is allowed.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
         let Some(text) = lookup("READS_PER_MINUTE") else {
             return Ok(Self::default());
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_of_requests_is_due() {
+    fn requests_per_minute_must_be_a_positive_number() {
         assert_eq!(Settings::read(&|_| None).unwrap(), Settings::default());
         assert_eq!(
             Settings::read(&|_| Some("7".to_owned()))

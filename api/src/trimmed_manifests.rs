@@ -1,4 +1,4 @@
-//! Trimmed manifests: made of artifacts when they are first asked for, and kept beside them.
+//! Trimmed manifests, which are made on first request and kept beside the originals.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,19 +13,19 @@ use tokio::sync::mpsc::{self, Receiver};
 
 use crate::error::Error;
 
-/// zstd's fastest: a trimmed manifest can be made again, so that time counts for more than room.
+/// zstd's fastest level. A trimmed manifest can be made again, so speed matters more than size.
 const LEVEL: i32 = 1;
 
-/// Compressed bytes that are kept in memory until they are put into the bucket.
+/// The compressed bytes that are kept in memory before they are put into the bucket; more go to a file.
 const MAX_IN_MEMORY: usize = 1 << 20;
 
-/// Pieces that may wait to be trimmed.
+/// The number of decompressed pieces that may wait to be trimmed.
 const PIECES_WAITING: usize = 4;
 
-/// Which manifest.
+/// Identifies a manifest.
 type Key = (AccountId, Sha256);
 
-/// Makes trimmed manifests, each once however many ask for it. Cheap to clone.
+/// Makes trimmed manifests, each only once, however many clients ask for it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct TrimmedManifests {
     folder: Option<PathBuf>,
@@ -33,7 +33,7 @@ pub struct TrimmedManifests {
 }
 
 impl TrimmedManifests {
-    /// Large ones wait in `folder`, or in the system's folder for temporary files.
+    /// Keeps large manifests in `folder` while they are made, or in the system's temporary folder.
     #[must_use]
     pub fn new(folder: Option<PathBuf>) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl TrimmedManifests {
         }
     }
 
-    /// Makes the trimmed form of a manifest, unless it is there.
+    /// Makes the trimmed form of a manifest, unless it exists.
     pub(crate) async fn make(&self, bucket: &Bucket, account: AccountId, manifest: Sha256) -> Result<(), Error> {
         if is_there(bucket, account, manifest).await? {
             return Ok(());
@@ -52,7 +52,7 @@ impl TrimmedManifests {
             return Ok(());
         }
         let (bucket, folder) = (bucket.clone(), self.folder.clone());
-        // In a task of its own: those who wait want it, though its first client leaves.
+        // In a task of its own, because other clients may wait for the result when the first disconnects.
         let making = tokio::spawn(async move {
             let made = make(&bucket, account, manifest, folder).await;
             drop(turn);
@@ -81,7 +81,7 @@ async fn is_there(bucket: &Bucket, account: AccountId, manifest: Sha256) -> Resu
     }
 }
 
-/// Two threads share the work: one decompresses, the other trims and compresses.
+/// Trims a manifest on two threads: one decompresses, the other trims and compresses.
 async fn make(bucket: &Bucket, account: AccountId, manifest: Sha256, folder: Option<PathBuf>) -> Result<(), Error> {
     let mut pieces = bucket.open_artifact(account, manifest).await?;
     let (sender, waiting) = mpsc::channel(PIECES_WAITING);

@@ -1,4 +1,4 @@
-//! Reads that were answered before: a client that says what it has is told that it is the present state, without it being looked up.
+//! Conditional reads: a client that names the tag of a current answer gets 304, and the answer is not read again.
 
 use axum::extract::{Request, State as Extracted};
 use axum::http::header::{AUTHORIZATION, ETAG, HeaderValue, VARY};
@@ -11,12 +11,12 @@ use crate::State;
 use crate::download::names;
 use crate::view::Bearer;
 
-/// Answers carry times such as "3 minutes ago", so that a tag is good within a minute at most.
+/// Answers contain ages such as "3 minutes ago", so a tag is valid for at most a minute.
 const SECONDS: i64 = 60;
 
-/// Gives answers an `ETag`, and answers 304 to those who name it in `If-None-Match` while nothing of the account was changed.
+/// Gives answers an `ETag`, and answers 304 to requests that name it in `If-None-Match` while nothing in the account has changed.
 ///
-/// The version is looked up with the key, before anything is read: an answer may be newer than its tag tells, and is never older.
+/// The version is read together with the key, before any data. So an answer may be newer than its tag says, but never older.
 pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
     let bearer = match Bearer::authenticate(request.headers(), &state).await {
         Ok(bearer) => bearer,
@@ -40,8 +40,8 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
     response
 }
 
-/// What tells this answer from others; it is sent as a weak tag (RFC 9110, 8.8.1), since the bytes may differ in how long ago things were.
-/// None: which version it is, is not known.
+/// Returns the tag of this answer, or none if the account's version is not known. It is sent as a weak tag (RFC 9110, 8.8.1), because the
+/// bytes may differ in ages.
 fn tag_of(state: &State, bearer: &Bearer, uri: &Uri) -> Option<String> {
     let version = bearer.account_version?;
     let moment = state.clock.now().timestamp() / SECONDS;

@@ -1,4 +1,4 @@
-//! What one request may see: an account of its token, in one transaction that cannot write.
+//! What a request may see: one account of its token, in one read-only transaction.
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::HeaderMap;
@@ -14,24 +14,23 @@ use uuid::Uuid;
 use crate::State;
 use crate::error::Error;
 
-/// The right to read, checked: of an account of the token, which is the one that the path names, and of the environments that the token
-/// sees. Taken as a handler's argument.
+/// The checked right to read the account that the path names and the environments that the token may see. Handlers take it as an argument.
 pub(crate) struct View {
     account: AccountId,
-    /// All that the token sees.
+    /// All accounts that the token may see.
     accounts: Vec<AccountId>,
-    /// The environments that are seen; none: all of the account.
+    /// The environments that are visible; none means all of the account.
     environments: Option<Vec<i64>>,
     transaction: Transaction<'static, Postgres>,
 }
 
 impl View {
-    /// Whose data is seen.
+    /// The account whose data is visible.
     pub(crate) fn account(&self) -> AccountId {
         self.account
     }
 
-    /// The only environment that is seen, where there is only one.
+    /// The visible environment, if there is exactly one.
     pub(crate) fn environment(&self) -> Option<EnvironmentId> {
         match self.environments.as_deref() {
             Some([only]) => Some(EnvironmentId(*only)),
@@ -39,12 +38,12 @@ impl View {
         }
     }
 
-    /// The transaction, under row-level security.
+    /// The transaction, to which row-level security applies.
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
     }
 
-    /// The accounts that the token sees: the view's own, and others that are in use.
+    /// The accounts that the token may see: the view's own, and the others that are active.
     pub(crate) async fn accounts(&mut self) -> sqlx::Result<Vec<queries::Account>> {
         let own = self.account;
         let mut rows: Vec<_> = queries::account(self.connection(), own).await?.into_iter().collect();
@@ -65,7 +64,7 @@ impl View {
         Ok(rows)
     }
 
-    /// Checks the request's key: its token must allow one of these.
+    /// Checks the request's key. Its token must have one of these scopes.
     async fn enter(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
         let bearer = Bearer::of(parts, state, scopes).await?;
         let path = RawPathParams::from_request_parts(parts, &())
@@ -74,10 +73,10 @@ impl View {
         let view = match path.iter().find(|(name, _)| *name == "account_id") {
             Some((_, id)) => {
                 let named = id.parse().ok().filter(|id| bearer.access.accounts.contains(id));
-                // Another's account is answered as one that does not exist: which do is not told.
+                // Another account is answered like one that does not exist, so that nobody can find out which accounts exist.
                 let named = named.ok_or_else(CloudError::not_found)?;
                 match bearer.view(state, named).await? {
-                    // One of its accounts is not in use, and others are.
+                    // This account is not active, but another of the token's is.
                     None if bearer.first_view(state).await?.is_some() => return Err(CloudError::not_found().into()),
                     view => view,
                 }
@@ -88,29 +87,29 @@ impl View {
     }
 }
 
-/// As the directory writes it.
+/// The directory's word for the state of an active account.
 const ACTIVE: &str = "active";
 
-/// Begins a transaction in a task of its own: when a request is given up while its transaction begins, sqlx puts the connection back with the
-/// transaction open, and whoever gets it next reads in that one.
+/// Begins a transaction in a task of its own. If a request is cancelled while its transaction begins, sqlx returns the connection to the
+/// pool with the transaction open, and the next request reads in it.
 async fn begin_with(pool: &PgPool, statement: String) -> sqlx::Result<Transaction<'static, Postgres>> {
     let pool = pool.clone();
     let beginning = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
     beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
-/// Whose key a request has.
+/// The holder of a request's key.
 #[derive(Clone)]
 pub(crate) struct Bearer {
     pub(crate) access: Access,
-    /// Datacoves gave the key, and not we.
+    /// The key was issued by Datacoves, not by this service.
     is_verified: bool,
-    /// Of what the key's account had when it was looked for; none where that is not known.
+    /// The version of the account's data when the key was looked up; none if it is not known.
     pub(crate) account_version: Option<Uuid>,
 }
 
 impl Bearer {
-    /// The bearer of the request's key. Counts the request.
+    /// Finds the bearer of the request's key, and counts the request against the rate limit.
     pub(crate) async fn authenticate(headers: &HeaderMap, state: &State) -> Result<Self, Error> {
         let key = edge::key_of(headers).ok_or_else(CloudError::unauthorized)?;
         let verifier = state.verifier.as_ref().filter(|_| !is_own_key(key));
@@ -137,7 +136,7 @@ impl Bearer {
         Ok(bearer)
     }
 
-    /// The same, unless it was done on the way to the handler; and its token must allow one of these.
+    /// Takes the bearer that the middleware found, or authenticates. The token must have one of these scopes.
     async fn of(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
         let bearer = match parts.extensions.remove::<Self>() {
             Some(bearer) => bearer,
@@ -149,14 +148,14 @@ impl Bearer {
         Ok(bearer)
     }
 
-    /// A view of an account of the token. None: the account is not in use.
+    /// A view of one of the token's accounts; none if the account is not active.
     async fn view(&self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
         let environments = match &self.access.environments {
             Environments::Only(names) => numbers(names),
             Environments::All | Environments::OfProjects(_) => None,
         };
         let seen = environments.as_deref().map(array).unwrap_or_default();
-        // Numbers only. One simple query, so that no read can come before the settings.
+        // Only numbers are inserted. It is one simple query, so that no read can come before the settings.
         let begin = format!(
             "BEGIN READ ONLY; SET LOCAL app.account_id = '{account}'; SET LOCAL app.environment_ids = '{seen}'"
         );
@@ -186,7 +185,7 @@ impl Bearer {
         Ok(Some(view))
     }
 
-    /// A view of the first account that is in use.
+    /// A view of the token's first active account.
     async fn first_view(&self, state: &State) -> sqlx::Result<Option<View>> {
         for account in &self.access.accounts {
             if let Some(view) = self.view(state, *account).await? {
@@ -196,14 +195,14 @@ impl Bearer {
         Ok(None)
     }
 
-    /// A view of the account that has what is named: an environment, or a project. Where none has it, of the first.
+    /// A view of the account that has the named environment or project, or of the first account if none has it.
     async fn view_of_named(&self, state: &State, named: &Named) -> Result<Option<View>, UploadError> {
         let mut found = None;
         for account in &self.access.accounts {
             let view = self.view(state, *account).await.map_err(Error::from)?;
             let Some(mut view) = view else { continue };
             if named.is_in(&mut view).await.map_err(Error::from)? && found.replace(*account).is_some() {
-                let message = "several of the token's accounts have it; use a token of one account";
+                let message = "exists in several of the token's accounts: use a token for a single account";
                 return Err(UploadError::unprocessable(named.field, message));
             }
         }
@@ -215,7 +214,7 @@ impl Bearer {
     }
 }
 
-/// What a request without an account names.
+/// The environment or project that a request without an account names.
 struct Named {
     /// `environment_slug` or `project_slug`.
     field: &'static str,
@@ -266,7 +265,7 @@ impl Named {
 const PROJECT_SLUG: &str = "project_slug";
 const ENVIRONMENT_SLUG: &str = "environment_slug";
 
-/// The numbers, where all are.
+/// Returns the ids, if all names are ids.
 fn numbers(names: &[Name]) -> Option<Vec<i64>> {
     let numbers = names.iter().map(|name| match name {
         Name::Id(id) => Some(*id),
@@ -275,7 +274,7 @@ fn numbers(names: &[Name]) -> Option<Vec<i64>> {
     numbers.collect()
 }
 
-/// As PostgreSQL writes an array.
+/// Formats an array as PostgreSQL writes it.
 fn array(numbers: &[i64]) -> String {
     let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
     format!("{{{}}}", texts.join(","))
@@ -289,8 +288,8 @@ impl FromRequestParts<State> for View {
     }
 }
 
-/// The right to read files and whole manifests, and of where they belong what it is, which those who upload have too. On routes of dbt
-/// Cloud's form.
+/// The right to read files and whole manifests, and the account, project and environment they belong to. Tokens that may upload have it
+/// too. For routes that answer like dbt Cloud.
 pub(crate) struct FilesView(pub(crate) View);
 
 impl FromRequestParts<State> for FilesView {
@@ -301,7 +300,7 @@ impl FromRequestParts<State> for FilesView {
     }
 }
 
-/// The same on the routes of uploads, whose errors have another form.
+/// The same right on the uploaders' routes, whose errors have another form.
 pub(crate) struct UploaderView(pub(crate) View);
 
 impl FromRequestParts<State> for UploaderView {
@@ -317,7 +316,7 @@ impl FromRequestParts<State> for UploaderView {
     }
 }
 
-/// The path's parameters. A path whose ids are no numbers leads nowhere.
+/// The parameters of the path. A path whose ids are not numbers is not found.
 pub(crate) struct Ids<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Ids<T> {

@@ -1,4 +1,4 @@
-"""What a pipeline in Python does with manifests: it parses each with dbt-artifacts-parser and copies its nodes to PostgreSQL."""
+"""A typical Python pipeline for manifests: it parses each with dbt-artifacts-parser and copies its nodes to PostgreSQL."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-//! What must not grow unnoticed, as counts: they are the same on any machine, and under any load.
+//! Counts that must not grow unnoticed. They are the same on any machine and under any load.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,13 +16,13 @@ use crate::statements::{begin_log, end_of_log, logged_since};
 
 const MODELS: usize = 20;
 
-/// Each count is the least of so many: now and then something else is at work besides, such as the sweep.
+/// Each count is the lowest of this many rounds, because background work such as the sweep may add to some of them.
 const ROUNDS: u64 = 5;
 
-/// The statements that each of [`REQUESTS`] may send, with those that begin and end its transaction.
+/// The number of statements that each of [`REQUESTS`] may send, including those that begin and end its transaction.
 const STATEMENTS: [usize; 4] = [5, 4, 5, 7];
 
-/// The statements that the projection of a manifest may send whose nodes are known.
+/// The number of statements that the projection of a manifest with only known nodes may send.
 const OF_A_REPEAT: usize = 40;
 
 pub(crate) async fn count(binary: &str) -> anyhow::Result<Vec<Line>> {
@@ -62,14 +62,19 @@ async fn of_repeats(installation: &Installation) -> anyhow::Result<Vec<Line>> {
     let kilobytes = |bytes: Vec<i64>| bytes.into_iter().min().unwrap_or(i64::MAX) as f64 / 1000.0;
     Ok(vec![
         Line::alone(
-            "statements of a manifest whose nodes are known",
+            "statements to project a manifest with only known nodes",
             least(statements),
             "",
             Goal::AtMost(OF_A_REPEAT as f64),
         ),
-        Line::alone("what it adds to the tables", kilobytes(grown), "KB", Goal::AtMost(20.0)),
         Line::alone(
-            "what it writes to the log",
+            "table growth by that manifest",
+            kilobytes(grown),
+            "KB",
+            Goal::AtMost(20.0),
+        ),
+        Line::alone(
+            "write-ahead log of that manifest",
             kilobytes(written),
             "KB",
             Goal::AtMost(10.0),
@@ -77,7 +82,7 @@ async fn of_repeats(installation: &Installation) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// The bytes that were ever written ahead.
+/// Returns the bytes of write-ahead log written so far.
 async fn wal_bytes(installation: &Installation) -> anyhow::Result<i64> {
     let bytes = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint");
     Ok(bytes.fetch_one(&installation.pool).await?)
@@ -95,7 +100,7 @@ async fn of_requests(installation: &Installation) -> anyhow::Result<Vec<Line>> {
             statements.push(logged_since(database, begin).await?.len());
         }
         lines.push(Line::alone(
-            format!("statements of {name}"),
+            format!("statements for {name}"),
             least(statements),
             "",
             Goal::AtMost(most as f64),
@@ -108,7 +113,7 @@ fn least(counts: Vec<usize>) -> f64 {
     counts.into_iter().min().unwrap_or(usize::MAX) as f64
 }
 
-/// The instructions that a byte of a manifest costs, of a build without optimization. What all manifests have in common is none of it.
+/// The instructions for each byte of a manifest, in a build without optimization. The overhead that all manifests share is excluded.
 fn instructions() -> anyhow::Result<Line> {
     let folder = tempfile::tempdir()?;
     let mut of_size = Vec::new();
@@ -133,18 +138,18 @@ fn instructions_of_reading(manifest: &Path) -> anyhow::Result<f64> {
         .arg(std::env::current_exe()?)
         .arg("read")
         .arg(manifest)
-        // Threads that wait for work would count too.
+        // One thread only, because threads that wait for work would count, too.
         .env("RAYON_NUM_THREADS", "1")
         .output()
-        .context("valgrind is installed; `./dev test` installs it")?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "valgrind: {told}");
-    let collected = told.lines().find_map(|line| line.split_once("Collected :"));
-    let (_, instructions) = collected.with_context(|| format!("callgrind counted nothing: {told}"))?;
+        .context("cannot run valgrind: `./dev test` installs it")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "valgrind: {errors}");
+    let collected = errors.lines().find_map(|line| line.split_once("Collected :"));
+    let (_, instructions) = collected.with_context(|| format!("callgrind counted nothing: {errors}"))?;
     Ok(instructions.trim().parse()?)
 }
 
-/// Reads a manifest as the projector does: for callgrind.
+/// Reads a manifest like the projector does, so that callgrind can count the instructions.
 pub(crate) fn read(manifest: &Path) -> anyhow::Result<()> {
     let manifest = Manifest::read(std::fs::read(manifest)?)?;
     let hashes = manifest.map_nodes(|node| node.content().sha256);

@@ -1,4 +1,4 @@
-//! Downloads of a large manifest beside nginx, which sends the same bytes from the disk.
+//! Downloads of a large manifest, compared with nginx sending the same bytes from disk.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,10 +15,10 @@ use crate::report::{Goal, Line};
 
 const ROUNDS: u64 = 5;
 
-/// How many downloads follow each other in one process, so that its own start counts for little.
+/// The number of consecutive downloads in one process, so that its start counts for little.
 const IN_A_ROW: usize = 5;
 
-/// How many download at once when memory is looked at.
+/// The number of parallel downloads for which memory is measured.
 const AT_ONCE: usize = 8;
 
 const WHOLE: &str = "/api/internal/manifests?environment_slug=prod&trimmed=false";
@@ -66,7 +66,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         ));
     }
     lines.push(Line::beside(
-        "trimmed manifest, the first time; unzstd + scan",
+        "trimmed manifest, first download; unzstd + scan",
         median(first),
         "s",
         median(first_limit),
@@ -83,7 +83,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             Ok(trimmed_size / seconds_of(&mut command, IN_A_ROW)?)
         })
         .collect::<anyhow::Result<_>>()?;
-    let what = "trimmed manifest, later; the plain download";
+    let what = "trimmed manifest, later downloads; the plain download";
     lines.push(Line::beside(
         what,
         median(again),
@@ -100,7 +100,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     for child in &mut children {
         ensure!(child.wait()?.success(), "a download failed");
     }
-    let what = format!("memory that {AT_ONCE} downloads at once add to serve");
+    let what = format!("memory that {AT_ONCE} parallel downloads add to serve");
     lines.push(Line::alone(what, peak_mib(&serve)? - before, "MiB", Goal::AtMost(32.0)));
     Ok(lines)
 }
@@ -114,7 +114,7 @@ fn resident_mib(service: &Service) -> anyhow::Result<f64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
-/// A client that downloads the same so many times on one connection.
+/// Returns a client command that downloads the same URL this many times on one connection.
 fn client(url: &str, headers: &[String], times: usize) -> Command {
     let mut command = Command::new("curl");
     command.args(["-sS", "-f"]).stdout(Stdio::null());
@@ -139,14 +139,14 @@ fn command(
     client(&format!("{}{path}", service.url), &headers, times)
 }
 
-/// The seconds that each of so many downloads took.
+/// Runs the command and returns the seconds for each of this many downloads.
 fn seconds_of(command: &mut Command, times: usize) -> anyhow::Result<f64> {
     let begun = Instant::now();
     ensure!(command.status()?.success(), "a download failed");
     Ok(begun.elapsed().as_secs_f64() / times as f64)
 }
 
-/// A server of the files of a folder.
+/// An nginx that serves the files of a folder.
 struct Nginx {
     process: Child,
     port: u16,
@@ -173,7 +173,7 @@ impl Nginx {
             .args(["-c", &format!("{here}/nginx.conf"), "-p", &here.to_string()])
             .stderr(Stdio::null())
             .spawn()
-            .context("nginx is installed; `./dev bench` installs it")?;
+            .context("cannot run nginx: `./dev bench` installs it")?;
         let nginx = Self { process, port };
         until("nginx listens", async || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -194,7 +194,7 @@ fn is_root() -> bool {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its workers end with it, when it is asked to.
+        // SIGTERM, so that nginx stops its workers, too.
         let asked = Command::new("kill").arg(self.process.id().to_string()).status();
         if asked.is_ok() {
             let _ = self.process.wait();

@@ -1,4 +1,4 @@
-//! How cost grows with what there is: with the nodes of a manifest it may, with all else it must not.
+//! How cost grows with the amount of data. It may grow with the nodes of a manifest, but not with anything else.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,22 +22,22 @@ const RUNS: [i64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
 const ACCOUNTS: [i64; 4] = [1, 10, 100, 1_000];
 
-/// Runs of each account.
+/// The number of runs in each account.
 const OF_ACCOUNT: i64 = 100;
 
-/// How often a manifest is repeated.
+/// The number of times that a manifest is repeated.
 const REPEATS: u64 = 3;
 
-/// How often a read is measured, and a small upload.
+/// The number of measurements of a read, and of a small upload.
 const TIMES: u64 = 40;
 
-/// What is measured against what grows.
+/// The cost of something, measured while something else grows.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Curve {
     /// What grows.
     against: &'static str,
     what: &'static str,
-    /// How much of it there is, and seconds.
+    /// Pairs of amount and seconds.
     points: Vec<(f64, f64)>,
 }
 
@@ -47,8 +47,8 @@ impl Curve {
         Self { against, what, points }
     }
 
-    /// How many times the cost is at the end what it is at the beginning; of what is linear, for each of what there is, and beside the last
-    /// but one: what little there is at the beginning is dwarfed by what each needs anyway.
+    /// Returns how many times as high the cost is at the end as at the beginning. For linear costs, it is the cost per unit, compared with
+    /// the last point but one, because at the beginning the fixed cost dominates.
     fn growth(&self, is_linear: bool) -> f64 {
         let first = match is_linear {
             true => self.points.iter().rev().nth(1),
@@ -82,7 +82,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<(Vec<Line>, Vec<Curv
     Ok((lines, [linear, flat].concat()))
 }
 
-/// Nodes of a manifest: what is done with each.
+/// Measures the cost as the number of nodes in a manifest grows.
 async fn of_nodes(binary: &str) -> anyhow::Result<Vec<Curve>> {
     const AGAINST: &str = "models of a manifest";
     let mut curves = ["upload", "first projection", "repeated projection"].map(|what| Curve::new(AGAINST, what));
@@ -90,29 +90,29 @@ async fn of_nodes(binary: &str) -> anyhow::Result<Vec<Curve>> {
         let installation = Installation::prepare(binary).await;
         let serve = installation.start("serve").await?;
         let project = Project::new(models)?;
-        let mut tell = |curve: usize, seconds| curves[curve].points.push((models as f64, seconds));
+        let mut add_point = |curve: usize, seconds| curves[curve].points.push((models as f64, seconds));
         let mut repeats = Vec::new();
         for number in 0..=REPEATS {
             let manifest = Bytes::from(project.manifest(Parse { number, changed: 0 })?);
             let (took, event) = installation.upload(&serve, &format!("run-{number}"), manifest).await?;
             let visible = installation.visible(event).await?.as_secs_f64();
             if number == 0 {
-                tell(0, took.as_secs_f64());
-                tell(1, visible);
+                add_point(0, took.as_secs_f64());
+                add_point(1, visible);
                 history::settle(&installation.pool).await?;
             } else {
                 repeats.push(visible);
             }
         }
-        tell(2, median(repeats));
+        add_point(2, median(repeats));
     }
     Ok(curves.to_vec())
 }
 
-/// Manifests that an environment has.
+/// Measures the cost as the number of manifests in an environment grows.
 async fn of_manifests(binary: &str) -> anyhow::Result<Vec<Curve>> {
     const AGAINST: &str = "stored manifests";
-    let mut curves = ["small upload until it is shown", "page of nodes"].map(|what| Curve::new(AGAINST, what));
+    let mut curves = ["small upload until visible", "page of nodes"].map(|what| Curve::new(AGAINST, what));
     let installation = Installation::prepare(binary).await;
     let serve = installation.start("serve").await?;
     let project = Project::new(100)?;
@@ -134,7 +134,7 @@ async fn of_manifests(binary: &str) -> anyhow::Result<Vec<Curve>> {
     Ok(curves.to_vec())
 }
 
-/// Manifests beside the first, each of a run of its own, up to so many: rows alone, since so many uploads would take an hour.
+/// Adds manifests up to this number, each in its own run. Only rows are written, because so many uploads would take an hour.
 async fn add_manifests(pool: &PgPool, manifests: i64) -> anyhow::Result<()> {
     history::add_runs(pool, 1, 100, manifests).await?;
     let statements = [
@@ -154,7 +154,7 @@ async fn add_manifests(pool: &PgPool, manifests: i64) -> anyhow::Result<()> {
     history::settle(pool).await
 }
 
-/// Runs of one account.
+/// Measures the cost as the number of runs in an account grows.
 async fn of_runs(binary: &str) -> anyhow::Result<Vec<Curve>> {
     const AGAINST: &str = "runs of an account";
     const PATHS: [(&str, &str); 4] = [
@@ -167,7 +167,7 @@ async fn of_runs(binary: &str) -> anyhow::Result<Vec<Curve>> {
         ("one job", "/api/v2/accounts/1/jobs/10007/"),
     ];
     let mut curves = PATHS.map(|(what, _)| Curve::new(AGAINST, what));
-    let mut upload = Curve::new(AGAINST, "small upload until it is shown");
+    let mut upload = Curve::new(AGAINST, "small upload until visible");
     let installation = Installation::prepare(binary).await;
     let serve = installation.start("serve").await?;
     let mut number = 0;
@@ -188,10 +188,10 @@ async fn of_runs(binary: &str) -> anyhow::Result<Vec<Curve>> {
     Ok(curves)
 }
 
-/// Accounts beside the one that is measured.
+/// Measures the cost as the number of other accounts grows.
 async fn of_accounts(binary: &str) -> anyhow::Result<Vec<Curve>> {
     const AGAINST: &str = "accounts";
-    let mut curves = ["newest page of runs", "small upload until it is shown"].map(|what| Curve::new(AGAINST, what));
+    let mut curves = ["newest page of runs", "small upload until visible"].map(|what| Curve::new(AGAINST, what));
     let installation = Installation::prepare(binary).await;
     let serve = installation.start("serve").await?;
     let (mut number, mut present) = (0, 0);
@@ -213,7 +213,7 @@ async fn of_accounts(binary: &str) -> anyhow::Result<Vec<Curve>> {
     Ok(curves.to_vec())
 }
 
-/// The seconds of a read, one after the other.
+/// Returns the seconds of a read, measured one after the other.
 async fn reads(installation: &Installation, serve: &Service, path: &str) -> anyhow::Result<f64> {
     let mut times = Vec::new();
     for _ in 0..TIMES {
@@ -226,7 +226,7 @@ async fn reads(installation: &Installation, serve: &Service, path: &str) -> anyh
     Ok(median(times))
 }
 
-/// The seconds from the answer to a small upload until it can be read.
+/// Returns the seconds from the answer to a small upload until it can be read.
 async fn small_uploads(installation: &Installation, serve: &Service, number: &mut u64) -> anyhow::Result<f64> {
     let project = Project::new(10)?;
     let mut times = Vec::new();
@@ -248,7 +248,7 @@ const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 260.0;
 const COLORS: [&str; 5] = ["#2b6cb0", "#c8553d", "#4c9a52", "#8a5bb5", "#b58a2b"];
 
-/// Writes the curves and their plot, a panel for each thing that grows, both scales of powers of ten.
+/// Writes the curves as JSON and as a plot, with a panel for each growing amount and logarithmic scales.
 pub(crate) fn write(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
     std::fs::write(folder.join("growth.json"), serde_json::to_string_pretty(curves)? + "\n")?;
     let mut panels: Vec<&str> = curves.iter().map(|curve| curve.against).collect();
@@ -271,7 +271,7 @@ pub(crate) fn write(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From a tenth of a millisecond to a hundred seconds, upwards.
+/// Draws a panel. The vertical axis goes from a tenth of a millisecond to a hundred seconds.
 fn panel(against: &str, curves: &[&Curve]) -> String {
     let (left, right, top, bottom) = (50.0, WIDTH - 190.0, 30.0, HEIGHT - 25.0);
     let sizes = curves.iter().flat_map(|curve| &curve.points).map(|(size, _)| *size);
@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_told_beside_what_is_expected() {
+    fn growth_is_relative_to_the_expected_growth() {
         let curve = Curve {
             points: vec![(10.0, 0.1), (100.0, 0.1), (1_000.0, 1.2)],
             ..Curve::new("models", "upload")

@@ -1,9 +1,9 @@
-//! Histories of runs, written into the tables at once: so many uploads would take hours.
+//! Histories of runs, written directly into the tables, because uploading them would take hours.
 
 use sqlx::PgPool;
 
-/// An account of the number with a project, an environment, jobs, and runs that ended a minute after each other. Of another account than the
-/// first, the directory gets it too.
+/// Adds an account with a project, an environment, jobs, and runs that ended one minute after another. Accounts other than the first are
+/// also added to the directory.
 pub(crate) async fn add_runs(pool: &PgPool, account: i64, jobs: i64, runs: i64) -> anyhow::Result<()> {
     let statements = [
         "ALTER TABLE runs DISABLE TRIGGER count_runs",
@@ -53,7 +53,7 @@ pub(crate) async fn add_runs(pool: &PgPool, account: i64, jobs: i64, runs: i64) 
     Ok(())
 }
 
-/// Does now what PostgreSQL would do by itself after so many rows, some time in the middle of what is measured.
+/// Runs the maintenance that PostgreSQL would start by itself after so many rows, in the middle of a measurement.
 pub(crate) async fn settle(pool: &PgPool) -> anyhow::Result<()> {
     sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A dbt-api with all its parts, to be measured.
+//! A complete dbt-api installation to measure.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use serde_json::Value;
 use sqlx::PgPool;
 use testkit::{Database, Service, System, run_command};
 
-/// The environment that all is uploaded to.
+/// The slug of the environment that receives all uploads.
 pub(crate) const SLUG: &str = "prod";
 
-/// How long anything may take.
+/// The time limit for anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The parts with an account, a project, an environment and a token.
+/// The servers, with an account, a project, an environment and a token.
 pub(crate) struct Installation {
     pub(crate) system: System,
     pub(crate) binary: String,
     pub(crate) key: String,
     pub(crate) client: Client,
-    /// Reads the database as the projector does.
+    /// Connections with the projector's role.
     pub(crate) pool: PgPool,
-    /// The database's owner.
+    /// Connections as the database's owner.
     pub(crate) owner: PgPool,
 }
 
@@ -34,7 +34,7 @@ impl Installation {
         Self::of(System::start().await, binary)
     }
 
-    /// With tables as this build makes them, which may be an earlier one.
+    /// Creates the tables with this build, which may be an earlier one.
     pub(crate) async fn migrated_by(binary: &str) -> Self {
         let mut system = System::start().await;
         system.database = Database::create_empty().await;
@@ -89,7 +89,7 @@ impl Installation {
         }
     }
 
-    /// Uploads a manifest as dbt-coves does; how long that took, and the event's id.
+    /// Uploads a manifest like dbt-coves does. Returns how long that took, and the id of the event.
     pub(crate) async fn upload(
         &self,
         to: &Service,
@@ -117,7 +117,7 @@ impl Installation {
         Ok((took, id.parse()?))
     }
 
-    /// Waits until what an event tells can be read; how long that took.
+    /// Waits until the event is visible in answers. Returns how long that took.
     pub(crate) async fn visible(&self, event: uuid::Uuid) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         until("the event is applied", async || {
@@ -139,7 +139,7 @@ impl Installation {
     }
 }
 
-/// Asks until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !is_so().await {
@@ -149,7 +149,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> a
     Ok(())
 }
 
-/// The most memory that a process has held since [`forget_peak`], in MiB.
+/// Returns the peak memory of a process since [`forget_peak`], in MiB.
 pub(crate) fn peak_mib(service: &Service) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.process_id()))?;
     let line = status
@@ -160,7 +160,7 @@ pub(crate) fn peak_mib(service: &Service) -> anyhow::Result<f64> {
     Ok(kib / 1024.0)
 }
 
-/// Begins to count the peak anew (proc(5), `clear_refs`).
+/// Resets the peak memory of a process (proc(5), `clear_refs`).
 pub(crate) fn forget_peak(service: &Service) -> anyhow::Result<()> {
     Ok(std::fs::write(
         format!("/proc/{}/clear_refs", service.process_id()),
@@ -168,13 +168,13 @@ pub(crate) fn forget_peak(service: &Service) -> anyhow::Result<()> {
     )?)
 }
 
-/// The one in the middle.
+/// Returns the median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The value that so many of a hundred do not exceed.
+/// Returns the value that this percentage of the values does not exceed.
 pub(crate) fn percentile(mut values: Vec<f64>, percent: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = (values.len() as f64 * percent / 100.0).ceil() as usize;

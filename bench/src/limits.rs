@@ -1,4 +1,4 @@
-//! What one core needs at least.
+//! The minimum time that one core needs for the work.
 
 mod typed;
 
@@ -12,10 +12,10 @@ use schemas::Scanner;
 use sha2::{Digest, Sha256};
 use typed::Manifest;
 
-/// As ingest compresses.
+/// The compression level of ingest.
 const LEVEL: i32 = 3;
 
-/// SHA-256, zstd, a scan and an fsync of these bytes, one after the other.
+/// Hashes the bytes with SHA-256, compresses them with zstd, scans them and syncs the file, one after the other.
 pub(crate) fn store(bytes: &[u8], folder: &Path) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     black_box(Sha256::digest(bytes));
@@ -28,7 +28,7 @@ pub(crate) fn store(bytes: &[u8], folder: &Path) -> anyhow::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Decompression, and a scan of what comes out.
+/// Decompresses a frame and scans the result.
 pub(crate) fn decompress_and_scan(frame: &[u8]) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let bytes = zstd::decode_all(frame)?;
@@ -38,7 +38,7 @@ pub(crate) fn decompress_and_scan(frame: &[u8]) -> anyhow::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Decompression, and a typed parse of what comes out.
+/// Decompresses a frame and parses the result into typed values.
 pub(crate) fn decompress_and_parse(frame: &[u8]) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let bytes = zstd::decode_all(frame)?;
@@ -46,7 +46,7 @@ pub(crate) fn decompress_and_parse(frame: &[u8]) -> anyhow::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// A typed parse that borrows what it can.
+/// Parses into typed values, borrowing text where possible.
 pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let manifest: Manifest<'_> = serde_json::from_slice(bytes)?;

@@ -1,8 +1,8 @@
-//! The machine that it is measured on.
+//! The machine on which the benchmarks run.
 
 use std::fs::read_to_string;
 
-/// A paragraph: processor, cores, memory, system.
+/// Describes the machine: processor, cores, memory, system.
 pub(crate) fn describe() -> String {
     let field = |file: &str, name: &str| -> String {
         let text = read_to_string(file).unwrap_or_default();

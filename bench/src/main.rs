@@ -1,4 +1,4 @@
-//! dbt-api measured against the limits of the machine and against its peers, side by side in one run: `./dev bench`.
+//! Measures dbt-api against the limits of the machine and against its peers, in one run: `./dev bench`.
 
 mod counts;
 mod downloads;
@@ -26,39 +26,39 @@ use clap::{Args, Parser, ValueEnum};
 
 use report::Line;
 
-/// Measures dbt-api. PostgreSQL is the one that DATABASE_URL names.
+/// Measures dbt-api with the PostgreSQL at DATABASE_URL.
 #[derive(Debug, Parser)]
 enum Command {
-    /// Times, beside the limits of the machine and the peers.
+    /// Measures times, and compares them with the limits of the machine and with the peers.
     Measure(Measure),
-    /// Counts that are the same on any machine; fails when one is too high.
+    /// Counts work in ways that are the same on any machine; fails if a count is too high.
     Count {
         /// The program whose work is counted.
         #[arg(long)]
         binary: String,
     },
-    /// Reads a manifest, and nothing else: what it costs is counted from outside.
+    /// Only reads a manifest, so that the work can be counted from outside.
     Read {
-        /// The file.
+        /// The manifest.
         manifest: PathBuf,
     },
 }
 
 #[derive(Debug, Args)]
 struct Measure {
-    /// The program to be measured.
+    /// The program to measure.
     #[arg(long)]
     binary: String,
-    /// Where the results are written.
+    /// The folder for the results.
     #[arg(long)]
     out: PathBuf,
-    /// A Python that has the peers' libraries.
+    /// A Python that has the libraries of the peers.
     #[arg(long)]
     python: String,
-    /// An earlier build of the program, which `states` is measured beside.
+    /// An earlier build of the program, with which `states` compares.
     #[arg(long)]
     before: Option<String>,
-    /// What is measured; left out: all of it.
+    /// What to measure; by default, everything.
     what: Vec<What>,
 }
 
@@ -73,7 +73,7 @@ enum What {
     Downloads,
     Start,
     Growth,
-    /// Beside the build that `--before` names; left out where none is named.
+    /// Compared with the build named by `--before`; skipped without it.
     States,
 }
 
@@ -83,8 +83,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Measure(arguments) => measure(arguments).await,
         Command::Count { binary } => {
             let lines = counts::count(&binary).await?;
-            tell(&report::table(&lines));
-            ensure!(lines.iter().all(|line| line.met), "a count is higher than it may be");
+            print(&report::table(&lines));
+            ensure!(lines.iter().all(|line| line.met), "a count exceeds its limit");
             Ok(())
         }
         Command::Read { manifest } => counts::read(&manifest),
@@ -115,7 +115,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
                 lines
             }
         };
-        tell(&format!(
+        print(&format!(
             "{what:?} ({:.0} s)\n{}",
             begun.elapsed().as_secs_f64(),
             report::table(&measured)
@@ -129,7 +129,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
     report::write(&lines, &machine::describe(), &arguments.out)
 }
 
-#[expect(clippy::print_stdout, reason = "it is for the one who typed the command")]
-fn tell(text: &str) {
+#[expect(clippy::print_stdout, reason = "output for the user of the command line")]
+fn print(text: &str) {
     println!("{text}");
 }

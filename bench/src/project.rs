@@ -1,7 +1,7 @@
-//! Manifests of dbt projects of any size, in the shape of a real one.
+//! Manifests of dbt projects of any size, modelled on a real project.
 //!
-//! A node of a generated manifest is a real node of the project's fixture, which dbt 1.12 wrote, with other names, columns and code. Its
-//! measures are those of real projects: 3.5 tests a model, 18 columns, 21 KB a model in all, and dbt's own macros once.
+//! The nodes of a generated manifest are real nodes from the project's fixture, written by dbt 1.12, with other names, columns and code.
+//! The proportions are those of real projects: 3.5 tests and 18 columns per model, 21 KB per model in all, and dbt's own macros once.
 
 use std::io;
 
@@ -12,16 +12,16 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
 
-/// Models that a test of each kind is about: unique and not_null of the key, relationships, and for every second model accepted_values.
+/// The kinds of tests: each model has unique and not_null on its key and relationships; every second model has accepted_values.
 const TESTS: [&str; 4] = ["not_null", "unique", "relationships", "accepted_values"];
 
-/// Columns of a model.
+/// The number of columns of a model.
 const COLUMNS: usize = 18;
 
-/// One model in so many is read by an exposure.
+/// One in this many models is read by an exposure.
 const EXPOSURE_EVERY: usize = 50;
 
-/// One model in so many reads a source.
+/// One in this many models reads a source.
 const SOURCE_EVERY: usize = 5;
 
 const WORDS: [&str; 48] = [
@@ -37,16 +37,16 @@ pub(crate) struct Project {
     fixture: Value,
 }
 
-/// One time that dbt parsed the project.
+/// One parse of the project by dbt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parse {
-    /// Of this time: ids and times follow from it.
+    /// The number of the parse. Ids and times are derived from it.
     pub(crate) number: u64,
-    /// How many models, from the first on, are not as they were in parse 0.
+    /// The number of models, counted from the first, that differ from parse 0.
     pub(crate) changed: usize,
 }
 
-/// Writes as Python's `json` does: a space behind commas and colons.
+/// Writes JSON like Python's `json`, with a space after commas and colons.
 struct PythonFormatter;
 
 impl Formatter for PythonFormatter {
@@ -77,14 +77,14 @@ impl Project {
         })
     }
 
-    /// Its manifest, as dbt writes it.
+    /// Returns the project's manifest, as dbt writes it.
     pub(crate) fn manifest(&self, parse: Parse) -> anyhow::Result<Vec<u8>> {
         let mut text = Vec::with_capacity(self.models * 22_000 + 800_000);
         text.push(b'{');
         for (place, (section, fixture)) in self
             .fixture
             .as_object()
-            .context("the fixture is no object")?
+            .context("the fixture is not a JSON object")?
             .iter()
             .enumerate()
         {
@@ -137,7 +137,7 @@ impl Project {
         metadata
     }
 
-    /// A model and its tests.
+    /// Returns a model and its tests.
     fn nodes_of(&self, number: usize, parse: Parse) -> anyhow::Result<Vec<(String, Value)>> {
         let mut random = SmallRng::seed_from_u64(number as u64);
         let (name, id) = (name_of(number), id_of(number));
@@ -256,7 +256,7 @@ impl Project {
     }
 }
 
-/// The id of the dbt command of a parse.
+/// Returns the invocation id of a parse.
 pub(crate) fn invocation_id(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012x}")
 }
@@ -321,7 +321,7 @@ fn words(random: &mut SmallRng, count: usize) -> String {
     words.join(" ")
 }
 
-/// The code of a model, before and after it was compiled.
+/// Returns the code of a model, before and after compilation.
 fn code(columns: &Map<String, Value>, upstream: &[String], random: &mut SmallRng) -> (String, String) {
     let selected: Vec<String> = columns
         .keys()
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_nodes_have_the_fields_of_real_ones_and_their_measures() {
+    fn generated_nodes_have_the_fields_and_sizes_of_real_ones() {
         let (size, generated) = manifest(100, Parse { number: 0, changed: 0 });
         let real = Project::new(0).unwrap().fixture;
         assert_eq!(keys(&generated), keys(&real));
@@ -393,7 +393,7 @@ mod tests {
             };
             let real = of_type(&real);
             for (resource_type, fields) in of_type(&generated) {
-                // dbt leaves out what it did not compile.
+                // dbt omits these fields of nodes that it did not compile.
                 let known: BTreeSet<String> = real
                     .iter()
                     .filter(|(real, _)| *real == resource_type)
@@ -402,14 +402,14 @@ mod tests {
                 assert_eq!(fields, known, "{resource_type}");
             }
         }
-        // A manifest of 100 models has 2.8 MB, one of 5,000 106.6 MB with 22,783 nodes.
+        // A manifest of 100 models has 2.8 MB, one of 5,000 has 106.6 MB and 22,783 nodes.
         assert!((2_600_000..3_000_000).contains(&size), "{size}");
         let nodes = generated["nodes"].as_object().unwrap().len();
         assert!((440..470).contains(&nodes), "{nodes}");
     }
 
     #[test]
-    fn a_parse_changes_what_dbt_changes_and_what_is_asked_for() {
+    fn a_parse_changes_only_the_requested_models_and_what_dbt_changes() {
         let (_, first) = manifest(10, Parse { number: 0, changed: 0 });
         let (_, second) = manifest(10, Parse { number: 1, changed: 1 });
         assert_ne!(first["metadata"]["invocation_id"], second["metadata"]["invocation_id"]);

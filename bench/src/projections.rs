@@ -1,4 +1,4 @@
-//! Projections of manifests: from the answer to an upload until it can be read.
+//! Projections of manifests: the time from the answer to an upload until it can be read.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,17 +13,17 @@ use crate::limits;
 use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 
-/// Models of a manifest of 22,500 nodes and 106 MB.
+/// The number of models in a manifest of 22,500 nodes and 106 MB.
 const MODELS: usize = 5_000;
 
 const ROUNDS: u64 = 3;
 
-/// How often the same manifest is parsed again, to see what one of them adds.
+/// How often the same manifest is parsed again, to measure what one repetition adds.
 const REPEATS: u64 = 5;
 
 const SMALL_UPLOADS: u64 = 300;
 
-/// The tables that a manifest goes to.
+/// The tables that a manifest is written to.
 const TABLES: [&str; 5] = ["nodes", "texts", "node_sets", "text_sets", "manifests"];
 
 pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
@@ -48,7 +48,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             installation: &installation,
             ingest: &ingest,
         };
-        // A small one first, so that connections are there and code is loaded.
+        // A small upload first, so that connections are open and code is loaded.
         line.project(Project::new(10)?.manifest(Parse { number: 1, changed: 0 })?.into())
             .await?;
 
@@ -94,7 +94,12 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             median(repeat_limit),
             Goal::AtMost(1.3),
         ),
-        Line::alone("what it adds to PostgreSQL", median(grown), "KB", Goal::AtMost(20.0)),
+        Line::alone(
+            "PostgreSQL growth by that manifest",
+            median(grown),
+            "KB",
+            Goal::AtMost(20.0),
+        ),
         Line::beside(
             "one node of 22,500 changed; the repeat",
             changed,
@@ -124,7 +129,7 @@ pub(crate) async fn measure_latency(binary: &str) -> anyhow::Result<Vec<Line>> {
         let manifest = project.manifest(Parse { number, changed: 1 })?.into();
         latencies.push(line.project(manifest).await?.as_secs_f64() * 1000.0);
     }
-    let what = "201 to visible of a small manifest on an idle system, p99";
+    let what = "from 201 to visible for a small manifest on an idle system, p99";
     Ok(vec![Line::alone(
         what,
         percentile(latencies, 99.0),
@@ -139,14 +144,14 @@ struct Uploads<'a> {
 }
 
 impl Uploads<'_> {
-    /// Uploads a manifest; how long after the answer it can be read.
+    /// Uploads a manifest. Returns the time from the answer until it can be read.
     async fn project(&self, manifest: Bytes) -> anyhow::Result<Duration> {
         let (_, event) = self.installation.upload(self.ingest, "run", manifest).await?;
         self.installation.visible(event).await
     }
 }
 
-/// Copies the rows of the manifest by psql into the same tables of an empty database; how long the second half took.
+/// Copies the rows of the manifest with psql into the same tables of an empty database. Returns how long the second half took.
 async fn copy_rows(installation: &Installation) -> anyhow::Result<Duration> {
     let folder = tempfile::tempdir()?;
     let file = |table: &str| folder.path().join(table).display().to_string();
@@ -171,7 +176,7 @@ async fn copy_rows(installation: &Installation) -> anyhow::Result<Duration> {
 fn psql(database: &Database, commands: &[String], folder: &Path) -> anyhow::Result<()> {
     let script = folder.join("script");
     std::fs::write(&script, commands.join("\n") + "\n")?;
-    // What sqlx adds to the URL is none of psql's.
+    // psql does not know the parameters that sqlx adds to the URL.
     let url = database.url();
     let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
     let output = Command::new("psql")

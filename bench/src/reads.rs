@@ -1,4 +1,4 @@
-//! Reads of the API beside the same statements by pgbench.
+//! Reads of the API, compared with the same statements run by pgbench.
 
 use std::process::Command;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const CONNECTIONS: u32 = 32;
 
 const SECONDS: u32 = 5;
 
-/// What is read: its name and path.
+/// The name and path of each request.
 pub(crate) const REQUESTS: [(&str, &str); 4] = [
     ("runs, a page of 100", "/api/v2/accounts/1/runs/?limit=100&order_by=-id"),
     ("one run", "/api/v2/accounts/1/runs/10050000/"),
@@ -43,7 +43,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let api = installation.start("api").await?;
     let mut statements = Vec::new();
     for (_, path) in REQUESTS {
-        // A connection prepares a statement once, and looks at a token's last use now and then.
+        // Before the measurement, because a connection prepares each statement once, and notes a token's last use now and then.
         for _ in 0..3 {
             get(&installation, &api, path).await?;
         }
@@ -94,14 +94,14 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// A tag holds no longer than the minute of the clock in which it was given: waits until there is enough of one left.
+/// Waits until enough of a minute is left, because a tag is only valid within the minute in which it was issued.
 async fn wait_for_a_long_minute() {
     while Clock::System.now().second() + SECONDS + 2 > 60 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Asks once; the tag of the answer.
+/// Sends a request once. Returns the tag of the answer.
 pub(crate) async fn get(installation: &Installation, api: &Service, path: &str) -> anyhow::Result<Option<String>> {
     let request = installation
         .client
@@ -117,7 +117,7 @@ pub(crate) async fn get(installation: &Installation, api: &Service, path: &str) 
     Ok(tag)
 }
 
-/// Asks as often as it is answered.
+/// Sends a request as often as it is answered.
 fn wrk(installation: &Installation, api: &Service, path: &str, headers: &[String]) -> anyhow::Result<Rate> {
     let mut command = Command::new("wrk");
     command.args([
@@ -136,7 +136,7 @@ fn wrk(installation: &Installation, api: &Service, path: &str, headers: &[String
     let output = command
         .arg(format!("{}{path}", api.url))
         .output()
-        .context("wrk is installed; `./dev bench` installs it")?;
+        .context("cannot run wrk: `./dev bench` installs it")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors"),
@@ -147,11 +147,11 @@ fn wrk(installation: &Installation, api: &Service, path: &str, headers: &[String
         text.lines()
             .find_map(|line| line.trim().strip_prefix(name).map(str::trim))
     };
-    let rate = field("Requests/sec:").context("wrk told no rate")?;
-    let p99 = field("99%").context("wrk told no latency")?;
+    let rate = field("Requests/sec:").context("wrk reported no rate")?;
+    let p99 = field("99%").context("wrk reported no latency")?;
     Ok(Rate {
         per_second: rate.parse()?,
-        p99: milliseconds(p99).with_context(|| format!("wrk told {p99}"))?,
+        p99: milliseconds(p99).with_context(|| format!("unexpected latency from wrk: {p99}"))?,
     })
 }
 

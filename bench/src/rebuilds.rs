@@ -1,4 +1,4 @@
-//! A rebuild from the bucket beside one worker that applies the same events.
+//! A rebuild from the bucket, compared with one worker that applies the same events.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ const MODELS: usize = 100;
 
 const EVENTS: u64 = 600;
 
-/// Events that one worker applies.
+/// The number of events that one worker applies.
 const OF_ONE: usize = 300;
 
 pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
@@ -26,7 +26,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     for number in 0..EVENTS {
         let run = format!("run-{number}");
         let (_, event) = installation.upload(&serve, &run, pattern.parse(number)).await?;
-        // The read model that is in place holds them too; else the rebuild would have to apply them to it as well.
+        // The current read model has the events, too. Otherwise the rebuild would have to apply them to it as well.
         installation.visible(event).await?;
     }
     drop(serve);
@@ -41,12 +41,12 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         let event = bucket.get_event(bucket::Journal::Directory, id).await?;
         ensure!(
             projector.apply(&event).await? == Outcome::Applied,
-            "an event of the directory was not applied"
+            "a directory event was not applied"
         );
     }
     let mut rates = Vec::new();
     let ids = bucket.list_upload_events().await?;
-    // The first ones warm it up.
+    // The first events are a warm-up.
     for part in ids.chunks(OF_ONE).take(2) {
         let begun = Instant::now();
         for id in part {
@@ -64,7 +64,10 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let begun = Instant::now();
     let rebuilt = run_command(binary, &["rebuild", "--accept-differences"], &installation.system);
     let rate = EVENTS as f64 / begun.elapsed().as_secs_f64();
-    ensure!(rebuilt["in_place"] == true, "the rebuild is not in place: {rebuilt}");
+    ensure!(
+        rebuilt["in_place"] == true,
+        "the rebuild did not replace the read model: {rebuilt}"
+    );
     Ok(vec![
         Line::beside(
             "rebuild of repeated manifests of 100 models; one worker, warm",
@@ -73,6 +76,11 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             one,
             Goal::AtLeast(1.7),
         ),
-        Line::alone("the same in a minute", rate * 60.0, "events", Goal::AtLeast(5_000.0)),
+        Line::alone(
+            "events rebuilt per minute",
+            rate * 60.0,
+            "events",
+            Goal::AtLeast(5_000.0),
+        ),
     ])
 }

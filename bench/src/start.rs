@@ -1,4 +1,4 @@
-//! A cold start.
+//! A cold start of the service.
 
 use std::time::Instant;
 
@@ -13,11 +13,11 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     for _ in 0..ROUNDS {
         let begun = Instant::now();
         let service = testkit::Service::start(binary, "serve", &installation.system).await;
-        until("it is ready", async || installation.is_ready(&service).await).await?;
+        until("the service is ready", async || installation.is_ready(&service).await).await?;
         figures.push(begun.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(vec![Line::alone(
-        "cold start of serve until it is ready",
+        "cold start of serve until ready",
         median(figures),
         "ms",
         Goal::AtMost(300.0),

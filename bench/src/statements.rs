@@ -1,4 +1,4 @@
-//! The statements that a request sends, as PostgreSQL logs them, and what pgbench makes of the same.
+//! The statements that a request sends, from PostgreSQL's log, and their rate when pgbench runs them.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use testkit::Database;
 
 use crate::installation::percentile;
 
-/// Logs all statements of connections that begin from here on.
+/// Logs all statements of new connections.
 pub(crate) async fn begin_log(database: &Database) -> anyhow::Result<()> {
     let pool = superuser(database);
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&pool).await?;
@@ -21,7 +21,7 @@ pub(crate) async fn begin_log(database: &Database) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends it for connections that begin from here on.
+/// Stops logging the statements of new connections.
 pub(crate) async fn end_log(database: &Database) -> anyhow::Result<()> {
     let pool = superuser(database);
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&pool).await?;
@@ -37,7 +37,7 @@ fn superuser(database: &Database) -> PgPool {
         .connect_lazy_with(database.options())
 }
 
-/// Where the log ends now.
+/// Returns where the log ends at present.
 pub(crate) async fn end_of_log(database: &Database) -> anyhow::Result<i64> {
     let size = sqlx::query_scalar("SELECT size FROM pg_stat_file('server.log')");
     Ok(size.fetch_one(&superuser(database)).await?)
@@ -47,12 +47,12 @@ pub(crate) async fn end_of_log(database: &Database) -> anyhow::Result<i64> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     text: String,
-    /// What stood for `$1` and so on; none: NULL.
+    /// The values of `$1` and so on; none is NULL.
     parameters: Vec<Option<String>>,
 }
 
 impl Statement {
-    /// Is this its text?
+    /// Returns whether this is the statement's text.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.text == text
     }
@@ -65,7 +65,7 @@ impl Statement {
     }
 }
 
-/// The statements that were logged since. Transactions begin and end as they did; what is set in them is left to the connection.
+/// Returns the statements logged since `begin`. Transactions begin and end as logged; settings within them are left to the connection.
 pub(crate) async fn logged_since(database: &Database, begin: i64) -> anyhow::Result<Vec<Statement>> {
     let read = sqlx::query_scalar("SELECT pg_read_file('server.log', $1, 10000000)").bind(begin);
     let log: String = read.fetch_one(&superuser(database)).await?;
@@ -98,7 +98,7 @@ fn statements_in(log: &str) -> Vec<Statement> {
     statements
 }
 
-/// Parameters as the log has them: `$1 = '1', $2 = NULL`.
+/// Parses parameters as logged: `$1 = '1', $2 = NULL`.
 fn parameters_in(text: &str) -> Vec<Option<String>> {
     let mut values = Vec::new();
     let mut rest = text;
@@ -109,7 +109,7 @@ fn parameters_in(text: &str) -> Vec<Option<String>> {
             continue;
         };
         let mut end = 0;
-        // A quote within is doubled.
+        // A quote inside a value is doubled.
         while let Some(quote) = quoted[end..].find('\'') {
             end += quote + 1;
             if quoted[end..].starts_with('\'') {
@@ -124,14 +124,14 @@ fn parameters_in(text: &str) -> Vec<Option<String>> {
     values
 }
 
-/// How often a second, and within how many milliseconds 99 of 100 times.
+/// A rate per second, and the 99th percentile of the latency in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     pub(crate) per_second: f64,
     pub(crate) p99: f64,
 }
 
-/// The statements by pgbench, on as many connections, as the role that reads, under row-level security.
+/// Runs the statements with pgbench on this many connections, with the reader's role, under row-level security.
 pub(crate) fn pgbench(
     database: &Database,
     statements: &[Statement],
@@ -154,7 +154,7 @@ pub(crate) fn pgbench(
         .current_dir(folder.path())
         .env("PGOPTIONS", options)
         .output()
-        .context("pgbench is installed; `./dev bench` installs it")?;
+        .context("cannot run pgbench: `./dev bench` installs it")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(
@@ -165,17 +165,17 @@ pub(crate) fn pgbench(
         .lines()
         .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     Ok(Rate {
-        per_second: rate.context("pgbench told no rate")?,
+        per_second: rate.context("pgbench reported no rate")?,
         p99: percentile(times_in(folder.path())?, 99.0),
     })
 }
 
-/// What pgbench runs, and its variables: the parameters of the statements, so that they are prepared as they were.
+/// Returns pgbench's script and its variables, which hold the parameters, so that the statements are prepared as before.
 fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
     let (mut script, mut variables) = (String::new(), Vec::new());
     for (number, statement) in statements.iter().enumerate() {
         let mut text = without_variables(&statement.text);
-        // From the last on, so that $1 is not found in $10.
+        // From the last parameter to the first, so that $1 is not found in $10.
         for (place, parameter) in statement.parameters.iter().enumerate().rev() {
             let name = format!("p{number}_{place}");
             let stands = match parameter {
@@ -192,7 +192,7 @@ fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
     (script, variables)
 }
 
-/// pgbench takes `:name` for a variable of its own, which the bounds of a slice, `[1:least(…)]`, are not.
+/// Separates colons that pgbench would read as the variable `:name`, as in the bounds of a slice, `[1:least(…)]`.
 fn without_variables(script: &str) -> String {
     let mut text = String::with_capacity(script.len());
     let mut before = ' ';
@@ -208,7 +208,7 @@ fn without_variables(script: &str) -> String {
     text
 }
 
-/// The milliseconds of each transaction, the third column of pgbench's logs, in microseconds.
+/// Returns the milliseconds of each transaction, from the third column of pgbench's logs, in microseconds.
 fn times_in(folder: &Path) -> anyhow::Result<Vec<f64>> {
     let mut times = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_are_no_variables() {
+    fn slices_are_not_variables() {
         assert_eq!(without_variables("a[1:least(2, b::int)]"), "a[1: least(2, b::int)]");
     }
 

@@ -1,4 +1,4 @@
-//! What nodes show, beside an earlier build of dbt-api: results of a large build projected, and nodes read.
+//! Node states, compared with an earlier build of dbt-api: results of a large build are projected, and nodes are read.
 
 use std::time::Instant;
 
@@ -14,13 +14,13 @@ use crate::report::{Goal, Line};
 
 const MODELS: usize = 5_000;
 
-/// Each build has its turn so often, one after the other.
+/// How often each build is measured, in turns.
 const ROUNDS: usize = 5;
 
-/// How often a page is read in a round.
+/// How often a page is read in each round.
 const READS: usize = 100;
 
-/// What a round measured of a build, in seconds.
+/// The times of one build in a round, in seconds.
 #[derive(Default)]
 struct Times {
     projections: Vec<f64>,
@@ -30,14 +30,14 @@ struct Times {
 }
 
 pub(crate) async fn measure(binary: &str, before: Option<&str>) -> anyhow::Result<Vec<Line>> {
-    let before = before.context("`states` is measured beside an earlier build: --before names it")?;
+    let before = before.context("`states` needs an earlier build to compare with: pass it as --before")?;
     let project = Project::new(MODELS)?;
     let manifest = Bytes::from(project.manifest(Parse { number: 0, changed: 0 })?);
     let nodes = Manifest::read(manifest.to_vec())?
         .map_nodes(|node| (node.resource_type().to_owned(), node.unique_id().to_owned()));
     let of_type = |wanted: &str| {
         let found = nodes.iter().find(|(resource_type, _)| resource_type == wanted);
-        found.map(|(_, id)| id.clone()).context("a node of this type")
+        found.map(|(_, id)| id.clone()).context("no node of this type")
     };
     let model = of_type("model")?;
     let results: Vec<&str> = nodes
@@ -95,7 +95,7 @@ async fn round(
     };
     project_file(manifest.clone()).await?;
     project_file(catalog(results)?).await?;
-    // The first makes room in the tables, and loads the code.
+    // The first round makes room in the tables, and loads the code.
     project_file(build(results, 0)?).await?;
     for number in 1..=3 {
         times

@@ -1,4 +1,4 @@
-//! Many small uploads, beside a pipeline in Python that does the same with the usual libraries.
+//! Many small uploads, compared with a Python pipeline that does the same with the usual libraries.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ const CLIENTS: usize = 6;
 
 const LASTING: Duration = Duration::from_secs(20);
 
-/// Manifests that the pipeline reads.
+/// The number of manifests that the pipeline reads.
 const OF_PIPELINE: u64 = 20;
 
-/// A manifest whose parse can be told in its place, without writing all of it anew.
+/// A manifest in which the number of the parse can be replaced, so that it need not be generated again.
 pub(crate) struct Pattern {
     text: Vec<u8>,
-    /// Where the number of the parse stands.
+    /// Where the number of the parse is in the text.
     places: Vec<usize>,
 }
 
-/// Stands where the number of the parse does.
+/// The number that is replaced by the number of the parse.
 const PLACEHOLDER: u64 = 0xabc_def0_1234;
 
 impl Pattern {
-    /// Of a project whose first model changes with each parse.
+    /// Creates the pattern of a project in which this many models change with each parse.
     pub(crate) fn new(models: usize, changed: usize) -> anyhow::Result<Self> {
         let text = Project::new(models)?.manifest(Parse {
             number: PLACEHOLDER,
@@ -58,7 +58,7 @@ impl Pattern {
     }
 }
 
-/// The end of the invocation's id.
+/// Returns the end of the invocation id.
 fn digits(number: u64) -> String {
     invocation_id(number).split_off(24)
 }
@@ -91,7 +91,7 @@ pub(crate) async fn measure(binary: &str, python: &str) -> anyhow::Result<Vec<Li
         client??;
     }
     let sent = i64::try_from(sent.load(Ordering::Relaxed))?;
-    until("all of them are applied", async || {
+    until("all uploads are applied", async || {
         let applied = sqlx::query_scalar("SELECT count(DISTINCT event_id) FROM artifacts");
         applied
             .fetch_one(&installation.pool)
@@ -115,14 +115,14 @@ pub(crate) async fn measure(binary: &str, python: &str) -> anyhow::Result<Vec<Li
         .arg(url)
         .arg(folder.path())
         .output()
-        .context("the pipeline does not start")?;
+        .context("cannot start the pipeline")?;
     ensure!(
         output.status.success(),
-        "the pipeline: {}",
+        "the pipeline failed: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let told: Value = serde_json::from_slice(&output.stdout)?;
-    let peer = told["manifests"].as_f64().unwrap_or_default() / told["seconds"].as_f64().unwrap_or(f64::NAN);
-    let what = "uploads of 100 models a second and core, each changed a little; dbt-artifacts-parser + COPY";
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let peer = report["manifests"].as_f64().unwrap_or_default() / report["seconds"].as_f64().unwrap_or(f64::NAN);
+    let what = "uploads of 100 models per second and core, each slightly changed; dbt-artifacts-parser + COPY";
     Ok(vec![Line::beside(what, own, "/s", peer, Goal::AtLeast(30.0))])
 }

@@ -1,4 +1,4 @@
-//! Uploads: how fast they are accepted, and in how much memory.
+//! Uploads: how fast they are accepted, and with how much memory.
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -8,12 +8,12 @@ use crate::limits;
 use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 
-/// Models of a manifest of about 20 MB, and of 106 MB.
+/// The models of a manifest of about 20 MB, and of one of 106 MB.
 const MODELS: [usize; 2] = [930, 5_000];
 
 const ROUNDS: u64 = 5;
 
-/// How many are uploaded at once.
+/// The number of parallel uploads.
 const AT_ONCE: u64 = 8;
 
 pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {

@@ -6,10 +6,10 @@ use schemas::{AccountId, EnvironmentId, EnvironmentType, EventId, JobId, Project
 
 use crate::period::{Moment, Period};
 
-/// An API like dbt Cloud's for those who run dbt Core.
+/// An API like dbt Cloud's for teams that run dbt Core.
 ///
-/// Settings come from environment variables, over dbt-api.toml, over defaults: `dbt-api config variables` lists them,
-/// `dbt-api config check` tells what is wrong with them.
+/// Settings are read from environment variables, then from dbt-api.toml, then from defaults.
+/// `dbt-api config variables` lists them, `dbt-api config check` reports what is wrong with them.
 #[derive(Debug, Parser)]
 #[command(name = "dbt-api", version)]
 pub(crate) struct Arguments {
@@ -24,80 +24,80 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run all roles on one port.
     Serve,
-    /// Run the write side alone: take uploads.
+    /// Run only the write side, which accepts uploads.
     Ingest,
-    /// Run the projector alone: bring uploads into the database. It serves health and metrics only.
+    /// Run only the projector, which writes uploads to the database. It serves health checks and metrics only.
     Projector,
-    /// Run the read side alone: answer as dbt Cloud does.
+    /// Run only the read side, which answers like dbt Cloud.
     Api,
-    /// Bring the database's tables up to date.
+    /// Create or update the database's tables.
     Migrate,
-    /// Ask the service on this machine whether it is alive; for containers.
+    /// Check whether the service on this machine is alive, for use in containers.
     Healthcheck,
-    /// Accounts.
+    /// Manage accounts.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Projects of accounts.
+    /// Manage the projects of accounts.
     #[command(subcommand)]
     Project(ProjectCommand),
-    /// Environments of projects.
+    /// Manage the environments of projects.
     #[command(subcommand)]
     Environment(EnvironmentCommand),
-    /// Tokens, with which clients come.
+    /// Manage the tokens that clients authenticate with.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Events that could not be applied.
+    /// Inspect and retry events that could not be applied.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Events as the journal in the bucket holds them.
+    /// Inspect the events in the bucket's journal.
     #[command(subcommand)]
     Events(EventsCommand),
-    /// Apply events of the journal that were missed.
+    /// Apply events of the journal that have not been applied.
     Replay {
         #[command(flatten)]
         selection: SelectionArguments,
-        /// Apply all that are selected once more, with their files read anew. To repair a few; `rebuild` repairs all.
+        /// Apply all selected events again, and read their files again. Meant for a few events; `rebuild` repairs everything.
         #[arg(long)]
         again: bool,
     },
-    /// Make the read model anew from the bucket, beside the one in use, compare the two, and put it in place.
+    /// Build a new read model from the bucket beside the current one, compare both, and replace the current one.
     Rebuild(RebuildArguments),
-    /// Bring everything back from the bucket alone into an empty database: tables, directory, tokens, numbers, runs.
+    /// Restore an empty database from the bucket alone: tables, directory, tokens, ids and runs.
     Recover,
-    /// Take the manifests that the earlier dbt-api stored into the journal, and apply them. It can be cut short and run again.
+    /// Import the manifests stored by the earlier dbt-api into the journal, and apply them. It can be interrupted and run again.
     Import(ImportArguments),
-    /// Remove old runs from the database. Without `--apply` it only tells what would be removed.
+    /// Remove old runs from the database. Without `--apply`, only show what would be removed.
     Prune(PruneArguments),
-    /// Settings.
+    /// Check and list the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLettersCommand {
-    /// List them with their causes.
+    /// List dead letters with their causes.
     List {
-        /// Only those of this account.
+        /// Only dead letters of this account.
         #[arg(long)]
         account: Option<AccountId>,
     },
-    /// Show one of them with its event.
+    /// Show a dead letter with its event.
     Show {
-        /// The event's id.
+        /// The id of the event.
         event: EventId,
     },
-    /// Give some of them up for good: they are not listed or tried any more. Their objects in the bucket stay.
+    /// Discard dead letters. They are no longer listed or retried; their objects stay in the bucket.
     Drop {
-        /// The events' ids.
+        /// The ids of the events.
         #[arg(required = true)]
         events: Vec<EventId>,
     },
-    /// Apply some of them again, after what caused them was mended.
+    /// Apply dead letters again, once the cause has been fixed.
     Retry {
-        /// The events' ids.
+        /// The ids of the events.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         events: Vec<EventId>,
-        /// All of them.
+        /// Retry all dead letters.
         #[arg(long)]
         all: bool,
     },
@@ -105,20 +105,20 @@ pub(crate) enum DeadLettersCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
-    /// List events, the oldest first.
+    /// List events, oldest first.
     List {
         #[command(flatten)]
         selection: SelectionArguments,
-        /// The most that are listed: the newest ones.
+        /// The maximum number of events. The newest ones are listed.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Show one event.
+    /// Show an event.
     Show {
-        /// Its id.
+        /// The id of the event.
         event: EventId,
     },
-    /// Print events as they come, until Ctrl-C.
+    /// Print new events until Ctrl-C is pressed.
     Tail {
         #[command(flatten)]
         selection: SelectionArguments,
@@ -127,49 +127,49 @@ pub(crate) enum EventsCommand {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SelectionArguments {
-    /// Only those of this account.
+    /// Only events of this account.
     #[arg(long)]
     pub(crate) account: Option<AccountId>,
-    /// Only those of the environment with this number, which `environment list` shows.
+    /// Only events of the environment with this id, as shown by `environment list`.
     #[arg(long)]
     pub(crate) environment: Option<EnvironmentId>,
-    /// Only those whose type begins so, such as dbt. or token.issued.v1.
+    /// Only events whose type starts with this text, such as dbt. or token.issued.v1.
     #[arg(long = "type")]
     pub(crate) kind: Option<String>,
-    /// Only those accepted at this time or later: 2026-11-24T09:00:00Z, or how long ago, such as 2h or 7d.
+    /// Only events accepted at or after this time, such as 2026-11-24T09:00:00Z, or an age such as 2h or 7d.
     #[arg(long)]
     pub(crate) from: Option<Moment>,
-    /// Only those accepted before this time, written in the same ways.
+    /// Only events accepted before this time, in the same formats.
     #[arg(long)]
     pub(crate) to: Option<Moment>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct RebuildArguments {
-    /// Compare only: make it, tell what differs, and remove it.
+    /// Only compare: build the new read model, report the differences, and remove it.
     #[arg(long, conflicts_with_all = ["accept_differences", "keep_old"])]
     pub(crate) verify: bool,
-    /// Put the new one in place even if it differs, as it does when it repairs something.
+    /// Replace the current read model even if the new one differs, as it does when it repairs something.
     #[arg(long)]
     pub(crate) accept_differences: bool,
-    /// Keep the old one in the schema read_model_old.
+    /// Keep the current read model in the schema read_model_old.
     #[arg(long)]
     pub(crate) keep_old: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportArguments {
-    /// Where the earlier dbt-api stored them, if not in the bucket of the settings: the name of another bucket (S3, MinIO) or container
-    /// (Azure) that the same keys may read, or another folder.
+    /// Where the earlier dbt-api stored the manifests, if not in the configured bucket: the name of another bucket (S3, MinIO) or container
+    /// (Azure) that the same credentials can read, or another folder.
     #[arg(long)]
     pub(crate) from: Option<String>,
-    /// Only those of this account.
+    /// Only manifests of this account.
     #[arg(long)]
     pub(crate) account: Option<AccountId>,
-    /// Only those of the environment of the account with this slug.
+    /// Only manifests of the account's environment with this slug.
     #[arg(long, requires = "account")]
     pub(crate) environment: Option<Slug>,
-    /// Count only. The manifests are not read: some that are counted as new may be refused.
+    /// Only count the manifests. They are not read, so some that count as new may be refused later.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -179,19 +179,19 @@ pub(crate) struct ImportArguments {
 pub(crate) struct PruneArguments {
     #[command(flatten)]
     pub(crate) of: OfAccount,
-    /// Only runs of the environment with this slug or number.
+    /// Only runs of the environment with this slug or id.
     #[arg(long)]
     pub(crate) environment: Option<Name>,
     /// Only runs of this job.
     #[arg(long)]
     pub(crate) job: Option<JobId>,
-    /// Runs that ended longer ago than this, such as 90d. With `--keep`, both must hold.
+    /// Only runs that ended longer ago than this, such as 90d. With `--keep`, both conditions must hold.
     #[arg(long)]
     pub(crate) older_than: Option<Period>,
-    /// Runs that are not among this many newest ones of their job.
+    /// Only runs beyond this number of newest runs of their job.
     #[arg(long)]
     pub(crate) keep: Option<u32>,
-    /// Do it.
+    /// Remove the runs.
     #[arg(long)]
     pub(crate) apply: bool,
 }
@@ -200,24 +200,24 @@ pub(crate) struct PruneArguments {
 pub(crate) enum AccountCommand {
     /// Add an account.
     Add {
-        /// Its name, for people.
+        /// The display name of the account.
         name: String,
-        /// Its name in URLs.
+        /// The name of the account in URLs.
         #[arg(long)]
         slug: Option<Slug>,
     },
     /// List all accounts.
     List,
-    /// Show one account.
+    /// Show an account.
     Show {
-        /// Its number.
+        /// The id of the account.
         id: AccountId,
     },
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct OfAccount {
-    /// The number of the account.
+    /// The id of the account.
     #[arg(long)]
     pub(crate) account: AccountId,
 }
@@ -228,10 +228,10 @@ pub(crate) enum ProjectCommand {
     Add {
         #[command(flatten)]
         of: OfAccount,
-        /// Its name, for people.
+        /// The display name of the project.
         #[arg(long)]
         name: String,
-        /// Its name in URLs; unique in the account.
+        /// The name of the project in URLs, unique in the account.
         #[arg(long)]
         slug: Slug,
     },
@@ -240,11 +240,11 @@ pub(crate) enum ProjectCommand {
         #[command(flatten)]
         of: OfAccount,
     },
-    /// Show one project.
+    /// Show a project.
     Show {
         #[command(flatten)]
         of: OfAccount,
-        /// Its number or slug.
+        /// The id or slug of the project.
         project: String,
     },
 }
@@ -255,16 +255,16 @@ pub(crate) enum EnvironmentCommand {
     Add {
         #[command(flatten)]
         of: OfAccount,
-        /// The number of its project.
+        /// The id of the project.
         #[arg(long)]
         project: ProjectId,
-        /// Its name, for people.
+        /// The display name of the environment.
         #[arg(long)]
         name: String,
-        /// Its name in uploads (`environment_slug`) and URLs; unique in the account.
+        /// The name of the environment in uploads (`environment_slug`) and URLs, unique in the account.
         #[arg(long)]
         slug: Slug,
-        /// What it is for: production, staging or development.
+        /// The purpose of the environment: production, staging or development.
         #[arg(long = "type", default_value = "development")]
         environment_type: EnvironmentType,
     },
@@ -273,59 +273,59 @@ pub(crate) enum EnvironmentCommand {
         #[command(flatten)]
         of: OfAccount,
     },
-    /// Show one environment.
+    /// Show an environment.
     Show {
         #[command(flatten)]
         of: OfAccount,
-        /// Its number or slug.
+        /// The id or slug of the environment.
         environment: String,
     },
-    /// Take a dbt project out of an environment: its nodes are not shown there any more, until it is uploaded again.
+    /// Remove a dbt project from an environment. Its nodes are no longer shown there until it is uploaded again.
     RetireProject {
         #[command(flatten)]
         of: OfAccount,
-        /// The environment's number or slug.
+        /// The id or slug of the environment.
         environment: Name,
-        /// dbt's name of the project, as `name` in dbt_project.yml has it.
+        /// The name of the dbt project, as in `name` of dbt_project.yml.
         dbt_project: String,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token and print its key, which is shown this once.
+    /// Create a token and print its key, which is not shown again.
     Create {
         #[command(flatten)]
         of: OfAccount,
-        /// Whom or what it is for.
+        /// Who or what the token is for.
         #[arg(long, default_value = "")]
         name: String,
-        /// The slug or number of the only environment that it shall see; left out: all of the account.
+        /// The slug or id of the only environment that the token may access. By default, it may access the whole account.
         #[arg(long)]
         environment: Option<Name>,
-        /// What it shall allow: read, upload, or both, with a comma.
+        /// What the token may do: read, upload, or both, separated by a comma.
         #[arg(long, value_delimiter = ',', default_value = "read")]
         scope: Vec<Scope>,
-        /// After what time it ends by itself, such as 90d, 12h or 30m; left out: never.
+        /// How long the token is valid, such as 90d, 12h or 30m. By default, it does not expire.
         #[arg(long)]
         expires_in: Option<Period>,
     },
     /// List tokens.
     List {
-        /// Of this account only.
+        /// Only tokens of this account.
         #[arg(long)]
         account: Option<AccountId>,
     },
-    /// Delete a token: its next request is refused.
+    /// Delete a token. Its next request is refused.
     Delete {
-        /// Its id, as `token list` shows it.
+        /// The id of the token, as shown by `token list`.
         id: TokenId,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Read all settings and tell all that is wrong with them.
+    /// Read all settings and report what is wrong with them.
     Check,
     /// List the names of all settings.
     Variables,

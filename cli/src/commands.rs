@@ -1,4 +1,4 @@
-//! The commands that come to an end, one a file.
+//! The commands that run once and exit, one file for each.
 
 pub(crate) mod account;
 pub(crate) mod config;

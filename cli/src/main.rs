@@ -1,4 +1,4 @@
-//! The one executable of dbt-api: its services, and the commands of those who operate it.
+//! The executable of dbt-api: its services, and the commands for its operators.
 
 mod args;
 mod commands;
@@ -18,7 +18,7 @@ use output::Output;
 use roles::Roles;
 use settings::Settings;
 
-/// Artifacts are large and short-lived: the system's allocator gives their pages back to the kernel and asks for them anew each time.
+/// Artifacts are large and short-lived. The system's allocator would return their pages to the kernel and request them again each time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -48,7 +48,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         command,
         Command::Serve | Command::Ingest | Command::Projector | Command::Api
     );
-    // A command may well ask the database for much at once.
+    // Commands may run slow queries, so they do not warn about them.
     service::start_logs(
         &settings.service,
         if is_service { "info" } else { "warn,sqlx::query=error" },
@@ -77,7 +77,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
 
 #[expect(
     clippy::print_stderr,
-    reason = "the log may not have begun, and this is for the one who typed the command"
+    reason = "logging may not be set up yet, and this message is for the user of the command line"
 )]
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("Error: {error:#}");

@@ -1,7 +1,7 @@
-//! What operators record: accounts, projects, environments and tokens.
+//! The changes that operators record: accounts, projects, environments and tokens.
 //!
-//! Each is an event in the bucket first, and then in the database at once. If the database fails after the event is put, the projectors'
-//! next sweep applies it.
+//! Each change is first written to the bucket as an event, then applied to the database. If the database fails in between, the projectors'
+//! next sweep applies the event.
 
 use anyhow::{Context, bail, ensure};
 use bucket::{Bucket, Claim, ClaimKind};
@@ -17,33 +17,33 @@ use serde_json::json;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
 
-/// Who records.
+/// Records the changes of an operator.
 pub(crate) struct Operator {
-    /// With the projector's role.
+    /// Connections with the projector's role.
     pub(crate) pool: PgPool,
     pub(crate) bucket: Bucket,
     pub(crate) clock: Clock,
 }
 
 impl Operator {
-    /// A connection, to read with.
+    /// Opens a connection for reading.
     pub(crate) async fn connection(&self) -> anyhow::Result<PoolConnection<Postgres>> {
         self.pool
             .acquire()
             .await
-            .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+            .context("cannot connect to PostgreSQL: check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
     }
 
-    /// Writes an event about what was projected, and applies it.
+    /// Writes an event about the read model to the bucket, and applies it.
     pub(crate) async fn write(&self, projector: &Projector, data: EventData) -> anyhow::Result<()> {
         let time = self.clock.now();
         let event = Event::new(EventId(self.clock.new_id(time)), time, &data)?;
-        // From here on it holds, and the sweep applies it if this process does not.
+        // From here on the event is permanent. If this process does not apply it, the sweep does.
         self.bucket.put_event(&event).await?;
         let outcome = projector.apply_or_wait(&event).await?;
         ensure!(
             outcome != Outcome::DeadLetter,
-            "the event {} is a dead letter; `dbt-api dead-letters show {}` says why",
+            "event {} became a dead letter: `dbt-api dead-letters show {}` says why",
             event.id,
             event.id
         );
@@ -61,7 +61,7 @@ impl Operator {
                 .find(|account| account.slug.as_deref() == Some(slug.as_str()));
             ensure!(
                 taken.is_none(),
-                "the slug `{slug}` is taken by another account; choose another"
+                "the slug `{slug}` is taken by another account: choose another one"
             );
         }
         let highest = accounts.iter().map(|account| account.id).max();
@@ -78,7 +78,7 @@ impl Operator {
         self.record(&mut change, data.into()).await?;
         let account = queries::account(&mut change, id).await?;
         change.commit().await?;
-        account.context("the account is not there after it was added")
+        account.context("the account does not exist after it was added")
     }
 
     /// Adds a project.
@@ -94,7 +94,7 @@ impl Operator {
         let projects = queries::projects(&mut change, account).await?;
         ensure!(
             projects.iter().all(|project| project.slug != slug.as_str()),
-            "the slug `{slug}` is taken by another project of account {account}; choose another"
+            "the slug `{slug}` is taken by another project of account {account}: choose another one"
         );
         let highest = queries::highest_project(&mut change).await?;
         let owner = json!({ "account_id": account, "slug": slug });
@@ -109,7 +109,7 @@ impl Operator {
         self.record(&mut change, data.into()).await?;
         let project = queries::project(&mut change, account, id).await?;
         change.commit().await?;
-        project.context("the project is not there after it was added")
+        project.context("the project does not exist after it was added")
     }
 
     /// Adds an environment.
@@ -126,13 +126,13 @@ impl Operator {
         require_account(&mut change, account).await?;
         if queries::project(&mut change, account, project).await?.is_none() {
             bail!(
-                "account {account} has no project {project}; `dbt-api project list --account {account}` lists its projects"
+                "unknown project {project}: `dbt-api project list --account {account}` lists the projects of account {account}"
             );
         }
         let environments = queries::environments(&mut change, account).await?;
         ensure!(
             environments.iter().all(|environment| environment.slug != slug.as_str()),
-            "the slug `{slug}` is taken by another environment of account {account}; choose another"
+            "the slug `{slug}` is taken by another environment of account {account}: choose another one"
         );
         let highest = queries::highest_environment(&mut change).await?;
         let owner = json!({ "account_id": account, "slug": slug });
@@ -149,10 +149,10 @@ impl Operator {
         self.record(&mut change, data.into()).await?;
         let environment = queries::environment(&mut change, account, id).await?;
         change.commit().await?;
-        environment.context("the environment is not there after it was added")
+        environment.context("the environment does not exist after it was added")
     }
 
-    /// Makes a token. The key is nowhere but in the answer.
+    /// Creates a token. Its key is only returned, and never stored.
     pub(crate) async fn create_token(
         &self,
         account: AccountId,
@@ -187,13 +187,13 @@ impl Operator {
         Ok((token_id, key))
     }
 
-    /// Deletes a token. First the revocation, which holds even while the database is away, so that a failure later never leaves a token
-    /// that seems deleted and is not.
+    /// Deletes a token. The revocation is written first, because it is effective even while the database is down. So a later failure never
+    /// leaves a token that seems deleted but still works.
     pub(crate) async fn delete_token(&self, token: TokenId) -> anyhow::Result<()> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
         let Some(account) = queries::account_of_token(&mut change, token).await? else {
-            bail!("there is no token {token}; `dbt-api token list` lists them");
+            bail!("unknown token {token}: `dbt-api token list` lists all tokens");
         };
         self.bucket.revoke(token).await?;
         let data = TokenRevoked {
@@ -205,7 +205,7 @@ impl Operator {
         Ok(())
     }
 
-    /// The lowest number that nobody claimed, above those that the database knows.
+    /// Claims the lowest unclaimed number above those in the database.
     async fn new_number(
         &self,
         kind: ClaimKind,
@@ -228,7 +228,7 @@ impl Operator {
     }
 }
 
-/// The environment of the account that is called so.
+/// Finds the account's environment with this name.
 pub(crate) async fn environment_named(
     connection: &mut PgConnection,
     account: AccountId,
@@ -240,7 +240,7 @@ pub(crate) async fn environment_named(
         .find(|environment| name.names(environment.id, Some(&environment.slug)));
     let found = found.with_context(|| {
         format!(
-            "account {account} has no environment `{name}`; `dbt-api environment list --account {account}` lists them"
+            "account {account} has no environment `{name}`: `dbt-api environment list --account {account}` lists its environments"
         )
     })?;
     Ok(EnvironmentId(found.id))
@@ -249,6 +249,6 @@ pub(crate) async fn environment_named(
 async fn require_account(connection: &mut PgConnection, account: AccountId) -> anyhow::Result<()> {
     match queries::account(connection, account).await? {
         Some(_) => Ok(()),
-        None => bail!("there is no account {account}; `dbt-api account list` lists them"),
+        None => bail!("unknown account {account}: `dbt-api account list` lists all accounts"),
     }
 }

@@ -1,21 +1,21 @@
-//! What commands print.
+//! The output of commands.
 
 use std::io::Write;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// How results are printed.
+/// The format in which results are printed.
 #[derive(Clone, Copy)]
 pub(crate) enum Output {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
 impl Output {
-    /// Prints one thing: a line a field, or a JSON object.
+    /// Prints an object, as one line for each field or as JSON.
     pub(crate) fn one(self, thing: &impl Serialize) -> anyhow::Result<()> {
         let value = serde_json::to_value(thing)?;
         match self {
@@ -32,7 +32,7 @@ impl Output {
         }
     }
 
-    /// Prints several things: a table, or a JSON list. `none` is what people read when there are none.
+    /// Prints several objects, as a table or a JSON list. `none` is the text for an empty table.
     pub(crate) fn many(self, things: &[impl Serialize], none: &str) -> anyhow::Result<()> {
         let values: Vec<Value> = things.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
         match self {
@@ -42,7 +42,7 @@ impl Output {
         }
     }
 
-    /// Prints one of many things that come one by one: a line with its values, or a JSON object in a line.
+    /// Prints one object of a stream, as a line with its values or a line of JSON.
     pub(crate) fn line(self, thing: &impl Serialize) -> anyhow::Result<()> {
         let value = serde_json::to_value(thing)?;
         match self {
@@ -54,7 +54,7 @@ impl Output {
         }
     }
 
-    /// Prints texts: a line each, or a JSON list.
+    /// Prints texts, as lines or a JSON list.
     pub(crate) fn lines(self, lines: &[&str]) -> anyhow::Result<()> {
         match self {
             Self::Json => print(&serde_json::to_string_pretty(lines)?),
@@ -62,7 +62,7 @@ impl Output {
         }
     }
 
-    /// Tells people something beside the result.
+    /// Prints a remark beside the result; omitted in JSON.
     pub(crate) fn note(self, text: &str) -> anyhow::Result<()> {
         match self {
             Self::Json => Ok(()),
@@ -70,7 +70,7 @@ impl Output {
         }
     }
 
-    /// Says that something was done.
+    /// Prints that a command without a result has succeeded; an empty object in JSON.
     pub(crate) fn done(self, text: &str) -> anyhow::Result<()> {
         match self {
             Self::Json => print("{}"),

@@ -1,10 +1,10 @@
-//! Periods and moments as operators write them.
+//! Periods and points in time, as operators write them.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A length of time, written as a whole number and its unit: `90d`, `12h`, `30m` or `45s`.
+/// A length of time, written as a whole number and a unit: `90d`, `12h`, `30m` or `45s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) TimeDelta);
 
@@ -13,7 +13,7 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let invalid =
-            || format!("`{text}` is no period: a whole number and its unit are due, such as 90d, 12h, 30m or 45s");
+            || format!("invalid period `{text}`: expected a whole number and a unit, such as 90d, 12h, 30m or 45s");
         let unit = text.chars().next_back().ok_or_else(invalid)?;
         let number: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| invalid())?;
         let length = match unit {
@@ -23,7 +23,7 @@ impl FromStr for Period {
             's' => TimeDelta::try_seconds(number),
             _ => None,
         };
-        // Longer ones lead out of the calendar.
+        // Longer periods could exceed the range of dates.
         let limit = TimeDelta::days(36_500);
         length
             .filter(|length| *length >= TimeDelta::zero() && *length <= limit)
@@ -32,12 +32,12 @@ impl FromStr for Period {
     }
 }
 
-/// A moment: a time as RFC 3339 has it, or how long ago it was.
+/// A point in time: an RFC 3339 time, or an age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// A time.
+    /// An absolute time.
     At(DateTime<Utc>),
-    /// So long ago.
+    /// A period before now.
     Ago(Period),
 }
 
@@ -59,7 +59,11 @@ impl FromStr for Moment {
         }
         DateTime::parse_from_rfc3339(text)
             .map(|time| Self::At(time.to_utc()))
-            .map_err(|_| format!("`{text}` is no time: 2026-11-24T09:00:00Z is due, or how long ago, such as 2h or 7d"))
+            .map_err(|_| {
+                format!(
+                    "invalid time `{text}`: expected a time such as 2026-11-24T09:00:00Z, or an age such as 2h or 7d"
+                )
+            })
     }
 }
 
@@ -68,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_are_numbers_with_a_unit() {
+    fn a_period_is_a_number_with_a_unit() {
         for (text, seconds) in [
             ("90d", 7_776_000),
             ("12h", 43_200),

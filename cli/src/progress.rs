@@ -1,4 +1,4 @@
-//! How far a long command is, on the standard error output: a bar for people, a line every ten seconds for logs.
+//! Progress of long commands on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::Output;
 
-/// Between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// The time between two lines, where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How far a command is.
+/// The progress of a command.
 pub(crate) struct Progress {
     what: &'static str,
     bar: Option<ProgressBar>,
@@ -21,7 +21,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to show how far `what` is. Programs are shown nothing.
+    /// Starts to show the progress of `what`: as a bar if text is printed and standard error is a terminal, otherwise as lines.
     pub(crate) fn begin(what: &'static str, output: Output) -> Self {
         let shown = matches!(output, Output::Text) && std::io::stderr().is_terminal();
         let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} ({percent} %), {per_sec}, {eta} left");
@@ -39,28 +39,28 @@ impl Progress {
         }
     }
 
-    /// `done` of `total` are done.
-    pub(crate) fn tell(&self, done: u64, total: u64) {
+    /// Shows that `done` of `total` items are done.
+    pub(crate) fn update(&self, done: u64, total: u64) {
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_position(done);
             return;
         }
         let Ok(mut last) = self.last.lock() else { return };
-        if last.elapsed() >= LINE_EVERY {
+        if last.elapsed() >= LINE_INTERVAL {
             *last = Instant::now();
             let rate = done as f64 / self.begun.elapsed().as_secs_f64();
             let left = total.saturating_sub(done) as f64 / rate.max(0.001);
-            // Nobody may be reading it any more.
+            // Nobody may be reading standard error any more.
             let _ = writeln!(
                 std::io::stderr(),
-                "{}: {done} of {total}, {rate:.0} a second, {left:.0} s left",
+                "{}: {done} of {total}, {rate:.0} per second, {left:.0} s left",
                 self.what
             );
         }
     }
 
-    /// It is done.
+    /// Removes the bar.
     pub(crate) fn end(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();

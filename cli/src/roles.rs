@@ -1,4 +1,4 @@
-//! The services of a process.
+//! The services that a process runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,22 +21,22 @@ use utoipa::openapi::OpenApi;
 
 use crate::settings::Settings;
 
-/// How many connections each role has at most; together below PostgreSQL's default of 100.
+/// The most connections of each role, so that all roles together stay below PostgreSQL's default limit of 100.
 const CONNECTIONS: u32 = 20;
 
-/// The longest that a statement of the read side may take: clients give up soon after.
+/// The time limit for statements of the read side. Clients time out soon after it.
 const READ_STATEMENT: Duration = Duration::from_secs(20);
 
-/// The longest that a statement of ingest may take.
+/// The time limit for statements of ingest.
 const INGEST_STATEMENT: Duration = Duration::from_secs(5);
 
-/// The longest that a statement of the projector may take: a hundred thousand nodes on a slow disk.
+/// The time limit for statements of the projector, which may write a hundred thousand nodes to a slow disk.
 pub(crate) const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
 
-/// One at a time looks at what Datacoves has.
+/// Only one synchronization with Datacoves' database runs at a time, so it needs one connection.
 const DATACOVES_CONNECTIONS: u32 = 1;
 
-/// Which services a process runs.
+/// The roles that a process runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Roles {
     ingest: bool,
@@ -67,18 +67,18 @@ impl Roles {
     };
 }
 
-/// Runs services until the process is told to stop. None waits for PostgreSQL, NATS or the bucket in order to start.
+/// Runs services until the process is asked to stop. They start without waiting for PostgreSQL, NATS or the bucket.
 pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
-    let metrics = service::start_metrics().context("metrics cannot be counted")?;
-    let shutdown = service::on_signals().context("signals cannot be listened to")?;
+    let metrics = service::start_metrics().context("cannot set up metrics")?;
+    let shutdown = service::on_signals().context("cannot listen for signals")?;
     let (host, port) = (settings.service.host.as_str(), settings.service.port);
     let listener = TcpListener::bind((host, port))
         .await
-        .with_context(|| format!("HOST={host} PORT={port} cannot be listened at; choose another PORT"))?;
-    let bucket = Bucket::open(&settings.bucket).context("the bucket cannot be opened")?;
+        .with_context(|| format!("cannot listen on HOST={host} PORT={port}: choose another PORT"))?;
+    let bucket = Bucket::open(&settings.bucket).context("cannot open the bucket")?;
 
     let verifier = match settings.verifier.clone() {
-        Some(settings) => Some(Verifier::new(settings).context("DATACOVES_VERIFY_URL cannot be asked")?),
+        Some(settings) => Some(Verifier::new(settings).context("cannot verify keys with DATACOVES_VERIFY_URL")?),
         None => None,
     };
 
@@ -145,7 +145,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         document.merge(part);
     }
     if roles.projector {
-        // A connection of its own: what the one role publishes and the other takes should not wait for each other.
+        // The projector has its own connection, so that its messages and those of ingest do not wait for each other.
         let stream = Stream::connect(&settings.stream).await?;
         let pool = settings.projector_pool(CONNECTIONS, PROJECTOR_STATEMENT);
         health = health
@@ -160,7 +160,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             .database
             .pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT);
         if roles.api {
-            // With a connection of its own: an api that is busy is not one that is away.
+            // The check has its own connection, so that a busy read side is not mistaken for an unavailable database.
             let own = settings
                 .database
                 .pool("dbt_api_reader", read_model::SEARCH_PATH, 1, READ_STATEMENT);
@@ -188,7 +188,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         };
         let (routes, part) = routes.split_for_parts();
         router = router.merge(routes);
-        // The document of the read side tells what it is; the other's routes are added to it.
+        // The document of the read side has the title and description, so the other routes are merged into it.
         let mut whole = part;
         whole.merge(document);
         document = whole;
@@ -204,13 +204,13 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     service::serve(listener, edge::absorb_slashes(router), shutdown.clone()).await?;
     shutdown.cancel();
     for task in tasks {
-        task.await.context("a part of the service failed")?;
+        task.await.context("a background task failed")?;
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// What keeps the directory as Datacoves' database has it, where there is one.
+/// Prepares the synchronization of the directory with Datacoves' database, if one is configured.
 fn datacoves(settings: &Settings, bucket: &Bucket) -> Option<Datacoves> {
     let source = Source::new(settings.datacoves.as_ref()?.foreign_pool(), settings.queries.clone());
     let pool = settings.projector_pool(DATACOVES_CONNECTIONS, INGEST_STATEMENT);
@@ -244,7 +244,7 @@ fn stream_check(
     }
 }
 
-/// Does the database answer, and are its tables there?
+/// Checks that the database is reachable and has its tables.
 fn database_check(
     pool: &PgPool,
 ) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<(), sqlx::Error>> + use<> {
@@ -262,7 +262,7 @@ fn directory_check(directory: &Directory) -> impl Fn() -> std::future::Ready<Res
         std::future::ready(if loaded {
             Ok(())
         } else {
-            Err("neither PostgreSQL nor the bucket told it yet")
+            Err("not loaded yet from PostgreSQL or the bucket")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! All settings of a process.
+//! The settings of a process.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::operator::Operator;
 
-/// The longest that one statement of an operator's command may take.
+/// The time limit for statements of operators' commands.
 const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
 
-/// Several events are worked upon at once, each with a connection for its attempts.
+/// The connections of a command's projector, which applies several events at the same time.
 const PROJECTOR_CONNECTIONS: u32 = 10;
 
-/// What the parts of the service are told.
+/// The settings of all parts of the service.
 pub(crate) struct Settings {
     pub(crate) service: ServiceSettings,
     pub(crate) database: DatabaseSettings,
@@ -28,16 +28,16 @@ pub(crate) struct Settings {
     pub(crate) ingest: ingest::Settings,
     pub(crate) api: api::Settings,
     pub(crate) airflow: airflow::Settings,
-    /// Datacoves' own database, where the directory comes from there.
+    /// Datacoves' own database, if the directory comes from there.
     pub(crate) datacoves: Option<DatabaseSettings>,
-    /// What is read there.
+    /// The queries for Datacoves' database.
     pub(crate) queries: Queries,
-    /// Where keys are verified that are none of ours.
+    /// Where keys that this service did not issue are verified.
     pub(crate) verifier: Option<VerifierSettings>,
 }
 
 impl Settings {
-    /// Reads all settings; what is wrong with them is told at once.
+    /// Reads all settings, and reports all problems together.
     pub(crate) fn load() -> anyhow::Result<Self> {
         let lookup = Lookup::load()?;
         let lookup = |name: &str| lookup.get(name);
@@ -76,7 +76,7 @@ impl Settings {
                 queries: Queries::read(&lookup),
                 verifier,
             }),
-            _ => bail!("the settings cannot be used:\n  - {}", problems.join("\n  - ")),
+            _ => bail!("invalid settings:\n  - {}", problems.join("\n  - ")),
         }
     }
 
@@ -97,7 +97,7 @@ impl Settings {
         .concat()
     }
 
-    /// A pool that has all rights upon the directory and the read model.
+    /// A pool with full rights on the directory and the read model.
     pub(crate) fn projector_pool(&self, connections: u32, statement_timeout: Duration) -> PgPool {
         self.database.pool(
             "dbt_api_projector",
@@ -107,7 +107,7 @@ impl Settings {
         )
     }
 
-    /// What turns events into rows, for a command of an operator.
+    /// A projector for an operator's command.
     pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
         let pool = self.database.pool(
             "dbt_api_projector",
@@ -119,27 +119,27 @@ impl Settings {
     }
 
     pub(crate) fn open_bucket(&self) -> anyhow::Result<Bucket> {
-        Bucket::open(&self.bucket).context("the bucket cannot be opened")
+        Bucket::open(&self.bucket).context("cannot open the bucket")
     }
 
-    /// A connection as the user of the settings itself, who owns the database.
+    /// A connection as the configured user, who owns the database.
     pub(crate) async fn owner(&self) -> anyhow::Result<PgConnection> {
         PgConnection::connect_with(&self.database.options())
             .await
-            .context("PostgreSQL cannot be connected to; check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+            .context("cannot connect to PostgreSQL: check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
     }
 
-    /// Accounts, projects and environments are added where they come from.
+    /// Fails if accounts, projects and environments come from Datacoves, because they must be added there.
     pub(crate) fn may_add(&self) -> anyhow::Result<()> {
         ensure!(
             self.datacoves.is_none(),
-            "accounts, projects and environments come from Datacoves' database (DATACOVES_DB_… is set), which gives the numbers too: \
-             add it in Datacoves, and it is here within seconds"
+            "accounts, projects and environments come from Datacoves' database (DATACOVES_DB_… is set), which assigns their ids: \
+             add it in Datacoves, and it appears here within seconds"
         );
         Ok(())
     }
 
-    /// Who records accounts, projects, environments and tokens.
+    /// Prepares recording changes for an operator's command.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         Ok(Operator {
             pool: self.projector_pool(1, OPERATOR_STATEMENT),

@@ -1,13 +1,13 @@
-//! Which crate may use which: the table of docs/architecture.md.
+//! Checks which crate depends on which, against the table in docs/architecture.md.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot be set up has failed"
+    reason = "a failure to set up a test fails the test"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A crate and what it may use of ours; `clock` is usable by all.
+/// A crate and the crates of this workspace that it may use. Every crate may use `clock`.
 const ALLOWED: [(&str, &[&str]); 12] = [
     ("schemas", &[]),
     ("clock", &[]),
@@ -41,11 +41,11 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// Crates of others that only one of ours may name.
+/// External crates that only one crate of this workspace may use.
 const OWNED: [(&str, &str); 2] = [("object_store", "bucket"), ("async-nats", "stream")];
 
 #[test]
-fn crates_use_only_what_they_may() {
+fn crates_use_only_the_crates_they_may_use() {
     let metadata = cargo_metadata::MetadataCommand::new()
         .no_deps()
         .other_options(["--offline".to_owned()])
@@ -60,7 +60,7 @@ fn crates_use_only_what_they_may() {
         }
         let may = allowed
             .get(name)
-            .unwrap_or_else(|| panic!("the table does not know the crate `{name}`"));
+            .unwrap_or_else(|| panic!("the crate `{name}` is not in the table"));
         let normal = package
             .dependencies
             .iter()
@@ -73,7 +73,7 @@ fn crates_use_only_what_they_may() {
             for (theirs, owner) in OWNED {
                 assert!(
                     used != theirs || name == owner,
-                    "`{name}` names `{theirs}`, which only `{owner}` may"
+                    "`{name}` uses `{theirs}`, which only `{owner}` may use"
                 );
             }
         }

@@ -1,4 +1,4 @@
-"""What every check may need of the machine it runs on."""
+"""Helpers for all checks."""
 import contextlib
 import socket
 import time
@@ -11,7 +11,7 @@ def free_port():
 
 
 def wait(what, condition, seconds=60):
-    """What the condition gives as soon as it holds. A server that does not listen yet is no error, nor is one that starts."""
+    """Waits for a condition and returns its value. A server that does not listen yet, or is still starting, is not an error."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""TLS in front of the service, as a cluster's ingress has it: a certificate of its own, all else handed through."""
+"""A TLS proxy in front of the service, like the ingress of a cluster. It has its own certificate and forwards everything."""
 import http.client
 import http.server
 import ssl
@@ -7,7 +7,7 @@ import threading
 
 
 def start(folder, port, target):
-    """Serves https://localhost:port from http://127.0.0.1:target; the certificate's file, which clients are to trust."""
+    """Forwards https://localhost:port to http://127.0.0.1:target. Returns the file of the certificate, which clients must trust."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",

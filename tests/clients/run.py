@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Drives real clients of dbt Cloud, from PyPI and unchanged, against the service with really made artifacts in it; and an Airflow that it observes.
+"""Runs real clients of dbt Cloud, unchanged from PyPI, against the service with real artifacts, and an Airflow that the service observes.
 
     tests/clients/run.py BINARY [CLIENT...]
 
-Needs a PostgreSQL (DATABASE_URL), nats-server and openssl. Each client has a folder: requirements.txt is what is installed into an
-environment of its own under .dev/clients, check.py is what it does. What cannot be installed here is skipped, and said.
+Needs a PostgreSQL (DATABASE_URL), nats-server and openssl. Each client has a folder: requirements.txt is installed into a virtual
+environment under .dev/clients, and check.py runs in it. Clients that cannot be installed are skipped and reported.
 """
 import contextlib
 import hashlib
@@ -24,13 +24,13 @@ from local import free_port, wait
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SKIPPED = 77
-# The version that the locked packages are for.
+# The Python version that the locked packages are for.
 PYTHON = {"dagster": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11", "airflow2": "3.11"}
 RUNS = 105  # more than a page
 
 
 class Service:
-    """An installation of its own: database, NATS, bucket, service, and TLS in front."""
+    """A separate installation: database, NATS, bucket, service, and a TLS proxy."""
 
     def __init__(self, binary, folder, stack):
         server, _, query = os.environ["DATABASE_URL"].partition("?")
@@ -71,7 +71,7 @@ class Service:
         return json.loads(printed.stdout)
 
     def fill(self):
-        """An account with a project, an environment, and more runs than a page has; the last of them failed."""
+        """Adds an account with a project, an environment, and more runs than fit on a page. The last run failed."""
         self.cli("account", "add", "Clients")
         self.cli("project", "add", "--account", "1", "--name", "Shop", "--slug", "shop")
         self.cli("environment", "add", "--account", "1", "--project", "1", "--name", "Production", "--slug", "prod", "--type", "production")
@@ -85,7 +85,7 @@ class Service:
         self.upload("scheduled__000", json.dumps(good).encode())
         self.upload("scheduled__000", catalog)
         self.upload(f"scheduled__{RUNS - 1:03}", json.dumps(build).encode())
-        wait("all is projected", lambda: self.get("runs/?limit=1&status=20")["extra"]["pagination"]["total_count"] == 1
+        wait("all uploads are projected", lambda: self.get("runs/?limit=1&status=20")["extra"]["pagination"]["total_count"] == 1
              and self.get("runs/?limit=1")["extra"]["pagination"]["total_count"] == RUNS)
 
     def upload(self, run, file):
@@ -104,17 +104,17 @@ class Service:
 
 
 def python_of(version):
-    """A Python of this version, on the path or of pyenv; none when there is none."""
+    """Finds a Python of this version, on the path or in pyenv; returns None if there is none."""
     versions = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
     for python in [shutil.which(f"python{version}"), *sorted(versions.glob(f"{version}.*/bin/python"))]:
-        # pyenv puts commands on the path that only say that they are not there.
+        # pyenv puts commands on the path that only report that the version is not installed.
         if python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0:
             return python
     return None
 
 
 def environment_of(client):
-    """The client's virtual environment, made when its requirements are new; none when it cannot be made here."""
+    """Returns the client's virtual environment, created if its requirements are new; None if it cannot be created here."""
     requirements = HERE / client / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = ROOT / ".dev/clients" / f"{client}-{digest}"
@@ -122,7 +122,7 @@ def environment_of(client):
         return folder
     python = python_of(PYTHON[client])
     if not python:
-        print(f"SKIPPED {client}: there is no Python {PYTHON[client]} here", file=sys.stderr)
+        print(f"SKIPPED {client}: Python {PYTHON[client]} is not installed", file=sys.stderr)
         return None
     shutil.rmtree(folder, ignore_errors=True)
     steps = [[python, "-m", "venv", folder], [folder / "bin/pip", "install", "-q", "--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:", "-r", requirements]]
@@ -131,7 +131,7 @@ def environment_of(client):
             subprocess.run(step, capture_output=True, text=True, check=True, timeout=240)
         except subprocess.SubprocessError as error:
             words = getattr(error, "stderr", None) or str(error)
-            print(f"SKIPPED {client}: it cannot be installed here: {str(words).strip()[-500:]}", file=sys.stderr)
+            print(f"SKIPPED {client}: installation failed: {str(words).strip()[-500:]}", file=sys.stderr)
             return None
     (folder / "ready").touch()
     return folder
@@ -163,7 +163,7 @@ def check(client, service, folder):
 
 def main():
     binary, clients = sys.argv[1], sys.argv[2:] or list(PYTHON)
-    # A short path, for sockets; gone at the end.
+    # A short path, because of sockets; removed at the end.
     folder = pathlib.Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

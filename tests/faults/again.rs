@@ -1,4 +1,4 @@
-//! Uploads that are applied again, to repair what was read of them.
+//! Uploads that are applied again to repair what was read from them.
 
 use serde_json::{Value, json};
 use testkit::{run_command, try_command};
@@ -8,7 +8,7 @@ use crate::history::{
 };
 use crate::installation::{BINARY, Installation, newest_manifest};
 
-/// Results of one model.
+/// Returns run results of one model.
 fn results(status: &str, completed_at: &str) -> Vec<u8> {
     let result = json!({
         "unique_id": "model.shop.orders", "status": status, "thread_id": "Thread-1", "execution_time": 1.0,
@@ -25,13 +25,13 @@ fn results(status: &str, completed_at: &str) -> Vec<u8> {
     file.to_string().into_bytes()
 }
 
-fn assert_right(installation: &Installation) {
+fn assert_consistent(installation: &Installation) {
     let verified = run_command(BINARY, &["rebuild", "--verify"], &installation.system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_was_pruned_takes_nothing_from_those_that_are_kept() {
+async fn applying_a_pruned_upload_again_does_not_affect_kept_ones() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     let bucket = bucket_of(&installation.system);
@@ -48,11 +48,11 @@ async fn an_upload_that_was_pruned_takes_nothing_from_those_that_are_kept() {
     let applied = run_command(BINARY, &again, &installation.system);
     assert_eq!(applied["applied"], files.len(), "{applied}");
     assert_same(&visible_state(&pool).await, &before);
-    assert_right(&installation);
+    assert_consistent(&installation);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_other_environments_and_runs_share_with_an_upload_is_right_after_it() {
+async fn applying_an_upload_again_keeps_shared_results_correct() {
     let installation = Installation::start().await;
     let other = [
         "environment",
@@ -90,17 +90,17 @@ async fn what_other_environments_and_runs_share_with_an_upload_is_right_after_it
     let again = ["replay", "--again", "--account", "1", "--type", "dbt.", "--to", "30m"];
     assert_eq!(run_command(BINARY, &again, &installation.system)["applied"], 1);
     assert_same(&visible_state(&pool).await, &before);
-    assert_right(&installation);
+    assert_consistent(&installation);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_that_are_found_to_be_older_change_the_runs_that_have_them() {
+async fn results_that_turn_out_to_be_older_change_the_runs_that_have_them() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let bucket = bucket_of(&installation.system);
     let now = clock::Clock::System.now();
     let time = |minutes| (now - chrono::TimeDelta::minutes(minutes)).to_rfc3339();
-    // Its clock was ahead, so that it counts from when it was first uploaded.
+    // The clock of this upload was ahead, so its time counts from when it was first uploaded.
     let failed = store_file(&installation, &token, results("error", "2099-01-01T00:00:00Z")).await;
     let passed = store_file(&installation, &token, results("success", &time(35))).await;
     let status = async || {
@@ -116,12 +116,12 @@ async fn results_that_are_found_to_be_older_change_the_runs_that_have_them() {
     assert_eq!(status().await, 20);
     write_upload(&bucket, (1, 1), "earlier run", 40, &failed).await;
     run_command(BINARY, &["replay"], &installation.system);
-    assert_eq!(status().await, 10, "it failed before it passed");
-    assert_right(&installation);
+    assert_eq!(status().await, 10, "the failure came before the success");
+    assert_consistent(&installation);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_again_stays_as_it_was_and_is_told() {
+async fn an_upload_that_cannot_be_read_again_is_reported_and_keeps_its_result() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let file = store_file(&installation, &token, newest_manifest()).await;
@@ -138,7 +138,9 @@ async fn what_cannot_be_read_again_stays_as_it_was_and_is_told() {
     let outcomes: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((code, &outcomes["rejected"]), (Some(1), &json!(1)), "{output}{errors}");
     assert!(
-        errors.contains(&event.id.to_string()) && errors.contains(&hash) && errors.contains("stay as they were"),
+        errors.contains(&event.id.to_string())
+            && errors.contains(&hash)
+            && errors.contains("keep their earlier result"),
         "{errors}"
     );
     assert_same(&visible_state(&pool).await, &before);

@@ -1,4 +1,4 @@
-//! Clients that stall, send a byte a second, or vanish.
+//! Clients that stall, send one byte at a time, or disconnect.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -27,19 +27,19 @@ fn half_an_upload(installation: &Installation, token: &Token) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_stall_dribble_or_vanish_hold_nobody_up() {
+async fn clients_that_stall_dribble_or_vanish_do_not_block_others() {
     let mut system = System::start().await;
     system.variables.push(("MAX_UPLOADS".to_owned(), "8".to_owned()));
     let installation = Installation::of(prepare(system), "serve").await;
     let token = installation.token("1", "read,upload", &[]);
-    // More than are read at a time.
+    // More uploads than are read at a time.
     let mut stalled: Vec<TcpStream> = (0..24).map(|_| half_an_upload(&installation, &token)).collect();
     for _ in 0..8 {
         drop(half_an_upload(&installation, &token));
     }
     let mut dribbling = stalled.split_off(12);
     let dribble = std::thread::spawn(move || {
-        // A byte a second, for as long as the server takes them.
+        // Sends a few bytes per second for as long as the server accepts them.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(8) {
             for connection in &mut dribbling {
@@ -52,7 +52,7 @@ async fn clients_that_stall_dribble_or_vanish_hold_nobody_up() {
         let begun = Instant::now();
         let run = format!("run-{number}");
         installation.upload_manifest(&token, &run, newest_manifest()).await;
-        // The client of dbt-coves waits that long.
+        // The client of dbt-coves waits this long.
         assert!(
             begun.elapsed() < Duration::from_secs(5),
             "upload {number}: {:?}",
@@ -64,21 +64,21 @@ async fn clients_that_stall_dribble_or_vanish_hold_nobody_up() {
     dribble.join().unwrap();
 }
 
-/// Sends five bytes a second until there is an answer, and tells how that begins.
+/// Sends five bytes per second until there is an answer, and returns the beginning of the answer.
 fn dribble(mut connection: TcpStream) -> String {
     connection.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut answer = [0; 12];
     while connection.read_exact(&mut answer).is_err() {
         if connection.write_all(b" ").is_err() {
-            return "it was cut".to_owned();
+            return "disconnected".to_owned();
         }
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// So they cannot take all connections that there may be.
+/// Slow uploads are ended, so that they cannot use up all connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_dribbles_from_the_first_byte_is_given_up() {
+async fn clients_that_dribble_from_the_first_byte_are_ended() {
     let mut system = System::start().await;
     system.variables.push(("MAX_UPLOADS".to_owned(), "2".to_owned()));
     let installation = Installation::of(prepare(system), "serve").await;
@@ -90,20 +90,20 @@ async fn who_dribbles_from_the_first_byte_is_given_up() {
     }
     let mut given_up = async || {
         let next = timeout(Duration::from_secs(20), dribbling.join_next()).await;
-        let answer = next.expect("is given up").unwrap().unwrap();
+        let answer = next.expect("the upload is ended").unwrap().unwrap();
         assert_eq!(answer, "HTTP/1.1 408");
     };
     for _ in 0..8 {
         given_up().await;
     }
-    // Two are read, and lose their turns as soon as another wants one.
+    // Two uploads are read, and lose their turns as soon as another one needs a turn.
     let begun = Instant::now();
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     given_up().await;
 }
 
-/// A zip of the newest manifest.
+/// Returns a zip file with the newest manifest.
 fn zipped() -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     zip.start_file("manifest.json", zip::write::SimpleFileOptions::default())
@@ -112,7 +112,7 @@ fn zipped() -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// The path where a zip may be put.
+/// Returns the path to which a zip file may be sent.
 async fn zip_path(installation: &Installation, token: &Token) -> String {
     let begin = "/api/private/accounts/1/environments/1/ingests/";
     let (status, answer) = installation.send(reqwest::Method::POST, token, begin).await;
@@ -138,10 +138,10 @@ async fn zips_that_stall_lose_their_turns() {
         connection.write_all(&vec![0; 100_000]).unwrap();
         dribbling.spawn_blocking(move || dribble(connection));
     }
-    // Two are received for as long as nobody waits.
+    // Two uploads are received for as long as no other waits.
     for _ in 0..4 {
         let next = timeout(Duration::from_secs(20), dribbling.join_next()).await;
-        assert_eq!(next.expect("is given up").unwrap().unwrap(), "HTTP/1.1 408");
+        assert_eq!(next.expect("the upload is ended").unwrap().unwrap(), "HTTP/1.1 408");
     }
     let begun = Instant::now();
     let url = format!("{}{}", installation.service.url, zip_path(&installation, &token).await);
@@ -151,7 +151,7 @@ async fn zips_that_stall_lose_their_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_zip_that_came_whole_waits_for_its_turn_as_long_as_it_takes() {
+async fn a_completely_received_zip_waits_for_its_turn_without_a_limit() {
     let mut system = System::start().await;
     system.variables.push(("MAX_UPLOADS".to_owned(), "1".to_owned()));
     let installation = Installation::of(prepare(system), "serve").await;
@@ -162,16 +162,16 @@ async fn a_zip_that_came_whole_waits_for_its_turn_as_long_as_it_takes() {
     for _ in 0..4 {
         long.write_all(&piece).unwrap();
     }
-    // It goes on, at a pace that keeps its turn, for longer than others are let wait.
-    let (begun, going_on) = (Instant::now(), Duration::from_secs(13));
+    // The first upload continues, fast enough to keep its turn, for longer than incomplete uploads may wait.
+    let (begun, sending_time) = (Instant::now(), Duration::from_secs(13));
     let sending = std::thread::spawn(move || {
-        while begun.elapsed() < going_on {
+        while begun.elapsed() < sending_time {
             long.write_all(&piece).unwrap();
             std::thread::sleep(Duration::from_millis(200));
         }
     });
     let answer = installation.client.put(url).body(zipped()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    assert!(begun.elapsed() >= going_on, "it had no need to wait");
+    assert!(begun.elapsed() >= sending_time, "the zip did not have to wait");
     sending.join().unwrap();
 }

@@ -1,4 +1,4 @@
-//! Operators look into the journal, and apply parts of it.
+//! Operators read the journal, and apply parts of it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ use crate::history::{
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_are_listed_without_reading_the_others_and_one_that_is_damaged_is_passed_over() {
+async fn the_newest_events_are_listed_without_reading_others_and_damaged_ones_are_skipped() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let file = store_file(&installation, &token, newest_manifest()).await;
@@ -43,8 +43,8 @@ async fn the_newest_are_listed_without_reading_the_others_and_one_that_is_damage
     let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
 
     let (newest, warnings) = list(&["--to", "2m", "--limit", "3"]);
-    assert_eq!(newest, ids[37..], "the oldest first");
-    assert_eq!(warnings, "", "the damaged one is not among the newest");
+    assert_eq!(newest, ids[37..], "oldest first");
+    assert_eq!(warnings, "", "the damaged event is not among the newest");
     let (between, warnings) = list(&["--from", "2290m", "--to", "2050m"]);
     assert_eq!((between.len(), warnings.as_str()), (4, ""));
     let (all, warnings) = list(&["--to", "2m", "--limit", "1000"]);
@@ -53,7 +53,7 @@ async fn the_newest_are_listed_without_reading_the_others_and_one_that_is_damage
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_are_shown_once_as_they_come() {
+async fn tail_shows_each_new_event_once() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let file = store_file(&installation, &token, newest_manifest()).await;
@@ -83,16 +83,16 @@ async fn events_are_shown_once_as_they_come() {
     });
     let next = || lines.recv_timeout(PATIENCE).unwrap();
     assert_eq!(next()["id"], before.id.to_string());
-    assert_eq!(next()["run_id"], Value::Null, "the stored file");
+    assert_eq!(next()["run_id"], Value::Null, "the stored file has no run");
     for run in ["one", "two", "three"] {
         installation.upload_manifest(&token, run, newest_manifest()).await;
-        // Nothing that was shown comes again, though it is looked at again.
+        // The journal is listed again, but no event is shown twice.
         assert_eq!(next()["run_id"], run);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_applies_what_is_selected_and_nothing_else() {
+async fn a_replay_applies_only_selected_events() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     assert_eq!(installation.service.stop().await, Some(0));

@@ -1,4 +1,4 @@
-//! Histories: journals of many events, as months of use would leave them.
+//! Histories: journals with many events, as after months of use.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::installation::{BINARY, Installation, SLUG, Token};
 
-/// The same numbers at every run, so that a failure can be looked into.
+/// A random number generator with a fixed seed, so that failures can be reproduced.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -26,7 +26,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// A number below `n`.
+    /// Returns a number below `n`.
     pub(crate) fn roll(&mut self, n: u64) -> u64 {
         // The constants are Knuth's (MMIX).
         self.0 = self
@@ -48,7 +48,7 @@ pub(crate) fn bucket_of(system: &System) -> Bucket {
     Bucket::open(&Settings::Local { path }).unwrap()
 }
 
-/// The files that events may name: uploaded once, so that their bytes are in the bucket.
+/// The files that events may name. They are uploaded once, so that their bytes are in the bucket.
 pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFile> {
     let mut files = Vec::new();
     for account in ["1", "2"] {
@@ -88,7 +88,7 @@ pub(crate) async fn stored_files(installation: &Installation) -> Vec<UploadedFil
     files
 }
 
-/// Uploads a file, for its bytes to be in the bucket; it belongs to no run by it.
+/// Uploads a file so that its bytes are in the bucket. It does not belong to a run.
 pub(crate) async fn store_file(installation: &Installation, token: &Token, bytes: Vec<u8>) -> UploadedFile {
     let form = Form::new()
         .text("environment_slug", SLUG)
@@ -105,7 +105,7 @@ pub(crate) async fn store_file(installation: &Installation, token: &Token, bytes
     upload.files.remove(0)
 }
 
-/// Puts an upload of one file, so many minutes ago, into the journal.
+/// Writes an upload of one file, made this many minutes ago, into the journal.
 pub(crate) async fn write_upload(
     bucket: &Bucket,
     (account, environment): (i64, i64),
@@ -130,14 +130,14 @@ pub(crate) async fn write_upload(
     event
 }
 
-/// Where the journal has this event of an upload.
+/// Returns the file of this upload event in the journal.
 pub(crate) fn event_file(system: &System, event: &Event) -> PathBuf {
     let made = bucket::made_at(event.id).unwrap();
     let folder = system.storage().join("events/uploads");
     folder.join(format!("{}/{}.json", made.format("%Y/%m/%d/%H"), event.id))
 }
 
-/// Keeps files of an environment from being placed in runs, so that the work upon its uploads stands still; as long as this connection lives.
+/// Prevents uploads of an environment from being assigned to runs, so that they are not applied while this connection is open.
 pub(crate) async fn hold_placement(system: &System, environment: i64) -> PgConnection {
     let mut connection = PgConnection::connect_with(&system.database.options()).await.unwrap();
     sqlx::query("SELECT pg_advisory_lock(hashtextextended('dbt-api placement', $1))")
@@ -148,10 +148,10 @@ pub(crate) async fn hold_placement(system: &System, environment: i64) -> PgConne
     connection
 }
 
-/// Waits until somebody waits for what [`hold_placement`] holds.
+/// Waits until a projector waits for the lock of [`hold_placement`].
 pub(crate) async fn wait_for_waiters(system: &System) {
     let pool = pool_of(system);
-    wait_until("somebody waits for the lock", async || {
+    wait_until("a projector waits for the lock", async || {
         let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let waiting: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
@@ -160,7 +160,7 @@ pub(crate) async fn wait_for_waiters(system: &System) {
     .await;
 }
 
-/// Starts a command of the program; it is killed when this is dropped.
+/// Starts a command of the program, which is killed when the returned value is dropped.
 pub(crate) fn begin_command(system: &System, arguments: &[&str]) -> Begun {
     let child = Command::new(BINARY)
         .arg("--json")
@@ -173,7 +173,7 @@ pub(crate) fn begin_command(system: &System, arguments: &[&str]) -> Begun {
     Begun(child)
 }
 
-/// A command that was begun.
+/// A command that is running.
 pub(crate) struct Begun(pub(crate) Child);
 
 impl Drop for Begun {
@@ -183,8 +183,8 @@ impl Drop for Begun {
     }
 }
 
-/// Puts a history of so many uploads of two accounts into the journal, over the days before now: runs with and without DAG, several uploads
-/// of one invocation, uploads that tell of others, tags, and what Airflow told of some of the runs and of others.
+/// Writes a history of this many uploads of two accounts into the journal, over the days before now: runs with and without a DAG, several
+/// uploads of one invocation, uploads that refer to others, tags, and what Airflow reported about some of these runs and about others.
 pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploads: u64, seed: u64) -> Vec<Event> {
     let mut dice = Dice::new(seed);
     let end: DateTime<Utc> = Clock::System.now() - TimeDelta::minutes(5);
@@ -196,10 +196,10 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
         let mut of_upload = Vec::new();
         for _ in 0..=dice.roll(3) {
             let mut file = files[usize::try_from(dice.roll(files.len() as u64)).unwrap()].clone();
-            // Several uploads share an invocation; and some files tell of none.
+            // Several uploads share an invocation, and some files name none.
             file.invocation_id = (dice.roll(5) > 0).then(|| format!("invocation-{account}-{run}-{}", dice.roll(3)));
             if matches!(file.kind, ArtifactKind::Manifest | ArtifactKind::Catalog) {
-                // The clocks of workers are fast or slow, and some files come late.
+                // The clocks of workers are fast or slow, and some files arrive late.
                 let late = TimeDelta::seconds(i64::try_from(dice.roll(7200)).unwrap() - 300);
                 file.generated_at = (dice.roll(6) > 0).then(|| time - late);
             }
@@ -243,13 +243,13 @@ pub(crate) async fn write_history(bucket: &Bucket, files: &[UploadedFile], uploa
     events
 }
 
-/// What Airflow told once of a run, of which uploads may tell too.
+/// Returns an observation of a run in Airflow. There may be uploads of the same run.
 fn observation(dice: &mut Dice, end: DateTime<Utc>, uploads: u64) -> Event {
     let time = end - TimeDelta::seconds(i64::try_from(dice.roll(5 * 86_400)).unwrap());
     let account = i64::try_from(1 + dice.roll(2)).unwrap();
     let run = dice.roll(uploads / 4 + 10);
     let state = ["queued", "running", "success", "failed", "removed"][usize::try_from(dice.roll(5)).unwrap()];
-    let mut before = |due: bool| due.then(|| time - TimeDelta::seconds(i64::try_from(dice.roll(4000)).unwrap()));
+    let mut before = |known: bool| known.then(|| time - TimeDelta::seconds(i64::try_from(dice.roll(4000)).unwrap()));
     let data = AirflowRunObserved {
         account_id: AccountId(account),
         project_id: ProjectId(account),
@@ -265,7 +265,7 @@ fn observation(dice: &mut Dice, end: DateTime<Utc>, uploads: u64) -> Event {
     Event::new(EventId(Clock::System.new_id(time)), time, &data.into()).unwrap()
 }
 
-/// Files with tags that begin with the id of a run, perhaps one of which nothing else tells; some are new versions of others.
+/// Stores files with tags that begin with the id of a run, which may have no other uploads. Some are new versions of others.
 fn store_files(
     dice: &mut Dice,
     (account_id, project_id, environment_id): (AccountId, ProjectId, EnvironmentId),
@@ -285,7 +285,7 @@ fn store_files(
             of_account[usize::try_from(dice.roll(of_account.len() as u64)).unwrap()]
         };
         slugs.push((account_id, slug));
-        // The ids of some runs begin with those of others.
+        // The ids of some runs begin with the ids of others.
         let tag = match dice.roll(3) {
             0 => format!("scheduled__{run}-run_results"),
             1 => format!("scheduled__{}-{run}-x", run / 10),
@@ -321,7 +321,7 @@ fn delete_file(dice: &mut Dice, slugs: &[(AccountId, Uuid)]) -> FileDeleted {
     }
 }
 
-/// An event that prunes these uploads.
+/// Writes an event that prunes these uploads.
 pub(crate) async fn write_prune(bucket: &Bucket, account: i64, uploads: Vec<EventId>) -> Event {
     let time = Clock::System.now();
     let data = RetentionPruned {
@@ -334,7 +334,7 @@ pub(crate) async fn write_prune(bucket: &Bucket, account: i64, uploads: Vec<Even
     event
 }
 
-/// All that clients see of runs, with their numbers.
+/// Returns everything that clients see of runs, with their ids.
 pub(crate) async fn visible_state(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT to_jsonb(t)::text FROM jobs t UNION ALL SELECT to_jsonb(t)::text FROM runs t
@@ -360,12 +360,12 @@ pub(crate) fn pool_of(system: &System) -> PgPool {
     system.database.pool("dbt_api_projector")
 }
 
-/// Panics with the rows that are in one state and not in the other.
+/// Panics with the rows that are in only one of the two states.
 pub(crate) fn assert_same(after: &[String], before: &[String]) {
     let missing: Vec<_> = before.iter().filter(|row| !after.contains(row)).collect();
     let new: Vec<_> = after.iter().filter(|row| !before.contains(row)).collect();
     assert!(
         missing.is_empty() && new.is_empty() && after.len() == before.len(),
-        "no longer there: {missing:#?}\nnew: {new:#?}"
+        "missing: {missing:#?}\nnew: {new:#?}"
     );
 }

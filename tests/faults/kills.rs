@@ -1,4 +1,4 @@
-//! `kill -9` at any moment.
+//! Processes are killed with `kill -9` at any moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::installation::{BINARY, Installation, SLUG, newest_manifest, prepared}
 use crate::number;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
+async fn each_accepted_upload_is_shown_once_after_any_process_is_killed() {
     let mut system = prepared().await;
-    // The port has to stay the same, since the clients know it.
+    // The port must stay the same, because the clients know it.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -44,7 +44,7 @@ async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
                     .text("environment_slug", SLUG)
                     .text("run_id", run_id.clone())
                     .part("file", Part::bytes(newest_manifest()).file_name("file"));
-                // As dbt-coves: no second try.
+                // dbt-coves does not retry either.
                 let sent = client
                     .post(&url)
                     .bearer_auth(&key)
@@ -70,14 +70,14 @@ async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
                 running.insert(role, start(role, &mut system).await);
             }
         }
-        // Not a wait for something: the moment of the kill is what varies.
+        // This does not wait for a condition: the moment of the kill should vary.
         tokio::time::sleep(Duration::from_millis(100 + dice.roll(900))).await;
         match dice.roll(8) {
             0 | 1 => kill(&mut running, "ingest"),
             2 | 3 => kill(&mut running, "projector"),
             4 => kill(&mut running, "api"),
             5 => {
-                // As a crash of PostgreSQL: all that is not committed is undone.
+                // Like a crash of PostgreSQL: everything that is not committed is undone.
                 system.database.close().await;
                 system.database.open().await;
             }
@@ -100,13 +100,13 @@ async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
         accepted.len()
     );
 
-    // Two projectors and one more, so that the work of the killed ones is taken up by others.
+    // Two more projectors take over the work of the killed ones.
     let _projectors = [
         start("projector", &mut system).await,
         start("projector", &mut system).await,
     ];
     let pool = pool_of(&system);
-    wait_until("each accepted upload is there once", async || {
+    wait_until("each accepted upload is shown once", async || {
         let shown: Vec<(String, i64)> = sqlx::query_as(
             "SELECT r.airflow_run_id, count(a.event_id) FROM runs r JOIN artifacts a ON a.run_id = r.id GROUP BY r.id, 1",
         )
@@ -124,10 +124,10 @@ async fn after_any_process_is_killed_each_accepted_upload_is_there_once() {
     assert_eq!(letters, 0);
     let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
-    println!("{kills} kills, {} uploads accepted, all there once", accepted.len());
+    println!("{kills} kills, {} uploads accepted, each shown once", accepted.len());
 }
 
-/// Only ingest's port is known to the clients; the others listen on any.
+/// Starts a role. Only ingest has the port that the clients know; the others listen on any port.
 async fn start(role: &str, system: &mut System) -> Service {
     if role == "ingest" {
         return Service::start(BINARY, role, system).await;
@@ -145,10 +145,10 @@ fn kill(running: &mut BTreeMap<&str, Service>, role: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_holds_nothing_up() {
+async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_blocks_nothing() {
     let installation = Installation::of(prepared().await, "ingest").await;
     let token = installation.token("1", "read,upload", &[]);
-    // Larger than what the projector will be allowed to have.
+    // Larger than the memory that the projector will be allowed.
     let mut huge = br#"{"metadata":{},"macros":{},"nodes":{"model.a.b":{"resource_type":"model","raw_code":""#.to_vec();
     huge.resize(700 << 20, b'x');
     huge.extend(br#""}}}"#);
@@ -157,7 +157,7 @@ async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_holds_nothi
 
     let mut deaths = 0;
     let mut projector = limited_projector(&installation.system).await;
-    wait_until("the event that kills is a dead letter", async || {
+    wait_until("the event that kills its projector is a dead letter", async || {
         if projector.has_ended() {
             deaths += 1;
             projector = limited_projector(&installation.system).await;
@@ -166,7 +166,7 @@ async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_holds_nothi
     })
     .await;
     assert!((4..=5).contains(&deaths), "{deaths} deaths");
-    wait_until("the other upload is there", async || {
+    wait_until("the other upload is shown", async || {
         (installation
             .count("SELECT count(*) FROM runs WHERE airflow_run_id = 'small'")
             .await
@@ -182,10 +182,10 @@ async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_holds_nothi
     let id = letters[0]["event_id"].as_str().unwrap();
     assert_eq!(installation.command(&["dead-letters", "drop", id])["dropped"], 1);
     assert_eq!(installation.command(&["dead-letters", "list"]), json!([]));
-    // A projector with room enough leaves it alone.
+    // Even a projector with enough memory does not apply the dropped event.
     let _roomy = Service::start(BINARY, "projector", &installation.system).await;
     installation.upload_manifest(&token, "another", newest_manifest()).await;
-    wait_until("the next upload is there", async || {
+    wait_until("the next upload is shown", async || {
         (installation
             .count("SELECT count(*) FROM runs WHERE airflow_run_id = 'another'")
             .await
@@ -201,7 +201,7 @@ async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_holds_nothi
     );
 }
 
-/// One that the system gives 700 MB of addresses.
+/// Starts a projector that may use 700 MB of address space.
 async fn limited_projector(system: &System) -> Service {
     Service::start_limited(BINARY, "projector", "-v 700000", system).await
 }

@@ -1,4 +1,4 @@
-//! Events that cannot be applied, for now or at all.
+//! Events that cannot be applied, temporarily or permanently.
 
 use chrono::TimeDelta;
 use clock::Clock;
@@ -23,7 +23,7 @@ async fn system_with_file() -> (System, UploadedFile) {
     (installation.system, file)
 }
 
-/// From now on PostgreSQL answers with these codes when the events are entered in the ledger.
+/// From now on, PostgreSQL fails with these codes when the events are written to the ledger.
 async fn refuse(system: &System, events: &[(&Event, &str)]) {
     let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
     owner
@@ -50,7 +50,7 @@ async fn refuse(system: &System, events: &[(&Event, &str)]) {
     }
 }
 
-async fn mend(system: &System) {
+async fn stop_refusing(system: &System) {
     let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
     owner.execute("TRUNCATE public.refused").await.unwrap();
 }
@@ -65,13 +65,13 @@ fn letters(system: &System) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_waits_holds_up_no_other_and_one_that_is_too_slow_is_given_up() {
+async fn a_waiting_event_does_not_block_others_and_a_too_slow_one_becomes_a_dead_letter() {
     let (system, file) = system_with_file().await;
     let bucket = bucket_of(&system);
     let waits = write_upload(&bucket, (1, 1), "waits", 50, &file).await;
     let slow = write_upload(&bucket, (1, 1), "slow", 40, &file).await;
     write_upload(&bucket, (1, 1), "well", 30, &file).await;
-    // The disk is full for the one, and the other takes longer than a statement may.
+    // The disk is full for the first event, and the second takes longer than a statement may.
     refuse(&system, &[(&waits, "53100"), (&slow, "57014")]).await;
     let projector = Projector::new(pool_of(&system), bucket, Clock::System);
     for sweep in 1..=5 {
@@ -89,16 +89,16 @@ async fn an_event_that_waits_holds_up_no_other_and_one_that_is_too_slow_is_given
             .await
             .unwrap();
         assert_eq!(applied, ["well"]);
-        let given_up = letters(&system);
-        assert_eq!(given_up.len(), usize::from(sweep == 5), "{sweep}: {given_up:?}");
+        let dead = letters(&system);
+        assert_eq!(dead.len(), usize::from(sweep == 5), "{sweep}: {dead:?}");
     }
     assert_eq!(letters(&system)[0].0, slow.id.to_string());
-    mend(&system).await;
+    stop_refusing(&system).await;
     assert_eq!(projector.sweep_uploads(TimeDelta::days(1)).await.unwrap().applied, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_worked_upon_for_long_is_not_taken_for_one_that_kills() {
+async fn an_event_that_takes_long_is_not_mistaken_for_one_that_kills_its_projector() {
     let (system, file) = system_with_file().await;
     let bucket = bucket_of(&system);
     let event = write_upload(&bucket, (1, 1), "run", 50, &file).await;
@@ -109,7 +109,7 @@ async fn an_event_that_is_worked_upon_for_long_is_not_taken_for_one_that_kills()
         async move { projector.apply(&event).await }
     });
     wait_for_waiters(&system).await;
-    // Others come upon it again and again.
+    // Other projectors find the event again and again.
     for _ in 0..6 {
         let other = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
         assert_eq!(other.apply(&event).await.unwrap(), Outcome::Busy);
@@ -122,10 +122,10 @@ async fn an_event_that_is_worked_upon_for_long_is_not_taken_for_one_that_kills()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_skipped_because_another_is_at_it_comes_again_when_that_dies() {
+async fn an_event_that_another_process_applies_is_swept_if_that_process_dies() {
     let (system, file) = system_with_file().await;
     let bucket = bucket_of(&system);
-    // Longer ago than a sweep looks back from where the last one ended.
+    // Older than what a sweep reads before the end of the last one.
     write_upload(&bucket, (1, 1), "run", 600, &file).await;
     sqlx::query("DELETE FROM watermark")
         .execute(&pool_of(&system))
@@ -146,7 +146,7 @@ async fn an_event_that_is_skipped_because_another_is_at_it_comes_again_when_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_stays_until_its_event_is_applied() {
+async fn a_dead_letter_remains_until_its_event_is_applied() {
     let (system, file) = system_with_file().await;
     let bucket = bucket_of(&system);
     let unreadable = write_upload(&bucket, (1, 1), "unreadable", 60, &file).await;
@@ -156,21 +156,21 @@ async fn a_letter_stays_until_its_event_is_applied() {
     assert_eq!(letters(&system).len(), 2);
     std::fs::write(event_file(&system, &unreadable), "{").unwrap();
 
-    // As long as nothing is mended it stays, and says why.
+    // Until the cause is fixed, the retry fails and reports why.
     let id = event.id.to_string();
     let (code, output, errors) = try_command(BINARY, &["dead-letters", "retry", &id], &system);
     assert!(
         code == Some(1) && output.contains("\"dead_again\": 1"),
         "{output}{errors}"
     );
-    mend(&system).await;
+    stop_refusing(&system).await;
     let held = hold_placement(&system, 1).await;
     let dying = begin_command(&system, &["dead-letters", "retry", &id]);
     wait_for_waiters(&system).await;
     drop(dying);
-    assert_eq!(letters(&system).len(), 2, "the one who retried it died");
+    assert_eq!(letters(&system).len(), 2, "the retrying process died");
     held.close().await.unwrap();
-    wait_until("its connections are gone", async || {
+    wait_until("its connections are closed", async || {
         let others =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dbt-api'";
         let others: i64 = sqlx::query_scalar(others).fetch_one(&pool_of(&system)).await.unwrap();
@@ -198,7 +198,7 @@ async fn a_letter_stays_until_its_event_is_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_given_up_stays_given_up_after_a_rebuild() {
+async fn a_dropped_dead_letter_stays_dropped_after_a_rebuild() {
     let (system, file) = system_with_file().await;
     let event = write_upload(&bucket_of(&system), (1, 1), "run", 50, &file).await;
     refuse(&system, &[(&event, "P0001")]).await;

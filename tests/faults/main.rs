@@ -1,15 +1,15 @@
-//! What is promised when things break, proved by breaking them: the real program, real servers, `kill -9`, wiped data, full disks.
+//! Tests the promises about failures by causing them: the real program, real servers, `kill -9`, wiped data, full disks.
 //!
-//! `FAULTS_SECONDS` says how long the loops go on (default 15), `FAULTS_EVENTS` how many events the journals have (default 1,500),
+//! `FAULTS_SECONDS` is how long the loops run (default 15), `FAULTS_EVENTS` the number of events in the journals (default 1,500), and
 //! `SOAK_SECONDS` how long the load lasts (default 20).
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot be set up has failed"
+    reason = "a failure to set up a test fails the test"
 )]
 
 #[path = "../../cli/tests/service/installation.rs"]
-#[expect(dead_code, reason = "it is shared with the tests of `service`, which use more of it")]
+#[expect(dead_code, reason = "shared with the tests of `service`, which use more of it")]
 mod installation;
 
 mod again;
@@ -25,10 +25,10 @@ mod rebuild;
 mod recover;
 mod soak;
 
-/// A number that whoever runs the tests may set.
+/// Reads a number from the environment, with a default.
 #[expect(
     clippy::disallowed_methods,
-    reason = "tests have no settings; this is how a longer run is asked for"
+    reason = "tests have no settings; longer runs are requested with variables"
 )]
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)

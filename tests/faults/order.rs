@@ -1,4 +1,4 @@
-//! The read model is a function of the set of events, whatever their order.
+//! The read model is a function of the set of events, in whatever order they are applied.
 
 use clock::Clock;
 use projector::Projector;
@@ -9,7 +9,7 @@ use crate::installation::{BINARY, Installation};
 use crate::number;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_state() {
+async fn several_projectors_reach_the_same_state_in_any_order_of_events() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     assert_eq!(installation.service.stop().await, Some(0));
@@ -17,7 +17,7 @@ async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_st
     testkit::run_command(BINARY, &["replay"], &system);
     let bucket = bucket_of(&system);
     let mut events = write_history(&bucket, &files, number("FAULTS_EVENTS", 1_500), 4).await;
-    // Some of the uploads are pruned by events that may come before them.
+    // Some uploads are pruned by events that may be applied before them.
     let of_first = |event: &&schemas::Event| event.subject == "accounts/1";
     let pruned: Vec<_> = events
         .iter()
@@ -27,7 +27,7 @@ async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_st
         .collect();
     events.push(write_prune(&bucket, 1, pruned).await);
 
-    // Each comes twice, in an order of its own for each of three projectors.
+    // Each event is applied twice, in a different order by each of three projectors.
     let mut dice = Dice::new(11);
     let projectors = (0..3).map(|_| {
         let projector = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
@@ -51,7 +51,7 @@ async fn thousands_of_events_in_any_order_by_several_projectors_make_the_same_st
     assert_eq!(letters, 0);
     let before = visible_state(&pool).await;
 
-    // In the order of their ids, by one command.
+    // One command applies them in the order of their ids.
     let verified = testkit::run_command(BINARY, &["rebuild", "--verify"], &system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
     assert!(

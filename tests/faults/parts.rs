@@ -1,4 +1,4 @@
-//! Servers that stop, hang or lose their data, and disks that are full.
+//! Servers that stop, hang or lose their data, and full disks.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::installation::{BINARY, Installation, SLUG, newest_manifest, prepared}
 const CLIENT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_that_hangs_or_is_stopped_turns_no_upload_away() {
+async fn uploads_are_accepted_while_postgres_hangs_or_is_stopped() {
     let mut system = prepared().await;
     let gate = Gate::before(system.database.address()).await;
     let through = system.database.url_through(&gate.address);
@@ -49,10 +49,10 @@ async fn postgres_that_hangs_or_is_stopped_turns_no_upload_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nats_that_loses_its_data_loses_no_upload() {
+async fn no_upload_is_lost_when_nats_loses_its_data() {
     let mut installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
-    wait_until("the stream is there", async || {
+    wait_until("the stream exists", async || {
         (installation.readiness().await["status"] == "ready").then_some(())
     })
     .await;
@@ -71,12 +71,12 @@ async fn nats_that_loses_its_data_loses_no_upload() {
     let begun = Instant::now();
     installation.run_with_total(&token, "1", 3).await;
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
-    // The stream and its consumer are there again, and carry: what is applied at once was not swept.
-    wait_until("the stream carries again", async || {
+    // The stream and its consumer exist again and deliver: an upload that is applied this fast did not come from the sweep.
+    wait_until("the stream delivers again", async || {
         let begun = Instant::now();
         let run = format!("{begun:?}");
         installation.upload_manifest(&token, &run, newest_manifest()).await;
-        wait_until("it is applied", async || {
+        wait_until("the upload is applied", async || {
             let count = "SELECT count(*) FROM runs WHERE airflow_run_id = $1";
             let shown: i64 = sqlx::query_scalar(count)
                 .bind(&run)
@@ -92,9 +92,9 @@ async fn nats_that_loses_its_data_loses_no_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_done() {
+async fn a_full_disk_is_reported_and_leaves_nothing_half_written() {
     let system = prepared().await;
-    // No file may be larger than 256 KiB: what is beyond it cannot be written, as on a full disk.
+    // No file may be larger than 256 KiB. Writing beyond that fails, as on a full disk.
     let service = Service::start_limited(BINARY, "serve", "-f 256", &system).await;
     let installation = Installation {
         service,
@@ -121,7 +121,7 @@ async fn a_disk_that_takes_no_more_is_said_and_leaves_nothing_half_done() {
     let artifacts = walk(&installation.system.storage().join("artifacts"));
     assert_eq!(artifacts.len(), 1, "{artifacts:?}");
 
-    // With room again, all goes.
+    // With enough space again, uploads succeed.
     assert_eq!(installation.service.stop().await, Some(0));
     let installation = Installation::of(installation.system, "serve").await;
     let (status, answer) = installation.upload(&token, form()).await;

@@ -1,4 +1,4 @@
-//! Retention.
+//! Tests of retention.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::history::{assert_same, bucket_of, pool_of, stored_files, visible_stat
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_pruned_stays_out_and_the_newest_stays_in() {
+async fn pruned_runs_stay_removed_and_the_newest_remain() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     write_history(&bucket_of(&installation.system), &files, 120, 41).await;
@@ -57,7 +57,7 @@ async fn what_was_pruned_stays_out_and_the_newest_stays_in() {
     let again = installation.command(&["prune", "--account", "1", "--older-than", "0d", "--apply"]);
     assert_eq!(again["runs"], 0);
 
-    // What other uploads bring is there as ever, also for a run that was pruned.
+    // Data of other uploads still appears, even for a run that was pruned.
     installation.upload_manifest(&token, "later", newest_manifest()).await;
     wait_until("the later run is shown", async || {
         (runs().await.len() == left.len() + 1).then_some(())
@@ -79,7 +79,7 @@ async fn what_was_pruned_stays_out_and_the_newest_stays_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_per_job_and_a_repair_by_applying_again() {
+async fn runs_are_pruned_by_count_per_job_and_repaired_by_applying_again() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     write_history(&bucket_of(&installation.system), &files, 80, 43).await;
@@ -91,7 +91,7 @@ async fn a_count_per_job_and_a_repair_by_applying_again() {
         .fetch_all(&pool)
         .await
         .unwrap();
-    // More may stay: those from which the present state of a node comes.
+    // More runs may remain: those from which the present state of a node comes.
     assert!(expected.iter().all(|run| left.contains(run)), "{expected:?} {left:?}");
 
     let whole = visible_state(&pool).await;
@@ -128,8 +128,8 @@ async fn a_count_per_job_and_a_repair_by_applying_again() {
     );
 }
 
-/// The newest `keep` runs of each job, those that hold the newest file of a kind, and those that share an upload
-/// with one that stays, or with a file that belongs to no run and is the newest of its kind.
+/// Returns the newest `keep` runs of each job, the runs that hold the newest file of a kind, and the runs that share an upload with one of
+/// these, or with a file without a run that is the newest of its kind.
 async fn runs_that_stay(pool: &PgPool, account: i64, keep: i64) -> BTreeSet<i64> {
     let kept: Vec<i64> = sqlx::query_scalar(
         "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY job_id ORDER BY created_at DESC, id DESC) AS place
@@ -169,12 +169,12 @@ async fn runs_that_stay(pool: &PgPool, account: i64, keep: i64) -> BTreeSet<i64>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
+async fn pruning_a_large_account_stays_within_the_statement_timeout() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     let bucket = bucket_of(&installation.system);
     run_command(BINARY, &["replay"], &installation.system);
-    // The first manifest is of no other upload, so that what was read of it goes with it.
+    // No other upload has the first manifest, so what was read from it is removed with it.
     sqlx::query("DELETE FROM artifacts")
         .execute(&pool_of(&installation.system))
         .await
@@ -187,7 +187,7 @@ async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
     write_upload(&bucket, (1, 1), "new", 30, &undated(&files[1])).await;
     run_command(BINARY, &["replay"], &installation.system);
     let pool = pool_of(&installation.system);
-    // As a small server has it, on which the ids of 30,000 nodes do not fit.
+    // As on a small server, where the ids of 30,000 nodes do not fit into memory.
     let database: String = sqlx::query_scalar("SELECT current_database()")
         .fetch_one(&pool)
         .await
@@ -224,6 +224,6 @@ async fn pruning_a_large_account_takes_no_longer_than_a_statement_may() {
         .await
         .unwrap();
     assert_eq!(old, 0);
-    // Comparing each node with each id takes minutes.
+    // Comparing each node with each id would take minutes.
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }

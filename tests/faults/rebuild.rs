@@ -1,4 +1,4 @@
-//! The read model made anew while it is in use.
+//! Rebuilds of the read model while it is in use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::history::{
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_and_uploads_do_not_notice_a_rebuild() {
+async fn readers_and_uploads_are_not_affected_by_a_rebuild() {
     let installation = Arc::new(Installation::start().await);
     let files = stored_files(&installation).await;
     write_history(&bucket_of(&installation.system), &files, 300, 7).await;
@@ -102,14 +102,14 @@ async fn a_damaged_read_model_is_found_and_repaired() {
     for table in ["\"runs\"", "\"run_steps\"", "\"nodes\""] {
         assert!(output.contains(table), "{table}: {output}");
     }
-    // Without a word of consent nothing is put in place, and what was made is gone on with.
+    // Without `--accept-differences` the read model is not replaced, and the next rebuild continues with the new one.
     let (code, _, errors) = try_command(BINARY, &["rebuild"], &system);
     assert!(code == Some(1) && errors.contains("--accept-differences"), "{errors}");
     let repaired = run_command(BINARY, &["rebuild", "--accept-differences", "--keep-old"], &system);
     assert_eq!(repaired["in_place"], true, "{repaired:#}");
     assert_eq!(
         repaired["events"]["applied"], 0,
-        "it goes on with what was made: {repaired}"
+        "continues with the new read model: {repaired}"
     );
     assert_same(&visible_state(&pool).await, &whole);
     let old: i64 = sqlx::query_scalar("SELECT count(*) FROM read_model_old.runs WHERE dbt_version = 'damaged'")
@@ -122,7 +122,7 @@ async fn a_damaged_read_model_is_found_and_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_that_was_killed_goes_on_where_it_was_unless_another_version_began_it() {
+async fn a_killed_rebuild_continues_unless_another_version_started_it() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     let events = write_history(&bucket_of(&installation.system), &files, 60, 9)
@@ -133,11 +133,11 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was_unless_another_version_b
     let system = installation.system;
     let pool = pool_of(&system);
 
-    // It cannot come to its end before it is killed.
+    // It cannot finish before it is killed.
     let held = hold_placement(&system, 2).await;
     let rebuild = begin_command(&system, &["rebuild"]);
     wait_for_waiters(&system).await;
-    let done = wait_until("something is done", async || {
+    let done = wait_until("some events are applied", async || {
         let done = "SELECT count(*) FROM read_model_next.ledger";
         let done: i64 = sqlx::query_scalar(done).fetch_one(&pool).await.unwrap();
         (done > 0).then_some(done)
@@ -147,7 +147,7 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was_unless_another_version_b
     assert!(code == Some(1) && errors.contains("another rebuild"), "{errors}");
     drop(rebuild);
     held.close().await.unwrap();
-    wait_until("its connections are gone", async || {
+    wait_until("its connections are closed", async || {
         let others =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dbt-api'";
         let others: i64 = sqlx::query_scalar(others).fetch_one(&pool).await.unwrap();
@@ -158,10 +158,10 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was_unless_another_version_b
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
     let applied = verified["events"]["applied"].as_i64().unwrap();
     let all = i64::try_from(events + 2 * files.len()).unwrap();
-    // What waited for the lock may have been applied by the dead.
+    // Events that waited for the lock may have been applied by the killed process.
     assert!(applied <= all - done, "{applied} of {all} after {done}");
 
-    // What another version left is not gone on with.
+    // A rebuild that another version started is not continued.
     sqlx::query("UPDATE runs SET dbt_version = 'damaged'")
         .execute(&pool)
         .await
@@ -177,7 +177,7 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was_unless_another_version_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_swap_waits_for_readers_and_the_planner_knows_the_new_tables() {
+async fn the_swap_waits_for_readers_and_the_new_tables_are_analyzed() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     write_history(&bucket_of(&installation.system), &files, 20, 10).await;
@@ -194,7 +194,7 @@ async fn the_swap_waits_for_readers_and_the_planner_knows_the_new_tables() {
         let system = Arc::clone(&system);
         move || run_command(BINARY, &["rebuild"], &system)
     });
-    // It gives way to others, and comes again.
+    // The swap lets others go first, and tries again.
     let mut waiting = None;
     for _ in 0..2 {
         waiting = Some(

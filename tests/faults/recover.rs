@@ -1,4 +1,4 @@
-//! After the loss of everything but the bucket, or of the newest part of the database.
+//! Recovery after everything but the bucket, or the newest part of the database, was lost.
 
 use clock::Clock;
 use projector::Projector;
@@ -13,7 +13,7 @@ use crate::installation::{BINARY, Installation, newest_manifest};
 use crate::number;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_comes_back_from_the_bucket_alone() {
+async fn everything_is_restored_from_the_bucket_alone() {
     let mut installation = Installation::start().await;
     let files = stored_files(&installation).await;
     write_history(&bucket_of(&installation.system), &files, 200, 21).await;
@@ -38,7 +38,7 @@ async fn all_comes_back_from_the_bucket_alone() {
     let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 
-    // It goes on: the token reads and uploads, the deleted one does not.
+    // The service continues: the token reads and uploads, the deleted token does not.
     installation = Installation::of(system, "serve").await;
     let total =
         installation.get(&token, "/api/v2/accounts/1/runs/").await.1["extra"]["pagination"]["total_count"].clone();
@@ -52,7 +52,7 @@ async fn all_comes_back_from_the_bucket_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() {
+async fn a_database_restored_from_an_older_backup_gets_the_same_ids_again() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
     let bucket = bucket_of(&installation.system);
@@ -72,7 +72,7 @@ async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() 
 
     system = installation.system;
     system.database = backup;
-    // Each comes twice, those that the backup has as well, in an order of its own for each of three projectors.
+    // Each event is applied twice, including those in the backup, in a different order by each of three projectors.
     let mut dice = Dice::new(33);
     let projectors = (0..3).map(|_| {
         let projector = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
@@ -88,7 +88,7 @@ async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() 
     for projector in projectors.collect::<Vec<_>>() {
         projector.await.unwrap();
     }
-    // What else was missed: the token.
+    // The token was missed, too.
     run_command(BINARY, &["replay"], &system);
     assert_same(&visible_state(&pool_of(&system)).await, &before);
     let installation = Installation::of(system, "serve").await;
@@ -96,7 +96,7 @@ async fn a_database_restored_from_an_older_backup_gets_the_same_numbers_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_cannot_be_read_is_told_and_keeps_nothing_else_out() {
+async fn an_unreadable_object_is_reported_and_the_rest_is_restored() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let file = store_file(&installation, &token, newest_manifest()).await;

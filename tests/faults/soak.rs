@@ -1,5 +1,5 @@
-//! Twice what the service can carry, for `SOAK_SECONDS` (default 20): memory stays flat, nothing that was accepted is lost, and all is well
-//! at once when the load ends.
+//! Sends twice the load that the service can handle for `SOAK_SECONDS` (default 20). Memory must stay flat, no accepted upload may be lost,
+//! and the service must recover at once when the load ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,22 +14,22 @@ use crate::history::pool_of;
 use crate::installation::{Installation, SLUG, newest_manifest, prepare};
 use crate::number;
 
-/// One of so many requests is an upload.
+/// One in this many requests is an upload.
 const UPLOAD_EVERY: u64 = 20;
 
-/// The clients that together find out what can be carried; more find no more, since they share the cores with the service.
+/// The number of clients that measure the capacity. More would not find more, because they share the cores with the service.
 const CLIENTS: usize = 16;
 
-/// As long as dbt-coves waits.
+/// dbt-coves waits this long.
 const CLIENT: Duration = Duration::from_secs(5);
 
-/// What was asked and how it was answered.
+/// Counts the requests and their outcomes.
 #[derive(Default)]
 struct Tally {
     asked: AtomicU64,
     done: AtomicU64,
-    turned_away: AtomicU64,
-    given_up: AtomicU64,
+    refused: AtomicU64,
+    timed_out: AtomicU64,
     accepted: AtomicU64,
 }
 
@@ -39,7 +39,7 @@ impl Tally {
     }
 }
 
-/// One of the clients' side: where to ask, and with what.
+/// Where and with what the clients send requests.
 struct Load {
     client: Client,
     url: String,
@@ -49,7 +49,7 @@ struct Load {
 }
 
 impl Load {
-    /// One request: a page of runs, a page of nodes, or an upload of a manifest that nobody sent before.
+    /// Sends one request: for a page of runs, for a page of nodes, or an upload of a new manifest.
     async fn ask(&self) {
         let number = self.tally.asked.fetch_add(1, Ordering::Relaxed);
         let upload = number.is_multiple_of(UPLOAD_EVERY);
@@ -90,17 +90,17 @@ impl Load {
                 &tally.done
             }
             Ok(Err(error)) => match error.status() {
-                Some(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => &tally.turned_away,
+                Some(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => &tally.refused,
                 Some(status) => panic!("answered with {status}"),
-                None => &tally.given_up,
+                None => &tally.timed_out,
             },
-            Err(_) => &tally.given_up,
+            Err(_) => &tally.timed_out,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// MiB that the process holds.
+/// Returns the resident memory of the process in MiB.
 fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
@@ -108,11 +108,11 @@ fn resident(process: u32) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twice_what_it_can_carry_leaves_memory_flat_and_loses_nothing() {
+async fn twice_the_capacity_leaves_memory_flat_and_loses_nothing() {
     let seconds = number("SOAK_SECONDS", 20);
     let mut system = System::start().await;
     for name in ["READS_PER_MINUTE", "UPLOADS_PER_MINUTE"] {
-        // The limit of a token is not what is tried here.
+        // The rate limit of a token is not what is tested here.
         system.variables.push((name.to_owned(), "1000000".to_owned()));
     }
     let installation = Installation::of(prepare(system), "serve").await;
@@ -129,7 +129,7 @@ async fn twice_what_it_can_carry_leaves_memory_flat_and_loses_nothing() {
         tally: Tally::default(),
     });
 
-    // What it can carry: each client asks again as soon as it was answered.
+    // The capacity: each client sends its next request as soon as the last was answered.
     let begun = Instant::now();
     let measured = Duration::from_secs((seconds / 10).clamp(3, 30));
     let done = Arc::new(AtomicBool::new(false));
@@ -149,11 +149,11 @@ async fn twice_what_it_can_carry_leaves_memory_flat_and_loses_nothing() {
     }
     let carried = Tally::count(&load.tally.done) as f64 / begun.elapsed().as_secs_f64();
 
-    // Twice that, whether it is answered or not.
+    // Twice the capacity, without waiting for answers.
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / (2.0 * carried)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
     let (mut requests, mut memory) = (JoinSet::new(), Vec::new());
-    let failed = || Tally::count(&load.tally.turned_away) + Tally::count(&load.tally.given_up);
+    let failed = || Tally::count(&load.tally.refused) + Tally::count(&load.tally.timed_out);
     let before = (
         Tally::count(&load.tally.asked),
         Tally::count(&load.tally.done),
@@ -181,7 +181,7 @@ async fn twice_what_it_can_carry_leaves_memory_flat_and_loses_nothing() {
     }
     let failed = failed() - before.2;
 
-    // At once after.
+    // Directly after the load.
     let begun = Instant::now();
     installation.upload_manifest(&token, "after", newest_manifest()).await;
     assert_eq!(
@@ -198,8 +198,8 @@ async fn twice_what_it_can_carry_leaves_memory_flat_and_loses_nothing() {
     };
     let mut last = (shown().await, Instant::now());
     while last.0 < accepted {
-        // A long soak leaves much to be projected: as long as it goes on, it is waited for.
-        let next = wait_until("more is projected", async || {
+        // A long soak leaves much to project. The test waits for as long as there is progress.
+        let next = wait_until("more uploads are projected", async || {
             Some(shown().await).filter(|now| *now > last.0)
         })
         .await;
@@ -210,20 +210,20 @@ async fn twice_what_it_can_carry_leaves_memory_flat_and_loses_nothing() {
     let most = |part: &[u64]| part.iter().max().copied().unwrap_or_default();
     let (middle, end) = (most(&memory[third..2 * third]), most(&memory[2 * third..]));
     println!(
-        "{carried:.0} requests/s carried; for {seconds} s {:.0}/s asked, {:.0}/s answered, {} turned away, {} given up by clients; {accepted} uploads \
+        "capacity {carried:.0} requests/s; for {seconds} s {:.0}/s sent, {:.0}/s answered, {} refused, {} timed out at clients; {accepted} uploads \
          accepted; memory {} MiB at first, at most {middle} MiB in the middle and {end} MiB at the end; a read and an upload {recovered:?} after the \
          end, all uploads shown {projected:.1?} after it",
         asked as f64 / seconds as f64,
         answered as f64 / seconds as f64,
-        Tally::count(&load.tally.turned_away),
-        Tally::count(&load.tally.given_up),
+        Tally::count(&load.tally.refused),
+        Tally::count(&load.tally.timed_out),
         memory[0],
     );
     assert!(
         failed > 0 && answered < asked,
-        "it carried all that was asked: this was no load"
+        "the service handled every request, so this was not an overload"
     );
-    // In the first minute pools and buffers still fill.
+    // In the first minute, pools and buffers still fill.
     let spare = if seconds < 60 { middle / 4 + 16 } else { middle / 8 + 8 };
     assert!(end <= middle + spare, "memory grows: {memory:?}");
     assert_eq!(installation.count("SELECT count(*) FROM dead_letters").await, 0);

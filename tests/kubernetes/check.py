@@ -1,9 +1,10 @@
-"""Checks what deploy/kubernetes renders to: base, each component, and all together.
+"""Checks the rendered output of deploy/kubernetes: the base, each component, and all together.
 
-Objects against the schemas of Kubernetes (those of CRDs by hand: `custom`); that names lead somewhere (selectors, ports, probes, Secrets,
-backends, the autoscaler's and the budget's Deployment); that pods run with no more rights than they need; that each route of the source is
-let in to the role that serves it, and /metrics is not; that alert rules are those of docs/operations.md, and metrics exist; with dbt-api at
-hand, that it knows each variable and command. It cannot tell what a cluster does with them.
+It validates objects against the schemas of Kubernetes (custom resources by hand: `custom`). It checks that names refer to something that
+exists (selectors, ports, probes, Secrets, backends, the Deployments of the autoscaler and of the budget), that pods have no more rights than
+they need, that each route of the source reaches the role that serves it while /metrics is not reachable from outside, that alert rules match
+docs/operations.md, that metrics exist, and, given a dbt-api binary, that it knows each variable and command. It cannot check what a cluster
+does with the objects.
 """
 import json
 import os
@@ -33,7 +34,7 @@ def expect(truth, problem):
 
 
 def at(value, path):
-    """The value at a path of keys and numbers, or None."""
+    """Returns the value at a path of keys and indexes, or None."""
     for key in path.split("."):
         if isinstance(value, list):
             value = value[int(key)] if int(key) < len(value) else None
@@ -59,7 +60,7 @@ def selected(selector, found):
 
 
 def custom(item):
-    """What the schemas of CRDs would say of these."""
+    """Checks custom resources by hand, as the schemas of their CRDs would."""
     expect(item["apiVersion"] == CUSTOM[item["kind"]], f"its version should be {CUSTOM[item['kind']]}")
     spec, known, required = item["spec"], set(), ()
     match item["kind"]:
@@ -76,7 +77,7 @@ def custom(item):
                 expect(rule.keys() <= {"matches", "timeouts", "backendRefs"}, "a rule has an unknown key")
                 expect(len(rule["matches"]) <= 8, "a rule has more than 8 matches, which the first versions of the API refuse")
                 for match in rule["matches"]:
-                    expect(match.keys() <= {"path", "method"} and match["path"]["type"] in ("Exact", "PathPrefix"), f"{match} is not understood")
+                    expect(match.keys() <= {"path", "method"} and match["path"]["type"] in ("Exact", "PathPrefix"), f"{match} is not supported by this check")
     expect(spec.keys() <= known, f"spec has unknown keys: {spec.keys() - known}")
     for path in required:
         expect(at(spec, path), f"spec.{path} is missing")
@@ -94,20 +95,20 @@ def check_schema(item):
 
 def check_rights(item):
     spec = pod(item)
-    expect(spec.get("automountServiceAccountToken") is False, "it gets a token of the cluster")
-    expect(spec.get("enableServiceLinks") is False, "Services add variables to it")
-    expect(at(spec, "securityContext.runAsNonRoot") and at(spec, "securityContext.runAsUser"), "it may run as root")
+    expect(spec.get("automountServiceAccountToken") is False, "its pods get an API token of the cluster")
+    expect(spec.get("enableServiceLinks") is False, "Services add variables to its pods")
+    expect(at(spec, "securityContext.runAsNonRoot") and at(spec, "securityContext.runAsUser"), "its pods may run as root")
     expect(at(spec, "securityContext.seccompProfile.type") == "RuntimeDefault", "seccomp is not RuntimeDefault")
     for container in spec["containers"]:
         context = container.get("securityContext", {})
-        expect(context.get("readOnlyRootFilesystem") and context.get("allowPrivilegeEscalation") is False, "it may write or gain rights")
-        expect(at(context, "capabilities.drop") == ["ALL"], "it keeps capabilities")
+        expect(context.get("readOnlyRootFilesystem") and context.get("allowPrivilegeEscalation") is False, "a container may write to its file system or gain privileges")
+        expect(at(context, "capabilities.drop") == ["ALL"], "a container keeps capabilities")
         for path in ("requests.cpu", "requests.memory", "limits.memory"):
             expect(at(container["resources"], path), f"resources.{path} is missing")
 
 
 class Cluster:
-    """The objects of an overlay, and what leads from one to another."""
+    """The objects of an overlay, and the links between them."""
 
     def __init__(self, items):
         self.items = items
@@ -121,19 +122,19 @@ class Cluster:
         return next((item for item in self.of(kind) if at(item, "metadata.name") == wanted), None)
 
     def behind(self, service):
-        """The workloads whose pods a Service leads to; a Job's are none that serve."""
+        """Returns the workloads that a Service selects. Jobs do not serve, so they are left out."""
         return [item for item in self.serving if selected(at(service, "spec.selector"), labels(item))]
 
     def backend(self, wanted, port):
-        """The workloads behind a Service that a route names."""
+        """Returns the workloads behind a Service that a route names."""
         service = self.get("Service", wanted)
         ports = at(service, "spec.ports") or [] if service else []
-        expect(any(port in (each["port"], each["name"]) for each in ports), f"there is no Service {wanted} with port {port}")
+        expect(any(port in (each["port"], each["name"]) for each in ports), f"no Service {wanted} with port {port}")
         return self.behind(service) if service else []
 
 
 def ports(item):
-    """The ports of a workload's containers, by name and number."""
+    """Returns the ports of a workload's containers, as names and numbers."""
     return {key for container in pod(item)["containers"] for port in container.get("ports", []) for key in (port["name"], port["containerPort"])}
 
 
@@ -142,9 +143,9 @@ def check_workload(cluster, item):
     if item["kind"] != "Job":
         selector = at(item, "spec.selector.matchLabels")
         matching = [name(other) for other in cluster.workloads if selected(selector, labels(other))]
-        expect(matching == [name(item)], f"its selector fits {matching or 'no pods'}")
+        expect(matching == [name(item)], f"its selector matches {matching or 'no pods'}")
     for constraint in pod(item).get("topologySpreadConstraints", []):
-        expect(selected(at(constraint, "labelSelector.matchLabels"), labels(item)), "what it spreads are other pods than its own")
+        expect(selected(at(constraint, "labelSelector.matchLabels"), labels(item)), "its topology spread constraint selects other pods")
     if item["kind"] == "StatefulSet":
         service = cluster.get("Service", item["spec"]["serviceName"])
         expect(service and at(service, "spec.clusterIP") == "None", "it has no headless Service")
@@ -156,56 +157,56 @@ def check_workload(cluster, item):
         if item["kind"] != "Job":
             own = {key for port in container["ports"] for key in (port["name"], port["containerPort"])}
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                expect(at(container, f"{probe}.httpGet.port") in own, f"{probe} asks at no port of its container")
+                expect(at(container, f"{probe}.httpGet.port") in own, f"{probe} uses a port that the container does not have")
     for volume in pod(item).get("volumes", []):
         wanted = at(volume, "configMap.name")
-        expect(not wanted or cluster.get("ConfigMap", wanted), f"there is no ConfigMap {wanted}")
+        expect(not wanted or cluster.get("ConfigMap", wanted), f"no ConfigMap {wanted}")
 
 
 def check_variables(cluster, item, binary):
-    """Those that are set lead somewhere; those of dbt-api are known to it, unless they are there to be put into another."""
+    """Checks that variables refer to something that exists, and that dbt-api knows its variables, unless another variable uses them."""
     for container in pod(item)["containers"]:
         given, used = set(), set()
         for entry in container.get("envFrom", []):
             secret = cluster.get("Secret", entry["secretRef"]["name"])
-            expect(secret, f"there is no Secret {entry['secretRef']['name']}")
+            expect(secret, f"no Secret {entry['secretRef']['name']}")
             given |= set(secret["data"]) if secret else set()
         for variable in container.get("env", []):
             reference = at(variable, "valueFrom.secretKeyRef")
             secret = cluster.get("Secret", reference["name"]) if reference else None
-            expect(not reference or secret and reference["key"] in secret["data"], f"{variable['name']} comes from no Secret that is there")
+            expect(not reference or secret and reference["key"] in secret["data"], f"{variable['name']} refers to a Secret or key that does not exist")
             inner = set(re.findall(r"\$\((\w+)\)", variable.get("value", "")))
             earlier = {each["name"] for each in container["env"][:container["env"].index(variable)]}
-            expect(inner <= earlier, f"{variable['name']} holds {inner - earlier}, which are not set before it")
+            expect(inner <= earlier, f"{variable['name']} uses {inner - earlier}, which are not set before it")
             given.add(variable["name"])
             used |= inner
         if container["name"] == "dbt-api" and binary:
             # NATS reads its password from the same Secret.
             unknown = given - used - binary.variables - {"NATS_PASSWORD"}
             expect(not unknown, f"dbt-api does not know {unknown}")
-            expect(binary.knows(container["args"]), f"dbt-api has no command {container['args']}")
+            expect(binary.knows(container["args"]), f"dbt-api does not know the command {container['args']}")
 
 
 def check_links(cluster, item):
     match item["kind"]:
         case "Service":
             behind = cluster.behind(item)
-            expect(behind, "its selector fits no pods")
+            expect(behind, "its selector matches no pods")
             for port in item["spec"]["ports"]:
-                expect(all(port["targetPort"] in ports(each) for each in behind), f"port {port['port']} leads to no port of its pods")
+                expect(all(port["targetPort"] in ports(each) for each in behind), f"port {port['port']} is not a port of its pods")
         case "PodDisruptionBudget":
             behind = [each for each in cluster.serving if selected(at(item, "spec.selector.matchLabels"), labels(each))]
-            expect(len(behind) == 1, "its selector fits not just one workload's pods")
+            expect(len(behind) == 1, "its selector does not match exactly one workload")
         case "HorizontalPodAutoscaler":
             target = item["spec"]["scaleTargetRef"]
-            expect(cluster.get(target["kind"], target["name"]), f"there is no {target['kind']} {target['name']}")
+            expect(cluster.get(target["kind"], target["name"]), f"no {target['kind']} {target['name']}")
         case "NetworkPolicy":
             check_policy(cluster, item)
         case "ServiceMonitor":
             chosen = [each for each in cluster.of("Service") if selected(at(item, "spec.selector.matchLabels"), at(each, "metadata.labels"))]
-            expect(len(chosen) == 1, "its selector fits not just one Service")
+            expect(len(chosen) == 1, "its selector does not match exactly one Service")
             names = {port["name"] for each in chosen for port in each["spec"]["ports"]}
-            expect({endpoint["port"] for endpoint in item["spec"]["endpoints"]} <= names, "its port is none of the Service")
+            expect({endpoint["port"] for endpoint in item["spec"]["endpoints"]} <= names, "the Service does not have its port")
             roles = {tuple(each["args"]) for service in chosen for item in cluster.behind(service) for each in pod(item)["containers"]}
             here = {tuple(each["args"]) for item in cluster.of("Deployment") for each in pod(item)["containers"]}
             expect(roles == here, "not all roles are scraped")
@@ -213,25 +214,25 @@ def check_links(cluster, item):
 
 def check_policy(cluster, item):
     held = [each for each in cluster.workloads if selected(at(item, "spec.podSelector.matchLabels"), labels(each))]
-    expect(held, "its selector fits no pods")
-    expect(set(item["spec"]["policyTypes"]) == {"Ingress", "Egress"}, "it does not deny both ways")
+    expect(held, "its selector matches no pods")
+    expect(set(item["spec"]["policyTypes"]) == {"Ingress", "Egress"}, "it does not deny both directions")
     serving = [each for each in held if each["kind"] != "Job"]
     for rule in item["spec"].get("ingress", []):
-        expect(all(port["port"] in ports(each) for port in rule["ports"] for each in serving), "it opens a port that is not there")
+        expect(all(port["port"] in ports(each) for port in rule["ports"] for each in serving), "it opens a port that its pods do not have")
         for peer in rule["from"]:
             wanted = at(peer, "podSelector.matchLabels")
-            expect(not wanted or any(selected(wanted, labels(each)) for each in cluster.workloads), "it lets in pods that are not there")
+            expect(not wanted or any(selected(wanted, labels(each)) for each in cluster.workloads), "it admits pods that do not exist")
 
 
 def check_environment(cluster):
-    """The policy for an environment's namespace, which no overlay has, leads to dbt-api's pods."""
+    """Checks that the policy for an environment's namespace, which no overlay includes, reaches dbt-api's pods."""
     before = len(problems)
     item = yaml.safe_load((KUBERNETES / "environment/network-policy.yaml").read_text())
     check_schema(item)
     rule = item["spec"]["egress"][0]
-    expect(at(rule, "to.0.namespaceSelector.matchLabels") == {"kubernetes.io/metadata.name": "core"}, "it leads to another namespace")
+    expect(at(rule, "to.0.namespaceSelector.matchLabels") == {"kubernetes.io/metadata.name": "core"}, "it allows another namespace")
     pods = [each for each in cluster.serving if selected(at(rule, "to.0.podSelector.matchLabels"), labels(each))]
-    expect(pods and all(rule["ports"][0]["port"] in ports(each) for each in pods), "it leads to no port of dbt-api's pods")
+    expect(pods and all(rule["ports"][0]["port"] in ports(each) for each in pods), "it allows no port of dbt-api's pods")
     problems[before:] = [f"environment: {problem}" for problem in problems[before:]]
 
 
@@ -240,7 +241,7 @@ def is_under(path, prefix):
 
 
 def takers(cluster):
-    """(exact, prefix, method, workloads) of each way that leads in from outside."""
+    """Yields (exact, prefix, method, workloads) for each route from outside."""
     for item in cluster.of("Ingress"):
         for rule in item["spec"]["rules"]:
             for path in rule["http"]["paths"]:
@@ -254,7 +255,7 @@ def takers(cluster):
 
 
 def taken(ways, method, path):
-    """The roles that get a request: an exact path goes before a prefix, a longer prefix before a shorter one, then a method before none."""
+    """Returns the roles that get a request: exact paths go before prefixes, longer prefixes before shorter ones, then routes with a method before those without."""
     fitting = [way for way in ways if (path == way[1] if way[0] else is_under(path, way[1])) and way[2] in (None, method)]
     best = max(fitting, key=lambda way: (way[0], len(way[1]), way[2] is not None), default=None)
     return {each["args"][0] for item in best[3] for each in pod(item)["containers"]} if best else set()
@@ -266,9 +267,9 @@ def check_routes(cluster, routes):
         return
     for role, method, path in routes:
         roles = taken(ways, method, path)
-        expect(roles in ({role}, {"serve"}), f"{method} {path} is {role}'s, and goes to {roles or 'nobody'}")
+        expect(roles in ({role}, {"serve"}), f"{method} {path} belongs to {role}, but goes to {roles or 'nothing'}")
     for path in ("/metrics", "/healthz/live", "/healthz/ready"):
-        expect(not taken(ways, "GET", path), f"{path} is let out")
+        expect(not taken(ways, "GET", path), f"{path} is reachable from outside")
     for item in cluster.of("Ingress", "HTTPRoute"):
         hosts = at(item, "spec.hostnames") or [rule["host"] for rule in item["spec"]["rules"]] + item["spec"]["tls"][0]["hosts"]
         variables = [variable for each in cluster.of("Deployment") for variable in pod(each)["containers"][0]["env"]]
@@ -282,7 +283,7 @@ def check_expression(expression, known):
     except ValueError as error:
         expect(False, f"{expression}: {error}")
     unknown = set(re.findall(r"\bdbt_api_\w+", expression)) - known
-    expect(not unknown, f"{expression}: nothing counts {unknown}")
+    expect(not unknown, f"{expression}: unknown metrics {unknown}")
 
 
 def check_monitoring(cluster, known):
@@ -297,7 +298,7 @@ def check_monitoring(cluster, known):
             for file in item["data"].values():
                 dashboard = json.loads(file)
                 numbers = [panel["id"] for panel in dashboard["panels"]]
-                expect(len(set(numbers)) == len(numbers), "panels share a number")
+                expect(len(set(numbers)) == len(numbers), "several panels have the same id")
                 for panel in dashboard["panels"]:
                     for target in panel["targets"]:
                         check_expression(target["expr"], known)
@@ -308,7 +309,7 @@ def check_overlay(overlay, items, facts):
     keys = [(item["kind"], at(item, "metadata.name")) for item in items]
     for item in items:
         before = len(problems)
-        expect(keys.count((item["kind"], at(item, "metadata.name"))) == 1, "it is there twice")
+        expect(keys.count((item["kind"], at(item, "metadata.name"))) == 1, "it exists twice")
         expect(at(item, "metadata.namespace") == "core", "it is not in the namespace core")
         check_schema(item)
         check_links(cluster, item)
@@ -323,7 +324,7 @@ def check_overlay(overlay, items, facts):
 
 
 def check_example(binary):
-    """The example of settings is one that dbt-api takes, and names nothing that it does not know, in comments neither."""
+    """Checks that dbt-api accepts the example settings and knows every variable in them, even in comments."""
     text = (KUBERNETES / f"example/{ENV}.example").read_text()
     unknown = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)) - binary.variables - {"NATS_PASSWORD"}
     expect(not unknown, f"{ENV}.example: dbt-api does not know {unknown}")
@@ -333,18 +334,18 @@ def check_example(binary):
 
 
 def check_guide(binary):
-    """docs/kubernetes.md names what is there."""
+    """Checks that everything named in docs/kubernetes.md exists."""
     guide = (ROOT / "docs/kubernetes.md").read_text()
     for path in set(re.findall(r"`((?:base|components|environment|example)\b[\w/-]*)`", guide)):
-        expect((KUBERNETES / path).exists(), f"docs/kubernetes.md: there is no {path}")
+        expect((KUBERNETES / path).exists(), f"docs/kubernetes.md: {path} does not exist")
     for words in set(re.findall(r"-- dbt-api ((?:[a-z][a-z-]+ ?)+)", guide)) if binary else ():
-        expect(binary.knows(words.split()), f"docs/kubernetes.md: there is no command {words}")
+        expect(binary.knows(words.split()), f"docs/kubernetes.md: dbt-api has no command {words}")
 
 
 def check_nats():
-    """Says whether NATS takes its file."""
+    """Checks that NATS accepts its configuration file."""
     if not shutil.which("nats-server"):
-        return print("Not checked: nats.conf, for want of nats-server.")
+        return print("Not checked: nats.conf, because nats-server is not installed.")
     config = KUBERNETES / "components/nats/nats.conf"
     done = subprocess.run(["nats-server", "-t", "-c", config], capture_output=True, text=True, env=os.environ | {"NATS_QUOTED_PASSWORD": '"12"'})
     expect(done.returncode == 0, f"nats.conf: {done.stderr.strip()}")
@@ -360,7 +361,7 @@ def main():
     if binary:
         check_example(binary)
     else:
-        print("Not checked: variables and commands, for want of dbt-api.")
+        print("Not checked: variables and commands, because no dbt-api binary was given.")
     check_environment(Cluster(overlays["base"]))
     check_guide(binary)
     check_nats()

@@ -1,4 +1,4 @@
-"""Renders deploy/kubernetes as operators would: by overlays over its base and components."""
+"""Renders deploy/kubernetes as operators would, with overlays of its base and components."""
 import pathlib
 import shutil
 import subprocess
@@ -8,10 +8,10 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 KUBERNETES = ROOT / "deploy/kubernetes"
-# The one that run.py installed, which is the same everywhere.
+# Installed by run.py, so that it is the same version everywhere.
 KUBECTL = pathlib.Path(sys.prefix) / "bin/kubectl"
 ENV = "core-dbt-api.env"
-# Components that make no sense without others, which go before them.
+# Components that need others, which are listed before them.
 NEEDS = {"expose-split": ["split"]}
 TOGETHER = {
     "all, one Deployment": ["network-policy", "expose", "nats", "monitoring"],
@@ -40,7 +40,7 @@ def overlay(folder, components):
 
 
 def render(scratch):
-    """What each overlay gives, by its name."""
+    """Returns the objects of each overlay, by its name."""
     copy = scratch / "kubernetes"
     shutil.copytree(KUBERNETES, copy)
     shutil.copy(copy / "example" / f"{ENV}.example", copy / "example" / ENV)

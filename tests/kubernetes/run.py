@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks deploy/kubernetes without a cluster; check.py says what.
+"""Checks deploy/kubernetes without a cluster. check.py describes the checks.
 
     tests/kubernetes/run.py [BINARY]
 
-BINARY is dbt-api: with it, variables and commands are compared with what it knows. What check.py needs is installed into an environment
-of its own under .dev/kubernetes: kubectl, which has kustomize in it, and the schemas of Kubernetes. Exits with 77 where that cannot be.
+With BINARY, which is dbt-api, variables and commands are compared with those it knows. The requirements of check.py are installed into a
+virtual environment under .dev/kubernetes: kubectl, which includes kustomize, and the schemas of Kubernetes. Exits with 77 if that fails.
 """
 import hashlib
 import pathlib
@@ -19,7 +19,7 @@ SKIPPED = 77
 
 
 def environment():
-    """The virtual environment, made when the requirements are new."""
+    """Returns the virtual environment, created if the requirements are new."""
     requirements = HERE / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ROOT / ".dev/kubernetes" / digest
@@ -32,7 +32,7 @@ def environment():
         subprocess.run(pip, capture_output=True, text=True, check=True, timeout=240)
     except (subprocess.SubprocessError, OSError) as error:
         words = getattr(error, "stderr", None) or str(error)
-        print(f"Skipped: what the check needs cannot be installed here: {str(words).strip()[-500:]}")
+        print(f"Skipped: the requirements of the check cannot be installed: {str(words).strip()[-500:]}")
         sys.exit(SKIPPED)
     (folder / "ready").touch()
     return folder

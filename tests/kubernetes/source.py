@@ -1,4 +1,4 @@
-"""What the source says: routes, metrics, alert rules, commands."""
+"""Reads routes, metrics, alert rules and commands from the source."""
 import re
 import subprocess
 
@@ -8,16 +8,16 @@ from render import ROOT
 
 
 def routes():
-    """(role, method, path) of each route that the OpenAPI document describes."""
+    """Returns (role, method, path) of each route in the OpenAPI document."""
     nests = re.findall(r'\.nest\("([^"]+)"', (ROOT / "ingest/src/lib.rs").read_text())
     found = []
     for role in ("ingest", "api"):
         for file in sorted((ROOT / role / "src").rglob("*.rs")):
             text = file.read_text()
             described = re.findall(r"utoipa::path\(\s*(get|post|put|patch|delete)\b[^]]*?\bpath = \"([^\"]+)\"", text)
-            assert len(described) == text.count("utoipa::path("), f"{file}: a route is written in a way that this check cannot read"
+            assert len(described) == text.count("utoipa::path("), f"{file}: this check cannot parse one of the routes"
             for method, path in described:
-                # What stands under the uploaders' prefixes is answered by ingest too, wherever it is written.
+                # Routes under the uploaders' prefixes are also served by ingest, whichever crate defines them.
                 nested = path != "/" and not path.startswith("/api")
                 for prefix in nests if nested else [""]:
                     found.append(("ingest" if nested else role, method.upper(), re.sub(r"\{\*?\w+\}", "1", prefix + path)))
@@ -26,7 +26,7 @@ def routes():
 
 
 def metrics():
-    """The names under which Prometheus sees what the source counts."""
+    """Returns the names of all metrics, as Prometheus sees them."""
     names = set()
     for file in ROOT.glob("**/src/**/*.rs"):
         for kind, name in re.findall(r'metrics::(counter|gauge|histogram)!\(\s*"([a-z_]+)"', file.read_text()):
@@ -36,13 +36,13 @@ def metrics():
 
 
 def documented_alerts():
-    """The alert rules of docs/operations.md, by their name."""
+    """Returns the alert rules of docs/operations.md, by name."""
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
     return {rule["alert"]: rule for block in blocks for group in yaml.safe_load(block)["groups"] for rule in group["rules"]}
 
 
 class Binary:
-    """dbt-api itself."""
+    """The dbt-api binary."""
 
     def __init__(self, path):
         self.path = path

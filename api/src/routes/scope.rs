@@ -1,4 +1,4 @@
-//! Whose nodes are asked for.
+//! The environment or run whose nodes a request asks for.
 
 use edge::CloudError;
 use read_model::queries;
@@ -7,12 +7,12 @@ use schemas::{EnvironmentId, RunId, Sha256};
 use crate::error::Error;
 use crate::view::View;
 
-/// The nodes of an environment, or of a run, as its newest manifests define them.
+/// The nodes of an environment or a run, as its newest manifest defines them.
 pub(super) struct Scope {
     pub(super) environment: EnvironmentId,
-    /// None: the environment as a whole.
+    /// The run; none for the environment as a whole.
     pub(super) run: Option<RunId>,
-    /// None where no manifest was uploaded.
+    /// The nodes of the newest manifest; none if no manifest was uploaded.
     pub(super) node_set: Option<Sha256>,
 }
 
@@ -42,7 +42,7 @@ impl Scope {
         })
     }
 
-    /// The nodes, where there must be some.
+    /// Returns the nodes, or a 404 error if no manifest was uploaded.
     pub(super) fn nodes(&self) -> Result<Sha256, CloudError> {
         self.node_set.ok_or_else(CloudError::not_found)
     }

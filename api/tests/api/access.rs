@@ -1,4 +1,4 @@
-//! Who may read what, and what is answered where there is nothing to read.
+//! What each token may read, and the answers for paths that do not exist.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 
 #[tokio::test]
-async fn keys_decide() {
+async fn invalid_keys_are_refused() {
     let api = Api::start().await;
     let status = async |path: &str, key: &str| api.request(Method::GET, path, key).await.status;
     assert_eq!(
@@ -35,17 +35,17 @@ async fn keys_decide() {
     let request = Request::get("/api/v2/accounts/1/runs").body(Body::empty()).unwrap();
     let answer = api.send(request).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    let told = answer.json();
+    let body = answer.json();
     assert_eq!(
-        told["status"]["user_message"],
+        body["status"]["user_message"],
         "Unauthorized: Invalid or expired token."
     );
-    assert_eq!(told["status"]["code"], 401);
-    assert!(told["data"].is_null());
+    assert_eq!(body["status"]["code"], 401);
+    assert!(body["data"].is_null());
 }
 
 #[tokio::test]
-async fn a_token_of_one_environment_sees_no_other() {
+async fn a_token_of_one_environment_sees_only_that_environment() {
     let api = Api::start().await;
     let get = async |path: &str| api.request(Method::GET, path, DEV_OF_ACCOUNT_1).await;
     assert_eq!(get("/api/v2/accounts/1/environments/").await.ids(), [101]);
@@ -65,7 +65,7 @@ async fn a_token_of_one_environment_sees_no_other() {
 }
 
 #[tokio::test]
-async fn a_token_sees_its_own_account_only() {
+async fn a_token_sees_only_its_own_account() {
     let api = Api::start().await;
     let answer = api.request(Method::GET, "/api/v2/accounts/", ALL_OF_ACCOUNT_2).await;
     assert_eq!((answer.ids(), answer.total()), (vec![2], 1));
@@ -76,7 +76,7 @@ async fn a_token_sees_its_own_account_only() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_written_and_nothing_is_where_nothing_is() {
+async fn writes_are_refused_and_unknown_paths_are_not_found() {
     let api = Api::start().await;
     for (method, path, status) in [
         (Method::POST, "/api/v2/accounts/1/runs/", 405),
@@ -97,7 +97,7 @@ async fn nothing_can_be_written_and_nothing_is_where_nothing_is() {
 }
 
 #[tokio::test]
-async fn some_things_need_no_token() {
+async fn public_routes_need_no_token() {
     let api = Api::start().await;
     let get = async |path: &str| api.send(Request::get(path).body(Body::empty()).unwrap()).await;
     assert_eq!(get("/").await.json()["name"], "dbt-api");
@@ -118,7 +118,7 @@ async fn some_things_need_no_token() {
     );
 }
 
-/// Polls so often, and drops the future then, as the server does when its client leaves. True when it came to its end before.
+/// Polls the future this many times and then drops it, as the server does when its client disconnects. Returns whether it completed.
 async fn polled(times: usize, future: impl Future) -> bool {
     let mut future = pin!(future);
     let mut polls = 0;
@@ -134,14 +134,14 @@ async fn polled(times: usize, future: impl Future) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_at_any_moment_leaves_no_transaction_open() {
+async fn a_client_that_disconnects_leaves_no_transaction_open() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/";
     let mut times = 1;
     while !polled(times, api.get(path)).await {
         times += 1;
     }
-    assert!(times > 3, "it was never left half-way");
+    assert!(times > 3, "the request was never cancelled half-way");
     let pool = api.database.pool("postgres");
     let open = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND state LIKE 'idle in transaction%'";

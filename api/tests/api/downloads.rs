@@ -1,4 +1,4 @@
-//! The files of runs.
+//! Downloads of a run's artifacts.
 
 use crate::support::{ALL_OF_ACCOUNT_1, Api, MANIFEST, OLDER_RUN_RESULTS, RUN_RESULTS};
 use axum::body::Body;
@@ -7,7 +7,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::json;
 
 #[tokio::test]
-async fn names_are_listed() {
+async fn artifact_names_are_listed() {
     let api = Api::start().await;
     let names = async |path: &str| api.get(&format!("/api/v2/accounts/1/runs/{path}")).await.json()["data"].clone();
     assert_eq!(
@@ -23,7 +23,7 @@ async fn names_are_listed() {
 }
 
 #[tokio::test]
-async fn files_come_as_they_were_uploaded() {
+async fn files_are_sent_as_they_were_uploaded() {
     let api = Api::start().await;
     let get = async |path: &str| api.get(&format!("/api/v2/accounts/1/runs/1/artifacts/{path}")).await;
     let answer = get("manifest.json").await;
@@ -35,7 +35,7 @@ async fn files_come_as_they_were_uploaded() {
     assert_eq!(
         get("manifest.json?step=2").await.body,
         MANIFEST,
-        "that of the step before"
+        "the manifest of the step before"
     );
     for path in [
         "catalog.json",
@@ -51,25 +51,25 @@ async fn files_come_as_they_were_uploaded() {
 }
 
 #[tokio::test]
-async fn run_results_name_their_run_as_those_of_dbt_cloud_do() {
+async fn run_results_have_the_variables_of_dbt_cloud() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/1/artifacts/run_results.json";
-    let changed = api.get(path).await;
-    assert_eq!(changed.headers["content-type"], "application/json");
+    let extended = api.get(path).await;
+    assert_eq!(extended.headers["content-type"], "application/json");
     let stored = api.get(&format!("{path}?raw=true")).await;
-    assert_ne!(changed.headers["etag"], stored.headers["etag"]);
-    let (mut changed, stored) = (changed.json(), stored.json());
-    let variables = changed["metadata"]["env"].take();
+    assert_ne!(extended.headers["etag"], stored.headers["etag"]);
+    let (mut extended, stored) = (extended.json(), stored.json());
+    let variables = extended["metadata"]["env"].take();
     assert_eq!(
         variables,
         json!({"DBT_CLOUD_ACCOUNT_ID": "1", "DBT_CLOUD_PROJECT_ID": "10", "DBT_CLOUD_ENVIRONMENT_ID": "100",
             "DBT_CLOUD_JOB_ID": "5", "DBT_CLOUD_RUN_ID": "1"})
     );
-    assert_eq!(changed["results"], stored["results"]);
+    assert_eq!(extended["results"], stored["results"]);
 }
 
 #[tokio::test]
-async fn a_job_has_the_files_of_its_newest_run_that_has_them() {
+async fn a_job_has_each_file_of_its_newest_run_that_has_it() {
     let api = Api::start().await;
     let get = async |path: &str| api.get(&format!("/api/v2/accounts/1/jobs/{path}")).await;
     assert_eq!(get("5/artifacts/manifest.json").await.body, MANIFEST);
@@ -79,7 +79,7 @@ async fn a_job_has_the_files_of_its_newest_run_that_has_them() {
 }
 
 #[tokio::test]
-async fn what_the_client_has_is_not_sent_again() {
+async fn a_file_that_the_client_has_is_not_sent_again() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/1/artifacts/manifest.json";
     let etag = api.get(path).await.headers["etag"].clone();

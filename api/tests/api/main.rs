@@ -1,8 +1,8 @@
-//! The API over a database and a bucket of each test's own.
+//! Tests of the API. Each has its own database and bucket.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot be set up has failed"
+    reason = "a failure to set up a test fails the test"
 )]
 
 mod access;

@@ -1,11 +1,11 @@
-//! What is answered of runs, jobs and the directory.
+//! Answers about runs, jobs and the directory.
 
 use crate::support::Api;
 use axum::http::StatusCode;
 use serde_json::json;
 
 #[tokio::test]
-async fn runs_are_ordered_totally_with_nulls_last() {
+async fn runs_have_a_total_order_with_nulls_last() {
     let api = Api::start().await;
     let ids = async |query: &str| api.get(&format!("/api/v2/accounts/1/runs/?{query}")).await.ids();
     assert_eq!(ids("").await, [1, 2, 3, 4]);
@@ -40,12 +40,12 @@ async fn runs_are_filtered_and_counted() {
         assert_eq!((answer.ids(), answer.total()), (ids.to_vec(), total), "{query}");
     }
     let extra = get("limit=1&status__in=[10]&order_by=-id").await.json()["extra"].clone();
-    let told = json!({
+    let expected = json!({
         "filters": {"limit": 1, "offset": 0, "account_id": 1, "status__in": [10]},
         "order_by": "-id",
         "pagination": {"count": 1, "total_count": 2},
     });
-    assert_eq!(extra, told);
+    assert_eq!(extra, expected);
     let answer = get("status=done").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(
@@ -57,10 +57,10 @@ async fn runs_are_filtered_and_counted() {
 }
 
 #[tokio::test]
-async fn a_run_tells_all_that_dbt_cloud_tells() {
+async fn a_run_has_all_fields_of_dbt_cloud() {
     let api = Api::start().await;
     let run = api.get("//api/v2/accounts/1/runs/1/").await.json()["data"].clone();
-    let told = json!({
+    let expected = json!({
         "status_humanized": "Success", "is_success": true, "is_complete": true, "in_progress": false,
         "created_at": "2026-11-09 12:02:00.000000+00:00", "created_at_humanized": "2 weeks ago",
         "started_at": "2026-11-09 12:00:00.000000+00:00",
@@ -69,7 +69,7 @@ async fn a_run_tells_all_that_dbt_cloud_tells() {
         "trigger": null, "git_sha": null, "environment": null, "audit": null,
         "href": "https://dbt.example/api/v2/accounts/1/runs/1/",
     });
-    for (name, value) in told.as_object().unwrap() {
+    for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&run[name], value, "{name}");
     }
     let running = api.get("/api/v2/accounts/1/runs/3").await.json()["data"].clone();
@@ -78,7 +78,7 @@ async fn a_run_tells_all_that_dbt_cloud_tells() {
 }
 
 #[tokio::test]
-async fn related_things_come_when_named() {
+async fn related_objects_are_included_on_request() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/?include_related=[\"job\",\"environment\",\"run_steps\",\"nothing\"]";
     let runs = api.get(&path.replace('"', "%22")).await.json();
@@ -98,7 +98,7 @@ async fn related_things_come_when_named() {
 }
 
 #[tokio::test]
-async fn jobs_are_shown() {
+async fn a_job_is_shown_with_its_fields() {
     let api = Api::start().await;
     assert_eq!(api.get("/api/v2/accounts/1/jobs/?order_by=-name").await.ids(), [5, 6]);
     assert_eq!(api.get("/api/v2/accounts/1/jobs/?environment_id=101").await.ids(), [6]);
@@ -109,7 +109,7 @@ async fn jobs_are_shown() {
 }
 
 #[tokio::test]
-async fn jobs_are_what_their_runs_are() {
+async fn jobs_include_their_most_recent_runs() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/jobs/?include_related=['most_recent_run','most_recent_completed_run']&include_related=environment";
     let jobs = api.get(path).await.json();
@@ -136,7 +136,7 @@ async fn jobs_are_what_their_runs_are() {
 }
 
 #[tokio::test]
-async fn runs_are_found_by_all_filters() {
+async fn every_filter_of_runs_works() {
     let api = Api::start().await;
     for (query, ids) in [
         (
@@ -158,7 +158,7 @@ async fn runs_are_found_by_all_filters() {
         assert_eq!(answer.total(), i64::try_from(ids.len()).unwrap(), "{query}");
     }
     let first = api.get("/api/v2/accounts/1/runs/?limit=1&status__in=[10,20]").await;
-    assert_eq!(first.total(), 3, "counted without looking at all");
+    assert_eq!(first.total(), 3, "counted without reading all");
     let bad = api.get("/api/v2/accounts/1/runs/?finished_at__range=[1]").await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
     let triggered = api
@@ -169,7 +169,7 @@ async fn runs_are_found_by_all_filters() {
 }
 
 #[tokio::test]
-async fn steps_are_shown_one_by_one() {
+async fn a_single_step_is_shown() {
     let api = Api::start().await;
     let step = api.get("/api/v2/accounts/1/steps/8001/").await.json();
     assert_eq!(
@@ -183,7 +183,7 @@ async fn steps_are_shown_one_by_one() {
 }
 
 #[tokio::test]
-async fn version_3_shows_the_directory_too() {
+async fn version_3_also_shows_the_directory() {
     let api = Api::start().await;
     assert_eq!(api.get("/api/v3/accounts/").await.ids(), [1]);
     assert_eq!(
@@ -232,7 +232,7 @@ async fn version_3_shows_the_directory_too() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_here_is_empty() {
+async fn collections_that_do_not_exist_here_are_empty() {
     let api = Api::start().await;
     for path in [
         "v2/accounts/1/users",
@@ -255,7 +255,7 @@ async fn what_nobody_has_here_is_empty() {
 }
 
 #[tokio::test]
-async fn the_directory_is_shown() {
+async fn projects_and_environments_are_shown() {
     let api = Api::start().await;
     let project = api.get("/api/v2/accounts/1/projects/10/").await.json()["data"].clone();
     assert_eq!(project["updated_at"], "2026-11-02 00:00:00.500000+00:00");
@@ -284,7 +284,7 @@ async fn the_directory_is_shown() {
 }
 
 #[tokio::test]
-async fn nodes_are_those_of_the_newest_manifest() {
+async fn nodes_come_from_the_newest_manifest() {
     let api = Api::start().await;
     let get = async |query: &str| {
         api.get(&format!("/api/v2/accounts/1/environments/100/nodes/?{query}"))
@@ -315,9 +315,9 @@ async fn nodes_are_those_of_the_newest_manifest() {
         assert_eq!(names(query).await, (expected.to_owned(), total), "{query}");
     }
     let silent = get("unique_id=model.balboa.c").await.json()["data"][0].clone();
-    let told = json!({
+    let expected = json!({
         "name": "Node_c", "unique_id": "model.balboa.c", "resource_type": "model", "size": 18_446_744_073_709_551_615_u64,
     });
-    assert_eq!(silent, told);
+    assert_eq!(silent, expected);
     assert_eq!(api.get("/api/v2/accounts/1/environments/101/nodes/").await.total(), 0);
 }

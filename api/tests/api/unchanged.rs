@@ -1,4 +1,4 @@
-//! Reads by clients that say what they have.
+//! Conditional reads with `If-None-Match`.
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, VARY};
@@ -22,7 +22,7 @@ async fn tag_of(api: &Api, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_has_the_answer_is_not_told_it_again() {
+async fn a_client_that_has_the_answer_gets_304() {
     let api = Api::start().await;
     let tag = tag_of(&api, RUNS).await;
     assert!(tag.starts_with("W/\""), "{tag}");
@@ -39,7 +39,7 @@ async fn who_has_the_answer_is_not_told_it_again() {
 }
 
 #[tokio::test]
-async fn a_tag_is_good_for_its_path_and_token_only() {
+async fn a_tag_is_valid_only_for_its_path_and_token() {
     let api = Api::start().await;
     let tag = tag_of(&api, RUNS).await;
     for path in ["/api/v2/accounts/1/runs/?limit=1", "/api/v2/accounts/1/jobs/"] {
@@ -58,7 +58,7 @@ async fn a_tag_is_good_for_its_path_and_token_only() {
 }
 
 #[tokio::test]
-async fn any_tag_at_all_makes_nothing_of_what_is_not_there() {
+async fn a_missing_object_is_not_found_whatever_the_tag() {
     let api = Api::start().await;
     let missing = "/api/v2/accounts/1/runs/77/";
     assert_eq!(

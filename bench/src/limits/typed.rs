@@ -1,8 +1,5 @@
-//! A manifest as a typed reader takes it in.
-#![expect(
-    dead_code,
-    reason = "reading it is what is measured; nothing is done with most of it"
-)]
+//! A manifest as a typed reader parses it.
+#![expect(dead_code, reason = "only reading is measured; most fields are not used")]
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,12 +7,12 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A text that is borrowed where it has no escapes.
+/// A text that is borrowed if it has no escapes.
 #[derive(Deserialize, PartialEq, Eq, Hash)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What a reader of manifests needs of one.
+/// The parts of a manifest that a reader needs.
 #[derive(Deserialize)]
 pub(super) struct Manifest<'a> {
     #[serde(borrow)]

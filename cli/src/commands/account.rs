@@ -1,4 +1,4 @@
-//! `dbt-api account`
+//! Implements `dbt-api account`.
 
 use anyhow::Context;
 use directory::queries;
@@ -18,13 +18,14 @@ pub(crate) async fn run(settings: &Settings, command: AccountCommand, output: Ou
             let accounts = queries::accounts(&mut *operator.connection().await?).await?;
             output.many(
                 &accounts,
-                "There are no accounts yet; `dbt-api account add NAME` adds one.",
+                "There are no accounts yet. `dbt-api account add NAME` adds one.",
             )
         }
         AccountCommand::Show { id } => {
             let account = queries::account(&mut *operator.connection().await?, id).await?;
-            output
-                .one(&account.with_context(|| format!("there is no account {id}; `dbt-api account list` lists them"))?)
+            output.one(
+                &account.with_context(|| format!("unknown account {id}: `dbt-api account list` lists all accounts"))?,
+            )
         }
     }
 }

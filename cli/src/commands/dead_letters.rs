@@ -1,4 +1,4 @@
-//! `dbt-api dead-letters`
+//! Implements `dbt-api dead-letters`.
 
 use anyhow::{Context, ensure};
 use bucket::Journal;
@@ -53,13 +53,13 @@ pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output
 
 async fn letter_of(operator: &Operator, event: EventId) -> anyhow::Result<DeadLetter> {
     let letter = dead_letter(&mut *operator.connection().await?, event).await?;
-    letter.with_context(|| format!("there is no dead letter {event}; `dbt-api dead-letters list` lists them"))
+    letter.with_context(|| format!("unknown dead letter {event}: `dbt-api dead-letters list` lists all dead letters"))
 }
 
-/// Applies each; those that cannot be do not keep the others from being tried, and stay dead letters.
+/// Applies each dead letter. Those that cannot be applied remain dead letters, and do not stop the others from being tried.
 async fn retry(settings: &Settings, operator: &Operator, letters: &[DeadLetter], output: Output) -> anyhow::Result<()> {
     let projector = settings.projector(read_model::SEARCH_PATH)?;
-    let (mut applied, mut buried, mut waiting) = (0, 0, Vec::new());
+    let (mut applied, mut dead_again, mut not_tried) = (0, 0, Vec::new());
     for letter in letters {
         let id = EventId(letter.event_id);
         let event = operator
@@ -72,23 +72,23 @@ async fn retry(settings: &Settings, operator: &Operator, letters: &[DeadLetter],
         };
         match outcome {
             Ok(Outcome::Applied | Outcome::Known) => applied += 1,
-            Ok(Outcome::DeadLetter) => buried += 1,
-            Ok(Outcome::Busy) => waiting.push(format!("{id}: another process is at it")),
-            Err(error) => waiting.push(format!("{id}: {error:#}")),
+            Ok(Outcome::DeadLetter) => dead_again += 1,
+            Ok(Outcome::Busy) => not_tried.push(format!("{id}: another process is applying it")),
+            Err(error) => not_tried.push(format!("{id}: {error:#}")),
         }
     }
-    output.one(&json!({ "applied": applied, "dead_again": buried, "not_tried": waiting.len() }))?;
+    output.one(&json!({ "applied": applied, "dead_again": dead_again, "not_tried": not_tried.len() }))?;
     ensure!(
-        buried == 0,
-        "{buried} of {} are dead letters again; `dbt-api dead-letters list` says why",
+        dead_again == 0,
+        "{dead_again} of {} are dead letters again: `dbt-api dead-letters list` says why",
         letters.len()
     );
     ensure!(
-        waiting.is_empty(),
-        "{} of {} could not be tried and stay dead letters:\n  - {}",
-        waiting.len(),
+        not_tried.is_empty(),
+        "{} of {} could not be tried and remain dead letters:\n  - {}",
+        not_tried.len(),
         letters.len(),
-        waiting.join("\n  - ")
+        not_tried.join("\n  - ")
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `dbt-api environment`
+//! Implements `dbt-api environment`.
 
 use anyhow::{Context, ensure};
 use directory::{Name, queries};
@@ -29,7 +29,7 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
             let environments = queries::environments(&mut *operator.connection().await?, of.account).await?;
             output.many(
                 &environments,
-                "The account has no environments yet; `dbt-api environment add` adds one.",
+                "The account has no environments yet. `dbt-api environment add` adds one.",
             )
         }
         EnvironmentCommand::Show { of, environment } => {
@@ -67,9 +67,9 @@ async fn retire(
     known.sort();
     ensure!(
         known.contains(&dbt_project),
-        "the environment has no manifest of a dbt project `{dbt_project}`; it has {}",
+        "unknown dbt project `{dbt_project}`: the environment has {}",
         if known.is_empty() {
-            "none at all".to_owned()
+            "none".to_owned()
         } else {
             known.join(", ")
         }
@@ -84,5 +84,5 @@ async fn retire(
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     operator.write(&projector, retired.clone().into()).await?;
     output.one(&retired)?;
-    output.note("Its nodes are not shown any more. What it generates from now on is shown again.")
+    output.note("Its nodes are no longer shown. They reappear when the project is uploaded again.")
 }

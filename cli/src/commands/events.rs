@@ -1,4 +1,4 @@
-//! `dbt-api events`
+//! Implements `dbt-api events`.
 
 use std::collections::HashSet;
 use std::future::ready;
@@ -19,13 +19,13 @@ use crate::args::EventsCommand;
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// How many events are read from the bucket at a time.
-const READ_AT_ONCE: usize = 16;
+/// The number of events read from the bucket at the same time.
+const CONCURRENT_READS: usize = 16;
 
-/// Between two looks at the journal.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often `tail` lists the journal.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How much older than the last look the events are that are looked for: several processes write, each with its own clock.
+/// How far before the last listing `tail` still looks for events, because several processes write them, each with its own clock.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 
 pub(crate) async fn run(settings: &Settings, command: EventsCommand, output: Output) -> anyhow::Result<()> {
@@ -39,7 +39,7 @@ pub(crate) async fn run(settings: &Settings, command: EventsCommand, output: Out
                 .skip(events.len().saturating_sub(limit))
                 .map(Line::of)
                 .collect();
-            output.many(&lines, "There are no such events.")
+            output.many(&lines, "There are no matching events.")
         }
         EventsCommand::Show { event } => {
             let event = event_of(&bucket, event).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn run(settings: &Settings, command: EventsCommand, output: Out
     }
 }
 
-/// A line of a list.
+/// An event as a line of the list.
 #[derive(Serialize)]
 struct Line {
     time: DateTime<Utc>,
@@ -57,7 +57,7 @@ struct Line {
     #[serde(rename = "type")]
     kind: String,
     subject: String,
-    /// What tells it from others, of uploads.
+    /// The environment of an upload; null for other events.
     environment_id: Value,
     run_id: Value,
 }
@@ -76,7 +76,7 @@ impl Line {
     }
 }
 
-/// The newest events that are meant, at most `limit` of each part of the journal. What is older is not read.
+/// Reads the newest selected events, at most `limit` from each part of the journal. Older events are not read.
 async fn newest(bucket: &Bucket, selection: &Selection, limit: usize) -> anyhow::Result<Vec<Event>> {
     let mut events = Vec::new();
     for journal in selection.journals() {
@@ -100,7 +100,7 @@ async fn newest(bucket: &Bucket, selection: &Selection, limit: usize) -> anyhow:
     Ok(events)
 }
 
-/// Reads events, the last first, until `limit` of those that are meant are found.
+/// Reads events from the last to the first, until `limit` selected ones have been found.
 async fn read_back(
     bucket: &Bucket,
     selection: &Selection,
@@ -112,7 +112,7 @@ async fn read_back(
     let ids = ids.into_iter().rev().filter(|id| selection.may_mean(*id));
     let mut events = stream::iter(ids)
         .map(|id| read(bucket, journal, id))
-        .buffered(READ_AT_ONCE);
+        .buffered(CONCURRENT_READS);
     while found.len() < limit
         && let Some(event) = events.try_next().await?
     {
@@ -121,13 +121,13 @@ async fn read_back(
     Ok(())
 }
 
-/// None: what is there cannot be read. That must not keep the others from being shown.
+/// Reads an event; none if it is unreadable, so that the other events are still shown.
 async fn read(bucket: &Bucket, journal: Journal, id: EventId) -> anyhow::Result<Option<Event>> {
     match bucket.get_event(journal, id).await {
         Ok(event) => Ok(Some(event)),
-        Err(error) if error.is_unavailable() => Err(error).context("the bucket does not answer"),
+        Err(error) if error.is_unavailable() => Err(error).context("the bucket is unavailable"),
         Err(error) => {
-            tracing::warn!(event_id = %id, %error, "the journal has an event that cannot be read");
+            tracing::warn!(event_id = %id, %error, "skipped an unreadable event in the journal");
             Ok(None)
         }
     }
@@ -137,15 +137,15 @@ async fn event_of(bucket: &Bucket, id: EventId) -> anyhow::Result<Event> {
     for journal in [Journal::Uploads, Journal::Directory] {
         match bucket.get_event(journal, id).await {
             Ok(event) => return Ok(event),
-            Err(error) if error.is_unavailable() => return Err(error).context("the bucket does not answer"),
+            Err(error) if error.is_unavailable() => return Err(error).context("the bucket is unavailable"),
             Err(_) => {}
         }
     }
-    bail!("the journal has no event {id}; `dbt-api events list` lists them")
+    bail!("unknown event {id}: `dbt-api events list` lists the events in the journal")
 }
 
 async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow::Result<()> {
-    // All that was read, whether it is shown or not, so that nothing is read twice.
+    // All events that were read, shown or not, so that none is read twice.
     let mut seen = HashSet::new();
     let begin = selection.from.unwrap_or_else(|| Clock::System.now());
     let mut since = Selection {
@@ -158,7 +158,7 @@ async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow:
         let new: Vec<(Journal, EventId)> = ids.into_iter().filter(|(_, id)| seen.insert(*id)).collect();
         let mut events: Vec<Event> = stream::iter(new)
             .map(|(journal, id)| read(bucket, journal, id))
-            .buffer_unordered(READ_AT_ONCE)
+            .buffer_unordered(CONCURRENT_READS)
             .try_filter_map(|event| ready(Ok(event.filter(|event| since.matches(event)))))
             .try_collect()
             .await?;
@@ -167,11 +167,11 @@ async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow:
             output.line(&Line::of(event))?;
         }
         since.from = Some(begin.max(now - OVERLAP));
-        // What is older is not looked for any more.
+        // Older events are no longer listed, so they need not be remembered.
         seen.retain(|id| since.may_mean(*id));
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(()),
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }

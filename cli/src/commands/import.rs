@@ -1,4 +1,4 @@
-//! `dbt-api import`
+//! Implements `dbt-api import`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::settings::Settings;
 
-/// How many manifests are read at once. Each takes up to 12 MiB of memory.
+/// The number of manifests read at the same time. Each takes up to 12 MiB of memory.
 const AT_ONCE: usize = 8;
 
 pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output: Output) -> anyhow::Result<()> {
@@ -27,11 +27,11 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
     let (mut done, mut events) = (Done::default(), Outcomes::default());
     if !arguments.dry_run {
         done = import.import_all(found.new, output).await?;
-        // Also those that an earlier import put into the journal and did not come to apply.
+        // Also applies events that an earlier, interrupted import put into the journal.
         let progress = Progress::begin("apply", output);
         let projector = settings.projector(read_model::SEARCH_PATH)?;
         events = projector
-            .replay(&import.selection(), false, &|done, total| progress.tell(done, total))
+            .replay(&import.selection(), false, &|done, total| progress.update(done, total))
             .await?;
         progress.end();
     }
@@ -53,54 +53,54 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
         output.note(&format!("Not imported: `{key}`: {problem}"))?;
     }
     if arguments.dry_run {
-        output.note("Nothing was imported yet: the same without --dry-run imports what is new.")?;
+        output.note("Nothing was imported yet. Run it without --dry-run to import the new manifests.")?;
     } else if done.imported == 0 {
-        output.note("Nothing was imported: there is nothing new that can be.")?;
+        output.note("Nothing was imported, because there are no new manifests that can be imported.")?;
     }
     ensure!(
         events.dead_letters == 0,
-        "{} events could not be applied; `dbt-api dead-letters list` says why",
+        "{} events could not be applied: `dbt-api dead-letters list` says why",
         events.dead_letters
     );
-    ensure!(found.homeless.is_empty(), "{}", import.advice(&found));
+    ensure!(found.unknown_environments.is_empty(), "{}", import.advice(&found));
     Ok(())
 }
 
-/// An import.
+/// An import from `from` into `to`, which may be the same bucket.
 struct Import<'a> {
     settings: &'a Settings,
     arguments: &'a ImportArguments,
     from: Bucket,
     to: Bucket,
-    /// The numbers of all accounts.
+    /// The ids of all accounts.
     accounts: Vec<AccountId>,
-    /// The environments by what keys say of them.
+    /// The environments by account and slug, as the keys of the manifests name them.
     places: HashMap<(AccountId, String), Place>,
-    /// The events that the journal holds, ascending.
+    /// The ids of the upload events in the journal, in ascending order.
     journal: Vec<EventId>,
 }
 
-/// What was found.
+/// How many objects were found.
 #[derive(Default)]
 struct Found {
-    /// Manifests that the journal tells of.
+    /// Manifests that are in the journal.
     known: u64,
-    /// Manifests that it does not tell of.
+    /// Manifests that are not in the journal.
     new: u64,
-    /// Manifests of environments that the directory does not know, by account and slug.
-    homeless: BTreeMap<(AccountId, String), u64>,
-    /// Objects that are no manifests.
+    /// Manifests of environments that are not in the directory, by account and slug.
+    unknown_environments: BTreeMap<(AccountId, String), u64>,
+    /// Objects that are not manifests.
     others: u64,
 }
 
-/// What was done.
+/// The result of an import.
 #[derive(Default)]
 struct Done {
     imported: u64,
     refused: Vec<Refused>,
 }
 
-/// A manifest that cannot be imported.
+/// A manifest that could not be imported.
 #[derive(Serialize)]
 struct Refused {
     key: String,
@@ -115,7 +115,7 @@ impl<'a> Import<'a> {
             Some(name) => {
                 let beside = settings.bucket.beside(name);
                 let beside = beside.map_err(|problem| anyhow!("--from is {problem}"))?;
-                Bucket::open(&beside).context("the bucket of --from cannot be opened")?
+                Bucket::open(&beside).context("cannot open the bucket of --from")?
             }
         };
         let journal = to.list_upload_events().await?;
@@ -126,7 +126,7 @@ impl<'a> Import<'a> {
         let mut places = HashMap::new();
         for account in &accounts {
             for environment in queries::environments(&mut connection, *account).await? {
-                // A slug that breaks the rule can only come from elsewhere, and names nothing.
+                // An invalid slug comes from another source, and no manifest's key can name it.
                 let Ok(slug) = environment.slug.parse() else { continue };
                 let place = Place {
                     account_id: *account,
@@ -160,7 +160,7 @@ impl<'a> Import<'a> {
                     Some(_) => found.known += 1,
                     None => {
                         let environment = (manifest.account, manifest.environment);
-                        *found.homeless.entry(environment).or_default() += 1;
+                        *found.unknown_environments.entry(environment).or_default() += 1;
                     }
                 },
             }
@@ -168,7 +168,7 @@ impl<'a> Import<'a> {
         Ok(found)
     }
 
-    /// Takes what is new into the journal. It is listed a second time, so that a large bucket need not be kept in memory.
+    /// Imports the new manifests into the journal. The bucket is listed a second time, so that a long list need not be kept in memory.
     async fn import_all(&self, total: u64, output: Output) -> anyhow::Result<Done> {
         let (progress, count) = (Progress::begin("import", output), AtomicU64::new(0));
         let done = self
@@ -184,7 +184,7 @@ impl<'a> Import<'a> {
             })
             .map_ok(|(manifest, place)| self.import(manifest, place))
             .try_buffer_unordered(AT_ONCE)
-            .inspect_ok(|_| progress.tell(count.fetch_add(1, Ordering::Relaxed) + 1, total))
+            .inspect_ok(|_| progress.update(count.fetch_add(1, Ordering::Relaxed) + 1, total))
             .try_fold(Done::default(), async |mut done, refused| {
                 match refused {
                     None => done.imported += 1,
@@ -193,7 +193,7 @@ impl<'a> Import<'a> {
                 Ok(done)
             })
             .await
-            .context("the import was cut short; run it again, it goes on")?;
+            .context("the import was interrupted: run it again to continue")?;
         progress.end();
         Ok(done)
     }
@@ -224,7 +224,7 @@ impl<'a> Import<'a> {
         self.journal.binary_search(&ingest::import_id(manifest)).is_err()
     }
 
-    /// The events to be applied: those of the import, and what else was missed of the same.
+    /// Selects the events to apply: those of the import, and others of the same account and environment that were missed.
     fn selection(&self) -> Selection {
         let environment = self.arguments.environment.as_ref().zip(self.arguments.account);
         let place = environment.and_then(|(slug, account)| self.places.get(&(account, slug.to_string())));
@@ -235,22 +235,22 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// What to do about environments that the directory does not know.
+    /// Describes what to do about environments that are not in the directory.
     fn advice(&self, found: &Found) -> String {
         let lines: Vec<String> = found
-            .homeless
+            .unknown_environments
             .iter()
             .map(|((account, environment), manifests)| {
-                let cure = if self.accounts.contains(account) {
+                let hint = if self.accounts.contains(account) {
                     format!("add it with `dbt-api environment add --account {account} --slug {environment} …`")
                 } else {
-                    "an account of this number has to be in the directory first".to_owned()
+                    "first add an account with this id to the directory".to_owned()
                 };
-                format!("account {account}, environment `{environment}` (manifests: {manifests}): {cure}")
+                format!("account {account}, environment `{environment}` (manifests: {manifests}): {hint}")
             })
             .collect();
         format!(
-            "manifests of environments that the directory does not know were left out:\n  - {}\nThen run the import again: it takes what is missing.",
+            "skipped manifests of environments that are not in the directory:\n  - {}\nThen run the import again to import what is missing.",
             lines.join("\n  - ")
         )
     }
@@ -258,6 +258,6 @@ impl<'a> Import<'a> {
 
 impl Found {
     fn without_place(&self) -> u64 {
-        self.homeless.values().sum()
+        self.unknown_environments.values().sum()
     }
 }

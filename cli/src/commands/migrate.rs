@@ -1,4 +1,4 @@
-//! `dbt-api migrate`
+//! Implements `dbt-api migrate`.
 
 use anyhow::Context;
 use sqlx::Connection;
@@ -11,18 +11,18 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
     output.done("The tables are up to date.")?;
     if read_model::needs_rebuild(&mut settings.owner().await?).await? {
         output.note(
-            "What was projected before this version was read by earlier rules. Run `dbt-api rebuild --accept-differences` soon: uploads and readers go on \
-             meanwhile. Until then compiled code and catalog columns of earlier uploads are not shown.",
+            "Earlier uploads were projected by an older version. Run `dbt-api rebuild --accept-differences` soon; uploads and reads continue \
+             meanwhile. Until then, compiled code and catalog columns of earlier uploads are not shown.",
         )?;
     }
     Ok(())
 }
 
-/// Brings the tables up to date.
+/// Brings the database's tables up to date.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let mut connection = settings.owner().await?;
     read_model::MIGRATOR.run(&mut connection).await.context(
-        "the migrations failed; DB_USER has to own the database, and to have CREATEROLE unless the roles exist",
+        "the migrations failed: DB_USER must own the database, and must have CREATEROLE unless the roles exist",
     )?;
     connection.close().await?;
     Ok(())

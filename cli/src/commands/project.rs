@@ -1,4 +1,4 @@
-//! `dbt-api project`
+//! Implements `dbt-api project`.
 
 use anyhow::Context;
 use directory::queries;
@@ -18,7 +18,7 @@ pub(crate) async fn run(settings: &Settings, command: ProjectCommand, output: Ou
             let projects = queries::projects(&mut *operator.connection().await?, of.account).await?;
             output.many(
                 &projects,
-                "The account has no projects yet; `dbt-api project add` adds one.",
+                "The account has no projects yet. `dbt-api project add` adds one.",
             )
         }
         ProjectCommand::Show { of, project } => {

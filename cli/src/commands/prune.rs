@@ -1,4 +1,4 @@
-//! `dbt-api prune`
+//! Implements `dbt-api prune`.
 
 use read_model::Prunable;
 use serde_json::json;
@@ -36,7 +36,9 @@ pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output:
     output.one(&json!({ "removed": arguments.apply, "runs": runs.len(), "uploads": uploads, "run_ids": runs }))?;
     output.note(match (runs.len(), arguments.apply) {
         (0, _) => "There is nothing to remove.",
-        (_, false) => "Nothing was removed yet: the same with --apply removes them. Their files in the bucket stay.",
-        (_, true) => "They were removed from the database. Their files in the bucket stay.",
+        (_, false) => {
+            "Nothing was removed yet. Run it with --apply to remove these runs. Their files in the bucket stay."
+        }
+        (_, true) => "The runs were removed from the database. Their files in the bucket stay.",
     })
 }

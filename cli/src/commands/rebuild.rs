@@ -1,4 +1,4 @@
-//! `dbt-api rebuild`
+//! Implements `dbt-api rebuild`.
 
 use anyhow::{bail, ensure};
 use projector::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
@@ -17,10 +17,10 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
         owner: settings.owner().await?,
     };
     if !rebuild.prepare().await? {
-        output.note("Going on with a rebuild that was begun before.")?;
+        output.note("Continuing a rebuild that was started earlier.")?;
     }
     let progress = Progress::begin("rebuild", output);
-    let outcomes = rebuild.replay(&|done, total| progress.tell(done, total)).await?;
+    let outcomes = rebuild.replay(&|done, total| progress.update(done, total)).await?;
     progress.end();
     let accepts =
         |differences: &[Difference]| !arguments.verify && (differences.is_empty() || arguments.accept_differences);
@@ -41,13 +41,13 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
         return output.note("The new read model is in place.");
     }
     if differences.is_empty() {
-        return output.note("The read model is what the bucket says.");
+        return output.note("The read model matches the bucket.");
     }
     ensure!(
         !arguments.verify,
-        "the read model is not what the bucket says; `dbt-api rebuild --accept-differences` repairs it"
+        "the read model does not match the bucket: `dbt-api rebuild --accept-differences` repairs it"
     );
     bail!(
-        "the new read model differs and was not put in place; it is kept in the schema {NEXT_SCHEMA}: `dbt-api rebuild --accept-differences` puts it in place, `dbt-api rebuild --verify` removes it"
+        "the new read model differs from the current one and did not replace it; it is kept in the schema {NEXT_SCHEMA}: `dbt-api rebuild --accept-differences` replaces the current one, `dbt-api rebuild --verify` removes it"
     )
 }

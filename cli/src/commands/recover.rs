@@ -1,10 +1,10 @@
-//! `dbt-api recover`
+//! Implements `dbt-api recover`.
 
 use projector::Selection;
 use serde_json::json;
 
 use super::migrate::migrate;
-use super::replay::ensure_whole;
+use super::replay::ensure_complete;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -13,14 +13,18 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
     migrate(settings).await?;
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     let progress = Progress::begin("numbers", output);
-    let numbers = projector.restore_ids(&|done, total| progress.tell(done, total)).await?;
+    let numbers = projector
+        .restore_ids(&|done, total| progress.update(done, total))
+        .await?;
     progress.end();
     let directory = projector.sweep_directory().await?;
     let progress = Progress::begin("events", output);
     let outcomes = projector
-        .replay(&Selection::default(), false, &|done, total| progress.tell(done, total))
+        .replay(&Selection::default(), false, &|done, total| {
+            progress.update(done, total)
+        })
         .await?;
     progress.end();
     output.one(&json!({ "numbers": numbers, "directory_events": directory.applied, "events": outcomes }))?;
-    ensure_whole(&outcomes)
+    ensure_complete(&outcomes)
 }

@@ -1,4 +1,4 @@
-//! `dbt-api replay`
+//! Implements `dbt-api replay`.
 
 use anyhow::ensure;
 use projector::{Outcomes, Selection};
@@ -17,32 +17,32 @@ pub(crate) async fn run(
     let selection = selection_of(selection);
     ensure!(
         !again || selection.account.is_some() || selection.from.is_some(),
-        "`--again` needs --account or --from: to apply everything again, `dbt-api rebuild` is faster and compares what it made"
+        "`--again` needs --account or --from: to apply everything again, use `dbt-api rebuild`, which is faster and compares the result"
     );
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     let progress = Progress::begin("replay", output);
     let outcomes = projector
-        .replay(&selection, again, &|done, total| progress.tell(done, total))
+        .replay(&selection, again, &|done, total| progress.update(done, total))
         .await?;
     progress.end();
     output.one(&outcomes)?;
-    ensure_whole(&outcomes)
+    ensure_complete(&outcomes)
 }
 
-/// An error that tells all that was not applied, if anything was not.
-pub(crate) fn ensure_whole(outcomes: &Outcomes) -> anyhow::Result<()> {
+/// Returns an error that lists the events that were not applied, if there are any.
+pub(crate) fn ensure_complete(outcomes: &Outcomes) -> anyhow::Result<()> {
     let problems = [
         (
             outcomes.dead_letters,
-            "could not be applied; `dbt-api dead-letters list` says why",
+            "could not be applied: `dbt-api dead-letters list` says why",
         ),
         (
             outcomes.rejected,
-            "could not be applied again and stay as they were; the log above says why",
+            "could not be applied again and keep their earlier result: the log above says why",
         ),
         (
             outcomes.unreadable,
-            "cannot be read; the log above names them and says why",
+            "cannot be read: the log above names them and says why",
         ),
     ];
     let problems: Vec<String> = problems
@@ -54,7 +54,7 @@ pub(crate) fn ensure_whole(outcomes: &Outcomes) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the arguments select; times that are told as how long ago are of now.
+/// Converts the arguments into a selection. Ages are relative to now.
 pub(crate) fn selection_of(arguments: &SelectionArguments) -> Selection {
     let now = clock::Clock::System.now();
     Selection {

@@ -1,4 +1,4 @@
-//! `dbt-api token`
+//! Implements `dbt-api token`.
 
 use directory::queries;
 use serde_json::json;
@@ -22,15 +22,15 @@ pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Outp
                 .create_token(of.account, name, environment, scope, lifetime)
                 .await?;
             output.one(&json!({ "id": id, "key": key.expose() }))?;
-            output.note("Keep the key: it is shown this once.")
+            output.note("Store the key now: it is not shown again.")
         }
         TokenCommand::List { account } => {
             let tokens = queries::tokens(&mut *operator.connection().await?, account).await?;
-            output.many(&tokens, "There are no tokens yet; `dbt-api token create` makes one.")
+            output.many(&tokens, "There are no tokens yet. `dbt-api token create` creates one.")
         }
         TokenCommand::Delete { id } => {
             operator.delete_token(id).await?;
-            output.done(&format!("Token {id} is deleted."))
+            output.done(&format!("Token {id} was deleted."))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs that Airflow tells of.
+//! Runs that Airflow reports.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest, pr
 
 const SHOP_RUN: &str = "scheduled__2026-11-23T00:00:00+00:00";
 
-/// Of `waiting`.
+/// A run of the DAG `waiting`.
 const RUNNING: &str = "manual__2026-11-24T21:34:13.918693+00:00";
 
-/// Has the system observe this Airflow for the environment of account 1.
+/// Configures the system to observe this Airflow for the environment of account 1.
 pub(crate) fn observing(mut system: System, airflow: &RecordedAirflow) -> System {
     let file = system.storage().with_extension("airflow.toml");
     let secret = system.storage().with_extension("airflow-password");
@@ -39,20 +39,20 @@ async fn runs(installation: &Installation, token: &Token) -> Vec<Value> {
     page["data"].as_array().unwrap().clone()
 }
 
-/// The DAG and status of each run, in their order, once they are these.
-async fn runs_become(installation: &Installation, token: &Token, due: &[(&str, &str)]) -> Vec<Value> {
-    wait_until("the runs are as Airflow tells", async || {
+/// Waits until the runs have these DAGs and statuses, then returns them in their order.
+async fn runs_become(installation: &Installation, token: &Token, expected: &[(&str, &str)]) -> Vec<Value> {
+    wait_until("the runs are as Airflow reports them", async || {
         let runs = runs(installation, token).await;
-        let mut told: Vec<(String, String)> = runs
+        let mut shown: Vec<(String, String)> = runs
             .iter()
             .map(|run| (text(&run["job"]["name"]), text(&run["status_humanized"])))
             .collect();
-        told.sort();
-        let due: Vec<_> = due
+        shown.sort();
+        let expected: Vec<_> = expected
             .iter()
             .map(|(dag, status)| (dag.to_string(), status.to_string()))
             .collect();
-        (told == due).then_some(runs)
+        (shown == expected).then_some(runs)
     })
     .await
 }
@@ -79,7 +79,7 @@ fn observations(installation: &Installation) -> usize {
     events.as_array().unwrap().len()
 }
 
-/// Waits for so many more whole passes.
+/// Waits for this many more complete passes.
 async fn passes(airflow: &RecordedAirflow, count: usize) {
     let begun = || {
         let requests = airflow.requests();
@@ -89,30 +89,30 @@ async fn passes(airflow: &RecordedAirflow, count: usize) {
             .count()
     };
     let before = begun();
-    wait_until("Airflow is asked again", async || {
+    wait_until("Airflow is queried again", async || {
         (begun() > before + count).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
+async fn runs_have_the_status_and_times_of_airflow_and_their_uploads() {
     let airflow = RecordedAirflow::start("v1").await;
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
-    // Nobody knows yet whose run it is.
+    // It is not yet known which run this upload belongs to.
     installation.upload_manifest(&token, SHOP_RUN, newest_manifest()).await;
     let before = installation.run_with_total(&token, "1", 1).await["id"].clone();
     assert_eq!(installation.service.stop().await, Some(0));
 
     let installation = Installation::of(observing(installation.system, &airflow), "serve").await;
-    let due = [
+    let expected = [
         ("broken", "Error"),
         ("shop", "Success"),
         ("waiting", "Queued"),
         ("waiting", "Running"),
     ];
-    let runs = runs_become(&installation, &token, &due).await;
+    let runs = runs_become(&installation, &token, &expected).await;
     let shop = of_dag(&runs, "shop");
     assert_eq!(
         (&shop["started_at"], &shop["finished_at"], &shop["artifacts_saved"]),
@@ -122,7 +122,7 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
             &json!(true)
         )
     );
-    // The number that it had before is one of the same run.
+    // The number that the run had before still refers to it.
     let (status, alias) = installation
         .get(&token, &format!("/api/v2/accounts/1/runs/{before}/"))
         .await;
@@ -149,11 +149,11 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
         (&json!("shop"), &json!("0 0 * * *"), &json!(true))
     );
 
-    // What has not changed makes no event, neither in this process nor in the next.
+    // Unchanged runs make no event, neither in this process nor in the next.
     passes(&airflow, 2).await;
     assert_eq!(observations(&installation), 4);
     assert_eq!(installation.service.stop().await, Some(0));
-    // But a schedule that changed does, with the DAG's newest run.
+    // A changed schedule does make one, together with the DAG's newest run.
     airflow.change_dags(|dags| dags[1]["schedule_interval"]["value"] = json!("5 4 * * *"));
     let installation = Installation::of(installation.system, "serve").await;
     wait_until("the schedule is the new one", async || {
@@ -166,7 +166,7 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
     passes(&airflow, 2).await;
     assert_eq!(observations(&installation), 5);
 
-    // An upload that comes after the run was observed belongs to it at once.
+    // An upload that arrives after the run was observed belongs to it at once.
     installation.upload_manifest(&token, RUNNING, newest_manifest()).await;
     airflow.change_runs(|runs| {
         for run in runs.iter_mut() {
@@ -179,13 +179,13 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
     });
     airflow
         .change_dags(|dags| dags[2]["schedule_interval"] = json!({ "__type": "CronExpression", "value": "5 4 * * *" }));
-    let due = [
+    let expected = [
         ("broken", "Error"),
         ("shop", "Success"),
         ("waiting", "Cancelled"),
         ("waiting", "Success"),
     ];
-    let runs = runs_become(&installation, &token, &due).await;
+    let runs = runs_become(&installation, &token, &expected).await;
     let ended = runs
         .iter()
         .find(|run| run["job"]["name"] == "waiting" && run["is_success"] == true)
@@ -194,7 +194,7 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
         (&ended["finished_at"], &ended["artifacts_saved"]),
         (&json!("2026-11-24 22:00:00.000000+00:00"), &json!(true))
     );
-    // A run that goes on in a DAG that is not told any more stays as it was, and keeps no other from being told.
+    // A run that continues in a DAG that Airflow no longer lists stays as it was, and does not keep others from being observed.
     airflow.change_runs(|runs| {
         let at = runs.iter().position(|run| run["dag_id"] == "waiting").unwrap();
         runs[at]["state"] = json!("running");
@@ -202,17 +202,17 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
         runs[at]["run_id"] = json!("manual__goes_on");
     });
     let waiting = |state: &'static str| ("waiting", state);
-    let due = |shop: &'static str| {
+    let expected = |shop: &'static str| {
         let others = [waiting("Cancelled"), waiting("Running"), waiting("Success")];
         [vec![("broken", "Error"), ("shop", shop)], others.to_vec()].concat()
     };
-    runs_become(&installation, &token, &due("Success")).await;
+    runs_become(&installation, &token, &expected("Success")).await;
     airflow.withhold("waiting");
     airflow.change_runs(|runs| {
         let shop = runs.iter_mut().find(|run| run["dag_id"] == "shop").unwrap();
         shop["state"] = json!("failed");
     });
-    runs_become(&installation, &token, &due("Error")).await;
+    runs_become(&installation, &token, &expected("Error")).await;
     passes(&airflow, 2).await;
     let ready = installation.readiness().await;
     assert_eq!(ready["parts"]["airflow"]["status"], "ok", "{ready}");
@@ -223,25 +223,25 @@ async fn runs_have_the_status_and_times_and_uploads_that_airflow_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_airflow_that_is_away_keeps_nothing_else_from_working() {
+async fn everything_else_works_while_airflow_is_unreachable() {
     let airflow = RecordedAirflow::start("v2").await;
     airflow.break_with(Some(StatusCode::BAD_GATEWAY));
     let installation = Installation::of(observing(prepared().await, &airflow), "serve").await;
     let token = installation.token("1", "read,upload", &[]);
-    let ready = wait_until("it is said", async || {
+    let ready = wait_until("readiness reports Airflow as away", async || {
         let ready = installation.readiness().await;
         (ready["parts"]["airflow"]["status"] == "away").then_some(ready)
     })
     .await;
     assert_eq!(ready["status"], "degraded", "{ready}");
-    let said = text(&ready["parts"]["airflow"]["error"]);
+    let error = text(&ready["parts"]["airflow"]["error"]);
     assert!(
-        said.contains("502") && said.contains(SLUG) && !said.contains(PASSWORD),
-        "{said}"
+        error.contains("502") && error.contains(SLUG) && !error.contains(PASSWORD),
+        "{error}"
     );
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     installation.run_with_total(&token, "1", 1).await;
-    wait_until("it is asked again and again", async || {
+    wait_until("Airflow is queried several times", async || {
         (airflow.requests().len() > 2).then_some(())
     })
     .await;
@@ -253,18 +253,18 @@ async fn an_airflow_that_is_away_keeps_nothing_else_from_working() {
             .filter(|line| line.contains("cannot observe Airflow's runs"))
             .count()
     };
-    assert_eq!(warnings(), 1, "one word for one change");
+    assert_eq!(warnings(), 1, "one warning for one change");
 
     airflow.break_with(None);
-    let due = [
+    let expected = [
         ("(unknown DAG)", "Success"),
         ("broken", "Error"),
         ("shop", "Success"),
         ("waiting", "Queued"),
         ("waiting", "Running"),
     ];
-    runs_become(&installation, &token, &due).await;
-    wait_until("it is said that it is well", async || {
+    runs_become(&installation, &token, &expected).await;
+    wait_until("readiness reports Airflow as reachable", async || {
         (installation.readiness().await["status"] == "ready").then_some(())
     })
     .await;
@@ -279,24 +279,24 @@ async fn an_airflow_that_is_away_keeps_nothing_else_from_working() {
         metrics.contains("dbt_api_airflow_up{account=\"1\",environment=\"dev123\"} 1"),
         "{metrics}"
     );
-    // Account 2 has an environment of the same slug, and sees nothing of it.
+    // Account 2 has an environment with the same slug, and sees none of it.
     let other = installation.token("2", "read", &[]);
     let (_, page) = installation.get(&other, "/api/v2/accounts/2/runs/").await;
     assert_eq!(page["data"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_one_of_two_processes_asks_and_the_other_takes_over() {
+async fn one_of_two_processes_observes_and_the_other_takes_over() {
     let airflow = RecordedAirflow::start("v1").await;
     let first = Installation::of(observing(prepared().await, &airflow), "serve").await;
     let token = first.token("1", "read,upload", &[]);
-    let due = [
+    let expected = [
         ("broken", "Error"),
         ("shop", "Success"),
         ("waiting", "Queued"),
         ("waiting", "Running"),
     ];
-    runs_become(&first, &token, &due).await;
+    runs_become(&first, &token, &expected).await;
     let second = testkit::Service::start(BINARY, "ingest", &first.system).await;
     passes(&airflow, 3).await;
     let observes = |log: Vec<String>| log.iter().any(|line| line.contains("this process observes Airflow"));
@@ -307,7 +307,7 @@ async fn only_one_of_two_processes_asks_and_the_other_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_problem_of_the_file_is_told_by_config_check() {
+async fn config_check_reports_every_problem_of_the_airflow_file() {
     let mut system = prepared().await;
     let file = system.storage().with_extension("airflow.toml");
     std::fs::write(

@@ -1,4 +1,4 @@
-//! Uploads by dbt itself: a URL is asked for, a zip is put there.
+//! Uploads by dbt itself: it asks for a URL and sends a zip file to it.
 
 use std::io::Write;
 
@@ -42,7 +42,7 @@ async fn send(installation: &Installation, method: Method, token: &Token, path: 
     (answer.status(), answer.json().await.unwrap_or_default())
 }
 
-/// Where to put the zip. The service does not know its own port in tests, so the host is mended.
+/// Returns the URL for the zip file. In tests the service does not know its port, so the host is replaced.
 async fn begin(installation: &Installation, token: &Token) -> String {
     begin_in(installation, token, 1).await
 }
@@ -57,7 +57,7 @@ async fn begin_in(installation: &Installation, token: &Token, environment: i64) 
     format!("{}/api/{path}", installation.service.url)
 }
 
-/// Uploads files as dbt does, which must succeed.
+/// Uploads files as dbt does, and expects success.
 pub(crate) async fn put_zip(installation: &Installation, token: &Token, environment: i64, files: &[(String, Vec<u8>)]) {
     let url = begin_in(installation, token, environment).await;
     let files: Vec<(&str, Vec<u8>)> = files
@@ -74,13 +74,13 @@ async fn put(installation: &Installation, url: &str, zip: Vec<u8>) -> (StatusCod
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dbt_uploads_all_artifacts_of_a_command_at_once() {
+async fn dbt_uploads_all_artifacts_of_a_command_together() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let url = begin(&installation, &token).await;
     let stored = zip(CompressionMethod::Stored, &build());
     for _ in 0..2 {
-        // Sent twice, as after a lost answer.
+        // The zip is sent twice, as after a lost answer.
         let (status, kept) = put(&installation, &url, stored.clone()).await;
         assert_eq!(status, StatusCode::OK, "{kept}");
         assert_eq!(kept["data"]["files"].as_array().unwrap().len(), 4);
@@ -124,7 +124,7 @@ async fn dbt_uploads_all_artifacts_of_a_command_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_in_folders_come_along_and_cost_no_others() {
+async fn files_in_folders_are_accepted_and_do_not_affect_others() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let parquet: Vec<u8> = b"PAR1".iter().copied().chain(0..=255).collect();
@@ -146,7 +146,7 @@ async fn files_in_folders_come_along_and_cost_no_others() {
     assert_eq!(left_out.as_array().unwrap().len(), 1, "{left_out}");
     assert_eq!(left_out[0]["name"], "info_schema/v1/y.parquet");
     assert!(left_out[0]["reason"].is_string(), "{left_out}");
-    wait_until("the log names it", async || {
+    wait_until("the log names the file", async || {
         let log = installation.service.log();
         log.iter()
             .any(|line| line.contains("info_schema/v1/y.parquet"))
@@ -180,7 +180,7 @@ async fn files_in_folders_come_along_and_cost_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
+async fn only_permitted_tokens_get_a_url_and_only_valid_zips_are_kept() {
     let mut system = prepared().await;
     system
         .variables
@@ -191,7 +191,7 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
         installation.token("2", "upload", &[]),
         installation.token("1", "read", &[]),
     );
-    for (token, path, due) in [
+    for (token, path, expected) in [
         (&other, "1/environments/1", 404),
         (&other, "2/environments/1", 404),
         (&token, "1/environments/2", 404),
@@ -200,14 +200,14 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
     ] {
         let path = format!("/api/private/accounts/{path}/ingests/");
         let (status, answer) = send(&installation, Method::POST, token, &path).await;
-        assert_eq!(status, due, "{path}");
-        assert_eq!(answer["status"]["code"], due);
+        assert_eq!(status, expected, "{path}");
+        assert_eq!(answer["status"]["code"], expected);
         assert!(answer["status"]["user_message"].is_string());
     }
 
     let url = begin(&installation, &token).await;
     let bad = |files: &[(&str, Vec<u8>)]| zip(CompressionMethod::Deflated, files);
-    for (body, due, words) in [
+    for (body, expected, words) in [
         (b"no zip".to_vec(), 422, "not a readable zip"),
         (bad(&[]), 422, "no files"),
         (
@@ -227,7 +227,7 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
         (vec![0; 4_000_000], 413, "2000000"),
     ] {
         let (status, answer) = put(&installation, &url, body).await;
-        assert_eq!(status, due, "{answer}");
+        assert_eq!(status, expected, "{answer}");
         assert!(answer["errors"].to_string().contains(words), "{answer}");
     }
     let (status, _) = put(&installation, &format!("{url}0"), bad(&build())).await;
@@ -239,7 +239,7 @@ async fn only_who_may_gets_a_url_and_only_what_is_right_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_counts_as_its_token_does() {
+async fn uploads_to_a_url_count_against_the_rate_limit_of_its_token() {
     let mut system = prepared().await;
     system.variables.push(("UPLOADS_PER_MINUTE".to_owned(), "3".to_owned()));
     let installation = Installation::of(system, "serve").await;
@@ -266,7 +266,7 @@ async fn dbt_defers_to_the_newest_manifest_without_a_token() {
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     installation.run_with_total(&token, "1", 1).await;
     for path in [latest, "/api/private/accounts/1/projects/1/manifest/1/"] {
-        let href = wait_until("the manifest is there", async || {
+        let href = wait_until("the manifest exists", async || {
             let (status, answer) = installation.get(&token, path).await;
             (status == StatusCode::OK).then(|| answer["data"]["manifest_href"].as_str().map(str::to_owned))?
         })

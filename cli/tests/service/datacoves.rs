@@ -1,4 +1,4 @@
-//! The directory from Datacoves' own database.
+//! The directory read from Datacoves' own database.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use testkit::{Database, Gate, Passage, Service, System, run_command, try_command
 
 use crate::installation::{BINARY, Installation, Token, newest_manifest};
 
-/// As Datacoves has them, with columns that are not ours to know.
+/// The tables as Datacoves has them, with more columns than the service reads.
 const TABLES: &str = "
 CREATE TABLE users_account (id serial PRIMARY KEY, name varchar(100) NOT NULL, slug varchar(50) UNIQUE NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), deactivated_at timestamptz,
@@ -25,16 +25,16 @@ INSERT INTO projects_environment (id, project_id, name, slug, type) VALUES (700,
     (701, 70, 'Prod', 'prd123', 'prod'), (702, 70, 'Test', 'tst123', 'test'), (800, 80, 'Dev', 'dev800', 'dev');
 ";
 
-/// A system, and the database of Datacoves that its directory comes from.
+/// A system whose directory comes from Datacoves' database, and that database.
 async fn prepared() -> (System, Database) {
     let theirs = Database::create_empty().await;
-    tell(&theirs, TABLES).await;
+    execute(&theirs, TABLES).await;
     let mut system = System::start().await;
     system.variables = vec![("DATACOVES_DB_URL".to_owned(), theirs.url())];
     (system, theirs)
 }
 
-async fn tell(theirs: &Database, statements: &'static str) {
+async fn execute(theirs: &Database, statements: &'static str) {
     let pool = sqlx::PgPool::connect_with(theirs.options()).await.unwrap();
     sqlx::raw_sql(statements).execute(&pool).await.unwrap();
     pool.close().await;
@@ -45,7 +45,7 @@ fn environment(system: &System, account: &str, id: i64) -> Option<Value> {
     listed.as_array().unwrap().iter().find(|row| row["id"] == id).cloned()
 }
 
-/// Waits until the directory says this of environment `id`.
+/// Waits until this field of environment `id` has this value in the directory.
 async fn wait_for(system: &System, id: i64, field: &str, value: &str) -> Value {
     wait_until(&format!("environment {id} has {field}={value}"), async || {
         environment(system, "7", id).filter(|row| row[field] == value)
@@ -76,18 +76,18 @@ async fn metric(service: &Service, name: &str) -> Option<f64> {
         .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-/// Waits until this process has looked at Datacoves' database again.
-async fn wait_for_look(service: &Service) {
+/// Waits until this process has read Datacoves' database again.
+async fn wait_for_sync(service: &Service) {
     const LAST: &str = "dbt_api_datacoves_last_sync_timestamp_seconds ";
     let before = metric(service, LAST).await;
-    wait_until("it looks again", async || {
+    wait_until("Datacoves' database is read again", async || {
         (metric(service, LAST).await > before).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_datacoves_has_appears_changes_ends_and_comes_back() {
+async fn the_directory_follows_additions_changes_and_deletions_in_datacoves() {
     let (system, theirs) = prepared().await;
     let installation = Installation::of(system, "serve").await;
     let system = &installation.system;
@@ -124,8 +124,8 @@ async fn what_datacoves_has_appears_changes_ends_and_comes_back() {
         );
     }
 
-    // An environment that is new there can be uploaded to at once, within the client's 5 s.
-    tell(
+    // A new environment accepts uploads at once, within the client's 5 s.
+    execute(
         &theirs,
         "INSERT INTO projects_environment (id, project_id, name, slug, type) VALUES (703, 70, 'New', 'new123', 'dev')",
     )
@@ -140,9 +140,9 @@ async fn what_datacoves_has_appears_changes_ends_and_comes_back() {
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     assert_eq!(directory_events(system), 9);
 
-    // Another slug, another name; the old slug is nobody's.
+    // The slug and the name change; the old slug is now unused.
     let before = environment(system, "7", 700).unwrap();
-    tell(
+    execute(
         &theirs,
         "UPDATE projects_environment SET slug = 'dev999', name = 'Renamed', type = 'prod' WHERE id = 700",
     )
@@ -163,9 +163,9 @@ async fn what_datacoves_has_appears_changes_ends_and_comes_back() {
     );
     assert_eq!(before["created_at"], after["created_at"]);
 
-    // What is gone is not in use, and keeps what was uploaded; it can come back.
+    // A deleted environment becomes inactive and keeps its uploads; it can come back.
     assert_eq!(upload(&installation, &token, "tst123").await.0, StatusCode::CREATED);
-    tell(&theirs, "DELETE FROM projects_environment WHERE id = 702").await;
+    execute(&theirs, "DELETE FROM projects_environment WHERE id = 702").await;
     wait_for(system, 702, "state", "inactive").await;
     wait_until("the upload is refused", async || {
         (upload(&installation, &token, "tst123").await.0 == StatusCode::UNPROCESSABLE_ENTITY).then_some(())
@@ -173,16 +173,16 @@ async fn what_datacoves_has_appears_changes_ends_and_comes_back() {
     .await;
     let (_, shown) = installation.get(&token, "/api/v2/accounts/7/environments/702/").await;
     assert_eq!(shown["data"]["state"], 2, "{shown}");
-    tell(&theirs, "INSERT INTO projects_environment (id, project_id, name, slug, type) VALUES (702, 70, 'Test', 'tst123', 'test')").await;
+    execute(&theirs, "INSERT INTO projects_environment (id, project_id, name, slug, type) VALUES (702, 70, 'Test', 'tst123', 'test')").await;
     assert_eq!(upload(&installation, &token, "tst123").await.0, StatusCode::CREATED);
     assert_eq!(environment(system, "7", 702).unwrap()["state"], "active");
 
     let events = directory_events(system);
-    wait_for_look(&installation.service).await;
-    assert_eq!(directory_events(system), events, "what is equal makes no event");
-    // An answer without any account ends nobody's uploads.
-    tell(&theirs, "TRUNCATE users_account").await;
-    wait_until("it is not believed", async || {
+    wait_for_sync(&installation.service).await;
+    assert_eq!(directory_events(system), events, "an unchanged row makes no event");
+    // An answer without any accounts does not stop uploads.
+    execute(&theirs, "TRUNCATE users_account").await;
+    wait_until("the empty answer is rejected", async || {
         let ready = installation.readiness().await;
         let error = ready["parts"]["datacoves"]["error"].as_str()?;
         error.contains("DATACOVES_ACCOUNTS_QUERY").then_some(())
@@ -203,7 +203,7 @@ async fn the_tokens_of_a_deactivated_account_are_refused() {
     assert_eq!(installation.get(&token, environments).await.0, StatusCode::OK);
     assert_eq!(upload(&installation, &token, "dev123").await.0, StatusCode::CREATED);
 
-    tell(&theirs, "UPDATE users_account SET deactivated_at = now() WHERE id = 7").await;
+    execute(&theirs, "UPDATE users_account SET deactivated_at = now() WHERE id = 7").await;
     wait_for(&installation.system, 700, "state", "inactive").await;
     let project = installation.command(&["project", "show", "--account", "7", "shop"]);
     assert_eq!(project["state"], "inactive");
@@ -214,7 +214,7 @@ async fn the_tokens_of_a_deactivated_account_are_refused() {
     );
     assert_eq!(upload(&installation, &other, "dev800").await.0, StatusCode::CREATED);
 
-    // The journal says it too.
+    // The journal has the change, too.
     let Installation {
         system,
         service,
@@ -235,18 +235,18 @@ async fn the_tokens_of_a_deactivated_account_are_refused() {
     assert_eq!(upload(&installation, &other, "dev800").await.0, StatusCode::CREATED);
     installation.system.database.open().await;
 
-    tell(&theirs, "UPDATE users_account SET deactivated_at = NULL WHERE id = 7").await;
+    execute(&theirs, "UPDATE users_account SET deactivated_at = NULL WHERE id = 7").await;
     wait_for(&installation.system, 700, "state", "active").await;
-    wait_until("the token is good again", async || {
+    wait_until("the token is accepted again", async || {
         (upload(&installation, &token, "dev123").await.0 == StatusCode::CREATED).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_rows_are_left_out_and_queries_can_be_replaced() {
+async fn invalid_rows_are_skipped_and_queries_can_be_replaced() {
     let (mut system, theirs) = prepared().await;
-    tell(
+    execute(
         &theirs,
         "CREATE TABLE other_environments (number text, project bigint, title text, code text, usage text);
          INSERT INTO other_environments VALUES ('1', 70, 'One', 'one', 'prod'), ('2', 70, 'Twice', 'one', 'prod'),
@@ -273,7 +273,7 @@ async fn bad_rows_are_left_out_and_queries_can_be_replaced() {
     assert_eq!(listed[0]["slug"], "one");
     let account = installation.command(&["account", "show", "9"]);
     assert_eq!((&account["name"], &account["slug"]), (&"Bad".into(), &Value::Null));
-    wait_for_look(&installation.service).await;
+    wait_for_sync(&installation.service).await;
     let log = installation.service.log();
     for problem in [
         "environment 2: the slug `one` is taken",
@@ -282,8 +282,8 @@ async fn bad_rows_are_left_out_and_queries_can_be_replaced() {
         "environment without a number",
         "account 9: `Not A Slug` is not a slug",
     ] {
-        let told = log.iter().filter(|line| line.contains(problem)).count();
-        assert_eq!(told, 1, "{problem}: {log:#?}");
+        let logged = log.iter().filter(|line| line.contains(problem)).count();
+        assert_eq!(logged, 1, "{problem}: {log:#?}");
     }
     assert_eq!(
         metric(&installation.service, "dbt_api_datacoves_problems ").await,
@@ -292,13 +292,13 @@ async fn bad_rows_are_left_out_and_queries_can_be_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_known_directory_serves_while_that_database_is_away() {
+async fn the_last_known_directory_is_used_while_datacoves_database_is_down() {
     let (mut system, theirs) = prepared().await;
     let gate = Gate::before(theirs.address()).await;
     gate.set(Passage::Closed);
     system.variables = vec![("DATACOVES_DB_URL".to_owned(), theirs.url_through(&gate.address))];
     let installation = Installation::of(system, "serve").await;
-    wait_until("it is told", async || {
+    wait_until("readiness reports Datacoves as away", async || {
         let ready = installation.readiness().await;
         let part = &ready["parts"]["datacoves"];
         (ready["status"] == "degraded"
@@ -313,11 +313,11 @@ async fn the_last_known_directory_serves_while_that_database_is_away() {
     let token = installation.token("7", "read,upload", &[]);
     assert_eq!(upload(&installation, &token, "dev123").await.0, StatusCode::CREATED);
 
-    tell(&theirs, "DELETE FROM projects_environment WHERE id = 700").await;
+    execute(&theirs, "DELETE FROM projects_environment WHERE id = 700").await;
     gate.set(Passage::Silent);
     let failures = "dbt_api_datacoves_failures_total ";
     let before = metric(&installation.service, failures).await;
-    wait_until("it fails twice", async || {
+    wait_until("reading fails twice", async || {
         let failed = metric(&installation.service, failures).await.unwrap_or_default();
         (failed >= before.unwrap_or_default() + 2.0).then_some(())
     })
@@ -332,18 +332,18 @@ async fn the_last_known_directory_serves_while_that_database_is_away() {
     assert_eq!(upload(&installation, &token, "dev123").await.0, StatusCode::CREATED);
     installation.system.database.open().await;
     let log = installation.service.log();
-    let told = log
+    let warnings = log
         .iter()
         .filter(|line| line.contains("environments from Datacoves' database"))
         .count();
-    // Refused first, and too late then: two causes, each told once.
-    assert!(told <= 2, "{log:#?}");
+    // First the connection is refused, then it times out: two causes, each logged once.
+    assert!(warnings <= 2, "{log:#?}");
     gate.set(Passage::Open);
     wait_for(&installation.system, 700, "state", "inactive").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_make_no_event_twice() {
+async fn two_processes_do_not_make_duplicate_events() {
     let (system, theirs) = prepared().await;
     let first = Service::start(BINARY, "serve", &system);
     let second = Service::start(BINARY, "ingest", &system);
@@ -355,7 +355,7 @@ async fn two_processes_make_no_event_twice() {
         client: reqwest::Client::new(),
     };
     let token = installation.token("7", "read,upload", &[]);
-    tell(
+    execute(
         &theirs,
         "INSERT INTO projects_environment (id, project_id, name, slug, type)
          SELECT 1000 + n, 70, 'Many', 'many-' || n, 'dev' FROM generate_series(1, 20) AS n",
@@ -375,8 +375,8 @@ async fn two_processes_make_no_event_twice() {
     for upload in uploads {
         assert_eq!(upload.await.unwrap().unwrap().status(), StatusCode::CREATED);
     }
-    wait_for_look(&installation.service).await;
-    wait_for_look(&second).await;
+    wait_for_sync(&installation.service).await;
+    wait_for_sync(&second).await;
     installation.service = second;
     assert_eq!(upload(&installation, &token, "many-7").await.0, StatusCode::CREATED);
     // Two accounts, two projects, four and twenty environments.

@@ -1,4 +1,4 @@
-//! Every route that dbt describes answers in the envelope: what is served, what is empty, what is not there, and what would write.
+//! Checks that every route in dbt's descriptions answers in the envelope: those that are served, empty, missing, or would write.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -38,7 +38,7 @@ async fn every_route_of_dbt_cloud_is_answered_in_its_envelope() {
             assert_eq!(body["status"]["code"], status.as_u16(), "{method} {path}");
         }
     }
-    // Without dbt's files there is nothing to walk, which was said.
+    // Without dbt's files there are no routes to check; a message says so.
     assert!(
         (served > 35 && absent > 40) || (served, absent) == (0, 0),
         "{served} {absent}"

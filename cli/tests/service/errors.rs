@@ -1,4 +1,4 @@
-//! What is refused, and with which words.
+//! Requests that are refused, and their messages.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
@@ -20,11 +20,11 @@ async fn refused(installation: &Installation, token: &Token, slug: &str, file: O
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_uploads_are_refused_with_their_fault() {
+async fn invalid_uploads_are_refused_with_the_reason() {
     let installation = Installation::start().await;
     let token = installation.token("1", "upload", &[]);
-    let says = |(status, errors): (u16, Value), due: u16, field: &str, words: &str| {
-        assert_eq!(status, due, "{errors}");
+    let says = |(status, errors): (u16, Value), expected: u16, field: &str, words: &str| {
+        assert_eq!(status, expected, "{errors}");
         let text = errors[field].to_string();
         assert!(text.contains(words), "{errors} lacks `{words}` in `{field}`");
     };
@@ -84,7 +84,7 @@ async fn a_token_of_another_environment_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_read_side_only_reads() {
+async fn the_read_side_refuses_writes() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read", &[]);
     for method in [Method::POST, Method::DELETE, Method::PATCH] {
@@ -99,14 +99,14 @@ async fn the_read_side_only_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_say_what_is_wrong() {
+async fn commands_report_what_is_wrong() {
     let installation = Installation::start().await;
     let fails = |arguments: &[&str]| {
         let (code, _, errors) = try_command(BINARY, arguments, &installation.system);
         assert_ne!(code, Some(0), "{arguments:?}");
         errors
     };
-    assert!(fails(&["account", "show", "7"]).contains("there is no account 7"));
+    assert!(fails(&["account", "show", "7"]).contains("unknown account 7"));
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "shop"]).contains("`shop` is taken"));
     assert!(
         fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all of them digits")
@@ -115,7 +115,7 @@ async fn commands_say_what_is_wrong() {
     for command in [vec!["token", "create"], vec!["prune", "--keep", "1"]] {
         let more = |environment| [command.clone(), vec!["--account", "1", "--environment", environment]].concat();
         assert!(fails(&more("nope")).contains("account 1 has no environment `nope`"));
-        // Of another account.
+        // This environment belongs to another account.
         assert!(fails(&more("2")).contains("account 1 has no environment `2`"));
         installation.command(&more("1"));
         installation.command(&more(SLUG));

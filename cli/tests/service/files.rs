@@ -1,4 +1,4 @@
-//! Files and manifests, by the requests that clients send.
+//! Files and manifests, with the requests that clients send.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
@@ -41,7 +41,7 @@ pub(crate) fn file(bytes: impl Into<Vec<u8>>, name: &'static str) -> Part {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_stored_shown_replaced_and_deleted_under_both_prefixes() {
     let installation = Installation::start().await;
-    // An uploader reads its files back.
+    // An uploader can read its own files.
     let token = installation.token("1", "upload", &[]);
     for prefix in PREFIXES {
         let files = format!("{prefix}/environments/{SLUG}/files");
@@ -93,7 +93,7 @@ async fn a_file_is_stored_shown_replaced_and_deleted_under_both_prefixes() {
                 (&json!(bytes), &json!("graph.txt"))
             );
         }
-        // By the query too.
+        // Deletion by query parameters works, too.
         let form = Form::new().part("file", file("x", "x.txt"));
         let (status, _) = send(
             &installation,
@@ -128,7 +128,7 @@ async fn a_file_is_stored_shown_replaced_and_deleted_under_both_prefixes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_are_kept_apart_and_a_tag_is_deleted_in_every_form() {
+async fn versions_are_kept_apart_and_every_form_of_deletion_works() {
     let installation = Installation::start().await;
     let token = installation.token("1", "upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
@@ -160,7 +160,7 @@ async fn versions_are_kept_apart_and_a_tag_is_deleted_in_every_form() {
         post("again").await;
         let request = match form {
             0 => delete().json(&json!({"tag": "t"})),
-            // Without a type, as some clients send it.
+            // The part has no content type, as some clients send it.
             1 => delete().body(r#"{"tag": "t"}"#),
             2 => delete()
                 .header("content-type", "application/x-www-form-urlencoded")
@@ -179,8 +179,8 @@ async fn versions_are_kept_apart_and_a_tag_is_deleted_in_every_form() {
     }
     let (status, body) = send(&installation, &token, Method::DELETE, &files, None).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
-    // Clients read `errors` of whatever is no success.
-    for (method, path, due) in [
+    // Clients read `errors` of every answer that is not a success.
+    for (method, path, expected) in [
         (
             Method::DELETE,
             "/api/internal/manifests",
@@ -191,14 +191,14 @@ async fn versions_are_kept_apart_and_a_tag_is_deleted_in_every_form() {
     ] {
         let (status, body) = send(&installation, &token, method, path, None).await;
         assert!(
-            status == due && body["errors"]["message"].is_string(),
+            status == expected && body["errors"]["message"].is_string(),
             "{path}: {status} {body}"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_stored_whole_or_not_at_all_and_any_bytes_are_downloaded() {
+async fn a_batch_is_stored_completely_or_not_at_all() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let files = format!("/api/v2/datacoves/environments/{SLUG}/files");
@@ -252,7 +252,7 @@ async fn a_batch_is_stored_whole_or_not_at_all_and_any_bytes_are_downloaded() {
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     }
 
-    // One of them lacks its tag.
+    // One file of the batch has no tag.
     let form = Form::new()
         .text("files[0][tag]", "whole")
         .part("files[0][file]", file("a", "a"))
@@ -271,7 +271,7 @@ async fn a_batch_is_stored_whole_or_not_at_all_and_any_bytes_are_downloaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_called_a_manifest_has_to_be_json_by_every_route() {
+async fn a_file_named_as_a_manifest_must_be_json_on_every_route() {
     let installation = Installation::start().await;
     let token = installation.token("1", "upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
@@ -305,11 +305,11 @@ async fn what_is_called_a_manifest_has_to_be_json_by_every_route() {
     assert!(body["errors"]["files[1][file]"].is_array(), "{body}");
     let path = format!("{files}?tag=first");
     let (status, _) = send(&installation, &token, Method::GET, &path, None).await;
-    assert_eq!(status, StatusCode::NOT_FOUND, "none of the batch is stored");
+    assert_eq!(status, StatusCode::NOT_FOUND, "no file of the batch is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_kept_while_postgres_is_away() {
+async fn files_are_accepted_while_postgres_is_down() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
@@ -336,7 +336,7 @@ async fn files_are_kept_while_postgres_is_away() {
             .0,
         200
     );
-    // Whose slug it is cannot be looked up now.
+    // The slug cannot be looked up while the database is down.
     let mistaken = Form::new()
         .text("slug", slug.clone())
         .part("file", file("mistaken", "f.txt"));
@@ -349,14 +349,14 @@ async fn files_are_kept_while_postgres_is_away() {
     assert!(status == 503 && body["errors"].is_object(), "{status} {body}");
     assert_eq!(send(&installation, &token, Method::GET, &path, None).await.0, 503);
     installation.system.database.open().await;
-    wait_until("it is shown", async || {
+    wait_until("the file is shown", async || {
         let shown = send(&installation, &token, Method::GET, &path, None).await.1;
         (shown["data"]["contents"] == "during").then_some(())
     })
     .await;
     for (environment, contents) in [(files.as_str(), "mistaken"), (others, "other's")] {
         let path = format!("{environment}?slug={slug}");
-        wait_until("each environment has its own", async || {
+        wait_until("each environment has its own file", async || {
             let shown = send(&installation, &token, Method::GET, &path, None).await.1;
             (shown["data"]["contents"] == contents).then_some(())
         })
@@ -365,7 +365,7 @@ async fn files_are_kept_while_postgres_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_seen_by_their_account_and_environment_only() {
+async fn files_are_visible_only_to_their_account_and_environment() {
     let installation = Installation::start().await;
     let add = [
         "environment",
@@ -396,7 +396,7 @@ async fn files_are_seen_by_their_account_and_environment_only() {
         (&bound, format!("{files}?tag=secret")),
         (&bound, format!("{files}?slug={slug}")),
         (&bound, format!("{files}/{slug}/download")),
-        // The other account has an environment of the same slug.
+        // The other account has an environment with the same slug.
         (&other, format!("{files}?tag=secret")),
         (&other, format!("{files}?slug={slug}")),
         (&other, format!("{files}/{slug}/download")),
@@ -427,7 +427,7 @@ async fn files_are_seen_by_their_account_and_environment_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_side_that_runs_alone_has_all_routes_of_its_clients() {
+async fn a_write_side_that_runs_alone_serves_all_routes_of_its_clients() {
     let system = prepared().await;
     let _projector = Service::start(BINARY, "projector", &system).await;
     let installation = Installation::of(system, "ingest").await;
@@ -439,7 +439,7 @@ async fn a_write_side_that_runs_alone_has_all_routes_of_its_clients() {
         201
     );
     let path = format!("{files}?tag=t");
-    wait_until("the file is there", async || {
+    wait_until("the file exists", async || {
         let shown = send(&installation, &token, Method::GET, &path, None).await.1;
         (shown["data"]["contents"] == "text").then_some(())
     })
@@ -454,14 +454,14 @@ async fn a_write_side_that_runs_alone_has_all_routes_of_its_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_names_a_file_badly_is_told() {
+async fn invalid_names_of_files_are_reported() {
     let installation = Installation::start().await;
     let token = installation.token("1", "upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
     let form = Form::new().text("tag", "kept").part("file", file("x", "a+b c.txt"));
     let (status, _) = send(&installation, &token, Method::POST, &files, Some(form)).await;
     assert_eq!(status, StatusCode::CREATED);
-    // Encoded wholly, and as a client sends it that does not encode names.
+    // The name is sent fully encoded, and as sent by a client that does not encode names.
     for name in ["a%2Bb%20c.txt", "a%2Bb+c.txt"] {
         let path = format!("{files}?filename={name}");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Files and manifests in the newer form, by the requests that Datacoves' public scripts send.
+//! Files and manifests under v3, with the requests that Datacoves' public scripts send.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
@@ -8,7 +8,7 @@ use crate::files::{file, send};
 use crate::installation::{Installation, SLUG, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
+async fn v3_finds_files_by_name_in_environments_and_projects() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let bound = installation.token("1", "read,upload", &["--environment", SLUG]);
@@ -21,7 +21,7 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
             .text("filename", "state.json")
             .text("is_manifest", manifest.to_owned())
     };
-    // Slashes are doubled by the scripts that use this.
+    // The scripts that use these routes send double slashes.
     let path = format!("/{environment}/files");
     let (status, body) = send(
         &installation,
@@ -130,7 +130,7 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
     assert!(installation.send(Method::GET, &token, &download).await.1 == newest_manifest());
     let (_, listed) = send(&installation, &token, Method::GET, &format!("{project}/files"), None).await;
     assert_eq!(listed["data"].as_array().unwrap().len(), 2, "{listed}");
-    // One of an environment does not see what is the project's.
+    // A token of one environment does not see the files of the project.
     assert_eq!(
         installation.send(Method::GET, &bound, &download).await.0,
         StatusCode::NOT_FOUND
@@ -165,7 +165,7 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
         StatusCode::NOT_FOUND
     );
 
-    // Slugs stand where v3 has numbers, and who uploads is told where.
+    // Slugs work where v3 has ids, and uploaders can look up where their files go.
     let uploader = installation.token("1", "upload", &[]);
     for path in [
         "/api/v3/accounts/1",
@@ -195,7 +195,7 @@ async fn the_newer_form_knows_files_by_name_in_environments_and_projects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_called_a_manifest_has_to_be_json_in_the_newer_form_too() {
+async fn v3_requires_a_file_named_as_a_manifest_to_be_json() {
     let installation = Installation::start().await;
     let token = installation.token("1", "upload", &[]);
     let path = format!("/api/v3/accounts/1/projects/shop/environments/{SLUG}/files");

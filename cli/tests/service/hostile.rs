@@ -1,4 +1,4 @@
-//! Input that is made to do harm.
+//! Malicious input.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use testkit::wait_until;
 
 use crate::installation::{Installation, SLUG, Token, newest_manifest};
 
-/// Texts that do not shrink, so that no index finds room for them by compressing them.
+/// Texts that do not compress, so that they cannot fit into an index by compression.
 fn noise(length: usize, letters: &str) -> String {
     let letters: Vec<char> = letters.chars().collect();
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = || {
-        // Marsaglia's xorshift64.
+        // This is Marsaglia's xorshift64.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -36,7 +36,7 @@ async fn nodes(installation: &Installation, token: &Token) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strange_but_whole_files_are_stored_shown_and_served_as_they_are() {
+async fn strange_but_complete_files_are_stored_and_served_unchanged() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let long = noise(10_000, "abcdefghijklmnopqrstuvwxyz0123456789_");
@@ -107,10 +107,10 @@ async fn strange_but_whole_files_are_stored_shown_and_served_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_names_and_ids_of_all_kinds_make_no_dead_letter() {
+async fn long_names_and_ids_do_not_make_dead_letters() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
-    // Four bytes each, and as many as are accepted.
+    // Four-byte characters, as many as are accepted.
     let letters: String = (0x2_0000..0x2_4000).filter_map(char::from_u32).collect();
     let wide = noise(1_000, &letters);
     let long = noise(10_000, "abcdefghijklmnopqrstuvwxyz0123456789_");
@@ -139,7 +139,7 @@ async fn long_names_and_ids_of_all_kinds_make_no_dead_letter() {
         let (status, answer) = installation.upload(&token, form).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
     }
-    wait_until("all is applied", async || {
+    wait_until("all uploads are applied", async || {
         (installation.count("SELECT count(*) FROM artifacts").await
             + installation.count("SELECT count(*) FROM dead_letters").await
             == 4)
@@ -157,7 +157,7 @@ async fn long_names_and_ids_of_all_kinds_make_no_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_refused_and_paths_lead_nowhere_else() {
+async fn unreadable_files_are_refused_and_paths_cannot_escape() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let deep = format!(r#"{{"nodes":{}"#, "[".repeat(100_000));
@@ -179,7 +179,7 @@ async fn what_cannot_be_read_is_refused_and_paths_lead_nowhere_else() {
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
         assert!(answer.to_string().contains(words), "{answer} lacks {words}");
     }
-    // A manifest of more entries than a project can have: kept, and set aside with its cause.
+    // A manifest with more entries than the limit is stored, but becomes a dead letter with its cause.
     let mut many = String::new();
     for number in 0..=1_000_000 {
         write!(many, r#""{number}":{{}},"#).unwrap();
@@ -187,7 +187,7 @@ async fn what_cannot_be_read_is_refused_and_paths_lead_nowhere_else() {
     installation
         .upload_manifest(&token, "many", manifest_of(many.trim_end_matches(',')))
         .await;
-    wait_until("it is a dead letter", async || {
+    wait_until("the manifest is a dead letter", async || {
         (installation.count("SELECT count(*) FROM dead_letters").await == 1).then_some(())
     })
     .await;
@@ -202,7 +202,7 @@ async fn what_cannot_be_read_is_refused_and_paths_lead_nowhere_else() {
 
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     let run = installation.run_with_total(&token, "1", 1).await["id"].clone();
-    // Beside what clients may have.
+    // These files lie next to the folder that clients may read.
     std::fs::write(installation.system.storage().join("check"), "secret").unwrap();
     for name in [
         "../../../../check",
@@ -215,14 +215,14 @@ async fn what_cannot_be_read_is_refused_and_paths_lead_nowhere_else() {
         "manifest.json/../../check",
         "C:%5Cwindows%5Cwin.ini",
     ] {
-        // As bytes: a client would tidy the path up before it is sent.
+        // The request is written as bytes, because an HTTP client would normalize the path.
         let path = format!("/api/v2/accounts/1/runs/{run}/artifacts/{name}");
         let status = raw_get(&installation, &token, &path);
         assert!(status == 404 || status == 400, "{name}: {status}");
     }
 }
 
-/// The status of an answer to a request whose path is sent as it is.
+/// Requests this path unchanged, and returns the status of the answer.
 fn raw_get(installation: &Installation, token: &Token, path: &str) -> u16 {
     use std::io::{Read, Write};
     let address = installation.service.url.strip_prefix("http://").unwrap();

@@ -1,4 +1,4 @@
-//! What the earlier dbt-api stored is imported once, and as of when it was stored.
+//! Manifests stored by the earlier dbt-api are imported once, with the time at which they were stored.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use testkit::{System, run_command, try_command, wait_until};
 
 use crate::installation::{BINARY, Installation, SLUG, newest_manifest, prepare, prepared};
 
-/// The smallest that is a manifest.
+/// The smallest valid manifest.
 const SMALL: &[u8] = br#"{"metadata": {"dbt_version": "1.4.10"}, "nodes": {}, "macros": {}}"#;
 
 const LONG_AGO: &str = "2023-12-02T09:49:46.105347Z";
@@ -53,7 +53,7 @@ fn uploads(system: &System) -> Vec<Value> {
         .collect()
 }
 
-/// Those with a `#` are not finished.
+/// Counts the files below a folder. A name with `#` belongs to an unfinished file.
 fn files_below(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -73,7 +73,7 @@ async fn count(system: &System, statement: &'static str) -> i64 {
     sqlx::query_scalar(statement).fetch_one(&pool).await.unwrap()
 }
 
-/// Both forms of keys, with whatever stands in ids of runs, in both accounts.
+/// Imports both forms of keys, with special characters in the run ids, for both accounts.
 fn import_twice(system: &System, folder: &Path) {
     let keys = [
         (
@@ -102,20 +102,20 @@ fn import_twice(system: &System, folder: &Path) {
     );
     assert_eq!(report["events"]["applied"], 4, "{report}");
     let events = uploads(system);
-    let told: BTreeMap<String, (Value, Value, Value)> = events
+    let imported: BTreeMap<String, (Value, Value, Value)> = events
         .iter()
         .map(|event| {
             let data = &event["data"];
             assert_eq!(data["uploader"], "00000000-0000-0000-0000-000000000000");
             let time: DateTime<Utc> = event["time"].as_str().unwrap().parse().unwrap();
-            let told = (
+            let imported = (
                 data["account_id"].clone(),
                 data["dag_id"].clone(),
                 data["run_id"].clone(),
             );
-            // S3 tells milliseconds.
+            // S3 has times in milliseconds.
             let hours = (time + TimeDelta::milliseconds(1) - long_ago()).num_hours();
-            (hours.to_string(), told)
+            (hours.to_string(), imported)
         })
         .collect();
     let expected = [
@@ -141,7 +141,10 @@ fn import_twice(system: &System, folder: &Path) {
             ),
         ),
     ];
-    assert_eq!(told, expected.map(|(hour, told)| (hour.to_owned(), told)).into());
+    assert_eq!(
+        imported,
+        expected.map(|(hour, imported)| (hour.to_owned(), imported)).into()
+    );
 
     let again = run_command(BINARY, &["import"], system);
     assert_eq!(
@@ -151,7 +154,7 @@ fn import_twice(system: &System, folder: &Path) {
     );
     assert_eq!(uploads(system), events);
 
-    // What was replaced is something new.
+    // A replaced object is a new manifest.
     put(folder, &keys[2].0, SMALL, long_ago() + TimeDelta::days(1));
     let replaced = run_command(BINARY, &["import"], system);
     assert_eq!(
@@ -166,7 +169,7 @@ fn import_twice(system: &System, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_beside_in_a_folder_is_imported_once() {
+async fn manifests_in_the_same_folder_are_imported_once() {
     let system = prepared().await;
     import_twice(&system, system.storage());
     let first = count(
@@ -177,14 +180,14 @@ async fn what_lies_beside_in_a_folder_is_imported_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_beside_in_s3_is_imported_once() {
+async fn manifests_in_s3_are_imported_once() {
     let s3 = S3Server::start().await.unwrap();
     let mut system = System::start().await;
     system.variables = s3.variables("artifacts").unwrap();
     let system = prepare(system);
     import_twice(&system, &s3.folder("artifacts"));
 
-    // In another bucket of the same store.
+    // The manifest is in another bucket of the same store.
     s3.settings("earlier").unwrap();
     put(
         &s3.folder("earlier"),
@@ -203,7 +206,7 @@ async fn what_lies_beside_in_s3_is_imported_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_made_before_the_import_stays_the_newest() {
+async fn an_upload_made_before_the_import_remains_the_newest() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&token, "live", newest_manifest()).await;
@@ -229,7 +232,7 @@ async fn an_upload_made_before_the_import_stays_the_newest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_was_killed_goes_on() {
+async fn an_import_that_was_killed_continues() {
     const MANIFESTS: usize = 200;
     let system = prepared().await;
     for number in 0..MANIFESTS {
@@ -243,7 +246,7 @@ async fn an_import_that_was_killed_goes_on() {
         .spawn()
         .unwrap();
     let journal = system.storage().join("events/uploads");
-    wait_until("the import is in the middle", async || {
+    wait_until("the import has imported some manifests", async || {
         (files_below(&journal) > 10).then_some(())
     })
     .await;
@@ -263,7 +266,7 @@ async fn an_import_that_was_killed_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_imported_is_told_and_holds_nothing_up() {
+async fn manifests_that_cannot_be_imported_are_reported_and_do_not_stop_others() {
     let mut system = prepared().await;
     system
         .variables
@@ -290,12 +293,12 @@ async fn what_cannot_be_imported_is_told_and_holds_nothing_up() {
 
     let (code, output, errors) = try_command(BINARY, &["import"], &system);
     assert_eq!(code, Some(1), "{errors}");
-    for told in [
-        "manifests of environments that the directory does not know were left out",
+    for message in [
+        "skipped manifests of environments that are not in the directory",
         "account 1, environment `old` (manifests: 1): add it with `dbt-api environment add --account 1 --slug old …`",
-        "account 57, environment `dev123` (manifests: 1): an account of this number has to be in the directory first",
+        "account 57, environment `dev123` (manifests: 1): first add an account with this id to the directory",
     ] {
-        assert!(errors.contains(told), "{errors}");
+        assert!(errors.contains(message), "{errors}");
     }
     let report: Value = serde_json::from_str(&output).unwrap();
     assert_eq!(
@@ -311,12 +314,15 @@ async fn what_cannot_be_imported_is_told_and_holds_nothing_up() {
     assert_eq!(report["refused"].as_array().unwrap().len(), refused.len(), "{report}");
     for (id, _, problem) in &refused {
         let key = key_of_manifest("1", SLUG, id);
-        let told = report["refused"]
+        let entry = report["refused"]
             .as_array()
             .unwrap()
             .iter()
             .find(|refused| refused["key"] == key);
-        assert!(told.unwrap()["problem"].as_str().unwrap().contains(problem), "{told:?}");
+        assert!(
+            entry.unwrap()["problem"].as_str().unwrap().contains(problem),
+            "{entry:?}"
+        );
     }
 
     fs::remove_dir_all(storage.join("accounts/57")).unwrap();
@@ -342,7 +348,7 @@ async fn what_cannot_be_imported_is_told_and_holds_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_can_be_imported_from_elsewhere_after_a_dry_run() {
+async fn one_environment_can_be_imported_from_another_folder_after_a_dry_run() {
     let system = prepared().await;
     let elsewhere = system.storage().join("elsewhere");
     let from = elsewhere.to_str().unwrap();

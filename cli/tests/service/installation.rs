@@ -1,4 +1,4 @@
-//! An installation with two accounts, and a client of it.
+//! An installation with two accounts, and an HTTP client for it.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, StatusCode};
@@ -8,7 +8,7 @@ use testkit::{Service, System, run_command, wait_until};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_dbt-api");
 
-/// A slug that both accounts have.
+/// A slug that an environment of each account has.
 pub(crate) const SLUG: &str = "dev123";
 
 pub(crate) struct Token {
@@ -23,12 +23,12 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Two accounts with a project and an environment each.
+    /// Starts an installation with two accounts, each with a project and an environment.
     pub(crate) async fn start() -> Self {
         Self::of(prepared().await, "serve").await
     }
 
-    /// This role of a system.
+    /// Starts this role of a system.
     pub(crate) async fn of(system: System, role: &str) -> Self {
         Self {
             service: Service::start(BINARY, role, &system).await,
@@ -68,7 +68,7 @@ impl Installation {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// Sends a request of dbt-coves' shape, which must succeed.
+    /// Sends a request like dbt-coves does, and expects success.
     pub(crate) async fn upload_manifest(&self, token: &Token, run_id: &str, manifest: Vec<u8>) -> Value {
         let form = Form::new()
             .text("environment_slug", SLUG)
@@ -79,7 +79,7 @@ impl Installation {
         answer["data"].clone()
     }
 
-    /// Stores a file in the environment, which must succeed.
+    /// Stores a file in the environment, and expects success.
     pub(crate) async fn store_file(&self, token: &Token, tag: &str, name: &'static str) {
         let url = format!("{}/api/internal/environments/{SLUG}/files", self.service.url);
         let form = Form::new()
@@ -108,7 +108,7 @@ impl Installation {
         (status, body)
     }
 
-    /// The run of this Airflow run id, once it can be read.
+    /// Waits until the account has this many runs, and returns the newest.
     pub(crate) async fn run_with_total(&self, token: &Token, account: &str, total: i64) -> Value {
         let path = format!("/api/v2/accounts/{account}/runs/?order_by=-id");
         wait_until("the runs can be read", async || {
@@ -129,7 +129,7 @@ impl Installation {
     }
 }
 
-/// A system with tables and two accounts, without a running service.
+/// Prepares a system with tables and two accounts, without a running service.
 pub(crate) async fn prepared() -> System {
     prepare(System::start().await)
 }
@@ -166,7 +166,7 @@ pub(crate) fn prepare(system: System) -> System {
     system
 }
 
-/// The project's own manifests: file name and content.
+/// The project's own manifests, as file names and contents.
 pub(crate) fn manifests() -> Vec<(String, Vec<u8>)> {
     let folder = testkit::repository_file("fixtures/manifests");
     let mut files: Vec<_> = std::fs::read_dir(folder)

@@ -1,4 +1,4 @@
-//! A token sees its account and nothing else.
+//! A token sees only its account.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use testkit::wait_until;
 
 use crate::installation::{Installation, newest_manifest};
 
-/// Fills the parameters of a path: the account, and what exists of each in account 1.
+/// Fills the parameters of a path with the account and with objects of account 1.
 fn filled(path: &str, account: &str, step: &Value) -> String {
     let collection = if path.contains("project_id") {
         "repositories"
@@ -32,7 +32,7 @@ fn filled(path: &str, account: &str, step: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_route_shows_another_account() {
+async fn no_route_shows_data_of_another_account() {
     let installation = Installation::start().await;
     let (own, other) = (
         installation.token("1", "read,upload", &[]),
@@ -45,7 +45,7 @@ async fn no_route_shows_another_account() {
         .upload_manifest(&own, "secret_run_of_1", unique.into_bytes())
         .await;
     installation.run_with_total(&own, "1", 1).await;
-    // Named as the walk fills in names.
+    // The names match those that the walk fills in.
     installation.store_file(&own, "secret_of_1", "1").await;
     let promote = "/api/v3/accounts/1/projects/1/environments/1/files/1/promote";
     let (status, _) = installation.send(Method::POST, &own, promote).await;
@@ -62,13 +62,13 @@ async fn no_route_shows_another_account() {
     let mut walked = 0;
     let is_read = |path: &&String| path.contains("{account_id}") && paths[*path]["get"].is_object();
     for path in paths.keys().filter(is_read) {
-        // What the owner sees, so that a 404 below means something.
+        // The owner must see the object, so that a 404 below means something.
         let (status, _) = installation.send(Method::GET, &own, &filled(path, "1", step)).await;
         assert_eq!(status, StatusCode::OK, "{path} as the owner");
         let (status, body) = installation.get(&other, &filled(path, "1", step)).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path} of another account");
         assert_eq!(body["data"], Value::Null);
-        // The other's own account, with the ids of the first.
+        // The other token's own account, with the ids of account 1.
         let (status, body) = installation.send(Method::GET, &other, &filled(path, "2", step)).await;
         let body = String::from_utf8(body).unwrap();
         assert!(
@@ -100,7 +100,7 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
         let file = std::fs::read(testkit::repository_file("fixtures").join(file)).unwrap();
         installation.upload_manifest(&own, "run", file).await;
     }
-    wait_until("all is projected", async || {
+    wait_until("all uploads are projected", async || {
         (installation
             .count("SELECT count(*) FROM artifacts WHERE run_id IS NOT NULL")
             .await
@@ -164,7 +164,7 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
     }
 }
 
-/// In whatever form the reader asks.
+/// Checks all forms of queries that the reader might send.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_holds_in_every_form_of_query() {
     let installation = Installation::start().await;
@@ -176,7 +176,7 @@ async fn row_level_security_holds_in_every_form_of_query() {
     ] {
         installation.upload_manifest(&own, name, file).await;
     }
-    wait_until("all is projected", async || {
+    wait_until("all uploads are projected", async || {
         (installation.count("SELECT count(*) FROM catalogs").await == 1
             && installation.count("SELECT count(*) FROM result_files").await == 1
             && installation.count("SELECT count(*) FROM nodes").await > 0)
@@ -191,7 +191,7 @@ async fn row_level_security_holds_in_every_form_of_query() {
     );
     let (status, _) = installation.send(Method::DELETE, &own, &deleted).await;
     assert_eq!(status, StatusCode::OK);
-    // All tables that there are and that name an account, so that a new one cannot be forgotten.
+    // Read from the catalog, so that a new table with an account cannot be forgotten.
     let owner = installation.system.database.pool("dbt_api_projector");
     let tables: Vec<(String, bool, bool)> = sqlx::query_as(
         "SELECT format('%I.%I', n.nspname, c.relname), c.relrowsecurity,
@@ -247,7 +247,7 @@ async fn row_level_security_holds_in_every_form_of_query() {
             format!("SELECT count(*) FROM {table} TABLESAMPLE SYSTEM (100) WHERE account_id = 1"),
         ];
         for form in forms {
-            // The same prepared statement for all: a plan that was made for one account must not serve another.
+            // One prepared statement serves all accounts: a plan made for one account must not leak rows to another.
             for (account, sees) in [("1", true), ("2", false), ("", false), ("1", true)] {
                 sqlx::query("SELECT set_config('app.account_id', $1, false)")
                     .bind(account)
@@ -270,7 +270,7 @@ async fn row_level_security_holds_in_every_form_of_query() {
     assert!(readable > 15, "{readable} tables were looked at");
 }
 
-/// Nothing is in these in this test.
+/// Returns whether the table is empty in this test.
 fn is_empty(table: &str) -> bool {
     [
         "read_model.quarantined_nodes",
@@ -285,7 +285,7 @@ fn fixture(name: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
+async fn no_form_of_a_key_or_parameter_opens_another_account() {
     let installation = Installation::start().await;
     let (own, other) = (
         installation.token("1", "read,upload", &[]),
@@ -297,7 +297,7 @@ async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
     installation.run_with_total(&own, "1", 1).await;
     let url = |path: &str| format!("{}{path}", installation.service.url);
 
-    // In queries and headers another account is not a thing that can be asked for.
+    // Queries and headers cannot select another account.
     for path in [
         "/api/v2/accounts/2/runs/?account_id=1",
         "/api/v2/accounts/2/runs/?account_id=1&project_id=1&environment_id=1&job_definition_id=1",
@@ -318,20 +318,20 @@ async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
             "{path}: {text}"
         );
     }
-    // What is not there and what is another's are told in the same words.
+    // A missing object and another account's object get the same answer.
     for path in [
         "/api/v2/accounts/{}/runs/1/",
         "/api/v2/accounts/{}/jobs/1/",
         "/api/v3/accounts/{}/projects/1/",
     ] {
-        let (anothers, nobodys) = (
+        let (foreign, missing) = (
             installation.get(&other, &path.replace("{}", "1")).await,
             installation.get(&other, &path.replace("{}", "999999")).await,
         );
-        assert_eq!(anothers.0, StatusCode::NOT_FOUND, "{path}");
-        assert_eq!(anothers, nobodys, "{path}");
+        assert_eq!(foreign.0, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(foreign, missing, "{path}");
     }
-    // An upload goes to the token's account, whatever else is said.
+    // An upload goes to the token's account, whatever else the request says.
     let form = reqwest::multipart::Form::new()
         .text("environment_slug", crate::installation::SLUG)
         .text("account_id", "1")
@@ -363,7 +363,7 @@ async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
     for key in keys {
         for scheme in ["Token", "Bearer", "Basic", ""] {
             let header = reqwest::header::HeaderValue::from_bytes(format!("{scheme} {key}").as_bytes());
-            // What cannot be sent cannot be tried.
+            // A value that cannot be sent cannot be tried.
             let Ok(header) = header else { continue };
             let read = installation
                 .client
@@ -395,9 +395,10 @@ async fn no_form_of_a_key_and_no_place_of_a_parameter_opens_another_account() {
     }
 }
 
-/// Row-level security keeps functions that may leak from being looked up in an index, and pages of nodes would read whole tables.
+/// Row-level security keeps functions that are not leakproof out of index conditions, so that node pages could end up scanning whole
+/// tables.
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_find_nodes_by_their_ids_through_indexes() {
+async fn readers_find_nodes_by_id_through_indexes() {
     let system = crate::installation::prepared().await;
     let mut connection = system.database.pool("dbt_api_reader").acquire().await.unwrap();
     sqlx::raw_sql("SET app.account_id = '1'; SET enable_seqscan = off")

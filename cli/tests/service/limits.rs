@@ -1,4 +1,4 @@
-//! Limits of requests, and what all answers have.
+//! Limits of requests, and headers that all answers have.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::installation::{Installation, Token, newest_manifest, prepare, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_asks_too_often_waits_and_others_do_not() {
+async fn a_token_over_its_rate_limit_waits_and_others_do_not() {
     let mut system = System::start().await;
     for (name, value) in [("READS_PER_MINUTE", "5"), ("UPLOADS_PER_MINUTE", "2")] {
         system.variables.push((name.to_owned(), value.to_owned()));
@@ -57,7 +57,7 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_and_queries_have_bounds_and_answers_tell_browsers_to_keep_off() {
+async fn headers_and_queries_are_limited_and_answers_have_security_headers() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read", &[]);
     let long = format!("/api/v2/accounts/1/runs/?pk={}", "1".repeat(9_000));
@@ -121,7 +121,7 @@ async fn heads_and_queries_have_bounds_and_answers_tell_browsers_to_keep_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_send_no_whole_head_hold_nobody_up_and_are_cut() {
+async fn clients_that_never_finish_their_headers_are_disconnected_and_block_nobody() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read", &[]);
     let address = installation.service.url.strip_prefix("http://").unwrap();
@@ -137,20 +137,20 @@ async fn clients_that_send_no_whole_head_hold_nobody_up_and_are_cut() {
             StatusCode::OK
         );
     }
-    // It reads until the server closes the connection.
+    // The client reads until the server closes the connection.
     let cut = tokio::task::spawn_blocking(move || lorises[0].read_to_end(&mut Vec::new()));
     let waited = tokio::time::timeout(testkit::PATIENCE, cut).await;
     assert!(waited.is_ok(), "the connection is still open");
 }
 
-/// A large file in a run of account 1, and where it is downloaded.
+/// Stores a large file in a run of account 1, and returns its path for downloads.
 async fn large_file(installation: &Installation, token: &Token, name: &str, file: Value, size: usize) -> String {
     let mut file = file;
     file["noise"] = "x".repeat(size).into();
     let file = serde_json::to_vec(&file).unwrap();
     installation.upload_manifest(token, "large", file).await;
     let path = format!("/api/v2/accounts/1/runs/1/artifacts/{name}");
-    wait_until("it can be downloaded", async || {
+    wait_until("the file can be downloaded", async || {
         (installation.send(Method::GET, token, &path).await.0 == StatusCode::OK).then_some(())
     })
     .await;
@@ -158,13 +158,13 @@ async fn large_file(installation: &Installation, token: &Token, name: &str, file
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_nothing_of_his_answer_is_cut_and_leaves_room_for_others() {
+async fn a_client_that_does_not_read_its_answer_is_disconnected_and_makes_room() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let manifest = serde_json::from_slice(&newest_manifest()).unwrap();
     let path = large_file(&installation, &token, "manifest.json", manifest, 16 << 20).await;
     let address = installation.service.url.strip_prefix("http://").unwrap();
-    // As many as there is room for.
+    // As many downloads as the service sends at once.
     let stalled: Vec<TcpStream> = (0..64)
         .map(|_| {
             let mut connection = TcpStream::connect(address).unwrap();
@@ -179,15 +179,15 @@ async fn who_takes_nothing_of_his_answer_is_cut_and_leaves_room_for_others() {
         .collect();
     let (status, _) = installation.send(Method::GET, &token, &path).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    wait_until("there is room again", async || {
+    wait_until("there is room for another download", async || {
         (installation.send(Method::GET, &token, &path).await.0 == StatusCode::OK).then_some(())
     })
     .await;
     drop(stalled);
 }
 
-/// The most MiB that the process held so far.
-fn most_resident(installation: &Installation) -> u64 {
+/// The peak memory of the process, in MiB.
+fn peak_resident(installation: &Installation) -> u64 {
     let status = format!("/proc/{}/status", installation.service.process_id());
     let status = std::fs::read_to_string(status).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
@@ -195,13 +195,13 @@ fn most_resident(installation: &Installation) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_run_results_that_are_changed_take_their_turns_in_memory() {
+async fn large_run_results_with_added_variables_share_limited_memory() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let results = testkit::repository_file("fixtures/run_results/v6-1.12.0-build.json");
     let results = serde_json::from_slice(&std::fs::read(results).unwrap()).unwrap();
     let path = large_file(&installation, &token, "run_results.json", results, 40 << 20).await;
-    let before = most_resident(&installation);
+    let before = peak_resident(&installation);
     let mut clients = JoinSet::new();
     for _ in 0..24 {
         let request = installation.client.get(format!("{}{path}", installation.service.url));
@@ -209,15 +209,15 @@ async fn large_run_results_that_are_changed_take_their_turns_in_memory() {
         clients.spawn(async move { request.send().await.unwrap().bytes().await.unwrap().len() });
     }
     let sizes = clients.join_all().await;
-    // Others are told to come again.
+    // The other clients were asked to try again later.
     let whole = sizes.iter().filter(|size| **size > 40 << 20).count();
     assert!(whole > 0, "{sizes:?}");
-    let grown = most_resident(&installation) - before;
+    let grown = peak_resident(&installation) - before;
     assert!(grown < 700, "{grown} MiB more for {whole} clients");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_stays_up() {
+async fn requests_to_a_stuck_database_time_out_and_the_service_stays_up() {
     let installation = Installation::of(prepared().await, "api").await;
     let token = installation.token("1", "read", &[]);
     let runs = "/api/v2/accounts/1/runs/";
@@ -229,7 +229,7 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
         .await
         .unwrap();
 
-    // Each of 20 connections is held by one, four times as many wait, and the others find no room.
+    // Each of the 20 connections is in use, four times as many requests wait, and the others are refused.
     let (begun, mut clients) = (Instant::now(), JoinSet::new());
     for _ in 0..150 {
         let request = installation.client.get(format!("{}{runs}", installation.service.url));
@@ -246,7 +246,7 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
         assert!(waited < Duration::from_secs(5), "{waited:?}");
     }
     let held = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass AND NOT granted";
-    wait_until("each connection is held", async || {
+    wait_until("every connection is in use", async || {
         (installation.count(held).await == 20).then_some(())
     })
     .await;
@@ -255,7 +255,7 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
         let health = health.timeout(Duration::from_secs(2)).send().await.unwrap();
         assert_eq!(health.status(), StatusCode::OK, "{path}");
     }
-    // Those in line are turned away before the others, which end with the 10 s that a statement may wait for a lock.
+    // Waiting requests are refused before the others, which end after the 10 s that a statement may wait for a lock.
     let mut waits = clients.join_all().await;
     waits.sort_unstable();
     assert!(waits[75] < Duration::from_secs(9), "{waits:?}");
@@ -268,7 +268,7 @@ async fn a_database_that_is_stuck_takes_no_more_than_its_time_and_the_service_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_takes_too_long_is_ended() {
+async fn a_statement_that_takes_too_long_is_cancelled() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&token, "run", newest_manifest()).await;

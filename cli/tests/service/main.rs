@@ -1,8 +1,8 @@
-//! The whole line through the real program, with PostgreSQL, NATS and a bucket of each test's own.
+//! End-to-end tests with the real program. Each test has its own PostgreSQL database, NATS stream and bucket.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot be set up has failed"
+    reason = "a failure to set up a test fails the test"
 )]
 
 mod installation;

@@ -1,4 +1,4 @@
-//! Nodes, their lineage and what changed of them.
+//! Nodes, their lineage and their changes.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use testkit::{repository_file, wait_until};
 
 use crate::installation::{Installation, Token, newest_manifest};
 
-/// A manifest, the results of its build and a catalog, all of one run.
+/// Uploads a manifest, the results of its build and a catalog, all in one run.
 async fn with_a_build() -> (Installation, Token) {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
@@ -20,7 +20,7 @@ async fn with_a_build() -> (Installation, Token) {
 }
 
 async fn applied(installation: &Installation, uploads: i64) {
-    wait_until("all is applied", async || {
+    wait_until("all uploads are applied", async || {
         (installation
             .count("SELECT count(*) FROM artifacts WHERE run_id IS NOT NULL")
             .await
@@ -31,7 +31,7 @@ async fn applied(installation: &Installation, uploads: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_shown_with_all_that_is_known_of_it() {
+async fn a_node_is_shown_with_everything_known_about_it() {
     let (installation, token) = with_a_build().await;
     for scope in ["environments/1", "runs/1"] {
         let path = format!("/api/v2/accounts/1/{scope}/nodes/model.shop.stg_orders/");
@@ -76,7 +76,7 @@ async fn a_node_is_shown_with_all_that_is_known_of_it() {
     assert_eq!(
         skipped["data"]["last_success"],
         Value::Null,
-        "what was skipped was not done"
+        "a skipped node is not a success"
     );
     for path in [
         "environments/1/nodes/model.shop.nothing",
@@ -91,7 +91,7 @@ async fn a_node_is_shown_with_all_that_is_known_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_are_listed_forwards_and_backwards() {
+async fn nodes_are_listed_in_both_orders() {
     let (installation, token) = with_a_build().await;
     let ids = async |query: &str| {
         let path = format!("/api/v2/accounts/1/runs/1/nodes/?resource_type=model&{query}");
@@ -115,7 +115,7 @@ async fn nodes_are_listed_forwards_and_backwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lineage_goes_both_ways() {
+async fn lineage_goes_upstream_and_downstream() {
     let (installation, token) = with_a_build().await;
     let lineage = async |query: &str| {
         let path = format!("/api/v2/accounts/1/environments/1/lineage/?unique_id=model.shop.stg_orders{query}");
@@ -139,20 +139,24 @@ async fn lineage_goes_both_ways() {
     assert!(near.contains(&("model.shop.orders".to_owned(), 1)), "{near:?}");
     assert!(near.iter().all(|(_, distance)| (0..=1).contains(distance)));
     assert!(lineage("").await.len() > near.len());
-    for (query, due) in [
+    for (query, expected) in [
         ("", 400),
         ("?unique_id=model.shop.nothing", 404),
         ("?unique_id=model.shop.orders&direction=up", 400),
     ] {
         let path = format!("/api/v2/accounts/1/environments/1/lineage/{query}");
-        assert_eq!(installation.send(Method::GET, &token, &path).await.0, due, "{query}");
+        assert_eq!(
+            installation.send(Method::GET, &token, &path).await.0,
+            expected,
+            "{query}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_are_those_between_two_manifests() {
+async fn changes_between_two_manifests_are_listed() {
     let (installation, token) = with_a_build().await;
-    // As text, since dbt does not write the same definition in another form.
+    // Edited as text, because dbt writes an unchanged definition exactly as before.
     let manifest = String::from_utf8(newest_manifest()).unwrap();
     let (before, orders) = manifest.split_once(r#""model.shop.orders": {"#).unwrap();
     let changed = format!(

@@ -1,4 +1,4 @@
-//! Parts that are away.
+//! Services that are down.
 
 use reqwest::{Client, Method, StatusCode};
 use testkit::s3::S3Server;
@@ -7,16 +7,16 @@ use testkit::{Service, System, try_command, wait_until};
 use crate::installation::{BINARY, Installation, newest_manifest, prepare, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nats_does_not_carry_the_sweep_finds() {
+async fn the_sweep_applies_uploads_that_nats_did_not_deliver() {
     let mut installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
-    wait_until("the stream is there", async || {
+    wait_until("the stream exists", async || {
         (installation.readiness().await["status"] == "ready").then_some(())
     })
     .await;
     installation.system.nats.stop();
     installation.upload_manifest(&token, "run", newest_manifest()).await;
-    // The next sweep is up to 30 s away.
+    // The next sweep comes within 30 s.
     installation.run_with_total(&token, "1", 1).await;
     let ready = installation.readiness().await;
     assert_eq!(ready["status"], "degraded");
@@ -24,7 +24,7 @@ async fn what_nats_does_not_carry_the_sweep_finds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_roles_run_apart_and_stop_when_told() {
+async fn each_role_runs_alone_and_stops_on_request() {
     let system = prepared().await;
     let ingest = Service::start(BINARY, "ingest", &system).await;
     let projector = Service::start(BINARY, "projector", &system).await;
@@ -54,7 +54,7 @@ async fn the_roles_run_apart_and_stop_when_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_go_on_while_postgres_is_away_and_show_afterwards() {
+async fn uploads_continue_while_postgres_is_down_and_appear_afterwards() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&token, "before", newest_manifest()).await;
@@ -84,7 +84,7 @@ async fn uploads_go_on_while_postgres_is_away_and_show_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ingest_starts_without_postgres_and_nats_and_knows_from_the_journal_who_may_upload() {
+async fn ingest_starts_without_postgres_and_nats_and_reads_tokens_from_the_journal() {
     let mut system = prepared().await;
     let made = Installation::of(system, "ingest").await;
     let (token, deleted) = (made.token("1", "read,upload", &[]), made.token("1", "upload", &[]));
@@ -105,7 +105,7 @@ async fn ingest_starts_without_postgres_and_nats_and_knows_from_the_journal_who_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_cannot_be_read_holds_no_other_up() {
+async fn an_unreadable_upload_does_not_block_others() {
     let installation = Installation::of(prepared().await, "ingest").await;
     let token = installation.token("1", "read,upload", &[]);
     let lost = installation.upload_manifest(&token, "lost", newest_manifest()).await;
@@ -119,7 +119,7 @@ async fn an_upload_that_cannot_be_read_holds_no_other_up() {
     let other = serde_json::to_vec(&other).unwrap();
     installation.upload_manifest(&token, "kept", other).await;
     installation.run_with_total(&token, "1", 1).await;
-    wait_until("the dead letter is there", async || {
+    wait_until("the dead letter exists", async || {
         (installation.count("SELECT count(*) FROM dead_letters").await == 1).then_some(())
     })
     .await;
@@ -134,7 +134,7 @@ async fn an_upload_that_cannot_be_read_holds_no_other_up() {
         code == Some(1) && errors.contains("1 of 1 are dead letters again"),
         "{errors}"
     );
-    // The same content comes once more, and what waited for it can be applied.
+    // The same content is uploaded again, so the event that needed it can be applied.
     installation.upload_manifest(&token, "again", newest_manifest()).await;
     let retried = installation.command(&["dead-letters", "retry", "--all"]);
     assert_eq!(retried["applied"], 1);
@@ -143,7 +143,7 @@ async fn an_upload_that_cannot_be_read_holds_no_other_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_of_it_works_over_s3_and_says_when_s3_is_away() {
+async fn everything_works_with_s3_and_readiness_reports_when_s3_is_down() {
     let mut s3 = S3Server::start().await.unwrap();
     let mut system = System::start().await;
     system.variables = s3.variables("artifacts").unwrap();

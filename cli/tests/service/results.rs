@@ -1,4 +1,4 @@
-//! What dbt did, from its run results, catalogs and freshness of sources.
+//! What dbt did, according to its run results, catalogs and source freshness.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn build() -> Value {
     fixture("run_results/v6-1.12.0-build.json")
 }
 
-/// The same build, in which this node had this status, some seconds later.
+/// The same build some seconds later, in which this node had this status.
 fn retried(unique_id: &str, status: &str, at: &str) -> Value {
     let mut results = build();
     results["metadata"]["invocation_id"] = "11111111-0000-4000-8000-000000000000".into();
@@ -51,7 +51,7 @@ async fn upload(installation: &Installation, token: &Token, run: &str, file: Vec
     answer["data"].clone()
 }
 
-/// The newest run with its steps, once all events are applied.
+/// Returns the newest run with its steps, once all events are applied.
 async fn run_after(installation: &Installation, token: &Token, events: i64) -> Value {
     wait_until("the events are applied", async || {
         let applied = installation
@@ -65,7 +65,7 @@ async fn run_after(installation: &Installation, token: &Token, events: i64) -> V
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_what_its_steps_did() {
+async fn a_run_has_the_status_of_its_steps() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let (results, docs) = (build(), fixture("run_results/v6-1.12.0-docs-generate.json"));
@@ -89,7 +89,7 @@ async fn a_run_is_what_its_steps_did() {
     )
     .await;
     let run = run_after(&installation, &token, 4).await;
-    assert_eq!(run["status"], 20, "generating docs does not shadow the build");
+    assert_eq!(run["status"], 20, "generating docs does not hide the failed build");
     assert_eq!(run["has_docs_generated"], true);
     assert_eq!(run["run_steps"][1]["name"], "Invoke dbt with `dbt docs generate`");
     assert_eq!(run["run_steps"][1]["status"], 10);
@@ -109,7 +109,7 @@ async fn a_run_is_what_its_steps_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_that_was_done_to_a_node_counts_in_whatever_order_it_is_told() {
+async fn the_last_attempt_at_a_node_counts_in_any_order_of_uploads() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let failed = "unit_test.shop.customers.cents_are_rounded";
@@ -117,7 +117,7 @@ async fn the_last_that_was_done_to_a_node_counts_in_whatever_order_it_is_told() 
     let fails = build().to_string();
     for (run, files) in [("a", [&fails, &passes]), ("b", [&passes, &fails])] {
         for file in files {
-            // The same content in two runs, as when a client sends a file of the run before.
+            // The same content arrives in two runs, as when a client sends a file of the run before.
             upload(&installation, &token, run, file.clone().into()).await;
         }
     }
@@ -141,7 +141,7 @@ async fn the_last_that_was_done_to_a_node_counts_in_whatever_order_it_is_told() 
     assert_eq!(errors["extra"]["pagination"]["total_count"], 0);
 }
 
-/// How many results or tables a file has, as someone who knows nothing of dbt-api counts them.
+/// Counts the results or tables of a file independently of the project's own parsers.
 fn plain_count(file: &[u8]) -> i64 {
     let file: Value = serde_json::from_slice(file).unwrap();
     let count = match &file["results"] {
@@ -155,12 +155,12 @@ fn plain_count(file: &[u8]) -> i64 {
     i64::try_from(count).unwrap()
 }
 
-#[expect(clippy::print_stderr, reason = "what is skipped is to be seen")]
+#[expect(clippy::print_stderr, reason = "skipped files must be visible")]
 fn all_files(kind: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let corpus = repository_file("../shared/corpus");
     if !corpus.is_dir() {
         eprintln!(
-            "skipped: {} is not there; only the fixtures are tried",
+            "skipped: {} does not exist; only the fixtures are tested",
             corpus.display()
         );
     }
@@ -189,7 +189,7 @@ fn all_files(kind: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_files_are_projected_whole() {
+async fn real_files_are_projected_completely() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let pool = installation.system.database.pool("dbt_api_projector");
@@ -216,12 +216,12 @@ async fn real_files_are_projected_whole() {
             .fetch_one(&pool)
             .await
             .unwrap();
-        let due = if *kind == "semantic_manifest" {
+        let expected = if *kind == "semantic_manifest" {
             0
         } else {
             plain_count(file)
         };
-        assert_eq!(count, due, "{}", path.display());
+        assert_eq!(count, expected, "{}", path.display());
     }
     assert_eq!(installation.count("SELECT count(*) FROM dead_letters").await, 0);
 }

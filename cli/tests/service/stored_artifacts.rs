@@ -1,4 +1,4 @@
-//! Artifacts of dbt among the files that clients store.
+//! dbt artifacts among the files that clients store.
 
 use reqwest::multipart::Form;
 use reqwest::{Method, StatusCode};
@@ -13,12 +13,12 @@ fn run_results() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn artifacts_among_files_are_placed_by_their_tags() {
+async fn stored_artifacts_are_assigned_to_runs_by_their_tags() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
     let run_id = "manual__2023-12-02T09:49:46.105347+00:00";
-    // Before the run is known, and a run whose id the other's begins with.
+    // The results arrive before the run is known, and another run's id starts with the same text.
     let form = Form::new()
         .text("files[0][tag]", format!("{run_id}-run_results"))
         .part("files[0][file]", file(run_results(), "run_results.json"));
@@ -36,7 +36,7 @@ async fn artifacts_among_files_are_placed_by_their_tags() {
         assert_eq!(installation.upload(&token, form).await.0, StatusCode::CREATED);
     }
     let runs = "/api/v2/accounts/1/runs/?order_by=-id&include_related=run_steps";
-    let run = wait_until("the results are in the run", async || {
+    let run = wait_until("the results belong to the run", async || {
         let runs = installation.get(&token, runs).await.1;
         (runs["extra"]["pagination"]["total_count"] == 2).then(|| runs["data"][0].clone())
     })
@@ -46,9 +46,9 @@ async fn artifacts_among_files_are_placed_by_their_tags() {
         installation.get(&token, &path).await.1["data"],
         json!(["manifest.json", "run_results.json"])
     );
-    // The results have a failed test in them.
+    // The results contain a failed test.
     assert_eq!(run["status"], 20, "{run}");
-    // What is no artifact, and what is tagged latest-…, makes no run.
+    // Files that are not artifacts, and files tagged latest-…, make no run.
     for (tag, bytes) in [("latest-manifest", newest_manifest()), ("notes", b"text".to_vec())] {
         let form = Form::new().text("tag", tag).part("file", file(bytes, "f"));
         assert_eq!(
@@ -63,7 +63,7 @@ async fn artifacts_among_files_are_placed_by_their_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_results_came_with_a_file_of_no_run_can_be_pruned_once_that_is_not_the_newest() {
+async fn a_run_is_pruned_once_the_catalog_uploaded_with_it_is_not_the_newest() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let files = format!("/api/internal/environments/{SLUG}/files");
@@ -101,7 +101,7 @@ async fn a_run_whose_results_came_with_a_file_of_no_run_can_be_pruned_once_that_
     assert_eq!(
         installation.command(&prune)["runs"],
         0,
-        "the newest catalog came with it"
+        "the newest catalog was uploaded with it"
     );
     let newer = Form::new().text("tag", "latest-docs").part("file", catalog());
     assert_eq!(
@@ -110,7 +110,7 @@ async fn a_run_whose_results_came_with_a_file_of_no_run_can_be_pruned_once_that_
     );
     let pruned = installation.command(&[prune.as_slice(), &["--apply"]].concat());
     assert_eq!(pruned["runs"], 1, "{pruned}");
-    // What was stored as a file is found as one.
+    // The stored file itself remains available.
     let path = format!("{files}?tag=first-run_results");
     assert_eq!(send(&installation, &token, Method::GET, &path, None).await.0, 200);
 }
@@ -135,17 +135,17 @@ async fn manifests_are_served_trimmed_and_whole() {
             .text("tag", tag.to_owned())
             .text("dag_id", dag.to_owned())
             .part("file", file(bytes, "file"));
-        // A token of one environment needs to name none.
+        // A token of one environment need not name an environment.
         assert_eq!(installation.upload(&bound, form).await.0, StatusCode::CREATED);
     };
     let mut older: Value = serde_json::from_slice(&whole).unwrap();
     older["metadata"]["invocation_id"] = "00000000-0000-4000-8000-000000000001".into();
     upload("older", "weekly", older.to_string().into_bytes()).await;
     upload("newer", "daily", whole.clone()).await;
-    // Uploads are projected side by side: that the newer is there does not tell that the older is.
+    // Uploads are projected in parallel, so the newer one may be projected before the older.
     for tag in ["older", "newer"] {
         let path = format!("/api/internal/manifests?environment_slug={SLUG}&tag={tag}");
-        wait_until("the manifest is there", async || {
+        wait_until("the manifest exists", async || {
             (send(&installation, &token, Method::GET, &path, None).await.0 == 200).then_some(())
         })
         .await;

@@ -1,4 +1,4 @@
-//! Certificates of the servers that are talked to.
+//! Verification of the certificates of servers.
 
 use testkit::{System, try_command};
 
@@ -6,16 +6,16 @@ use crate::installation::BINARY;
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "tests have no settings; this is how `./dev test` tells them the server's certificate"
+    reason = "tests have no settings; `./dev test` passes the server's certificate in this variable"
 )]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgres_whose_certificate_nobody_vouches_for_is_not_talked_to() {
+async fn a_postgres_with_an_untrusted_certificate_is_refused() {
     let Some(certificate) = variable("DATABASE_CERTIFICATE") else {
-        // `./dev test` says that it is skipped.
+        // `./dev test` reports that this test is skipped.
         assert_ne!(
             variable("CI").as_deref(),
             Some("true"),
@@ -27,7 +27,7 @@ async fn a_postgres_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let list = |system: &System| try_command(BINARY, &["account", "list"], system);
     system.variables = vec![("DB_SSL_ENABLED".to_owned(), "true".to_owned())];
     let (code, _, errors) = list(&system);
-    assert_eq!(code, Some(0), "encrypted, and not verified: {errors}");
+    assert_eq!(code, Some(0), "encrypted but not verified: {errors}");
 
     system.variables = vec![("DB_SSL_VERIFY".to_owned(), "true".to_owned())];
     let (code, _, errors) = list(&system);
@@ -37,7 +37,7 @@ async fn a_postgres_whose_certificate_nobody_vouches_for_is_not_talked_to() {
     let (code, _, errors) = list(&system);
     assert_eq!(code, Some(0), "{errors}");
 
-    // The name counts too: the certificate is for 127.0.0.1.
+    // The host name is verified, too: the certificate is for 127.0.0.1.
     let elsewhere = system.database.url().replacen("127.0.0.1", "localhost", 1);
     system.variables.push(("DB_URL".to_owned(), elsewhere));
     let (code, _, errors) = list(&system);

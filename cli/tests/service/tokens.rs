@@ -1,4 +1,4 @@
-//! Tokens.
+//! Tests of tokens.
 
 use reqwest::StatusCode;
 use testkit::Service;
@@ -6,7 +6,7 @@ use testkit::Service;
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_token_is_refused_by_the_next_request_of_every_process() {
+async fn every_process_refuses_a_deleted_token_at_its_next_request() {
     let mut installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let other = Service::start(BINARY, "serve", &installation.system).await;
@@ -28,7 +28,7 @@ async fn a_deleted_token_is_refused_by_the_next_request_of_every_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_stored_and_logged_nowhere() {
+async fn keys_are_never_stored_or_logged() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&token, "run", newest_manifest()).await;
@@ -43,7 +43,7 @@ async fn keys_are_stored_and_logged_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_ends_by_itself_also_while_postgres_is_away() {
+async fn a_token_expires_even_while_postgres_is_down() {
     let installation = Installation::start().await;
     let lasting = installation.token("1", "read,upload", &["--expires-in", "1d"]);
     let ended = installation.token("1", "read,upload", &["--expires-in", "0s"]);

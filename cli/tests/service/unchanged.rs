@@ -1,4 +1,4 @@
-//! Reads by clients that say what they have.
+//! Conditional reads with `If-None-Match`.
 
 use clock::Clock;
 use reqwest::multipart::Form;
@@ -23,9 +23,9 @@ async fn ask(installation: &Installation, token: &Token, path: &str, tag: &str) 
     request.send().await.unwrap().status()
 }
 
-/// Makes a change, and has it end the tags of account 1 and no others: within one minute of the clock, which a tag is good for; anew where a
-/// minute ends meanwhile.
-async fn ends_tags(
+/// Makes a change, and checks that it invalidates the tags of account 1 and of no other account. All must happen within the minute for
+/// which a tag is valid, so it starts again if a minute ends meanwhile.
+async fn invalidates_tags(
     installation: &Installation,
     token: &Token,
     other: &Token,
@@ -44,18 +44,14 @@ async fn ends_tags(
         if minute() == begun {
             assert_eq!(before, StatusCode::NOT_MODIFIED, "before: {what}");
             assert_eq!(after, StatusCode::OK, "after: {what}");
-            assert_eq!(
-                of_others,
-                StatusCode::NOT_MODIFIED,
-                "of the other account, after: {what}"
-            );
+            assert_eq!(of_others, StatusCode::NOT_MODIFIED, "other account, after: {what}");
             return;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_of_an_account_ends_its_tags_and_no_others() {
+async fn every_change_of_an_account_invalidates_only_its_own_tags() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let other = installation.token("2", "read", &[]);
@@ -66,11 +62,11 @@ async fn every_change_of_an_account_ends_its_tags_and_no_others() {
         installation.upload_manifest(&token, &run, newest_manifest()).await;
         installation.run_with_total(&token, "1", number).await;
     };
-    ends_tags(&installation, &token, &other, "an upload", &mut upload).await;
+    invalidates_tags(&installation, &token, &other, "an upload", &mut upload).await;
     let prune = ["prune", "--account", "1", "--older-than", "0d", "--apply"];
     upload().await;
-    ends_tags(&installation, &token, &other, "retention", async || {
-        // Anew, another round has nothing to prune.
+    invalidates_tags(&installation, &token, &other, "retention", async || {
+        // In a repeated round there would be nothing left to prune.
         if installation.command(&prune)["runs"] == 0 {
             installation
                 .upload_manifest(&token, "once more", newest_manifest())
@@ -80,7 +76,7 @@ async fn every_change_of_an_account_ends_its_tags_and_no_others() {
     .await;
 
     let mut number = 0;
-    ends_tags(&installation, &token, &other, "a new environment", async || {
+    invalidates_tags(&installation, &token, &other, "a new environment", async || {
         number += 1;
         let slug = format!("more-{number}");
         let of_project = ["environment", "add", "--account", "1", "--project", "1"];
@@ -95,11 +91,11 @@ async fn every_change_of_an_account_ends_its_tags_and_no_others() {
             201
         );
     };
-    ends_tags(&installation, &token, &other, "a file", store).await;
+    invalidates_tags(&installation, &token, &other, "a file", store).await;
     let path = format!("{files}?tag=note");
     store().await;
-    ends_tags(&installation, &token, &other, "a deletion", async || {
-        // Anew, another round has nothing to delete.
+    invalidates_tags(&installation, &token, &other, "a deletion", async || {
+        // In a repeated round there would be nothing left to delete.
         if send(&installation, &token, Method::DELETE, &path, None).await.0 != StatusCode::OK {
             store().await;
         }

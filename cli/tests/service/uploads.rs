@@ -1,4 +1,4 @@
-//! What is uploaded can be read.
+//! Uploads can be read back.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::installation::{Installation, SLUG, manifests, newest_manifest};
 
-/// As someone counts who knows nothing of the project: with a plain JSON reader.
+/// Counts a manifest's entries with a plain JSON parser, independently of the project's own code.
 fn plain_count(manifest: &[u8]) -> BTreeMap<String, i64> {
     let text = String::from_utf8_lossy(manifest)
         .replace("NaN", "null")
@@ -40,7 +40,7 @@ fn plain_count(manifest: &[u8]) -> BTreeMap<String, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn manifests_of_all_versions_are_read_back_with_their_nodes() {
+async fn manifests_of_all_versions_can_be_read_back_with_their_nodes() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     for (runs, (name, manifest)) in (1..).zip(manifests()) {
@@ -60,7 +60,7 @@ async fn manifests_of_all_versions_are_read_back_with_their_nodes() {
             .send(Method::GET, &token, &format!("{path}manifest.json"))
             .await;
         assert_eq!(status, StatusCode::OK, "{name}");
-        assert!(body == manifest, "{name} is not the same byte for byte");
+        assert!(body == manifest, "{name} was changed");
         for (resource_type, count) in plain_count(&manifest) {
             let path = format!(
                 "/api/v2/accounts/1/runs/{}/nodes/?limit=1&resource_type={resource_type}",
@@ -85,7 +85,7 @@ async fn a_repeated_manifest_adds_no_nodes() {
     let nodes = installation.count("SELECT count(*) FROM nodes").await;
     assert!(nodes > 100);
 
-    // The same project parsed anew: other times, the same definitions.
+    // The same project was parsed again: other times, the same definitions.
     let again = String::from_utf8(newest_manifest())
         .unwrap()
         .replace("\"created_at\": 1", "\"created_at\": 2");
@@ -101,7 +101,7 @@ async fn a_repeated_manifest_adds_no_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_come_in_any_order_and_in_the_query() {
+async fn upload_fields_may_come_in_any_order_or_in_the_query() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let file = || {
@@ -141,7 +141,7 @@ async fn fields_come_in_any_order_and_in_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_names_the_dag_moves_those_that_did_not() {
+async fn an_upload_that_names_the_dag_moves_earlier_uploads_of_its_run() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation
@@ -154,14 +154,14 @@ async fn an_upload_that_names_the_dag_moves_those_that_did_not() {
         .text("dag_id", "daily")
         .part("file", Part::bytes(newest_manifest()).file_name("file"));
     assert_eq!(installation.upload(&token, form).await.0, StatusCode::CREATED);
-    let jobs = testkit::wait_until("the run has moved", async || {
+    let jobs = testkit::wait_until("the run has moved to its DAG", async || {
         let (_, jobs) = installation.get(&token, "/api/v2/accounts/1/jobs/").await;
         (jobs["data"][0]["name"] == "daily").then_some(jobs)
     })
     .await;
     assert_eq!(
         jobs["extra"]["pagination"]["total_count"], 1,
-        "the job of unknown DAGs is empty and gone"
+        "the job for unknown DAGs is empty and was removed"
     );
     installation.run_with_total(&token, "1", 1).await;
     assert_eq!(installation.count("SELECT count(*) FROM artifacts").await, 2);

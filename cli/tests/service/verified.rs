@@ -1,4 +1,4 @@
-//! Tokens that Datacoves gave.
+//! Tokens that Datacoves issued.
 
 mod server;
 
@@ -32,7 +32,7 @@ fn unknown(key: &str) -> Token {
     }
 }
 
-/// Its status, and what it says.
+/// Uploads a manifest, and returns the status and body of the answer.
 async fn upload(installation: &Installation, token: &Token, slug: Option<&str>) -> (StatusCode, Value) {
     let mut form = Form::new();
     if let Some(slug) = slug {
@@ -47,7 +47,7 @@ async fn status(installation: &Installation, token: &Token, path: &str) -> Statu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn datacoves_is_asked_once_for_a_while_and_never_about_our_own_keys() {
+async fn datacoves_is_asked_once_per_cache_period_and_never_about_own_keys() {
     let (installation, datacoves) = start("300", &[]).await;
     let answer =
         json!({ "account_ids": [1], "projects": ["shop"], "environments": [{ "slug": SLUG }], "email": "a@b.example" });
@@ -97,7 +97,7 @@ async fn datacoves_is_asked_once_for_a_while_and_never_about_our_own_keys() {
         StatusCode::UNAUTHORIZED
     );
 
-    // The key is nowhere; its id is always the same.
+    // The key is not stored; its id is always the same.
     let events = installation.command(&["events", "list", "--type", "dbt."]);
     let first = events[0]["id"]
         .as_str()
@@ -120,7 +120,7 @@ async fn datacoves_is_asked_once_for_a_while_and_never_about_our_own_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_sees_what_it_lists_and_nothing_else() {
+async fn a_verified_key_sees_only_what_it_lists() {
     let (installation, datacoves) = start("300", &[]).await;
     let more = [
         "environment",
@@ -234,7 +234,7 @@ async fn a_key_sees_what_it_lists_and_nothing_else() {
         "another account's"
     );
 
-    // Of several accounts the path names one, or the slug does.
+    // If the key has several accounts, the path or the slug selects one.
     let both = datacoves.admit("both", json!({ "account_ids": [1, 2, 99] }));
     let (_, accounts) = installation.get(&both, "/api/v2/accounts/").await;
     let ids: Vec<_> = accounts["data"]
@@ -278,7 +278,7 @@ async fn a_key_sees_what_it_lists_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
+async fn while_datacoves_is_silent_uploads_continue_and_refusals_remain() {
     let (installation, datacoves) = start("1", &[]).await;
     let runs = "/api/v2/accounts/1/runs/";
     let token = datacoves.admit("good", json!({ "account_ids": [1] }));
@@ -318,7 +318,7 @@ async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
         assert_eq!(ready["status"], "degraded");
     }
     assert_eq!(datacoves.followed(), 0, "a redirect was followed");
-    let told = |text: &str| {
+    let count = |text: &str| {
         installation
             .service
             .log()
@@ -326,15 +326,15 @@ async fn while_datacoves_is_silent_uploads_go_on_and_refusals_stay() {
             .filter(|line| line.contains(text))
             .count()
     };
-    assert_eq!(told("Datacoves does not verify keys; uploads continue"), 1);
+    assert_eq!(count("Datacoves does not verify keys; uploads continue"), 1);
 
     datacoves.set(Mood::Answers);
     assert_eq!(status(&installation, &token, runs).await, StatusCode::OK);
-    assert_eq!(told("Datacoves verifies keys again"), 1);
+    assert_eq!(count("Datacoves verifies keys again"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn such_keys_have_limits_and_end_with_their_account() {
+async fn verified_keys_have_rate_limits_and_end_with_their_account() {
     let (installation, datacoves) = start("300", &[("UPLOADS_PER_MINUTE", "2"), ("READS_PER_MINUTE", "3")]).await;
     let busy = datacoves.admit("busy", json!({ "account_ids": [1] }));
     let other = datacoves.admit("other", json!({ "account_ids": [2] }));
@@ -361,7 +361,7 @@ async fn such_keys_have_limits_and_end_with_their_account() {
     assert_eq!(status(&installation, &other, runs).await, StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// In every table that names an environment.
+/// Checks every table that has environments.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_holds_a_list_of_environments() {
     let installation = Installation::start().await;

@@ -1,4 +1,4 @@
-//! Every method of every route, with every kind of token that must not get anywhere.
+//! Tries every method of every route with every kind of token that must not have access.
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use crate::installation::{Installation, newest_manifest};
 
-/// What only account 1 has, in names that are nowhere else.
+/// A text that only data of account 1 contains.
 const SECRET: &str = "secret-of-account-1";
 
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
-/// What is asked by whom.
+/// A request to try.
 struct Walk<'a> {
     installation: &'a Installation,
-    /// Where each id is one of account 1.
+    /// The path, with ids of account 1.
     path: &'a str,
-    /// As the OpenAPI document has it; null when the route does not know the method.
+    /// The operation in the OpenAPI document; null if the route does not support the method.
     operation: &'a Value,
     method: Method,
 }
@@ -39,7 +39,7 @@ const BODIES: [Naming; 4] = [
             ))
     },
     |request| {
-        // Small, so that it is sent before the answer comes.
+        // Small, so that it is sent before the answer arrives.
         let file = || Part::text(r#"{"metadata": {}, "nodes": {}, "macros": {}}"#).file_name("manifest.json");
         let form = Form::new().text("environment_slug", SECRET).text("environment_id", "1");
         let form = form.text("account_id", "1").part("file", file());
@@ -48,7 +48,7 @@ const BODIES: [Naming; 4] = [
 ];
 
 impl Walk<'_> {
-    /// The answer, which must be free of secrets and, where it is an error, of the key.
+    /// Sends the request. The answer must not contain secrets and, if it is an error, not the key.
     async fn ask(&self, key: &str, naming: Naming) -> StatusCode {
         let separator = if self.path.contains('?') { '&' } else { '?' };
         let query = format!("{separator}environment_slug={SECRET}&environment_id=1&account_id=1");
@@ -62,10 +62,13 @@ impl Walk<'_> {
         let body = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
         let place = format!("{} {}: {status} {body:.300}", self.method, self.path);
         assert!(status.is_success() || status.is_client_error(), "{place}");
-        // An error may repeat the slug that was sent.
+        // An error may repeat the slug of the request.
         assert!(!status.is_success() || !body.contains(SECRET), "{place}");
         assert!(!body.contains("secret_run"), "{place}");
-        assert!(key.len() < 20 || !body.contains(key), "the key is told: {place}");
+        assert!(
+            key.len() < 20 || !body.contains(key),
+            "the answer contains the key: {place}"
+        );
         status
     }
 
@@ -85,7 +88,7 @@ impl Walk<'_> {
     }
 }
 
-/// A path with the ids that account 1 has.
+/// Fills a path with the ids of account 1.
 fn filled(path: &str, step: &Value) -> String {
     let parts = path.split('/').map(|part| match part {
         "{step_id}" => step.to_string(),
@@ -110,7 +113,7 @@ fn filled(path: &str, step: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
+async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let installation = Installation::start().await;
     for (id, slug) in [("3", SECRET), ("4", "elsewhere")] {
         let added = installation.command(&[
@@ -148,7 +151,7 @@ async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
     let malformed = format!("{}x", own.key);
     let shortened = &own.key[..own.key.len() - 1];
     let enormous = "dbtapi_".to_owned() + &"a".repeat(20_000);
-    let nobodys = ["", &malformed, shortened, &enormous, &deleted.key, &ended.key];
+    let invalid = ["", &malformed, shortened, &enormous, &deleted.key, &ended.key];
     let (_, document) = installation.get(&own, "/api/v2/openapi").await;
     let (mut operations, mut writes) = (0, 0);
     for (template, operations_of_path) in document["paths"].as_object().unwrap() {
@@ -163,7 +166,7 @@ async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
             };
             let place = format!("{method} {template}");
             for naming in walk.bodies() {
-                for key in nobodys {
+                for key in invalid {
                     let status = walk.ask(key, *naming).await;
                     if !operation.is_null() && walk.needs_a_token() {
                         assert_eq!(status, StatusCode::UNAUTHORIZED, "{place} with `{key:.20}`");
@@ -187,7 +190,7 @@ async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
         operations > 45 && writes >= 5,
         "{operations} operations, {writes} of them write"
     );
-    assert_eq!(uploads(), 1, "something was taken");
+    assert_eq!(uploads(), 1, "something was stored");
 
     let metrics = installation.client.get(format!("{}/metrics", installation.service.url));
     let metrics = metrics.send().await.unwrap().text().await.unwrap();
@@ -203,7 +206,7 @@ async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
     ] {
         assert!(
             !metrics.contains(key.as_str()) && !log.contains(key.as_str()),
-            "a key is told"
+            "an answer contains a key"
         );
     }
     assert!(
@@ -212,7 +215,7 @@ async fn no_method_of_any_route_takes_a_token_that_is_not_for_it() {
     );
 }
 
-/// How many files are in a folder.
+/// Counts the files in a folder.
 fn files(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()

@@ -1,4 +1,4 @@
-"""Apache Airflow's hook for dbt Cloud: sync, async, and over more runs than a page."""
+"""Checks Apache Airflow's hook for dbt Cloud: sync, async, and with more runs than fit on a page."""
 import asyncio
 import json
 import os
@@ -29,7 +29,7 @@ failed = newest.json()["data"][0]["id"]
 assert hook.get_job_run_status(failed) == DbtCloudJobRunStatus.ERROR.value
 try:
     hook.wait_for_job_run_status(failed, expected_statuses=DbtCloudJobRunStatus.SUCCESS.value, check_interval=1, timeout=5)
-    raise SystemExit("a failed run was taken for a success")
+    raise SystemExit("a failed run counted as a success")
 except DbtCloudJobRunException:
     pass
 good = next(run["id"] for page in pages for run in page.json()["data"] if run["has_docs_generated"])
@@ -47,5 +47,5 @@ async def concurrently():
 
 
 asyncio.run(concurrently())
-# The async side has a session of its own, and its own cache of the connection.
+# The async side has its own session, and its own cache of the connection.
 assert asyncio.run(DbtCloudHook().get_job_status(good, account_id=1)) == 10

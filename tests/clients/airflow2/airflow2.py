@@ -1,4 +1,4 @@
-"""A real Airflow 2.10 whose DAGs upload to dbt-api, on a free port, with everything it writes in one folder."""
+"""A real Airflow 2.10 whose DAGs upload to dbt-api. It listens on a free port and keeps all its files in one folder."""
 import base64
 import contextlib
 import json
@@ -17,14 +17,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 DAGS = {path.stem for path in (HERE / "dags").glob("*.py")}
 ENDED = ("success", "failed")
-# A machine that does other things too lets it wait.
+# On a busy machine, Airflow can be slow.
 PATIENCE = 180
 
 
 class Airflow:
-    """A scheduler and a webserver over SQLite. What starts is stopped when the stack closes, whatever happened between."""
+    """A scheduler and a webserver with SQLite. Both are stopped when the stack closes, even after an error."""
 
-    # The first may do all, the second may only look, which is what dbt-api needs.
+    # The first user may do everything; the second may only read, which is all that dbt-api needs.
     user, reader = "operator", "viewer"
 
     def __init__(self, folder, dbt_api, token, slug, stack):
@@ -41,15 +41,15 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             # Nothing is written beside the DAGs.
             "PYTHONDONTWRITEBYTECODE": "1",
-            # The one executor that SQLite can serve: one task at a time.
+            # The only executor that works with SQLite. It runs one task at a time.
             "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder}/airflow.db",
-            # Off by default: then only a browser's session may ask.
+            # Without it, only a browser's session may use the API.
             "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
             "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(16),
             "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
             "AIRFLOW__WEBSERVER__WORKERS": "2",
-            # Nothing here wants to wait for the next round.
+            # Shorter intervals, so that the test need not wait.
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "DATACOVES__UPLOAD_MANIFEST": "true",
@@ -59,12 +59,12 @@ class Airflow:
             "SHOP_MANIFEST": str(ROOT / "fixtures/manifests/v12-1.12.0.json"),
         }
         self.run("db", "migrate")
-        # The roles: without this there is but one.
+        # Without this there is only one role.
         self.run("sync-perm")
         for user, role in ((self.user, "Admin"), (self.reader, "Viewer")):
             self.run("users", "create", "--username", user, "--password", self.password, "--role", role,
                      "--firstname", "A", "--lastname", "Tester", "--email", f"{user}@example.com")
-        # Without its server of logs, which has a fixed port.
+        # Without its log server, which has a fixed port.
         self.start(stack, "scheduler", "--skip-serve-logs")
         self.start(stack, "webserver", "--port", str(self.port), "--pid", str(self.folder / "webserver.pid"))
         wait("Airflow is healthy", self.healthy, PATIENCE)
@@ -73,11 +73,11 @@ class Airflow:
     def run(self, *arguments):
         done = subprocess.run([self.command, *arguments], env=self.variables, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"airflow {' '.join(arguments[:2])} ended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
+            raise RuntimeError(f"airflow {' '.join(arguments[:2])} exited with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
 
     def start(self, stack, name, *arguments):
         with (self.folder / f"{name}.log").open("w") as log:
-            # A session of its own: what it starts in turn can be ended with it.
+            # In a session of its own, so that its child processes can be stopped with it.
             process = subprocess.Popen([self.command, name, *arguments], env=self.variables, stdin=subprocess.DEVNULL,
                                        stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         stack.callback(self.stop, process)
@@ -98,10 +98,10 @@ class Airflow:
         return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler"))
 
     def ask(self, method, path, body=None, user=None):
-        """Asks the stable REST API; an answer that is an error is raised as urllib raises it."""
+        """Sends a request to the stable REST API. An error status raises urllib's exception."""
         login = base64.b64encode(f"{user or self.user}:{self.password}".encode()).decode()
         request = urllib.request.Request(f"{self.url}/api/v1/{path}", headers={"Authorization": f"Basic {login}"}, method=method)
-        # Only with a body: a DELETE that says it has JSON and has none is turned away.
+        # Only with a body, because Airflow refuses a DELETE that declares JSON and has none.
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
@@ -113,22 +113,22 @@ class Airflow:
         return self.ask("GET", path, user=user)
 
     def unpause(self, dag):
-        """DAGs are paused when they are first seen, and the runs of one that is paused stay queued. A schedule starts with this too."""
+        """Unpauses a DAG. New DAGs are paused and their runs stay queued; a schedule also starts only when its DAG is unpaused."""
         return self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
 
     def trigger(self, dag, **conf):
-        """A new run's id. It is queued, and runs if the DAG is not paused."""
+        """Queues a new run and returns its id. It runs if the DAG is not paused."""
         return self.ask("POST", f"dags/{dag}/dagRuns", {"conf": conf})["dag_run_id"]
 
     def dag_run(self, dag, run):
         return self.get(f"dags/{dag}/dagRuns/{urllib.parse.quote(run, safe='')}")
 
     def clear(self, dag, run):
-        """Has a run that ended run again, under the id it has."""
+        """Runs an ended run again, under the same id."""
         return self.ask("POST", f"dags/{dag}/dagRuns/{urllib.parse.quote(run, safe='')}/clear", {"dry_run": False})
 
     def open_gate(self):
-        """Lets the runs of `waiting` go."""
+        """Lets the runs of `waiting` start."""
         return self.ask("POST", "pools", {"name": "gate", "slots": 1})
 
     def wait_for(self, dag, run, states=ENDED):

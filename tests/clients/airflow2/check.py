@@ -1,4 +1,4 @@
-"""Airflow 2 itself: dbt-api shows its runs as they are, with what they uploaded or without."""
+"""Checks with a real Airflow 2 that dbt-api shows its runs correctly, with or without uploads."""
 import contextlib
 import json
 import os
@@ -32,7 +32,7 @@ def get(path):
 
 
 def runs(dag):
-    """The runs of a DAG, the first first."""
+    """Returns the runs of a DAG, oldest first."""
     return [run for run in get("runs/?include_related=job&order_by=id&limit=100") if run["job"]["name"] == dag]
 
 
@@ -40,12 +40,12 @@ def statuses(dag):
     return sorted(run["status_humanized"] for run in runs(dag))
 
 
-def become(dag, *due):
-    wait(f"the runs of {dag} are {due}", lambda: statuses(dag) == sorted(due), PATIENCE)
+def become(dag, *expected):
+    wait(f"the runs of {dag} are {expected}", lambda: statuses(dag) == sorted(expected), PATIENCE)
 
 
 def observe(airflow, stack):
-    """A process of its own that observes, beside the one that serves."""
+    """Starts another process that observes Airflow, beside the one that serves."""
     config, log = folder / "airflow.toml", folder / "observer.log"
     config.write_text(f'[production]\naccount = {account}\nenvironment = "prod"\nurl = "{airflow.url}"\n'
                       f'username = "{airflow.reader}"\npassword = "{airflow.password}"\n')
@@ -67,13 +67,13 @@ with contextlib.ExitStack() as stack:
     broken = runs("broken")[0]
     assert broken["is_error"] and not broken["artifacts_saved"], broken
     became = airflow.dag_run("broken", made["broken"])
-    # To the microsecond, in another format.
+    # Equal to the microsecond, but in another format.
     same = [(broken["started_at"], became["start_date"]), (broken["finished_at"], became["end_date"])]
     assert all(ours.replace(" ", "T") == theirs for ours, theirs in same), same
     become("waiting", "Queued", "Running")
-    # With the one that its schedule makes when it is unpaused.
+    # Including the run that the schedule makes when the DAG is unpaused.
     become("shop", "Success", "Success")
-    # What was uploaded, without a word of the DAG, is in its DAG's run.
+    # The uploads, which do not name the DAG, are in the run of their DAG.
     wait("each run of shop has its upload", lambda: all(run["artifacts_saved"] for run in runs("shop")), PATIENCE)
     assert get(f"runs/{runs('shop')[0]['id']}/artifacts/") == ["manifest.json"]
     assert not runs("(unknown DAG)")
@@ -81,12 +81,12 @@ with contextlib.ExitStack() as stack:
     assert jobs["shop"]["schedule"]["cron"] == "0 0 * * *" and jobs["shop"]["triggers"]["schedule"], jobs["shop"]
     assert not jobs["broken"]["triggers"]["schedule"], jobs["broken"]
 
-    # Cleared, it is the same run, which runs and fails again.
+    # A cleared run keeps its id, runs again and fails again.
     airflow.clear("broken", made["broken"])
-    wait("it ran again", lambda: runs("broken")[0]["started_at"] > broken["finished_at"] and statuses("broken") == ["Error"], PATIENCE)
+    wait("the cleared run ran again", lambda: runs("broken")[0]["started_at"] > broken["finished_at"] and statuses("broken") == ["Error"], PATIENCE)
     assert [run["id"] for run in runs("broken")] == [broken["id"]]
 
-    # A run that Airflow forgets before it ended is not shown as running for ever.
+    # A run that is deleted in Airflow before it ends must not be shown as running forever.
     queued = next(run for run in airflow.get("dags/waiting/dagRuns")["dag_runs"] if run["state"] == "queued")
     airflow.ask("DELETE", f"dags/waiting/dagRuns/{urllib.parse.quote(queued['dag_run_id'], safe='')}")
     become("waiting", "Cancelled", "Running")
@@ -94,6 +94,6 @@ with contextlib.ExitStack() as stack:
     become("waiting", "Cancelled", "Success")
 
     events = dbt_api("events", "list", "--account", account, "--type", "airflow.", "--limit", "1000")
-    # Four of the runs pass through three states at most, one of them twice; then the forgotten one. None is told twice.
+    # Four of the runs pass through at most three states, one of them twice; then there is the deleted one. No state is reported twice.
     assert len(events) <= 20, len(events)
     assert airflow.password not in (folder / "observer.log").read_text()

@@ -1,4 +1,4 @@
-"""dagster-dbt's client of dbt Cloud, and what it makes of run results."""
+"""Checks dagster-dbt's client for dbt Cloud, and how it reads run results."""
 import datetime
 import os
 
@@ -46,4 +46,4 @@ try:
 except Exception as error:
     assert "failed" in str(error), error
 else:
-    raise AssertionError("the failed run is not seen as failed")
+    raise AssertionError("the failed run was not reported as failed")

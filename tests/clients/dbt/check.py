@@ -1,4 +1,4 @@
-"""dbt itself: uploads after each command, and what is read back of them."""
+"""Checks dbt itself: it uploads after each command, and the uploads can be read back."""
 import gzip
 import json
 import os
@@ -12,7 +12,7 @@ shutil.copytree(root / "fixtures/project", "project", ignore=shutil.ignore_patte
 os.chdir("project")
 with open("dbt_project.yml", "a") as file:
     file.write(f"\ndbt-cloud:\n  tenant_hostname: {os.environ['DBT_API_HOST']}\n")
-# Where a CI job builds, apart from what it defers to.
+# A target for a CI job, which builds elsewhere than the manifest it defers to.
 with open("profiles.yml", "a") as file:
     file.write("    ci:\n      type: duckdb\n      path: shop.duckdb\n      schema: ci\n      threads: 2\n")
 # A test that fails, and a source that is fresh.
@@ -35,7 +35,7 @@ def get(path):
 
 
 def dbt(*command, code=0):
-    """Runs dbt, and the run that shows what it uploaded."""
+    """Runs dbt, and returns the run with its uploads."""
     before = get("runs/?limit=1")["extra"]["pagination"]["total_count"]
     done = subprocess.run(["dbt", *command], env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-1000:]
@@ -70,7 +70,7 @@ fresh = dbt("source", "freshness")
 assert fresh["has_sources_generated"] and "sources.json" in names_of(fresh), fresh
 assert get("environments/1/nodes/model.shop.stg_orders/")["data"]["last_result"]["run_id"] == built["id"]
 
-# A CI job downloads the manifest, compressed, and defers to it: dbt wants all of it.
+# A CI job downloads the manifest, compressed, and defers to it. dbt needs all of it.
 request = urllib.request.Request(
     f"{os.environ['DBT_API_URL']}/api/internal/projects/shop/latest-manifest?trimmed=false",
     headers={"Authorization": f"Bearer {os.environ['DBT_API_TOKEN']}", "Accept-Encoding": "gzip"})

@@ -1,4 +1,4 @@
-"""tap-dbt: all streams, over several pages."""
+"""Checks tap-dbt: all streams, over several pages."""
 import collections
 import json
 import os
@@ -31,6 +31,6 @@ for line in done.stdout.splitlines():
         records[message["stream"]] += 1
         if message["stream"] == "runs":
             runs.add(message["record"]["id"])
-due = {"accounts": 1, "projects": 1, "environments": 1, "jobs": 1, "runs": runs_made}
-assert due.items() <= records.items() and len(runs) == runs_made, records
+expected = {"accounts": 1, "projects": 1, "environments": 1, "jobs": 1, "runs": runs_made}
+assert expected.items() <= records.items() and len(runs) == runs_made, records
 assert records["run_artifacts"] == runs_made + 3, records

@@ -1,4 +1,4 @@
-//! The API over a database and a bucket of its own.
+//! The API under test, with its own database and bucket.
 
 mod rows;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use testkit::Database;
 use tower::ServiceExt;
 
-/// The token's keys that the database knows.
+/// The keys of the tokens in the database.
 pub(crate) const ALL_OF_ACCOUNT_1: &str = "all";
 pub(crate) const DEV_OF_ACCOUNT_1: &str = "dev";
 pub(crate) const UPLOADER_OF_ACCOUNT_1: &str = "uploader";

@@ -1,4 +1,4 @@
-//! What the tests read.
+//! The rows that the tests read.
 
 use directory::hash_of_key;
 use read_model::DocEncoder;
@@ -24,7 +24,7 @@ INSERT INTO directory.environments VALUES
     (200, 2, 20, 'Production', 'prod', 'production', 'active', '2026-11-03T00:00:00Z', '2026-11-03T00:00:00Z', gen_random_uuid());
 ";
 
-/// Run 1 has two steps, run 3 is not finished, runs 2 and 4 finished at the same time.
+/// Run 1 has two steps, run 3 has not finished, and runs 2 and 4 finished at the same time.
 const RUNS: &str = "
 INSERT INTO jobs (id, account_id, project_id, environment_id, dag_id, created_at, updated_at) VALUES
     (5, 1, 10, 100, 'daily', '2026-11-09T09:00:00Z', '2026-11-09T09:00:00Z'),
@@ -76,7 +76,7 @@ async fn token(pool: &PgPool, key: &str, account: i64, scope: &str, environment:
         .unwrap();
 }
 
-/// A file of run 1.
+/// Stores an artifact of run 1.
 async fn artifact(pool: &PgPool, kind: &str, content: &[u8], step: i64, time: &str) {
     sqlx::query(
         "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, kind, name, sha256, size,
@@ -93,7 +93,7 @@ async fn artifact(pool: &PgPool, kind: &str, content: &[u8], step: i64, time: &s
     .unwrap();
 }
 
-/// Models a, b and c, source d and test e of the manifest; c does not say its type.
+/// Stores the manifest's models a, b and c, source d and test e. The definition of c has no type.
 async fn nodes(pool: &PgPool) {
     let node_set = Sha256::of(b"nodes").0;
     sqlx::query("INSERT INTO manifests VALUES (1, $1, $2, NULL, '1.9.1', 'balboa', 'snowflake', NULL)")
@@ -107,13 +107,14 @@ async fn nodes(pool: &PgPool) {
         let mut ids: Vec<i64> = Vec::new();
         for name in names {
             let unique_id = format!("{resource_type}.balboa.{name}");
-            let told = if *name == "c" {
+            let type_field = if *name == "c" {
                 String::new()
             } else {
                 format!(r#","resource_type":"{resource_type}""#)
             };
-            let doc =
-                format!(r#"{{"name":"Node_{name}","unique_id":"{unique_id}"{told},"size":18446744073709551615}}"#);
+            let doc = format!(
+                r#"{{"name":"Node_{name}","unique_id":"{unique_id}"{type_field},"size":18446744073709551615}}"#
+            );
             let id = sqlx::query_scalar(
                 "INSERT INTO nodes (account_id, format, hash, unique_id, resource_type, name, folded_name, doc)
                  VALUES (1, 2, $1, $2, $3, $4, lower($4), $5)

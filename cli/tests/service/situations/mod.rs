@@ -1,4 +1,4 @@
-//! What dbt did is what is shown, for recorded situations of real dbt, whatever the order in which the files come.
+//! For recorded situations of real dbt, the service shows what dbt did, in whatever order the files arrive.
 
 mod recording;
 
@@ -13,28 +13,28 @@ use crate::artifacts_ingest::put_zip;
 use crate::installation::{BINARY, Installation, Token, prepared};
 use recording::{Situation, Upload, Way, orders, situations};
 
-/// How many orders are tried at once.
+/// The number of orders tried at the same time.
 const AT_ONCE: usize = 4;
 
-/// By how many tokens.
+/// The number of tokens that share the uploads.
 const TOKENS: usize = 5;
 
-/// Exit codes that the files of a run cannot tell, and why.
+/// Situations whose exit codes cannot be determined from the files of a run, and why.
 const UNKNOWABLE: &[(&str, Way, &str)] = &[
     (
         "freshness-one-source-errors",
         Way::OwnUpload,
-        "dbt 1.8 and later leave out the source; it may not have been selected",
+        "dbt 1.8 and later leave out the source; the source may not have been selected",
     ),
     (
         "freshness-one-source-errors",
         Way::Files,
-        "dbt 1.8 and later leave out the source; it may not have been selected",
+        "dbt 1.8 and later leave out the source; the source may not have been selected",
     ),
     (
         "hook-at-start-fails-beside-exposure",
         Way::Files,
-        "dbt 1.12 breaks off without results; dbt-coves then sends no manifest",
+        "dbt 1.12 aborts without results, and dbt-coves then sends no manifest",
     ),
     (
         "docs-generate-fails-to-compile",
@@ -81,28 +81,28 @@ const UNKNOWABLE: &[(&str, Way, &str)] = &[
     (
         "freshness-all-error",
         Way::Files,
-        "without the manifest an empty file may be of no sources",
+        "without the manifest an empty file may mean that there are no sources",
     ),
     (
         "freshness-all-error-1-10",
         Way::Files,
-        "without the manifest an empty file may be of no sources",
+        "without the manifest an empty file may mean that there are no sources",
     ),
     (
         "freshness-all-error-1-13b",
         Way::Files,
-        "without the manifest an empty file may be of no sources",
+        "without the manifest an empty file may mean that there are no sources",
     ),
 ];
 
-/// Runs of one DAG run in which a later command makes an earlier failure good.
-const MADE_GOOD: &[&str] = &[
+/// DAG runs in which a later command repairs an earlier failure.
+const REPAIRED: &[&str] = &[
     "retry-after-failed-build",
     "retry-after-failed-build-v2",
     "retry-after-failed-batch",
 ];
 
-/// In parts, so that they run side by side.
+/// The situations are split into parts, so that they run in parallel.
 macro_rules! parts {
     ($($name:ident = $part:literal),*) => {
         $(
@@ -132,7 +132,7 @@ parts!(
 
 async fn shown_as_dbt_ended(part: usize) {
     let installation = Installation::of(prepared().await, "serve").await;
-    // Each may send so much in a minute.
+    // Several tokens, because each has a limit of uploads per minute.
     let tokens: Vec<Token> = (0..TOKENS)
         .map(|_| installation.token("1", "read,upload", &[]))
         .collect();
@@ -169,10 +169,7 @@ async fn shown_as_dbt_ended(part: usize) {
         let first = firsts.entry((&one.situation, one.way)).or_insert(one);
         if first.state != one.state {
             let difference = difference(&first.state, &one.state, "");
-            wrong.push(format!(
-                "{}, {:?}: another order shows {difference}",
-                one.situation, one.way
-            ));
+            wrong.push(format!("{}, {:?}: another order: {difference}", one.situation, one.way));
         }
     }
     print_table(firsts.values());
@@ -182,9 +179,9 @@ async fn shown_as_dbt_ended(part: usize) {
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 
     if !part.is_multiple_of(3) {
-        return; // It takes as long as all else.
+        return; // Recovery takes as long as the rest of the test.
     }
-    // From the bucket alone, in an empty database.
+    // Recovers an empty database from the bucket alone.
     assert_eq!(installation.service.stop().await, Some(0));
     let mut system = installation.system;
     system.database = Database::create_empty().await;
@@ -197,18 +194,18 @@ async fn shown_as_dbt_ended(part: usize) {
         let difference = difference(&first.state, &state, "");
         assert!(
             state == first.state,
-            "{}, recovered, shows {difference}",
+            "{}, after recovery: {difference}",
             first.situation
         );
     }
 }
 
-/// What is shown of a situation.
+/// What the service shows of a situation.
 struct Shown {
     situation: String,
     way: Way,
     environment: i64,
-    /// As far as it does not depend on when the files came.
+    /// The part that does not depend on when the files arrived.
     state: Value,
     exit_codes: Vec<i64>,
     wrong: Vec<String>,
@@ -251,7 +248,7 @@ async fn show(
             Way::OwnUpload => put_zip(installation, token, environment, &upload.files).await,
             Way::Files => put_files(installation, token, &slug, upload).await,
         }
-        // Each before the next comes, so that the order is that of the test.
+        // Each upload is applied before the next is sent, so that the test determines the order.
         wait_until("the files are applied", async || {
             let applied = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM artifacts WHERE environment_id = $1")
                 .bind(environment)
@@ -289,7 +286,7 @@ async fn put_files(installation: &Installation, token: &Token, slug: &str, uploa
     }
 }
 
-/// The runs in the order in which they began, as far as they do not depend on when the files came.
+/// Returns the runs in the order in which they started, without what depends on when the files arrived.
 async fn runs(installation: &Installation, token: &Token, environment: i64) -> Vec<Value> {
     let path = format!("/api/v2/accounts/1/runs/?environment_id={environment}&include_related=run_steps");
     let (_, answer) = installation.get(token, &path).await;
@@ -309,7 +306,7 @@ async fn runs(installation: &Installation, token: &Token, environment: i64) -> V
     runs
 }
 
-/// What is known of each node, as far as it does not depend on when the files came.
+/// Returns what is known of each node, without what depends on when the files arrived.
 async fn nodes(installation: &Installation, token: &Token, environment: i64) -> BTreeMap<String, Value> {
     let base = format!("/api/v2/accounts/1/environments/{environment}/nodes");
     let (_, list) = installation.get(token, &format!("{base}/?limit=100")).await;
@@ -354,12 +351,12 @@ fn check_runs(situation: &Situation, way: Way, runs: &[Value], wrong: &mut Vec<S
         .any(|(name, of, _)| *name == situation.name && *of == way);
     match (shown == expected, is_unknowable) {
         (false, false) => wrong.push(format!("the runs have the statuses {shown:?}, not {expected:?}")),
-        (true, true) => wrong.push("it can be known by now, and is listed as if it could not".to_owned()),
+        (true, true) => wrong.push("the exit code is now known, but is still listed as unknowable".to_owned()),
         _ => {}
     }
 }
 
-/// By dbt's exit codes: of a run for each command that dbt uploaded, or of one DAG run with all of them.
+/// Returns the statuses by dbt's exit codes: of one run for each uploaded command, or of one DAG run with all commands.
 fn expected_runs(situation: &Situation, way: Way) -> Vec<i64> {
     let status = |failed: bool| if failed { 20 } else { 10 };
     match way {
@@ -377,14 +374,14 @@ fn expected_runs(situation: &Situation, way: Way) -> Vec<i64> {
             {
                 return Vec::new();
             }
-            let is_good = MADE_GOOD.contains(&situation.name.as_str());
+            let is_good = REPAIRED.contains(&situation.name.as_str());
             let has_failed = invocations.iter().any(|invocation| invocation.exit_code != 0);
             vec![status(has_failed && !is_good)]
         }
     }
 }
 
-/// Each node's last attempt and success are those in the log of dbt.
+/// Compares each node's last attempt and last success with dbt's log.
 fn check_nodes(situation: &Situation, way: Way, nodes: &BTreeMap<String, Value>, wrong: &mut Vec<String>) {
     for (id, node) in nodes {
         let attempts = situation.attempts(id, way);
@@ -393,12 +390,12 @@ fn check_nodes(situation: &Situation, way: Way, nodes: &BTreeMap<String, Value>,
             && shown != Some(last.status.as_str())
         {
             wrong.push(format!(
-                "{id} is shown as {shown:?}; dbt's last word was {}",
+                "{id} is shown as {shown:?}; the last status in dbt's log was {}",
                 last.status
             ));
         }
         if attempts.is_empty() && shown.is_some() && !id.starts_with("source.") {
-            wrong.push(format!("{id} is shown as {shown:?}; nothing was done to it"));
+            wrong.push(format!("{id} is shown as {shown:?}; no command worked on it"));
         }
         let success = attempts.iter().rev().find(|attempt| attempt.is_success);
         let shown = node["last_success"][0].as_str();
@@ -428,7 +425,7 @@ fn check_nodes(situation: &Situation, way: Way, nodes: &BTreeMap<String, Value>,
     }
 }
 
-/// Where two states differ first.
+/// Returns the first difference between two states.
 fn difference(one: &Value, other: &Value, path: &str) -> String {
     let keys = match (one, other) {
         (Value::Object(one), Value::Object(other)) => one.keys().chain(other.keys()).cloned().collect(),

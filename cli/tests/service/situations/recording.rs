@@ -1,4 +1,4 @@
-//! The recorded situations, and the ways and orders in which their files come.
+//! The recorded situations, and the ways and orders in which their files are uploaded.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use testkit::repository_file;
 
-/// The commands that do something to nodes.
+/// The commands that execute nodes.
 const EXECUTING: &[&str] = &["run", "build", "test", "seed", "snapshot", "retry", "clone"];
 
-/// Up to how many uploads all orders are tried: with `./dev test --all`, and without.
+/// All orders are tried for up to this many uploads, with and without `./dev test --all`.
 const ALL_ORDERS: [usize; 2] = [4, 2];
 
-/// A situation in which real dbt was, as `fixtures/situations` has it.
+/// A situation recorded with real dbt, as in `fixtures/situations`.
 #[derive(Deserialize)]
 pub(super) struct Situation {
     #[serde(skip)]
@@ -22,31 +22,31 @@ pub(super) struct Situation {
     pub(super) invocations: Vec<Invocation>,
 }
 
-/// A command of it.
+/// A command of a situation.
 #[derive(Deserialize)]
 pub(super) struct Invocation {
     which: String,
     pub(super) exit_code: i64,
-    /// The artifacts that it wrote: dbt's name, and the file's beside the recording.
+    /// The artifacts that it wrote, as dbt's names and the names of the recorded files.
     files: BTreeMap<String, String>,
-    /// Those that dbt uploads by itself; none: that version does not.
+    /// The artifacts that dbt uploads by itself; none if that version does not upload.
     own_upload: Option<Vec<String>>,
-    /// What dbt's log says of each node.
+    /// The status of each node in dbt's log.
     nodes: BTreeMap<String, String>,
     #[serde(skip)]
     folder: PathBuf,
 }
 
-/// How files come.
+/// How files are uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
-    /// dbt uploads a zip after each command.
+    /// dbt uploads a zip file after each command.
     OwnUpload,
-    /// A DAG uploads single files: manifests after success, results always.
+    /// A DAG uploads single files: manifests after a success, results always.
     Files,
 }
 
-/// What comes at once.
+/// Files that are uploaded together.
 #[derive(Clone)]
 pub(super) struct Upload {
     pub(super) files: Vec<(String, Vec<u8>)>,
@@ -71,7 +71,7 @@ pub(super) fn situations() -> Vec<Situation> {
 }
 
 impl Situation {
-    /// In the order in which they were made; empty where nothing comes this way.
+    /// Returns the uploads in the order in which they were made; empty if there are none of this kind.
     pub(super) fn uploads(&self, way: Way) -> Vec<Upload> {
         let invocations = self.invocations.iter();
         match way {
@@ -87,7 +87,7 @@ impl Situation {
         }
     }
 
-    /// What dbt's log says of a node, for each command that worked on it and whose results came.
+    /// Returns what dbt's log says of a node, for each uploaded command that worked on it.
     pub(super) fn attempts(&self, unique_id: &str, way: Way) -> Vec<Attempt> {
         let is_of_dbt_2 = self.dbt_version.starts_with("2.");
         let attempts = self.invocations.iter();
@@ -96,7 +96,7 @@ impl Situation {
             .collect()
     }
 
-    /// The code that a node has in the newest manifest that came and has any.
+    /// Returns the node's code from the newest uploaded manifest that has it.
     pub(super) fn compiled_code(&self, unique_id: &str, way: Way) -> Value {
         let of_node = |manifest: &Value| {
             let sections = ["nodes", "functions", "unit_tests"].into_iter();
@@ -109,7 +109,7 @@ impl Situation {
         manifests.iter().find_map(of_node).unwrap_or_default()
     }
 
-    /// The types of a table's columns in their order, from the newest catalog that came and lists it.
+    /// Returns the types of a table's columns in their order, from the newest uploaded catalog that lists the table.
     pub(super) fn catalog_types(&self, unique_id: &str, way: Way) -> Vec<String> {
         let catalogs = self.newest_first(way, "catalog.json");
         let tables = catalogs.iter().filter_map(|catalog| {
@@ -158,15 +158,15 @@ impl Invocation {
         names.map(|name| (name.clone(), self.read(name))).collect()
     }
 
-    /// Whether dbt's own upload of it holds more than what every command writes.
+    /// Returns whether dbt's own upload contains more than the files that every command writes.
     pub(super) fn makes_run(&self) -> bool {
-        let telling = ["run_results.json", "sources.json", "freshness.json", "catalog.json"];
+        let run_files = ["run_results.json", "sources.json", "freshness.json", "catalog.json"];
         self.own_upload()
             .iter()
-            .any(|(name, _)| telling.contains(&name.as_str()))
+            .any(|(name, _)| run_files.contains(&name.as_str()))
     }
 
-    /// dbt-coves sends manifests after success only; DAGs send results always.
+    /// The files that a DAG uploads. dbt-coves sends manifests only after a success; DAGs always send results.
     pub(super) fn files_of_dag(&self) -> Vec<(String, Vec<u8>)> {
         let names = self.files.keys().filter(|name| match name.as_str() {
             "manifest.json" => self.exit_code == 0,
@@ -181,7 +181,7 @@ impl Invocation {
         std::fs::read(path).unwrap()
     }
 
-    /// None: it was not worked on, or the results that came do not list it.
+    /// Returns what the command did to the node; none if it did not work on it, or if its results do not list it.
     fn attempt(&self, unique_id: &str, way: Way, is_of_dbt_2: bool) -> Option<Attempt> {
         let files = match way {
             Way::OwnUpload => self.own_upload(),
@@ -198,11 +198,11 @@ impl Invocation {
         let was_there = listed["message"] == "No-op";
         let is_limited = results["args"]["empty"] == true || !results["args"]["sample"].is_null();
         let listed = listed["status"].as_str().unwrap().to_lowercase();
-        // The log has no word for a part of the batches, the file calls skipped what was cancelled, and dbt 2 calls all that was to be done an
-        // error after some failures.
-        let is_told_otherwise = listed == "partial success" || was_cancelled || is_of_dbt_2;
+        // The log and the file may disagree: the log has no status for partly successful batches, the file calls cancelled nodes skipped,
+        // and dbt 2 reports all remaining nodes as errors after some failures.
+        let log_differs = listed == "partial success" || was_cancelled || is_of_dbt_2;
         let status = match self.nodes.get(unique_id) {
-            Some(logged) if !is_told_otherwise => logged.to_lowercase(),
+            Some(logged) if !log_differs => logged.to_lowercase(),
             _ => listed,
         };
         let is_test = unique_id.starts_with("test.") || unique_id.starts_with("unit_test.");
@@ -214,7 +214,7 @@ impl Invocation {
     }
 }
 
-/// The orders in which uploads come: all of a few, some of more; and all of them twice.
+/// Returns the orders in which to upload: all orders of few uploads, some orders of more, and one order in which each upload is sent twice.
 pub(super) fn orders(uploads: &[Upload]) -> Vec<Vec<Upload>> {
     if uploads.is_empty() {
         return Vec::new();

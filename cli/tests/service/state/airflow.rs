@@ -1,4 +1,4 @@
-//! Airflow judges runs; dbt's results judge the manifest to defer to.
+//! Airflow decides the status of runs; dbt's results decide which manifest to defer to.
 
 use serde_json::json;
 use testkit::airflow::RecordedAirflow;
@@ -9,7 +9,7 @@ use crate::airflow::observing;
 use crate::installation::{Installation, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn airflow_judges_the_run_and_results_judge_what_to_defer_to() {
+async fn airflow_decides_run_statuses_and_results_decide_deferral() {
     let airflow = RecordedAirflow::start("v1").await;
     let system = observing(prepared().await, &airflow);
     let mut environment = Environment::of(Installation::of(system, "serve").await);
@@ -17,7 +17,7 @@ async fn airflow_judges_the_run_and_results_judge_what_to_defer_to() {
         (environment.statuses().await.len() == 4).then_some(())
     })
     .await;
-    // A task that may fail, one that failed after dbt, and a run that has not ended.
+    // A task that may fail, a task that failed after dbt, and a run that has not ended.
     let runs = [
         (10, "shop", "scheduled__2026-11-23T00:00:00+00:00", "error", 10),
         (20, "broken", "manual__2026-11-24T21:34:13.553148+00:00", "success", 20),
@@ -36,7 +36,7 @@ async fn airflow_judges_the_run_and_results_judge_what_to_defer_to() {
         let has_failed = |run: &serde_json::Value| run["run_steps"][0]["status"] == 20;
         assert!(
             steps.as_array().unwrap().iter().any(has_failed),
-            "dbt's step failed whatever Airflow says"
+            "dbt's step failed, whatever Airflow says"
         );
         assert_eq!(environment.deferral("").await, [node], "{dag}");
     }

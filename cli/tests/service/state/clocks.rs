@@ -1,4 +1,4 @@
-//! Clocks that are wrong, and files that were stored long ago.
+//! Wrong clocks, and files that were stored long ago.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn described(text: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_five_minutes_fast_holds_up_nothing() {
+async fn a_clock_that_is_five_minutes_fast_blocks_nothing() {
     let mut environment = Environment::start().await;
     let ahead = Utc::now() + TimeDelta::minutes(5);
     environment.send("fast", &at(ahead, described("of the fast one"))).await;
@@ -42,7 +42,7 @@ async fn a_clock_that_is_five_minutes_fast_holds_up_nothing() {
             &json!("success")
         )
     );
-    // Five minutes slow: by its own clock it is the older one, and the log says so.
+    // Five minutes slow: by its own clock the manifest is older, and the log says so.
     let behind = now - TimeDelta::minutes(5);
     environment
         .send("slow", &at(behind, described("of the slow one")))
@@ -60,14 +60,14 @@ async fn a_clock_that_is_five_minutes_fast_holds_up_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_stored_long_ago_is_imported_behind_what_is_newer() {
+async fn an_old_manifest_is_imported_without_replacing_newer_ones() {
     let mut environment = Environment::start().await;
     let now = Utc::now();
     environment.send("new", &at(now, described("new"))).await;
     environment.send("new", &at(now, build(0, &[(A, "success")]))).await;
     let before = environment.node(A).await;
     let bucket = environment.installation.system.storage();
-    // One that a clock of the future wrote, and one without a time.
+    // One manifest was written by a clock in the future, another has no time.
     let stored: DateTime<Utc> = "2023-12-02T09:49:46Z".parse().unwrap();
     let future = at(now + TimeDelta::days(1), described("of the future"));
     let mut timeless = described("timeless");

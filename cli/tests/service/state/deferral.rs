@@ -1,4 +1,4 @@
-//! The manifest to defer to.
+//! Which manifest to defer to.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Environment, build, manifest, results};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
+async fn the_manifest_to_defer_to_is_of_a_successful_run() {
     let mut environment = Environment::start().await;
     let of = |minute, name: &str| manifest(minute, &[(name, json!({}))]);
     environment
@@ -15,7 +15,7 @@ async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
     assert_eq!(
         environment.deferral("").await,
         ["model.shop.latest"],
-        "better than none"
+        "it is the only one"
     );
     environment
         .send_zip(&[("manifest.json", &of(0, "model.shop.listed"))])
@@ -23,7 +23,7 @@ async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
     assert_eq!(
         environment.deferral("").await,
         ["model.shop.listed"],
-        "of `dbt list`, which makes no run"
+        "the manifest of `dbt list`, which makes no run, goes before a tagged one"
     );
     assert_eq!(environment.statuses().await, [] as [i64; 0]);
     let failed = build(2, &[("model.shop.failed", "error")]);
@@ -36,7 +36,7 @@ async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
     assert_eq!(
         environment.deferral("").await,
         ["model.shop.failed"],
-        "the newest, since none went well"
+        "the newest, because no run succeeded"
     );
     let good = build(3, &[("model.shop.good", "success")]);
     environment
@@ -52,7 +52,7 @@ async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
             ("run_results.json", &failed),
         ])
         .await;
-    // What it defines need not have been built.
+    // The nodes that it defines need not have been built.
     let docs = results(5, json!({"which": "generate"}), &[("model.shop.new", "success")]);
     environment
         .send_zip(&[("manifest.json", &of(5, "model.shop.new")), ("run_results.json", &docs)])
@@ -73,7 +73,7 @@ async fn a_manifest_to_defer_to_is_of_work_that_went_well() {
     assert_eq!(
         environment.deferral("").await,
         ["model.shop.good"],
-        "by now it is known that it failed"
+        "the run is now known to have failed"
     );
     let project = environment.get("projects/").await[0]["id"].clone();
     let path = format!("/api/private/accounts/1/projects/{project}/manifest/1/");

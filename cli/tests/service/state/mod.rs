@@ -1,4 +1,4 @@
-//! One state per node, each aspect of it from its own newest source, from uploads that are composed.
+//! One state for each node, with each aspect from its own newest source, tested with generated uploads.
 
 mod airflow;
 mod clocks;
@@ -16,7 +16,7 @@ use testkit::wait_until;
 use crate::artifacts_ingest::put_zip;
 use crate::installation::{Installation, SLUG, Token};
 
-/// Minutes of one morning.
+/// Returns a time in minutes of one morning.
 fn time(minute: u32) -> String {
     format!("2026-11-24T09:{minute:02}:00Z")
 }
@@ -137,7 +137,7 @@ impl Environment {
         self.get(&format!("environments/1/nodes/{id}/")).await
     }
 
-    /// The statuses of all runs, in the order of their numbers.
+    /// Returns the statuses of all runs, ordered by id.
     async fn statuses(&self) -> Vec<i64> {
         let runs = self.get("runs/?order_by=id").await;
         runs.as_array()
@@ -155,10 +155,10 @@ impl Environment {
             .unwrap()
             .iter()
             .find(|known| known["trigger"]["cause"] == cause.as_str());
-        found.unwrap_or_else(|| panic!("there is no run {run}: {runs}")).clone()
+        found.unwrap_or_else(|| panic!("no run {run} in {runs}")).clone()
     }
 
-    /// The nodes of the manifest to defer to.
+    /// Returns the ids of the nodes of the manifest to defer to.
     async fn deferral(&self, query: &str) -> Vec<String> {
         let path = format!("/api/internal/manifests?environment_slug={SLUG}{query}");
         let (status, body) = self.installation.send(Method::GET, &self.token, &path).await;

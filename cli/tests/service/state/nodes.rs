@@ -8,7 +8,7 @@ use super::{A, B, Environment, build, manifest, results, time};
 use crate::installation::SLUG;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_late_moves_nothing_that_is_newer() {
+async fn late_uploads_do_not_replace_newer_state() {
     let mut environment = Environment::start().await;
     let new = [
         (A, json!({"compiled_code": "new"})),
@@ -45,7 +45,7 @@ async fn what_comes_late_moves_nothing_that_is_newer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn skipped_empty_and_repeated_builds_are_attempts() {
+async fn skipped_empty_and_retried_builds_count_as_attempts() {
     let mut environment = Environment::start().await;
     environment
         .send("r1", &manifest(1, &[(A, json!({})), (B, json!({}))]))
@@ -115,7 +115,7 @@ async fn skipped_empty_and_repeated_builds_are_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_stands_under_the_node_that_it_is_attached_to() {
+async fn a_test_is_listed_with_the_node_it_is_attached_to() {
     let mut environment = Environment::start().await;
     let test = |nodes: &[&str], attached: Value| json!({"depends_on": {"nodes": nodes}, "attached_node": attached});
     let nodes = [
@@ -151,7 +151,7 @@ async fn a_test_stands_under_the_node_that_it_is_attached_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_dbt_alters_while_it_runs_is_no_change() {
+async fn fields_that_dbt_alters_while_it_runs_are_not_changes() {
     let mut environment = Environment::start().await;
     let folder = repository_file("fixtures/situations/same-project-after-other-commands");
     let mut number = 0;
@@ -177,7 +177,7 @@ async fn what_dbt_alters_while_it_runs_is_no_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sources_are_as_fresh_as_the_last_check_that_lists_them() {
+async fn freshness_comes_from_the_last_check_that_lists_the_source() {
     let mut environment = Environment::start().await;
     let source = "source.shop.raw.a";
     let mut of_sources = manifest(1, &[]);
@@ -205,7 +205,7 @@ async fn sources_are_as_fresh_as_the_last_check_that_lists_them() {
         (&json!("warn"), &json!("warn"))
     );
     assert_eq!(node["freshness"]["max_loaded_at_time_ago_in_s"], 60.0);
-    // The next day the query of the check fails, and dbt leaves the source out.
+    // The next day, the query of the check fails and dbt leaves the source out.
     environment.send("r2", &sources(30, json!([]))).await;
     let node = environment.node(source).await;
     assert_eq!(node["last_result"]["status"], "unknown");
@@ -214,7 +214,7 @@ async fn sources_are_as_fresh_as_the_last_check_that_lists_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_one_environment_sees_the_state_of_that_one() {
+async fn a_token_of_one_environment_sees_only_its_state() {
     let mut environment = Environment::start().await;
     environment
         .send("r1", &manifest(1, &[(A, json!({"compiled_code": "x"}))]))

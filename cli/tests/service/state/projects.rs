@@ -6,7 +6,7 @@ use super::{Environment, manifest_of};
 use crate::installation::SLUG;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dbt_projects_of_an_environment_stand_side_by_side_until_one_is_retired() {
+async fn dbt_projects_share_an_environment_until_one_is_retired() {
     let mut environment = Environment::start().await;
     let shared = |by: &str| json!({"package_name": "beta", "description": by});
     let alpha = [
@@ -33,7 +33,7 @@ async fn dbt_projects_of_an_environment_stand_side_by_side_until_one_is_retired(
                 .clone()
         };
         assert_eq!(nodes.as_array().unwrap().len(), 3, "{nodes}");
-        assert_eq!(of("model.beta.b"), "beta", "the project of its package");
+        assert_eq!(of("model.beta.b"), "beta", "the project that has its package");
         assert_eq!(of("model.both.c"), "alpha", "the newest");
     }
     assert_eq!(environment.deferral("").await.len(), 3);
@@ -51,7 +51,7 @@ async fn dbt_projects_of_an_environment_stand_side_by_side_until_one_is_retired(
             .unwrap()
             .len(),
         3,
-        "what ran, ran"
+        "runs keep their nodes"
     );
     let (code, _, error) = testkit::try_command(
         crate::installation::BINARY,
@@ -68,7 +68,7 @@ async fn dbt_projects_of_an_environment_stand_side_by_side_until_one_is_retired(
     assert_eq!(
         environment.get("environments/1/nodes/").await.as_array().unwrap().len(),
         3,
-        "it was uploaded again"
+        "the project was uploaded again"
     );
     let verified = environment.installation.command(&["rebuild", "--verify"]);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");

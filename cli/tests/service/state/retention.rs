@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{A, B, Environment, build, manifest, time};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_source_of_an_aspect_is_not_pruned() {
+async fn the_newest_source_of_an_aspect_is_not_pruned() {
     let mut environment = Environment::start().await;
     let catalog = json!({
         "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/catalog/v1.json", "generated_at": time(1)},

@@ -1,4 +1,4 @@
-//! What a run is shown as.
+//! The status of runs.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{A, B, Environment, build, manifest, results};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_outside_nodes_is_made_good_by_the_same_command_alone() {
+async fn a_failure_outside_nodes_is_repaired_only_by_the_same_command() {
     let mut environment = Environment::start().await;
     environment
         .send("r1", &manifest(1, &[(A, json!({})), (B, json!({}))]))
@@ -33,11 +33,11 @@ async fn what_failed_outside_nodes_is_made_good_by_the_same_command_alone() {
     for (file, status) in expected {
         environment.send("r1", &file).await;
         assert_eq!(environment.statuses().await, [status], "{file}");
-        // However the docs end, the tables are there.
+        // However the docs end, the tables have been built.
         assert_eq!(environment.deferral("").await, [A, B]);
     }
     let run = environment.run("r1").await["id"].clone();
-    // Results of work, though docs and operations came after it.
+    // Results of a build are kept, although docs and operations followed.
     let (_, file) = environment
         .installation
         .send(
@@ -59,12 +59,12 @@ async fn what_failed_outside_nodes_is_made_good_by_the_same_command_alone() {
     assert_eq!(
         status,
         StatusCode::OK,
-        "the step has no manifest, and one before it has"
+        "the step has no manifest, but an earlier one has"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_hook_is_made_good_when_all_that_it_kept_back_is_done() {
+async fn a_failed_hook_is_repaired_when_all_nodes_it_blocked_are_done() {
     let mut environment = Environment::start().await;
     let hook = "operation.shop.shop-on-run-start-0";
     let select =
@@ -79,7 +79,7 @@ async fn a_failed_hook_is_made_good_when_all_that_it_kept_back_is_done() {
     environment
         .send("r1", &select(3, &["a", "b"], &[(hook, "success"), (A, "success")]))
         .await;
-    assert_eq!(environment.statuses().await, [20], "one node is still to be done");
+    assert_eq!(environment.statuses().await, [20], "one node has not been built yet");
     environment
         .send(
             "r1",
@@ -90,7 +90,7 @@ async fn a_failed_hook_is_made_good_when_all_that_it_kept_back_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_results_in_two_runs_are_an_attempt_of_the_first() {
+async fn the_same_results_in_two_runs_count_as_an_attempt_of_the_first() {
     let mut environment = Environment::start().await;
     environment.send("r1", &manifest(1, &[(A, json!({}))])).await;
     let file = build(2, &[(A, "error")]);
@@ -101,5 +101,8 @@ async fn the_same_results_in_two_runs_are_an_attempt_of_the_first() {
     assert_eq!((&first["status"], &second["status"]), (&json!(20), &json!(20)));
     assert_eq!(environment.node(A).await["last_result"]["run_id"], first["id"]);
     let of_second = environment.get(&format!("runs/{}/nodes/{A}/", second["id"])).await;
-    assert_eq!(of_second["last_result"]["run_id"], second["id"], "it is a step of both");
+    assert_eq!(
+        of_second["last_result"]["run_id"], second["id"],
+        "it is a step of both runs"
+    );
 }

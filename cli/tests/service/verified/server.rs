@@ -1,4 +1,4 @@
-//! Datacoves' side.
+//! A fake of Datacoves' server.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::installation::Token;
 
-/// What Datacoves answers at present.
+/// How the server answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
     Answers,
@@ -18,7 +18,7 @@ pub(super) enum Mood {
     Redirects,
 }
 
-/// Datacoves' side: whose the keys are, and who was asked about.
+/// A server that verifies keys, and records which keys it was asked about.
 #[derive(Clone)]
 pub(super) struct Datacoves(Arc<Mutex<Inner>>);
 
@@ -70,7 +70,7 @@ impl Datacoves {
         }
     }
 
-    /// From now on the key is admitted to this.
+    /// Admits the key with this answer from now on.
     pub(super) fn admit(&self, key: &str, answer: Value) -> Token {
         self.0.lock().unwrap().keys.insert(key.to_owned(), answer);
         Token {

@@ -88,9 +88,9 @@ pub async fn nodes(
     paging: Paging,
 ) -> sqlx::Result<Page<Node>> {
     // No array is longer, and a sum with the highest numbers would overflow.
-    let slice = Slice {
-        offset: slice.offset.min(i32::MAX.into()),
-        ..slice
+    let paging = Paging {
+        offset: paging.offset.min(i32::MAX.into()),
+        ..paging
     };
     let by_place = filter.name_contains.is_none() && filter.unique_id.is_none();
     let rows = if by_place {

@@ -5,7 +5,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 /// The range of rows to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
+pub struct Paging {
     /// The maximum number of rows.
     pub limit: i64,
     /// The number of rows to skip.
@@ -42,7 +42,7 @@ pub struct Page<T> {
     pub total: i64,
 }
 
-impl Slice {
+impl Paging {
     /// The limit is part of the SQL text. If it were a parameter, PostgreSQL would not know that few rows are wanted, and would plan the
     /// query every time.
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn only_a_short_page_shows_the_total() {
-        let slice = Slice { limit: 3, offset: 6 };
-        assert_eq!(slice.total_if_last(2), Some(8));
-        assert_eq!(slice.total_if_last(3), None);
-        assert_eq!(slice.total_if_last(0), None);
-        assert_eq!(Slice { offset: 0, ..slice }.total_if_last(0), Some(0));
+        let paging = Paging { limit: 3, offset: 6 };
+        assert_eq!(paging.total_if_last(2), Some(8));
+        assert_eq!(paging.total_if_last(3), None);
+        assert_eq!(paging.total_if_last(0), None);
+        assert_eq!(Paging { offset: 0, ..paging }.total_if_last(0), Some(0));
     }
 }

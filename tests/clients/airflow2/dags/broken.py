@@ -1,4 +1,4 @@
-"""A run that fails before it uploads anything: only Airflow knows of it."""
+"""A run that fails before it uploads anything, so that only Airflow knows it."""
 from datetime import datetime
 
 from airflow.decorators import dag, task
@@ -8,7 +8,7 @@ from airflow.decorators import dag, task
 def broken():
     @task
     def build():
-        raise RuntimeError("dbt ended with 1")
+        raise RuntimeError("dbt exited with 1")
 
     build()
 

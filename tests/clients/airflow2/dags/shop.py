@@ -1,4 +1,4 @@
-"""A daily run that sends its manifest as dbt-coves does."""
+"""A daily run that uploads its manifest like dbt-coves does."""
 import os
 from datetime import datetime
 
@@ -10,8 +10,8 @@ from airflow.decorators import dag, task
 def shop():
     @task
     def build():
-        # dbt would run here. dbt-coves looks at these variables after a dbt that ended well, and Airflow sets AIRFLOW_CTX_* itself.
-        # There is no dag_id among them: that the upload belongs to this DAG can be known only from Airflow.
+        # dbt would run here. After a successful dbt, dbt-coves reads these variables; Airflow sets AIRFLOW_CTX_* itself.
+        # None of them has the dag_id: only Airflow knows that the upload belongs to this DAG.
         if os.environ.get("DATACOVES__UPLOAD_MANIFEST", "").lower() != "true":
             return
         fields = {"environment_slug": os.environ["DATACOVES__ENVIRONMENT_SLUG"], "run_id": os.environ["AIRFLOW_CTX_DAG_RUN_ID"]}
@@ -23,7 +23,7 @@ def shop():
                 files={"file": ("file", manifest)},
                 timeout=5,
             )
-        # Any answer ends the task well, only silence fails it.
+        # Any answer ends the task successfully; only no answer fails it.
         print("uploaded" if answer.status_code == 201 else f"not uploaded: {answer.status_code} {answer.text}")
 
     build()

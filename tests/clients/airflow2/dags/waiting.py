@@ -1,6 +1,6 @@
-"""A run that stays as it is: running, and every further one queued.
+"""A DAG whose first run stays running, while every further run stays queued.
 
-Its task wants a pool that does not exist, so the scheduler leaves it alone, at no cost. Making the pool lets it go.
+Its task needs a pool that does not exist, so the scheduler does not start it. Creating the pool lets it start.
 """
 from datetime import datetime
 
