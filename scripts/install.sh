@@ -91,8 +91,8 @@ install_missing() {
   needs "finding the processes that ./dev has started" procps
   for package in "${WANTED[@]}"; do is_installed "$package" || missing+=("$package"); done
   ((${#missing[@]})) || return 0
-  echo "Missing here:"
-  for package in "${missing[@]}"; do printf '  %-18s for %s\n' "${package#*:}" "${WHAT_FOR[$package]}"; done
+  echo "Missing here:" >&2
+  for package in "${missing[@]}"; do printf '  %-18s for %s\n' "${package#*:}" "${WHAT_FOR[$package]}" >&2; done
   [[ ! ${DBT_API_NO_INSTALL:-} ]] || die "Nothing was installed, because of --no-install. These commands install it:
 $(install_commands "${missing[@]}")"
   mapfile -t debian < <(of_debian "${missing[@]}")
@@ -103,9 +103,10 @@ $(install_commands "${missing[@]}")"
 }
 
 # Python packages go into folders under .dev/ when they are used; here it is said.
-announce_python_packages() { # what for, the commands (none if all is there)
+announce_python_packages() { # what for, the commands that install them: none if all is there
   [[ $2 ]] || return 0
-  [[ ! ${DBT_API_NO_INSTALL:-} ]] || die "Python packages for $1 are missing, and --no-install was given. These commands install them:
+  echo "Python packages for $1 are missing here." >&2
+  [[ ! ${DBT_API_NO_INSTALL:-} ]] || die "Nothing was installed, because of --no-install. These commands install it:
 $2"
-  printf 'Python packages are missing for %s, and are installed then:\n%s\n' "$1" "$2"
+  printf 'They are installed when they are used, by\n%s\n' "$2"
 }

@@ -72,6 +72,13 @@ forget_settings() {
   unset $(compgen -e | grep -E '^(DATACOVES|DB|NATS|STORAGE|S3|MINIO|BLOB)_|^(HOST|PORT|PUBLIC_URL|LOG_LEVEL|LOG_FORMAT)$')
 }
 
+python_commands() { # steps…
+  local step
+  for step in clients kubernetes; do
+    ! is_one_of "$step" "$@" || python3 "tests/$step/run.py" --missing
+  done
+}
+
 prepare_checks() { # steps…
   local step packages
   for step; do
@@ -79,9 +86,7 @@ prepare_checks() { # steps…
     needs "$step" "${packages[@]}"
   done
   install_missing
-  for step in clients kubernetes; do
-    ! is_one_of "$step" "$@" || announce_python_packages "the step $step" "$(python3 "tests/$step/run.py" --missing)"
-  done
+  announce_python_packages "the steps clients or kubernetes" "$(python_commands "$@")"
   on_signals stop_test
   forget_settings
   [[ ${WHAT_FOR[postgresql]:-} ]] && ! test_database_is_given || return 0
