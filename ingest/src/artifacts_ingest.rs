@@ -68,7 +68,7 @@ pub(crate) struct Kept {
     post,
     path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests",
     tag = "Uploads",
-    operation_id = "Begin an ingest",
+    operation_id = "begin_ingest",
     params(("account_id" = i64, Path), ("environment_id" = i64, Path)),
     responses((status = 200, body = One<Invitation>)),
     security(("token" = []))
@@ -105,7 +105,7 @@ pub(crate) async fn begin(
     patch,
     path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests/{id}",
     tag = "Uploads",
-    operation_id = "End an ingest",
+    operation_id = "end_ingest",
     params(("account_id" = i64, Path), ("environment_id" = i64, Path), ("id" = String, Path)),
     responses((status = 204)),
     security(("token" = []))
@@ -147,7 +147,7 @@ async fn permitted_place(
     put,
     path = "/api/private/ingests/{signed}",
     tag = "Uploads",
-    operation_id = "Put an ingest",
+    operation_id = "put_ingest",
     params(("signed" = String, Path, description = "From the `upload_url` that the upload began with")),
     request_body(content = Vec<u8>, content_type = "application/zip"),
     responses(
