@@ -70,7 +70,7 @@ pub(crate) struct Kept {
     tag = "Uploads",
     operation_id = "begin_ingest",
     params(("account_id" = i64, Path), ("environment_id" = i64, Path)),
-    responses((status = 200, body = One<Invitation>)),
+    responses((status = 200, description = "Where to send the artifacts", body = One<Invitation>)),
     security(("token" = []))
 )]
 pub(crate) async fn begin(
@@ -107,7 +107,7 @@ pub(crate) async fn begin(
     tag = "Uploads",
     operation_id = "end_ingest",
     params(("account_id" = i64, Path), ("environment_id" = i64, Path), ("id" = String, Path)),
-    responses((status = 204)),
+    responses((status = 204, description = "Nothing more to do")),
     security(("token" = []))
 )]
 pub(crate) async fn end(

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 /// An error on routes with dbt Cloud's form.
@@ -69,10 +70,12 @@ fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static s
         .iter()
         .flatten()
         .any(|param| matches!(param, RefOr::T(param) if param.parameter_in == ParameterIn::Query));
-    // `security(())` on a route means that it needs no token.
-    let needs_token = operation.security.is_none() || path.contains("datacoves");
-    let needs_token = needs_token && !path.ends_with("healthcheck");
-    if has_query || !needs_token {
+    // `security(())` on a route, which is an empty requirement, means that it needs no token.
+    let needs_token = operation
+        .security
+        .as_ref()
+        .is_none_or(|security| security.iter().any(|one| *one != SecurityRequirement::default()));
+    if has_query {
         errors.push(("400", "A parameter cannot be read"));
     }
     if needs_token {

@@ -27,7 +27,6 @@ struct NamedFileForm {
     #[schema(example = "")]
     filename: Option<String>,
     /// If `true`, the file must be a manifest.
-    #[schema(example = "")]
     is_manifest: Option<bool>,
 }
 
