@@ -55,7 +55,7 @@ manifest = urllib.request.Request(
 )
 href = json.load(urllib.request.urlopen(manifest))["data"]["manifest_href"]
 values = {
-    "account_id": 1, "project_id": 1, "project_id_path": 1, "environment_id": 1, "run_id": run["id"], "job_id": run["job_id"], "path": "manifest.json",
+    "account_id": 1, "project_id": 1, "environment_id": 1, "run_id": run["id"], "job_id": run["job_id"], "path": "manifest.json",
     "unique_id": node["unique_id"], "from_": get("runs/?limit=1")[0]["id"], "environment_slug": "prod", "slug": "prod",
     "project_slug": "shop", "signed": href.rsplit("/", 1)[1],
 }
@@ -69,7 +69,7 @@ def arguments(tag, name, function):
     """The value of each required parameter."""
     found = {}
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "client" or parameter.default is not inspect.Parameter.empty:
+        if parameter.name != "environment_slug" and (parameter.name == "client" or parameter.default is not inspect.Parameter.empty):
             continue
         if parameter.name == "id":
             value = ids.get(name, ids.get(tag, 1))
@@ -102,4 +102,6 @@ assert [shown.id for shown in page.data] == [run["id"]] and page.extra.paginatio
 shown = page.data[0]
 assert shown.created_at.isoformat() == run["created_at"].replace(" ", "T") and shown.job.name == "daily", shown
 assert [step.status for step in shown.run_steps] == [20], shown
+gets = [item["get"]["operationId"] for item in document["paths"].values() if "get" in item]
+assert read == len([name for name in gets if name.removeprefix("internal_") not in FILES]), f"{read} of {len(gets)} routes"
 print(f"openapi: the generated client read {read} routes")

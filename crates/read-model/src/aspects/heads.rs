@@ -72,8 +72,10 @@ async fn changed_nodes(
     .await
 }
 
-/// Leaves out the nodes that a newer set contains. A node without a head is in no set, and the newest set contains most of the others, so
-/// that a late upload rarely looks at a second set.
+/// Leaves out the nodes that a newer set contains.
+///
+/// A node without a head is in no other set, because everything that adds a set also points the heads of its nodes. The newest set contains
+/// most of the others, so that a late upload rarely looks at a second set.
 async fn without_newer(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -106,8 +108,8 @@ async fn without_newer(
             break;
         }
         let contained: HashSet<Uuid> = sqlx::query_scalar!(
-            r#"SELECT node_md5 AS "node_md5!" FROM aspect_members
-             WHERE account_id = $1 AND aspect = $2 AND node_set = $3 AND content_set = $4 AND node_md5 = ANY($5)"#,
+            r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m JOIN unnest($5::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
+             WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4"#,
             account.0,
             uploaded.set.aspect,
             set.node_set,
