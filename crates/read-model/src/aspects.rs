@@ -11,7 +11,8 @@ use schemas::{AccountId, EnvironmentId, EventId, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::heads::{add_heads, point_heads};
+use self::heads::{add_heads, nodes_in, point_heads, sets_of};
+use crate::queries::node_set_of_environment;
 
 /// The aspects: each node has its own newest source for each of them.
 const COMPILED_CODE: &str = "compiled_code";
@@ -241,22 +242,13 @@ pub async fn recompute_aspects(
         )
         .execute(&mut *transaction)
         .await?;
-        let left = sqlx::query_scalar!(
-            "SELECT id FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
-             ORDER BY done_at DESC, event_id DESC, place DESC",
-            environment.0,
-            aspect
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        // The newest set comes first, since most nodes get their heads from it.
         let mut without = nodes.clone();
-        for set in left {
+        for set in sets_of(transaction, environment, aspect).await? {
             if without.is_empty() {
                 break;
             }
-            let found = add_heads(transaction, account, environment, set, &without).await?;
-            without.retain(|node| found.binary_search(node).is_err());
+            let found = add_heads(transaction, account, environment, aspect, &set, &without).await?;
+            without.retain(|node| !found.contains(node));
         }
     }
     Ok(())
@@ -306,4 +298,66 @@ async fn recompute_set(
         upsert_set(transaction, account, environment, &uploaded).await?;
     }
     Ok(())
+}
+
+/// The uploads, by event and place in it, that hold the newest compiled code or catalog entry of a node that is defined: of one environment,
+/// or of all in the account.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub(crate) async fn uploads_in_use(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: Option<EnvironmentId>,
+) -> sqlx::Result<Vec<(Uuid, i32)>> {
+    let places = sqlx::query!(
+        r#"SELECT DISTINCT environment_id, aspect FROM aspect_sets
+         WHERE account_id = $1 AND ($2::bigint IS NULL OR environment_id = $2)"#,
+        account.0,
+        environment.map(|id| id.0)
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut uploads = Vec::new();
+    for place in places {
+        let environment = EnvironmentId(place.environment_id);
+        let mut nodes = defined_nodes_with_heads(connection, account, environment, &place.aspect).await?;
+        for set in sets_of(connection, environment, &place.aspect).await? {
+            if nodes.is_empty() {
+                break;
+            }
+            let found = nodes_in(connection, account, &place.aspect, &set, &nodes).await?;
+            if !found.is_empty() {
+                uploads.push((set.event_id, set.place));
+                nodes.retain(|node| !found.contains(node));
+            }
+        }
+    }
+    Ok(uploads)
+}
+
+async fn defined_nodes_with_heads(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    aspect: &str,
+) -> sqlx::Result<Vec<Uuid>> {
+    let Some(node_set) = node_set_of_environment(connection, account, environment).await? else {
+        return Ok(Vec::new());
+    };
+    sqlx::query_scalar!(
+        r#"WITH defined AS MATERIALIZED (
+            SELECT DISTINCT md5(n.unique_id)::uuid AS node_md5 FROM node_sets s
+            CROSS JOIN LATERAL unnest(s.node_ids) AS u (id) JOIN nodes n ON n.id = u.id
+            WHERE s.account_id = $1 AND s.hash = $4
+         )
+         SELECT h.node_md5 FROM aspect_heads h JOIN defined d ON d.node_md5 = h.node_md5
+         WHERE h.environment_id = $2 AND h.aspect = $3"#,
+        account.0,
+        environment.0,
+        aspect,
+        node_set.0.as_slice()
+    )
+    .fetch_all(connection)
+    .await
 }

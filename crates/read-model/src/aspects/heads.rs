@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -86,69 +87,95 @@ async fn without_newer(
     if changed.iter().all(|node| node.is_new) {
         return Ok(changed);
     }
-    let newer = sqlx::query!(
-        "SELECT node_set, content_set FROM aspect_sets
-         WHERE environment_id = $1 AND aspect = $2 AND (done_at, event_id, place) > ($3, $4, $5)
-         ORDER BY done_at DESC, event_id DESC, place DESC",
-        environment.0,
-        uploaded.set.aspect,
-        uploaded.done_at,
-        uploaded.event_id,
-        uploaded.place
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    for set in newer {
+    let uploaded_at = (uploaded.done_at, uploaded.event_id, uploaded.place);
+    for set in sets_of(transaction, environment, &uploaded.set.aspect).await? {
         let with_heads: Vec<Uuid> = changed
             .iter()
             .filter(|node| !node.is_new)
             .map(|node| node.node_md5)
             .collect();
-        if with_heads.is_empty() {
+        if with_heads.is_empty() || (set.done_at, set.event_id, set.place) <= uploaded_at {
             break;
         }
-        let contained: HashSet<Uuid> = sqlx::query_scalar!(
-            r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m JOIN unnest($5::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
-             WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4"#,
-            account.0,
-            uploaded.set.aspect,
-            set.node_set,
-            set.content_set,
-            &with_heads
-        )
-        .fetch_all(&mut *transaction)
-        .await?
-        .into_iter()
-        .collect();
+        let contained = nodes_in(transaction, account, &uploaded.set.aspect, &set, &with_heads).await?;
         changed.retain(|node| !contained.contains(&node.node_md5));
     }
     Ok(changed)
 }
 
-/// Adds heads for those of these nodes that the set contains. Returns these nodes, sorted.
+/// A set of contents, with its key as parameters: PostgreSQL cannot push a join's columns into the view `aspect_members`.
+pub(super) struct StoredSet {
+    pub(super) node_set: Vec<u8>,
+    pub(super) content_set: Vec<u8>,
+    pub(super) done_at: DateTime<Utc>,
+    pub(super) event_id: Uuid,
+    pub(super) place: i32,
+}
+
+/// The sets of an environment, the newest first, since most nodes have their heads from it.
+pub(super) async fn sets_of(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    aspect: &str,
+) -> sqlx::Result<Vec<StoredSet>> {
+    sqlx::query_as!(
+        StoredSet,
+        "SELECT node_set, content_set, done_at, event_id, place FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
+         ORDER BY done_at DESC, event_id DESC, place DESC",
+        environment.0,
+        aspect
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Adds heads for those of these nodes that the set contains. Returns these nodes.
 pub(super) async fn add_heads(
     transaction: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
-    set: i64,
+    aspect: &str,
+    set: &StoredSet,
     nodes: &[Uuid],
-) -> sqlx::Result<Vec<Uuid>> {
-    let mut found = sqlx::query_scalar!(
+) -> sqlx::Result<HashSet<Uuid>> {
+    let found = sqlx::query_scalar!(
         "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
-         SELECT DISTINCT ON (m.node_md5) $1, $2, s.aspect, m.node_md5, m.content_id, s.done_at
-         FROM aspect_sets s
-            JOIN aspect_members m
-                ON m.account_id = $1 AND m.aspect = s.aspect AND m.node_set = s.node_set AND m.content_set = s.content_set
-         WHERE s.id = $3 AND m.node_md5 = ANY($4)
+         SELECT DISTINCT ON (m.node_md5) $1, $2, $3, m.node_md5, m.content_id, $6
+         FROM aspect_members m JOIN unnest($7::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
+         WHERE m.account_id = $1 AND m.aspect = $3 AND m.node_set = $4 AND m.content_set = $5
          ORDER BY m.node_md5, m.resource_type, m.place
          RETURNING node_md5",
         account.0,
         environment.0,
-        set,
+        aspect,
+        set.node_set,
+        set.content_set,
+        set.done_at,
         nodes
     )
     .fetch_all(transaction)
     .await?;
-    found.sort_unstable();
-    Ok(found)
+    Ok(found.into_iter().collect())
+}
+
+/// Which of these nodes a set contains.
+pub(super) async fn nodes_in(
+    connection: &mut PgConnection,
+    account: AccountId,
+    aspect: &str,
+    set: &StoredSet,
+    nodes: &[Uuid],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m JOIN unnest($5::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
+         WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4"#,
+        account.0,
+        aspect,
+        set.node_set,
+        set.content_set,
+        nodes
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().collect())
 }
