@@ -53,6 +53,9 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         &settings.service,
         if is_service { "info" } else { "warn,sqlx::query=error" },
     );
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
     match command {
         Command::Serve => roles::run(settings, Roles::ALL).await,
         Command::Ingest => roles::run(settings, Roles::INGEST).await,

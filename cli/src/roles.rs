@@ -138,7 +138,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             directory,
             pool,
             Clock::System,
-            &public_url(&settings),
+            &settings.public_url(),
         );
         let (routes, part) = ingest::router(state).split_for_parts();
         router = router.merge(routes);
@@ -173,7 +173,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         let state = api::State {
             pool,
             bucket: bucket.clone(),
-            public_url: public_url(&settings),
+            public_url: settings.public_url(),
             clock: Clock::System,
             signer: Arc::default(),
             verifier,
@@ -215,13 +215,6 @@ fn datacoves(settings: &Settings, bucket: &Bucket) -> Option<Datacoves> {
     let source = Source::new(settings.datacoves.as_ref()?.foreign_pool(), settings.queries.clone());
     let pool = settings.projector_pool(DATACOVES_CONNECTIONS, INGEST_STATEMENT);
     Some(Datacoves::new(source, pool, bucket.clone(), Clock::System))
-}
-
-fn public_url(settings: &Settings) -> String {
-    match &settings.service.public_url {
-        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None => format!("http://localhost:{}", settings.service.port),
-    }
 }
 
 fn bucket_check(

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use ::settings::{Reader, Source};
+use anyhow::{Context, ensure};
 use bucket::Bucket;
 use clock::Clock;
 use directory::datacoves::Queries;
 use edge::VerifierSettings;
 use projector::Projector;
-use service::{DatabaseSettings, Lookup, ServiceSettings};
+use service::{DatabaseSettings, ServiceSettings};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::operator::Operator;
@@ -34,67 +35,47 @@ pub(crate) struct Settings {
     pub(crate) queries: Queries,
     /// Where keys that this service did not issue are verified.
     pub(crate) verifier: Option<VerifierSettings>,
+    /// Environment variables that look like misspelled settings.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Settings {
     /// Reads all settings, and reports all problems together.
     pub(crate) fn load() -> anyhow::Result<Self> {
-        let lookup = Lookup::load()?;
-        let lookup = |name: &str| lookup.get(name);
-        let mut problems = Vec::new();
-        let service = kept(ServiceSettings::read(&lookup), &mut problems);
-        let database = kept(DatabaseSettings::read(&lookup), &mut problems);
-        let bucket = kept(bucket::Settings::read(&lookup), &mut problems);
-        let stream = kept(stream::Settings::read(&lookup), &mut problems);
-        let ingest = kept(ingest::Settings::read(&lookup), &mut problems);
-        let api = kept(api::Settings::read(&lookup), &mut problems);
-        let datacoves = kept(DatabaseSettings::read_datacoves(&lookup), &mut problems);
-        let verifier = kept(VerifierSettings::read(&lookup), &mut problems);
-        let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
-        match (
-            service, database, bucket, stream, ingest, api, airflow, datacoves, verifier,
-        ) {
-            (
-                Some(service),
-                Some(database),
-                Some(bucket),
-                Some(stream),
-                Some(ingest),
-                Some(api),
-                Some(airflow),
-                Some(datacoves),
-                Some(verifier),
-            ) => Ok(Self {
-                service,
-                database,
-                bucket,
-                stream,
-                ingest,
-                api,
-                airflow,
-                datacoves,
-                queries: Queries::read(&lookup),
-                verifier,
-            }),
-            _ => bail!("invalid settings:\n  - {}", problems.join("\n  - ")),
-        }
+        Ok(Source::load()?.read(Self::read)?)
     }
 
     /// The names of all settings.
-    pub(crate) fn variables() -> Vec<&'static str> {
-        [
-            Lookup::VARIABLES,
-            ServiceSettings::VARIABLES,
-            DatabaseSettings::VARIABLES,
-            bucket::Settings::VARIABLES,
-            stream::Settings::VARIABLES,
-            ingest::Settings::VARIABLES,
-            api::Settings::VARIABLES,
-            airflow::Settings::VARIABLES,
-            Queries::VARIABLES,
-            VerifierSettings::VARIABLES,
-        ]
-        .concat()
+    pub(crate) fn variables() -> Vec<String> {
+        let nothing = Source::default();
+        let mut reader = Reader::new(&nothing);
+        Self::read(&mut reader);
+        reader.names().to_vec()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            bucket: bucket::Settings::read(reader),
+            database: DatabaseSettings::read(reader),
+            datacoves: DatabaseSettings::read_datacoves(reader),
+            queries: Queries::read(reader),
+            verifier: VerifierSettings::read(reader),
+            stream: stream::Settings::read(reader),
+            service: ServiceSettings::read(reader),
+            ingest: ingest::Settings::read(reader),
+            api: api::Settings::read(reader),
+            airflow: airflow::Settings::read(reader),
+            // Last, because it compares with the names that were asked for.
+            warnings: reader.warnings(),
+        }
+    }
+
+    /// The URL at which clients reach the service, without a trailing slash.
+    pub(crate) fn public_url(&self) -> String {
+        match &self.service.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://localhost:{}", self.service.port),
+        }
     }
 
     /// A pool with full rights on the directory and the read model.
@@ -146,15 +127,5 @@ impl Settings {
             bucket: self.open_bucket()?,
             clock: Clock::System,
         })
-    }
-}
-
-fn kept<T>(read: Result<T, Vec<String>>, problems: &mut Vec<String>) -> Option<T> {
-    match read {
-        Ok(settings) => Some(settings),
-        Err(found) => {
-            problems.extend(found);
-            None
-        }
     }
 }

@@ -8,20 +8,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A crate and the crates of this workspace that it may use. Every crate may use `clock`.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("schemas", &[]),
     ("clock", &[]),
-    ("bucket", &["schemas"]),
-    ("stream", &["schemas"]),
-    ("directory", &["schemas"]),
-    ("airflow", &["schemas"]),
+    ("settings", &[]),
+    ("bucket", &["schemas", "settings"]),
+    ("stream", &["schemas", "settings"]),
+    ("directory", &["schemas", "settings"]),
+    ("airflow", &["schemas", "settings"]),
     ("read-model", &["schemas"]),
-    ("edge", &["schemas", "directory"]),
-    ("service", &[]),
+    ("edge", &["schemas", "settings", "directory"]),
+    ("service", &["settings"]),
     (
         "ingest",
         &[
             "schemas",
+            "settings",
             "bucket",
             "stream",
             "directory",
@@ -37,7 +39,15 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ),
     (
         "api",
-        &["schemas", "bucket", "directory", "read-model", "edge", "service"],
+        &[
+            "schemas",
+            "settings",
+            "bucket",
+            "directory",
+            "read-model",
+            "edge",
+            "service",
+        ],
     ),
 ];
 
