@@ -107,6 +107,60 @@ fn resident(process: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// What was seen while twice the capacity was sent.
+struct Overload {
+    asked: u64,
+    answered: u64,
+    /// The resident memory of the service in each second, in MiB.
+    memory: Vec<u64>,
+    ended: Instant,
+}
+
+/// Sends twice the capacity without waiting for answers. If every request is answered, the capacity was measured too low, as happens while
+/// pools are cold or another process holds the cores. What was answered is then at least the capacity, and twice of that is sent.
+///
+/// Returns the capacity and what was seen at twice of it.
+async fn overload(load: &Arc<Load>, mut capacity: f64, seconds: u64, process: u32) -> (f64, Overload) {
+    for _ in 0..5 {
+        let seen = send(load, 2.0 * capacity, seconds, process).await;
+        if seen.answered < seen.asked {
+            return (capacity, seen);
+        }
+        capacity = seen.answered as f64 / seconds as f64;
+    }
+    panic!("the service handled every request at {capacity:.0}/s, so this was not an overload")
+}
+
+/// Sends `rate` requests a second for `seconds` without waiting for answers, then waits for all answers.
+async fn send(load: &Arc<Load>, rate: f64, seconds: u64, process: u32) -> Overload {
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+    let (mut requests, mut memory) = (JoinSet::new(), Vec::new());
+    let before = (Tally::count(&load.tally.asked), Tally::count(&load.tally.done));
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        ticks.tick().await;
+        let load = Arc::clone(load);
+        requests.spawn(async move { load.ask().await });
+        while let Some(ended) = requests.try_join_next() {
+            ended.unwrap();
+        }
+        if memory.len() < usize::try_from(begun.elapsed().as_secs()).unwrap() {
+            memory.push(resident(process));
+        }
+    }
+    let ended = Instant::now();
+    while let Some(ended) = requests.join_next().await {
+        ended.unwrap();
+    }
+    Overload {
+        asked: Tally::count(&load.tally.asked) - before.0,
+        answered: Tally::count(&load.tally.done) - before.1,
+        memory,
+        ended,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn twice_the_capacity_leaves_memory_flat_and_loses_nothing() {
     let seconds = number("SOAK_SECONDS", 20);
@@ -149,37 +203,13 @@ async fn twice_the_capacity_leaves_memory_flat_and_loses_nothing() {
     }
     let carried = Tally::count(&load.tally.done) as f64 / begun.elapsed().as_secs_f64();
 
-    // Twice the capacity, without waiting for answers.
-    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / (2.0 * carried)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let (mut requests, mut memory) = (JoinSet::new(), Vec::new());
-    let failed = || Tally::count(&load.tally.refused) + Tally::count(&load.tally.timed_out);
-    let before = (
-        Tally::count(&load.tally.asked),
-        Tally::count(&load.tally.done),
-        failed(),
-    );
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(seconds) {
-        ticks.tick().await;
-        let load = Arc::clone(&load);
-        requests.spawn(async move { load.ask().await });
-        while let Some(ended) = requests.try_join_next() {
-            ended.unwrap();
-        }
-        if memory.len() < usize::try_from(begun.elapsed().as_secs()).unwrap() {
-            memory.push(resident(installation.service.process_id()));
-        }
-    }
-    let (asked, answered) = (
-        Tally::count(&load.tally.asked) - before.0,
-        Tally::count(&load.tally.done) - before.1,
-    );
-    let ended = Instant::now();
-    while let Some(ended) = requests.join_next().await {
-        ended.unwrap();
-    }
-    let failed = failed() - before.2;
+    let (carried, overload) = overload(&load, carried, seconds, installation.service.process_id()).await;
+    let Overload {
+        asked,
+        answered,
+        memory,
+        ended,
+    } = overload;
 
     // Directly after the load.
     let begun = Instant::now();
@@ -218,10 +248,6 @@ async fn twice_the_capacity_leaves_memory_flat_and_loses_nothing() {
         Tally::count(&load.tally.refused),
         Tally::count(&load.tally.timed_out),
         memory[0],
-    );
-    assert!(
-        failed > 0 && answered < asked,
-        "the service handled every request, so this was not an overload"
     );
     // In the first minute, pools and buffers still fill.
     let spare = if seconds < 60 { middle / 4 + 16 } else { middle / 8 + 8 };
