@@ -56,7 +56,7 @@ pub(crate) enum ArchiveError {
     },
     /// A name leads out of the zip's folder, or is too long for a file that must be kept.
     #[error(
-        "`{0}` in the zip is not a safe file name: expected at most {MAX_NAME_LEN} bytes without backslashes, colons, control characters, `..`, a leading `/` or `//`"
+        "`{0}` in the zip is not a safe file name: expected a relative path of at most {MAX_NAME_LEN} bytes without `..` and control characters"
     )]
     Name(String),
     /// Two files have the same name.

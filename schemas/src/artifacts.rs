@@ -1,6 +1,7 @@
 //! dbt's artifacts: how uploaded files are recognized and read.
 
 mod catalog;
+mod change;
 mod kind;
 mod manifest;
 mod node;
@@ -11,6 +12,7 @@ mod text;
 mod trim;
 
 pub use catalog::{Catalog, CatalogColumn, CatalogNode};
+pub use change::changed_fields;
 pub use kind::ArtifactKind;
 pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode};
 pub use node::{Column, DEFINITION_FORMAT, Node, NodeContent};

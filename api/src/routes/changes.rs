@@ -1,13 +1,12 @@
 //! Changes: what differs between two manifests.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use edge::{CloudError, Query};
 use read_model::decode_doc;
 use read_model::queries::{self, Difference};
-use schemas::{AccountId, EnvironmentId, NodeContent, RunId, Sha256};
+use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::nodes::NodeOrder;
@@ -125,54 +124,46 @@ async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha
             sides.old = Some(difference);
         }
     }
-    let pairs: Vec<(&Difference, &Difference)> = by_id.values().filter_map(|sides| sides.old.zip(sides.new)).collect();
-    let unchanged = unchanged(&mut view, account, &pairs).await?;
-    by_id.retain(|_, sides| !sides.new.is_some_and(|new| unchanged.contains(&new.id)));
+    let fields = changed_fields(&mut view, account, &by_id).await?;
+    by_id.retain(|id, sides| sides.old.is_none() || sides.new.is_none() || fields.contains_key(id));
     let total = i64::try_from(by_id.len()).unwrap_or(i64::MAX);
     let offset = usize::try_from(paging.offset).unwrap_or(usize::MAX);
     let limit = usize::try_from(paging.limit).unwrap_or(0);
-    let mut all: Vec<Sides<'_>> = by_id.into_values().collect();
+    let mut all: Vec<(&str, Sides<'_>)> = by_id.into_iter().collect();
     if order.descending {
         all.reverse();
     }
-    let shown: Vec<Sides<'_>> = all.into_iter().skip(offset).take(limit).collect();
-    // Definitions are read and compared only for changed nodes of this page.
-    let ids: Vec<i64> = shown
-        .iter()
-        .filter_map(|sides| Some([sides.old?.id, sides.new?.id]))
-        .flatten()
-        .collect();
-    let docs = docs_of(&mut view, account, &ids).await?;
+    let shown = all.into_iter().skip(offset).take(limit);
     let changes = shown
-        .iter()
-        .filter_map(|sides| change(sides, &docs).transpose())
-        .collect::<Result<_, Error>>()?;
+        .filter_map(|(id, sides)| change(&sides, fields.get(id).cloned().unwrap_or_default()))
+        .collect();
     Ok(many(changes, total, listing, applied(account, &())))
 }
 
-/// The new definitions that differ from the old ones only by an earlier rule of identity: until the read model is rebuilt, it holds
-/// definitions by both rules.
-async fn unchanged(
+/// The fields that differ, for each node that is in both manifests. A node without such fields did not change: its definitions differ only
+/// by the target, or were stored under different rules of identity.
+async fn changed_fields<'d>(
     view: &mut View,
     account: AccountId,
-    pairs: &[(&Difference, &Difference)],
-) -> Result<HashSet<i64>, Error> {
-    let mixed = pairs.iter().filter(|(old, new)| old.format != new.format);
-    let pairs: Vec<&(&Difference, &Difference)> = mixed.collect();
-    let mut unchanged = HashSet::new();
+    by_id: &BTreeMap<&'d str, Sides<'d>>,
+) -> Result<HashMap<&'d str, BTreeSet<String>>, Error> {
+    let both = by_id.values().filter_map(|sides| sides.old.zip(sides.new));
+    let pairs: Vec<(&Difference, &Difference)> = both.collect();
+    let mut fields = HashMap::new();
     for pairs in pairs.chunks(AT_ONCE) {
         let ids: Vec<i64> = pairs.iter().flat_map(|(old, new)| [old.id, new.id]).collect();
         let docs = docs_of(view, account, &ids).await?;
         for (old, new) in pairs {
-            if let (Some(one), Some(other)) = (docs.get(&old.id), docs.get(&new.id))
-                && NodeContent::of_stored(&old.resource_type, &decode_doc(one)?)
-                    == NodeContent::of_stored(&new.resource_type, &decode_doc(other)?)
-            {
-                unchanged.insert(new.id);
+            let (Some(one), Some(other)) = (docs.get(&old.id), docs.get(&new.id)) else {
+                continue;
+            };
+            let changed = schemas::changed_fields(&new.resource_type, &decode_doc(one)?, &decode_doc(other)?);
+            if !changed.is_empty() {
+                fields.insert(new.unique_id.as_str(), changed);
             }
         }
     }
-    Ok(unchanged)
+    Ok(fields)
 }
 
 async fn docs_of(view: &mut View, account: AccountId, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, Error> {
@@ -182,50 +173,18 @@ async fn docs_of(view: &mut View, account: AccountId, ids: &[i64]) -> Result<Has
         .collect())
 }
 
-fn change(sides: &Sides<'_>, docs: &HashMap<i64, Vec<u8>>) -> Result<Option<Change>, Error> {
-    let Some(node) = sides.new.or(sides.old) else {
-        return Ok(None);
+fn change(sides: &Sides<'_>, fields: BTreeSet<String>) -> Option<Change> {
+    let node = sides.new.or(sides.old)?;
+    let kind = match (sides.old, sides.new) {
+        (Some(_), Some(_)) => "changed",
+        (Some(_), None) => "removed",
+        (None, _) => "added",
     };
-    let (kind, fields) = match (sides.old, sides.new) {
-        (Some(old), Some(new)) => match (docs.get(&old.id), docs.get(&new.id)) {
-            (Some(old), Some(new)) => {
-                let (old, new) = (decode_doc(old)?, decode_doc(new)?);
-                let lasting = |doc: &[u8]| NodeContent::of_stored(&node.resource_type, doc).json;
-                ("changed", differing_fields(&lasting(&old), &lasting(&new)))
-            }
-            _ => ("changed", BTreeSet::new()),
-        },
-        (Some(_), None) => ("removed", BTreeSet::new()),
-        (None, _) => ("added", BTreeSet::new()),
-    };
-    Ok(Some(Change {
+    Some(Change {
         unique_id: node.unique_id.clone(),
         resource_type: node.resource_type.clone(),
         name: node.name.clone(),
         change: kind,
         fields,
-    }))
-}
-
-fn differing_fields(old: &[u8], new: &[u8]) -> BTreeSet<String> {
-    let fields = |doc: &[u8]| -> BTreeMap<String, Box<RawValue>> { serde_json::from_slice(doc).unwrap_or_default() };
-    let (old, new) = (fields(old), fields(new));
-    let text =
-        |fields: &BTreeMap<String, Box<RawValue>>, key: &str| fields.get(key).map(|value| value.get().to_owned());
-    old.keys()
-        .chain(new.keys())
-        .filter(|key| text(&old, key) != text(&new, key))
-        .cloned()
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_that_differ_are_named() {
-        let fields = differing_fields(br#"{"a": 1, "b": [1], "c": 3}"#, br#"{"a": 1, "b": [2], "d": 3}"#);
-        assert_eq!(fields, BTreeSet::from(["b", "c", "d"].map(str::to_owned)));
-    }
+    })
 }

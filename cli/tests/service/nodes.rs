@@ -209,4 +209,18 @@ async fn changes_between_two_manifests_are_listed() {
     assert_eq!(none["extra"]["pagination"]["total_count"], 0);
     let (status, _) = installation.get(&token, "/api/v2/accounts/1/runs/2/changes/").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+
+    // A build into another target moves all relations, but changes no definition.
+    let mut other: Value = serde_json::from_str(&manifest).unwrap();
+    for node in other["nodes"].as_object_mut().unwrap().values_mut() {
+        node["schema"] = "elsewhere".into();
+        node["relation_name"] = "elsewhere.x".into();
+    }
+    let other = other.to_string().into_bytes();
+    installation.upload_manifest(&token, "other_target", other).await;
+    applied(&installation, 5).await;
+    let (_, none) = installation
+        .get(&token, "/api/v2/accounts/1/runs/3/changes/?from=1")
+        .await;
+    assert_eq!(none["data"], json!([]));
 }

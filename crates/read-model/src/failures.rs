@@ -17,7 +17,7 @@ pub(crate) struct Failures {
 /// - A failure of a node or of a freshness check is resolved when the same one passes later. A build with `--empty` resolves only failures
 ///   of builds with `--empty`.
 /// - A failure outside the nodes, such as a hook, an operation or `compile`, is resolved by a later success of the same command with the
-///   same selection, macro and arguments, or by its retry. After a failed hook, everything that the step skipped must also have been done.
+///   same selection, macro and arguments, or by its retry. Catalogs that come alone are taken for the same command. After a failed hook, everything that the step skipped must also have been done.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -51,10 +51,17 @@ pub(crate) async fn failures_of_run(
             WHERE s.failed_outside AND NOT EXISTS (
                 SELECT FROM steps t
                 WHERE t.status = 10 AND (t.started_at, t.id) > (s.started_at, s.id)
-                    -- A retry has the arguments of what it repeats; that of dbt 1.6 has none.
-                    AND (t.command_key = s.command_key OR t.which = 'retry'
-                        -- Files of freshness do not say what was selected.
-                        OR (t.which = 'freshness' AND s.which = 'freshness' AND num_nulls(t.command_key, s.command_key) > 0))
+                    AND (t.command_key = s.command_key
+                        -- A retry has the arguments of what it repeats. That of dbt 1.6 has none, but it repeats the last command.
+                        OR (t.which = 'retry' AND NOT EXISTS (
+                            SELECT FROM steps u
+                            WHERE u.which NOT IN ('retry', 'freshness')
+                                AND (u.started_at, u.id) > (s.started_at, s.id) AND (u.started_at, u.id) < (t.started_at, t.id)))
+                        -- Files of freshness and catalogs do not say what was selected.
+                        OR (num_nulls(t.command_key, s.command_key) > 0
+                            AND ((t.which = 'freshness' AND s.which = 'freshness')
+                                OR (SELECT count(DISTINCT c.step_id) = 2 FROM artifacts c
+                                    WHERE c.account_id = $1 AND c.run_id = $2 AND c.kind = 'catalog' AND c.step_id IN (s.id, t.id)))))
                     AND NOT (s.failed_hook AND EXISTS (
                         SELECT FROM results k
                         WHERE k.step_id = s.id AND k.is_attempt AND k.status = 'skipped' AND NOT k.has_passed

@@ -101,6 +101,14 @@ pub(crate) async fn projects_of_run(
         .collect())
 }
 
+/// The projects whose nodes are shown: those that were not retired. The ones that were generated last are kept, since uploads can contain
+/// any number of project names.
+pub(crate) fn shown(projects: &[ProjectManifest]) -> Vec<&ProjectManifest> {
+    let mut shown: Vec<&ProjectManifest> = projects.iter().filter(|project| !project.is_retired).collect();
+    shown.drain(..shown.len().saturating_sub(MAX_PROJECTS));
+    shown
+}
+
 /// Recomputes which nodes an environment shows, under [`crate::lock_placement`].
 ///
 /// # Errors
@@ -111,11 +119,9 @@ pub async fn refresh_environment_nodes(
     environment: EnvironmentId,
     projects: &[ProjectManifest],
 ) -> sqlx::Result<()> {
-    let shown: Vec<&ProjectManifest> = projects.iter().filter(|project| !project.is_retired).collect();
-    // The projects that were generated last are kept. There may be many, since uploads can contain any project name.
-    let shown = &shown[shown.len().saturating_sub(MAX_PROJECTS)..];
+    let shown = shown(projects);
     let is_plain = shown.len() == projects.len() && projects.len() < 2;
-    set_current(transaction, account, environment, 0, shown, is_plain).await
+    set_current(transaction, account, environment, 0, &shown, is_plain).await
 }
 
 /// Recomputes which nodes a run shows, under [`crate::lock_placement`].

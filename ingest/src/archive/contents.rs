@@ -35,9 +35,16 @@ impl Contents {
             if entry.is_dir() {
                 continue;
             }
-            let name = entry.name()?.into_owned();
+            let name = entry.name()?;
             if !is_safe(&name) {
                 return Err(ArchiveError::Name(start_of(&name)));
+            }
+            // Some programs write paths relative to the current folder.
+            let name = name.trim_start_matches("./").to_owned();
+            if !is_portable(&name) {
+                let reason = "its path contains `\\`, `:`, `.` or an empty part, so it is not a path on every system";
+                contents.left_out.push(LeftOut::new(start_of(&name), reason.to_owned()));
+                continue;
             }
             if !names.insert(name.clone()) {
                 return Err(ArchiveError::Twice(name));
@@ -62,10 +69,18 @@ impl Contents {
     }
 }
 
-/// Checks that a path cannot leave its base folder on any operating system.
+/// Checks that a path names a file and cannot leave its base folder on any operating system.
 fn is_safe(path: &str) -> bool {
-    !path.contains(|letter: char| letter == '\\' || letter == ':' || letter.is_control())
-        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    let mut parts = path.split(['/', '\\']);
+    let has_drive =
+        path.as_bytes().get(1) == Some(&b':') && path.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let is_absolute = path.starts_with(['/', '\\']) || has_drive;
+    !(path.is_empty() || is_absolute || path.contains(char::is_control) || parts.any(|part| part == ".."))
+}
+
+/// Whether a safe path means the same file on every system.
+fn is_portable(path: &str) -> bool {
+    !path.contains(['\\', ':']) && path.split('/').all(|part| !matches!(part, "" | "."))
 }
 
 /// Returns the beginning of a name, for messages: names may be 64 KiB long.

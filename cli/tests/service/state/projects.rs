@@ -8,7 +8,10 @@ use crate::installation::SLUG;
 #[tokio::test(flavor = "multi_thread")]
 async fn dbt_projects_share_an_environment_until_one_is_retired() {
     let mut environment = Environment::start().await;
-    let shared = |by: &str| json!({"package_name": "beta", "description": by});
+    let shared = |by: &str| {
+        let macros = [format!("macro.{by}.m")];
+        json!({"package_name": "beta", "description": by, "depends_on": {"macros": macros, "nodes": []}})
+    };
     let alpha = [
         ("model.alpha.a", json!({})),
         ("model.beta.b", shared("alpha")),
@@ -36,6 +39,11 @@ async fn dbt_projects_share_an_environment_until_one_is_retired() {
         assert_eq!(of("model.beta.b"), "beta", "the project that has its package");
         assert_eq!(of("model.both.c"), "alpha", "the newest");
     }
+    assert_eq!(
+        environment.node("model.beta.b").await["macros"],
+        json!(["macro.beta.m"])
+    );
+    assert_eq!(environment.node("model.both.c").await["macros"], json!(["macro.alpha.m"]));
     assert_eq!(environment.deferral("").await.len(), 3);
     assert_eq!(environment.deferral("&dbt_project=beta").await.len(), 2);
     let command = ["environment", "retire-project", "--account", "1", SLUG];

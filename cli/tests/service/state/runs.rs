@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{A, B, Environment, build, manifest, results};
+use super::{A, B, Environment, build, manifest, results, time};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_outside_nodes_is_repaired_only_by_the_same_command() {
@@ -21,6 +21,16 @@ async fn a_failure_outside_nodes_is_repaired_only_by_the_same_command() {
         let args = json!({"which": "run-operation", "macro": "grant", "args": arguments});
         results(minute, args, &[("macro.shop.grant", status)])
     };
+    let with = |minute, day: &str, target: &str, status: &str| {
+        let args =
+            json!({"which": "compile", "vars": {"day": day}, "target": target, "state": format!("/tmp/{minute}")});
+        results(minute, args, &[(A, status)])
+    };
+    // As dbt 1.6 writes it.
+    let retry = |minute, status: &str| {
+        let args = json!({"which": "retry", "invocation_command": "dbt retry"});
+        results(minute, args, &[("macro.shop.grant", status)])
+    };
     let expected = [
         (docs(3, "a", "error"), 20),
         (docs(4, "b", "success"), 20),
@@ -29,6 +39,17 @@ async fn a_failure_outside_nodes_is_repaired_only_by_the_same_command() {
         (operation(7, json!({"to": "y"}), "success"), 20),
         (build(8, &[(A, "success"), (B, "success")]), 20),
         (operation(9, json!({"to": "x"}), "success"), 10),
+        (with(10, "monday", "prod", "error"), 20),
+        (with(11, "monday", "dev", "success"), 20),
+        (with(12, "tuesday", "prod", "success"), 20),
+        (with(13, "monday", "prod", "success"), 10),
+        (operation(14, json!({"to": "x"}), "error"), 20),
+        (retry(15, "error"), 20),
+        (retry(16, "success"), 10),
+        (operation(17, json!({"to": "x"}), "error"), 20),
+        (docs(18, "a", "success"), 20),
+        (retry(19, "success"), 20), // of the docs
+        (operation(20, json!({"to": "x"}), "success"), 10),
     ];
     for (file, status) in expected {
         environment.send("r1", &file).await;
@@ -61,6 +82,27 @@ async fn a_failure_outside_nodes_is_repaired_only_by_the_same_command() {
         StatusCode::OK,
         "the step has no manifest, but an earlier one has"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_with_errors_is_repaired_by_a_later_catalog() {
+    let mut environment = Environment::start().await;
+    let catalog = |minute: u32, errors: Value| {
+        json!({
+            "metadata": {
+                "dbt_schema_version": "https://schemas.getdbt.com/dbt/catalog/v1.json", "dbt_version": "1.12.6",
+                "generated_at": time(minute), "invocation_id": format!("shop-{minute}"),
+            },
+            "nodes": {}, "sources": {}, "errors": errors,
+        })
+    };
+    environment.send("r1", &catalog(1, json!(["no grant"]))).await;
+    assert_eq!(environment.statuses().await, [20]);
+    environment.send("r1", &build(2, &[(A, "success")])).await;
+    assert_eq!(environment.statuses().await, [20], "a build is not a catalog");
+    environment.send("r1", &catalog(3, json!(["no grant"]))).await;
+    environment.send("r1", &catalog(4, Value::Null)).await;
+    assert_eq!(environment.statuses().await, [10]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

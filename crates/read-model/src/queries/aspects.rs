@@ -3,7 +3,7 @@
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use sqlx::PgConnection;
 
-use crate::projects::{projects_of_environment, projects_of_run};
+use crate::projects::{projects_of_environment, projects_of_run, shown};
 
 /// Returns the newest compiled code of a node in an environment or in one of its runs, to be read with [`crate::decode_doc`].
 ///
@@ -45,8 +45,8 @@ pub async fn compiled_code(
     .await
 }
 
-/// Returns the macros that a node calls as a JSON list, to be read with [`crate::decode_doc`]. The list comes from the newest manifests of
-/// the dbt projects in an environment or in one of its runs: from the newest one that contains the node.
+/// Returns the macros that a node calls as a JSON list, to be read with [`crate::decode_doc`]. The list comes from the manifest that defines
+/// the node in an environment or in one of its runs.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -61,19 +61,22 @@ pub async fn called_macros(
         Some(run) => projects_of_run(connection, account, run).await?,
         None => projects_of_environment(connection, account, environment).await?,
     };
-    let manifests: Vec<&[u8]> = projects.iter().map(|project| project.sha256.as_slice()).collect();
+    let shown = shown(&projects);
+    let names: Vec<&str> = shown.iter().map(|project| project.dbt_project.as_str()).collect();
+    let manifests: Vec<&[u8]> = shown.iter().map(|project| project.sha256.as_slice()).collect();
     sqlx::query_scalar!(
-        "SELECT t.text FROM unnest($2::bytea[]) WITH ORDINALITY AS a (sha256, rank)
+        "SELECT t.text FROM unnest($2::bytea[], $5::text[]) WITH ORDINALITY AS a (sha256, dbt_project, rank)
          JOIN manifests m ON m.account_id = $1 AND m.sha256 = a.sha256
          JOIN node_sets s ON s.account_id = $1 AND s.hash = m.node_set AND s.resource_type = $3
          JOIN text_sets k ON k.account_id = $1 AND k.hash = m.macro_set AND k.resource_type = $3
          JOIN nodes n ON n.account_id = $1 AND md5(n.unique_id) = md5($4) AND n.unique_id = $4
          JOIN texts t ON t.account_id = $1 AND t.id = k.text_ids[array_position(s.node_ids, n.id)]
-         ORDER BY a.rank DESC LIMIT 1",
+         ORDER BY coalesce(n.package_name = a.dbt_project, false) DESC, a.rank DESC LIMIT 1",
         account.0,
         &manifests as &[&[u8]],
         resource_type,
-        unique_id
+        unique_id,
+        &names as &[&str]
     )
     .fetch_optional(connection)
     .await

@@ -101,8 +101,6 @@ pub struct Difference {
     pub resource_type: String,
     /// The name of the node.
     pub name: Option<String>,
-    /// The version of the rule by which the definition was compared with others.
-    pub format: i16,
     /// Whether it is in the second set.
     pub is_new: bool,
 }
@@ -125,7 +123,7 @@ pub async fn differences(
                 (SELECT id, false AS is_new FROM old EXCEPT ALL SELECT id, false FROM new)
                 UNION ALL (SELECT id, true FROM new EXCEPT ALL SELECT id, true FROM old)
             )
-         SELECT n.id, n.unique_id, n.resource_type, n.name, n.format, d.is_new AS "is_new!"
+         SELECT n.id, n.unique_id, n.resource_type, n.name, d.is_new AS "is_new!"
          FROM differing d JOIN nodes n ON n.account_id = $1 AND n.id = d.id
          ORDER BY n.unique_id COLLATE "C", d.is_new, n.id"#,
         account.0,

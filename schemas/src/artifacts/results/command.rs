@@ -19,8 +19,9 @@ const EXECUTING: [&str; 8] = [
     "run-operation",
 ];
 
-/// The arguments that determine what a command does. The other arguments only determine how it runs: threads, logs, caches.
-const DISTINCTIVE: [&str; 12] = [
+/// The arguments that determine what a command does. The other arguments only determine how it runs: threads, logs, caches, and folders,
+/// which a scheduler often creates again for each attempt.
+const DISTINCTIVE: [&str; 22] = [
     "select",
     "models",
     "exclude",
@@ -33,6 +34,16 @@ const DISTINCTIVE: [&str; 12] = [
     "full_refresh",
     "empty",
     "sample",
+    "indirect_selection",
+    "vars",
+    "target",
+    "profile",
+    "defer",
+    "favor_state",
+    "compile",
+    "empty_catalog",
+    "event_time_start",
+    "event_time_end",
 ];
 
 /// The command that wrote a file of results.
