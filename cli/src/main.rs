@@ -2,9 +2,11 @@
 
 mod args;
 mod commands;
+mod health;
 mod operator;
 mod output;
 mod period;
+mod pools;
 mod progress;
 mod roles;
 mod settings;
@@ -15,7 +17,7 @@ use clap::Parser;
 
 use args::{Arguments, Command, ConfigCommand};
 use output::Output;
-use roles::Roles;
+use roles::Role;
 use settings::Settings;
 
 /// Artifacts are large and short-lived. The system's allocator would return their pages to the kernel and request them again each time.
@@ -54,10 +56,10 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         if is_service { "info" } else { "warn,sqlx::query=error" },
     );
     match command {
-        Command::Serve => roles::run(settings, Roles::ALL).await,
-        Command::Ingest => roles::run(settings, Roles::INGEST).await,
-        Command::Projector => roles::run(settings, Roles::PROJECTOR).await,
-        Command::Api => roles::run(settings, Roles::API).await,
+        Command::Serve => roles::run(settings, &Role::ALL).await,
+        Command::Ingest => roles::run(settings, &[Role::Ingest]).await,
+        Command::Projector => roles::run(settings, &[Role::Projector]).await,
+        Command::Api => roles::run(settings, &[Role::Api]).await,
         Command::Migrate => commands::migrate::run(&settings, output).await,
         Command::Healthcheck => commands::healthcheck::run(&settings, output).await,
         Command::Account(command) => commands::account::run(&settings, command, output).await,

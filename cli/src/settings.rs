@@ -1,7 +1,5 @@
 //! The settings of a process.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail, ensure};
 use bucket::Bucket;
 use clock::Clock;
@@ -9,15 +7,10 @@ use directory::datacoves::Queries;
 use edge::VerifierSettings;
 use projector::Projector;
 use service::{DatabaseSettings, Lookup, ServiceSettings};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 use crate::operator::Operator;
-
-/// The time limit for statements of operators' commands.
-const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
-
-/// The connections of a command's projector, which applies several events at the same time.
-const PROJECTOR_CONNECTIONS: u32 = 10;
+use crate::pools;
 
 /// The settings of all parts of the service.
 pub(crate) struct Settings {
@@ -97,24 +90,17 @@ impl Settings {
         .concat()
     }
 
-    /// A pool with full rights on the directory and the read model.
-    pub(crate) fn projector_pool(&self, connections: u32, statement_timeout: Duration) -> PgPool {
-        self.database.pool(
-            "dbt_api_projector",
-            read_model::SEARCH_PATH,
-            connections,
-            statement_timeout,
-        )
+    /// The URL at which clients reach the service, without a trailing slash.
+    pub(crate) fn public_url(&self) -> String {
+        match &self.service.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://localhost:{}", self.service.port),
+        }
     }
 
     /// A projector for an operator's command.
     pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
-        let pool = self.database.pool(
-            "dbt_api_projector",
-            search_path,
-            PROJECTOR_CONNECTIONS,
-            crate::roles::PROJECTOR_STATEMENT,
-        );
+        let pool = pools::command_projector(&self.database, search_path);
         Ok(Projector::new(pool, self.open_bucket()?, Clock::System))
     }
 
@@ -142,7 +128,7 @@ impl Settings {
     /// Prepares recording changes for an operator's command.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         Ok(Operator {
-            pool: self.projector_pool(1, OPERATOR_STATEMENT),
+            pool: pools::operator(&self.database),
             bucket: self.open_bucket()?,
             clock: Clock::System,
         })
