@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) queries: Queries,
     /// Where keys that this service did not issue are verified.
     pub(crate) verifier: Option<VerifierSettings>,
+    /// Where traces are sent; none if there are none.
+    pub(crate) traces: Option<traces::Settings>,
 }
 
 impl Settings {
@@ -44,8 +46,9 @@ impl Settings {
         let datacoves = kept(DatabaseSettings::read_datacoves(&lookup), &mut problems);
         let verifier = kept(VerifierSettings::read(&lookup), &mut problems);
         let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
+        let traces = kept(traces::Settings::read(&lookup), &mut problems);
         match (
-            service, database, bucket, stream, ingest, api, airflow, datacoves, verifier,
+            service, database, bucket, stream, ingest, api, airflow, datacoves, verifier, traces,
         ) {
             (
                 Some(service),
@@ -57,6 +60,7 @@ impl Settings {
                 Some(airflow),
                 Some(datacoves),
                 Some(verifier),
+                Some(traces),
             ) => Ok(Self {
                 service,
                 database,
@@ -68,6 +72,7 @@ impl Settings {
                 datacoves,
                 queries: Queries::read(&lookup),
                 verifier,
+                traces,
             }),
             _ => bail!("invalid settings:\n  - {}", problems.join("\n  - ")),
         }
@@ -86,6 +91,7 @@ impl Settings {
             airflow::Settings::VARIABLES,
             Queries::VARIABLES,
             VerifierSettings::VARIABLES,
+            traces::Settings::VARIABLES,
         ]
         .concat()
     }
