@@ -57,7 +57,7 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     };
     let traces = settings.traces.as_ref().map(Traces::start).transpose();
     let traces = traces.context("cannot send traces to OTEL_EXPORTER_OTLP_ENDPOINT")?;
-    service::start_logs(&settings.service, "info", traces.as_ref());
+    start_logs(&settings, "info", traces.as_ref());
     let result = roles::run(settings, roles).await;
     if let Some(traces) = traces {
         traces.stop().await;
@@ -65,10 +65,17 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     result
 }
 
+fn start_logs(settings: &Settings, default_level: &str, traces: Option<&Traces>) {
+    service::start_logs(&settings.service, default_level, traces);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// Runs a command that ends by itself. It has no traces.
 async fn run_command(settings: &Settings, command: Command, output: Output) -> anyhow::Result<()> {
     // Commands may run slow queries, so they do not warn about them.
-    service::start_logs(&settings.service, "warn,sqlx::query=error", None);
+    start_logs(settings, "warn,sqlx::query=error", None);
     match command {
         Command::Migrate => commands::migrate::run(settings, output).await,
         Command::Healthcheck => commands::healthcheck::run(settings, output).await,

@@ -1,12 +1,13 @@
 //! The settings of a process.
 
-use anyhow::{Context, bail, ensure};
+use ::settings::{Reader, Source};
+use anyhow::{Context, ensure};
 use bucket::Bucket;
 use clock::Clock;
 use directory::datacoves::Queries;
 use edge::VerifierSettings;
 use projector::Projector;
-use service::{DatabaseSettings, Lookup, ServiceSettings};
+use service::{DatabaseSettings, ServiceSettings};
 use sqlx::{Connection, PgConnection};
 
 use crate::operator::Operator;
@@ -29,71 +30,40 @@ pub(crate) struct Settings {
     pub(crate) verifier: Option<VerifierSettings>,
     /// Where traces are sent; none if there are none.
     pub(crate) traces: Option<traces::Settings>,
+    /// Environment variables that look like misspelled settings.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Settings {
     /// Reads all settings, and reports all problems together.
     pub(crate) fn load() -> anyhow::Result<Self> {
-        let lookup = Lookup::load()?;
-        let lookup = |name: &str| lookup.get(name);
-        let mut problems = Vec::new();
-        let service = kept(ServiceSettings::read(&lookup), &mut problems);
-        let database = kept(DatabaseSettings::read(&lookup), &mut problems);
-        let bucket = kept(bucket::Settings::read(&lookup), &mut problems);
-        let stream = kept(stream::Settings::read(&lookup), &mut problems);
-        let ingest = kept(ingest::Settings::read(&lookup), &mut problems);
-        let api = kept(api::Settings::read(&lookup), &mut problems);
-        let datacoves = kept(DatabaseSettings::read_datacoves(&lookup), &mut problems);
-        let verifier = kept(VerifierSettings::read(&lookup), &mut problems);
-        let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
-        let traces = kept(traces::Settings::read(&lookup), &mut problems);
-        match (
-            service, database, bucket, stream, ingest, api, airflow, datacoves, verifier, traces,
-        ) {
-            (
-                Some(service),
-                Some(database),
-                Some(bucket),
-                Some(stream),
-                Some(ingest),
-                Some(api),
-                Some(airflow),
-                Some(datacoves),
-                Some(verifier),
-                Some(traces),
-            ) => Ok(Self {
-                service,
-                database,
-                bucket,
-                stream,
-                ingest,
-                api,
-                airflow,
-                datacoves,
-                queries: Queries::read(&lookup),
-                verifier,
-                traces,
-            }),
-            _ => bail!("invalid settings:\n  - {}", problems.join("\n  - ")),
-        }
+        Ok(Source::load()?.read(Self::read)?)
     }
 
     /// The names of all settings.
-    pub(crate) fn variables() -> Vec<&'static str> {
-        [
-            Lookup::VARIABLES,
-            ServiceSettings::VARIABLES,
-            DatabaseSettings::VARIABLES,
-            bucket::Settings::VARIABLES,
-            stream::Settings::VARIABLES,
-            ingest::Settings::VARIABLES,
-            api::Settings::VARIABLES,
-            airflow::Settings::VARIABLES,
-            Queries::VARIABLES,
-            VerifierSettings::VARIABLES,
-            traces::Settings::VARIABLES,
-        ]
-        .concat()
+    pub(crate) fn variables() -> Vec<String> {
+        let nothing = Source::default();
+        let mut reader = Reader::new(&nothing);
+        Self::read(&mut reader);
+        reader.names().to_vec()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            bucket: bucket::Settings::read(reader),
+            database: DatabaseSettings::read(reader),
+            datacoves: DatabaseSettings::read_datacoves(reader),
+            queries: Queries::read(reader),
+            verifier: VerifierSettings::read(reader),
+            stream: stream::Settings::read(reader),
+            service: ServiceSettings::read(reader),
+            ingest: ingest::Settings::read(reader),
+            api: api::Settings::read(reader),
+            airflow: airflow::Settings::read(reader),
+            traces: traces::Settings::read(reader),
+            // Last, because it compares with the names that were asked for.
+            warnings: reader.warnings(),
+        }
     }
 
     /// The URL at which clients reach the service, without a trailing slash.
@@ -138,15 +108,5 @@ impl Settings {
             bucket: self.open_bucket()?,
             clock: Clock::System,
         })
-    }
-}
-
-fn kept<T>(read: Result<T, Vec<String>>, problems: &mut Vec<String>) -> Option<T> {
-    match read {
-        Ok(settings) => Some(settings),
-        Err(found) => {
-            problems.extend(found);
-            None
-        }
     }
 }

@@ -8,21 +8,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A crate and the crates of this workspace that it may use. Every crate may use `clock` and `traces`.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("schemas", &[]),
     ("clock", &[]),
-    ("traces", &[]),
-    ("bucket", &["schemas"]),
-    ("stream", &["schemas"]),
-    ("directory", &["schemas"]),
-    ("airflow", &["schemas"]),
+    ("settings", &[]),
+    ("traces", &["settings"]),
+    ("bucket", &["schemas", "settings"]),
+    ("stream", &["schemas", "settings"]),
+    ("directory", &["schemas", "settings"]),
+    ("airflow", &["schemas", "settings"]),
     ("read-model", &["schemas"]),
-    ("edge", &["schemas", "directory"]),
-    ("service", &[]),
+    ("edge", &["schemas", "settings", "directory"]),
+    ("service", &["settings"]),
     (
         "ingest",
         &[
             "schemas",
+            "settings",
             "bucket",
             "stream",
             "directory",
@@ -38,7 +40,15 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ),
     (
         "api",
-        &["schemas", "bucket", "directory", "read-model", "edge", "service"],
+        &[
+            "schemas",
+            "settings",
+            "bucket",
+            "directory",
+            "read-model",
+            "edge",
+            "service",
+        ],
     ),
 ];
 

@@ -113,8 +113,8 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
             .with_state(ingest.clone())
     };
     OpenApiRouter::new()
-        .nest("/api/v2/datacoves", routes())
-        .nest("/api/internal", edge::older(routes()))
+        .nest(edge::UPLOAD_PREFIX, routes())
+        .nest(edge::OLDER_UPLOAD_PREFIX, edge::older(routes()))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(artifacts_ingest::begin))
@@ -128,8 +128,8 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
         )
 }
 
-/// Whether the server answers
-#[utoipa::path(get, path = "/healthcheck", tag = "Uploads", security(()), responses((status = 200, description = "`ok`", body = String)))]
+/// Check that the service answers (uploads)
+#[utoipa::path(get, path = "/healthcheck", operation_id = "healthcheck_of_uploads", tag = "Uploads", security(()), responses((status = 200, description = "`ok`", body = String, content_type = "text/plain")))]
 async fn healthcheck() -> &'static str {
     "ok"
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ::settings::Reader;
 use reqwest::Url;
 
 /// The collector to which spans are sent.
@@ -14,45 +15,22 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The environment variables that [`Settings::read`] reads.
-    pub const VARIABLES: &[&str] = &[
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_HEADERS",
-        "OTEL_SERVICE_NAME",
-    ];
-
-    /// Reads the settings. `lookup` returns the value of a variable. Returns `None` if `OTEL_EXPORTER_OTLP_ENDPOINT` is not set, so there
-    /// are no traces.
-    ///
-    /// # Errors
-    /// A list of all problems.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
-        let Some(endpoint) = lookup("OTEL_EXPORTER_OTLP_ENDPOINT") else {
-            return Ok(None);
-        };
-        let mut problems = Vec::new();
-        let endpoint = Url::parse(&endpoint)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"));
-        if endpoint.is_none() {
-            // The value is not shown, because it may contain a password.
-            let rule = "expected http://HOST:PORT or https://HOST:PORT";
-            problems.push(format!("invalid OTEL_EXPORTER_OTLP_ENDPOINT: {rule}"));
-        }
-        let headers = lookup("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
-        let headers = read_headers(&headers);
-        if headers.is_none() {
-            // Nor is this one, because it usually contains a key.
-            problems.push("invalid OTEL_EXPORTER_OTLP_HEADERS: expected NAME=VALUE,NAME=VALUE".to_owned());
-        }
-        match (endpoint, headers) {
-            (Some(endpoint), Some(headers)) => Ok(Some(Self {
-                endpoint,
-                headers,
-                service_name: lookup("OTEL_SERVICE_NAME"),
-            })),
-            _ => Err(problems),
-        }
+    /// Reads the settings. Returns `None` if `OTEL_EXPORTER_OTLP_ENDPOINT` is not set, so there are no traces.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let is_on = reader.text("OTEL_EXPORTER_OTLP_ENDPOINT").is_some();
+        let endpoint = reader.base_url("OTEL_EXPORTER_OTLP_ENDPOINT");
+        // Without an endpoint, these may be meant for other programs.
+        let headers = reader.when(is_on, |reader| {
+            let text = reader.text("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+            let headers = read_headers(&text);
+            reader.valid("OTEL_EXPORTER_OTLP_HEADERS", "NAME=VALUE,NAME=VALUE", headers)
+        });
+        let service_name = reader.text("OTEL_SERVICE_NAME");
+        Some(Self {
+            endpoint: endpoint?,
+            headers: headers??,
+            service_name,
+        })
     }
 
     /// Returns the URL that receives spans, which is below the endpoint.
@@ -75,20 +53,21 @@ fn read_headers(text: &str) -> Option<HashMap<String, String>> {
 
 #[cfg(test)]
 mod tests {
+    use ::settings::{Invalid, Source};
+
     use super::*;
 
-    fn read(endpoint: &str, headers: &str) -> Result<Option<Settings>, Vec<String>> {
-        Settings::read(&|name| match name {
-            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(endpoint.to_owned()),
-            "OTEL_EXPORTER_OTLP_HEADERS" => Some(headers.to_owned()),
-            _ => None,
-        })
+    fn read(endpoint: &str, headers: &str) -> Result<Option<Settings>, Invalid> {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("OTEL_EXPORTER_OTLP_HEADERS", headers),
+        ];
+        Source::of(&variables).read(Settings::read)
     }
 
     #[test]
     fn only_the_endpoint_turns_traces_on() {
-        let all_but_endpoint = |name: &str| (name != "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "a=b".to_owned());
-        assert!(Settings::read(&all_but_endpoint).unwrap().is_none());
+        assert!(read("", "meant for others").unwrap().is_none());
         let settings = read("http://collector:4318", "").unwrap().unwrap();
         assert_eq!(settings.url(), "http://collector:4318/v1/traces");
         let settings = read("https://collector/otlp/", "api-key=a%3D=, b = c")
@@ -101,9 +80,9 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported_without_secrets() {
-        let problems = read("collector:4318", "pa55").err().unwrap();
-        assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(!problems.concat().contains("pa55"), "{problems:?}");
-        assert_eq!(read("http://collector", "a b=c").err().unwrap().len(), 1);
+        let invalid = read("collector:4318", "pa55").err().unwrap();
+        assert_eq!(invalid.problems().len(), 2, "{invalid}");
+        assert!(!invalid.to_string().contains("pa55"), "{invalid}");
+        assert_eq!(read("http://collector", "a b=c").err().unwrap().problems().len(), 1);
     }
 }
