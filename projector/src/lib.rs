@@ -19,6 +19,7 @@ mod replay;
 mod results;
 mod state;
 mod sweep;
+mod trace;
 
 use std::sync::Arc;
 
