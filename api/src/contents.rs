@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use artifacts::{ArtifactText, Trimmer};
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
 use read_model::queries::RunFile;
-use schemas::{AccountId, ArtifactText, Trimmer};
+use schemas::AccountId;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

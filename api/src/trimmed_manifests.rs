@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use artifacts::Trimmer;
 use bucket::{Bucket, Compressed, FrameSpool};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use schemas::{AccountId, Sha256, Trimmer};
+use schemas::{AccountId, Sha256};
 use tokio::sync::mpsc::{self, Receiver};
 
 use crate::error::Error;

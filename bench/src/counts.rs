@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use artifacts::Manifest;
 use bytes::Bytes;
-use schemas::Manifest;
 
 use crate::history;
 use crate::installation::Installation;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use schemas::Scanner;
+use artifacts::Scanner;
 use sha2::{Digest, Sha256};
 use typed::Manifest;
 

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use artifacts::Manifest;
 use bytes::Bytes;
-use schemas::Manifest;
 use serde_json::{Value, json};
 
 use crate::installation::{Installation, median};

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A crate and the crates of this workspace that it may use. Every crate may use `clock` and `traces`.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("schemas", &[]),
+    ("artifacts", &["schemas"]),
     ("clock", &[]),
     ("settings", &[]),
     ("traces", &["settings"]),
@@ -17,13 +18,14 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("stream", &["schemas", "settings"]),
     ("directory", &["schemas", "settings"]),
     ("airflow", &["schemas", "settings"]),
-    ("read-model", &["schemas"]),
+    ("read-model", &["schemas", "artifacts"]),
     ("edge", &["schemas", "settings", "directory"]),
     ("service", &["settings"]),
     (
         "ingest",
         &[
             "schemas",
+            "artifacts",
             "settings",
             "bucket",
             "stream",
@@ -36,12 +38,21 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ),
     (
         "projector",
-        &["schemas", "bucket", "stream", "directory", "read-model", "service"],
+        &[
+            "schemas",
+            "artifacts",
+            "bucket",
+            "stream",
+            "directory",
+            "read-model",
+            "service",
+        ],
     ),
     (
         "api",
         &[
             "schemas",
+            "artifacts",
             "settings",
             "bucket",
             "directory",

@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use artifacts::ScanError;
 use bytes::Bytes;
-use schemas::{ArtifactKind, ScanError};
+use schemas::ArtifactKind;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use utoipa::ToSchema;

@@ -4,9 +4,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use artifacts::{ScanError, Scanned, Scanner};
 use bucket::{Compressed, FrameSpool};
 use bytes::Bytes;
-use schemas::{ArtifactKind, ScanError, Scanned, Scanner, Sha256};
+use schemas::{ArtifactKind, Sha256};
 use sha2::Digest;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;

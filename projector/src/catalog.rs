@@ -1,7 +1,8 @@
 //! Converts a catalog to rows.
 
+use artifacts::ArtifactText;
 use read_model::{CatalogRow, DocEncoder, has_catalog, insert_catalog, without_nul};
-use schemas::{AccountId, ArtifactText, Sha256, UploadedFile};
+use schemas::{AccountId, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;

@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 
+use artifacts::{Manifest, Node};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use read_model::{
     DocEncoder, ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, TextRow, TextSet, has_manifest,
     has_node_set, has_text_set, ids_of_nodes, ids_of_texts, insert_manifest, insert_node_set, insert_nodes,
     insert_text_set, insert_texts, without_nul,
 };
-use schemas::{AccountId, Manifest, Node, Sha256, UploadedFile};
+use schemas::{AccountId, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;

@@ -1,8 +1,9 @@
 //! Converts run results and freshness results to rows.
 
+use artifacts::{ArtifactText, Failure, NodeResult, Results};
 use chrono::{DateTime, Utc};
 use read_model::{DocEncoder, ResultFile, ResultRow, has_results, insert_results, without_nul};
-use schemas::{ArtifactText, ArtifactsUploaded, Failure, NodeResult, Results, Sha256, UploadedFile};
+use schemas::{ArtifactsUploaded, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
 use crate::apply::Reading;

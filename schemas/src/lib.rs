@@ -1,12 +1,11 @@
-//! The types that the parts of dbt-api exchange and store: identifiers, the events of the journal, and dbt's artifacts. This crate does no
-//! I/O.
+//! The types that the parts of dbt-api exchange and store: identifiers and the events of the journal. This crate does no I/O.
 
-mod artifacts;
+mod artifact_kind;
 mod event;
 mod ids;
 mod run_status;
 
-pub use artifacts::*;
+pub use artifact_kind::ArtifactKind;
 pub use event::*;
 pub use ids::*;
 pub use run_status::RunStatus;

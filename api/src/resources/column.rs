@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use schemas::{CatalogColumn, CatalogNode};
+use artifacts::{CatalogColumn, CatalogNode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

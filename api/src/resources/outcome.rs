@@ -1,8 +1,8 @@
 //! What dbt did to nodes, and what it found.
 
+use artifacts::{NodeResult, Span};
 use read_model::decode_doc;
 use read_model::queries::{self, FreshnessCheck};
-use schemas::{NodeResult, Span};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

@@ -1,8 +1,8 @@
 //! The results of a run: what its commands did to each node.
 
+use artifacts::NodeResult;
 use read_model::decode_doc;
 use read_model::queries::RunResult;
-use schemas::NodeResult;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

@@ -1,12 +1,13 @@
 //! The files of runs.
 
+use artifacts::{ArtifactText, InvalidArtifact};
 use axum::extract;
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use edge::{CloudError, One, Query, hold_until_sent, one};
 use read_model::queries::{self, RunFile};
-use schemas::{AccountId, ArtifactText, InvalidArtifact, JobId, RunId};
+use schemas::{AccountId, JobId, RunId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

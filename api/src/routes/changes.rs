@@ -157,7 +157,7 @@ async fn changed_fields<'d>(
             let (Some(one), Some(other)) = (docs.get(&old.id), docs.get(&new.id)) else {
                 continue;
             };
-            let changed = schemas::changed_fields(&new.resource_type, &decode_doc(one)?, &decode_doc(other)?);
+            let changed = artifacts::changed_fields(&new.resource_type, &decode_doc(one)?, &decode_doc(other)?);
             if !changed.is_empty() {
                 fields.insert(new.unique_id.as_str(), changed);
             }

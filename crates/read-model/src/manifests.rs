@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use artifacts::DEFINITION_FORMAT;
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, DEFINITION_FORMAT, Sha256};
+use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
 use crate::text::fold;

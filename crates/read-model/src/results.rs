@@ -1,7 +1,8 @@
 //! The results of nodes. Each content is read only once.
 
+use artifacts::{Failure, Outcome};
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, Failure, Outcome, Sha256};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;

@@ -43,7 +43,10 @@ async fn dbt_projects_share_an_environment_until_one_is_retired() {
         environment.node("model.beta.b").await["macros"],
         json!(["macro.beta.m"])
     );
-    assert_eq!(environment.node("model.both.c").await["macros"], json!(["macro.alpha.m"]));
+    assert_eq!(
+        environment.node("model.both.c").await["macros"],
+        json!(["macro.alpha.m"])
+    );
     assert_eq!(environment.deferral("").await.len(), 3);
     assert_eq!(environment.deferral("&dbt_project=beta").await.len(), 2);
     let command = ["environment", "retire-project", "--account", "1", SLUG];

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use artifacts::{ArtifactText, Manifest, NodeContent};
 use proptest::collection::btree_map;
 use proptest::prelude::*;
-use schemas::{ArtifactKind, ArtifactText, Manifest, NodeContent};
+use schemas::ArtifactKind;
 
 use crate::check::artifact::{check, scan};
 use crate::json;
@@ -14,7 +15,7 @@ use crate::mutate::damage;
 
 /// The smaller fixtures, so that many changes can be tried.
 static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     let names = [
         "manifests/v0-0.18.2.json",
         "run_results/v6-1.12.0-build.json",

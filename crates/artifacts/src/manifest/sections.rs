@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::artifacts::raw::{Entries, Key, MAX_ENTRIES};
+use crate::raw::{Entries, Key, MAX_ENTRIES};
 
 /// The sections whose entries are nodes, and the resource type of the entries that do not state their own.
 const SECTIONS: [(&str, &str); 11] = [

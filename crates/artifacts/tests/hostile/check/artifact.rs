@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Datelike, Utc};
-use schemas::{
+use artifacts::{
     ArtifactText, Catalog, CatalogNode, Manifest, Node, NodeContent, NodeResult, Results, ScanError, Scanned, Scanner,
-    Sha256,
 };
+use chrono::{DateTime, Datelike, Utc};
+use schemas::Sha256;
 use serde_json::{Map, Value, json};
 
 /// The sections of a manifest whose entries are nodes.

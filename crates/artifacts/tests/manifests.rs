@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use schemas::{ArtifactKind, Manifest, Scanned, Scanner};
+use artifacts::{Manifest, Scanned, Scanner};
+use schemas::ArtifactKind;
 use serde_json::Value;
 
 /// The sections of a manifest that contain nodes, with the resource type of nodes that do not state their own.
@@ -28,7 +29,7 @@ const SECTIONS: [(&str, &str); 11] = [
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

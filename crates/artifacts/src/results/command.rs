@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use schemas::Sha256;
 use serde_json::Value;
 
-use crate::Sha256;
-use crate::artifacts::raw::{Entries, texts};
+use crate::raw::{Entries, texts};
 
 /// The commands that do work on nodes. All others list nodes as `success` without touching them.
 const EXECUTING: [&str; 8] = [

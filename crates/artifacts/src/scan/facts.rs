@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 
 use super::{ScanError, Scanned};
-use crate::ArtifactKind;
+use schemas::ArtifactKind;
 
 /// The number of keys that an error lists.
 const KEYS_NAMED: usize = 12;

@@ -9,8 +9,8 @@ mod facts;
 pub(crate) use facts::read_time;
 
 use chrono::{DateTime, Utc};
+use schemas::ArtifactKind;
 
-use super::ArtifactKind;
 use facts::Facts;
 
 /// The maximum nesting depth. Real files reach 12; serde_json, which reads them later, supports 128.

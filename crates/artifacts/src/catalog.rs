@@ -1,7 +1,7 @@
 //! The contents of a catalog: the tables in the warehouse, with their columns and statistics.
 
 use super::raw::{Entries, integer, list, object_of};
-use crate::Sha256;
+use schemas::Sha256;
 
 /// A catalog of any version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

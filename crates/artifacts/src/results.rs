@@ -7,14 +7,13 @@ mod outcome;
 mod tests;
 
 use chrono::{DateTime, Utc};
+use schemas::{ArtifactKind, Sha256};
 use serde_json::value::RawValue;
 
 pub use outcome::{Failure, Outcome};
 
-use super::ArtifactKind;
 use super::raw::{Entries, integer, list, number, object_of};
 use super::scan::read_time;
-use crate::Sha256;
 use command::Command;
 
 /// Large fields of a result that are also stored elsewhere.

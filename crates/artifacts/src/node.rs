@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use schemas::Sha256;
 use serde_json::value::RawValue;
 
 use super::raw::{Entries, integer, object_of, text, texts};
-use crate::Sha256;
 
 /// The fields that change with every parse or command although the definition is the same.
 const VOLATILE: [&str; 7] = [

@@ -1,8 +1,7 @@
-//! dbt's artifacts: how uploaded files are recognized and read.
+//! Reads the files that dbt writes: how uploads are recognized, checked while they arrive, and read. This crate does no I/O.
 
 mod catalog;
 mod change;
-mod kind;
 mod manifest;
 mod node;
 mod raw;
@@ -13,7 +12,6 @@ mod trim;
 
 pub use catalog::{Catalog, CatalogColumn, CatalogNode};
 pub use change::changed_fields;
-pub use kind::ArtifactKind;
 pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode};
 pub use node::{Column, DEFINITION_FORMAT, Node, NodeContent};
 pub use results::{Failure, NodeResult, Outcome, Results, Span};
