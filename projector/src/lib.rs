@@ -7,6 +7,7 @@
 mod airflow;
 mod apply;
 mod catalog;
+mod change;
 mod consume;
 mod content;
 mod error;
