@@ -20,6 +20,7 @@ mod isolation;
 mod limits;
 mod nodes;
 mod outages;
+mod paths;
 mod results;
 mod situations;
 mod state;
