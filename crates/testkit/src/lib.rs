@@ -14,6 +14,7 @@ mod gate;
 pub mod nats;
 pub mod s3;
 mod service;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use clock::Clock;
 pub use database::Database;
 pub use gate::{Gate, Passage};
 pub use service::{PATIENCE, Service, run_command, try_command};
+pub use shared::shared_folder;
 
 /// Everything that one installation needs, in its own folders and on its own ports.
 pub struct System {
