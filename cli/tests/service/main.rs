@@ -8,6 +8,7 @@
 mod installation;
 
 mod airflow;
+mod answers;
 mod artifacts_ingest;
 mod datacoves;
 mod dbt_cloud;
