@@ -1,4 +1,4 @@
-//! The read model in PostgreSQL, which is what the API shows: the migrations, the writes of the projector and the queries of the API.
+#![doc = include_str!("../README.md")]
 
 mod airflow;
 mod artifacts;
@@ -59,8 +59,8 @@ pub use prune::{
     remove_upload, uploads_of_runs,
 };
 pub use rebuild::{
-    analyze, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict,
-    is_of_this_version, lock_read_model, lock_rebuild, missing_in, search_path, swap,
+    analyze, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict, is_of_this_version,
+    lock_read_model, lock_rebuild, missing_in, search_path, swap,
 };
 pub use results::{ResultFile, ResultRow, has_results, insert_results, limit_times};
 pub use run_keys::key_of_run;

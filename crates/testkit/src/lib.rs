@@ -1,5 +1,4 @@
-//! Everything that a test needs: its own database, NATS server and bucket, and the program that uses them. This crate is only for tests, so
-//! it panics.
+#![doc = include_str!("../README.md")]
 #![allow(
     clippy::expect_used,
     clippy::panic,
