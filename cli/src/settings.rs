@@ -1,7 +1,5 @@
 //! The settings of a process.
 
-use std::time::Duration;
-
 use ::settings::{Reader, Source};
 use anyhow::{Context, ensure};
 use bucket::Bucket;
@@ -10,15 +8,10 @@ use directory::datacoves::Queries;
 use edge::VerifierSettings;
 use projector::Projector;
 use service::{DatabaseSettings, ServiceSettings};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 use crate::operator::Operator;
-
-/// The time limit for statements of operators' commands.
-const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
-
-/// The connections of a command's projector, which applies several events at the same time.
-const PROJECTOR_CONNECTIONS: u32 = 10;
+use crate::pools;
 
 /// The settings of all parts of the service.
 pub(crate) struct Settings {
@@ -35,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) queries: Queries,
     /// Where keys that this service did not issue are verified.
     pub(crate) verifier: Option<VerifierSettings>,
+    /// Where traces are sent; none if there are none.
+    pub(crate) traces: Option<traces::Settings>,
     /// Environment variables that look like misspelled settings.
     pub(crate) warnings: Vec<String>,
 }
@@ -65,6 +60,7 @@ impl Settings {
             ingest: ingest::Settings::read(reader),
             api: api::Settings::read(reader),
             airflow: airflow::Settings::read(reader),
+            traces: traces::Settings::read(reader),
             // Last, because it compares with the names that were asked for.
             warnings: reader.warnings(),
         }
@@ -78,24 +74,9 @@ impl Settings {
         }
     }
 
-    /// A pool with full rights on the directory and the read model.
-    pub(crate) fn projector_pool(&self, connections: u32, statement_timeout: Duration) -> PgPool {
-        self.database.pool(
-            "dbt_api_projector",
-            read_model::SEARCH_PATH,
-            connections,
-            statement_timeout,
-        )
-    }
-
     /// A projector for an operator's command.
     pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
-        let pool = self.database.pool(
-            "dbt_api_projector",
-            search_path,
-            PROJECTOR_CONNECTIONS,
-            crate::roles::PROJECTOR_STATEMENT,
-        );
+        let pool = pools::command_projector(&self.database, search_path);
         Ok(Projector::new(pool, self.open_bucket()?, Clock::System))
     }
 
@@ -123,7 +104,7 @@ impl Settings {
     /// Prepares recording changes for an operator's command.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         Ok(Operator {
-            pool: self.projector_pool(1, OPERATOR_STATEMENT),
+            pool: pools::operator(&self.database),
             bucket: self.open_bucket()?,
             clock: Clock::System,
         })

@@ -184,6 +184,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let permitted: Permitted = signer
         .open(PURPOSE, signed, ingest.clock.now())
         .map_err(|error| UploadError::forbidden(error.to_string()))?;
+    traces::set_account(permitted.account_id.0);
     ingest.rate.check(permitted.token_id)?;
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
     if revoked.map_err(|error| UploadError::unavailable(Needed::Storage, &error))? {
@@ -243,7 +244,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         })
     };
     // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
-    let stored = tokio::spawn(storing.in_current_span()).await;
+    let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }
 

@@ -9,9 +9,10 @@ use read_model::{
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 use sqlx::{Postgres, Transaction};
+use tracing::Instrument;
 
 use crate::content::Content;
-use crate::{ApplyError, Projector, content, placement, prune};
+use crate::{ApplyError, Projector, content, placement, prune, trace};
 
 /// The number of attempts to apply an upload when data is removed in the meantime.
 const TRIES: usize = 10;
@@ -149,7 +150,7 @@ impl Projector {
         // It runs in its own task, so that a panic affects only this event.
         let task = tokio::spawn({
             let (projector, event) = (self.clone(), event.clone());
-            async move { projector.project(&event).await }
+            async move { projector.project(&event).await }.in_current_span()
         });
         match task.await {
             Ok(Err(ApplyError::Rejected(cause))) => self.record_dead_letter(event, &cause).await,
@@ -197,6 +198,7 @@ impl Projector {
         }
         metrics::counter!("dbt_api_dead_letters_total").increment(1);
         tracing::error!(event_id = %event.id, kind = event.kind, cause, "the event became a dead letter");
+        trace::mark_failed();
         Ok(Outcome::DeadLetter)
     }
 

@@ -16,6 +16,7 @@ mod replay;
 mod results;
 mod state;
 mod sweep;
+mod trace;
 
 use std::sync::Arc;
 

@@ -84,6 +84,12 @@ impl Event {
         EventData::read(&self.kind, &self.data)
     }
 
+    /// Returns the account that the event is about, or `None` if the subject names none.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.subject.strip_prefix("accounts/")?.parse().ok()
+    }
+
     /// Parses an event from the JSON in the journal or the stream.
     ///
     /// # Errors

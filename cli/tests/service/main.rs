@@ -28,6 +28,7 @@ mod state;
 mod stored_artifacts;
 mod tls;
 mod tokens;
+mod traces;
 mod unchanged;
 mod uploads;
 mod verified;
