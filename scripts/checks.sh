@@ -51,6 +51,7 @@ run_tests() { # faults, or the rest
 check_tests() {
   run_tests others
   if all_is_asked; then cargo test --locked --workspace --doc; else echo "Left out (--all runs them): examples in the documentation."; fi
+  [[ ${DBT_API_SHARED:-} ]] || echo "Skipped: tests with large inputs. DBT_API_SHARED does not say where they are (CONTRIBUTING.md)."
   [[ ${DATABASE_CERTIFICATE:-} ]] ||
     echo "Skipped: PostgreSQL's certificate. DATABASE_URL was given, and DATABASE_CERTIFICATE does not say which file has that server's."
 }

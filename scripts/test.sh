@@ -69,7 +69,7 @@ remove_abandoned_clusters() { # of runs that were killed; their process id is in
 # Tests say themselves what they use: a developer's settings must not change what they find.
 forget_settings() {
   # shellcheck disable=SC2046 # names
-  unset $(compgen -e | grep -E '^(DATACOVES|DB|NATS|STORAGE|S3|MINIO|BLOB)_|^(HOST|PORT|PUBLIC_URL|LOG_LEVEL|LOG_FORMAT)$')
+  unset $(compgen -e | grep -E '^(DATACOVES|DB|NATS|STORAGE|S3|MINIO|BLOB|OTEL)_|^(HOST|PORT|PUBLIC_URL|LOG_LEVEL|LOG_FORMAT)$')
 }
 
 python_commands() { # steps…

@@ -1,4 +1,4 @@
-//! The executable of dbt-api: its services, and the commands for its operators.
+#![doc = include_str!("../README.md")]
 
 mod args;
 mod commands;

@@ -6,21 +6,13 @@
 )]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 /// The settings that have no defaults.
 const DATABASE: (&str, &str) = ("DB_URL", "postgresql://me:pa55@db.example/dbt_api");
-
-/// Creates an empty folder to run the program in.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("configuration").join(name);
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dbt-api"))
@@ -57,10 +49,10 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn the_readme_lists_the_variables_that_are_read() {
-    let folder = folder("readme");
+    let folder = tempfile::tempdir().unwrap();
     // Settings that are wrong do not matter.
     let wrong = [("PORT", "x"), ("STORAGE_ADAPTER", "s3")];
-    let listed = succeeds(run(&folder, &["--json", "config", "variables"], &wrong));
+    let listed = succeeds(run(folder.path(), &["--json", "config", "variables"], &wrong));
     let listed: Vec<String> = serde_json::from_str(&listed).unwrap();
     let read: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(listed.len(), read.len(), "a variable is listed twice: {listed:?}");
@@ -73,7 +65,7 @@ fn the_readme_lists_the_variables_that_are_read() {
 
 #[test]
 fn the_check_shows_what_the_settings_name_without_secrets() {
-    let folder = folder("effective");
+    let folder = tempfile::tempdir().unwrap();
     let minio = [
         DATABASE,
         ("STORAGE_ADAPTER", "minio"),
@@ -85,7 +77,7 @@ fn the_check_shows_what_the_settings_name_without_secrets() {
         ("PUBLIC_URL", "https://dbt.example/"),
         ("S3_REGION", "ignored"),
     ];
-    let text = succeeds(run(&folder, &["config", "check"], &minio));
+    let text = succeeds(run(folder.path(), &["config", "check"], &minio));
     let expected = "bucket           artifacts
 database_host    db.example
 database_name    dbt_api
@@ -98,10 +90,10 @@ The settings are valid.
 ";
     assert_eq!(text, expected);
 
-    let text = succeeds(run(&folder, &["--json", "config", "check"], &[DATABASE]));
+    let text = succeeds(run(folder.path(), &["--json", "config", "check"], &[DATABASE]));
     let expected = json!({
         "storage_adapter": "local",
-        "folder": folder.join("data"),
+        "folder": folder.path().join("data"),
         "database_host": "db.example",
         "database_port": 5432,
         "database_name": "dbt_api",
@@ -114,32 +106,32 @@ The settings are valid.
 
 #[test]
 fn unknown_settings_in_the_file_are_errors() {
-    let folder = folder("file");
+    let folder = tempfile::tempdir().unwrap();
     std::fs::write(
-        folder.join("dbt-api.toml"),
+        folder.path().join("dbt-api.toml"),
         "db_url = 'postgresql://db.example/x'\nport = 80\n",
     )
     .unwrap();
-    let text = succeeds(run(&folder, &["config", "check"], &[]));
+    let text = succeeds(run(folder.path(), &["config", "check"], &[]));
     assert!(
         text.contains("db.example") && text.contains("http://localhost:80\n"),
         "{text}"
     );
 
-    std::fs::write(folder.join("other.toml"), "db_hots = 'pa55'\nPORT = 'x'\n").unwrap();
+    std::fs::write(folder.path().join("other.toml"), "db_hots = 'pa55'\nPORT = 'x'\n").unwrap();
     let other = ("DBT_API_CONFIG", "other.toml");
-    let errors = fails(run(&folder, &["config", "check"], &[other, DATABASE]));
+    let errors = fails(run(folder.path(), &["config", "check"], &[other, DATABASE]));
     let expected = "Error: invalid settings:
   - invalid PORT: expected a number from 0 to 65535, got `x`
   - unknown setting `db_hots` in other.toml: did you mean DB_HOST?
 ";
     assert_eq!(errors, expected);
-    assert_eq!(fails(run(&folder, &["serve"], &[other, DATABASE])), expected);
+    assert_eq!(fails(run(folder.path(), &["serve"], &[other, DATABASE])), expected);
 }
 
 #[test]
 fn variables_that_look_misspelled_are_warnings() {
-    let folder = folder("variables");
+    let folder = tempfile::tempdir().unwrap();
     let misspelled = ("NATS_ULR", "nats://me:pa55@one");
     let warning = "unknown variable NATS_ULR: did you mean NATS_URL?";
     let variables = [
@@ -148,12 +140,12 @@ fn variables_that_look_misspelled_are_warnings() {
         ("DB_PATH", "/of/another/program"),
         ("LOG_FORMAT", "json"),
     ];
-    let text = succeeds(run(&folder, &["config", "check"], &variables));
+    let text = succeeds(run(folder.path(), &["config", "check"], &variables));
     assert!(
         text.contains(&format!("\nWarning: {warning}\nThe settings are valid.\n")),
         "{text}"
     );
-    let text = succeeds(run(&folder, &["--json", "config", "check"], &variables));
+    let text = succeeds(run(folder.path(), &["--json", "config", "check"], &variables));
     assert_eq!(
         serde_json::from_str::<Value>(&text).unwrap()["warnings"],
         json!([warning])
@@ -161,12 +153,12 @@ fn variables_that_look_misspelled_are_warnings() {
 
     // Nothing listens on this port, so the command fails, after it has logged the warning.
     let variables = [variables.as_slice(), &[("PORT", "1")]].concat();
-    let log = fails(run(&folder, &["healthcheck"], &variables));
+    let log = fails(run(folder.path(), &["healthcheck"], &variables));
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains(warning), "{log}");
     assert!(!log.contains("pa55"), "{log}");
 
-    let errors = fails(run(&folder, &["config", "check"], &[misspelled]));
+    let errors = fails(run(folder.path(), &["config", "check"], &[misspelled]));
     assert!(
         errors.contains("DB_HOST is not set") && errors.ends_with(&format!("\n  - warning: {warning}\n")),
         "{errors}"

@@ -1,4 +1,4 @@
-//! Checks which crate depends on which, against the table in docs/architecture.md.
+//! Checks which crate depends on which, against the table in docs/architecture.md and the READMEs of the crates.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -88,6 +88,13 @@ fn crates_use_only_the_crates_they_may_use() {
         let may = allowed
             .get(name)
             .unwrap_or_else(|| panic!("the crate `{name}` is not in the table"));
+        let readme = std::fs::read_to_string(package.manifest_path.with_file_name("README.md")).unwrap();
+        for used in *may {
+            assert!(
+                readme.contains(&format!("`{used}`")),
+                "the README of `{name}` does not say that it may use `{used}`"
+            );
+        }
         let normal = package
             .dependencies
             .iter()

@@ -1,7 +1,4 @@
-//! The write side: accepts artifacts of dbt from clients, and answers when they are stored safely.
-//!
-//! An upload is accepted when its bytes and its event are in the bucket. It does not need anything else: while PostgreSQL is down, tokens
-//! are checked against a copy in memory; while NATS is down, the projectors find the event in the bucket.
+#![doc = include_str!("../README.md")]
 
 mod access;
 mod archive;

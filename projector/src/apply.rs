@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use directory::note_change;
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, delete_files, end_attempt, forget_attempt, generation,
     insert_artifacts, insert_dead_letter, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents,
@@ -235,15 +234,13 @@ impl Projector {
     }
 
     async fn project_deletion(&self, event: &Event, deleted: &FileDeleted) -> Result<Outcome, ApplyError> {
-        let mut transaction = self.pool.begin().await?;
-        lock_account(&mut transaction, deleted.account_id).await?;
-        if !add_to_ledger(&mut transaction, event.id).await? {
+        let mut change = self.begin_change(event.id, deleted.account_id).await?;
+        lock_account(&mut change, deleted.account_id).await?;
+        if !add_to_ledger(&mut change, event.id).await? {
             return Ok(Outcome::Known);
         }
-        delete_files(&mut transaction, event.id, event.time, deleted).await?;
-        end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, deleted.account_id).await?;
-        transaction.commit().await?;
+        delete_files(&mut change, event.id, event.time, deleted).await?;
+        change.commit().await?;
         Ok(Outcome::Applied)
     }
 
@@ -279,22 +276,22 @@ impl Projector {
                 contents.extend(content::read(self, upload, file, event.time, reading).await?);
             }
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut change = self.begin_change(event.id, account).await?;
         match reading {
-            Reading::WhatIsNew => lock_account(&mut transaction, account).await?,
-            Reading::Everything => lock_account_alone(&mut transaction, account).await?,
+            Reading::WhatIsNew => lock_account(&mut change, account).await?,
+            Reading::Everything => lock_account_alone(&mut change, account).await?,
         }
-        if generation(&mut transaction, account).await? != expected {
+        if generation(&mut change, account).await? != expected {
             return Ok(None);
         }
         if reading == Reading::Everything {
-            prune::forget_upload(&mut transaction, account, event.id, pruned).await?;
+            prune::forget_upload(&mut change, account, event.id, pruned).await?;
         }
-        if !add_to_ledger(&mut transaction, event.id).await? {
+        if !add_to_ledger(&mut change, event.id).await? {
             return Ok(Some(Outcome::Known));
         }
         if let Some(stored) = &upload.stored {
-            insert_files(&mut transaction, event.id, event.time, stored).await?;
+            insert_files(&mut change, event.id, event.time, stored).await?;
         }
         if let Some((upload, artifacts)) = &upload.artifacts {
             let mut artifacts = artifacts.clone();
@@ -302,17 +299,15 @@ impl Projector {
                 artifact.pruned = pruned;
             }
             if contents.iter().any(Content::adds_contents) {
-                lock_contents(&mut transaction, account).await?;
+                lock_contents(&mut change, account).await?;
             }
             for content in contents {
-                content.write(&mut transaction, upload).await?;
+                content.write(&mut change, upload).await?;
             }
-            insert_artifacts(&mut transaction, upload, &artifacts).await?;
-            placement::place(&mut transaction, &self.bucket, upload, artifacts, reading).await?;
+            insert_artifacts(&mut change, upload, &artifacts).await?;
+            placement::place(&mut change, &self.bucket, upload, artifacts, reading).await?;
         }
-        end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, account).await?;
-        transaction.commit().await?;
+        change.commit().await?;
         let lag = (self.clock.now() - event.time).as_seconds_f64();
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
         tracing::info!(event_id = %event.id, account_id = %account, kind = event.kind, lag, "applied");

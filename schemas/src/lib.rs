@@ -1,4 +1,4 @@
-//! The types that the parts of dbt-api exchange and store: identifiers and the events of the journal. This crate does no I/O.
+#![doc = include_str!("../README.md")]
 
 mod artifact_kind;
 mod event;

@@ -8,6 +8,7 @@
 mod installation;
 
 mod airflow;
+mod answers;
 mod artifacts_ingest;
 mod datacoves;
 mod dbt_cloud;
@@ -20,6 +21,7 @@ mod isolation;
 mod limits;
 mod nodes;
 mod outages;
+mod paths;
 mod results;
 mod situations;
 mod state;

@@ -1,4 +1,4 @@
-//! Reads the files that dbt writes: how uploads are recognized, checked while they arrive, and read. This crate does no I/O.
+#![doc = include_str!("../README.md")]
 
 mod catalog;
 mod change;

@@ -1,4 +1,4 @@
-//! Everything between the socket and the handlers: keys, error bodies, slashes, request ids, lenient queries and dbt Cloud's envelope.
+#![doc = include_str!("../README.md")]
 
 mod auth;
 mod cloud_error;

@@ -1,4 +1,4 @@
-//! What every process needs: settings, logs, metrics, health checks, the listener and the shutdown.
+#![doc = include_str!("../README.md")]
 
 mod database;
 mod health;

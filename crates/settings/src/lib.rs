@@ -1,7 +1,4 @@
-//! Reads settings from environment variables and a file.
-//!
-//! A [`Source`] holds the values as written. Each part of the service asks a [`Reader`] for its own settings. The reader records every name
-//! that it is asked for, so nothing else lists the settings, and it collects all problems, so they are reported together.
+#![doc = include_str!("../README.md")]
 
 mod invalid;
 mod misspelling;

@@ -1,7 +1,4 @@
-//! Sends events over NATS JetStream: one stream with one durable consumer that all projectors share.
-//!
-//! The stream only transports events. Whatever it loses, the projectors find in the journal. So it may be wiped at any time; the next process
-//! that publishes or consumes creates it again.
+#![doc = include_str!("../README.md")]
 
 mod consume;
 mod publish;

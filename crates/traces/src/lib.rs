@@ -1,6 +1,4 @@
-//! Traces: spans of requests, events and SQL statements, which are sent to a collector with OpenTelemetry's protocol (OTLP).
-//!
-//! The spans of traces have the target [`TARGET`] and do not appear in the log. The spans of the log are not sent.
+#![doc = include_str!("../README.md")]
 
 mod collector;
 mod context;
