@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use edge::{CloudError, InvalidParam, UploadError};
-use read_model::InvalidDoc;
+use read_model::doc::InvalidDoc;
 
 /// An error as the client sees it. Errors that the client cannot fix are also logged.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl From<InvalidParam> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if read_model::is_outage(&error) {
+        if read_model::outage::is_outage(&error) {
             return Self(CloudError::unavailable(&format_args!(
                 "the database is unavailable: {error}"
             )));

@@ -10,7 +10,7 @@ use bucket::Bucket;
 use chrono::TimeDelta;
 use clock::Clock;
 use futures_util::future::join_all;
-use read_model::try_lock_observing;
+use read_model::airflow::try_lock_observing;
 use sqlx::{Connection, PgConnection, PgPool};
 use stream::Stream;
 use tokio_util::sync::CancellationToken;

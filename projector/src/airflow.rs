@@ -1,6 +1,8 @@
 //! Projects Airflow's observations of DAG runs.
 
-use read_model::{Observation, add_to_ledger, insert_observation, lock_account, lock_placement};
+use read_model::airflow::{Observation, insert_observation};
+use read_model::journal::{add_to_ledger, lock_account};
+use read_model::placement::lock_placement;
 use schemas::{AirflowRunObserved, Event};
 
 use crate::placement::{self, Place};

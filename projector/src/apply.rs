@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use read_model::{
-    Admission, Artifact, add_to_ledger, begin_attempt, delete_files, end_attempt, forget_attempt, generation,
-    insert_artifacts, insert_dead_letter, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents,
-    lock_event,
+use read_model::artifacts::{Artifact, insert_artifacts};
+use read_model::files::{delete_files, insert_files};
+use read_model::journal::{
+    Admission, add_to_ledger, begin_attempt, end_attempt, forget_attempt, generation, insert_dead_letter, lock_account,
+    lock_account_alone, lock_contents, lock_event,
 };
+use read_model::prune::is_pruned;
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 use sqlx::{Postgres, Transaction};
 use tracing::Instrument;

@@ -1,7 +1,9 @@
 //! Converts a catalog to rows.
 
 use artifacts::ArtifactText;
-use read_model::{CatalogRow, DocEncoder, has_catalog, insert_catalog, without_nul};
+use read_model::catalogs::{CatalogRow, has_catalog, insert_catalog};
+use read_model::doc::DocEncoder;
+use read_model::text::without_nul;
 use schemas::{AccountId, Sha256, UploadedFile};
 use sqlx::PgConnection;
 

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use directory::note_change;
-use read_model::end_attempt;
+use read_model::journal::end_attempt;
 use schemas::{AccountId, EventId};
 use sqlx::{PgConnection, Postgres, Transaction};
 

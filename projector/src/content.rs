@@ -84,7 +84,7 @@ pub(crate) async fn limit_times(
     let files: BTreeSet<Sha256> = upload.files.iter().filter(is_results).map(|file| file.sha256).collect();
     let mut changed = Vec::new();
     for file in files {
-        let limited = read_model::limit_times(transaction, account, environment, file).await?;
+        let limited = read_model::results::limit_times(transaction, account, environment, file).await?;
         if limited || reading == Reading::Everything {
             changed.push(file);
         }

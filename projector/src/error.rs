@@ -17,9 +17,9 @@ pub enum ApplyError {
 impl From<sqlx::Error> for ApplyError {
     fn from(error: sqlx::Error) -> Self {
         let text = format!("PostgreSQL: {error}");
-        if read_model::is_timeout(&error) {
+        if read_model::outage::is_timeout(&error) {
             Self::TimedOut(text)
-        } else if read_model::is_outage(&error) {
+        } else if read_model::outage::is_outage(&error) {
             Self::Unavailable(text)
         } else {
             Self::Rejected(text)

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use artifacts::{Manifest, Node};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use read_model::{
-    DocEncoder, ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, TextRow, TextSet, has_manifest,
-    has_node_set, has_text_set, ids_of_nodes, ids_of_texts, insert_manifest, insert_node_set, insert_nodes,
-    insert_text_set, insert_texts, without_nul,
+use read_model::doc::DocEncoder;
+use read_model::manifests::{
+    ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, has_manifest, has_node_set, ids_of_nodes,
+    insert_manifest, insert_node_set, insert_nodes,
 };
+use read_model::text::without_nul;
+use read_model::texts::{TextRow, TextSet, has_text_set, ids_of_texts, insert_text_set, insert_texts};
 use schemas::{AccountId, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
@@ -98,7 +100,7 @@ impl ReadManifest {
         self.new.is_some()
     }
 
-    /// Writes the rows. Requires [`read_model::lock_contents`] if [`ReadManifest::adds_contents`].
+    /// Writes the rows. Requires [`read_model::journal::lock_contents`] if [`ReadManifest::adds_contents`].
     pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
         if let Some(new) = &self.new {
             if new.is_node_set {

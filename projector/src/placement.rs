@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bucket::{Bucket, Claim, ClaimKind};
-use read_model::{
-    Artifact, Numbers, Observed, Placed, RunKey, RunPlace, first_free_id, id_of_key, key_of_run, lock_ids,
-    lock_placement, places_of_files, places_of_invocations, record_id, refresh_run, refresh_run_nodes, refresh_steps,
-    set_placement, shrink_run, step_id, unplaced_alike,
+use read_model::airflow::Observed;
+use read_model::artifacts::Artifact;
+use read_model::ids::{Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id};
+use read_model::placement::{
+    Placed, lock_placement, places_of_files, places_of_invocations, set_placement, unplaced_alike,
 };
+use read_model::projects::refresh_run_nodes;
+use read_model::run_keys::key_of_run;
+use read_model::runs::{RunPlace, refresh_run, shrink_run};
+use read_model::steps::refresh_steps;
 use schemas::{
     AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, EventId, JobId, ProjectId, RunId, Sha256, StepId,
 };

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use read_model::{
-    FileAspects, FileOfUpload, Prunable, add_to_ledger, artifacts_of, aspects_of_files, begin_removal,
-    environments_of_files, forget_contents, lock_account_alone, note_pruned, places_of_invocations, prunable_runs,
-    prune_observations, refresh_run_nodes, refresh_steps, remove_from_ledger, remove_upload, shrink_run,
-    uploads_of_runs,
+use read_model::airflow::prune_observations;
+use read_model::aspects::{FileAspects, aspects_of_files, environments_of_files};
+use read_model::journal::{add_to_ledger, begin_removal, lock_account_alone, remove_from_ledger};
+use read_model::placement::places_of_invocations;
+use read_model::projects::refresh_run_nodes;
+use read_model::prune::{
+    FileOfUpload, Prunable, artifacts_of, forget_contents, note_pruned, prunable_runs, remove_upload, uploads_of_runs,
 };
+use read_model::runs::shrink_run;
+use read_model::steps::refresh_steps;
 use schemas::{AccountId, EnvironmentId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;
 

@@ -5,9 +5,11 @@
 
 use bucket::Journal;
 use chrono::{DateTime, Utc};
-use read_model::{
-    Difference, analyze, compare, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict,
-    is_of_this_version, lock_read_model, lock_rebuild, missing_in, set_swept_upto, swap,
+use read_model::compare::{Difference, compare};
+use read_model::journal::set_swept_upto;
+use read_model::rebuild::{
+    analyze, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict, is_of_this_version,
+    lock_read_model, lock_rebuild, missing_in, swap,
 };
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};

@@ -2,7 +2,7 @@
 
 use bucket::ClaimKind;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use read_model::{Numbers, record_id, unrecorded_ids};
+use read_model::ids::{Numbers, record_id, unrecorded_ids};
 
 use crate::placement::Owner;
 use crate::{ApplyError, Projector};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bucket::{Bucket, Hours, Journal, made_at};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use read_model::unknown_of;
+use read_model::journal::unknown_of;
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId};
 use serde::Serialize;
 

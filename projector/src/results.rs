@@ -2,7 +2,9 @@
 
 use artifacts::{ArtifactText, Failure, NodeResult, Results};
 use chrono::{DateTime, Utc};
-use read_model::{DocEncoder, ResultFile, ResultRow, has_results, insert_results, without_nul};
+use read_model::doc::DocEncoder;
+use read_model::results::{ResultFile, ResultRow, has_results, insert_results};
+use read_model::text::without_nul;
 use schemas::{ArtifactsUploaded, Sha256, UploadedFile};
 use sqlx::PgConnection;
 

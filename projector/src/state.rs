@@ -1,11 +1,12 @@
 //! Derives the state of an environment from the manifests and catalogs of an upload: which nodes it shows, and where their compiled code
 //! and columns come from.
 
-use read_model::{
-    FileAspects, add_to_ledger, aspects_of_files, environments_of_files, lock_account, lock_placement,
-    manifests_of_project, note_aspects, project_of_manifest, projects_of_environment, recompute_aspects,
-    refresh_environment_nodes, retire_project, without_nul,
-};
+use read_model::aspects::{FileAspects, aspects_of_files, environments_of_files, note_aspects, recompute_aspects};
+use read_model::journal::{add_to_ledger, lock_account};
+use read_model::manifests::project_of_manifest;
+use read_model::placement::lock_placement;
+use read_model::projects::{manifests_of_project, projects_of_environment, refresh_environment_nodes, retire_project};
+use read_model::text::without_nul;
 use schemas::{
     AccountId, ArtifactKind, ArtifactsUploaded, DbtProjectRetired, EnvironmentId, Event, EventId, Sha256, UploadedFile,
 };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bucket::{Journal, made_at};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use read_model::{count_dead_letters, set_swept_upto, swept_upto, unknown_of};
+use read_model::dead_letters::count_dead_letters;
+use read_model::journal::{set_swept_upto, swept_upto, unknown_of};
 use schemas::EventId;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;

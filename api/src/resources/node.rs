@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use read_model::decode_doc;
+use read_model::doc::decode_doc;
 use read_model::queries;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};

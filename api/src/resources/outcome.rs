@@ -1,7 +1,7 @@
 //! What dbt did to nodes, and what it found.
 
 use artifacts::{NodeResult, Span};
-use read_model::decode_doc;
+use read_model::doc::decode_doc;
 use read_model::queries::{self, FreshnessCheck};
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -1,7 +1,7 @@
 //! The results of a run: what its commands did to each node.
 
 use artifacts::NodeResult;
-use read_model::decode_doc;
+use read_model::doc::decode_doc;
 use read_model::queries::RunResult;
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use edge::{CloudError, Query};
-use read_model::decode_doc;
+use read_model::doc::decode_doc;
 use read_model::queries::{self, Difference};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use serde::{Deserialize, Serialize};

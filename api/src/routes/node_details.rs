@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use edge::{CloudError, One, one};
-use read_model::decode_doc;
+use read_model::doc::decode_doc;
 use read_model::queries::{self, Neighbour};
 use schemas::{AccountId, EnvironmentId, RunId};
 use serde_json::value::RawValue;

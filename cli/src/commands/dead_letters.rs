@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use bucket::Journal;
 use projector::Outcome;
-use read_model::{DeadLetter, dead_letter, dead_letters, drop_dead_letter};
+use read_model::dead_letters::{DeadLetter, dead_letter, dead_letters, drop_dead_letter};
 use schemas::EventId;
 use serde_json::json;
 

@@ -59,7 +59,7 @@ async fn retire(
     let id = environment_named(&mut connection, account, environment).await?;
     let row = queries::environment(&mut connection, account, id).await?;
     let row = row.with_context(|| format!("account {account} has no environment `{id}`"))?;
-    let mut known: Vec<String> = read_model::projects_of_environment(&mut connection, account, id)
+    let mut known: Vec<String> = read_model::projects::projects_of_environment(&mut connection, account, id)
         .await?
         .into_iter()
         .map(|project| project.dbt_project)

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
     migrate(settings).await?;
     output.done("The tables are up to date.")?;
-    if read_model::needs_rebuild(&mut settings.owner().await?).await? {
+    if read_model::format::needs_rebuild(&mut settings.owner().await?).await? {
         output.note(
             "Earlier uploads were projected by an older version. Run `dbt-api rebuild --accept-differences` soon; uploads and reads continue \
              meanwhile. Until then, compiled code and catalog columns of earlier uploads are not shown.",

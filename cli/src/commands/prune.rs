@@ -1,6 +1,6 @@
 //! Implements `dbt-api prune`.
 
-use read_model::Prunable;
+use read_model::prune::Prunable;
 use serde_json::json;
 
 use crate::args::PruneArguments;

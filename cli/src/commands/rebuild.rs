@@ -2,7 +2,8 @@
 
 use anyhow::{bail, ensure};
 use projector::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
-use read_model::{Difference, search_path};
+use read_model::compare::Difference;
+use read_model::rebuild::search_path;
 use serde_json::json;
 
 use crate::args::RebuildArguments;

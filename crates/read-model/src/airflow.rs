@@ -7,8 +7,9 @@ use schemas::{AirflowRunObserved, EnvironmentId, EventId, RunId, RunStatus, Sha2
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::ids::RunKey;
 use crate::ids::in_microseconds;
-use crate::{RunKey, without_nul};
+use crate::text::without_nul;
 
 /// How long PostgreSQL keeps the lock of an observer whose machine disappeared without closing the connection.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);

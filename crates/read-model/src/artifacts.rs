@@ -5,7 +5,7 @@ use schemas::{ArtifactKind, ArtifactsUploaded, EventId, FilesStored, Sha256, Upl
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
-use crate::without_nul;
+use crate::text::without_nul;
 
 /// The maximum length of an invocation id, in bytes. dbt's ids are UUIDs, and a longer text could not be indexed. Longer ids are ignored.
 const MAX_INVOCATION_ID: usize = 100;

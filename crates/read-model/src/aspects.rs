@@ -130,7 +130,7 @@ async fn uploaded_sets(
         .collect())
 }
 
-/// Records the sets of an upload, under [`crate::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
+/// Records the sets of an upload, under [`crate::placement::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
 /// content differs in the new set.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ pub struct CatalogRow {
     pub hash: Sha256,
     /// dbt's id of the node.
     pub unique_id: String,
-    /// The entry, compressed by [`crate::DocEncoder`].
+    /// The entry, compressed by [`crate::doc::DocEncoder`].
     pub doc: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ fn hash_of_catalog(rows: &[CatalogRow]) -> Sha256 {
     Sha256::of(&all)
 }
 
-/// Stores a catalog if it is not stored yet, under [`crate::lock_contents`]. The rows must be sorted by `unique_id`.
+/// Stores a catalog if it is not stored yet, under [`crate::journal::lock_contents`]. The rows must be sorted by `unique_id`.
 ///
 /// # Errors
 /// Returns an error if the query fails.

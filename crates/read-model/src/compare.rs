@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use crate::decode_doc;
+use crate::doc::decode_doc;
 use crate::rebuild::tables_of;
 
 /// The tables that are not compared. They record what the projector has done so far, and not what the events say.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored, Sha256};
 use sqlx::PgConnection;
 
-use crate::without_nul;
+use crate::text::without_nul;
 
 /// Records the files of an event. Recording them again changes nothing.
 ///

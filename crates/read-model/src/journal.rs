@@ -206,9 +206,9 @@ pub async fn insert_dead_letter(transaction: &mut PgConnection, event: &Event, c
          ON CONFLICT (event_id) DO UPDATE SET cause = excluded.cause, died_at = now()",
         event.id.0,
         account,
-        crate::without_nul(&event.kind),
+        crate::text::without_nul(&event.kind),
         event.time,
-        crate::without_nul(cause)
+        crate::text::without_nul(cause)
     )
     .execute(&mut *transaction)
     .await?;

@@ -73,7 +73,7 @@ pub struct NodeRow {
     pub attached_node: Option<String>,
     /// The nodes that this node depends on, by dbt's ids.
     pub depends_on: Vec<String>,
-    /// The definition, compressed by [`crate::DocEncoder`].
+    /// The definition, compressed by [`crate::doc::DocEncoder`].
     pub doc: Vec<u8>,
 }
 
@@ -158,7 +158,7 @@ pub async fn ids_of_nodes(
         .collect())
 }
 
-/// Inserts definitions and returns their ids, under [`crate::lock_contents`]. None of them may be stored yet.
+/// Inserts definitions and returns their ids, under [`crate::journal::lock_contents`]. None of them may be stored yet.
 ///
 /// # Errors
 /// Returns an error if the query fails.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use sqlx::PgConnection;
 
-use crate::has_node_set;
+use crate::manifests::has_node_set;
 
 /// The maximum number of dbt projects that an environment shows together.
 const MAX_PROJECTS: usize = 50;
@@ -109,7 +109,7 @@ pub(crate) fn shown(projects: &[ProjectManifest]) -> Vec<&ProjectManifest> {
     shown
 }
 
-/// Recomputes which nodes an environment shows, under [`crate::lock_placement`].
+/// Recomputes which nodes an environment shows, under [`crate::placement::lock_placement`].
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -124,7 +124,7 @@ pub async fn refresh_environment_nodes(
     set_current(transaction, account, environment, 0, &shown, is_plain).await
 }
 
-/// Recomputes which nodes a run shows, under [`crate::lock_placement`].
+/// Recomputes which nodes a run shows, under [`crate::placement::lock_placement`].
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -140,7 +140,7 @@ pub async fn refresh_run_nodes(
 }
 
 /// Prevents others from storing and removing the account's merged sets, which environments share, until the transaction ends. Call it after
-/// [`crate::lock_placement`].
+/// [`crate::placement::lock_placement`].
 async fn lock_merged_sets(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api merged node sets', $1))",

@@ -56,7 +56,7 @@ pub struct ResultRow {
     pub failures: Option<i64>,
     /// The number of affected rows, as the adapter reports it.
     pub rows_affected: Option<i64>,
-    /// The result, compressed by [`crate::DocEncoder`].
+    /// The result, compressed by [`crate::doc::DocEncoder`].
     pub doc: Vec<u8>,
 }
 

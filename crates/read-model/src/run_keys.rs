@@ -3,8 +3,9 @@
 use schemas::{EnvironmentId, EventId};
 use sqlx::PgConnection;
 
+use crate::artifacts::Artifact;
 use crate::artifacts::LATEST;
-use crate::{Artifact, RunKey};
+use crate::ids::RunKey;
 
 /// Determines the run of a file from everything that is known about its environment. Files tagged `latest-…` belong to none.
 ///

@@ -3,8 +3,8 @@
 use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId};
 use sqlx::PgConnection;
 
-use crate::RunKey;
 use crate::failures::failures_of_run;
+use crate::ids::RunKey;
 
 /// A run and the records that it belongs to.
 #[derive(Clone, Debug)]

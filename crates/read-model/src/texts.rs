@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use crate::NodeSetMember;
+use crate::manifests::NodeSetMember;
 
 /// The text of each node of a manifest.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct TextSet {
 pub struct TextRow {
     /// The hash of the text.
     pub hash: Sha256,
-    /// The text, compressed by [`crate::DocEncoder`].
+    /// The text, compressed by [`crate::doc::DocEncoder`].
     pub text: Vec<u8>,
 }
 
@@ -80,7 +80,7 @@ pub async fn ids_of_texts(
         .collect())
 }
 
-/// Inserts texts and returns their ids, under [`crate::lock_contents`]. None of them may be stored yet.
+/// Inserts texts and returns their ids, under [`crate::journal::lock_contents`]. None of them may be stored yet.
 ///
 /// # Errors
 /// Returns an error if the query fails.

@@ -8,7 +8,7 @@ use airflow::{Airflow, DagRun, Environment, Which};
 use chrono::{DateTime, TimeDelta, Utc};
 use directory::{Name, Place};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use read_model::{Observation, active_observations, newest_observations, observations};
+use read_model::airflow::{Observation, active_observations, newest_observations, observations};
 use schemas::{AccountId, AirflowRunObserved, Event, EventId, Slug};
 
 use super::Parts;

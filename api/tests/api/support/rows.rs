@@ -1,7 +1,7 @@
 //! The rows that the tests read.
 
 use directory::hash_of_key;
-use read_model::DocEncoder;
+use read_model::doc::DocEncoder;
 use schemas::Sha256;
 use sqlx::PgPool;
 use testkit::Database;

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::projects::{projects_of_environment, projects_of_run, shown};
 
-/// Returns the newest compiled code of a node in an environment or in one of its runs, to be read with [`crate::decode_doc`].
+/// Returns the newest compiled code of a node in an environment or in one of its runs, to be read with [`crate::doc::decode_doc`].
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -45,7 +45,7 @@ pub async fn compiled_code(
     .await
 }
 
-/// Returns the macros that a node calls as a JSON list, to be read with [`crate::decode_doc`]. The list comes from the manifest that defines
+/// Returns the macros that a node calls as a JSON list, to be read with [`crate::doc::decode_doc`]. The list comes from the manifest that defines
 /// the node in an environment or in one of its runs.
 ///
 /// # Errors
@@ -82,7 +82,7 @@ pub async fn called_macros(
     .await
 }
 
-/// Returns the newest catalog entry of a node in an environment or in one of its runs, to be read with [`crate::decode_doc`].
+/// Returns the newest catalog entry of a node in an environment or in one of its runs, to be read with [`crate::doc::decode_doc`].
 ///
 /// # Errors
 /// Returns an error if the query fails.

@@ -134,7 +134,7 @@ pub async fn differences(
     .await
 }
 
-/// Returns the definitions with these numbers, to be read with [`crate::decode_doc`].
+/// Returns the definitions with these numbers, to be read with [`crate::doc::decode_doc`].
 ///
 /// # Errors
 /// Returns an error if the query fails.

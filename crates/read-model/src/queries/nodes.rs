@@ -61,7 +61,7 @@ pub struct Node {
     pub unique_id: String,
     /// The resource type, such as `model`.
     pub resource_type: String,
-    /// The definition, to be read with [`crate::decode_doc`].
+    /// The definition, to be read with [`crate::doc::decode_doc`].
     pub doc: Vec<u8>,
 }
 

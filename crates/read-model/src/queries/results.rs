@@ -21,7 +21,7 @@ pub struct NodeResult {
     pub step_id: Option<i64>,
     /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
-    /// The result, to be read with [`crate::decode_doc`].
+    /// The result, to be read with [`crate::doc::decode_doc`].
     pub doc: Vec<u8>,
 }
 
@@ -90,7 +90,7 @@ pub struct FreshnessCheck {
     pub step_id: Option<i64>,
     /// Whether the same job checked freshness again later and could not report on this node.
     pub is_outdated: bool,
-    /// The check, to be read with [`crate::decode_doc`].
+    /// The check, to be read with [`crate::doc::decode_doc`].
     pub doc: Vec<u8>,
 }
 
@@ -169,7 +169,7 @@ pub struct RunResult {
     pub step_id: i64,
     /// The step's position in the run, counted from 1.
     pub step: i64,
-    /// The result, to be read with [`crate::decode_doc`].
+    /// The result, to be read with [`crate::doc::decode_doc`].
     pub doc: Vec<u8>,
 }
 

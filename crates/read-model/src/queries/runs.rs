@@ -5,7 +5,7 @@ use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::{Order, Page, Paging};
-use crate::RunKey;
+use crate::ids::RunKey;
 
 /// A row of `runs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]

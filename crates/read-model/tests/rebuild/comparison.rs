@@ -66,7 +66,7 @@ async fn a_row_that_is_missing_in_any_table_is_found() {
     // As a later migration could create it.
     let create = "CREATE TABLE read_model.added_later (account_id bigint PRIMARY KEY, value text)";
     connection.execute(create).await.unwrap();
-    read_model::create_schema(&mut connection, NEXT).await.unwrap();
+    read_model::rebuild::create_schema(&mut connection, NEXT).await.unwrap();
     let create = "CREATE TABLE read_model_next.added_later (account_id bigint PRIMARY KEY, value text)";
     connection.execute(create).await.unwrap();
     drop_checks(&mut connection).await;
@@ -77,7 +77,9 @@ async fn a_row_that_is_missing_in_any_table_is_found() {
     for table in &tables {
         insert_row(&mut connection, table).await;
     }
-    let differences = read_model::compare(&mut connection, "read_model", NEXT).await.unwrap();
+    let differences = read_model::compare::compare(&mut connection, "read_model", NEXT)
+        .await
+        .unwrap();
     let found: BTreeSet<&str> = differences.iter().map(|difference| difference.table.as_str()).collect();
     let expected: BTreeSet<&str> = tables
         .iter()

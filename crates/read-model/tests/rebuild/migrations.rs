@@ -94,7 +94,7 @@ async fn a_rebuild_creates_what_the_migrations_create() {
     let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
     MIGRATOR.run(&mut connection).await.unwrap();
     let first = contents(&mut connection, "read_model").await;
-    read_model::create_schema(&mut connection, NEXT).await.unwrap();
+    read_model::rebuild::create_schema(&mut connection, NEXT).await.unwrap();
     let second = contents(&mut connection, NEXT).await;
     let different: Vec<&String> = first.symmetric_difference(&second).collect();
     assert!(

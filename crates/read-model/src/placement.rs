@@ -3,7 +3,7 @@
 use schemas::{AccountId, EnvironmentId, EventId, RunId, Sha256, StepId};
 use sqlx::PgConnection;
 
-use crate::Artifact;
+use crate::artifacts::Artifact;
 
 /// A file with the run and the step that it currently belongs to.
 #[derive(Clone, Debug)]
