@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use directory::{Access, Environments, Name, hash_of_key, is_own_key, queries};
+use directory::{Access, Environments, IdOrSlug, hash_of_key, is_own_key, queries};
 use edge::{CloudError, Purpose, UploadError, read_query};
 use schemas::{AccountId, EnvironmentId, Scope};
 use serde::Deserialize;
@@ -278,10 +278,10 @@ const PROJECT_SLUG: &str = "project_slug";
 const ENVIRONMENT_SLUG: &str = "environment_slug";
 
 /// Returns the ids, if all names are ids.
-fn numbers(names: &[Name]) -> Option<Vec<i64>> {
+fn numbers(names: &[IdOrSlug]) -> Option<Vec<i64>> {
     let numbers = names.iter().map(|name| match name {
-        Name::Id(id) => Some(*id),
-        Name::Slug(_) => None,
+        IdOrSlug::Id(id) => Some(*id),
+        IdOrSlug::Slug(_) => None,
     });
     numbers.collect()
 }

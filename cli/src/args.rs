@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use directory::Name;
+use directory::IdOrSlug;
 use schemas::{AccountId, EnvironmentId, EnvironmentType, EventId, JobId, ProjectId, Scope, Slug, TokenId};
 
 use crate::period::{Moment, Period};
@@ -181,7 +181,7 @@ pub(crate) struct PruneArguments {
     pub(crate) of: OfAccount,
     /// Only runs of the environment with this slug or id.
     #[arg(long)]
-    pub(crate) environment: Option<Name>,
+    pub(crate) environment: Option<IdOrSlug>,
     /// Only runs of this job.
     #[arg(long)]
     pub(crate) job: Option<JobId>,
@@ -285,7 +285,7 @@ pub(crate) enum EnvironmentCommand {
         #[command(flatten)]
         of: OfAccount,
         /// The id or slug of the environment.
-        environment: Name,
+        environment: IdOrSlug,
         /// The name of the dbt project, as in `name` of dbt_project.yml.
         dbt_project: String,
     },
@@ -302,7 +302,7 @@ pub(crate) enum TokenCommand {
         name: String,
         /// The slug or id of the only environment that the token may access. By default, it may access the whole account.
         #[arg(long)]
-        environment: Option<Name>,
+        environment: Option<IdOrSlug>,
         /// What the token may do: read, upload, or both, separated by a comma.
         #[arg(long, value_delimiter = ',', default_value = "read")]
         scope: Vec<Scope>,

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use bucket::{Bucket, Claim, ClaimKind};
 use chrono::TimeDelta;
 use clock::Clock;
-use directory::{Key, Name, queries};
+use directory::{IdOrSlug, Key, queries};
 use projector::{Outcome, Projector};
 use schemas::{
     AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
@@ -157,7 +157,7 @@ impl Operator {
         &self,
         account: AccountId,
         name: String,
-        environment: Option<Name>,
+        environment: Option<IdOrSlug>,
         scopes: Vec<Scope>,
         lifetime: Option<TimeDelta>,
     ) -> anyhow::Result<(TokenId, Key)> {
@@ -232,7 +232,7 @@ impl Operator {
 pub(crate) async fn environment_named(
     connection: &mut PgConnection,
     account: AccountId,
-    name: &Name,
+    name: &IdOrSlug,
 ) -> anyhow::Result<EnvironmentId> {
     let environments = queries::environments(connection, account).await?;
     let found = environments

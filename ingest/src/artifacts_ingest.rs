@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Name, Place};
+use directory::{Access, EnvironmentEntry, IdOrSlug};
 use edge::{CloudError, Needed, One, UploadError, one};
 use futures_util::StreamExt;
 use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId, UploadRoute};
@@ -78,14 +78,14 @@ pub(crate) async fn begin(
     Path(path): Path<(String, String)>,
     request: Request,
 ) -> Result<One<Invitation>, CloudError> {
-    let (access, place) = permitted_place(&ingest, request, &path).await?;
+    let (access, entry) = permitted_environment(&ingest, request, &path).await?;
     let now = ingest.clock.now();
     let id = ingest.clock.new_id(now);
     let permitted = Permitted {
         id,
-        account_id: place.account_id,
-        project_id: place.project_id,
-        environment_id: place.environment_id,
+        account_id: entry.account_id,
+        project_id: entry.project_id,
+        environment_id: entry.environment_id,
         token_id: access.token_id,
     };
     let signer = ingest.signer().await.map_err(|error| CloudError::unavailable(&error))?;
@@ -115,17 +115,17 @@ pub(crate) async fn end(
     Path((account, environment, _)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<StatusCode, CloudError> {
-    permitted_place(&ingest, request, &(account, environment)).await?;
+    permitted_environment(&ingest, request, &(account, environment)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Finds the environment of the path, if the token may upload to it. The answer is the same for environments that the token does not see
 /// and for those that do not exist.
-async fn permitted_place(
+async fn permitted_environment(
     ingest: &Ingest,
     request: Request,
     (account, environment): &(String, String),
-) -> Result<(Access, Place), CloudError> {
+) -> Result<(Access, EnvironmentEntry), CloudError> {
     let head = head_of(request).await;
     let access = ingest.authenticate(&head).await.map_err(CloudError::from)?;
     let account: AccountId = account.parse().map_err(|_| CloudError::not_found())?;
@@ -133,10 +133,13 @@ async fn permitted_place(
     if !access.accounts.contains(&account) {
         return Err(CloudError::not_found());
     }
-    let places = ingest.directory.places(&[account], &Name::Id(environment)).await;
-    let places = places.map_err(|error| CloudError::unavailable(&error))?;
-    let place = places.into_iter().find(|place| access.sees(place));
-    Ok((access, place.ok_or_else(CloudError::not_found)?))
+    let entries = ingest
+        .directory
+        .environments(&[account], &IdOrSlug::Id(environment))
+        .await;
+    let entries = entries.map_err(|error| CloudError::unavailable(&error))?;
+    let entry = entries.into_iter().find(|entry| access.sees(entry));
+    Ok((access, entry.ok_or_else(CloudError::not_found)?))
 }
 
 /// Upload a zip of artifacts

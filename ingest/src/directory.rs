@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bucket::{Bucket, Journal};
 use clock::Clock;
-use directory::{Access, Name, Place, Snapshot, hash_of_key, is_own_key, queries};
+use directory::{Access, EnvironmentEntry, IdOrSlug, Snapshot, hash_of_key, is_own_key, queries};
 use edge::{Needed, Purpose, Silent, UploadError, Verifier};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::AccountId;
@@ -159,10 +159,14 @@ impl Directory {
     }
 
     /// Returns the active environments with this name in these accounts.
-    pub(crate) async fn places(&self, accounts: &[AccountId], name: &Name) -> Result<Vec<Place>, Unavailable> {
+    pub(crate) async fn environments(
+        &self,
+        accounts: &[AccountId],
+        name: &IdOrSlug,
+    ) -> Result<Vec<EnvironmentEntry>, Unavailable> {
         let look = |copy: &Snapshot| {
-            let places = copy.places(accounts, name);
-            (!places.is_empty()).then_some(places)
+            let entries = copy.environments(accounts, name);
+            (!entries.is_empty()).then_some(entries)
         };
         let ask = async || {
             if let Some(datacoves) = &self.0.datacoves {
@@ -180,8 +184,8 @@ impl Directory {
         ask: impl AsyncFnOnce() -> Option<Snapshot>,
     ) -> Result<Option<T>, Unavailable> {
         let old = self.copy();
-        if let Some(place) = old.as_deref().and_then(&look) {
-            return Ok(Some(place));
+        if let Some(entry) = old.as_deref().and_then(&look) {
+            return Ok(Some(entry));
         }
         let _one = self.0.loading.lock().await;
         let present = self.copy();

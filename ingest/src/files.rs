@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use directory::{Access, Place};
+use directory::{Access, EnvironmentEntry};
 use edge::{FileOwner, Needed, UploadError};
-use read_model::queries::{self, File, FileKey, FilePlace};
+use read_model::queries::{self, File, FileKey, FileScope};
 use schemas::{DeletedFiles, Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
@@ -118,7 +118,7 @@ impl Ingest {
     async fn store_files(
         &self,
         access: &Access,
-        at: FilePlace,
+        at: FileScope,
         environment: &str,
         new: NewFiles,
     ) -> Result<Vec<Described>, UploadError> {
@@ -166,7 +166,7 @@ impl Ingest {
     }
 
     /// Stores a project's file whose bytes are already in the bucket.
-    async fn store_again(&self, access: &Access, at: FilePlace, file: StoredFile) -> Result<Described, UploadError> {
+    async fn store_again(&self, access: &Access, at: FileScope, file: StoredFile) -> Result<Described, UploadError> {
         let data = FilesStored {
             account_id: at.account,
             project_id: at.project,
@@ -181,7 +181,7 @@ impl Ingest {
     }
 
     /// Deletes all files with this key: a tag or name may have several. Returns `None` if there is no such file.
-    async fn delete_files(&self, access: &Access, at: FilePlace, key: FileKey<'_>) -> Result<Option<()>, UploadError> {
+    async fn delete_files(&self, access: &Access, at: FileScope, key: FileKey<'_>) -> Result<Option<()>, UploadError> {
         let found = self.file(at, key).await;
         let found = found.map_err(|error| UploadError::unavailable(Needed::Database, &error))?;
         let Some(found) = found else {
@@ -206,7 +206,7 @@ impl Ingest {
     /// Writes an event without files.
     async fn record(
         &self,
-        at: FilePlace,
+        at: FileScope,
         after: Option<DateTime<Utc>>,
         data: impl Into<EventData>,
     ) -> Result<Event, UploadError> {
@@ -220,7 +220,7 @@ impl Ingest {
     }
 
     /// Returns the newest file with this key.
-    async fn file(&self, at: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
+    async fn file(&self, at: FileScope, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
         let mut connection = self.pool.acquire().await?;
         queries::file(&mut connection, at, key).await
     }
@@ -242,12 +242,12 @@ impl Ingest {
     }
 }
 
-/// Returns the place of an environment's files.
-fn of_environment(place: &Place) -> FilePlace {
-    FilePlace {
-        account: place.account_id,
-        project: place.project_id,
-        environment: Some(place.environment_id),
+/// Returns the scope of an environment's files.
+fn of_environment(entry: &EnvironmentEntry) -> FileScope {
+    FileScope {
+        account: entry.account_id,
+        project: entry.project_id,
+        environment: Some(entry.environment_id),
     }
 }
 

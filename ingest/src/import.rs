@@ -2,7 +2,7 @@
 
 use bucket::{Bucket, LegacyManifest};
 use chrono::SubsecRound;
-use directory::Place;
+use directory::EnvironmentEntry;
 use futures_util::TryStreamExt;
 use schemas::{ArtifactsUploaded, Event, EventId, Sha256, TokenId, UploadRoute};
 use uuid::Builder;
@@ -65,7 +65,7 @@ pub async fn import(
     settings: &Settings,
     from: &Bucket,
     to: &Bucket,
-    place: Place,
+    entry: EnvironmentEntry,
     manifest: &LegacyManifest,
 ) -> Result<(), ImportError> {
     let limit = settings.max_upload_bytes;
@@ -85,15 +85,15 @@ pub async fn import(
     let file = spool.finish().await?;
     let name = file.scanned.kind.file_name().unwrap_or("file").to_owned();
     let NamedFile { uploaded, compressed } = NamedFile::new(name, file);
-    to.put_artifact(place.account_id, uploaded.sha256, compressed).await?;
+    to.put_artifact(entry.account_id, uploaded.sha256, compressed).await?;
     let (dag_id, run_id) = match &manifest.run {
         Some(run) => (Some(run.dag_id.clone()), Some(run.run_id.clone())),
         None => (None, None),
     };
     let data = ArtifactsUploaded {
-        account_id: place.account_id,
-        project_id: place.project_id,
-        environment_id: place.environment_id,
+        account_id: entry.account_id,
+        project_id: entry.project_id,
+        environment_id: entry.environment_id,
         dag_id,
         run_id,
         tag: None,

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Environments, Name, Place};
+use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
 use edge::UploadError;
 use schemas::{ArtifactsUploaded, Slug, UploadRoute};
 use serde::Serialize;
@@ -140,7 +140,7 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     let (parameters, file) = form.into_file()?;
     let parameters = parameters.or(query);
     let slug = parameters.get("environment_slug");
-    let place = find_place(ingest, &access, slug).await?.ok_or_else(|| {
+    let entry = find_environment(ingest, &access, slug).await?.ok_or_else(|| {
         let message = format!(
             "`{}` is not an active environment of this account",
             slug.unwrap_or_default()
@@ -150,7 +150,7 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     let ingest = ingest.clone();
     let storing = async move {
         let _turn = turn;
-        store(&ingest, &access, place, parameters, file.spooled).await
+        store(&ingest, &access, entry, parameters, file.spooled).await
     };
     // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
     let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
@@ -159,13 +159,13 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
 
 /// Finds the environment of an upload. The slug may be missing if the token is bound to one environment. Returns `None` if there is no such
 /// environment.
-pub(crate) async fn find_place(
+pub(crate) async fn find_environment(
     ingest: &Ingest,
     access: &Access,
     slug: Option<&str>,
-) -> Result<Option<Place>, UploadError> {
+) -> Result<Option<EnvironmentEntry>, UploadError> {
     let name = match (slug.map(str::parse::<Slug>), access.environments.only()) {
-        (Some(Ok(slug)), _) => Some(Name::Slug(slug)),
+        (Some(Ok(slug)), _) => Some(IdOrSlug::Slug(slug)),
         (Some(Err(_)), _) => None,
         (None, Some(only)) => Some(only.clone()),
         (None, None) => {
@@ -174,14 +174,14 @@ pub(crate) async fn find_place(
         }
     };
     let known = match &name {
-        Some(name) => ingest.directory.places(&access.accounts, name).await,
+        Some(name) => ingest.directory.environments(&access.accounts, name).await,
         None => Ok(Vec::new()),
     };
     let known = known?;
     let is_unknown = known.is_empty();
-    let mut seen = known.into_iter().filter(|place| access.sees(place));
+    let mut seen = known.into_iter().filter(|entry| access.sees(entry));
     match (seen.next(), seen.next(), slug) {
-        (Some(place), None, _) => Ok(Some(place)),
+        (Some(entry), None, _) => Ok(Some(entry)),
         (Some(_), Some(_), _) => {
             let message =
                 "several of the token's accounts have an environment with this slug; use a token for a single account";
@@ -201,7 +201,7 @@ pub(crate) async fn find_place(
 async fn store(
     ingest: &Ingest,
     access: &Access,
-    place: Place,
+    entry: EnvironmentEntry,
     parameters: Parameters,
     file: Spooled,
 ) -> Result<Accepted, UploadError> {
@@ -211,15 +211,15 @@ async fn store(
     let upload = Upload {
         event_id: None,
         after: None,
-        account: place.account_id,
+        account: entry.account_id,
         files: vec![file],
     };
     let [dag_id, run_id, tag] = ["dag_id", "run_id", "tag"].map(|name| parameters.text(name));
     let event_data = |files| {
         let uploaded = ArtifactsUploaded {
-            account_id: place.account_id,
-            project_id: place.project_id,
-            environment_id: place.environment_id,
+            account_id: entry.account_id,
+            project_id: entry.project_id,
+            environment_id: entry.environment_id,
             dag_id: dag_id.clone(),
             run_id: run_id.clone(),
             tag: tag.clone(),
@@ -235,7 +235,7 @@ async fn store(
         name: uploaded.name,
         sha256: uploaded.sha256.to_string(),
         size: uploaded.size,
-        environment_id: place.environment_id.0,
+        environment_id: entry.environment_id.0,
         environment_slug: parameters.text("environment_slug"),
         dag_id,
         run_id,

@@ -11,7 +11,7 @@ use read_model::placement::{
 };
 use read_model::projects::refresh_run_nodes;
 use read_model::run_keys::key_of_run;
-use read_model::runs::{RunPlace, refresh_run, shrink_run};
+use read_model::runs::{RunParents, refresh_run, shrink_run};
 use read_model::steps::refresh_steps;
 use schemas::{
     AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, EventId, JobId, ProjectId, RunId, Sha256, StepId,
@@ -180,7 +180,7 @@ async fn move_files(
     let steps: Vec<StepId> = steps.into_iter().collect();
     refresh_steps(transaction, place.account_id, &steps).await?;
     for (key, (run_id, job_id)) in &runs {
-        let run = RunPlace {
+        let run = RunParents {
             run_id: *run_id,
             job_id: *job_id,
             account_id: place.account_id,

@@ -5,7 +5,7 @@ use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use edge::{FileFacts, FileMetadata, FileOwner, Given, UploadError, UploadQuery};
-use read_model::queries::{self, File, FileKey, FilePlace, Paging, RunFile};
+use read_model::queries::{self, File, FileKey, FileScope, Paging, RunFile};
 use schemas::{EnvironmentId, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -28,10 +28,10 @@ struct Files {
 const AROUND: (&str, &str) = ("{\"data\":", "}");
 
 /// What an answer says about a file.
-pub(super) fn facts(file: File, place: FilePlace) -> FileFacts {
+pub(super) fn facts(file: File, scope: FileScope) -> FileFacts {
     let owner = match file.environment_slug {
         Some(slug) => FileOwner::Environment(slug),
-        None => FileOwner::Project(place.account, place.project),
+        None => FileOwner::Project(scope.account, scope.project),
     };
     let metadata = FileMetadata {
         kind: file.kind,
@@ -79,22 +79,22 @@ pub(crate) async fn show(
     UploadQuery(params): UploadQuery<FileParams>,
     page_only: Result<PageOnly, edge::InvalidParam>,
 ) -> Result<Response, UploadError> {
-    let place = place_of(&mut view, &environment)
+    let scope = scope_of(&mut view, &environment)
         .await?
-        .ok_or_else(UploadError::no_place)?;
+        .ok_or_else(UploadError::no_environment)?;
     let Some(key) = key_in(&params)? else {
-        return list(view, place, page_only?).await.map_err(UploadError::from);
+        return list(view, scope, page_only?).await.map_err(UploadError::from);
     };
-    let mut file = find(&mut view, place, key).await?;
+    let mut file = find(&mut view, scope, key).await?;
     if let (None, FileKey::Filename(name)) = (&file, key) {
         // Some clients do not encode the name.
-        file = find(&mut view, place, FileKey::Filename(&name.replace(' ', "+"))).await?;
+        file = find(&mut view, scope, FileKey::Filename(&name.replace(' ', "+"))).await?;
     }
     let file = file.ok_or_else(UploadError::no_file)?;
     // A connection of the database is not held while the file is read.
     let account = view.account();
     drop(view);
-    Ok(contents::answer(&state, content_of(account, &file), &facts(file, place), AROUND).await?)
+    Ok(contents::answer(&state, content_of(account, &file), &facts(file, scope), AROUND).await?)
 }
 
 /// The file that the parameters name; none if they name none.
@@ -140,47 +140,47 @@ pub(crate) async fn download(
     Path((environment, slug)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, UploadError> {
-    let place = place_of(&mut view, &environment)
+    let scope = scope_of(&mut view, &environment)
         .await?
-        .ok_or_else(UploadError::no_place)?;
+        .ok_or_else(UploadError::no_environment)?;
     let slug = slug.parse().map_err(|_| UploadError::no_file())?;
-    let file = find(&mut view, place, FileKey::Slug(slug)).await?;
+    let file = find(&mut view, scope, FileKey::Slug(slug)).await?;
     let file = file.ok_or_else(UploadError::no_file)?;
     let account = view.account();
     drop(view);
     Ok(bytes_of(account, &file).send(&state, &headers).await?)
 }
 
-async fn list(mut view: View, place: FilePlace, PageOnly(paging): PageOnly) -> Result<Response, Error> {
-    let (data, pagination) = page(&mut view, place, paging).await?;
+async fn list(mut view: View, scope: FileScope, PageOnly(paging): PageOnly) -> Result<Response, Error> {
+    let (data, pagination) = page(&mut view, scope, paging).await?;
     Ok(Json(Files { data, pagination }).into_response())
 }
 
-/// A page of the files of a place.
+/// A page of the files of a scope.
 pub(super) async fn page(
     view: &mut View,
-    place: FilePlace,
+    scope: FileScope,
     paging: Paging,
 ) -> Result<(Vec<FileFacts>, Pagination), Error> {
-    let (files, total_count) = queries::files(view.connection(), place, paging.limit, paging.offset).await?;
-    let data: Vec<_> = files.into_iter().map(|file| facts(file, place)).collect();
+    let (files, total_count) = queries::files(view.connection(), scope, paging.limit, paging.offset).await?;
+    let data: Vec<_> = files.into_iter().map(|file| facts(file, scope)).collect();
     let count = data.len();
     Ok((data, Pagination { count, total_count }))
 }
 
 /// The files of an environment of this slug or number; none: there is no such environment that the token sees.
-async fn place_of(view: &mut View, environment: &str) -> Result<Option<FilePlace>, Error> {
+async fn scope_of(view: &mut View, environment: &str) -> Result<Option<FileScope>, Error> {
     let account = view.account();
     let found = directory::queries::environment_named(view.connection(), account, environment).await?;
-    Ok(found.map(|found| FilePlace {
+    Ok(found.map(|found| FileScope {
         account,
         project: ProjectId(found.project_id),
         environment: Some(EnvironmentId(found.id)),
     }))
 }
 
-pub(super) async fn find(view: &mut View, place: FilePlace, key: FileKey<'_>) -> Result<Option<File>, Error> {
-    Ok(queries::file(view.connection(), place, key).await?)
+pub(super) async fn find(view: &mut View, scope: FileScope, key: FileKey<'_>) -> Result<Option<File>, Error> {
+    Ok(queries::file(view.connection(), scope, key).await?)
 }
 
 fn content_of(account: schemas::AccountId, file: &File) -> Content {

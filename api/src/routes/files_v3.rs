@@ -1,4 +1,4 @@
-//! Files and manifests in the newer form, under dbt Cloud's v3: by name, in an environment or in a project. Slugs are accepted in place of
+//! Files and manifests in the newer form, under dbt Cloud's v3: by name, in an environment or in a project. Slugs are accepted in scope of
 //! v3's ids.
 
 use axum::extract;
@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use edge::{CloudError, FileFacts, One, Query, one};
-use read_model::queries::{FileKey, FilePlace, Order, RunFile};
+use read_model::queries::{FileKey, FileScope, Order, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -71,8 +71,8 @@ pub(crate) async fn list_of_project(
     Ids((account, project)): Ids<(AccountId, String)>,
     page_only: PageOnly,
 ) -> Result<Many<FileFacts>, Error> {
-    let place = project_place(&mut view, account, &project).await?;
-    listed(view, place, page_only).await
+    let scope = project_scope(&mut view, account, &project).await?;
+    listed(view, scope, page_only).await
 }
 
 /// List the files of an environment
@@ -92,8 +92,8 @@ pub(crate) async fn list_of_environment(
     Ids((account, project, environment)): Ids<(AccountId, String, String)>,
     page_only: PageOnly,
 ) -> Result<Many<FileFacts>, Error> {
-    let place = environment_place(&mut view, account, &project, &environment).await?;
-    listed(view, place, page_only).await
+    let scope = environment_scope(&mut view, account, &project, &environment).await?;
+    listed(view, scope, page_only).await
 }
 
 /// Retrieve a file of an environment
@@ -109,9 +109,9 @@ pub(crate) async fn show_of_environment(
     FilesView(mut view): FilesView,
     Ids((account, project, environment, name)): Ids<(AccountId, String, String, String)>,
 ) -> Result<One<FileFacts>, Error> {
-    let place = environment_place(&mut view, account, &project, &environment).await?;
-    let file = find(&mut view, place, FileKey::Filename(&name)).await?;
-    Ok(one(facts(file.ok_or_else(CloudError::not_found)?, place)))
+    let scope = environment_scope(&mut view, account, &project, &environment).await?;
+    let file = find(&mut view, scope, FileKey::Filename(&name)).await?;
+    Ok(one(facts(file.ok_or_else(CloudError::not_found)?, scope)))
 }
 
 /// Download a file of an environment
@@ -127,8 +127,8 @@ pub(crate) async fn download_of_environment(
     Ids((account, project, environment, name)): Ids<(AccountId, String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let place = environment_place(&mut view, account, &project, &environment).await?;
-    download(state, view, place, &name, &headers).await
+    let scope = environment_scope(&mut view, account, &project, &environment).await?;
+    download(state, view, scope, &name, &headers).await
 }
 
 /// Download a file of a project
@@ -144,8 +144,8 @@ pub(crate) async fn download_of_project(
     Ids((account, project, name)): Ids<(AccountId, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let place = project_place(&mut view, account, &project).await?;
-    download(state, view, place, &name, &headers).await
+    let scope = project_scope(&mut view, account, &project).await?;
+    download(state, view, scope, &name, &headers).await
 }
 
 /// Retrieve an environment's manifest to defer to
@@ -166,8 +166,8 @@ pub(crate) async fn manifest_of_environment(
     Ids((account, project, environment)): Ids<(AccountId, String, String)>,
     Query(params): Query<ManifestParams>,
 ) -> Result<Response, Error> {
-    let place = environment_place(&mut view, account, &project, &environment).await?;
-    let ids: Vec<i64> = place.environment.iter().map(|id| id.0).collect();
+    let scope = environment_scope(&mut view, account, &project, &environment).await?;
+    let ids: Vec<i64> = scope.environment.iter().map(|id| id.0).collect();
     let found = newest_of(&mut view, account, &ids, params.dbt_project.as_deref()).await?;
     manifest(&state, view, found, extent(params.trim), Some(environment)).await
 }
@@ -190,13 +190,13 @@ pub(crate) async fn manifest_of_project(
     Ids((account, project)): Ids<(AccountId, String)>,
     Query(params): Query<ManifestParams>,
 ) -> Result<Response, Error> {
-    let place = project_place(&mut view, account, &project).await?;
-    let found = newest_of_project(&mut view, account, place.project, params.dbt_project.as_deref()).await?;
+    let scope = project_scope(&mut view, account, &project).await?;
+    let found = newest_of_project(&mut view, account, scope.project, params.dbt_project.as_deref()).await?;
     manifest(&state, view, found, extent(params.trim), None).await
 }
 
-async fn listed(mut view: View, place: FilePlace, PageOnly(paging): PageOnly) -> Result<Many<FileFacts>, Error> {
-    let (files, pagination) = page(&mut view, place, paging).await?;
+async fn listed(mut view: View, scope: FileScope, PageOnly(paging): PageOnly) -> Result<Many<FileFacts>, Error> {
+    let (files, pagination) = page(&mut view, scope, paging).await?;
     let listing = Listing {
         order: Order {
             field: FileOrder::InsertedAt,
@@ -208,21 +208,21 @@ async fn listed(mut view: View, place: FilePlace, PageOnly(paging): PageOnly) ->
         files,
         pagination.total_count,
         listing,
-        applied(place.account, &()),
+        applied(scope.account, &()),
     ))
 }
 
 async fn download(
     state: State,
     mut view: View,
-    place: FilePlace,
+    scope: FileScope,
     name: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
-    let file = find(&mut view, place, FileKey::Filename(name)).await?;
+    let file = find(&mut view, scope, FileKey::Filename(name)).await?;
     let file = file.ok_or_else(CloudError::not_found)?;
     drop(view);
-    bytes_of(place.account, &file).send(&state, headers).await
+    bytes_of(scope.account, &file).send(&state, headers).await
 }
 
 async fn manifest(
@@ -249,10 +249,10 @@ async fn manifest(
 }
 
 /// A project by its number or slug.
-async fn project_place(view: &mut View, account: AccountId, project: &str) -> Result<FilePlace, Error> {
+async fn project_scope(view: &mut View, account: AccountId, project: &str) -> Result<FileScope, Error> {
     let found = directory::queries::project_named(view.connection(), account, project).await?;
     let found = found.ok_or_else(CloudError::not_found)?;
-    Ok(FilePlace {
+    Ok(FileScope {
         account,
         project: ProjectId(found.id),
         environment: None,
@@ -260,17 +260,17 @@ async fn project_place(view: &mut View, account: AccountId, project: &str) -> Re
 }
 
 /// An environment of a project, each by its number or slug.
-async fn environment_place(
+async fn environment_scope(
     view: &mut View,
     account: AccountId,
     project: &str,
     environment: &str,
-) -> Result<FilePlace, Error> {
-    let of_project = project_place(view, account, project).await?;
+) -> Result<FileScope, Error> {
+    let of_project = project_scope(view, account, project).await?;
     let found = directory::queries::environment_named(view.connection(), account, environment).await?;
     let found = found.filter(|found| found.project_id == of_project.project.0);
     let found = found.ok_or_else(CloudError::not_found)?;
-    Ok(FilePlace {
+    Ok(FileScope {
         environment: Some(EnvironmentId(found.id)),
         ..of_project
     })

@@ -70,7 +70,7 @@ pub(crate) async fn newest(
         (None, None) => return Err(UploadError::unprocessable("environment_slug", "can't be blank")),
     };
     let filter = ManifestFilter {
-        environments: &[environment.ok_or_else(UploadError::no_place)?],
+        environments: &[environment.ok_or_else(UploadError::no_environment)?],
         dag_id: params.dag_id.as_deref(),
         tag: params.tag.as_deref(),
         dbt_project: params.dbt_project.as_deref(),
@@ -103,7 +103,7 @@ pub(crate) async fn newest_of_slug(
 ) -> Result<Response, UploadError> {
     let account = view.account();
     let found = directory::queries::project_named(view.connection(), account, &project).await;
-    let project = found.map_err(Error::from)?.ok_or_else(UploadError::no_place)?;
+    let project = found.map_err(Error::from)?.ok_or_else(UploadError::no_environment)?;
     let found = newest_of_project(&mut view, account, ProjectId(project.id), params.dbt_project.as_deref()).await?;
     let (file, _) = found.ok_or_else(no_manifest)?;
     Ok(send(state, view, file, extent(params.trimmed), &headers).await?)

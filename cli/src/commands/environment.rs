@@ -1,7 +1,7 @@
 //! Implements `dbt-api environment`.
 
 use anyhow::{Context, ensure};
-use directory::{Name, queries};
+use directory::{IdOrSlug, queries};
 use schemas::{AccountId, DbtProjectRetired, ProjectId};
 
 use crate::args::EnvironmentCommand;
@@ -50,7 +50,7 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
 async fn retire(
     settings: &Settings,
     account: AccountId,
-    environment: &Name,
+    environment: &IdOrSlug,
     dbt_project: String,
     output: Output,
 ) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, anyhow, ensure};
 use bucket::{Bucket, LegacyManifest, LegacyObject};
-use directory::{Place, queries};
+use directory::{EnvironmentEntry, queries};
 use futures_util::TryStreamExt;
 use ingest::ImportError;
 use projector::{Outcomes, Selection};
@@ -36,10 +36,10 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
         progress.end();
     }
     let mut report = json!({
-        "found": found.known + found.new + found.without_place(),
+        "found": found.known + found.new + found.without_environment(),
         "imported_before": found.known,
         "new": found.new,
-        "without_environment": found.without_place(),
+        "without_environment": found.without_environment(),
         "other_objects": found.others,
         "imported": done.imported,
         "refused": done.refused.len(),
@@ -75,7 +75,7 @@ struct Import<'a> {
     /// The ids of all accounts.
     accounts: Vec<AccountId>,
     /// The environments by account and slug, as the keys of the manifests name them.
-    places: HashMap<(AccountId, String), Place>,
+    destinations: HashMap<(AccountId, String), EnvironmentEntry>,
     /// The ids of the upload events in the journal, in ascending order.
     journal: Vec<EventId>,
 }
@@ -123,19 +123,19 @@ impl<'a> Import<'a> {
         let mut connection = operator.connection().await?;
         let accounts = queries::accounts(&mut connection).await?;
         let accounts: Vec<AccountId> = accounts.iter().map(|account| AccountId(account.id)).collect();
-        let mut places = HashMap::new();
+        let mut destinations = HashMap::new();
         for account in &accounts {
             for environment in queries::environments(&mut connection, *account).await? {
                 // An invalid slug comes from another source, and no manifest's key can name it.
                 let Ok(slug) = environment.slug.parse() else { continue };
-                let place = Place {
+                let destination = EnvironmentEntry {
                     account_id: *account,
                     project_id: ProjectId(environment.project_id),
                     project_slug: None,
                     environment_id: EnvironmentId(environment.id),
                     slug,
                 };
-                places.insert((*account, environment.slug), place);
+                destinations.insert((*account, environment.slug), destination);
             }
         }
         Ok(Self {
@@ -144,7 +144,7 @@ impl<'a> Import<'a> {
             from,
             to,
             accounts,
-            places,
+            destinations,
             journal,
         })
     }
@@ -155,7 +155,7 @@ impl<'a> Import<'a> {
         while let Some(object) = objects.try_next().await? {
             match object {
                 LegacyObject::Other => found.others += 1,
-                LegacyObject::Manifest(manifest) => match self.place_of(&manifest) {
+                LegacyObject::Manifest(manifest) => match self.destination_of(&manifest) {
                     Some(_) if self.is_new(&manifest) => found.new += 1,
                     Some(_) => found.known += 1,
                     None => {
@@ -176,13 +176,13 @@ impl<'a> Import<'a> {
             .map_err(anyhow::Error::from)
             .try_filter_map(async |object| {
                 Ok(match object {
-                    LegacyObject::Manifest(manifest) if self.is_new(&manifest) => {
-                        self.place_of(&manifest).map(|place| (manifest, place))
-                    }
+                    LegacyObject::Manifest(manifest) if self.is_new(&manifest) => self
+                        .destination_of(&manifest)
+                        .map(|destination| (manifest, destination)),
                     _ => None,
                 })
             })
-            .map_ok(|(manifest, place)| self.import(manifest, place))
+            .map_ok(|(manifest, destination)| self.import(manifest, destination))
             .try_buffer_unordered(AT_ONCE)
             .inspect_ok(|_| progress.update(count.fetch_add(1, Ordering::Relaxed) + 1, total))
             .try_fold(Done::default(), async |mut done, refused| {
@@ -198,8 +198,8 @@ impl<'a> Import<'a> {
         Ok(done)
     }
 
-    async fn import(&self, manifest: LegacyManifest, place: Place) -> anyhow::Result<Option<Refused>> {
-        match ingest::import(&self.settings.ingest, &self.from, &self.to, place, &manifest).await {
+    async fn import(&self, manifest: LegacyManifest, destination: EnvironmentEntry) -> anyhow::Result<Option<Refused>> {
+        match ingest::import(&self.settings.ingest, &self.from, &self.to, destination, &manifest).await {
             Ok(()) => Ok(None),
             Err(ImportError::Refused(problem)) => Ok(Some(Refused {
                 key: manifest.key().to_owned(),
@@ -214,8 +214,8 @@ impl<'a> Import<'a> {
             .legacy_objects(self.arguments.account, self.arguments.environment.as_ref())
     }
 
-    fn place_of(&self, manifest: &LegacyManifest) -> Option<Place> {
-        self.places
+    fn destination_of(&self, manifest: &LegacyManifest) -> Option<EnvironmentEntry> {
+        self.destinations
             .get(&(manifest.account, manifest.environment.clone()))
             .cloned()
     }
@@ -227,10 +227,10 @@ impl<'a> Import<'a> {
     /// Selects the events to apply: those of the import, and others of the same account and environment that were missed.
     fn selection(&self) -> Selection {
         let environment = self.arguments.environment.as_ref().zip(self.arguments.account);
-        let place = environment.and_then(|(slug, account)| self.places.get(&(account, slug.to_string())));
+        let destination = environment.and_then(|(slug, account)| self.destinations.get(&(account, slug.to_string())));
         Selection {
             account: self.arguments.account,
-            environment: place.map(|place| place.environment_id),
+            environment: destination.map(|destination| destination.environment_id),
             ..Selection::default()
         }
     }
@@ -257,7 +257,7 @@ impl<'a> Import<'a> {
 }
 
 impl Found {
-    fn without_place(&self) -> u64 {
+    fn without_environment(&self) -> u64 {
         self.unknown_environments.values().sum()
     }
 }

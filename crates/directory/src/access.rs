@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use schemas::{AccountId, EnvironmentId, InvalidSlug, Scope, Slug, TokenId};
 
-use crate::Place;
+use crate::EnvironmentEntry;
 
 /// What the holder of a token may do, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +26,14 @@ pub enum Environments {
     /// All environments.
     All,
     /// Only these environments.
-    Only(Vec<Name>),
+    Only(Vec<IdOrSlug>),
     /// Only the environments of these projects.
-    OfProjects(Vec<Name>),
+    OfProjects(Vec<IdOrSlug>),
 }
 
 /// The number or slug of an environment or project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum IdOrSlug {
     /// The number, which is unique across all accounts.
     Id(i64),
     /// The slug, which is unique in its account.
@@ -41,7 +41,7 @@ pub enum Name {
 }
 
 /// Parses a number or a slug. A slug never consists only of digits.
-impl FromStr for Name {
+impl FromStr for IdOrSlug {
     type Err = InvalidSlug;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -52,7 +52,7 @@ impl FromStr for Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for IdOrSlug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => id.fmt(f),
@@ -61,7 +61,7 @@ impl fmt::Display for Name {
     }
 }
 
-impl Name {
+impl IdOrSlug {
     /// Whether this name means the object with this number and slug.
     #[must_use]
     pub fn names(&self, id: i64, slug: Option<&str>) -> bool {
@@ -76,12 +76,12 @@ impl Environments {
     /// Returns only the environment that a token is bound to, or all environments for `None`.
     #[must_use]
     pub fn bound_to(environment: Option<EnvironmentId>) -> Self {
-        environment.map_or(Self::All, |id| Self::Only(vec![Name::Id(id.0)]))
+        environment.map_or(Self::All, |id| Self::Only(vec![IdOrSlug::Id(id.0)]))
     }
 
     /// Returns the name of the environment if there is only one.
     #[must_use]
-    pub fn only(&self) -> Option<&Name> {
+    pub fn only(&self) -> Option<&IdOrSlug> {
         match self {
             Self::Only(names) => names.first().filter(|_| names.len() == 1),
             _ => None,
@@ -98,17 +98,17 @@ impl Access {
 
     /// Whether the token sees this environment.
     #[must_use]
-    pub fn sees(&self, place: &Place) -> bool {
+    pub fn sees(&self, entry: &EnvironmentEntry) -> bool {
         let is_named = match &self.environments {
             Environments::All => true,
             Environments::Only(names) => names
                 .iter()
-                .any(|name| name.names(place.environment_id.0, Some(place.slug.as_str()))),
+                .any(|name| name.names(entry.environment_id.0, Some(entry.slug.as_str()))),
             Environments::OfProjects(names) => names
                 .iter()
-                .any(|name| name.names(place.project_id.0, place.project_slug.as_ref().map(Slug::as_str))),
+                .any(|name| name.names(entry.project_id.0, entry.project_slug.as_ref().map(Slug::as_str))),
         };
-        is_named && self.accounts.contains(&place.account_id)
+        is_named && self.accounts.contains(&entry.account_id)
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_token_sees_what_it_names_in_its_accounts() {
         let slug = |text: &str| text.parse::<Slug>().unwrap();
-        let place = Place {
+        let entry = EnvironmentEntry {
             account_id: AccountId(1),
             project_id: ProjectId(10),
             project_slug: Some(slug("shop")),
@@ -135,9 +135,9 @@ mod tests {
                 environments,
                 scopes: vec![Scope::Upload],
             };
-            access.sees(&place)
+            access.sees(&entry)
         };
-        let named = |text: &str| vec![Name::Slug(slug(text))];
+        let named = |text: &str| vec![IdOrSlug::Slug(slug(text))];
         assert!(sees(1, Environments::All));
         assert!(!sees(2, Environments::All));
         assert!(sees(1, Environments::bound_to(Some(EnvironmentId(100)))));
@@ -147,7 +147,7 @@ mod tests {
         assert!(!sees(1, Environments::Only(named("shop"))));
         assert!(!sees(1, Environments::Only(Vec::new())));
         assert!(sees(1, Environments::OfProjects(named("shop"))));
-        assert!(sees(1, Environments::OfProjects(vec![Name::Id(10)])));
-        assert!(!sees(1, Environments::OfProjects(vec![Name::Id(100)])));
+        assert!(sees(1, Environments::OfProjects(vec![IdOrSlug::Id(10)])));
+        assert!(!sees(1, Environments::OfProjects(vec![IdOrSlug::Id(100)])));
     }
 }

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, ProjectId, RecordState, Sha256, Slug, TokenId};
 use sqlx::PgConnection;
 
-use crate::{Access, Environments, Name};
+use crate::{Access, Environments, IdOrSlug};
 
 /// The destination of an upload: an environment with its project and account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct EnvironmentEntry {
     /// The account that owns the environment.
     pub account_id: AccountId,
     /// The environment's project.
@@ -50,7 +50,7 @@ struct Bearer {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     tokens: HashMap<Sha256, Bearer>,
-    places: HashMap<EnvironmentId, Place>,
+    entries: HashMap<EnvironmentId, EnvironmentEntry>,
     by_slug: HashMap<(AccountId, Slug), EnvironmentId>,
 }
 
@@ -72,7 +72,7 @@ impl Snapshot {
         for row in environments {
             // Slugs are checked before they are recorded. An invalid one was written by something else, and is ignored.
             let Ok(slug) = row.slug.parse() else { continue };
-            snapshot.add_place(Place {
+            snapshot.add_environment(EnvironmentEntry {
                 account_id: AccountId(row.account_id),
                 project_id: ProjectId(row.project_id),
                 project_slug: row.project_slug.and_then(|slug| slug.parse().ok()),
@@ -152,7 +152,7 @@ impl Snapshot {
         environments.retain(|data| data.state == RecordState::Active && is_in_use(&data.account_id));
         environments.sort_by_key(|data| std::cmp::Reverse(data.environment_id));
         for data in environments {
-            snapshot.add_place(Place {
+            snapshot.add_environment(EnvironmentEntry {
                 account_id: data.account_id,
                 project_id: data.project_id,
                 project_slug: projects.get(&data.project_id).cloned(),
@@ -164,10 +164,10 @@ impl Snapshot {
     }
 
     /// Adds an environment. Must be called in descending order of ids: if two environments have the same slug, the older one keeps it.
-    fn add_place(&mut self, place: Place) {
-        let key = (place.account_id, place.slug.clone());
-        self.by_slug.insert(key, place.environment_id);
-        self.places.insert(place.environment_id, place);
+    fn add_environment(&mut self, entry: EnvironmentEntry) {
+        let key = (entry.account_id, entry.slug.clone());
+        self.by_slug.insert(key, entry.environment_id);
+        self.entries.insert(entry.environment_id, entry);
     }
 
     /// Returns the access that a key gives, unless the token expired before `now`.
@@ -180,17 +180,17 @@ impl Snapshot {
 
     /// Returns the environments with this name in these accounts. If the name is a slug, there may be one per account.
     #[must_use]
-    pub fn places(&self, accounts: &[AccountId], name: &Name) -> Vec<Place> {
+    pub fn environments(&self, accounts: &[AccountId], name: &IdOrSlug) -> Vec<EnvironmentEntry> {
         let ids: Vec<EnvironmentId> = match name {
-            Name::Id(id) => vec![EnvironmentId(*id)],
-            Name::Slug(slug) => accounts
+            IdOrSlug::Id(id) => vec![EnvironmentId(*id)],
+            IdOrSlug::Slug(slug) => accounts
                 .iter()
                 .filter_map(|account| self.by_slug.get(&(*account, slug.clone())).copied())
                 .collect(),
         };
-        let places = ids.iter().filter_map(|id| self.places.get(id));
-        places
-            .filter(|place| accounts.contains(&place.account_id))
+        let entries = ids.iter().filter_map(|id| self.entries.get(id));
+        entries
+            .filter(|entry| accounts.contains(&entry.account_id))
             .cloned()
             .collect()
     }

@@ -99,7 +99,7 @@ impl UploadError {
 
     /// 404: the environment or project does not exist, or the token does not see it.
     #[must_use]
-    pub fn no_place() -> Self {
+    pub fn no_environment() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "the environment or project does not exist, or the token does not see it",

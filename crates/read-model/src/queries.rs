@@ -15,7 +15,7 @@ mod steps;
 pub use artifacts::{RunFile, artifact_names, job_file, run_file, step_file};
 pub use aspects::{called_macros, catalog_entry, compiled_code, node_set_of_environment, node_set_of_run};
 pub use deferral::{ManifestFilter, manifest_to_defer_to};
-pub use files::{File, FileKey, FilePlace, file, files, is_applied};
+pub use files::{File, FileKey, FileScope, file, files, is_applied};
 pub use graph::{Difference, GraphNode, Neighbour, differences, docs, graph, neighbours};
 pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, node, nodes};

@@ -8,7 +8,7 @@ use crate::ids::RunKey;
 
 /// A run and the records that it belongs to.
 #[derive(Clone, Debug)]
-pub struct RunPlace<'a> {
+pub struct RunParents<'a> {
     /// The run.
     pub run_id: RunId,
     /// The job of the run.
@@ -27,7 +27,7 @@ pub struct RunPlace<'a> {
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn refresh_run(transaction: &mut PgConnection, run: &RunPlace<'_>) -> sqlx::Result<()> {
+pub async fn refresh_run(transaction: &mut PgConnection, run: &RunParents<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO runs (id, account_id, project_id, environment_id, job_id, dag_id, airflow_run_id, status, dbt_version,
             created_at, updated_at, started_at, finished_at)

@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Place};
+use directory::{Access, EnvironmentEntry};
 use edge::UploadError;
 use read_model::queries::FileKey;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use super::{Answer, Described, NewFile, NewFiles, answer, named_file, of_environ
 use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form, FormFile};
-use crate::manifests::find_place;
+use crate::manifests::find_environment;
 use crate::parameters::Parameters;
 use crate::spool::Expected;
 
@@ -86,7 +86,7 @@ pub(crate) async fn post(State(ingest): State<Ingest>, Path(slug): Path<String>,
 }
 
 async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) -> Result<Response, UploadError> {
-    let (access, place) = enter(ingest, head, slug).await?;
+    let (access, entry) = enter(ingest, head, slug).await?;
     let received = read_form(ingest, head, body).await?;
     let is_batch = received.files.iter().any(|file| file.part != "file");
     let mut files = Vec::with_capacity(received.files.len());
@@ -99,7 +99,7 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
         after: None,
         turn: received.turn,
     };
-    let mut stored = ingest.store_files(&access, of_environment(&place), slug, new).await?;
+    let mut stored = ingest.store_files(&access, of_environment(&entry), slug, new).await?;
     match stored.pop() {
         Some(data) if !is_batch => {
             let location = format!("/api/v2/datacoves/environments/{slug}/files?slug={}", data.facts.slug);
@@ -168,12 +168,12 @@ async fn put_version(
     head: &Parts,
     body: &ClientBody,
 ) -> Result<Response, UploadError> {
-    let (access, place) = enter(ingest, head, environment).await?;
+    let (access, entry) = enter(ingest, head, environment).await?;
     let mut received = read_form(ingest, head, body).await?;
     let file = received.files.pop().filter(|_| received.files.is_empty());
     let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
     let key = key_in(&received.parameters)?;
-    let (new, after) = match ingest.file(of_environment(&place), key).await {
+    let (new, after) = match ingest.file(of_environment(&entry), key).await {
         Ok(Some(found)) => (new_file(found.slug, found.tag, file)?, Some(found.inserted_at)),
         Ok(None) => return Err(UploadError::no_file()),
         // While PostgreSQL is down, the file is stored anyway: under the given slug, or as the newest file with its tag.
@@ -192,7 +192,7 @@ async fn put_version(
         turn: received.turn,
     };
     let mut stored = ingest
-        .store_files(&access, of_environment(&place), environment, new)
+        .store_files(&access, of_environment(&entry), environment, new)
         .await?;
     let data = stored.pop();
     Ok(Json(Answer { data }).into_response())
@@ -242,7 +242,7 @@ async fn delete_named(
     head: &Parts,
     body: &ClientBody,
 ) -> Result<StatusCode, UploadError> {
-    let (access, place) = enter(ingest, head, environment).await?;
+    let (access, entry) = enter(ingest, head, environment).await?;
     let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
     let in_body = if is_multipart(&head.headers) {
         Form::read(head, body, &ingest.settings, Expected::AnyFile)
@@ -256,7 +256,7 @@ async fn delete_named(
     };
     let parameters = in_body.or(query);
     let deleted = ingest
-        .delete_files(&access, of_environment(&place), key_in(&parameters)?)
+        .delete_files(&access, of_environment(&entry), key_in(&parameters)?)
         .await?;
     deleted.ok_or_else(UploadError::no_file)?;
     Ok(StatusCode::OK)
@@ -311,10 +311,10 @@ fn new_file(slug: Uuid, tag: Option<String>, file: FormFile) -> Result<NewFile, 
 }
 
 /// Authenticates a request and finds the environment of its path.
-async fn enter(ingest: &Ingest, head: &Parts, slug: &str) -> Result<(Access, Place), UploadError> {
+async fn enter(ingest: &Ingest, head: &Parts, slug: &str) -> Result<(Access, EnvironmentEntry), UploadError> {
     let access = ingest.authenticate(head).await?;
-    let place = find_place(ingest, &access, Some(slug)).await?;
-    Ok((access, place.ok_or_else(UploadError::no_place)?))
+    let entry = find_environment(ingest, &access, Some(slug)).await?;
+    Ok((access, entry.ok_or_else(UploadError::no_environment)?))
 }
 
 #[cfg(test)]

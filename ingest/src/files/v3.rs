@@ -4,9 +4,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, Environments, Name, Place};
+use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
 use edge::{CloudError, One, UploadError, one};
-use read_model::queries::{FileKey, FilePlace};
+use read_model::queries::{FileKey, FileScope};
 use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
 use utoipa::ToSchema;
 
@@ -58,7 +58,7 @@ pub(crate) async fn post_v3(
     let (head, body) = request.into_parts();
     let body = ClientBody::new(body, form::largest(&ingest.settings));
     let storing = async {
-        let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
+        let (access, entry) = enter(&ingest, &head, &account, &project, &environment).await?;
         let mut received = read_form(&ingest, &head, &body).await?;
         let file = received.files.pop().filter(|_| received.files.is_empty());
         let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
@@ -80,7 +80,7 @@ pub(crate) async fn post_v3(
             turn: received.turn,
         };
         let mut stored = ingest
-            .store_files(&access, of_environment(&place), place.slug.as_str(), new)
+            .store_files(&access, of_environment(&entry), entry.slug.as_str(), new)
             .await?;
         let stored = stored.pop();
         Ok((StatusCode::CREATED, one(stored)).into_response())
@@ -120,9 +120,9 @@ pub(crate) async fn delete_of_environment(
     request: Request,
 ) -> Result<One<Option<()>>, CloudError> {
     let head = head_of(request).await;
-    let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
+    let (access, entry) = enter(&ingest, &head, &account, &project, &environment).await?;
     let deleted = ingest
-        .delete_files(&access, of_environment(&place), FileKey::Filename(&name))
+        .delete_files(&access, of_environment(&entry), FileKey::Filename(&name))
         .await?;
     deleted.ok_or_else(CloudError::not_found)?;
     Ok(one(None))
@@ -150,7 +150,7 @@ pub(crate) async fn delete_of_project(
     let (access, account) = authenticate(&ingest, &head, &account).await?;
     whole_account(&access)?;
     let project = ingest.project(account, &project).await?;
-    let at = FilePlace {
+    let at = FileScope {
         account,
         project: project.ok_or_else(CloudError::not_found)?,
         environment: None,
@@ -179,9 +179,9 @@ pub(crate) async fn promote(
     request: Request,
 ) -> Result<(StatusCode, One<Described>), CloudError> {
     let head = head_of(request).await;
-    let (access, place) = enter(&ingest, &head, &account, &project, &environment).await?;
+    let (access, entry) = enter(&ingest, &head, &account, &project, &environment).await?;
     whole_account(&access)?;
-    let found = ingest.file(of_environment(&place), FileKey::Filename(&name)).await;
+    let found = ingest.file(of_environment(&entry), FileKey::Filename(&name)).await;
     let found = found.map_err(|error| CloudError::unavailable(&error))?;
     let found = found.ok_or_else(CloudError::not_found)?;
     let file = StoredFile {
@@ -199,9 +199,9 @@ pub(crate) async fn promote(
             generated_at: None,
         },
     };
-    let at = FilePlace {
+    let at = FileScope {
         environment: None,
-        ..of_environment(&place)
+        ..of_environment(&entry)
     };
     let promoted = ingest.store_again(&access, at, file).await?;
     Ok((StatusCode::CREATED, one(promoted)))
@@ -229,18 +229,18 @@ async fn enter(
     account: &str,
     project: &str,
     environment: &str,
-) -> Result<(Access, Place), CloudError> {
+) -> Result<(Access, EnvironmentEntry), CloudError> {
     let (access, account) = authenticate(ingest, head, account).await?;
-    let name: Name = environment.parse().map_err(|_| CloudError::not_found())?;
-    let places = ingest.directory.places(&[account], &name).await;
-    let places = places.map_err(|error| CloudError::unavailable(&error))?;
-    let place = places.into_iter().find(|place| access.sees(place));
-    let place = place.ok_or_else(CloudError::not_found)?;
+    let name: IdOrSlug = environment.parse().map_err(|_| CloudError::not_found())?;
+    let entries = ingest.directory.environments(&[account], &name).await;
+    let entries = entries.map_err(|error| CloudError::unavailable(&error))?;
+    let entry = entries.into_iter().find(|entry| access.sees(entry));
+    let entry = entry.ok_or_else(CloudError::not_found)?;
     match ingest.project(account, project).await {
-        Ok(Some(project)) if project == place.project_id => Ok((access, place)),
+        Ok(Some(project)) if project == entry.project_id => Ok((access, entry)),
         Ok(_) => Err(CloudError::not_found()),
         // While PostgreSQL is down, the project cannot be checked. An environment's slug is unique in its account, so the upload is accepted.
-        Err(_) => Ok((access, place)),
+        Err(_) => Ok((access, entry)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use airflow::{Airflow, DagRun, Environment, Which};
 use chrono::{DateTime, TimeDelta, Utc};
-use directory::{Name, Place};
+use directory::{EnvironmentEntry, IdOrSlug};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use read_model::airflow::{Observation, active_observations, newest_observations, observations};
 use schemas::{AccountId, AirflowRunObserved, Event, EventId, Slug};
@@ -148,9 +148,9 @@ impl Watch {
     }
 
     async fn pass(&mut self, parts: &Parts) -> Result<(), PassError> {
-        let name = Name::Slug(self.slug.clone());
-        let mut places = parts.directory.places(&[self.account], &name).await?;
-        let place = places.pop().ok_or(PassError::NoEnvironment)?;
+        let name = IdOrSlug::Slug(self.slug.clone());
+        let mut entries = parts.directory.environments(&[self.account], &name).await?;
+        let entry = entries.pop().ok_or(PassError::NoEnvironment)?;
         let now = parts.clock.now();
         let since = self.changed_since.unwrap_or(now - self.look_back);
         let changed = self.airflow.runs(Which::ChangedSince(since)).await?;
@@ -162,11 +162,11 @@ impl Watch {
             listed.add(self.airflow.runs(which).await?.runs);
         }
         listed.add(self.airflow.runs(Which::Active).await?.runs);
-        let gone = self.ask_for_missing(parts, &place, &mut listed).await?;
-        let mut news = self.compare(parts, &place, listed.runs).await?;
+        let gone = self.ask_for_missing(parts, &entry, &mut listed).await?;
+        let mut news = self.compare(parts, &entry, listed.runs).await?;
         news.extend(gone);
-        self.add_schedules(parts, &place, now, &mut news).await?;
-        self.write(parts, &place, news).await?;
+        self.add_schedules(parts, &entry, now, &mut news).await?;
+        self.write(parts, &entry, news).await?;
         // Only now, because the next pass must list whatever was not written.
         self.changed_since = changed.date.map(|date| date - OVERLAP).or(self.changed_since);
         if is_compared {
@@ -180,11 +180,11 @@ impl Watch {
     async fn ask_for_missing(
         &mut self,
         parts: &Parts,
-        place: &Place,
+        entry: &EnvironmentEntry,
         listed: &mut Listed,
     ) -> Result<Vec<Observation>, PassError> {
         let mut connection = parts.pool.acquire().await?;
-        let active = active_observations(&mut connection, place.environment_id).await?;
+        let active = active_observations(&mut connection, entry.environment_id).await?;
         drop(connection);
         let (mut gone, mut asked) = (Vec::new(), 0);
         for known in active {
@@ -216,12 +216,12 @@ impl Watch {
     async fn compare(
         &mut self,
         parts: &Parts,
-        place: &Place,
+        entry: &EnvironmentEntry,
         runs: Vec<DagRun>,
     ) -> Result<Vec<Observation>, PassError> {
         let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
         let mut connection = parts.pool.acquire().await?;
-        let rows = observations(&mut connection, place.environment_id, &ids).await?;
+        let rows = observations(&mut connection, entry.environment_id, &ids).await?;
         drop(connection);
         let mut known: HashMap<Key, Observation> = HashMap::new();
         for row in rows {
@@ -265,7 +265,7 @@ impl Watch {
     async fn add_schedules(
         &mut self,
         parts: &Parts,
-        place: &Place,
+        entry: &EnvironmentEntry,
         now: DateTime<Utc>,
         news: &mut Vec<Observation>,
     ) -> Result<(), PassError> {
@@ -275,7 +275,7 @@ impl Watch {
             let dags = self.airflow.dags().await?;
             self.schedules = dags.into_iter().map(|dag| (dag.dag_id, dag.schedule)).collect();
             let mut connection = parts.pool.acquire().await?;
-            let last = newest_observations(&mut connection, place.environment_id).await?;
+            let last = newest_observations(&mut connection, entry.environment_id).await?;
             drop(connection);
             let observed: HashSet<String> = news.iter().map(|new| new.dag_id.clone()).collect();
             for row in last {
@@ -296,10 +296,15 @@ impl Watch {
         self.schedules.get(dag_id).cloned().flatten()
     }
 
-    async fn write(&mut self, parts: &Parts, place: &Place, news: Vec<Observation>) -> Result<(), PassError> {
+    async fn write(
+        &mut self,
+        parts: &Parts,
+        entry: &EnvironmentEntry,
+        news: Vec<Observation>,
+    ) -> Result<(), PassError> {
         let written = &mut self.written;
         let mut writing = stream::iter(news)
-            .map(|new| write(parts, place, new))
+            .map(|new| write(parts, entry, new))
             .buffered(WRITE_AT_ONCE);
         while let Some(new) = writing.try_next().await? {
             written.insert(key_of(&new), new);
@@ -334,14 +339,14 @@ fn key_of(observation: &Observation) -> Key {
 }
 
 /// Stores an observation as an event in the bucket, and then announces it.
-async fn write(parts: &Parts, place: &Place, mut new: Observation) -> Result<Observation, PassError> {
+async fn write(parts: &Parts, entry: &EnvironmentEntry, mut new: Observation) -> Result<Observation, PassError> {
     // Later than the event it replaces, even if that was written by a process whose clock is ahead.
     new.event_time = parts.clock.now().max(new.event_time + TimeDelta::microseconds(1));
     new.event_id = EventId(parts.clock.new_id(new.event_time));
     let data = AirflowRunObserved {
-        account_id: place.account_id,
-        project_id: place.project_id,
-        environment_id: place.environment_id,
+        account_id: entry.account_id,
+        project_id: entry.project_id,
+        environment_id: entry.environment_id,
         dag_id: new.dag_id.clone(),
         run_id: new.run_id.clone(),
         state: new.state.clone(),
@@ -356,6 +361,6 @@ async fn write(parts: &Parts, place: &Place, mut new: Observation) -> Result<Obs
         tracing::warn!(event_id = %event.id, %error, "cannot announce an observation; the projectors' sweep will find it");
     }
     metrics::counter!("dbt_api_airflow_observations_total").increment(1);
-    tracing::info!(event_id = %event.id, account_id = %place.account_id, dag_id = new.dag_id, run_id = new.run_id, state = new.state, "observed");
+    tracing::info!(event_id = %event.id, account_id = %entry.account_id, dag_id = new.dag_id, run_id = new.run_id, state = new.state, "observed");
     Ok(new)
 }

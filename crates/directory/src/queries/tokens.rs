@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::{Access, Environments, Name};
+use crate::{Access, Environments, IdOrSlug};
 
 /// A token as operators see it, without its key.
 #[derive(Clone, Debug, Serialize)]
@@ -108,7 +108,7 @@ pub async fn key_holder<'c>(
 pub async fn environments_named(
     connection: &mut PgConnection,
     account: AccountId,
-    names: &[Name],
+    names: &[IdOrSlug],
 ) -> sqlx::Result<Vec<i64>> {
     let (ids, slugs) = ids_and_slugs(names);
     sqlx::query_scalar!(
@@ -130,7 +130,7 @@ pub async fn environments_named(
 pub async fn environments_of_projects_named(
     connection: &mut PgConnection,
     account: AccountId,
-    names: &[Name],
+    names: &[IdOrSlug],
 ) -> sqlx::Result<Vec<i64>> {
     let (ids, slugs) = ids_and_slugs(names);
     sqlx::query_scalar!(
@@ -170,12 +170,12 @@ pub async fn see_environments(transaction: &mut PgConnection, environments: &[i6
     Ok(())
 }
 
-fn ids_and_slugs(names: &[Name]) -> (Vec<i64>, Vec<String>) {
+fn ids_and_slugs(names: &[IdOrSlug]) -> (Vec<i64>, Vec<String>) {
     let (mut ids, mut slugs) = (Vec::new(), Vec::new());
     for name in names {
         match name {
-            Name::Id(id) => ids.push(*id),
-            Name::Slug(slug) => slugs.push(slug.as_str().to_owned()),
+            IdOrSlug::Id(id) => ids.push(*id),
+            IdOrSlug::Slug(slug) => slugs.push(slug.as_str().to_owned()),
         }
     }
     (ids, slugs)

@@ -1,6 +1,6 @@
 //! Reads Datacoves' answer: a JSON object with `account_ids`, and optionally `projects` and `environments`.
 
-use directory::{Environments, Name};
+use directory::{Environments, IdOrSlug};
 use schemas::AccountId;
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ impl Answer {
         };
         let accounts = list(&answer, "account_ids")?.unwrap_or_default();
         let accounts = accounts.iter().filter_map(|account| match name(account) {
-            Some(Name::Id(id)) => Some(AccountId(id)),
+            Some(IdOrSlug::Id(id)) => Some(AccountId(id)),
             _ => None,
         });
         let names = |values: &[Value]| values.iter().filter_map(name).collect();
@@ -56,9 +56,9 @@ fn list<'a>(answer: &'a Map<String, Value>, key: &'static str) -> Result<Option<
 }
 
 /// Reads an item of a list: a number, a slug, or an object with `id` or `slug`.
-fn name(value: &Value) -> Option<Name> {
+fn name(value: &Value) -> Option<IdOrSlug> {
     match value {
-        Value::Number(number) => number.as_i64().map(Name::Id),
+        Value::Number(number) => number.as_i64().map(IdOrSlug::Id),
         Value::String(text) => text.parse().ok(),
         Value::Object(object) => object
             .get("id")
@@ -78,22 +78,28 @@ mod tests {
 
     #[test]
     fn lists_may_be_written_in_several_ways() {
-        let slug = |text: &str| Name::Slug(text.parse().unwrap());
+        let slug = |text: &str| IdOrSlug::Slug(text.parse().unwrap());
         let answer = Answer::read(br#"{"account_ids": [1, "2", {"id": 3}, "x", null, 1.5], "more": {}}"#).unwrap();
         assert_eq!(answer.accounts, [1, 2, 3].map(AccountId));
         assert_eq!(answer.environments, Environments::All);
         let many =
             r#"{"environments": ["dev123", 7, "8", {"slug": "abc"}, {"id": 9, "slug": "def"}, "Not A Slug", []]}"#;
-        let names = vec![slug("dev123"), Name::Id(7), Name::Id(8), slug("abc"), Name::Id(9)];
+        let names = vec![
+            slug("dev123"),
+            IdOrSlug::Id(7),
+            IdOrSlug::Id(8),
+            slug("abc"),
+            IdOrSlug::Id(9),
+        ];
         assert_eq!(read(many), Environments::Only(names));
     }
 
     #[test]
     fn the_narrowest_list_decides_and_invalid_items_do_not_widen_it() {
-        let project = Environments::OfProjects(vec![Name::Id(1)]);
+        let project = Environments::OfProjects(vec![IdOrSlug::Id(1)]);
         assert_eq!(
             read(r#"{"projects": [1], "environments": [2]}"#),
-            Environments::Only(vec![Name::Id(2)])
+            Environments::Only(vec![IdOrSlug::Id(2)])
         );
         assert_eq!(read(r#"{"projects": [1], "environments": []}"#), project);
         assert_eq!(read(r#"{"projects": [1], "environments": null}"#), project);

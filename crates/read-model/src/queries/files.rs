@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::artifacts::sha256_of_column;
 
-/// The owner of files.
+/// The environment or project that has files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FilePlace {
+pub struct FileScope {
     /// The account.
     pub account: AccountId,
     /// The project.
@@ -86,8 +86,8 @@ impl TryFrom<Row> for File {
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn file(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
-    let Some(slug) = newest_slug(&mut *connection, place, key).await? else {
+pub async fn file(connection: &mut PgConnection, scope: FileScope, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
+    let Some(slug) = newest_slug(&mut *connection, scope, key).await? else {
         return Ok(None);
     };
     let row = sqlx::query_as!(
@@ -96,9 +96,9 @@ pub async fn file(connection: &mut PgConnection, place: FilePlace, key: FileKey<
             f.stored_size AS "stored_size!", e.slug AS "environment_slug?", f.event_time AS "event_time!"
          FROM current_files f LEFT JOIN environments e ON e.id = f.environment_id
          WHERE f.account_id = $1 AND f.project_id = $2 AND f.environment_id IS NOT DISTINCT FROM $3 AND f.slug = $4"#,
-        place.account.0,
-        place.project.0,
-        place.environment.map(|id| id.0),
+        scope.account.0,
+        scope.project.0,
+        scope.environment.map(|id| id.0),
         slug
     )
     .fetch_optional(connection)
@@ -106,9 +106,9 @@ pub async fn file(connection: &mut PgConnection, place: FilePlace, key: FileKey<
     row.map(File::try_from).transpose()
 }
 
-async fn newest_slug(connection: &mut PgConnection, place: FilePlace, key: FileKey<'_>) -> sqlx::Result<Option<Uuid>> {
-    let (account, project) = (place.account.0, place.project.0);
-    let environment = place.environment.map(|id| id.0);
+async fn newest_slug(connection: &mut PgConnection, scope: FileScope, key: FileKey<'_>) -> sqlx::Result<Option<Uuid>> {
+    let (account, project) = (scope.account.0, scope.project.0);
+    let environment = scope.environment.map(|id| id.0);
     match key {
         FileKey::Slug(slug) => Ok(Some(slug)),
         FileKey::Tag(tag) => {
@@ -148,11 +148,11 @@ async fn newest_slug(connection: &mut PgConnection, place: FilePlace, key: FileK
 /// Returns an error if the query fails.
 pub async fn files(
     connection: &mut PgConnection,
-    place: FilePlace,
+    scope: FileScope,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<File>, i64)> {
-    let environment = place.environment.map(|id| id.0);
+    let environment = scope.environment.map(|id| id.0);
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT f.slug AS "slug!", f.tag, f.filename AS "filename!", f.kind AS "kind!", f.sha256 AS "sha256!", f.size AS "size!",
@@ -160,8 +160,8 @@ pub async fn files(
          FROM current_files f LEFT JOIN environments e ON e.id = f.environment_id
          WHERE f.account_id = $1 AND f.project_id = $2 AND ($3::bigint IS NULL OR f.environment_id = $3)
          ORDER BY f.event_time DESC, f.event_id DESC, f.place DESC LIMIT $4 OFFSET $5"#,
-        place.account.0,
-        place.project.0,
+        scope.account.0,
+        scope.project.0,
         environment,
         limit,
         offset
@@ -171,8 +171,8 @@ pub async fn files(
     let total = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM current_files
          WHERE account_id = $1 AND project_id = $2 AND ($3::bigint IS NULL OR environment_id = $3)"#,
-        place.account.0,
-        place.project.0,
+        scope.account.0,
+        scope.project.0,
         environment
     )
     .fetch_one(connection)
