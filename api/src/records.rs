@@ -1,6 +1,8 @@
 //! Records of the directory: accounts, projects, environments and connections. There are few, so that their lists are filtered, ordered
 //! and cut into pages in memory.
 
+use schemas::RecordState;
+
 use crate::listing::{Choice, Listing};
 
 /// A field that records can be ordered by.
@@ -60,7 +62,7 @@ pub(crate) fn contains(name: &str, part: &str) -> bool {
 
 /// dbt Cloud's number for the state of a record: 1 active, 2 deleted.
 pub(crate) fn state_number(state: &str) -> i16 {
-    if state == "active" { 1 } else { 2 }
+    RecordState::of_name(state).number()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use directory::{Access, Environments, IdOrSlug, hash_of_key, is_own_key, queries};
 use edge::{CloudError, Purpose, UploadError, read_query};
-use schemas::{AccountId, EnvironmentId, Scope};
+use schemas::{AccountId, EnvironmentId, RecordState, Scope};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
@@ -56,7 +56,7 @@ impl View {
         for account in &others {
             queries::see_account(self.connection(), *account).await?;
             let row = queries::account(self.connection(), *account).await?;
-            rows.extend(row.filter(|row| row.state == ACTIVE));
+            rows.extend(row.filter(|row| row.state == RecordState::Active.as_str()));
         }
         if !others.is_empty() {
             queries::see_account(self.connection(), own).await?;
@@ -95,9 +95,6 @@ impl View {
         Ok(view)
     }
 }
-
-/// The directory's word for the state of an active account.
-const ACTIVE: &str = "active";
 
 /// Begins a transaction in a task of its own. If a request is cancelled while its transaction begins, sqlx returns the connection to the
 /// pool with the transaction open, and the next request reads in it.
@@ -179,7 +176,7 @@ impl Bearer {
         };
         if self.is_verified {
             let row = queries::account(view.connection(), account).await?;
-            if row.is_none_or(|row| row.state != ACTIVE) {
+            if row.is_none_or(|row| row.state != RecordState::Active.as_str()) {
                 return Ok(None);
             }
         }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use schemas::{
-    AccountId, AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, RecordState,
-    TokenIssued, TokenRevoked,
+    AccountId, AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, TokenIssued,
+    TokenRevoked,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -92,14 +92,6 @@ pub async fn note_change(transaction: &mut PgConnection, account: AccountId) -> 
     Ok(())
 }
 
-/// Returns the state's value in the tables.
-fn state_text(state: RecordState) -> &'static str {
-    match state {
-        RecordState::Active => "active",
-        RecordState::Inactive => "inactive",
-    }
-}
-
 async fn apply_account(
     transaction: &mut PgConnection,
     id: EventId,
@@ -118,7 +110,7 @@ async fn apply_account(
         account.account_id.0,
         account.name,
         account.slug.as_ref().map(|slug| slug.as_str()),
-        state_text(account.state),
+        account.state.as_str(),
         time,
         id.0
     )
@@ -146,7 +138,7 @@ async fn apply_project(
         project.account_id.0,
         project.name,
         project.slug.as_str(),
-        state_text(project.state),
+        project.state.as_str(),
         time,
         id.0
     )
@@ -180,7 +172,7 @@ async fn apply_environment(
         environment.name,
         environment.slug.as_str(),
         environment.environment_type.as_str(),
-        state_text(environment.state),
+        environment.state.as_str(),
         time,
         id.0
     )

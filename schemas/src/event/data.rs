@@ -172,6 +172,36 @@ pub enum RecordState {
     Inactive,
 }
 
+impl RecordState {
+    /// The word in events and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// Returns the state with this word. A record with a word from another version is not in use.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        if name == Self::Active.as_str() {
+            Self::Active
+        } else {
+            Self::Inactive
+        }
+    }
+
+    /// dbt Cloud's number for the state.
+    #[must_use]
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Active => 1,
+            Self::Inactive => 2,
+        }
+    }
+}
+
 /// The data of `directory.account.recorded.v1`, which is the whole record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountRecorded {

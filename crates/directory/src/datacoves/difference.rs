@@ -78,7 +78,7 @@ impl Wanted {
     /// # Errors
     /// Fails if there are no accounts, projects or environments at all, because that is most likely a mistake.
     pub fn changes(mut self, present: Present) -> Result<Difference, NothingThere> {
-        let is_in_use = |state: &str| state == "active";
+        let is_in_use = |state: &str| RecordState::of_name(state) == RecordState::Active;
         let (accounts, projects) = (&present.accounts, &present.projects);
         let any_account = accounts.iter().any(|row| is_in_use(&row.state));
         let any_project = projects.iter().any(|row| is_in_use(&row.state));
@@ -203,20 +203,12 @@ impl Difference {
     }
 }
 
-fn state_of(state: &str) -> RecordState {
-    if state == "active" {
-        RecordState::Active
-    } else {
-        RecordState::Inactive
-    }
-}
-
 fn account_of(row: &Account) -> Option<AccountRecorded> {
     Some(AccountRecorded {
         account_id: AccountId(row.id),
         name: row.name.clone(),
         slug: row.slug.as_deref().map(str::parse::<Slug>).transpose().ok()?,
-        state: state_of(&row.state),
+        state: RecordState::of_name(&row.state),
     })
 }
 
@@ -226,7 +218,7 @@ fn project_of(row: &Project) -> Option<ProjectRecorded> {
         project_id: ProjectId(row.id),
         name: row.name.clone(),
         slug: row.slug.parse().ok()?,
-        state: state_of(&row.state),
+        state: RecordState::of_name(&row.state),
     })
 }
 
@@ -238,6 +230,6 @@ fn environment_of(row: &Environment) -> Option<EnvironmentRecorded> {
         name: row.name.clone(),
         slug: row.slug.parse().ok()?,
         environment_type: row.environment_type.parse().ok()?,
-        state: state_of(&row.state),
+        state: RecordState::of_name(&row.state),
     })
 }
