@@ -1,6 +1,4 @@
-//! The read side. It answers like dbt Cloud's Administrative API v2, so that its clients only need another host.
-//!
-//! Each handler takes a `View`, its right to read: a read-only transaction that sees only the token's account.
+#![doc = include_str!("../README.md")]
 
 mod contents;
 mod download;

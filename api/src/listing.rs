@@ -48,40 +48,37 @@ pub(crate) struct Listing<F> {
 pub(crate) struct PageOnly(pub(crate) Paging);
 
 #[derive(Deserialize)]
-struct OrderParams {
+struct ListingParams {
     order_by: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct PagingParams {
     limit: Option<i64>,
     offset: Option<i64>,
 }
 
-/// Reads `limit` and `offset`. A limit above the highest one counts as the highest, as in dbt Cloud.
-fn paging(query: &str) -> Result<Paging, InvalidParam> {
-    let params: PagingParams = read_query(query)?;
-    let limit = params.limit.unwrap_or(MAX_PAGE);
-    let offset = params.offset.unwrap_or(0);
-    if limit < 1 {
-        return Err(InvalidParam::new("limit", &limit.to_string(), "a number from 1 to 100"));
+impl ListingParams {
+    /// A limit above the highest one counts as the highest, as in dbt Cloud.
+    fn paging(&self) -> Result<Paging, InvalidParam> {
+        let limit = self.limit.unwrap_or(MAX_PAGE);
+        let offset = self.offset.unwrap_or(0);
+        if limit < 1 {
+            return Err(InvalidParam::new("limit", &limit.to_string(), "a number from 1 to 100"));
+        }
+        if offset < 0 {
+            return Err(InvalidParam::new("offset", &offset.to_string(), "a number from 0"));
+        }
+        Ok(Paging {
+            limit: limit.min(MAX_PAGE),
+            offset,
+        })
     }
-    if offset < 0 {
-        return Err(InvalidParam::new("offset", &offset.to_string(), "a number from 0"));
-    }
-    Ok(Paging {
-        limit: limit.min(MAX_PAGE),
-        offset,
-    })
 }
 
 impl<F: Choice> Listing<F> {
     /// Reads a query.
     pub(crate) fn read(query: &str) -> Result<Self, InvalidParam> {
-        let params: OrderParams = read_query(query)?;
+        let params: ListingParams = read_query(query)?;
         Ok(Self {
             order: order(params.order_by.as_deref())?,
-            paging: paging(query)?,
+            paging: params.paging()?,
         })
     }
 }
@@ -112,7 +109,8 @@ impl<S: Sync> FromRequestParts<S> for PageOnly {
     type Rejection = InvalidParam;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, InvalidParam> {
-        paging(parts.uri.query().unwrap_or_default()).map(Self)
+        let params: ListingParams = read_query(parts.uri.query().unwrap_or_default())?;
+        params.paging().map(Self)
     }
 }
 
@@ -225,12 +223,12 @@ impl Serialize for StateFilter {
     }
 }
 
-/// A number, or a list of them: whichever is given; where both are, both must hold.
+/// The values that a filter for one value and a filter for several allow together.
 pub(crate) fn any_of<T: Clone + PartialEq>(one: Option<&T>, many: Option<&List<T>>) -> Option<Vec<T>> {
     match (one, many) {
         (None, many) => many.map(|many| many.0.clone()),
         (Some(one), None) => Some(vec![one.clone()]),
-        (Some(one), Some(many)) => Some(many.0.iter().filter(|other| *other == one).take(1).cloned().collect()),
+        (Some(one), Some(many)) => Some(many.0.iter().find(|other| *other == one).cloned().into_iter().collect()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The OpenAPI document, and Swagger UI for reading it and trying the routes.
 
+mod errors;
+
 use std::sync::Arc;
 
 use axum::extract::Path;
@@ -18,9 +20,28 @@ use utoipa_swagger_ui::Config;
 #[openapi(
     info(
         title = "dbt-api",
-        description = "dbt artifacts through an API like dbt Cloud's. Authorize with a token to try the routes."
+        description = "dbt artifacts through an API like dbt Cloud's. Authorize with a token to try the routes.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    servers((url = "/", description = "This service")),
     security(("token" = [])),
+    components(schemas(errors::ErrorAnswer, errors::UploadErrorAnswer)),
+    tags(
+        (name = "Service", description = "Whether the service answers, and whose token it is"),
+        (name = "Accounts", description = "Accounts that the token sees"),
+        (name = "Projects", description = "dbt projects"),
+        (name = "Connections", description = "The warehouses of projects"),
+        (name = "Environments", description = "Environments of projects: where dbt runs"),
+        (name = "Jobs", description = "Jobs: the DAGs of environments"),
+        (name = "Runs", description = "Runs of jobs, their steps and their artifacts"),
+        (name = "Nodes", description = "Models, tests, sources and other nodes: their definitions, columns, results, lineage and changes. \
+            dbt Cloud's API does not have these routes."),
+        (name = "Manifests", description = "Manifests to defer to, for clients that upload"),
+        (name = "Deferral", description = "Manifests to defer to, by URLs that need no token"),
+        (name = "Files", description = "Files that clients store and share between tasks"),
+        (name = "Uploads", description = "Where dbt-coves and dbt send artifacts"),
+        (name = "Empty collections", description = "Collections of dbt Cloud that are always empty here"),
+    ),
     modifiers(&Token)
 )]
 struct Description;
@@ -55,6 +76,7 @@ pub fn documentation(mut document: Document) -> Router {
         .into_iter()
         .map(|(path, item)| (path.replace("{*", "{"), item))
         .collect();
+    errors::describe(&mut document);
     let document = Arc::new(document);
     let config = Arc::new(
         Config::from("../openapi")

@@ -62,8 +62,8 @@ pub(crate) fn of_uploaders() -> OpenApiRouter<State> {
             .routes(routes!(manifests::newest_of_slug))
     };
     OpenApiRouter::default()
-        .nest("/api/v2/datacoves", routes())
-        .nest("/api/internal", edge::older(routes()))
+        .nest(edge::UPLOAD_PREFIX, routes())
+        .nest(edge::OLDER_UPLOAD_PREFIX, edge::older(routes()))
 }
 
 /// The routes that read the database.
@@ -114,12 +114,9 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(constant::variables_of_job))
 }
 
-/// The prefixes of the uploaders' routes, whose errors have their own form.
-const OF_UPLOADERS: [&str; 2] = ["/api/v2/datacoves", "/api/internal"];
-
 /// Answers a request whose method the route does not support.
 pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
-    if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
+    if edge::is_upload_path(uri.path()) {
         return UploadError::method_not_allowed().into_response();
     }
     CloudError::method_not_allowed().into_response()
@@ -127,7 +124,7 @@ pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
 
 /// Answers unknown paths. Changes that dbt Cloud offers are not supported, and also end here.
 async fn nothing(method: Method, uri: Uri) -> Response {
-    if OF_UPLOADERS.iter().any(|prefix| uri.path().starts_with(prefix)) {
+    if edge::is_upload_path(uri.path()) {
         UploadError::not_found().into_response()
     } else if method.is_safe() {
         CloudError::not_found().into_response()

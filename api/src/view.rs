@@ -64,6 +64,13 @@ impl View {
         Ok(rows)
     }
 
+    /// Adds the account to the request's trace, unless it was known with the token.
+    fn note_account(&self) {
+        if self.accounts.len() > 1 {
+            traces::set_account(self.account.0);
+        }
+    }
+
     /// Checks the request's key. Its token must have one of these scopes.
     async fn enter(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
         let bearer = Bearer::of(parts, state, scopes).await?;
@@ -83,7 +90,9 @@ impl View {
             }
             None => bearer.first_view(state).await?,
         };
-        Ok(view.ok_or_else(CloudError::unauthorized)?)
+        let view = view.ok_or_else(CloudError::unauthorized)?;
+        view.note_account();
+        Ok(view)
     }
 }
 
@@ -132,6 +141,9 @@ impl Bearer {
                 }),
         };
         let bearer = bearer.ok_or_else(CloudError::unauthorized)?;
+        if let [account] = bearer.access.accounts[..] {
+            traces::set_account(account.0);
+        }
         state.rate.check(bearer.access.token_id).map_err(CloudError::from)?;
         Ok(bearer)
     }
@@ -312,7 +324,9 @@ impl FromRequestParts<State> for UploaderView {
             Some(named) if bearer.access.accounts.len() > 1 => bearer.view_of_named(state, &named).await?,
             _ => bearer.first_view(state).await.map_err(Error::from)?,
         };
-        Ok(Self(view.ok_or_else(UploadError::unauthorized)?))
+        let view = view.ok_or_else(UploadError::unauthorized)?;
+        view.note_account();
+        Ok(Self(view))
     }
 }
 

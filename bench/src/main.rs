@@ -1,4 +1,4 @@
-//! Measures dbt-api against the limits of the machine and against its peers, in one run: `./dev bench`.
+#![doc = include_str!("../README.md")]
 
 mod counts;
 mod downloads;

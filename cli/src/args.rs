@@ -325,7 +325,7 @@ pub(crate) enum TokenCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Read all settings and report what is wrong with them.
+    /// Read all settings, report what is wrong with them, and print which bucket, database and NATS they name. Nothing is contacted.
     Check,
     /// List the names of all settings.
     Variables,

@@ -1,21 +1,25 @@
-//! The executable of dbt-api: its services, and the commands for its operators.
+#![doc = include_str!("../README.md")]
 
 mod args;
 mod commands;
+mod health;
 mod operator;
 mod output;
 mod period;
+mod pools;
 mod progress;
 mod roles;
 mod settings;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
+use traces::Traces;
 
 use args::{Arguments, Command, ConfigCommand};
 use output::Output;
-use roles::Roles;
+use roles::Role;
 use settings::Settings;
 
 /// Artifacts are large and short-lived. The system's allocator would return their pages to the kernel and request them again each time.
@@ -44,34 +48,50 @@ async fn run(command: Command, output: Output) -> anyhow::Result<()> {
         };
     }
     let settings = Settings::load()?;
-    let is_service = matches!(
-        command,
-        Command::Serve | Command::Ingest | Command::Projector | Command::Api
-    );
+    let roles: &[Role] = match command {
+        Command::Serve => &Role::ALL,
+        Command::Ingest => &[Role::Ingest],
+        Command::Projector => &[Role::Projector],
+        Command::Api => &[Role::Api],
+        command => return run_command(&settings, command, output).await,
+    };
+    let traces = settings.traces.as_ref().map(Traces::start).transpose();
+    let traces = traces.context("cannot send traces to OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    start_logs(&settings, "info", traces.as_ref());
+    let result = roles::run(settings, roles).await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
+    result
+}
+
+fn start_logs(settings: &Settings, default_level: &str, traces: Option<&Traces>) {
+    service::start_logs(&settings.service, default_level, traces);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Runs a command that ends by itself. It has no traces.
+async fn run_command(settings: &Settings, command: Command, output: Output) -> anyhow::Result<()> {
     // Commands may run slow queries, so they do not warn about them.
-    service::start_logs(
-        &settings.service,
-        if is_service { "info" } else { "warn,sqlx::query=error" },
-    );
+    start_logs(settings, "warn,sqlx::query=error", None);
     match command {
-        Command::Serve => roles::run(settings, Roles::ALL).await,
-        Command::Ingest => roles::run(settings, Roles::INGEST).await,
-        Command::Projector => roles::run(settings, Roles::PROJECTOR).await,
-        Command::Api => roles::run(settings, Roles::API).await,
-        Command::Migrate => commands::migrate::run(&settings, output).await,
-        Command::Healthcheck => commands::healthcheck::run(&settings, output).await,
-        Command::Account(command) => commands::account::run(&settings, command, output).await,
-        Command::Project(command) => commands::project::run(&settings, command, output).await,
-        Command::Environment(command) => commands::environment::run(&settings, command, output).await,
-        Command::Token(command) => commands::token::run(&settings, command, output).await,
-        Command::Events(command) => commands::events::run(&settings, command, output).await,
-        Command::Replay { selection, again } => commands::replay::run(&settings, &selection, again, output).await,
-        Command::Rebuild(arguments) => commands::rebuild::run(&settings, &arguments, output).await,
-        Command::Recover => commands::recover::run(&settings, output).await,
-        Command::Import(arguments) => commands::import::run(&settings, &arguments, output).await,
-        Command::Prune(arguments) => commands::prune::run(&settings, &arguments, output).await,
-        Command::DeadLetters(command) => commands::dead_letters::run(&settings, command, output).await,
-        Command::Config(_) => Ok(()),
+        Command::Migrate => commands::migrate::run(settings, output).await,
+        Command::Healthcheck => commands::healthcheck::run(settings, output).await,
+        Command::Account(command) => commands::account::run(settings, command, output).await,
+        Command::Project(command) => commands::project::run(settings, command, output).await,
+        Command::Environment(command) => commands::environment::run(settings, command, output).await,
+        Command::Token(command) => commands::token::run(settings, command, output).await,
+        Command::Events(command) => commands::events::run(settings, command, output).await,
+        Command::Replay { selection, again } => commands::replay::run(settings, &selection, again, output).await,
+        Command::Rebuild(arguments) => commands::rebuild::run(settings, &arguments, output).await,
+        Command::Recover => commands::recover::run(settings, output).await,
+        Command::Import(arguments) => commands::import::run(settings, &arguments, output).await,
+        Command::Prune(arguments) => commands::prune::run(settings, &arguments, output).await,
+        Command::DeadLetters(command) => commands::dead_letters::run(settings, command, output).await,
+        // `run` handles these.
+        Command::Serve | Command::Ingest | Command::Projector | Command::Api | Command::Config(_) => Ok(()),
     }
 }
 

@@ -55,7 +55,7 @@ impl Output {
     }
 
     /// Prints texts, as lines or a JSON list.
-    pub(crate) fn lines(self, lines: &[&str]) -> anyhow::Result<()> {
+    pub(crate) fn lines(self, lines: &[String]) -> anyhow::Result<()> {
         match self {
             Self::Json => print(&serde_json::to_string_pretty(lines)?),
             Self::Text => print(&lines.join("\n")),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A length of time, written as a whole number and a unit: `90d`, `12h`, `30m` or `45s`.
+/// A length of time, written as numbers with units: `90d`, `12h`, `30m`, `45s` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) TimeDelta);
 
@@ -12,23 +12,15 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid =
-            || format!("invalid period `{text}`: expected a whole number and a unit, such as 90d, 12h, 30m or 45s");
-        let unit = text.chars().next_back().ok_or_else(invalid)?;
-        let number: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| invalid())?;
-        let length = match unit {
-            'd' => TimeDelta::try_days(number),
-            'h' => TimeDelta::try_hours(number),
-            'm' => TimeDelta::try_minutes(number),
-            's' => TimeDelta::try_seconds(number),
-            _ => None,
-        };
-        // Longer periods could exceed the range of dates.
-        let limit = TimeDelta::days(36_500);
+        let length = humantime::parse_duration(text).ok();
         length
-            .filter(|length| *length >= TimeDelta::zero() && *length <= limit)
+            .and_then(|length| TimeDelta::from_std(length).ok())
+            // Longer periods could exceed the range of dates.
+            .filter(|length| *length <= TimeDelta::days(36_500))
             .map(Self)
-            .ok_or_else(invalid)
+            .ok_or_else(|| {
+                format!("invalid period `{text}`: expected a number and a unit, such as 90d, 12h, 30m or 45s")
+            })
     }
 }
 
@@ -72,17 +64,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_period_is_a_number_with_a_unit() {
+    fn a_period_is_written_as_numbers_with_units() {
         for (text, seconds) in [
             ("90d", 7_776_000),
             ("12h", 43_200),
             ("30m", 1_800),
             ("45s", 45),
             ("0d", 0),
+            ("0s", 0),
+            ("36500d", 3_153_600_000),
+            ("1w", 604_800),
+            ("1h 30m", 5_400),
+            ("2 hours", 7_200),
         ] {
             assert_eq!(text.parse(), Ok(Period(TimeDelta::seconds(seconds))), "{text}");
         }
-        for bad in ["", "d", "5", "-1d", "1.5h", "1w", "5é", "9999999999999d"] {
+        for bad in [
+            "",
+            "d",
+            "5",
+            "-1d",
+            "5é",
+            "36501d",
+            "9999999999999d",
+            "99999999999999999999d",
+        ] {
             assert!(bad.parse::<Period>().is_err(), "{bad}");
         }
     }

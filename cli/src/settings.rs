@@ -1,23 +1,17 @@
 //! The settings of a process.
 
-use std::time::Duration;
-
-use anyhow::{Context, bail, ensure};
+use ::settings::{Reader, Source};
+use anyhow::{Context, ensure};
 use bucket::Bucket;
 use clock::Clock;
 use directory::datacoves::Queries;
 use edge::VerifierSettings;
 use projector::Projector;
-use service::{DatabaseSettings, Lookup, ServiceSettings};
-use sqlx::{Connection, PgConnection, PgPool};
+use service::{DatabaseSettings, ServiceSettings};
+use sqlx::{Connection, PgConnection};
 
 use crate::operator::Operator;
-
-/// The time limit for statements of operators' commands.
-const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
-
-/// The connections of a command's projector, which applies several events at the same time.
-const PROJECTOR_CONNECTIONS: u32 = 10;
+use crate::pools;
 
 /// The settings of all parts of the service.
 pub(crate) struct Settings {
@@ -34,87 +28,55 @@ pub(crate) struct Settings {
     pub(crate) queries: Queries,
     /// Where keys that this service did not issue are verified.
     pub(crate) verifier: Option<VerifierSettings>,
+    /// Where traces are sent; none if there are none.
+    pub(crate) traces: Option<traces::Settings>,
+    /// Environment variables that look like misspelled settings.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Settings {
     /// Reads all settings, and reports all problems together.
     pub(crate) fn load() -> anyhow::Result<Self> {
-        let lookup = Lookup::load()?;
-        let lookup = |name: &str| lookup.get(name);
-        let mut problems = Vec::new();
-        let service = kept(ServiceSettings::read(&lookup), &mut problems);
-        let database = kept(DatabaseSettings::read(&lookup), &mut problems);
-        let bucket = kept(bucket::Settings::read(&lookup), &mut problems);
-        let stream = kept(stream::Settings::read(&lookup), &mut problems);
-        let ingest = kept(ingest::Settings::read(&lookup), &mut problems);
-        let api = kept(api::Settings::read(&lookup), &mut problems);
-        let datacoves = kept(DatabaseSettings::read_datacoves(&lookup), &mut problems);
-        let verifier = kept(VerifierSettings::read(&lookup), &mut problems);
-        let airflow = kept(airflow::Settings::read(&lookup), &mut problems);
-        match (
-            service, database, bucket, stream, ingest, api, airflow, datacoves, verifier,
-        ) {
-            (
-                Some(service),
-                Some(database),
-                Some(bucket),
-                Some(stream),
-                Some(ingest),
-                Some(api),
-                Some(airflow),
-                Some(datacoves),
-                Some(verifier),
-            ) => Ok(Self {
-                service,
-                database,
-                bucket,
-                stream,
-                ingest,
-                api,
-                airflow,
-                datacoves,
-                queries: Queries::read(&lookup),
-                verifier,
-            }),
-            _ => bail!("invalid settings:\n  - {}", problems.join("\n  - ")),
-        }
+        Ok(Source::load()?.read(Self::read)?)
     }
 
     /// The names of all settings.
-    pub(crate) fn variables() -> Vec<&'static str> {
-        [
-            Lookup::VARIABLES,
-            ServiceSettings::VARIABLES,
-            DatabaseSettings::VARIABLES,
-            bucket::Settings::VARIABLES,
-            stream::Settings::VARIABLES,
-            ingest::Settings::VARIABLES,
-            api::Settings::VARIABLES,
-            airflow::Settings::VARIABLES,
-            Queries::VARIABLES,
-            VerifierSettings::VARIABLES,
-        ]
-        .concat()
+    pub(crate) fn variables() -> Vec<String> {
+        let nothing = Source::default();
+        let mut reader = Reader::new(&nothing);
+        Self::read(&mut reader);
+        reader.names().to_vec()
     }
 
-    /// A pool with full rights on the directory and the read model.
-    pub(crate) fn projector_pool(&self, connections: u32, statement_timeout: Duration) -> PgPool {
-        self.database.pool(
-            "dbt_api_projector",
-            read_model::SEARCH_PATH,
-            connections,
-            statement_timeout,
-        )
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            bucket: bucket::Settings::read(reader),
+            database: DatabaseSettings::read(reader),
+            datacoves: DatabaseSettings::read_datacoves(reader),
+            queries: Queries::read(reader),
+            verifier: VerifierSettings::read(reader),
+            stream: stream::Settings::read(reader),
+            service: ServiceSettings::read(reader),
+            ingest: ingest::Settings::read(reader),
+            api: api::Settings::read(reader),
+            airflow: airflow::Settings::read(reader),
+            traces: traces::Settings::read(reader),
+            // Last, because it compares with the names that were asked for.
+            warnings: reader.warnings(),
+        }
+    }
+
+    /// The URL at which clients reach the service, without a trailing slash.
+    pub(crate) fn public_url(&self) -> String {
+        match &self.service.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://localhost:{}", self.service.port),
+        }
     }
 
     /// A projector for an operator's command.
     pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
-        let pool = self.database.pool(
-            "dbt_api_projector",
-            search_path,
-            PROJECTOR_CONNECTIONS,
-            crate::roles::PROJECTOR_STATEMENT,
-        );
+        let pool = pools::command_projector(&self.database, search_path);
         Ok(Projector::new(pool, self.open_bucket()?, Clock::System))
     }
 
@@ -142,19 +104,9 @@ impl Settings {
     /// Prepares recording changes for an operator's command.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator> {
         Ok(Operator {
-            pool: self.projector_pool(1, OPERATOR_STATEMENT),
+            pool: pools::operator(&self.database),
             bucket: self.open_bucket()?,
             clock: Clock::System,
         })
-    }
-}
-
-fn kept<T>(read: Result<T, Vec<String>>, problems: &mut Vec<String>) -> Option<T> {
-    match read {
-        Ok(settings) => Some(settings),
-        Err(found) => {
-            problems.extend(found);
-            None
-        }
     }
 }

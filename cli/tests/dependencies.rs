@@ -1,4 +1,4 @@
-//! Checks which crate depends on which, against the table in docs/architecture.md.
+//! Checks which crate depends on which, against the table in docs/architecture.md and the READMEs of the crates.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,21 +7,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A crate and the crates of this workspace that it may use. Every crate may use `clock`.
-const ALLOWED: [(&str, &[&str]); 12] = [
+/// A crate and the crates of this workspace that it may use. Every crate may use `clock` and `traces`.
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("schemas", &[]),
     ("clock", &[]),
-    ("bucket", &["schemas"]),
-    ("stream", &["schemas"]),
-    ("directory", &["schemas"]),
-    ("airflow", &["schemas"]),
+    ("settings", &[]),
+    ("traces", &["settings"]),
+    ("bucket", &["schemas", "settings"]),
+    ("stream", &["schemas", "settings"]),
+    ("directory", &["schemas", "settings"]),
+    ("airflow", &["schemas", "settings"]),
     ("read-model", &["schemas"]),
-    ("edge", &["schemas", "directory"]),
-    ("service", &[]),
+    ("edge", &["schemas", "settings", "directory"]),
+    ("service", &["settings"]),
     (
         "ingest",
         &[
             "schemas",
+            "settings",
             "bucket",
             "stream",
             "directory",
@@ -37,12 +40,25 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ),
     (
         "api",
-        &["schemas", "bucket", "directory", "read-model", "edge", "service"],
+        &[
+            "schemas",
+            "settings",
+            "bucket",
+            "directory",
+            "read-model",
+            "edge",
+            "service",
+        ],
     ),
 ];
 
 /// External crates that only one crate of this workspace may use.
-const OWNED: [(&str, &str); 2] = [("object_store", "bucket"), ("async-nats", "stream")];
+const OWNED: [(&str, &str); 4] = [
+    ("object_store", "bucket"),
+    ("async-nats", "stream"),
+    ("opentelemetry", "traces"),
+    ("tracing-opentelemetry", "traces"),
+];
 
 #[test]
 fn crates_use_only_the_crates_they_may_use() {
@@ -61,6 +77,13 @@ fn crates_use_only_the_crates_they_may_use() {
         let may = allowed
             .get(name)
             .unwrap_or_else(|| panic!("the crate `{name}` is not in the table"));
+        let readme = std::fs::read_to_string(package.manifest_path.with_file_name("README.md")).unwrap();
+        for used in *may {
+            assert!(
+                readme.contains(&format!("`{used}`")),
+                "the README of `{name}` does not say that it may use `{used}`"
+            );
+        }
         let normal = package
             .dependencies
             .iter()
@@ -68,7 +91,10 @@ fn crates_use_only_the_crates_they_may_use() {
         for dependency in normal {
             let used = dependency.name.as_str();
             if ours.contains(used) {
-                assert!(used == "clock" || may.contains(&used), "`{name}` may not use `{used}`");
+                assert!(
+                    matches!(used, "clock" | "traces") || may.contains(&used),
+                    "`{name}` may not use `{used}`"
+                );
             }
             for (theirs, owner) in OWNED {
                 assert!(

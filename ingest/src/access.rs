@@ -13,6 +13,9 @@ impl Ingest {
         let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
         let access = self.directory.access(key).await?;
         let access = access.ok_or_else(UploadError::unauthorized)?;
+        if let [account] = access.accounts[..] {
+            traces::set_account(account.0);
+        }
         self.rate.check(access.token_id)?;
         if !access.allows(Scope::Upload) {
             return Err(UploadError::forbidden(

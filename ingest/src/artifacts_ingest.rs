@@ -68,9 +68,9 @@ pub(crate) struct Kept {
     post,
     path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests",
     tag = "Uploads",
-    operation_id = "Begin an ingest",
+    operation_id = "begin_ingest",
     params(("account_id" = i64, Path), ("environment_id" = i64, Path)),
-    responses((status = 200, body = One<Invitation>)),
+    responses((status = 200, description = "Where to send the artifacts", body = One<Invitation>)),
     security(("token" = []))
 )]
 pub(crate) async fn begin(
@@ -105,9 +105,9 @@ pub(crate) async fn begin(
     patch,
     path = "/api/private/accounts/{account_id}/environments/{environment_id}/ingests/{id}",
     tag = "Uploads",
-    operation_id = "End an ingest",
+    operation_id = "end_ingest",
     params(("account_id" = i64, Path), ("environment_id" = i64, Path), ("id" = String, Path)),
-    responses((status = 204)),
+    responses((status = 204, description = "Nothing more to do")),
     security(("token" = []))
 )]
 pub(crate) async fn end(
@@ -147,7 +147,7 @@ async fn permitted_place(
     put,
     path = "/api/private/ingests/{signed}",
     tag = "Uploads",
-    operation_id = "Put an ingest",
+    operation_id = "put_ingest",
     params(("signed" = String, Path, description = "From the `upload_url` that the upload began with")),
     request_body(content = Vec<u8>, content_type = "application/zip"),
     responses(
@@ -184,6 +184,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     let permitted: Permitted = signer
         .open(PURPOSE, signed, ingest.clock.now())
         .map_err(|error| UploadError::forbidden(error.to_string()))?;
+    traces::set_account(permitted.account_id.0);
     ingest.rate.check(permitted.token_id)?;
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
     if revoked.map_err(|error| UploadError::unavailable(Needed::Storage, &error))? {
@@ -243,7 +244,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         })
     };
     // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
-    let stored = tokio::spawn(storing.in_current_span()).await;
+    let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }
 

@@ -161,7 +161,7 @@ impl Ingest {
                 .collect())
         };
         // In a separate task, so that complete files are stored even if their client does not wait for the answer.
-        let stored = tokio::spawn(storing.in_current_span()).await;
+        let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
         stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
     }
 

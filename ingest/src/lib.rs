@@ -1,7 +1,4 @@
-//! The write side: accepts artifacts of dbt from clients, and answers when they are stored safely.
-//!
-//! An upload is accepted when its bytes and its event are in the bucket. It does not need anything else: while PostgreSQL is down, tokens
-//! are checked against a copy in memory; while NATS is down, the projectors find the event in the bucket.
+#![doc = include_str!("../README.md")]
 
 mod access;
 mod archive;
@@ -113,8 +110,8 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
             .with_state(ingest.clone())
     };
     OpenApiRouter::new()
-        .nest("/api/v2/datacoves", routes())
-        .nest("/api/internal", edge::older(routes()))
+        .nest(edge::UPLOAD_PREFIX, routes())
+        .nest(edge::OLDER_UPLOAD_PREFIX, edge::older(routes()))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(artifacts_ingest::begin))
@@ -128,8 +125,8 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
         )
 }
 
-/// Whether the server answers
-#[utoipa::path(get, path = "/healthcheck", tag = "Uploads", security(()), responses((status = 200, description = "`ok`", body = String)))]
+/// Check that the service answers (uploads)
+#[utoipa::path(get, path = "/healthcheck", operation_id = "healthcheck_of_uploads", tag = "Uploads", security(()), responses((status = 200, description = "`ok`", body = String, content_type = "text/plain")))]
 async fn healthcheck() -> &'static str {
     "ok"
 }

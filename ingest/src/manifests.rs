@@ -153,7 +153,7 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
         store(&ingest, &access, place, parameters, file.spooled).await
     };
     // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
-    let stored = tokio::spawn(storing.in_current_span()).await;
+    let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
     stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }
 

@@ -4,8 +4,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::settings::Reader;
+
 /// Ten per second, far more than the runs of an account make.
 const UPLOADS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).unwrap();
+
+const MAX_UPLOADS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 
 /// Limits of uploads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,89 +42,49 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The names of the settings.
-    pub const VARIABLES: &[&str] = &[
-        "MAX_UPLOAD_BYTES",
-        "MAX_UPLOADS",
-        "UPLOADS_PER_MINUTE",
-        "UPLOAD_IDLE_TIMEOUT_SECONDS",
-        "UPLOAD_TIMEOUT_SECONDS",
-        "SPOOL_DIR",
-    ];
-
-    /// Reads the settings. Those that are not set or empty get their defaults.
-    ///
-    /// # Errors
-    /// A list of all problems, each with the setting, its value and the rule.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
-        let mut number = |name: &str, default: u64, max: u64| match set(lookup, name) {
-            None => default,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|number| (1..=max).contains(number))
-                .unwrap_or_else(|| {
-                    problems.push(format!("{name}: `{text}` is not a whole number from 1 to {max}"));
-                    default
-                }),
-        };
+    /// Reads the settings. Those that are not set get their defaults.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
         let default = Self::default();
-        let settings = Self {
-            max_upload_bytes: number("MAX_UPLOAD_BYTES", default.max_upload_bytes, 1 << 40),
-            max_uploads: usize::try_from(number("MAX_UPLOADS", default.max_uploads as u64, 200))
-                .unwrap_or(default.max_uploads),
-            uploads_per_minute: u32::try_from(number("UPLOADS_PER_MINUTE", UPLOADS_PER_MINUTE.get().into(), 1_000_000))
-                .ok()
-                .and_then(NonZeroU32::new)
-                .unwrap_or(UPLOADS_PER_MINUTE),
-            idle_timeout: Duration::from_secs(number(
-                "UPLOAD_IDLE_TIMEOUT_SECONDS",
-                default.idle_timeout.as_secs(),
-                3600,
-            )),
-            upload_timeout: Duration::from_secs(number(
-                "UPLOAD_TIMEOUT_SECONDS",
-                default.upload_timeout.as_secs(),
-                86_400,
-            )),
-            spool_dir: set(lookup, "SPOOL_DIR").map(PathBuf::from),
+        let mut seconds = |name: &str, max: u64, default: Duration| {
+            Duration::from_secs(reader.number(name, 1..=max, default.as_secs()))
         };
-        if let Some(folder) = settings.spool_dir.as_ref().filter(|folder| !folder.is_dir()) {
-            problems.push(format!("SPOOL_DIR: `{}` is not a folder; create it", folder.display()));
-        }
-        if problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(problems)
+        Self {
+            idle_timeout: seconds("UPLOAD_IDLE_TIMEOUT_SECONDS", 3600, default.idle_timeout),
+            upload_timeout: seconds("UPLOAD_TIMEOUT_SECONDS", 86_400, default.upload_timeout),
+            max_upload_bytes: reader.number("MAX_UPLOAD_BYTES", 1..=1 << 40, default.max_upload_bytes),
+            max_uploads: reader.number("MAX_UPLOADS", 1..=200, default.max_uploads),
+            uploads_per_minute: reader.number(
+                "UPLOADS_PER_MINUTE",
+                NonZeroU32::MIN..=MAX_UPLOADS_PER_MINUTE,
+                default.uploads_per_minute,
+            ),
+            spool_dir: reader.folder("SPOOL_DIR"),
         }
     }
 }
 
-fn set(lookup: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String> {
-    lookup(name).filter(|value| !value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use ::settings::Source;
+
     use super::*;
 
     #[test]
     fn unset_and_empty_settings_get_their_defaults() {
-        assert_eq!(Settings::read(&|_| None).unwrap(), Settings::default());
-        assert_eq!(Settings::read(&|_| Some(String::new())).unwrap(), Settings::default());
+        assert_eq!(Source::default().read(Settings::read), Ok(Settings::default()));
+        let empty = Source::of(&[("MAX_UPLOADS", ""), ("UPLOADS_PER_MINUTE", ""), ("SPOOL_DIR", "")]);
+        assert_eq!(empty.read(Settings::read), Ok(Settings::default()));
     }
 
     #[test]
     fn settings_override_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
-        let lookup = |name: &str| match name {
-            "MAX_UPLOAD_BYTES" => Some("1000".to_owned()),
-            "UPLOAD_TIMEOUT_SECONDS" => Some("60".to_owned()),
-            "SPOOL_DIR" => Some(folder.path().display().to_string()),
-            _ => None,
-        };
-        let settings = Settings::read(&lookup).unwrap();
+        let variables = [
+            ("MAX_UPLOAD_BYTES", "1000"),
+            ("UPLOAD_TIMEOUT_SECONDS", "60"),
+            ("SPOOL_DIR", folder.path().to_str().unwrap()),
+        ];
+        let settings = Source::of(&variables).read(Settings::read).unwrap();
         assert_eq!(settings.max_upload_bytes, 1000);
         assert_eq!(settings.upload_timeout, Duration::from_secs(60));
         assert_eq!(settings.spool_dir.as_deref(), Some(folder.path()));
@@ -128,19 +92,19 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported_at_once() {
-        let lookup = |name: &str| match name {
-            "MAX_UPLOAD_BYTES" => Some("1GiB".to_owned()),
-            "MAX_UPLOADS" => Some("0".to_owned()),
-            "SPOOL_DIR" => Some("/does/not/exist".to_owned()),
-            _ => None,
-        };
-        let problems = Settings::read(&lookup).unwrap_err();
+        let variables = [
+            ("MAX_UPLOAD_BYTES", "1GiB"),
+            ("MAX_UPLOADS", "0"),
+            ("UPLOADS_PER_MINUTE", "1000001"),
+            ("SPOOL_DIR", "/does/not/exist"),
+        ];
         assert_eq!(
-            problems,
+            Source::of(&variables).read(Settings::read).unwrap_err().problems(),
             [
-                "MAX_UPLOAD_BYTES: `1GiB` is not a whole number from 1 to 1099511627776",
-                "MAX_UPLOADS: `0` is not a whole number from 1 to 200",
-                "SPOOL_DIR: `/does/not/exist` is not a folder; create it",
+                "invalid MAX_UPLOAD_BYTES: expected a number from 1 to 1099511627776, got `1GiB`",
+                "invalid MAX_UPLOADS: expected a number from 1 to 200, got `0`",
+                "invalid UPLOADS_PER_MINUTE: expected a number from 1 to 1000000, got `1000001`",
+                "invalid SPOOL_DIR: expected a folder that exists, got `/does/not/exist`",
             ]
         );
     }

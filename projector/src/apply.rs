@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use directory::note_change;
 use read_model::{
     Admission, Artifact, add_to_ledger, begin_attempt, delete_files, end_attempt, forget_attempt, generation,
     insert_artifacts, insert_dead_letter, insert_files, is_pruned, lock_account, lock_account_alone, lock_contents,
@@ -10,9 +9,10 @@ use read_model::{
 };
 use schemas::{AccountId, ArtifactsUploaded, Event, EventData, FileDeleted, FilesStored, Sha256, UploadedFile};
 use sqlx::{Postgres, Transaction};
+use tracing::Instrument;
 
 use crate::content::Content;
-use crate::{ApplyError, Projector, content, placement, prune};
+use crate::{ApplyError, Projector, content, placement, prune, trace};
 
 /// The number of attempts to apply an upload when data is removed in the meantime.
 const TRIES: usize = 10;
@@ -150,7 +150,7 @@ impl Projector {
         // It runs in its own task, so that a panic affects only this event.
         let task = tokio::spawn({
             let (projector, event) = (self.clone(), event.clone());
-            async move { projector.project(&event).await }
+            async move { projector.project(&event).await }.in_current_span()
         });
         match task.await {
             Ok(Err(ApplyError::Rejected(cause))) => self.record_dead_letter(event, &cause).await,
@@ -198,6 +198,7 @@ impl Projector {
         }
         metrics::counter!("dbt_api_dead_letters_total").increment(1);
         tracing::error!(event_id = %event.id, kind = event.kind, cause, "the event became a dead letter");
+        trace::mark_failed();
         Ok(Outcome::DeadLetter)
     }
 
@@ -233,15 +234,13 @@ impl Projector {
     }
 
     async fn project_deletion(&self, event: &Event, deleted: &FileDeleted) -> Result<Outcome, ApplyError> {
-        let mut transaction = self.pool.begin().await?;
-        lock_account(&mut transaction, deleted.account_id).await?;
-        if !add_to_ledger(&mut transaction, event.id).await? {
+        let mut change = self.begin_change(event.id, deleted.account_id).await?;
+        lock_account(&mut change, deleted.account_id).await?;
+        if !add_to_ledger(&mut change, event.id).await? {
             return Ok(Outcome::Known);
         }
-        delete_files(&mut transaction, event.id, event.time, deleted).await?;
-        end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, deleted.account_id).await?;
-        transaction.commit().await?;
+        delete_files(&mut change, event.id, event.time, deleted).await?;
+        change.commit().await?;
         Ok(Outcome::Applied)
     }
 
@@ -277,22 +276,22 @@ impl Projector {
                 contents.extend(content::read(self, upload, file, event.time, reading).await?);
             }
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut change = self.begin_change(event.id, account).await?;
         match reading {
-            Reading::WhatIsNew => lock_account(&mut transaction, account).await?,
-            Reading::Everything => lock_account_alone(&mut transaction, account).await?,
+            Reading::WhatIsNew => lock_account(&mut change, account).await?,
+            Reading::Everything => lock_account_alone(&mut change, account).await?,
         }
-        if generation(&mut transaction, account).await? != expected {
+        if generation(&mut change, account).await? != expected {
             return Ok(None);
         }
         if reading == Reading::Everything {
-            prune::forget_upload(&mut transaction, account, event.id, pruned).await?;
+            prune::forget_upload(&mut change, account, event.id, pruned).await?;
         }
-        if !add_to_ledger(&mut transaction, event.id).await? {
+        if !add_to_ledger(&mut change, event.id).await? {
             return Ok(Some(Outcome::Known));
         }
         if let Some(stored) = &upload.stored {
-            insert_files(&mut transaction, event.id, event.time, stored).await?;
+            insert_files(&mut change, event.id, event.time, stored).await?;
         }
         if let Some((upload, artifacts)) = &upload.artifacts {
             let mut artifacts = artifacts.clone();
@@ -300,17 +299,15 @@ impl Projector {
                 artifact.pruned = pruned;
             }
             if contents.iter().any(Content::adds_contents) {
-                lock_contents(&mut transaction, account).await?;
+                lock_contents(&mut change, account).await?;
             }
             for content in contents {
-                content.write(&mut transaction, upload).await?;
+                content.write(&mut change, upload).await?;
             }
-            insert_artifacts(&mut transaction, upload, &artifacts).await?;
-            placement::place(&mut transaction, &self.bucket, upload, artifacts, reading).await?;
+            insert_artifacts(&mut change, upload, &artifacts).await?;
+            placement::place(&mut change, &self.bucket, upload, artifacts, reading).await?;
         }
-        end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, account).await?;
-        transaction.commit().await?;
+        change.commit().await?;
         let lag = (self.clock.now() - event.time).as_seconds_f64();
         metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
         tracing::info!(event_id = %event.id, account_id = %account, kind = event.kind, lag, "applied");

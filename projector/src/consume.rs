@@ -6,8 +6,9 @@ use schemas::Event;
 use stream::{Message, Messages, Stream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::{Outcome, Projector};
+use crate::{Outcome, Projector, trace};
 
 /// The maximum number of events that are applied at the same time. Memory is limited separately by size, so this only limits connections.
 const AT_ONCE: usize = 4;
@@ -59,7 +60,7 @@ async fn take(
     result
 }
 
-/// Applies one event, waiting as long as necessary for what is unavailable, and acknowledges it.
+/// Applies the event of one message in the trace that the message names.
 async fn handle(projector: &Projector, message: &Message, shutdown: &CancellationToken) {
     let event = match Event::from_json(message.payload()) {
         Ok(event) => event,
@@ -70,10 +71,17 @@ async fn handle(projector: &Projector, message: &Message, shutdown: &Cancellatio
             return;
         }
     };
+    let span = trace::span_of(&event);
+    traces::continue_from(&span, |name| message.header(name));
+    settle(projector, message, &event, shutdown).instrument(span).await;
+}
+
+/// Applies one event, waiting as long as necessary for what is unavailable, and acknowledges it.
+async fn settle(projector: &Projector, message: &Message, event: &Event, shutdown: &CancellationToken) {
     let mut is_waiting = false;
     loop {
         let applied = {
-            let work = projector.apply(&event);
+            let work = projector.apply(event);
             tokio::pin!(work);
             loop {
                 tokio::select! {

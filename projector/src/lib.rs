@@ -1,12 +1,9 @@
-//! Projects events from the journal and the stream into the read model.
-//!
-//! The stream delivers an event immediately, and the sweep of the journal finds it later if necessary. Both call the same
-//! [`Projector::apply`]. Applying is idempotent, and its result does not depend on the order of the events, so any number of projectors may
-//! run.
+#![doc = include_str!("../README.md")]
 
 mod airflow;
 mod apply;
 mod catalog;
+mod change;
 mod consume;
 mod content;
 mod error;
@@ -19,6 +16,7 @@ mod replay;
 mod results;
 mod state;
 mod sweep;
+mod trace;
 
 use std::sync::Arc;
 

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use directory::note_change;
 use read_model::{
-    FileAspects, FileOfUpload, Prunable, add_to_ledger, artifacts_of, aspects_of_files, begin_removal, end_attempt,
+    FileAspects, FileOfUpload, Prunable, add_to_ledger, artifacts_of, aspects_of_files, begin_removal,
     environments_of_files, forget_contents, lock_account_alone, note_pruned, places_of_invocations, prunable_runs,
     prune_observations, refresh_run_nodes, refresh_steps, remove_from_ledger, remove_upload, shrink_run,
     uploads_of_runs,
@@ -68,24 +67,22 @@ impl Projector {
 
     pub(crate) async fn project_prune(&self, event: &Event, pruned: &RetentionPruned) -> Result<Outcome, ApplyError> {
         let account = pruned.account_id;
-        let mut transaction = self.pool.begin().await?;
-        lock_account_alone(&mut transaction, account).await?;
-        if !add_to_ledger(&mut transaction, event.id).await? {
+        let mut change = self.begin_change(event.id, account).await?;
+        lock_account_alone(&mut change, account).await?;
+        if !add_to_ledger(&mut change, event.id).await? {
             return Ok(Outcome::Known);
         }
-        begin_removal(&mut transaction, account).await?;
-        let files = artifacts_of(&mut transaction, account, &pruned.uploads).await?;
-        let states = states_of(&mut transaction, account, &files).await?;
-        note_pruned(&mut transaction, account, &pruned.uploads).await?;
-        shrink(&mut transaction, account, &files).await?;
-        for run in prune_observations(&mut transaction, &pruned.uploads).await? {
-            shrink_run(&mut transaction, account, run).await?;
+        begin_removal(&mut change, account).await?;
+        let files = artifacts_of(&mut change, account, &pruned.uploads).await?;
+        let states = states_of(&mut change, account, &files).await?;
+        note_pruned(&mut change, account, &pruned.uploads).await?;
+        shrink(&mut change, account, &files).await?;
+        for run in prune_observations(&mut change, &pruned.uploads).await? {
+            shrink_run(&mut change, account, run).await?;
         }
-        shrink_states(&mut transaction, account, &states).await?;
-        forget_contents(&mut transaction, account, &hashes_of(&files), None).await?;
-        end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, account).await?;
-        transaction.commit().await?;
+        shrink_states(&mut change, account, &states).await?;
+        forget_contents(&mut change, account, &hashes_of(&files), None).await?;
+        change.commit().await?;
         tracing::info!(event_id = %event.id, account_id = %account, runs = pruned.run_ids.len(), uploads = pruned.uploads.len(), "pruned");
         Ok(Outcome::Applied)
     }

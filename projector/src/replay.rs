@@ -139,7 +139,10 @@ fn environment_of(event: &Event) -> Option<EnvironmentId> {
         EventData::DbtProjectRetired(data) => Some(data.environment_id),
         EventData::EnvironmentRecorded(data) => Some(data.environment_id),
         EventData::TokenIssued(data) => data.environment_id,
-        _ => None,
+        EventData::AccountRecorded(_)
+        | EventData::ProjectRecorded(_)
+        | EventData::TokenRevoked(_)
+        | EventData::RetentionPruned(_) => None,
     }
 }
 

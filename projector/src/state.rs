@@ -1,9 +1,8 @@
 //! Derives the state of an environment from the manifests and catalogs of an upload: which nodes it shows, and where their compiled code
 //! and columns come from.
 
-use directory::note_change;
 use read_model::{
-    FileAspects, add_to_ledger, aspects_of_files, end_attempt, environments_of_files, lock_account, lock_placement,
+    FileAspects, add_to_ledger, aspects_of_files, environments_of_files, lock_account, lock_placement,
     manifests_of_project, note_aspects, project_of_manifest, projects_of_environment, recompute_aspects,
     refresh_environment_nodes, retire_project, without_nul,
 };
@@ -81,20 +80,18 @@ impl Projector {
     ) -> Result<Outcome, ApplyError> {
         let (account, environment) = (retired.account_id, retired.environment_id);
         let name = without_nul(&retired.dbt_project);
-        let mut transaction = self.pool.begin().await?;
-        lock_account(&mut transaction, account).await?;
-        if !add_to_ledger(&mut transaction, event.id).await? {
+        let mut change = self.begin_change(event.id, account).await?;
+        lock_account(&mut change, account).await?;
+        if !add_to_ledger(&mut change, event.id).await? {
             return Ok(Outcome::Known);
         }
-        lock_placement(&mut transaction, environment).await?;
-        if retire_project(&mut transaction, account, environment, &name, event.time).await? {
-            let files = manifests_of_project(&mut transaction, account, environment, &name, event.time).await?;
-            let before = aspects_of_files(&mut transaction, account, environment, &files).await?;
-            shrink(&mut transaction, account, environment, &before).await?;
+        lock_placement(&mut change, environment).await?;
+        if retire_project(&mut change, account, environment, &name, event.time).await? {
+            let files = manifests_of_project(&mut change, account, environment, &name, event.time).await?;
+            let before = aspects_of_files(&mut change, account, environment, &files).await?;
+            shrink(&mut change, account, environment, &before).await?;
         }
-        end_attempt(&mut transaction, event.id).await?;
-        note_change(&mut transaction, account).await?;
-        transaction.commit().await?;
+        change.commit().await?;
         Ok(Outcome::Applied)
     }
 }

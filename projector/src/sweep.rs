@@ -7,8 +7,9 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use read_model::{count_dead_letters, set_swept_upto, swept_upto, unknown_of};
 use schemas::EventId;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::{ApplyError, Outcome, Projector};
+use crate::{ApplyError, Outcome, Projector, trace};
 
 /// The pause between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -167,7 +168,7 @@ impl Projector {
                     continue;
                 }
             };
-            match self.apply(&event).await {
+            match self.apply(&event).instrument(trace::span_of(&event)).await {
                 Ok(Outcome::Applied | Outcome::DeadLetter) => {
                     swept.applied += 1;
                     metrics::counter!("dbt_api_swept_events_total").increment(1);

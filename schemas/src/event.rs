@@ -84,6 +84,12 @@ impl Event {
         EventData::read(&self.kind, &self.data)
     }
 
+    /// Returns the account that the event is about, or `None` if the subject names none.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountId> {
+        self.subject.strip_prefix("accounts/")?.parse().ok()
+    }
+
     /// Parses an event from the JSON in the journal or the stream.
     ///
     /// # Errors
@@ -109,10 +115,33 @@ macro_rules! event_data {
             $($(#[$doc])* $name($name),)*
         }
 
-        impl EventData {
-            /// All event types.
-            pub const KINDS: &[&str] = &[$($kind),*];
+        /// The event types of this version. Code that treats types differently matches on this, so that a new type cannot be forgotten.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum EventType {
+            $($(#[$doc])* $name,)*
+        }
 
+        impl EventType {
+            /// All event types.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Returns the type with this name, such as `token.issued.v1`, or `None` if this version does not know it.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($kind => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// The name of the type with its version, as in events.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $kind,)* }
+            }
+        }
+
+        impl EventData {
             /// The event type with its version.
             #[must_use]
             pub fn kind(&self) -> &'static str {

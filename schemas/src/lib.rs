@@ -1,5 +1,4 @@
-//! The types that the parts of dbt-api exchange and store: identifiers, the events of the journal, and dbt's artifacts. This crate does no
-//! I/O.
+#![doc = include_str!("../README.md")]
 
 mod artifacts;
 mod event;

@@ -70,11 +70,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_they_are_written() {
-        for number in -1..40 {
-            if let Some(status) = RunStatus::from_number(number) {
-                assert_eq!(status.number(), number);
-            }
+    fn numbers_and_words_are_those_of_dbt_cloud() {
+        for (number, word, is_complete) in [
+            (1, "Queued", false),
+            (2, "Starting", false),
+            (3, "Running", false),
+            (10, "Success", true),
+            (20, "Error", true),
+            (30, "Cancelled", true),
+        ] {
+            let status = RunStatus::from_number(number).unwrap();
+            assert_eq!(
+                (status.number(), status.humanized(), status.is_complete()),
+                (number, word, is_complete)
+            );
         }
+        assert_eq!(RunStatus::from_number(4), None);
     }
 }

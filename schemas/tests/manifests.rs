@@ -131,16 +131,11 @@ fn the_fixtures_have_the_node_counts_of_a_plain_reader() {
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "people who run the tests must see that this one was skipped"
-)]
+#[expect(clippy::print_stderr, reason = "people must see how much was read")]
 fn the_corpus_has_the_node_counts_of_a_plain_reader() {
-    let corpus = root().join("../shared/corpus");
-    if !corpus.exists() {
-        eprintln!("SKIPPED: no corpus found next to the checkout");
+    let Some(corpus) = testkit::shared_folder("corpus") else {
         return;
-    }
+    };
     let mut manifests = 0;
     for path in files(&corpus) {
         let bytes = read(&path);

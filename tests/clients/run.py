@@ -2,15 +2,18 @@
 """Runs real clients of dbt Cloud, unchanged from PyPI, against the service with real artifacts, and an Airflow that the service observes.
 
     tests/clients/run.py BINARY [CLIENT...]
+    tests/clients/run.py --missing
 
 Needs a PostgreSQL (DATABASE_URL), nats-server and openssl. Each client has a folder: requirements.txt is installed into a virtual
-environment under .dev/clients, and check.py runs in it. Clients that cannot be installed are skipped and reported.
+environment under .dev/clients, and check.py runs in it. Clients that cannot be installed are skipped and reported. The heavy clients run
+only if they are named, or with DBT_API_TEST_ALL. --missing prints the commands that create the missing environments.
 """
 import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,7 +28,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SKIPPED = 77
 # The Python version that the locked packages are for.
-PYTHON = {"dagster": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11", "airflow2": "3.11"}
+PYTHON = {"dagster": "3.11", "openapi": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11", "airflow2": "3.11"}
+# These take minutes to install and to run, and seldom fail: Airflow, and its provider, which depends on it.
+HEAVY = ("airflow", "airflow2")
 RUNS = 105  # more than a page
 
 
@@ -113,11 +118,22 @@ def python_of(version):
     return None
 
 
+def place_of(client):
+    """Returns the folder of the client's virtual environment, which depends on its requirements."""
+    digest = hashlib.sha256((HERE / client / "requirements.txt").read_bytes()).hexdigest()[:12]
+    return ROOT / ".dev/clients" / f"{client}-{digest}"
+
+
+def steps_to_make(client, python):
+    """Returns the commands that create the client's virtual environment."""
+    folder, requirements = place_of(client), HERE / client / "requirements.txt"
+    pip = [folder / "bin/pip", "install", "-q", "--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:", "-r", requirements]
+    return [[python, "-m", "venv", folder], pip]
+
+
 def environment_of(client):
     """Returns the client's virtual environment, created if its requirements are new; None if it cannot be created here."""
-    requirements = HERE / client / "requirements.txt"
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    folder = ROOT / ".dev/clients" / f"{client}-{digest}"
+    folder = place_of(client)
     if (folder / "ready").exists():
         return folder
     python = python_of(PYTHON[client])
@@ -125,8 +141,7 @@ def environment_of(client):
         print(f"SKIPPED {client}: Python {PYTHON[client]} is not installed", file=sys.stderr)
         return None
     shutil.rmtree(folder, ignore_errors=True)
-    steps = [[python, "-m", "venv", folder], [folder / "bin/pip", "install", "-q", "--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:", "-r", requirements]]
-    for step in steps:
+    for step in steps_to_make(client, python):
         try:
             subprocess.run(step, capture_output=True, text=True, check=True, timeout=240)
         except subprocess.SubprocessError as error:
@@ -135,6 +150,18 @@ def environment_of(client):
             return None
     (folder / "ready").touch()
     return folder
+
+
+def chosen():
+    """The clients that run when none is named."""
+    return [client for client in PYTHON if client not in HEAVY or os.environ.get("DBT_API_TEST_ALL")]
+
+
+def print_missing():
+    for client in chosen():
+        python, ready = python_of(PYTHON[client]), place_of(client) / "ready"
+        if python and not ready.exists():
+            print(" ", " && ".join(shlex.join(map(str, step)) for step in [*steps_to_make(client, python), ["touch", ready]]))
 
 
 def check(client, service, folder):
@@ -162,7 +189,13 @@ def check(client, service, folder):
 
 
 def main():
-    binary, clients = sys.argv[1], sys.argv[2:] or list(PYTHON)
+    if sys.argv[1:] == ["--missing"]:
+        print_missing()
+        return 0
+    binary, clients = sys.argv[1], sys.argv[2:] or chosen()
+    unknown = [client for client in clients if client not in PYTHON]
+    if unknown:
+        raise SystemExit(f"not a client: {', '.join(unknown)}; the clients: {', '.join(PYTHON)}")
     # A short path, because of sockets; removed at the end.
     folder = pathlib.Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
     with contextlib.ExitStack() as stack:
@@ -173,6 +206,9 @@ def main():
         if any(code not in (0, SKIPPED) for code in codes.values()):
             print((folder / "service.log").read_text()[-3000:], file=sys.stderr)
             return 1
+    for client in PYTHON:
+        if client not in clients and not sys.argv[2:]:
+            print(f"{client}: left out (--all runs it)")
     return SKIPPED if all(code == SKIPPED for code in codes.values()) else 0
 
 

@@ -21,7 +21,9 @@ pub(crate) struct Account {
     groups: [(); 0],
     #[schema(value_type = Vec<Object>)]
     account_migration_events: [(); 0],
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     #[serde(flatten)]
     unknown: UnknownOfAccount,
@@ -39,6 +41,7 @@ struct UnknownOfAccount {
     read_only_seats: Option<i64>,
     lock_reason: Option<String>,
     lock_cause: Option<String>,
+    #[schema(format = DateTime)]
     unlocked_at: Option<String>,
     billing_email_address: Option<String>,
     pod_memory_request_mebibytes: Option<i64>,

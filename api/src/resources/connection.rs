@@ -21,7 +21,9 @@ pub(crate) struct Connection {
     /// Such as `snowflake_v0`.
     adapter_version: Option<String>,
     state: i16,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     #[serde(rename = "environment__count")]
     environment_count: usize,

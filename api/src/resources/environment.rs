@@ -27,7 +27,9 @@ pub(crate) struct Environment {
     enable_dbt_state: bool,
     /// 1 active, 2 deleted.
     pub(crate) state: i16,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     #[schema(value_type = Vec<Object>)]
     jobs: [(); 0],

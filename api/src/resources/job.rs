@@ -1,13 +1,10 @@
 //! Jobs: the DAGs of environments.
 
-use std::sync::Arc;
-
 use read_model::queries::{self, JobFacts};
 use schemas::ArtifactKind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::environment::Environment;
 use crate::format::iso_time;
 
 /// dbt Cloud's default schedule.
@@ -49,29 +46,28 @@ pub(crate) struct Job {
     /// The version of dbt in its last run.
     dbt_version: Option<String>,
     raw_dbt_version: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
-/// A job with related things; `R` is the type of its runs.
+/// A job in an answer about a run, without related things.
 #[derive(Clone, Serialize, ToSchema)]
-pub(crate) struct JobAnswer<R> {
+pub(crate) struct JobOfRun {
     #[serde(flatten)]
-    pub(crate) job: Job,
-    /// With `include_related=environment`.
-    pub(crate) environment: Option<Environment>,
-    /// With `include_related=most_recent_run`.
-    #[schema(value_type = Option<R>)]
-    pub(crate) most_recent_run: Option<Arc<R>>,
-    /// With `include_related=most_recent_completed_run`.
-    #[schema(value_type = Option<R>)]
-    pub(crate) most_recent_completed_run: Option<Arc<R>>,
+    job: Job,
+    #[schema(value_type = Option<Object>)]
+    environment: Option<()>,
+    #[schema(value_type = Option<Object>)]
+    most_recent_run: Option<()>,
+    #[schema(value_type = Option<Object>)]
+    most_recent_completed_run: Option<()>,
     #[serde(flatten)]
     unknown: UnknownOfJob,
 }
 
-impl<R> JobAnswer<R> {
-    /// A job without related things.
+impl JobOfRun {
     pub(crate) fn new(job: Job) -> Self {
         Self {
             job,
@@ -85,7 +81,7 @@ impl<R> JobAnswer<R> {
 
 /// What only dbt Cloud knows about its jobs: always null.
 #[derive(Clone, Default, Serialize, ToSchema)]
-struct UnknownOfJob {
+pub(crate) struct UnknownOfJob {
     deferring_environment_id: Option<i64>,
     deferring_job_definition_id: Option<i64>,
     lifecycle_webhooks_url: Option<String>,

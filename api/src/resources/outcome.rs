@@ -18,6 +18,7 @@ const UNKNOWN: &str = "unknown";
 pub(crate) struct LastResult {
     /// dbt's word in lower case: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
     status: String,
+    #[schema(format = DateTime)]
     completed_at: String,
     /// The run that reported it.
     run_id: Option<i64>,
@@ -78,6 +79,7 @@ pub(crate) struct Freshness {
     /// `pass`, `warn`, `error` or `runtime error`. `unknown` if a later run of the job checked freshness and dbt left this node out, as it
     /// does when the check itself failed; the other fields then describe the last check that dbt reported.
     status: String,
+    #[schema(format = DateTime)]
     checked_at: String,
     /// The run that reported it.
     run_id: Option<i64>,
@@ -86,8 +88,10 @@ pub(crate) struct Freshness {
     /// dbt's message.
     message: Option<String>,
     /// When its newest row was loaded.
+    #[schema(format = DateTime)]
     max_loaded_at: Option<String>,
     /// When dbt asked for that time.
+    #[schema(format = DateTime)]
     snapshotted_at: Option<String>,
     /// How old its newest row was then, in seconds.
     max_loaded_at_time_ago_in_s: Option<f64>,
@@ -125,7 +129,9 @@ impl Freshness {
 /// When something started and ended.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Timing {
+    #[schema(format = DateTime)]
     started_at: Option<String>,
+    #[schema(format = DateTime)]
     completed_at: Option<String>,
 }
 

@@ -24,7 +24,9 @@ pub(crate) struct Project {
     pub(crate) environments: Vec<Environment>,
     #[schema(value_type = Vec<Object>)]
     group_permissions: [(); 0],
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
     #[serde(flatten)]
     unknown: UnknownOfProject,

@@ -6,8 +6,6 @@ use schemas::{ArtifactKind, RunStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::environment::Environment;
-use super::step::Step;
 use crate::format::{clock_duration, humanized_age, humanized_duration, spaced_time};
 
 /// A run, without related things.
@@ -35,10 +33,14 @@ pub(crate) struct Run {
     notifications_sent: bool,
     can_retry: bool,
     blocked_by: Vec<i64>,
+    #[schema(format = DateTime)]
     created_at: String,
     created_at_humanized: String,
+    #[schema(format = DateTime)]
     updated_at: String,
+    #[schema(format = DateTime)]
     started_at: Option<String>,
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
     finished_at_humanized: Option<String>,
     duration: String,
@@ -53,32 +55,31 @@ pub(crate) struct Run {
     href: String,
 }
 
-/// A run with related things; `J` is the job's type.
+/// A run in an answer about a job, without related things.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct RunAnswer<J> {
+pub(crate) struct RunOfJob {
     #[serde(flatten)]
     pub(crate) run: Run,
-    /// With `include_related=trigger`.
-    pub(crate) trigger: Option<Trigger>,
-    /// With `include_related=job`.
-    pub(crate) job: Option<J>,
-    /// With `include_related=environment`.
-    pub(crate) environment: Option<Environment>,
-    /// With `include_related=run_steps`.
-    pub(crate) run_steps: Vec<Step>,
+    #[schema(value_type = Option<Object>)]
+    trigger: Option<()>,
+    #[schema(value_type = Option<Object>)]
+    job: Option<()>,
+    #[schema(value_type = Option<Object>)]
+    environment: Option<()>,
+    #[schema(value_type = Vec<Object>)]
+    run_steps: [(); 0],
     #[serde(flatten)]
     unknown: UnknownOfRun,
 }
 
-impl<J> RunAnswer<J> {
-    /// A run without related things.
+impl RunOfJob {
     pub(crate) fn new(run: Run) -> Self {
         Self {
             run,
             trigger: None,
             job: None,
             environment: None,
-            run_steps: Vec::new(),
+            run_steps: [],
             unknown: UnknownOfRun::default(),
         }
     }
@@ -86,7 +87,7 @@ impl<J> RunAnswer<J> {
 
 /// What only dbt Cloud knows about its runs: always null.
 #[derive(Default, Serialize, ToSchema)]
-struct UnknownOfRun {
+pub(crate) struct UnknownOfRun {
     git_branch: Option<String>,
     git_sha: Option<String>,
     status_message: Option<String>,
@@ -94,9 +95,13 @@ struct UnknownOfRun {
     executed_by_thread_id: Option<String>,
     deferring_run_id: Option<i64>,
     artifact_s3_path: Option<String>,
+    #[schema(format = DateTime)]
     dequeued_at: Option<String>,
+    #[schema(format = DateTime)]
     last_checked_at: Option<String>,
+    #[schema(format = DateTime)]
     last_heartbeat_at: Option<String>,
+    #[schema(format = DateTime)]
     should_start_at: Option<String>,
     #[schema(value_type = Option<Object>)]
     deprecation: Option<()>,
@@ -115,6 +120,7 @@ pub(crate) struct Trigger {
     /// Airflow's id of the DAG run, if it is known.
     cause: String,
     job_definition_id: i64,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(flatten)]
     unknown: UnknownOfTrigger,

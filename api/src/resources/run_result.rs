@@ -23,6 +23,7 @@ pub(crate) struct ResultOfRun {
     status: String,
     /// Whether the command was meant to change or test the node. `docs generate` and `compile` also list nodes that they only compiled.
     is_attempt: bool,
+    #[schema(format = DateTime)]
     completed_at: String,
     /// The step's place in the run, from 1.
     step: i64,

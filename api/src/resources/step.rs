@@ -20,9 +20,13 @@ pub(crate) struct Step {
     status: i16,
     status_humanized: &'static str,
     name: String,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
+    #[schema(format = DateTime)]
     started_at: Option<String>,
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
     duration: String,
     duration_humanized: String,

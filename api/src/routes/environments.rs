@@ -7,6 +7,7 @@ use read_model::queries::newest_manifests;
 use schemas::{AccountId, EnvironmentId, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::error::Error;
 use crate::listing::{Listing, Many, StateFilter, any_of, applied, many};
@@ -54,8 +55,19 @@ pub(crate) struct EnvironmentFilters {
     state: Option<StateFilter>,
 }
 
+/// The same filters in the documentation of a route whose path names the project.
+pub(crate) struct FiltersInProject;
+
+impl IntoParams for FiltersInProject {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut params = EnvironmentFilters::into_params(parameter_in);
+        params.retain(|param| !param.name.starts_with("project_id"));
+        params
+    }
+}
+
 impl EnvironmentFilters {
-    fn includes(&self, row: &Environment) -> bool {
+    fn retain(&self, environments: &mut Vec<Environment>) {
         let projects = any_of(self.project_id.as_ref(), self.project_id__in.as_ref());
         let ids = any_of(self.pk.as_ref(), self.pk__in.as_ref());
         let is_one_of = |wanted: Option<&List<String>>, value: Option<&str>| {
@@ -63,18 +75,20 @@ impl EnvironmentFilters {
         };
         let deployment_types = self.deployment_type__in.as_ref().or(self.deployment_type.as_ref());
         let versions = self.dbt_version__in.as_ref().or(self.dbt_version.as_ref());
-        projects.is_none_or(|wanted| wanted.contains(&row.project_id))
-            && ids.is_none_or(|wanted| wanted.contains(&row.id))
-            && self.id__gt.is_none_or(|id| row.id > id)
-            && self.name.as_ref().is_none_or(|name| *name == row.name)
-            && self
-                .name__icontains
-                .as_ref()
-                .is_none_or(|part| contains(&row.name, part))
-            && self.r#type.as_ref().is_none_or(|kind| kind == row.r#type)
-            && self.state.is_none_or(|state| state.includes(row.state))
-            && is_one_of(deployment_types, row.deployment_type)
-            && is_one_of(versions, row.dbt_version.as_deref())
+        environments.retain(|row| {
+            projects.as_ref().is_none_or(|wanted| wanted.contains(&row.project_id))
+                && ids.as_ref().is_none_or(|wanted| wanted.contains(&row.id))
+                && self.id__gt.is_none_or(|id| row.id > id)
+                && self.name.as_ref().is_none_or(|name| *name == row.name)
+                && self
+                    .name__icontains
+                    .as_ref()
+                    .is_none_or(|part| contains(&row.name, part))
+                && self.r#type.as_ref().is_none_or(|kind| kind == row.r#type)
+                && self.state.is_none_or(|state| state.includes(row.state))
+                && is_one_of(deployment_types, row.deployment_type)
+                && is_one_of(versions, row.dbt_version.as_deref())
+        });
     }
 }
 
@@ -129,7 +143,7 @@ async fn page(
     let mut rows = directory::queries::environments(view.connection(), account).await?;
     rows.retain(|row| project.is_none_or(|project| row.project_id == project.0));
     let mut environments = answers(&mut view, rows).await?;
-    environments.retain(|row| filters.includes(row));
+    filters.retain(&mut environments);
     let (rows, total) = page_of_records(environments, listing);
     Ok(many(rows, total, listing, applied(account, &filters)))
 }
@@ -173,16 +187,18 @@ pub(crate) async fn list_v3(
     params(
         ("account_id" = i64, Path),
         ("project_id" = String, Path, description = "The project's id or slug"),
-        EnvironmentFilters, Listing<RecordField>,
+        FiltersInProject, Listing<RecordField>,
     ),
     responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
 pub(crate) async fn list_of_project(
     mut view: View,
     Ids((account, project)): Ids<(AccountId, String)>,
-    Query(filters): Query<EnvironmentFilters>,
+    Query(mut filters): Query<EnvironmentFilters>,
     listing: Listing<RecordField>,
 ) -> Result<Many<Environment>, Error> {
+    // The path names the project.
+    (filters.project_id, filters.project_id__in) = (None, None);
     let known = directory::queries::project_named(view.connection(), account, &project).await?;
     let project = known.ok_or_else(CloudError::not_found)?;
     page(view, filters, listing, Some(ProjectId(project.id))).await

@@ -8,18 +8,34 @@ use edge::{CloudError, List, One, Query, one};
 use read_model::queries::{self, JobFacts, JobFilter, JobOrder};
 use schemas::{AccountId, EnvironmentId, JobId};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::environments;
 use crate::State;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
-use crate::resources::job::{Job, JobAnswer};
-use crate::resources::run::{Run, RunAnswer};
+use crate::resources::environment::Environment;
+use crate::resources::job::{Job, UnknownOfJob};
+use crate::resources::run::{Run, RunOfJob};
 use crate::view::{Ids, View};
 
-/// A job whose runs are shown without their jobs.
-type Answer = JobAnswer<RunAnswer<()>>;
+/// A job with related things.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobWithRelated)]
+pub(crate) struct Answer {
+    #[serde(flatten)]
+    job: Job,
+    /// With `include_related=environment`.
+    environment: Option<Environment>,
+    /// With `include_related=most_recent_run`.
+    #[schema(value_type = Option<RunOfJob>)]
+    most_recent_run: Option<Arc<RunOfJob>>,
+    /// With `include_related=most_recent_completed_run`.
+    #[schema(value_type = Option<RunOfJob>)]
+    most_recent_completed_run: Option<Arc<RunOfJob>>,
+    #[serde(flatten)]
+    unknown: UnknownOfJob,
+}
 
 /// Which jobs; all filters must hold.
 #[derive(Deserialize, IntoParams, Serialize)]
@@ -132,7 +148,7 @@ async fn answers(
     if !wanted.is_empty() {
         let now = state.clock.now();
         for row in queries::runs_by_id(view.connection(), account, &wanted).await? {
-            let run = RunAnswer::new(Run::new(row, now, &state.public_url));
+            let run = RunOfJob::new(Run::new(row, now, &state.public_url));
             runs.insert(run.run.id, Arc::new(run));
         }
     }
@@ -144,14 +160,13 @@ async fn answers(
     let answer = |row: queries::Job| {
         let facts = facts.remove(&row.id).unwrap_or_default();
         let run = |id: Option<i64>, wanted: bool| runs.get(&id?).filter(|_| wanted).cloned();
-        let environment = environments.get(&row.environment_id).cloned();
-        let most_recent_run = run(facts.newest_run, newest);
-        let most_recent_completed_run = run(facts.last_run, completed);
-        let mut answer = Answer::new(Job::new(row, facts, false));
-        answer.environment = environment;
-        answer.most_recent_run = most_recent_run;
-        answer.most_recent_completed_run = most_recent_completed_run;
-        answer
+        Answer {
+            environment: environments.get(&row.environment_id).cloned(),
+            most_recent_run: run(facts.newest_run, newest),
+            most_recent_completed_run: run(facts.last_run, completed),
+            job: Job::new(row, facts, false),
+            unknown: UnknownOfJob::default(),
+        }
     };
     Ok(rows.into_iter().map(answer).collect())
 }

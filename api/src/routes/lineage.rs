@@ -41,8 +41,7 @@ pub(crate) struct LineageParams {
     unique_id: String,
     /// In which direction to go.
     #[param(inline)]
-    #[serde(default)]
-    direction: Direction,
+    direction: Option<Direction>,
     /// How far to go; ephemeral models do not count. By default to the ends.
     depth: Option<i64>,
 }
@@ -105,6 +104,7 @@ async fn lineage(mut view: View, scope: &Scope, params: LineageParams) -> Result
 fn around(graph: &[GraphNode], params: &LineageParams) -> Option<Vec<LineageNode>> {
     let unique_id = params.unique_id.as_str();
     let depth = params.depth.unwrap_or(i64::MAX).max(0);
+    let direction = params.direction.unwrap_or_default();
     let by_id: HashMap<&str, &GraphNode> = graph.iter().map(|node| (node.unique_id.as_str(), node)).collect();
     by_id.get(unique_id)?;
     let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -123,12 +123,12 @@ fn around(graph: &[GraphNode], params: &LineageParams) -> Option<Vec<LineageNode
         })
         .collect();
     let mut distances = BTreeMap::from([(unique_id, 0)]);
-    if params.direction != Direction::Downstream {
+    if direction != Direction::Downstream {
         for (id, distance) in distances_along(&parents, &by_id, unique_id, depth) {
             distances.entry(id).or_insert(-distance);
         }
     }
-    if params.direction != Direction::Upstream {
+    if direction != Direction::Upstream {
         for (id, distance) in distances_along(&children, &by_id, unique_id, depth) {
             distances.entry(id).or_insert(distance);
         }
@@ -203,7 +203,7 @@ mod tests {
     fn params(id: &str, direction: Direction, depth: i64) -> LineageParams {
         LineageParams {
             unique_id: id.to_owned(),
-            direction,
+            direction: Some(direction),
             depth: Some(depth),
         }
     }

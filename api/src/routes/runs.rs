@@ -5,18 +5,35 @@ use edge::{CloudError, List, One, Query, TimeRange, one};
 use read_model::queries::{self, RunFilter, RunOrder};
 use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{environments, jobs, steps};
 use crate::State;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
-use crate::resources::job::JobAnswer;
-use crate::resources::run::{Run, RunAnswer, Trigger};
+use crate::resources::environment::Environment;
+use crate::resources::job::JobOfRun;
+use crate::resources::run::{Run, Trigger, UnknownOfRun};
+use crate::resources::step::Step;
 use crate::view::{Ids, View};
 
-/// A run whose job is shown without its runs.
-type Answer = RunAnswer<JobAnswer<()>>;
+/// A run with related things.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunWithRelated)]
+pub(crate) struct Answer {
+    #[serde(flatten)]
+    run: Run,
+    /// With `include_related=trigger`.
+    trigger: Option<Trigger>,
+    /// With `include_related=job`.
+    job: Option<JobOfRun>,
+    /// With `include_related=environment`.
+    environment: Option<Environment>,
+    /// With `include_related=run_steps`.
+    run_steps: Vec<Step>,
+    #[serde(flatten)]
+    unknown: UnknownOfRun,
+}
 
 /// Which runs; all filters must hold.
 #[derive(Deserialize, IntoParams, Serialize)]
@@ -162,18 +179,20 @@ async fn answers(
     rows: Vec<queries::Run>,
 ) -> Result<Vec<Answer>, Error> {
     let now = state.clock.now();
-    let answer = |row: queries::Run| {
-        let trigger = related.has(RelatedToRun::Trigger).then(|| Trigger::new(&row));
-        let mut answer = Answer::new(Run::new(row, now, &state.public_url));
-        answer.trigger = trigger;
-        answer
+    let answer = |row: queries::Run| Answer {
+        trigger: related.has(RelatedToRun::Trigger).then(|| Trigger::new(&row)),
+        run: Run::new(row, now, &state.public_url),
+        job: None,
+        environment: None,
+        run_steps: Vec::new(),
+        unknown: UnknownOfRun::default(),
     };
     let mut runs: Vec<Answer> = rows.into_iter().map(answer).collect();
     if related.has(RelatedToRun::Job) {
         let ids: Vec<i64> = runs.iter().map(|answer| answer.run.job_id).collect();
         let jobs = jobs::by_id(view, &ids).await?;
         for answer in &mut runs {
-            answer.job = jobs.get(&answer.run.job_id).cloned().map(JobAnswer::new);
+            answer.job = jobs.get(&answer.run.job_id).cloned().map(JobOfRun::new);
         }
     }
     if related.has(RelatedToRun::Environment) {

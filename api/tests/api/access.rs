@@ -105,7 +105,7 @@ async fn public_routes_need_no_token() {
     let document = get("/api/v2/openapi").await.json();
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
     let download = &document["paths"]["/api/v2/accounts/{account_id}/runs/{run_id}/artifacts/{path}"]["get"];
-    assert_eq!(download["operationId"], "Retrieve Run Artifact");
+    assert_eq!(download["operationId"], "retrieve_run_artifact");
     for path in ["/api/v2/swaggerui", "/api/v2/swaggerui/"] {
         assert_eq!(get(path).await.headers["location"], "/api/v2/swaggerui/index.html");
     }

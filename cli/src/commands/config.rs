@@ -1,13 +1,120 @@
 //! Implements `dbt-api config`.
 
+use std::path::PathBuf;
+
+use serde::Serialize;
+
 use crate::output::Output;
 use crate::settings::Settings;
 
 pub(crate) fn check(output: Output) -> anyhow::Result<()> {
-    Settings::load()?;
-    output.done("The settings are valid.")
+    let settings = Settings::load()?;
+    let effective = Effective::of(&settings)?;
+    match output {
+        Output::Json => output.one(&Checked {
+            effective,
+            warnings: &settings.warnings,
+        }),
+        Output::Text => {
+            output.one(&effective)?;
+            for warning in &settings.warnings {
+                output.note(&format!("Warning: {warning}"))?;
+            }
+            output.done("The settings are valid.")
+        }
+    }
 }
 
 pub(crate) fn variables(output: Output) -> anyhow::Result<()> {
     output.lines(&Settings::variables())
+}
+
+/// The result of a check, in JSON.
+#[derive(Serialize)]
+struct Checked<'a> {
+    #[serde(flatten)]
+    effective: Effective<'a>,
+    warnings: &'a [String],
+}
+
+/// What the service uses with these settings, without secrets.
+#[derive(Serialize)]
+struct Effective<'a> {
+    #[serde(flatten)]
+    storage: Storage<'a>,
+    database_host: String,
+    database_port: u16,
+    database_name: &'a str,
+    nats_url: String,
+    public_url: String,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "storage_adapter", rename_all = "lowercase")]
+enum Storage<'a> {
+    Local {
+        folder: PathBuf,
+    },
+    S3 {
+        bucket: &'a str,
+        region: &'a str,
+        endpoint: Option<&'a str>,
+    },
+    Minio {
+        bucket: &'a str,
+        endpoint: &'a str,
+    },
+    Blob {
+        container: &'a str,
+        storage_account: &'a str,
+        endpoint: Option<&'a str>,
+    },
+}
+
+impl<'a> Effective<'a> {
+    fn of(settings: &'a Settings) -> std::io::Result<Self> {
+        Ok(Self {
+            storage: Storage::of(&settings.bucket)?,
+            database_host: settings.database.host(),
+            database_port: settings.database.port(),
+            database_name: settings.database.name(),
+            nats_url: settings.stream.urls(),
+            public_url: settings.public_url(),
+        })
+    }
+}
+
+impl<'a> Storage<'a> {
+    fn of(settings: &'a bucket::Settings) -> std::io::Result<Self> {
+        Ok(match settings {
+            bucket::Settings::Local { path } => Self::Local {
+                // The folder depends on the working directory, which the reader of this output may not know.
+                folder: std::path::absolute(path)?,
+            },
+            bucket::Settings::S3 {
+                bucket,
+                region,
+                endpoint,
+                ..
+            } => Self::S3 {
+                bucket,
+                region,
+                endpoint: endpoint.as_ref().map(|url| url.as_str()),
+            },
+            bucket::Settings::Minio { bucket, url, .. } => Self::Minio {
+                bucket,
+                endpoint: url.as_str(),
+            },
+            bucket::Settings::Blob {
+                container,
+                account,
+                endpoint,
+                ..
+            } => Self::Blob {
+                container,
+                storage_account: account,
+                endpoint: endpoint.as_ref().map(|url| url.as_str()),
+            },
+        })
+    }
 }

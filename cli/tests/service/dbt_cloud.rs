@@ -38,7 +38,7 @@ async fn every_route_of_dbt_cloud_is_answered_in_its_envelope() {
             assert_eq!(body["status"]["code"], status.as_u16(), "{method} {path}");
         }
     }
-    // Without dbt's files there are no routes to check; a message says so.
+    // Without dbt's descriptions there are no routes to check; a message says so.
     assert!(
         (served > 35 && absent > 40) || (served, absent) == (0, 0),
         "{served} {absent}"

@@ -4,32 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use testkit::wait_until;
 
-use crate::installation::{Installation, newest_manifest};
-
-/// Fills the parameters of a path with the account and with objects of account 1.
-fn filled(path: &str, account: &str, step: &Value) -> String {
-    let collection = if path.contains("project_id") {
-        "repositories"
-    } else {
-        "users"
-    };
-    let query = match path.rsplit('/').next() {
-        Some("lineage") => "?unique_id=model.shop.orders",
-        Some("changes") => "?from=1",
-        _ => "",
-    };
-    let filled = path
-        .replace("{account_id}", account)
-        .replace("{unique_id}", "model.shop.orders")
-        .replace("{collection}", collection)
-        .replace("steps/{id}", &format!("steps/{step}"))
-        .replace("{path}", "manifest.json")
-        .split('/')
-        .map(|part| if part.starts_with('{') { "1" } else { part })
-        .collect::<Vec<_>>()
-        .join("/");
-    filled + query
-}
+use crate::installation::{Installation, SLUG, newest_manifest};
+use crate::paths::{Places, filled};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_shows_data_of_another_account() {
@@ -54,6 +30,15 @@ async fn no_route_shows_data_of_another_account() {
         .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
         .await;
     let step = &run["data"]["run_steps"][0]["id"];
+    let own_places = Places {
+        account: "1",
+        slug: SLUG,
+        step,
+    };
+    let other_places = Places {
+        account: "2",
+        ..own_places
+    };
 
     let (status, document) = installation.get(&own, "/api/v2/openapi").await;
     assert_eq!(status, StatusCode::OK);
@@ -63,13 +48,15 @@ async fn no_route_shows_data_of_another_account() {
     let is_read = |path: &&String| path.contains("{account_id}") && paths[*path]["get"].is_object();
     for path in paths.keys().filter(is_read) {
         // The owner must see the object, so that a 404 below means something.
-        let (status, _) = installation.send(Method::GET, &own, &filled(path, "1", step)).await;
+        let (status, _) = installation.send(Method::GET, &own, &filled(path, &own_places)).await;
         assert_eq!(status, StatusCode::OK, "{path} as the owner");
-        let (status, body) = installation.get(&other, &filled(path, "1", step)).await;
+        let (status, body) = installation.get(&other, &filled(path, &own_places)).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path} of another account");
         assert_eq!(body["data"], Value::Null);
         // The other token's own account, with the ids of account 1.
-        let (status, body) = installation.send(Method::GET, &other, &filled(path, "2", step)).await;
+        let (status, body) = installation
+            .send(Method::GET, &other, &filled(path, &other_places))
+            .await;
         let body = String::from_utf8(body).unwrap();
         assert!(
             !body.contains("of_1") && !body.contains("of_account_1"),
@@ -77,7 +64,7 @@ async fn no_route_shows_data_of_another_account() {
         );
         let anonymous = installation
             .client
-            .get(format!("{}{}", installation.service.url, filled(path, "1", step)));
+            .get(format!("{}{}", installation.service.url, filled(path, &own_places)));
         assert_eq!(
             anonymous.send().await.unwrap().status(),
             StatusCode::UNAUTHORIZED,
@@ -185,10 +172,7 @@ async fn row_level_security_holds_in_every_form_of_query() {
     .await;
     installation.store_file(&own, "kept", "kept.txt").await;
     installation.store_file(&own, "deleted", "deleted.txt").await;
-    let deleted = format!(
-        "/api/internal/environments/{}/files?tag=deleted",
-        crate::installation::SLUG
-    );
+    let deleted = format!("/api/internal/environments/{}/files?tag=deleted", SLUG);
     let (status, _) = installation.send(Method::DELETE, &own, &deleted).await;
     assert_eq!(status, StatusCode::OK);
     // Read from the catalog, so that a new table with an account cannot be forgotten.
@@ -333,7 +317,7 @@ async fn no_form_of_a_key_or_parameter_opens_another_account() {
     }
     // An upload goes to the token's account, whatever else the request says.
     let form = reqwest::multipart::Form::new()
-        .text("environment_slug", crate::installation::SLUG)
+        .text("environment_slug", SLUG)
         .text("account_id", "1")
         .text("environment_id", "1")
         .part(

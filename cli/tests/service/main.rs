@@ -8,6 +8,7 @@
 mod installation;
 
 mod airflow;
+mod answers;
 mod artifacts_ingest;
 mod datacoves;
 mod dbt_cloud;
@@ -21,12 +22,14 @@ mod isolation;
 mod limits;
 mod nodes;
 mod outages;
+mod paths;
 mod results;
 mod situations;
 mod state;
 mod stored_artifacts;
 mod tls;
 mod tokens;
+mod traces;
 mod unchanged;
 mod uploads;
 mod verified;

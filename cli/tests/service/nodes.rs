@@ -7,7 +7,7 @@ use testkit::{repository_file, wait_until};
 use crate::installation::{Installation, Token, newest_manifest};
 
 /// Uploads a manifest, the results of its build and a catalog, all in one run.
-async fn with_a_build() -> (Installation, Token) {
+pub(crate) async fn with_a_build() -> (Installation, Token) {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&token, "build", newest_manifest()).await;

@@ -155,18 +155,13 @@ fn plain_count(file: &[u8]) -> i64 {
     i64::try_from(count).unwrap()
 }
 
-#[expect(clippy::print_stderr, reason = "skipped files must be visible")]
+/// Returns the files of a kind among the fixtures and in the corpus.
 fn all_files(kind: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let corpus = repository_file("../shared/corpus");
-    if !corpus.is_dir() {
-        eprintln!(
-            "skipped: {} does not exist; only the fixtures are tested",
-            corpus.display()
-        );
-    }
-    let folders = [repository_file("fixtures").join(kind), corpus.join(kind)];
+    let folders = [Some(repository_file("fixtures")), testkit::shared_folder("corpus")];
     let entries = folders
-        .iter()
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join(kind))
         .filter_map(|folder| std::fs::read_dir(folder).ok())
         .flatten();
     let mut files: Vec<(PathBuf, Vec<u8>)> = entries

@@ -5,6 +5,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::installation::{Installation, newest_manifest};
+use crate::paths::{Places, filled};
 
 /// A text that only data of account 1 contains.
 const SECRET: &str = "secret-of-account-1";
@@ -88,30 +89,6 @@ impl Walk<'_> {
     }
 }
 
-/// Fills a path with the ids of account 1.
-fn filled(path: &str, step: &Value) -> String {
-    let parts = path.split('/').map(|part| match part {
-        "{step_id}" => step.to_string(),
-        "{unique_id}" => "model.shop.orders".to_owned(),
-        "{collection}" => if path.contains("project_id") {
-            "repositories"
-        } else {
-            "users"
-        }
-        .to_owned(),
-        "{path}" | "{name}" => "manifest.json".to_owned(),
-        slug if slug.starts_with('{') && slug.contains("slug") => SECRET.to_owned(),
-        id if id.starts_with('{') => "1".to_owned(),
-        other => other.to_owned(),
-    });
-    let filled = parts.collect::<Vec<_>>().join("/");
-    match path.rsplit('/').next() {
-        Some("lineage") => filled + "?unique_id=model.shop.orders",
-        Some("changes") => filled + "?from=1",
-        _ => filled.replace("steps/1", &format!("steps/{step}")),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let installation = Installation::start().await;
@@ -144,7 +121,11 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let (_, run) = installation
         .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
         .await;
-    let step = &run["data"]["run_steps"][0]["id"];
+    let places = Places {
+        account: "1",
+        slug: SECRET,
+        step: &run["data"]["run_steps"][0]["id"],
+    };
     let uploads = || files(&installation.system.storage().join("events/uploads"));
     assert_eq!(uploads(), 1);
 
@@ -155,7 +136,7 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let (_, document) = installation.get(&own, "/api/v2/openapi").await;
     let (mut operations, mut writes) = (0, 0);
     for (template, operations_of_path) in document["paths"].as_object().unwrap() {
-        let path = filled(template, step);
+        let path = filled(template, &places);
         for method in METHODS {
             let operation = &operations_of_path[method.as_str().to_lowercase()];
             let walk = Walk {

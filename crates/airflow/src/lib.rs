@@ -1,5 +1,4 @@
-//! A client of Airflow's public REST API: the stable v1 of Airflow 2 (2.6 and later) and v2 of Airflow 3. It covers only what is needed to
-//! observe DAG runs.
+#![doc = include_str!("../README.md")]
 
 mod answers;
 mod client;

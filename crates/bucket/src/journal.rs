@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
-use schemas::{Event, EventId};
+use schemas::{Event, EventId, EventType};
 
 use crate::{Bucket, Error};
 
@@ -27,11 +27,34 @@ impl Journal {
         Self::of_type(&event.kind)
     }
 
-    /// Returns the part that events of a type such as `token.issued.v1` belong to.
+    /// Returns the part that events of a type such as `token.issued.v1` belong to. The first word of a type determines the part, so that it is
+    /// known for the beginning of a type, such as `token.`, and for a type that only a later version knows.
     #[must_use]
     pub fn of_type(kind: &str) -> Self {
+        use EventType as Type;
+        match Type::named(kind) {
+            Some(
+                Type::ArtifactsUploaded
+                | Type::FilesStored
+                | Type::FileDeleted
+                | Type::AirflowRunObserved
+                | Type::DbtProjectRetired,
+            ) => Self::Uploads,
+            Some(
+                Type::AccountRecorded
+                | Type::ProjectRecorded
+                | Type::EnvironmentRecorded
+                | Type::TokenIssued
+                | Type::TokenRevoked
+                | Type::RetentionPruned,
+            ) => Self::Directory,
+            None => Self::of_first_word(kind),
+        }
+    }
+
+    fn of_first_word(kind: &str) -> Self {
         let of_directory = ["directory.", "token.", "retention."];
-        if of_directory.iter().any(|prefix| kind.starts_with(prefix)) {
+        if of_directory.iter().any(|word| kind.starts_with(word)) {
             Self::Directory
         } else {
             Self::Uploads
@@ -224,4 +247,21 @@ fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {
     let &[year, month, day, hour] = parts else { return None };
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
     Some(date.and_time(NaiveTime::default()).with_hour(hour)?.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_of_each_event_type_names_its_journal() {
+        for kind in EventType::ALL {
+            let name = kind.name();
+            assert_eq!(
+                Journal::of_first_word(name),
+                Journal::of_type(name),
+                "`{name}`: earlier versions and `--type` go by the first word, so choose a type whose first word leads to the same journal"
+            );
+        }
+    }
 }

@@ -1,5 +1,4 @@
-//! The bucket stores artifacts, the journal of events, claims of ids, and revocations. It is the system's source of truth; everything else
-//! can be rebuilt from it. No other crate uses `object_store` or knows the bucket's keys.
+#![doc = include_str!("../README.md")]
 
 mod artifacts;
 mod claims;

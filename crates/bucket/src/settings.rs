@@ -1,4 +1,4 @@
-//! The bucket's settings, read from environment variables.
+//! The bucket's settings.
 
 mod read;
 
@@ -67,7 +67,9 @@ impl Settings {
                 }
             }
             Self::S3 { bucket, .. } | Self::Minio { bucket, .. } | Self::Blob { container: bucket, .. } => {
-                read::check_bucket_name(name)?;
+                if !read::is_bucket_name(name) {
+                    return Err(format!("`{name}`, but must be {}", read::BUCKET_NAME));
+                }
                 name.clone_into(bucket);
             }
         }

@@ -1,4 +1,4 @@
-//! The time and new ids. Only this crate asks the system for them, so that tests can control both.
+#![doc = include_str!("../README.md")]
 
 use chrono::{DateTime, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};

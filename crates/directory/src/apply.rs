@@ -60,7 +60,12 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
         }
         EventData::TokenIssued(token) => issue_token(transaction, time, token).await?,
         EventData::TokenRevoked(token) => revoke_token(transaction, time, token).await?,
-        _ => return Ok(()),
+        EventData::ArtifactsUploaded(_)
+        | EventData::FilesStored(_)
+        | EventData::FileDeleted(_)
+        | EventData::AirflowRunObserved(_)
+        | EventData::RetentionPruned(_)
+        | EventData::DbtProjectRetired(_) => return Ok(()),
     }
     sqlx::query!(
         "INSERT INTO directory.ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",

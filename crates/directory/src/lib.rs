@@ -1,7 +1,4 @@
-//! The directory of accounts, projects, environments and tokens, which decides who may do what.
-//!
-//! Its source of truth is the events under `events/directory/` in the bucket. [`apply`] applies an event to PostgreSQL, [`Snapshot`] is a copy
-//! in memory that works without both, and the functions in [`queries`] read the tables.
+#![doc = include_str!("../README.md")]
 
 mod access;
 mod apply;

@@ -128,7 +128,15 @@ impl Snapshot {
                 Ok(EventData::TokenRevoked(data)) => {
                     revoked.insert(data.token_id);
                 }
-                _ => {}
+                Ok(
+                    EventData::ArtifactsUploaded(_)
+                    | EventData::FilesStored(_)
+                    | EventData::FileDeleted(_)
+                    | EventData::AirflowRunObserved(_)
+                    | EventData::RetentionPruned(_)
+                    | EventData::DbtProjectRetired(_),
+                )
+                | Err(_) => {}
             }
         }
         let is_in_use = |account: &AccountId| accounts.get(account) != Some(&RecordState::Inactive);

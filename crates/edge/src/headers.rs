@@ -44,9 +44,19 @@ pub async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-fn is_upload_path(path: &str) -> bool {
+/// The prefix of the routes for clients that upload, whose errors have a form of their own.
+pub const UPLOAD_PREFIX: &str = "/api/v2/datacoves";
+
+/// The older prefix of the same routes, which some clients still use.
+pub const OLDER_UPLOAD_PREFIX: &str = "/api/internal";
+
+/// Whether a path belongs to the routes for clients that upload.
+#[must_use]
+pub fn is_upload_path(path: &str) -> bool {
     let plain = path.trim_start_matches('/');
-    plain.starts_with("api/internal") || plain.starts_with("api/v2/datacoves")
+    [UPLOAD_PREFIX, OLDER_UPLOAD_PREFIX]
+        .iter()
+        .any(|prefix| plain.starts_with(&prefix[1..]))
 }
 
 fn refuse(uri: &Uri) -> Option<CloudError> {

@@ -1,14 +1,15 @@
-//! Gives each request an id and a line in the log, and answers even if a handler panics.
+//! Gives each request an id, a line in the log and a span in its trace, and answers even if a handler panics.
 
 use std::any::Any;
 use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use clock::Clock;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::CloudError;
 
@@ -22,6 +23,8 @@ const MAX_LOGGED_LEN: usize = 120;
 
 /// Gives each request an id and logs its outcome. The id is the client's if it sent a valid one. Headers, queries and long parts of paths
 /// are not logged, because they may contain tokens or permissions.
+///
+/// Each request also is a span of a trace, which continues the client's trace if the client sent `traceparent`.
 pub async fn observe(request: Request, next: Next) -> Response {
     let id = request
         .headers()
@@ -30,7 +33,8 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .filter(|id| is_valid_id(id))
         .map_or_else(|| Clock::System.new_id(Clock::System.now()).to_string(), str::to_owned);
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = loggable(request.uri().path()));
-    async move {
+    let trace = trace_span(&request, &id);
+    let answering = async move {
         let begun = Instant::now();
         let mut response = next.run(request).await;
         let status = response.status().as_u16();
@@ -40,9 +44,33 @@ pub async fn observe(request: Request, next: Next) -> Response {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         response
+    };
+    // The span of the trace is the outer one, so that tasks that continue the current span have the same lines in the log as without traces.
+    let response = answering.instrument(span).instrument(trace.clone()).await;
+    trace.record("http.response.status_code", i64::from(response.status().as_u16()));
+    if response.status().is_server_error() {
+        trace.record("otel.status_code", "error");
     }
-    .instrument(span)
-    .await
+    response
+}
+
+/// Creates the request's span. It is named by the route, which contains no ids, so that spans of the same route can be compared.
+fn trace_span(request: &Request, id: &str) -> Span {
+    let method = request.method();
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let span = tracing::info_span!(
+        target: traces::TARGET,
+        "request",
+        otel.name = route.map_or_else(|| method.to_string(), |route| format!("{method} {route}")),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method.as_str(),
+        http.route = route,
+        http.response.status_code = Empty,
+        request_id = id,
+    );
+    traces::continue_from(&span, |name| request.headers().get(name)?.to_str().ok());
+    span
 }
 
 /// Replaces the long parts of a path: signed permissions are long, and names are short.

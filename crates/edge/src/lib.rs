@@ -1,4 +1,4 @@
-//! Everything between the socket and the handlers: keys, error bodies, slashes, request ids, lenient queries and dbt Cloud's envelope.
+#![doc = include_str!("../README.md")]
 
 mod auth;
 mod cloud_error;
@@ -19,7 +19,7 @@ pub use auth::key_of;
 pub use cloud_error::CloudError;
 pub use envelope::{One, Status, one};
 pub use file::{FileFacts, FileMetadata, FileOwner};
-pub use headers::guard;
+pub use headers::{OLDER_UPLOAD_PREFIX, UPLOAD_PREFIX, guard, is_upload_path};
 pub use layers::{observe, panics_as_cloud_error};
 pub use older::older;
 pub use path::absorb_slashes;

@@ -1,7 +1,6 @@
 //! A query string, read as leniently as dbt Cloud reads it.
 //!
-//! Unknown names are ignored, an empty value counts as absent, and the last of several values counts, except in a list, which takes all of
-//! them. A value that cannot be read is an error that names it.
+//! Unknown names are ignored, empty values count as absent, and the last of several values counts, except in a list, which takes all of them. A value that cannot be read is an error that names it.
 
 mod de;
 mod values;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use schemas::{AirflowRunObserved, EnvironmentId, EventId, RunId, Sha256};
+use schemas::{AirflowRunObserved, EnvironmentId, EventId, RunId, RunStatus, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -66,13 +66,14 @@ impl Observation {
     /// dbt Cloud's number for the state. A run without a known final state counts as running.
     #[must_use]
     pub fn status(&self) -> i16 {
-        match self.state.as_str() {
-            "queued" => 1,
-            "success" => 10,
-            "failed" => 20,
-            "removed" => 30,
-            _ => 3,
-        }
+        let status = match self.state.as_str() {
+            "queued" => RunStatus::Queued,
+            "success" => RunStatus::Success,
+            "failed" => RunStatus::Error,
+            "removed" => RunStatus::Cancelled,
+            _ => RunStatus::Running,
+        };
+        status.number()
     }
 
     /// Whether both observations report the same about the run. The time of the observation does not matter, nor does the schedule, which

@@ -4,10 +4,15 @@
 //! Therefore every pair of a manifest's nodes and code, and every set of catalog tables, that was uploaded to an environment is stored with
 //! the time of its newest upload. Each node has a head, which points to the content in the newest set that includes the node.
 
+mod heads;
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+use self::heads::{add_heads, nodes_in, point_heads, sets_of};
+use crate::queries::node_set_of_environment;
 
 /// The aspects: each node has its own newest source for each of them.
 const COMPILED_CODE: &str = "compiled_code";
@@ -142,7 +147,7 @@ pub async fn note_aspects(
         if let Some(noted) = upsert_set(transaction, account, environment, &uploaded).await?
             && noted.newest_before != Some(noted.id)
         {
-            point_heads(transaction, account, environment, noted.id).await?;
+            point_heads(transaction, account, environment, &uploaded).await?;
         }
     }
     Ok(())
@@ -186,46 +191,6 @@ async fn upsert_set(
     )
     .fetch_optional(transaction)
     .await
-}
-
-/// Points the heads of the nodes in a set to it, except for nodes that a newer set contains.
-async fn point_heads(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    set: i64,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "WITH set AS (SELECT * FROM aspect_sets WHERE id = $3),
-            changed AS MATERIALIZED (
-                SELECT m.node_md5, m.content_id, m.done_at
-                FROM (
-                    SELECT DISTINCT ON (m.node_md5) set.aspect, set.done_at, m.node_md5, m.content_id
-                    FROM set JOIN aspect_members m
-                        ON m.account_id = $1 AND m.aspect = set.aspect AND m.node_set = set.node_set AND m.content_set = set.content_set
-                    ORDER BY m.node_md5, m.resource_type, m.place
-                ) m LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = m.aspect AND h.node_md5 = m.node_md5
-                WHERE h.content_id IS NULL OR (h.content_id <> m.content_id AND h.pointed_at <= m.done_at)
-            ), newer AS (
-                SELECT m.node_md5 FROM set
-                JOIN aspect_sets n ON n.environment_id = $2 AND n.aspect = set.aspect
-                    AND (n.done_at, n.event_id, n.place) > (set.done_at, set.event_id, set.place)
-                JOIN aspect_members m
-                    ON m.account_id = $1 AND m.aspect = n.aspect AND m.node_set = n.node_set AND m.content_set = n.content_set
-                WHERE EXISTS (SELECT FROM changed)
-            )
-         INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
-         SELECT $1, $2, set.aspect, c.node_md5, c.content_id, c.done_at FROM set CROSS JOIN changed c
-         WHERE NOT EXISTS (SELECT FROM newer WHERE newer.node_md5 = c.node_md5)
-         ON CONFLICT (environment_id, aspect, node_md5)
-         DO UPDATE SET content_id = excluded.content_id, pointed_at = excluded.pointed_at",
-        account.0,
-        environment.0,
-        set
-    )
-    .execute(transaction)
-    .await?;
-    Ok(())
 }
 
 async fn nodes_of_sets(
@@ -277,22 +242,13 @@ pub async fn recompute_aspects(
         )
         .execute(&mut *transaction)
         .await?;
-        let left = sqlx::query_scalar!(
-            "SELECT id FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
-             ORDER BY done_at DESC, event_id DESC, place DESC",
-            environment.0,
-            aspect
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        // The newest set comes first, since most nodes get their heads from it.
         let mut without = nodes.clone();
-        for set in left {
+        for set in sets_of(transaction, environment, aspect).await? {
             if without.is_empty() {
                 break;
             }
-            let found = add_heads(transaction, account, environment, set, &without).await?;
-            without.retain(|node| found.binary_search(node).is_err());
+            let found = add_heads(transaction, account, environment, aspect, &set, &without).await?;
+            without.retain(|node| !found.contains(node));
         }
     }
     Ok(())
@@ -344,30 +300,64 @@ async fn recompute_set(
     Ok(())
 }
 
-/// Adds heads for those of these nodes that the set contains. Returns these nodes, sorted.
-async fn add_heads(
-    transaction: &mut PgConnection,
+/// The uploads, by event and place in it, that hold the newest compiled code or catalog entry of a node that is defined: of one environment,
+/// or of all in the account.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub(crate) async fn uploads_in_use(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: Option<EnvironmentId>,
+) -> sqlx::Result<Vec<(Uuid, i32)>> {
+    let places = sqlx::query!(
+        r#"SELECT DISTINCT environment_id, aspect FROM aspect_sets
+         WHERE account_id = $1 AND ($2::bigint IS NULL OR environment_id = $2)"#,
+        account.0,
+        environment.map(|id| id.0)
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut uploads = Vec::new();
+    for place in places {
+        let environment = EnvironmentId(place.environment_id);
+        let mut nodes = defined_nodes_with_heads(connection, account, environment, &place.aspect).await?;
+        for set in sets_of(connection, environment, &place.aspect).await? {
+            if nodes.is_empty() {
+                break;
+            }
+            let found = nodes_in(connection, account, &place.aspect, &set, &nodes).await?;
+            if !found.is_empty() {
+                uploads.push((set.event_id, set.place));
+                nodes.retain(|node| !found.contains(node));
+            }
+        }
+    }
+    Ok(uploads)
+}
+
+async fn defined_nodes_with_heads(
+    connection: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
-    set: i64,
-    nodes: &[Uuid],
+    aspect: &str,
 ) -> sqlx::Result<Vec<Uuid>> {
-    let mut found = sqlx::query_scalar!(
-        "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
-         SELECT DISTINCT ON (m.node_md5) $1, $2, s.aspect, m.node_md5, m.content_id, s.done_at
-         FROM aspect_sets s
-            JOIN aspect_members m
-                ON m.account_id = $1 AND m.aspect = s.aspect AND m.node_set = s.node_set AND m.content_set = s.content_set
-         WHERE s.id = $3 AND m.node_md5 = ANY($4)
-         ORDER BY m.node_md5, m.resource_type, m.place
-         RETURNING node_md5",
+    let Some(node_set) = node_set_of_environment(connection, account, environment).await? else {
+        return Ok(Vec::new());
+    };
+    sqlx::query_scalar!(
+        r#"WITH defined AS MATERIALIZED (
+            SELECT DISTINCT md5(n.unique_id)::uuid AS node_md5 FROM node_sets s
+            CROSS JOIN LATERAL unnest(s.node_ids) AS u (id) JOIN nodes n ON n.id = u.id
+            WHERE s.account_id = $1 AND s.hash = $4
+         )
+         SELECT h.node_md5 FROM aspect_heads h JOIN defined d ON d.node_md5 = h.node_md5
+         WHERE h.environment_id = $2 AND h.aspect = $3"#,
         account.0,
         environment.0,
-        set,
-        nodes
+        aspect,
+        node_set.0.as_slice()
     )
-    .fetch_all(transaction)
-    .await?;
-    found.sort_unstable();
-    Ok(found)
+    .fetch_all(connection)
+    .await
 }

@@ -1,9 +1,10 @@
-//! The read model in PostgreSQL, which is what the API shows: the migrations, the writes of the projector and the queries of the API.
+#![doc = include_str!("../README.md")]
 
 mod airflow;
 mod artifacts;
 mod aspects;
 mod catalogs;
+mod compare;
 mod dead_letters;
 mod doc;
 mod failures;
@@ -32,6 +33,7 @@ pub use airflow::{
 pub use artifacts::{Artifact, insert_artifacts};
 pub use aspects::{FileAspects, aspects_of_files, environments_of_files, note_aspects, recompute_aspects};
 pub use catalogs::{CatalogRow, has_catalog, insert_catalog};
+pub use compare::{Difference, compare};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter};
 pub use doc::{DocEncoder, InvalidDoc, decode_doc};
 pub use files::{delete_files, insert_files};
@@ -57,8 +59,8 @@ pub use prune::{
     remove_upload, uploads_of_runs,
 };
 pub use rebuild::{
-    Difference, analyze, compare, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict,
-    is_of_this_version, lock_read_model, lock_rebuild, missing_in, search_path, swap,
+    analyze, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict, is_of_this_version,
+    lock_read_model, lock_rebuild, missing_in, search_path, swap,
 };
 pub use results::{ResultFile, ResultRow, has_results, insert_results, limit_times};
 pub use run_keys::key_of_run;

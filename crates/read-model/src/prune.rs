@@ -5,6 +5,8 @@ use schemas::{AccountId, EnvironmentId, EventId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::aspects::uploads_in_use;
+
 /// Selects the runs of an account to remove. A run must meet all criteria that are given.
 #[derive(Clone, Debug)]
 pub struct Prunable {
@@ -38,6 +40,8 @@ pub struct Candidate {
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> sqlx::Result<Vec<Candidate>> {
+    let in_use = uploads_in_use(connection, which.account, which.environment).await?;
+    let (events, places): (Vec<Uuid>, Vec<i32>) = in_use.into_iter().unzip();
     let rows = sqlx::query!(
         r#"WITH ranked AS (
             SELECT id, job_id, environment_id, coalesce(finished_at, updated_at) AS ended_at,
@@ -45,12 +49,12 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
             FROM runs WHERE account_id = $1
         ), newest AS (
             SELECT DISTINCT ON (environment_id, kind, dbt_project) environment_id, kind, dbt_project, run_id, sha256 FROM artifacts
-            WHERE account_id = $1 AND NOT pruned
+            WHERE account_id = $1 AND NOT pruned AND ($2::bigint IS NULL OR environment_id = $2)
             ORDER BY environment_id, kind, dbt_project, done_at DESC, event_id DESC, place DESC
         ), to_defer_to AS (
             SELECT DISTINCT ON (a.environment_id, a.dbt_project, r.dag_id, r.deferral_rank) a.run_id
             FROM artifacts a JOIN runs r ON r.account_id = $1 AND r.id = a.run_id
-            WHERE a.account_id = $1 AND a.kind = 'manifest'
+            WHERE a.account_id = $1 AND a.kind = 'manifest' AND ($2::bigint IS NULL OR a.environment_id = $2)
             ORDER BY a.environment_id, a.dbt_project, r.dag_id, r.deferral_rank, a.done_at DESC, a.event_id DESC, a.place DESC
         ), defined AS (
             SELECT DISTINCT w.environment_id, n.unique_id FROM newest w
@@ -79,21 +83,13 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
                     AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
             ) l
-        ), sets AS (
-            SELECT DISTINCT ON (h.environment_id, h.aspect, h.node_md5) s.environment_id, s.event_id, s.place
-            FROM aspect_heads h
-            JOIN defined d ON d.environment_id = h.environment_id AND md5(d.unique_id)::uuid = h.node_md5
-            JOIN aspect_sets s ON s.environment_id = h.environment_id AND s.aspect = h.aspect
-            JOIN aspect_members m ON m.account_id = $1 AND m.aspect = s.aspect AND m.node_set = s.node_set
-                AND m.content_set = s.content_set AND m.node_md5 = h.node_md5
-            WHERE h.account_id = $1
-            ORDER BY h.environment_id, h.aspect, h.node_md5, s.done_at DESC, s.event_id DESC, s.place DESC
         ), kept AS (
             SELECT run_id FROM newest
             UNION SELECT run_id FROM to_defer_to
             UNION SELECT a.run_id FROM results r
                 JOIN artifacts a ON a.account_id = $1 AND a.sha256 = r.sha256 AND a.environment_id = r.environment_id
-            UNION SELECT a.run_id FROM sets s JOIN artifacts a ON a.event_id = s.event_id AND a.place = s.place
+            UNION SELECT a.run_id FROM unnest($6::uuid[], $7::integer[]) AS u (event_id, place)
+                JOIN artifacts a ON a.account_id = $1 AND a.event_id = u.event_id AND a.place = u.place
         )
         SELECT id, job_id, environment_id FROM ranked
         WHERE ($2::bigint IS NULL OR environment_id = $2) AND ($3::bigint IS NULL OR job_id = $3)
@@ -104,7 +100,9 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
         which.environment.map(|id| id.0),
         which.job.map(|id| id.0),
         which.before,
-        which.keep
+        which.keep,
+        &events,
+        &places
     )
     .fetch_all(connection)
     .await?;

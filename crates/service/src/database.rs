@@ -5,101 +5,60 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::settings::Reader;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+
+/// What the URL of a database looks like, for messages.
+const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME";
 
 /// The address of PostgreSQL and the login. Secrets are never printed.
 #[derive(Clone)]
 pub struct DatabaseSettings(PgConnectOptions);
 
 impl DatabaseSettings {
-    /// The environment variables for the service's own database and for Datacoves' database.
-    pub const VARIABLES: &[&str] = &[
-        "DB_URL",
-        "DB_HOST",
-        "DB_PORT",
-        "DB_USER",
-        "DB_PASS",
-        "DB_NAME",
-        "DB_SSL_ENABLED",
-        "DB_SSL_VERIFY",
-        "DB_SSL_ROOT_CERT",
-        "DATACOVES_DB_URL",
-        "DATACOVES_DB_HOST",
-        "DATACOVES_DB_PORT",
-        "DATACOVES_DB_USER",
-        "DATACOVES_DB_PASS",
-        "DATACOVES_DB_NAME",
-        "DATACOVES_DB_SSL_ENABLED",
-        "DATACOVES_DB_SSL_VERIFY",
-        "DATACOVES_DB_SSL_ROOT_CERT",
-    ];
-
-    /// Reads the settings of the service's own database. `lookup` returns the value of a variable.
-    ///
-    /// # Errors
-    /// A list of all problems.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        Self::read_with("DB_", lookup)
+    /// Reads the settings of the service's own database.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self::read_with("DB_", reader)
     }
 
     /// Reads the settings of Datacoves' own database. Returns `None` if none are set, so the directory does not come from there.
-    ///
-    /// # Errors
-    /// A list of all problems.
-    pub fn read_datacoves(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
-        let of_datacoves = Self::VARIABLES.iter().filter(|name| name.starts_with("DATACOVES_"));
-        if of_datacoves.into_iter().all(|name| lookup(name).is_none()) {
-            return Ok(None);
-        }
-        Self::read_with("DATACOVES_DB_", lookup).map(Some)
+    pub fn read_datacoves(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.when_any_is_set(|reader| Self::read_with("DATACOVES_DB_", reader))
     }
 
-    fn read_with(prefix: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
-        let named = |name: &str| format!("{prefix}{name}");
-        let tls = Tls::read(&named, lookup, &mut problems);
-        if let Some(url) = lookup(&named("URL")) {
-            // The value is never shown, because it may contain a password.
-            let options = PgConnectOptions::from_str(&url)
-                .ok()
-                .filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"));
-            return match options {
-                Some(options) if problems.is_empty() => Ok(Self(tls.apply(options))),
-                Some(_) => Err(problems),
-                None => {
-                    problems.push(format!(
-                        "invalid {prefix}URL: expected postgresql://USER:PASSWORD@HOST:PORT/NAME"
-                    ));
-                    Err(problems)
-                }
-            };
-        }
-        let mut required = |name: &str| {
-            lookup(&named(name)).unwrap_or_else(|| {
-                problems.push(format!(
-                    "{prefix}{name} is not set: set it, or {prefix}URL instead of all {prefix}… variables"
-                ));
-                String::new()
-            })
+    fn read_with(prefix: &str, reader: &mut Reader<'_>) -> Self {
+        let tls = Tls::read(prefix, reader);
+        let name = format!("{prefix}URL");
+        let url = reader.text(&name);
+        let parts = reader.when(url.is_none(), |reader| options_from_parts(prefix, reader));
+        let options = match url {
+            Some(url) => reader.valid(&name, URL, options_from_url(&url)),
+            None => parts.flatten(),
         };
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(&required("HOST"))
-            .username(&required("USER"))
-            .password(&required("PASS"))
-            .database(&required("NAME"));
-        let port = lookup(&named("PORT")).unwrap_or_else(|| "5432".to_owned());
-        let port = port.parse().unwrap_or_else(|_| {
-            problems.push(format!(
-                "invalid {prefix}PORT: expected a number from 1 to 65535, got `{port}`"
-            ));
-            0
-        });
-        if problems.is_empty() {
-            Ok(Self(tls.apply(options.port(port))))
-        } else {
-            Err(problems)
+        Self(tls.apply(options.unwrap_or_else(PgConnectOptions::new_without_pgpass)))
+    }
+
+    /// The host, or the folder of the Unix socket.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match self.0.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => self.0.get_host().to_owned(),
         }
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.get_port()
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        // PostgreSQL's default is the database with the user's name.
+        self.0.get_database().unwrap_or_else(|| self.0.get_username())
     }
 
     /// Returns the options to connect as the user itself, with PostgreSQL's default search path.
@@ -136,6 +95,24 @@ impl DatabaseSettings {
     }
 }
 
+fn options_from_url(url: &str) -> Option<PgConnectOptions> {
+    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    PgConnectOptions::from_str(url).ok().filter(|_| is_postgres)
+}
+
+fn options_from_parts(prefix: &str, reader: &mut Reader<'_>) -> Option<PgConnectOptions> {
+    let advice = format!("set it, or {prefix}URL instead of all {prefix}… variables");
+    let mut required = |name: &str| reader.required(&format!("{prefix}{name}"), &advice);
+    let (host, user, password, name) = (required("HOST"), required("USER"), required("PASS"), required("NAME"));
+    let port = reader.number(&format!("{prefix}PORT"), 1..=u16::MAX, 5432);
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(&host?)
+        .username(&user?)
+        .password(&password?)
+        .database(&name?);
+    Some(options.port(port))
+}
+
 /// The TLS settings that are not in the URL.
 struct Tls {
     mode: Option<PgSslMode>,
@@ -143,24 +120,10 @@ struct Tls {
 }
 
 impl Tls {
-    fn read(
-        named: &dyn Fn(&str) -> String,
-        lookup: &dyn Fn(&str) -> Option<String>,
-        problems: &mut Vec<String>,
-    ) -> Self {
-        let mut truth = |name: &str| match lookup(name).map(|value| value.to_lowercase()).as_deref() {
-            None | Some("false" | "0" | "no") => false,
-            Some("true" | "1" | "yes") => true,
-            Some(other) => {
-                problems.push(format!("invalid {name}: expected true or false, got `{other}`"));
-                false
-            }
-        };
-        let (enabled, verify) = (truth(&named("SSL_ENABLED")), truth(&named("SSL_VERIFY")));
-        let root_certificate = lookup(&named("SSL_ROOT_CERT")).map(PathBuf::from);
-        if let Some(file) = root_certificate.as_ref().filter(|file| !file.is_file()) {
-            problems.push(format!("{}={} is not a file", named("SSL_ROOT_CERT"), file.display()));
-        }
+    fn read(prefix: &str, reader: &mut Reader<'_>) -> Self {
+        let enabled = reader.flag(&format!("{prefix}SSL_ENABLED"), false);
+        let verify = reader.flag(&format!("{prefix}SSL_VERIFY"), false);
+        let root_certificate = reader.file(&format!("{prefix}SSL_ROOT_CERT"));
         let mode = match (verify || root_certificate.is_some(), enabled) {
             (true, _) => Some(PgSslMode::VerifyFull),
             (false, true) => Some(PgSslMode::Require),
@@ -183,42 +146,40 @@ impl Tls {
 
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (host, name) = (self.0.get_host(), self.0.get_database());
         f.debug_struct("DatabaseSettings")
-            .field("host", &host)
-            .field("name", &name)
+            .field("host", &self.host())
+            .field("name", &self.name())
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ::settings::{Invalid, Source};
+
     use super::*;
 
     #[test]
     fn certificates_are_verified_if_requested() {
-        let mode = |name: &'static str, value: &'static str| {
-            let lookup = move |asked: &str| match asked {
-                "DB_URL" => Some("postgresql://u@db.example/name".to_owned()),
-                asked => (asked == name).then(|| value.to_owned()),
-            };
-            DatabaseSettings::read(&lookup).map(|settings| format!("{:?}", settings.options().get_ssl_mode()))
+        let mode = |name, value| {
+            let source = Source::of(&[("DB_URL", "postgresql://u@db.example/name"), (name, value)]);
+            let settings = source.read(DatabaseSettings::read);
+            settings.map(|settings| format!("{:?}", settings.options().get_ssl_mode()))
         };
         assert_eq!(mode("DB_SSL_ENABLED", "true").unwrap(), "Require");
         assert_eq!(mode("DB_SSL_VERIFY", "true").unwrap(), "VerifyFull");
         assert_eq!(mode("DB_SSL_VERIFY", "false").unwrap(), "Prefer");
-        assert!(mode("DB_SSL_VERIFY", "maybe").unwrap_err()[0].contains("maybe"));
-        assert!(mode("DB_SSL_ROOT_CERT", "/nowhere.pem").unwrap_err()[0].contains("/nowhere.pem"));
+        let problem = |name, value| mode(name, value).unwrap_err().to_string();
+        assert!(problem("DB_SSL_VERIFY", "maybe").contains("maybe"));
+        assert!(problem("DB_SSL_ROOT_CERT", "/nowhere.pem").contains("/nowhere.pem"));
     }
 
     #[test]
     fn the_datacoves_database_has_its_own_settings() {
-        let read = |names: &'static [&'static str]| {
-            DatabaseSettings::read_datacoves(&move |name| {
-                names
-                    .contains(&name)
-                    .then(|| "postgresql://u:pa55@datacoves.example/name".to_owned())
-            })
+        let read = |names: &[&'static str]| {
+            let url = "postgresql://u:pa55@datacoves.example/name";
+            let variables: Vec<_> = names.iter().map(|name| (*name, url)).collect();
+            Source::of(&variables).read(DatabaseSettings::read_datacoves)
         };
         assert!(read(&[]).unwrap().is_none());
         assert!(read(&["DB_URL"]).unwrap().is_none());
@@ -227,20 +188,41 @@ mod tests {
             settings.contains("datacoves.example") && !settings.contains("pa55"),
             "{settings}"
         );
-        let problems = read(&["DATACOVES_DB_HOST", "DATACOVES_DB_NAME"]).unwrap_err();
+        let invalid = read(&["DATACOVES_DB_HOST", "DATACOVES_DB_NAME"]).unwrap_err();
+        let problems = invalid.problems();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].starts_with("DATACOVES_DB_USER is not set"), "{problems:?}");
     }
 
     #[test]
     fn missing_settings_are_reported_without_secrets() {
-        let problems = DatabaseSettings::read(&|name| (name == "DB_PORT").then(|| "x".to_owned())).unwrap_err();
+        let read = |name, value| -> Result<_, Invalid> { Source::of(&[(name, value)]).read(DatabaseSettings::read) };
+        let invalid = read("DB_PORT", "x").unwrap_err();
         for name in ["DB_HOST", "DB_USER", "DB_PASS", "DB_NAME", "DB_PORT"] {
-            assert!(problems.iter().any(|problem| problem.contains(name)), "{name}");
+            assert!(
+                invalid.problems().iter().any(|problem| problem.contains(name)),
+                "{name}"
+            );
         }
-        let read = |url: &'static str| DatabaseSettings::read(&move |name| (name == "DB_URL").then(|| url.to_owned()));
-        assert!(!read("pa55://x").unwrap_err().join("").contains("pa55"));
-        let good = format!("{:?}", read("postgresql://user:pa55@db.example/name").unwrap());
+        assert!(!read("DB_URL", "pa55://x").unwrap_err().to_string().contains("pa55"));
+        let good = format!(
+            "{:?}",
+            read("DB_URL", "postgresql://user:pa55@db.example/name").unwrap()
+        );
         assert!(good.contains("db.example") && !good.contains("pa55"), "{good}");
+    }
+
+    #[test]
+    fn the_other_variables_do_not_count_if_there_is_a_url() {
+        let url = ("DB_URL", "postgresql://user:pa55@db.example:5433/name");
+        let settings = Source::of(&[url, ("DB_PORT", "x"), ("DB_HOST", "other")]).read(DatabaseSettings::read);
+        let settings = settings.unwrap();
+        assert_eq!(
+            (settings.host(), settings.port(), settings.name()),
+            ("db.example".to_owned(), 5433, "name")
+        );
+        let named_after_the_user = Source::of(&[("DB_URL", "postgresql:///?host=/run/postgresql&user=user")]);
+        let settings = named_after_the_user.read(DatabaseSettings::read).unwrap();
+        assert_eq!((settings.host().as_str(), settings.name()), ("/run/postgresql", "user"));
     }
 }

@@ -47,15 +47,27 @@ impl Health {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::fmt::Display,
     {
-        if self.parts.iter().any(|part| part.name == name) {
-            return self;
-        }
         let check = Box::new(move || {
             let checking = check();
             Box::pin(async move { checking.await.map_err(|error| error.to_string()) }) as Checking
         });
-        self.parts.push(Part { name, need, check });
+        self.add(Part { name, need, check });
         self
+    }
+
+    /// Adds the parts of another. If both have a part with the same name, only the one of this counts.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        for part in other.parts {
+            self.add(part);
+        }
+        self
+    }
+
+    fn add(&mut self, part: Part) {
+        if !self.parts.iter().any(|known| known.name == part.name) {
+            self.parts.push(part);
+        }
     }
 
     /// Returns the routes `/healthz/live`, `/healthz/ready` and `/metrics`.
@@ -125,5 +137,14 @@ mod tests {
         assert_eq!(body["parts"]["stream"]["error"], "gone");
         let (code, body) = check(Err("gone"), Ok(())).await;
         assert_eq!((code, &body["status"]), (503, &json!("unready")));
+    }
+
+    #[tokio::test]
+    async fn the_first_part_with_a_name_counts() {
+        let gone = |need| Health::default().part("database", need, || std::future::ready(Err("gone")));
+        let (code, body) = gone(Need::Degrading).join(gone(Need::Required)).check().await;
+        assert_eq!((code.as_u16(), &body["status"]), (200, &json!("degraded")));
+        let (code, body) = gone(Need::Required).join(gone(Need::Degrading)).check().await;
+        assert_eq!((code.as_u16(), &body["status"]), (503, &json!("unready")));
     }
 }

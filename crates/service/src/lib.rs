@@ -1,4 +1,4 @@
-//! What every process needs: settings, logs, metrics, health checks, the listener and the shutdown.
+#![doc = include_str!("../README.md")]
 
 mod database;
 mod health;
@@ -14,6 +14,6 @@ pub use health::{Health, Need};
 pub use logs::start_logs;
 pub use metrics::start_metrics;
 pub use server::serve;
-pub use settings::{LogFormat, Lookup, LookupError, ServiceSettings};
+pub use settings::{LogFormat, ServiceSettings};
 pub use shutdown::on_signals;
 pub use tls::install_tls;

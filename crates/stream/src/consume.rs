@@ -75,6 +75,13 @@ impl Message {
         &self.0.payload
     }
 
+    /// Returns the value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.0.headers.as_ref()?;
+        headers.get(name).map(|value| value.as_str())
+    }
+
     /// Reports that the event was handled, so that it is not delivered again.
     ///
     /// # Errors

@@ -1,7 +1,4 @@
-//! Sends events over NATS JetStream: one stream with one durable consumer that all projectors share.
-//!
-//! The stream only transports events. Whatever it loses, the projectors find in the journal. So it may be wiped at any time; the next process
-//! that publishes or consumes creates it again.
+#![doc = include_str!("../README.md")]
 
 mod consume;
 mod publish;
@@ -14,7 +11,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::{self, ErrorCode, stream};
-use schemas::{AccountId, Event};
+use schemas::Event;
 
 pub use consume::{Message, Messages};
 pub use settings::Settings;
@@ -149,7 +146,6 @@ fn is_absent(error: &GetStreamError) -> bool {
 
 /// Returns the NATS subject of an event: `dbt.events.<account id>.<type>`.
 fn subject_of(event: &Event) -> Result<String, Error> {
-    let account: Option<AccountId> = event.subject.strip_prefix("accounts/").and_then(|id| id.parse().ok());
-    let account = account.ok_or_else(|| Error::NoAccount(event.subject.clone()))?;
+    let account = event.account().ok_or_else(|| Error::NoAccount(event.subject.clone()))?;
     Ok(format!("dbt.events.{account}.{}", event.kind))
 }

@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Stream {
     /// Publishes an event and waits up to a second until the stream has stored it. The server drops duplicates within two minutes.
+    /// The headers of the message name the current trace, so that whoever consumes the event can continue it.
     ///
     /// # Errors
     /// Fails if the stream does not acknowledge the event in time.
@@ -29,6 +30,9 @@ impl Stream {
         let payload = Bytes::from(event.to_json()?);
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, event.id.to_string());
+        for (name, value) in traces::headers() {
+            headers.insert(name, value);
+        }
         let attempt = || self.try_publish(subject.clone(), headers.clone(), payload.clone());
         let mut result = attempt().await;
         if result

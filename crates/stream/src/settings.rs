@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use ::settings::Reader;
 use async_nats::ServerAddr;
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -31,53 +32,48 @@ pub(crate) enum Login {
 }
 
 impl Settings {
-    /// The environment variables that [`Settings::read`] reads.
-    pub const VARIABLES: &[&str] = &["NATS_URL", "NATS_CREDENTIALS_FILE", "NATS_ROOT_CERT"];
-
-    /// Reads the settings. `lookup` returns the value of a variable. `NATS_URL` may contain several URLs, separated by commas.
-    ///
-    /// # Errors
-    /// A list of all problems, without secrets.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
-        let mut settings = Self {
-            servers: Vec::new(),
-            login: None,
-            root_certificate: lookup("NATS_ROOT_CERT").map(PathBuf::from),
-        };
-        if let Some(file) = settings.root_certificate.as_ref().filter(|file| !file.is_file()) {
-            problems.push(format!("NATS_ROOT_CERT={} is not a file", file.display()));
-        }
-        let urls = lookup("NATS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
-        for (index, text) in urls.split(',').enumerate() {
-            let Some((server, login)) = read_url(text.trim()) else {
-                // The value is not shown, because it may contain a password.
-                problems.push("invalid NATS_URL: expected nats://HOST:PORT or tls://HOST:PORT".to_owned());
-                break;
-            };
-            if index > 0 && login != settings.login {
-                problems.push("NATS_URL contains different logins: all of its URLs must have the same".to_owned());
-                break;
+    /// Reads the settings. `NATS_URL` may contain several URLs, separated by commas.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let root_certificate = reader.file("NATS_ROOT_CERT");
+        let urls = reader.text("NATS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let (servers, mut login) = read_urls(reader, &urls);
+        if let Some(file) = reader.file("NATS_CREDENTIALS_FILE") {
+            if login.is_some() {
+                reader.problem(
+                    "NATS_URL contains a login and NATS_CREDENTIALS_FILE is set: remove one of them".to_owned(),
+                );
             }
-            settings.servers.push(server);
-            settings.login = login;
+            login = Some(Login::CredentialsFile(file));
         }
-        if let Some(file) = lookup("NATS_CREDENTIALS_FILE").map(PathBuf::from) {
-            if !file.is_file() {
-                problems.push(format!("NATS_CREDENTIALS_FILE={} is not a file", file.display()));
-            }
-            if settings.login.is_some() {
-                problems
-                    .push("NATS_URL contains a login and NATS_CREDENTIALS_FILE is set: remove one of them".to_owned());
-            }
-            settings.login = Some(Login::CredentialsFile(file));
-        }
-        if problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(problems)
+        Self {
+            servers,
+            login,
+            root_certificate,
         }
     }
+
+    /// Returns the URLs of all servers without logins, separated by commas.
+    #[must_use]
+    pub fn urls(&self) -> String {
+        let urls: Vec<&str> = self.servers.iter().map(ServerAddr::as_url_str).collect();
+        urls.join(",")
+    }
+}
+
+/// Reads the servers' addresses and their login, up to the first that is invalid.
+fn read_urls(reader: &mut Reader<'_>, urls: &str) -> (Vec<ServerAddr>, Option<Login>) {
+    let (mut servers, mut common) = (Vec::new(), None);
+    for text in urls.split(',') {
+        let read = reader.valid("NATS_URL", "nats://HOST:PORT or tls://HOST:PORT", read_url(text.trim()));
+        let Some((server, login)) = read else { break };
+        if !servers.is_empty() && login != common {
+            reader.problem("NATS_URL contains different logins: all of its URLs must have the same".to_owned());
+            break;
+        }
+        servers.push(server);
+        common = login;
+    }
+    (servers, common)
 }
 
 /// Splits a URL into the server's address and the login.
@@ -115,14 +111,13 @@ impl fmt::Debug for Settings {
 
 #[cfg(test)]
 mod tests {
+    use ::settings::{Invalid, Source};
+
     use super::*;
 
-    fn read(url: &str, file: Option<&str>) -> Result<Settings, Vec<String>> {
-        Settings::read(&|name| match name {
-            "NATS_URL" => Some(url.to_owned()),
-            "NATS_CREDENTIALS_FILE" => file.map(str::to_owned),
-            _ => None,
-        })
+    fn read(url: &str, file: Option<&str>) -> Result<Settings, Invalid> {
+        let variables = [("NATS_URL", url), ("NATS_CREDENTIALS_FILE", file.unwrap_or_default())];
+        Source::of(&variables).read(Settings::read)
     }
 
     #[test]
@@ -134,7 +129,7 @@ mod tests {
             .map(|server| (server.host(), server.port()))
             .collect();
         assert_eq!(hosts, [("one", 4333), ("two", 4222), ("three", 4222)]);
-        assert!(Settings::read(&|_| None).is_ok());
+        assert_eq!(read("", None).unwrap().urls(), "nats://127.0.0.1:4222");
     }
 
     #[test]
@@ -146,20 +141,24 @@ mod tests {
             ("nats://user:pa55@one,", None),
             ("nats://user:pa55@one", Some("Cargo.toml")),
         ] {
-            let problems = read(url, file).unwrap_err();
+            let invalid = read(url, file).unwrap_err();
+            let problems = invalid.problems();
             assert!(problems.len() == 1 && problems[0].contains("NATS_URL"), "{problems:?}");
             assert!(!problems[0].contains("pa55"), "{problems:?}");
         }
-        let problems = read("nowhere://", Some("/no/such/file")).unwrap_err();
+        let invalid = read("nowhere://", Some("/no/such/file")).unwrap_err();
+        let problems = invalid.problems();
         assert!(
-            problems.len() == 2 && problems[1].contains("NATS_CREDENTIALS_FILE=/no/such/file"),
+            problems.len() == 2 && problems[1].starts_with("invalid NATS_CREDENTIALS_FILE: expected a file"),
             "{problems:?}"
         );
     }
 
     #[test]
     fn secrets_are_not_printed() {
-        let printed = format!("{:?}", read("nats://user:pa55@localhost:4222", None).unwrap());
+        let settings = read("nats://user:pa55@localhost:4222,user:pa55@other", None).unwrap();
+        assert_eq!(settings.urls(), "nats://localhost:4222,nats://other");
+        let printed = format!("{settings:?}");
         assert!(printed.contains("localhost") && !printed.contains("pa55"), "{printed}");
     }
 }

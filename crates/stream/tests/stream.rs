@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clock::Clock;
 use schemas::{AccountId, DeletedFiles, Event, EventId, FileDeleted, ProjectId, TokenId};
+use settings::Source;
 use stream::{Error, Messages, Settings, Stream};
 use testkit::nats::NatsServer;
 use testkit::wait_until;
@@ -25,9 +26,8 @@ fn event() -> Event {
 }
 
 async fn connected(server: &NatsServer) -> Stream {
-    let stream = Stream::connect(&Settings::read(&|name| (name == "NATS_URL").then(|| server.url())).unwrap())
-        .await
-        .unwrap();
+    let settings = Source::of(&[("NATS_URL", &server.url())]).read(Settings::read).unwrap();
+    let stream = Stream::connect(&settings).await.unwrap();
     answers(&stream).await;
     stream
 }
@@ -139,21 +139,18 @@ async fn a_server_with_an_untrusted_certificate_is_not_used() {
     let arguments = ["--tls", "--tlscert", &file("cert.pem"), "--tlskey", &file("key.pem")];
     let server = NatsServer::start_with(&arguments).await;
     let url = server.url().replace("nats://", "tls://");
-    let connect = async |root: Option<String>| {
-        let lookup = |name: &str| match name {
-            "NATS_URL" => Some(url.clone()),
-            "NATS_ROOT_CERT" => root.clone(),
-            _ => None,
-        };
-        Stream::connect(&Settings::read(&lookup).unwrap()).await.unwrap()
+    let connect = async |root: &str| {
+        let source = Source::of(&[("NATS_URL", &url), ("NATS_ROOT_CERT", root)]);
+        let settings = source.read(Settings::read).unwrap();
+        Stream::connect(&settings).await.unwrap()
     };
-    let trusting = connect(Some(file("cert.pem"))).await;
+    let trusting = connect(&file("cert.pem")).await;
     answers(&trusting).await;
     let event = event();
     trusting.publish(&event).await.unwrap();
     let mut messages = trusting.consume().await.unwrap();
     assert_eq!(next(&mut messages).await, Some(event.id));
 
-    let distrusting = connect(None).await;
+    let distrusting = connect("").await;
     assert!(matches!(distrusting.publish(&event).await, Err(Error::Unavailable(_))));
 }

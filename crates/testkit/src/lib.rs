@@ -1,5 +1,4 @@
-//! Everything that a test needs: its own database, NATS server and bucket, and the program that uses them. This crate is only for tests, so
-//! it panics.
+#![doc = include_str!("../README.md")]
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -14,6 +13,7 @@ mod gate;
 pub mod nats;
 pub mod s3;
 mod service;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use clock::Clock;
 pub use database::Database;
 pub use gate::{Gate, Passage};
 pub use service::{PATIENCE, Service, run_command, try_command};
+pub use shared::shared_folder;
 
 /// Everything that one installation needs, in its own folders and on its own ports.
 pub struct System {

@@ -27,14 +27,13 @@ struct NamedFileForm {
     #[schema(example = "")]
     filename: Option<String>,
     /// If `true`, the file must be a manifest.
-    #[schema(example = "")]
     is_manifest: Option<bool>,
 }
 
 /// Store a file in an environment, under its name
 #[utoipa::path(
     post, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files", tag = "Files",
-    operation_id = "Store a file of an environment",
+    operation_id = "store_file_of_environment",
     params(
         ("account_id" = i64, Path),
         ("project_id" = String, Path, description = "The project's number or slug"),
@@ -105,7 +104,7 @@ fn is_manifest(parameters: &Parameters) -> Result<bool, CloudError> {
 /// Delete a file of an environment
 #[utoipa::path(
     delete, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}", tag = "Files",
-    operation_id = "Delete a file of an environment",
+    operation_id = "delete_file_of_environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
     responses(
         (status = 200, description = "The file is deleted"),
@@ -132,7 +131,7 @@ pub(crate) async fn delete_of_environment(
 /// Delete a file of a project
 #[utoipa::path(
     delete, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files/{name}", tag = "Files",
-    operation_id = "Delete a file of a project",
+    operation_id = "delete_file_of_project",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
     responses(
         (status = 200, description = "The file is deleted"),
@@ -164,7 +163,7 @@ pub(crate) async fn delete_of_project(
 /// Copy a file of an environment to its project
 #[utoipa::path(
     post, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}/promote", tag = "Files",
-    operation_id = "Promote a file",
+    operation_id = "promote_file",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
     responses(
         (status = 201, description = "The project has a copy; the environment keeps the file", body = One<Described>),

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::strategy::Union;
 use schemas::*;
 use serde_json::{Value, json};
 
@@ -253,18 +254,23 @@ fn retired() -> impl Strategy<Value = EventData> {
     })
 }
 
+/// Data of this type, or of a similar one.
+fn data_of(kind: EventType) -> BoxedStrategy<EventData> {
+    match kind {
+        EventType::ArtifactsUploaded => uploaded().boxed(),
+        EventType::FilesStored => stored().boxed(),
+        EventType::FileDeleted => deleted().boxed(),
+        EventType::AccountRecorded | EventType::ProjectRecorded | EventType::EnvironmentRecorded => recorded().boxed(),
+        EventType::TokenIssued | EventType::TokenRevoked => token().boxed(),
+        EventType::AirflowRunObserved => observed().boxed(),
+        EventType::RetentionPruned => pruned().boxed(),
+        EventType::DbtProjectRetired => retired().boxed(),
+    }
+}
+
 /// An event of any type.
 fn any_event() -> impl Strategy<Value = (Event, EventData)> {
-    let data = prop_oneof![
-        uploaded(),
-        stored(),
-        deleted(),
-        recorded(),
-        token(),
-        observed(),
-        pruned(),
-        retired()
-    ];
+    let data = Union::new(EventType::ALL.iter().map(|kind| data_of(*kind)));
     (uuid(), time(), data).prop_map(|(id, time, data)| (Event::new(EventId(id), time, &data).unwrap(), data))
 }
 

@@ -219,6 +219,7 @@ pub(super) fn orders(uploads: &[Upload]) -> Vec<Vec<Upload>> {
     if uploads.is_empty() {
         return Vec::new();
     }
+    #[expect(clippy::disallowed_methods, reason = "it is the developer who sets it")]
     let is_thorough = std::env::var_os("DBT_API_TEST_ALL").is_some();
     let mut orders = Vec::new();
     if uploads.len() <= ALL_ORDERS[usize::from(!is_thorough)] {

@@ -1,6 +1,7 @@
 //! Wrong clocks, and files that were stored long ago.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clock::Clock;
 use serde_json::{Value, json};
 
 use super::{A, Environment, build, manifest};
@@ -23,10 +24,10 @@ fn described(text: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_five_minutes_fast_blocks_nothing() {
     let mut environment = Environment::start().await;
-    let ahead = Utc::now() + TimeDelta::minutes(5);
+    let ahead = Clock::System.now() + TimeDelta::minutes(5);
     environment.send("fast", &at(ahead, described("of the fast one"))).await;
     environment.send("fast", &at(ahead, build(0, &[(A, "error")]))).await;
-    let now = Utc::now();
+    let now = Clock::System.now();
     environment.send("right", &at(now, described("of the right one"))).await;
     environment.send("right", &at(now, build(0, &[(A, "success")]))).await;
     let node = environment.node(A).await;
@@ -62,7 +63,7 @@ async fn a_clock_that_is_five_minutes_fast_blocks_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_manifest_is_imported_without_replacing_newer_ones() {
     let mut environment = Environment::start().await;
-    let now = Utc::now();
+    let now = Clock::System.now();
     environment.send("new", &at(now, described("new"))).await;
     environment.send("new", &at(now, build(0, &[(A, "success")]))).await;
     let before = environment.node(A).await;

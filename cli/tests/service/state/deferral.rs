@@ -61,6 +61,10 @@ async fn the_manifest_to_defer_to_is_of_a_successful_run() {
         .send_with(&[("tag", "latest-manifest")], &of(5, "model.shop.latest"))
         .await;
     assert_eq!(environment.deferral("").await, ["model.shop.good"]);
+    // A tag `latest-…` is a last resort even if the upload names a run.
+    let tagged = [("tag", "latest-manifest"), ("run_id", "r8"), ("dag_id", "nightly")];
+    environment.send_with(&tagged, &of(5, "model.shop.latest")).await;
+    assert_eq!(environment.deferral("").await, ["model.shop.good"]);
     assert_eq!(
         environment.deferral("&tag=latest-manifest").await,
         ["model.shop.latest"]

@@ -45,6 +45,24 @@ async fn late_uploads_do_not_replace_newer_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_upload_gives_way_to_any_newer_set_that_has_the_node() {
+    let mut environment = Environment::start().await;
+    let code =
+        |minute, node: &str, code: &str| manifest(minute, &[(A, json!({})), (node, json!({"compiled_code": code}))]);
+    environment.send("r1", &code(1, A, "first")).await;
+    environment.send("r3", &code(30, A, "third")).await;
+    // The newest manifest has no code of the node, but the one before it has.
+    environment.send("r4", &code(40, B, "other")).await;
+    environment.send("r2", &code(20, A, "second")).await;
+    assert_eq!(environment.node(A).await["compiled_code"], "third");
+    // The node had no newer code than this one at its time.
+    environment.send("r5", &code(35, "model.shop.c", "late")).await;
+    assert_eq!(environment.node(A).await["compiled_code"], "third");
+    let verified = environment.installation.command(&["rebuild", "--verify"]);
+    assert_eq!(verified["differences"], json!([]), "{verified:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn skipped_empty_and_retried_builds_count_as_attempts() {
     let mut environment = Environment::start().await;
     environment

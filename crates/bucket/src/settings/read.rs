@@ -1,246 +1,89 @@
-//! Reads settings from environment variables.
+//! Reads settings.
 
-use secrecy::SecretString;
+use ::settings::{BASE_URL, Reader, base_url};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Settings;
 
-const ADAPTERS: &str = "`local`, `s3`, `minio` or `blob`";
 const CONNECTION_STRING: &str = "BLOB_STORAGE_ACCOUNT_CONNECTION_STRING";
 const ACCOUNT_NAME: &str = "BLOB_STORAGE_ACCOUNT_NAME";
 const ACCOUNT_KEY: &str = "BLOB_STORAGE_ACCOUNT_KEY";
 
+/// What [`is_bucket_name`] allows, for messages.
+pub(super) const BUCKET_NAME: &str = "3 to 63 letters, digits, `-`, `.` or `_`";
+
 impl Settings {
-    /// The names of the environment variables that [`Settings::read`] reads.
-    pub const VARIABLES: &[&str] = &[
-        "STORAGE_ADAPTER",
-        "STORAGE_PATH",
-        "S3_BUCKET_NAME",
-        "S3_ACCESS_KEY",
-        "S3_SECRET_ACCESS_KEY",
-        "S3_REGION",
-        "S3_ENDPOINT",
-        "MINIO_URL",
-        "MINIO_BUCKET_NAME",
-        "MINIO_ACCESS_KEY",
-        "MINIO_SECRET_KEY",
-        "BLOB_CONTAINER",
-        CONNECTION_STRING,
-        ACCOUNT_NAME,
-        ACCOUNT_KEY,
-    ];
-
-    /// Reads the settings. `lookup` returns the value of a variable; an empty value counts as missing. Only the variables of the adapter in
-    /// `STORAGE_ADAPTER` (default `local`) are read. An Azure connection string takes precedence over name and key.
-    ///
-    /// # Errors
-    /// A list of all problems, each with the variable's name and the rule, and without secrets.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<String>> {
-        let mut variables = Variables {
-            lookup,
-            problems: Vec::new(),
-        };
-        let adapter = variables
-            .optional("STORAGE_ADAPTER")
-            .unwrap_or_else(|| "local".to_owned());
-        let settings = match adapter.to_ascii_lowercase().as_str() {
-            "local" => Some(variables.local()),
-            "s3" => variables.s3(),
-            "minio" => variables.minio(),
-            "blob" => variables.blob(),
-            _ => {
-                variables.problem(format!("STORAGE_ADAPTER is `{adapter}`, but must be {ADAPTERS}"));
-                None
-            }
-        };
-        match settings {
-            Some(settings) if variables.problems.is_empty() => Ok(settings),
-            _ => Err(variables.problems),
-        }
+    /// Reads the settings. Only the variables of the adapter in `STORAGE_ADAPTER` (default `local`) count. An Azure connection string takes
+    /// precedence over name and key.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let adapters = ["local", "s3", "minio", "blob"].map(|adapter| (adapter, adapter));
+        let adapter = reader.choice("STORAGE_ADAPTER", &adapters, "local");
+        let path = reader.path("STORAGE_PATH").unwrap_or_else(|| "./data".into());
+        let s3 = reader.when(adapter == "s3", s3);
+        let minio = reader.when(adapter == "minio", minio);
+        let blob = reader.when(adapter == "blob", blob);
+        s3.or(minio).or(blob).flatten().unwrap_or(Self::Local { path })
     }
 }
 
-/// The environment and the problems found in it. A method that returns `None` for a required variable has added a problem.
-struct Variables<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
+fn s3(reader: &mut Reader<'_>) -> Option<Settings> {
+    let advice = "STORAGE_ADAPTER=s3 needs it";
+    let bucket = bucket_name(reader, "S3_BUCKET_NAME", advice);
+    let access_key = reader.required("S3_ACCESS_KEY", advice);
+    let secret_key = reader.required("S3_SECRET_ACCESS_KEY", advice);
+    let has_endpoint = reader.text("S3_ENDPOINT").is_some();
+    let endpoint = reader.base_url("S3_ENDPOINT");
+    let region = if has_endpoint {
+        Some(reader.text("S3_REGION").unwrap_or_else(|| "us-east-1".to_owned()))
+    } else {
+        reader.required(
+            "S3_REGION",
+            "without S3_ENDPOINT it must name the bucket's region, for example us-east-1",
+        )
+    };
+    Some(Settings::S3 {
+        bucket: bucket?,
+        access_key: access_key?.into(),
+        secret_key: secret_key?.into(),
+        region: region?,
+        endpoint,
+    })
 }
 
-impl Variables<'_> {
-    fn local(&mut self) -> Settings {
-        let path = self.optional("STORAGE_PATH").unwrap_or_else(|| "./data".to_owned());
-        Settings::Local { path: path.into() }
-    }
+fn minio(reader: &mut Reader<'_>) -> Option<Settings> {
+    let advice = "STORAGE_ADAPTER=minio needs it";
+    let url = reader.required("MINIO_URL", advice).and_then(|text| {
+        let has_scheme = text.contains("://");
+        let url = if has_scheme { text } else { format!("http://{text}") };
+        reader.valid("MINIO_URL", BASE_URL, base_url(&url))
+    });
+    let bucket = bucket_name(reader, "MINIO_BUCKET_NAME", advice);
+    let access_key = reader.required("MINIO_ACCESS_KEY", advice);
+    let secret_key = reader.required("MINIO_SECRET_KEY", advice);
+    Some(Settings::Minio {
+        url: url?,
+        bucket: bucket?,
+        access_key: access_key?.into(),
+        secret_key: secret_key?.into(),
+    })
+}
 
-    fn s3(&mut self) -> Option<Settings> {
-        let bucket = self.bucket_name("S3_BUCKET_NAME", "s3");
-        let access_key = self.secret("S3_ACCESS_KEY", "s3");
-        let secret_key = self.secret("S3_SECRET_ACCESS_KEY", "s3");
-        let endpoint = self.optional("S3_ENDPOINT");
-        let region = match self.optional("S3_REGION") {
-            None if endpoint.is_some() => Some("us-east-1".to_owned()),
-            None => {
-                self.problem("S3_REGION is not set; without S3_ENDPOINT it must name the bucket's region, for example `us-east-1`");
-                None
-            }
-            region => region,
-        };
-        let endpoint = endpoint.and_then(|value| self.url("S3_ENDPOINT", &value));
-        Some(Settings::S3 {
-            bucket: bucket?,
-            access_key: access_key?,
-            secret_key: secret_key?,
-            region: region?,
-            endpoint,
-        })
-    }
-
-    fn minio(&mut self) -> Option<Settings> {
-        let url = self.required("MINIO_URL", "minio").and_then(|value| {
-            let url = if value.contains("://") {
-                value
-            } else {
-                format!("http://{value}")
-            };
-            self.url("MINIO_URL", &url)
-        });
-        let bucket = self.bucket_name("MINIO_BUCKET_NAME", "minio");
-        let access_key = self.secret("MINIO_ACCESS_KEY", "minio");
-        let secret_key = self.secret("MINIO_SECRET_KEY", "minio");
-        Some(Settings::Minio {
-            url: url?,
-            bucket: bucket?,
-            access_key: access_key?,
-            secret_key: secret_key?,
-        })
-    }
-
-    fn blob(&mut self) -> Option<Settings> {
-        let container = self.bucket_name("BLOB_CONTAINER", "blob");
-        let account = match self.optional(CONNECTION_STRING) {
-            Some(connection) => self.connection_string(&connection),
-            None => self.name_and_key(),
-        };
-        let Account { name, key, endpoint } = account?;
-        Some(Settings::Blob {
-            container: container?,
-            account: name,
-            key,
-            endpoint,
-        })
-    }
-
-    fn name_and_key(&mut self) -> Option<Account> {
-        let (name, key) = (self.optional(ACCOUNT_NAME), self.optional(ACCOUNT_KEY));
-        if name.is_none() && key.is_none() {
-            self.problem(format!(
-                "{CONNECTION_STRING} is not set; STORAGE_ADAPTER `blob` needs it, or {ACCOUNT_NAME} and {ACCOUNT_KEY}"
-            ));
-            return None;
-        }
-        let name = name.or_else(|| self.required(ACCOUNT_NAME, "blob"));
-        let key = key.or_else(|| self.required(ACCOUNT_KEY, "blob"));
-        let key = key.and_then(|key| self.account_key(key, ACCOUNT_KEY));
-        Some(Account {
-            name: name?,
-            key: key?,
-            endpoint: None,
-        })
-    }
-
-    /// Reads a connection string as Azure's portal shows it: `DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net`,
-    /// or with `BlobEndpoint`. It contains the key, so no part of it is ever shown.
-    fn connection_string(&mut self, connection: &str) -> Option<Account> {
-        let parts: Vec<_> = connection
-            .split(';')
-            .filter_map(|part| part.trim().split_once('='))
-            .collect();
-        let part = |name: &str| {
-            let found = parts.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found
-                .map(|(_, value)| (*value).to_owned())
-                .filter(|value| !value.is_empty())
-        };
-        let (name, key) = (part("AccountName"), part("AccountKey"));
-        for (field, value) in [("AccountName", &name), ("AccountKey", &key)] {
-            if value.is_none() {
-                self.problem(format!("{CONNECTION_STRING} lacks `{field}=…`, which is required"));
-            }
-        }
-        let key = key.and_then(|key| self.account_key(key, &format!("AccountKey in {CONNECTION_STRING}")));
-        let name = name?;
-        let protocol = part("DefaultEndpointsProtocol").unwrap_or_else(|| "https".to_owned());
-        let suffix = part("EndpointSuffix").unwrap_or_else(|| "core.windows.net".to_owned());
-        let endpoint = part("BlobEndpoint").unwrap_or_else(|| format!("{protocol}://{name}.blob.{suffix}"));
-        let endpoint = parse_url(&endpoint);
-        if endpoint.is_none() {
-            self.problem(format!(
-                "{CONNECTION_STRING} has no valid URL; copy BlobEndpoint, or DefaultEndpointsProtocol and EndpointSuffix, from Azure"
-            ));
-        }
-        Some(Account {
-            name,
-            key: key?,
-            endpoint: Some(endpoint?),
-        })
-    }
-
-    fn account_key(&mut self, key: String, named: &str) -> Option<SecretString> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-        if key.len().is_multiple_of(4) && key.bytes().all(allowed) {
-            Some(key.into())
-        } else {
-            self.problem(format!("{named} is not base64, as keys of Azure storage accounts are"));
-            None
-        }
-    }
-
-    fn bucket_name(&mut self, variable: &str, adapter: &str) -> Option<String> {
-        let name = self.required(variable, adapter)?;
-        match check_bucket_name(&name) {
-            Ok(()) => Some(name),
-            Err(problem) => {
-                self.problem(format!("{variable} is {problem}"));
-                None
-            }
-        }
-    }
-
-    fn url(&mut self, variable: &str, value: &str) -> Option<Url> {
-        let url = parse_url(value);
-        if url.is_none() {
-            // A value with an `@` may contain a password, so it is not shown.
-            let shown = if value.contains('@') {
-                "not a URL without credentials".to_owned()
-            } else {
-                format!("`{value}`")
-            };
-            self.problem(format!(
-                "{variable} is {shown}, but must be `http://` or `https://` with a host and no user, query or fragment"
-            ));
-        }
-        url
-    }
-
-    fn secret(&mut self, variable: &str, adapter: &str) -> Option<SecretString> {
-        self.required(variable, adapter).map(SecretString::from)
-    }
-
-    fn required(&mut self, variable: &str, adapter: &str) -> Option<String> {
-        let value = self.optional(variable);
-        if value.is_none() {
-            self.problem(format!("{variable} is not set; STORAGE_ADAPTER `{adapter}` needs it"));
-        }
-        value
-    }
-
-    fn optional(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable).filter(|value| !value.is_empty())
-    }
-
-    fn problem(&mut self, problem: impl Into<String>) {
-        self.problems.push(problem.into());
-    }
+fn blob(reader: &mut Reader<'_>) -> Option<Settings> {
+    let container = bucket_name(reader, "BLOB_CONTAINER", "STORAGE_ADAPTER=blob needs it");
+    let connection = reader.secret(CONNECTION_STRING);
+    let name_and_key = reader.when(connection.is_none(), name_and_key);
+    let account = match connection {
+        Some(connection) => connection_string(reader, connection.expose_secret()),
+        None => name_and_key.flatten(),
+    };
+    let Account { name, key, endpoint } = account?;
+    Some(Settings::Blob {
+        container: container?,
+        account: name,
+        key,
+        endpoint,
+    })
 }
 
 /// An Azure storage account.
@@ -250,21 +93,79 @@ struct Account {
     endpoint: Option<Url>,
 }
 
-/// Checks the name of a bucket or container. The error is the rest of a sentence that ends in "is".
-pub(super) fn check_bucket_name(name: &str) -> Result<(), String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if (3..=63).contains(&name.len()) && name.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err(format!(
-            "`{name}`, but must be 3 to 63 letters, digits, `-`, `.` or `_`"
-        ))
+fn name_and_key(reader: &mut Reader<'_>) -> Option<Account> {
+    let (name, key) = (reader.text(ACCOUNT_NAME), reader.secret(ACCOUNT_KEY));
+    if name.is_none() && key.is_none() {
+        reader.problem(format!(
+            "{CONNECTION_STRING} is not set: STORAGE_ADAPTER=blob needs it, or {ACCOUNT_NAME} and {ACCOUNT_KEY}"
+        ));
+        return None;
     }
+    let advice = format!("STORAGE_ADAPTER=blob needs it, or {CONNECTION_STRING}");
+    let name = name.or_else(|| reader.required(ACCOUNT_NAME, &advice));
+    let key = key.or_else(|| reader.required(ACCOUNT_KEY, &advice).map(SecretString::from));
+    let key = key.and_then(|key| reader.valid(ACCOUNT_KEY, ACCOUNT_KEY_RULE, account_key(key)));
+    Some(Account {
+        name: name?,
+        key: key?,
+        endpoint: None,
+    })
 }
 
-fn parse_url(value: &str) -> Option<Url> {
-    let url = Url::parse(value).ok()?;
-    let plain =
-        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
+/// What [`account_key`] expects, for messages.
+const ACCOUNT_KEY_RULE: &str = "base64, as keys of Azure storage accounts are";
+
+fn account_key(key: SecretString) -> Option<SecretString> {
+    let text = key.expose_secret();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    (text.len().is_multiple_of(4) && text.bytes().all(allowed)).then_some(key)
+}
+
+/// Reads a connection string as Azure's portal shows it: `DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net`,
+/// or with `BlobEndpoint`. It contains the key, so no part of it is ever shown.
+fn connection_string(reader: &mut Reader<'_>, connection: &str) -> Option<Account> {
+    let parts: Vec<_> = connection
+        .split(';')
+        .filter_map(|part| part.trim().split_once('='))
+        .collect();
+    let part = |name: &str| {
+        let found = parts.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found
+            .map(|(_, value)| (*value).to_owned())
+            .filter(|value| !value.is_empty())
+    };
+    let name = reader.valid(CONNECTION_STRING, "`AccountName=…` in it", part("AccountName"));
+    let key = reader.valid(CONNECTION_STRING, "`AccountKey=…` in it", part("AccountKey"));
+    let key = key.and_then(|key| {
+        let expected = format!("`AccountKey=…` in it to be {ACCOUNT_KEY_RULE}");
+        reader.valid(CONNECTION_STRING, &expected, account_key(key.into()))
+    });
+    let name = name?;
+    let protocol = part("DefaultEndpointsProtocol").unwrap_or_else(|| "https".to_owned());
+    let suffix = part("EndpointSuffix").unwrap_or_else(|| "core.windows.net".to_owned());
+    let endpoint = part("BlobEndpoint").unwrap_or_else(|| format!("{protocol}://{name}.blob.{suffix}"));
+    let endpoint = reader.valid(
+        CONNECTION_STRING,
+        "BlobEndpoint, or DefaultEndpointsProtocol and EndpointSuffix, as Azure shows them",
+        base_url(&endpoint),
+    );
+    Some(Account {
+        name,
+        key: key?,
+        endpoint: Some(endpoint?),
+    })
+}
+
+fn bucket_name(reader: &mut Reader<'_>, variable: &str, advice: &str) -> Option<String> {
+    let name = reader.required(variable, advice)?;
+    if !is_bucket_name(&name) {
+        reader.invalid(variable, BUCKET_NAME);
+    }
+    Some(name)
+}
+
+/// Checks the name of a bucket or container.
+pub(super) fn is_bucket_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    (3..=63).contains(&name.len()) && name.bytes().all(allowed)
 }

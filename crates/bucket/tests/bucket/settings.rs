@@ -1,19 +1,17 @@
 use std::path::Path;
 
+use ::settings::{Invalid, Reader, Source};
 use bucket::{Bucket, Settings};
 use secrecy::ExposeSecret;
 
-fn read(variables: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
-    Settings::read(&|name| {
-        assert!(Settings::VARIABLES.contains(&name), "{name} is read but not listed");
-        let found = variables.iter().find(|(variable, _)| *variable == name);
-        found.map(|(_, value)| (*value).to_owned())
-    })
+fn read(variables: &[(&str, &str)]) -> Result<Settings, Invalid> {
+    Source::of(variables).read(Settings::read)
 }
 
 /// Returns the problems, after checking that each names one of these variables, in this order.
 fn problems(variables: &[(&str, &str)], named: &[&str]) -> String {
-    let problems = read(variables).unwrap_err();
+    let invalid = read(variables).unwrap_err();
+    let problems = invalid.problems();
     assert_eq!(problems.len(), named.len(), "{problems:#?}");
     for (problem, name) in problems.iter().zip(named) {
         assert!(problem.contains(name), "{problem} does not name {name}");
@@ -32,9 +30,31 @@ fn the_default_is_the_folder_data() {
 }
 
 #[test]
+fn the_variables_of_all_adapters_are_recorded() {
+    let names = |variables| {
+        let source = Source::of(variables);
+        let mut reader = Reader::new(&source);
+        Settings::read(&mut reader);
+        let mut names = reader.names().to_vec();
+        names.sort_unstable();
+        names
+    };
+    let by_default = names(&[]);
+    assert_eq!(by_default.len(), 16, "{by_default:?}");
+    assert_eq!(names(&S3), by_default);
+    assert_eq!(
+        names(&[("BLOB_STORAGE_ACCOUNT_CONNECTION_STRING", "x"), ("S3_ENDPOINT", "x")]),
+        by_default
+    );
+}
+
+#[test]
 fn an_unknown_adapter_is_reported_with_the_valid_ones() {
     let problem = problems(&[("STORAGE_ADAPTER", "gcs")], &["STORAGE_ADAPTER"]);
-    assert!(problem.contains("`gcs`") && problem.contains("`minio`"), "{problem}");
+    assert!(
+        problem.contains("expected local, s3, minio or blob, got `gcs`"),
+        "{problem}"
+    );
 }
 
 const S3: [(&str, &str); 4] = [
@@ -157,7 +177,7 @@ fn blob_accepts_a_connection_string_or_name_and_key() {
 #[test]
 fn a_broken_connection_string_is_not_shown() {
     let broken = [
-        ("AccountName=acme;AccountKey=hidden", "AccountKey in"),
+        ("AccountName=acme;AccountKey=hidden", "base64"),
         ("AccountName=acme", "`AccountKey=…`"),
         ("AccountKey=aGlkZGVuIQ==", "`AccountName=…`"),
         (

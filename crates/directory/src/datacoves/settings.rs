@@ -1,5 +1,7 @@
 //! The settings for queries of Datacoves' database.
 
+use ::settings::Reader;
+
 /// The queries of Datacoves' database. The schema belongs to another product and may change, so the queries can be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queries {
@@ -12,18 +14,10 @@ pub struct Queries {
 }
 
 impl Queries {
-    /// The names of the settings.
-    pub const VARIABLES: &[&str] = &[
-        "DATACOVES_ACCOUNTS_QUERY",
-        "DATACOVES_PROJECTS_QUERY",
-        "DATACOVES_ENVIRONMENTS_QUERY",
-    ];
-
     /// Reads the settings. The defaults are queries of Datacoves' own tables. The queries are not checked before they are run.
-    #[must_use]
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
-        let query = |name: &str, default: &str| {
-            let text = lookup(name).unwrap_or_else(|| default.to_owned());
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let mut query = |name: &str, default: &str| {
+            let text = reader.text(name).unwrap_or_else(|| default.to_owned());
             text.trim_end_matches(|last: char| last == ';' || last.is_whitespace())
                 .to_owned()
         };
@@ -46,12 +40,15 @@ impl Queries {
 
 #[cfg(test)]
 mod tests {
+    use ::settings::Source;
+
     use super::*;
 
     #[test]
     fn each_query_can_be_replaced() {
-        let read = Queries::read(&|name| (name == "DATACOVES_PROJECTS_QUERY").then(|| "SELECT 1 ; \n".to_owned()));
-        assert_eq!(read.projects, "SELECT 1");
-        assert!(read.accounts.contains("users_account") && read.environments.contains("projects_environment"));
+        let source = Source::of(&[("DATACOVES_PROJECTS_QUERY", "SELECT 1 ; \n")]);
+        let queries = source.read(Queries::read).unwrap();
+        assert_eq!(queries.projects, "SELECT 1");
+        assert!(queries.accounts.contains("users_account") && queries.environments.contains("projects_environment"));
     }
 }

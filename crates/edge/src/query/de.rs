@@ -146,17 +146,10 @@ struct ValueDeserializer {
 }
 
 impl ValueDeserializer {
-    fn last(mut self) -> String {
-        self.values.pop().unwrap_or_default()
-    }
-
-    /// The last value; an empty one counts as absent.
+    /// The last value that is not empty.
     fn required(self) -> Result<String, Error> {
-        let value = self.last();
-        if value.is_empty() {
-            return Err(Error::expected(REQUIRED));
-        }
-        Ok(value)
+        let last = self.values.into_iter().rev().find(|value| !value.is_empty());
+        last.ok_or_else(|| Error::expected(REQUIRED))
     }
 
     fn number(self) -> Result<i64, Error> {
@@ -168,9 +161,9 @@ impl ValueDeserializer {
 impl<'de> Deserializer<'de> for ValueDeserializer {
     type Error = Error;
 
-    /// The last value, even if it is empty.
+    /// The same, or an empty text.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_string(self.last())
+        visitor.visit_string(self.required().unwrap_or_default())
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -190,7 +183,7 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.values.last().is_none_or(String::is_empty) {
+        if self.values.iter().all(String::is_empty) {
             return visitor.visit_none();
         }
         visitor.visit_some(self)
@@ -234,9 +227,14 @@ impl<'de> SeqAccess<'de> for Items {
     }
 }
 
-/// The items of a list that is written as `a,b`, `["a","b"]`, `['a', 'b']` or `[a]`.
+/// The items of a list that is written as `a,b`, `["a","b"]`, `['a', 'b']`, `[a]`, or one of these in quotes.
 fn items(list: &str) -> Vec<String> {
-    let inner = list.trim().trim_start_matches('[').trim_end_matches(']');
-    let items = inner.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
+    const QUOTES: [char; 2] = ['"', '\''];
+    let inner = list
+        .trim()
+        .trim_matches(QUOTES)
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let items = inner.split(',').map(|item| item.trim().trim_matches(QUOTES));
     items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }

@@ -38,6 +38,8 @@ fn error(query: &str) -> String {
 
 #[test]
 fn values_are_decoded_and_the_last_one_counts() {
+    assert_eq!(read("numbers=1&numbers=&direction=").numbers, Some(List(vec![1])));
+    assert_eq!(read("direction=").direction, None);
     let sample = read("number=1&number=+2+&text=x+y%2Fz&flag=&unknown=1&numbers=%5B10,%2020%5D&direction=down&tag=");
     assert_eq!((sample.number, sample.text.as_deref()), (Some(2), Some("x y/z")));
     assert_eq!((sample.flag, sample.numbers), (None, Some(List(vec![10, 20]))));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::settings::Reader;
 use reqwest::Url;
 
 /// How long an answer is cached by default, in seconds.
@@ -20,69 +21,40 @@ pub struct VerifierSettings {
 }
 
 impl VerifierSettings {
-    /// The names of the settings.
-    pub const VARIABLES: &[&str] = &["DATACOVES_VERIFY_URL", "DATACOVES_VERIFY_CACHE_SECONDS"];
-
     /// Reads the settings. Returns `None` if `DATACOVES_VERIFY_URL` is not set, so keys are not verified with Datacoves.
-    ///
-    /// # Errors
-    /// A list of all problems, each with the setting and the rule.
-    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Vec<String>> {
-        let mut problems = Vec::new();
-        let url = lookup("DATACOVES_VERIFY_URL").and_then(|text| {
-            let url = Url::parse(&text).ok().filter(|url| {
-                matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
-            });
-            if url.is_none() {
-                // The value is not shown, because it may contain a password.
-                let rule = "expected https://HOST/PATH or http://HOST/PATH without a login";
-                problems.push(format!("invalid DATACOVES_VERIFY_URL: {rule}"));
-            }
-            url
-        });
-        let cache = lookup("DATACOVES_VERIFY_CACHE_SECONDS").map_or(Some(CACHE_SECONDS), |text| {
-            let seconds = text
-                .parse()
-                .ok()
-                .filter(|seconds| (1..=MAX_CACHE_SECONDS).contains(seconds));
-            if seconds.is_none() {
-                problems.push(format!(
-                    "DATACOVES_VERIFY_CACHE_SECONDS: `{text}` is not a whole number from 1 to {MAX_CACHE_SECONDS}"
-                ));
-            }
-            seconds
-        });
-        match (problems.is_empty(), url, cache) {
-            (true, Some(url), Some(seconds)) => Ok(Some(Self {
-                url,
-                cache: Duration::from_secs(seconds),
-            })),
-            (true, ..) => Ok(None),
-            (false, ..) => Err(problems),
-        }
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let url = reader.url("DATACOVES_VERIFY_URL");
+        let seconds = reader.number("DATACOVES_VERIFY_CACHE_SECONDS", 1..=MAX_CACHE_SECONDS, CACHE_SECONDS);
+        Some(Self {
+            url: url?,
+            cache: Duration::from_secs(seconds),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ::settings::Source;
+
     use super::*;
 
     #[test]
     fn all_problems_are_reported_without_the_password() {
-        let read = |url: &'static str, seconds: &'static str| {
-            VerifierSettings::read(&move |name| {
-                let value = if name == "DATACOVES_VERIFY_URL" { url } else { seconds };
-                (!value.is_empty()).then(|| value.to_owned())
-            })
+        let read = |url, seconds| {
+            let variables = [
+                ("DATACOVES_VERIFY_URL", url),
+                ("DATACOVES_VERIFY_CACHE_SECONDS", seconds),
+            ];
+            Source::of(&variables).read(VerifierSettings::read)
         };
         assert_eq!(read("", ""), Ok(None));
-        let good = read("https://datacoves.example/verify", "").unwrap().unwrap();
+        let good = read("https://datacoves.example/verify?all=1", "").unwrap().unwrap();
         assert_eq!(good.cache, Duration::from_secs(10));
-        let problems = read("https://user:pa55@datacoves.example/", "soon").unwrap_err();
+        let invalid = read("https://user:pa55@datacoves.example/", "soon").unwrap_err();
         assert!(
-            problems.len() == 2 && !problems.join("").contains("pa55"),
-            "{problems:?}"
+            invalid.problems().len() == 2 && !invalid.to_string().contains("pa55"),
+            "{invalid}"
         );
-        assert!(read("datacoves.example", "0").unwrap_err().len() == 2);
+        assert!(read("datacoves.example", "0").unwrap_err().problems().len() == 2);
     }
 }

@@ -42,7 +42,7 @@ pub async fn manifest_to_defer_to(
                 AND ($3::text IS NULL OR a.dag_id = $3 OR r.dag_id = $3)
                 AND ($4::text IS NULL OR a.tag = $4)
                 AND ($5::text IS NULL OR a.dbt_project = $5)
-                AND ($4 IS NOT NULL OR ($6 <= 2 AND r.deferral_rank <= $6) OR ($6 = 3 AND (a.tag LIKE 'latest-%') IS NOT TRUE) OR $6 = 4)
+                AND ($4 IS NOT NULL OR $6 = 4 OR ((a.tag LIKE 'latest-%') IS NOT TRUE AND ($6 = 3 OR r.deferral_rank <= $6)))
                 AND ($4 IS NOT NULL OR NOT EXISTS (SELECT FROM retired_projects p
                     WHERE p.account_id = $1 AND p.environment_id = a.environment_id AND p.dbt_project = a.dbt_project
                         AND p.retired_at >= a.done_at))

@@ -109,15 +109,32 @@ fn words_of(which: &str) -> String {
     }
 }
 
+/// Whether this is dbt's subcommand in a command as it was typed. When dbt runs inside another program, the words are that program's, such as
+/// `dbt celery worker -q build`.
 fn has_word(typed: &str, word: &str) -> bool {
     let older = if word == "freshness" {
         "snapshot-freshness"
     } else {
         word
     };
-    typed.split_whitespace().any(|found| found == word || found == older)
+    let mut may_be_value = false;
+    for found in typed.split_whitespace().skip(1) {
+        if found == word || found == older {
+            return true;
+        }
+        if found == "-m" {
+            return false; // of Python: dbt has no such option before its subcommand
+        }
+        if found.starts_with('-') {
+            may_be_value = !found.contains('=');
+        } else if may_be_value {
+            may_be_value = false;
+        } else if !["docs", "source"].contains(&found) {
+            return false;
+        }
+    }
+    false
 }
-
 fn key_of(which: &str, args: &Entries<'_>) -> Sha256 {
     let mut distinctive: BTreeMap<&str, Value> = BTreeMap::new();
     for name in DISTINCTIVE {
@@ -166,7 +183,13 @@ mod tests {
         );
         assert_eq!(typed("build", "dbt retry"), "dbt retry");
         // dbt ran inside a worker or a test runner.
-        assert_eq!(typed("build", "dbt celery worker -q a"), "dbt build");
+        assert_eq!(typed("build", "dbt celery worker -q build"), "dbt build");
+        assert_eq!(typed("run", "dbt tasks run shop dbt_run manual__1 --local"), "dbt run");
+        assert_eq!(typed("test", "dbt -m pytest test"), "dbt test");
+        assert_eq!(
+            typed("run", "dbt --log-level debug -q run"),
+            "dbt --log-level debug -q run"
+        );
         assert_eq!(typed("generate", "dbt -q tests/test_docs.py"), "dbt docs generate");
         assert_eq!(text(r#"{"which": "freshness"}"#), "dbt source freshness");
         assert_eq!(command("{}").text, None);

@@ -1,0 +1,99 @@
+//! Describes the errors that every route can answer with.
+
+use edge::Status;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+
+/// An error on routes with dbt Cloud's form.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorAnswer {
+    /// How the request ended, with a message.
+    status: Status,
+    #[schema(value_type = Option<Object>)]
+    data: Option<()>,
+}
+
+/// An error on routes of uploads.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UploadError)]
+pub(super) struct UploadErrorAnswer {
+    /// A text under `message`, or a list of texts under the name of each field that is wrong.
+    #[schema(value_type = Object)]
+    errors: Value,
+}
+
+/// Adds the errors that follow from authentication, parameters and load to all operations that do not describe them.
+pub(super) fn describe(document: &mut Document) {
+    for (path, item) in &mut document.paths.paths {
+        let schema = if edge::is_upload_path(path) {
+            "UploadError"
+        } else {
+            "Error"
+        };
+        for operation in operations(item) {
+            for (status, description) in errors_of(operation, path) {
+                let content = ContentBuilder::new()
+                    .schema(Some(Ref::from_schema_name(schema)))
+                    .build();
+                let response = ResponseBuilder::new()
+                    .description(description)
+                    .content("application/json", content)
+                    .build();
+                let responses = &mut operation.responses.responses;
+                responses.entry(status.to_owned()).or_insert_with(|| response.into());
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.put,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static str)> {
+    let mut errors = Vec::new();
+    let has_query = operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|param| matches!(param, RefOr::T(param) if param.parameter_in == ParameterIn::Query));
+    // `security(())` on a route, which is an empty requirement, means that it needs no token.
+    let needs_token = operation
+        .security
+        .as_ref()
+        .is_none_or(|security| security.iter().any(|one| *one != SecurityRequirement::default()));
+    if has_query {
+        errors.push(("400", "A parameter cannot be read"));
+    }
+    if needs_token {
+        errors.extend([
+            ("401", "The token is missing, unknown, deleted or expired"),
+            ("403", "The token does not allow this"),
+            (
+                "429",
+                "The token has sent too many requests; `Retry-After` says when to try again",
+            ),
+        ]);
+        if path.contains('{') {
+            errors.push(("404", "There is no such thing, or the token may not see it"));
+        }
+        errors.push((
+            "503",
+            "The service is busy, or the database or the storage is unavailable",
+        ));
+    }
+    errors
+}

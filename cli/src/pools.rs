@@ -1,0 +1,69 @@
+//! The pools of connections to PostgreSQL: with which role each connects, how many connections it has and how long its statements may take.
+
+use std::time::Duration;
+
+use service::DatabaseSettings;
+use sqlx::PgPool;
+
+/// The most connections of each role, so that all roles together stay below PostgreSQL's default limit of 100.
+const CONNECTIONS: u32 = 20;
+
+/// The connections of a command's projector, which applies several events at the same time.
+const COMMAND_CONNECTIONS: u32 = 10;
+
+/// The time limit for statements of the read side. Clients time out soon after it.
+const READ_STATEMENT: Duration = Duration::from_secs(20);
+
+/// The time limit for statements of ingest.
+const INGEST_STATEMENT: Duration = Duration::from_secs(5);
+
+/// The time limit for statements of the projector, which may write a hundred thousand nodes to a slow disk.
+const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
+
+/// The time limit for statements of operators' commands.
+const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
+
+/// The pool of ingest.
+pub(crate) fn ingest(database: &DatabaseSettings) -> PgPool {
+    database.pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT)
+}
+
+/// The pool of the read side.
+pub(crate) fn reader(database: &DatabaseSettings) -> PgPool {
+    database.pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT)
+}
+
+/// The pool of the read side's health check. It is separate, so that a busy read side is not mistaken for an unavailable database.
+pub(crate) fn reader_check(database: &DatabaseSettings) -> PgPool {
+    database.pool("dbt_api_reader", read_model::SEARCH_PATH, 1, READ_STATEMENT)
+}
+
+/// The pool of the projector, with full rights on the directory and the read model.
+pub(crate) fn projector(database: &DatabaseSettings) -> PgPool {
+    with_full_rights(database, CONNECTIONS, PROJECTOR_STATEMENT)
+}
+
+/// The pool of a command's projector, which writes to the read model in this search path.
+pub(crate) fn command_projector(database: &DatabaseSettings, search_path: &str) -> PgPool {
+    database.pool(
+        "dbt_api_projector",
+        search_path,
+        COMMAND_CONNECTIONS,
+        PROJECTOR_STATEMENT,
+    )
+}
+
+/// The pool that records the changes of Datacoves' database. Only one synchronization runs at a time, so it needs one connection.
+pub(crate) fn datacoves(database: &DatabaseSettings) -> PgPool {
+    with_full_rights(database, 1, INGEST_STATEMENT)
+}
+
+/// The pool of an operator's command, which does one thing at a time.
+pub(crate) fn operator(database: &DatabaseSettings) -> PgPool {
+    with_full_rights(database, 1, OPERATOR_STATEMENT)
+}
+
+fn with_full_rights(database: &DatabaseSettings, connections: u32, statement_timeout: Duration) -> PgPool {
+    let role = "dbt_api_projector";
+    database.pool(role, read_model::SEARCH_PATH, connections, statement_timeout)
+}

@@ -1,0 +1,181 @@
+//! The heads of nodes: for each aspect, the content in the newest set that contains the node.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use schemas::{AccountId, EnvironmentId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Uploaded;
+
+/// A node whose content in a set differs from its head's.
+struct ChangedNode {
+    node_md5: Uuid,
+    content_id: i64,
+    is_new: bool,
+}
+
+/// Points the heads of the nodes in a set to it, except for nodes that a newer set contains.
+pub(super) async fn point_heads(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+) -> sqlx::Result<()> {
+    let changed = changed_nodes(transaction, account, environment, uploaded).await?;
+    let pointed = without_newer(transaction, account, environment, uploaded, changed).await?;
+    if pointed.is_empty() {
+        return Ok(());
+    }
+    let nodes: Vec<Uuid> = pointed.iter().map(|node| node.node_md5).collect();
+    let contents: Vec<i64> = pointed.iter().map(|node| node.content_id).collect();
+    sqlx::query!(
+        "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
+         SELECT $1, $2, $3, u.node_md5, u.content_id, $4 FROM unnest($5::uuid[], $6::bigint[]) AS u (node_md5, content_id)
+         ON CONFLICT (environment_id, aspect, node_md5)
+         DO UPDATE SET content_id = excluded.content_id, pointed_at = excluded.pointed_at",
+        account.0,
+        environment.0,
+        uploaded.set.aspect,
+        uploaded.done_at,
+        &nodes,
+        &contents
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn changed_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+) -> sqlx::Result<Vec<ChangedNode>> {
+    sqlx::query_as!(
+        ChangedNode,
+        r#"SELECT m.node_md5 AS "node_md5!", m.content_id AS "content_id!", h.content_id IS NULL AS "is_new!"
+         FROM (
+            SELECT DISTINCT ON (node_md5) node_md5, content_id FROM aspect_members
+            WHERE account_id = $1 AND aspect = $3 AND node_set = $4 AND content_set = $5
+            ORDER BY node_md5, resource_type, place
+         ) m LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = $3 AND h.node_md5 = m.node_md5
+         WHERE h.content_id IS NULL OR (h.content_id <> m.content_id AND h.pointed_at <= $6)"#,
+        account.0,
+        environment.0,
+        uploaded.set.aspect,
+        uploaded.set.node_set,
+        uploaded.set.content_set,
+        uploaded.done_at
+    )
+    .fetch_all(transaction)
+    .await
+}
+
+/// Leaves out the nodes that a newer set contains.
+///
+/// A node without a head is in no other set, because everything that adds a set also points the heads of its nodes. The newest set contains
+/// most of the others, so that a late upload rarely looks at a second set.
+async fn without_newer(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+    mut changed: Vec<ChangedNode>,
+) -> sqlx::Result<Vec<ChangedNode>> {
+    if changed.iter().all(|node| node.is_new) {
+        return Ok(changed);
+    }
+    let uploaded_at = (uploaded.done_at, uploaded.event_id, uploaded.place);
+    for set in sets_of(transaction, environment, &uploaded.set.aspect).await? {
+        let with_heads: Vec<Uuid> = changed
+            .iter()
+            .filter(|node| !node.is_new)
+            .map(|node| node.node_md5)
+            .collect();
+        if with_heads.is_empty() || (set.done_at, set.event_id, set.place) <= uploaded_at {
+            break;
+        }
+        let contained = nodes_in(transaction, account, &uploaded.set.aspect, &set, &with_heads).await?;
+        changed.retain(|node| !contained.contains(&node.node_md5));
+    }
+    Ok(changed)
+}
+
+/// A set of contents, with its key as parameters: PostgreSQL cannot push a join's columns into the view `aspect_members`.
+pub(super) struct StoredSet {
+    pub(super) node_set: Vec<u8>,
+    pub(super) content_set: Vec<u8>,
+    pub(super) done_at: DateTime<Utc>,
+    pub(super) event_id: Uuid,
+    pub(super) place: i32,
+}
+
+/// The sets of an environment, the newest first, since most nodes have their heads from it.
+pub(super) async fn sets_of(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    aspect: &str,
+) -> sqlx::Result<Vec<StoredSet>> {
+    sqlx::query_as!(
+        StoredSet,
+        "SELECT node_set, content_set, done_at, event_id, place FROM aspect_sets WHERE environment_id = $1 AND aspect = $2
+         ORDER BY done_at DESC, event_id DESC, place DESC",
+        environment.0,
+        aspect
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Adds heads for those of these nodes that the set contains. Returns these nodes.
+pub(super) async fn add_heads(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    aspect: &str,
+    set: &StoredSet,
+    nodes: &[Uuid],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let found = sqlx::query_scalar!(
+        "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
+         SELECT DISTINCT ON (m.node_md5) $1, $2, $3, m.node_md5, m.content_id, $6
+         FROM aspect_members m JOIN unnest($7::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
+         WHERE m.account_id = $1 AND m.aspect = $3 AND m.node_set = $4 AND m.content_set = $5
+         ORDER BY m.node_md5, m.resource_type, m.place
+         RETURNING node_md5",
+        account.0,
+        environment.0,
+        aspect,
+        set.node_set,
+        set.content_set,
+        set.done_at,
+        nodes
+    )
+    .fetch_all(transaction)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Which of these nodes a set contains.
+pub(super) async fn nodes_in(
+    connection: &mut PgConnection,
+    account: AccountId,
+    aspect: &str,
+    set: &StoredSet,
+    nodes: &[Uuid],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m JOIN unnest($5::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
+         WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4"#,
+        account.0,
+        aspect,
+        set.node_set,
+        set.content_set,
+        nodes
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,230 @@
+//! Compares two read models.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+
+use futures_util::{Stream, TryStreamExt};
+use schemas::Sha256;
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use crate::decode_doc;
+use crate::rebuild::tables_of;
+
+/// The tables that are not compared. They record what the projector has done so far, and not what the events say.
+const NOT_COMPARED: [&str; 6] = ["attempts", "dead_letters", "format", "ledger", "removals", "watermark"];
+
+/// The tables with a query of their own. All other tables are compared by all their columns. Each query returns the account, the row with
+/// internal ids replaced by what they refer to, and the compressed document or null. `{schema}` is replaced by the schema that contains the
+/// table.
+const QUERIES: [(&str, &str); 11] = [
+    ("current_node_sets", "SELECT t.account_id, (to_jsonb(t) - 'spare')::text, NULL::bytea FROM {schema}.current_node_sets t"),
+    ("aspect_sets", "SELECT t.account_id, (to_jsonb(t) - 'id')::text, NULL::bytea FROM {schema}.aspect_sets t"),
+    (
+        "aspect_heads",
+        "SELECT t.account_id, concat_ws(' ', t.environment_id, t.aspect, t.node_md5, x.hash, c.hash), NULL::bytea
+         FROM {schema}.aspect_heads t LEFT JOIN {schema}.texts x ON t.aspect = 'compiled_code' AND x.id = t.content_id
+            LEFT JOIN {schema}.catalog_nodes c ON t.aspect = 'catalog' AND c.id = t.content_id",
+    ),
+    ("run_counts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_counts t WHERE t.runs <> 0"),
+    ("node_results", "SELECT t.account_id, (to_jsonb(t) - 'doc')::text, t.doc FROM {schema}.node_results t"),
+    ("nodes", "SELECT t.account_id, (to_jsonb(t) - 'doc' - 'id')::text, t.doc FROM {schema}.nodes t"),
+    ("catalog_nodes", "SELECT t.account_id, (to_jsonb(t) - 'doc' - 'id')::text, t.doc FROM {schema}.catalog_nodes t"),
+    (
+        "node_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+            FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.nodes n ON n.id = u.id)), NULL::bytea
+         FROM {schema}.node_sets t
+         WHERE EXISTS (SELECT FROM {schema}.manifests m WHERE m.account_id = t.account_id AND m.node_set = t.hash)
+            OR EXISTS (SELECT FROM {schema}.current_node_sets c WHERE c.account_id = t.account_id AND c.hash = t.hash)",
+    ),
+    (
+        "text_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, t.resource_type, (SELECT string_agg(coalesce(x.hash::text, '-'), ',' ORDER BY u.place)
+            FROM unnest(t.text_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.texts x ON x.id = u.id)), NULL::bytea
+         FROM {schema}.text_sets t",
+    ),
+    (
+        "catalog_sets",
+        "SELECT t.account_id, concat_ws(' ', t.hash, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+            FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.catalog_nodes n ON n.id = u.id)), NULL::bytea
+         FROM {schema}.catalog_sets t",
+    ),
+    // A row of this table consists of nothing but its text.
+    ("texts", "SELECT t.account_id, t.hash::text, t.text FROM {schema}.texts t"),
+];
+
+/// A table that differs for an account between two read models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The name of the table.
+    pub table: String,
+    /// The account's number.
+    pub account_id: i64,
+    /// The number of rows in the first read model without an equal row in the second.
+    pub only_before: usize,
+    /// The number of rows in the second read model without an equal row in the first.
+    pub only_after: usize,
+    /// One of these rows, without its document.
+    pub example: String,
+}
+
+/// Compares two read models by natural key and content, ignoring internal ids and the compression of documents. Nothing may write to either
+/// of them meanwhile. Every table of `before` is compared, except the few that record the progress of the projector.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -> sqlx::Result<Vec<Difference>> {
+    let mut differences = Vec::new();
+    for (table, query) in compared_tables(connection, before).await? {
+        let sums = sum_up(connection, &query, before).await?;
+        let accounts = accounts_that_differ(&sums, &sum_up(connection, &query, after).await?);
+        if accounts.is_empty() {
+            continue;
+        }
+        let query = of_accounts(&query, &accounts);
+        let mut rows: BTreeMap<(i64, Sha256), i64> = BTreeMap::new();
+        count_rows(connection, &query, before, &mut rows, 1).await?;
+        count_rows(connection, &query, after, &mut rows, -1).await?;
+        let mut found: BTreeMap<i64, Difference> = BTreeMap::new();
+        for ((account_id, _), count) in &rows {
+            let difference = found.entry(*account_id).or_insert_with(|| Difference {
+                table: table.clone(),
+                account_id: *account_id,
+                only_before: 0,
+                only_after: 0,
+                example: String::new(),
+            });
+            let rows = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            if *count > 0 {
+                difference.only_before += rows;
+            } else {
+                difference.only_after += rows;
+            }
+        }
+        for schema in [before, after] {
+            find_examples(connection, &query, schema, &rows, &mut found).await?;
+        }
+        differences.extend(found.into_values());
+    }
+    Ok(differences)
+}
+
+/// Returns the tables of a schema that are compared, each with its query.
+async fn compared_tables(connection: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<(String, String)>> {
+    let mut compared = Vec::new();
+    for qualified in tables_of(connection, schema).await? {
+        let table = qualified.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.'));
+        let table = table.unwrap_or(&qualified);
+        if NOT_COMPARED.contains(&table) {
+            continue;
+        }
+        let own = QUERIES.iter().find(|(name, _)| *name == table);
+        let query = own.map_or_else(
+            || format!("SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {{schema}}.{table} t"),
+            |(_, query)| (*query).to_owned(),
+        );
+        compared.push((table.to_owned(), query));
+    }
+    Ok(compared)
+}
+
+/// Streams the rows of a table.
+fn rows_of<'c>(
+    connection: &'c mut PgConnection,
+    query: &str,
+    schema: &str,
+) -> impl Stream<Item = sqlx::Result<PgRow>> + use<'c> {
+    sqlx::query(AssertSqlSafe(query.replace("{schema}", schema))).fetch(connection)
+}
+
+/// Returns the number of rows of each account in a table, and the sum of their hashes, which does not depend on their order.
+async fn sum_up(connection: &mut PgConnection, query: &str, schema: &str) -> sqlx::Result<Sums> {
+    let mut sums = Sums::new();
+    let mut rows = pin!(rows_of(connection, query, schema));
+    while let Some(row) = rows.try_next().await? {
+        let (account, Sha256(hash), _) = hash_of_row(&row)?;
+        let (count, sum) = sums.entry(account).or_default();
+        *count += 1;
+        let half = hash
+            .iter()
+            .take(16)
+            .fold(0, |number, byte| number << 8 | u128::from(*byte));
+        *sum = sum.wrapping_add(half);
+    }
+    Ok(sums)
+}
+
+type Sums = BTreeMap<i64, (u64, u128)>;
+
+fn accounts_that_differ(before: &Sums, after: &Sums) -> Vec<i64> {
+    let all: BTreeSet<i64> = before.keys().chain(after.keys()).copied().collect();
+    all.into_iter()
+        .filter(|account| before.get(account) != after.get(account))
+        .collect()
+}
+
+/// Restricts the query to the rows of these accounts.
+fn of_accounts(query: &str, accounts: &[i64]) -> String {
+    let accounts: Vec<String> = accounts.iter().map(i64::to_string).collect();
+    format!(
+        "SELECT * FROM ({query}) AS t (account_id, content, doc) WHERE account_id IN ({})",
+        accounts.join(", ")
+    )
+}
+
+/// Adds `weight` to the count of each row. Rows that are in both read models cancel out.
+async fn count_rows(
+    connection: &mut PgConnection,
+    query: &str,
+    schema: &str,
+    counts: &mut BTreeMap<(i64, Sha256), i64>,
+    weight: i64,
+) -> sqlx::Result<()> {
+    let mut rows = pin!(rows_of(connection, query, schema));
+    while let Some(row) = rows.try_next().await? {
+        let (account, hash, _) = hash_of_row(&row)?;
+        let count = counts.entry((account, hash)).or_default();
+        *count += weight;
+        if *count == 0 {
+            counts.remove(&(account, hash));
+        }
+    }
+    Ok(())
+}
+
+async fn find_examples(
+    connection: &mut PgConnection,
+    query: &str,
+    schema: &str,
+    counts: &BTreeMap<(i64, Sha256), i64>,
+    differences: &mut BTreeMap<i64, Difference>,
+) -> sqlx::Result<()> {
+    let mut rows = pin!(rows_of(connection, query, schema));
+    while let Some(row) = rows.try_next().await? {
+        let (account, hash, text) = hash_of_row(&row)?;
+        if counts.contains_key(&(account, hash))
+            && let Some(difference) = differences.get_mut(&account)
+            && difference.example.is_empty()
+        {
+            difference.example = format!("{schema}: {}", text.chars().take(300).collect::<String>());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the account, the hash of the row and its text.
+fn hash_of_row(row: &PgRow) -> sqlx::Result<(i64, Sha256, String)> {
+    let (account, text): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+    let doc: Option<Vec<u8>> = row.try_get(2)?;
+    let mut bytes = text.clone().into_bytes();
+    if let Some(doc) = doc {
+        match decode_doc(&doc) {
+            Ok(doc) => bytes.extend(doc),
+            // A document that cannot be decompressed equals only itself.
+            Err(_) => bytes.extend(doc),
+        }
+    }
+    Ok((account, Sha256::of(&bytes), text))
+}

@@ -1,0 +1,23 @@
+//! A rebuild creates a second read model and compares it with the first. What it leaves out would be missing without an error.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure to set up a test fails the test"
+)]
+
+mod comparison;
+mod migrations;
+
+use sqlx::PgConnection;
+
+/// The schema of the second read model.
+const NEXT: &str = "read_model_next";
+
+/// Returns the names of the tables in a schema, in alphabetical order.
+async fn tables(connection: &mut PgConnection, schema: &str) -> Vec<String> {
+    sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY tablename")
+        .bind(schema)
+        .fetch_all(connection)
+        .await
+        .unwrap()
+}

@@ -1,0 +1,210 @@
+//! Where the values of settings come from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::{Invalid, Reader};
+
+/// The variable that names the settings file. It is the only one that cannot be in the file.
+pub(crate) const FILE_VARIABLE: &str = "DBT_API_CONFIG";
+
+/// The settings file, unless `DBT_API_CONFIG` names another.
+const DEFAULT_FILE: &str = "dbt-api.toml";
+
+/// The values of settings. Environment variables override the values in a file. All values are strings as written, so that a password of
+/// digits stays unchanged.
+#[derive(Default)]
+pub struct Source {
+    /// The variables that are not empty, with trimmed values.
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) file: Option<File>,
+}
+
+/// A settings file.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    /// By their keys in upper case.
+    pub(crate) entries: BTreeMap<String, Entry>,
+}
+
+/// A line of a settings file.
+pub(crate) struct Entry {
+    /// The key as written, for messages.
+    pub(crate) key: String,
+    value: String,
+}
+
+/// Why the settings file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be opened.
+    #[error("{path}: {error}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        error: std::io::Error,
+    },
+    /// The file is not TOML, or has values of the wrong type.
+    #[error("{path}: {problem}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The cause, without any values.
+        problem: String,
+    },
+}
+
+impl Source {
+    /// Reads the environment and the settings file, if there is one.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read, or `DBT_API_CONFIG` names a file that does not exist.
+    pub fn load() -> Result<Self, LoadError> {
+        let environment = environment();
+        let named = environment.get(FILE_VARIABLE).map(PathBuf::from);
+        let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(File::parse(path, &text)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
+            Err(error) => return Err(LoadError::Open { path, error }),
+        };
+        Ok(Self { environment, file })
+    }
+
+    /// Returns a source with these variables and nothing else, for tests.
+    #[must_use]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self {
+            environment: present(variables),
+            file: None,
+        }
+    }
+
+    /// Reads settings with `read`.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn read<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Invalid> {
+        let mut reader = Reader::new(self);
+        let settings = read(&mut reader);
+        reader.finish(settings)
+    }
+
+    /// Returns the value of a setting. An empty value counts as missing.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let in_file = || {
+            let entry = self.file.as_ref()?.entries.get(name)?;
+            Some(entry.value.as_str()).filter(|value| !value.is_empty())
+        };
+        self.environment.get(name).map(String::as_str).or_else(in_file)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> BTreeMap<String, String> {
+    let unicode =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    present(unicode)
+}
+
+fn present(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    variables
+        .map(|(name, value)| (name, value.trim().to_owned()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
+impl File {
+    /// Reads a single level of keys, in upper or lower case, with scalar values.
+    pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, LoadError> {
+        match entries(text) {
+            Ok(entries) => Ok(Self { path, entries }),
+            Err(problem) => Err(LoadError::Content { path, problem }),
+        }
+    }
+}
+
+fn entries(text: &str) -> Result<BTreeMap<String, Entry>, String> {
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let mut entries = BTreeMap::new();
+    for (key, value) in table {
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            toml::Value::Boolean(truth) => truth.to_string(),
+            _ => return Err(format!("invalid `{key}`: expected a string, a number or a boolean")),
+        };
+        let (name, value) = (key.to_uppercase(), text.trim().to_owned());
+        if name == FILE_VARIABLE {
+            return Err(format!(
+                "`{key}` must be an environment variable, because it names this file"
+            ));
+        }
+        if let Some(other) = entries.insert(
+            name,
+            Entry {
+                key: key.clone(),
+                value,
+            },
+        ) {
+            return Err(format!(
+                "`{}` and `{key}` are the same setting: remove one of them",
+                other.key
+            ));
+        }
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(file: &str, environment: &[(&str, &str)]) -> Source {
+        let file = File::parse("dbt-api.toml".into(), file).unwrap();
+        Source {
+            file: Some(file),
+            ..Source::of(environment)
+        }
+    }
+
+    #[test]
+    fn values_in_a_file_are_kept_as_written() {
+        let source = source(
+            "db_pass = \"0123\"\nPORT = 8081\nDB_SSL_ENABLED = true\nempty = \"\"",
+            &[],
+        );
+        assert_eq!(source.get("DB_PASS"), Some("0123"));
+        assert_eq!(source.get("PORT"), Some("8081"));
+        assert_eq!(source.get("DB_SSL_ENABLED"), Some("true"));
+        assert_eq!(source.get("EMPTY"), None);
+    }
+
+    #[test]
+    fn variables_that_are_not_empty_override_the_file() {
+        let source = source("HOST = 'file'\nPORT = 1", &[("HOST", " variable "), ("PORT", " ")]);
+        assert_eq!((source.get("HOST"), source.get("PORT")), (Some("variable"), Some("1")));
+    }
+
+    #[test]
+    fn a_file_with_other_content_is_refused_without_its_values() {
+        for (text, part) in [
+            ("a = ['pa55']", "`a`"),
+            ("[db]\npass = 'pa55'", "`db`"),
+            ("PORT = 1\nport = 2", "`PORT` and `port`"),
+            ("dbt_api_config = 'pa55'", "`dbt_api_config` must be"),
+            ("pa55", ""),
+        ] {
+            let error = File::parse("dbt-api.toml".into(), text).err().unwrap().to_string();
+            assert!(error.starts_with("dbt-api.toml: ") && error.contains(part), "{error}");
+            assert!(!error.contains("pa55"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! URLs in settings.
+
+use url::Url;
+
+/// What [`base_url`] expects, for messages.
+pub const BASE_URL: &str =
+    "http://HOST or https://HOST, with or without a path, and without a login, query or fragment";
+
+/// Reads a URL to which paths are appended, as [`BASE_URL`] says. Returns `None` if the text is anything else.
+#[must_use]
+pub fn base_url(text: &str) -> Option<Url> {
+    http_url(text).filter(|url| url.query().is_none() && url.fragment().is_none())
+}
+
+/// Reads the URL of an HTTP server, without a login.
+pub(crate) fn http_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let has_login = !url.username().is_empty() || url.password().is_some();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_login).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_refused_and_base_urls_have_no_query() {
+        for good in ["http://host", "https://host:8443/path/"] {
+            assert!(http_url(good).is_some() && base_url(good).is_some(), "{good}");
+        }
+        for bad in [
+            "host",
+            "host:80",
+            "ftp://host",
+            "https://me@host",
+            "https://me:pa55@host",
+            "http://",
+        ] {
+            assert!(http_url(bad).is_none() && base_url(bad).is_none(), "{bad}");
+        }
+        for with_more in ["https://host/?key=1", "https://host/#part"] {
+            assert!(
+                http_url(with_more).is_some() && base_url(with_more).is_none(),
+                "{with_more}"
+            );
+        }
+    }
+}

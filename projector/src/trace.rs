@@ -1,0 +1,24 @@
+//! The span of an event in its trace.
+
+use schemas::Event;
+use tracing::Span;
+use tracing::field::Empty;
+
+/// Creates the span in which an event is applied.
+pub(crate) fn span_of(event: &Event) -> Span {
+    tracing::info_span!(
+        target: traces::TARGET,
+        "event",
+        otel.name = format!("apply {}", event.kind),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        event_id = %event.id,
+        kind = event.kind,
+        account_id = event.account().map(|account| account.0),
+    )
+}
+
+/// Marks the current span as failed.
+pub(crate) fn mark_failed() {
+    Span::current().record("otel.status_code", "error");
+}

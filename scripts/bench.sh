@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# ./dev bench: a release build against the limits of the machine and against its peers.
+
+# On the disk, with all that makes PostgreSQL durable: what is measured is what is run.
+start_bench_cluster() {
+  TEST_CLUSTER=$(usable_folder "$DEV/test-$$" "$(elsewhere)-test-$$")
+  cluster_start "$TEST_CLUSTER" shared_buffers=512MB max_wal_size=4GB
+  DATABASE_URL=$(cluster_url "$TEST_CLUSTER" postgres)
+  export DATABASE_URL
+}
+
+PEERS=bench/peers/requirements.txt
+
+peers_missing() {
+  cmp -s "$PEERS" "$DEV/peers/installed.txt" ||
+    echo "  python3 -m venv .dev/peers && .dev/peers/bin/pip install -r $PEERS && cp $PEERS .dev/peers/installed.txt"
+}
+
+install_peers() {
+  [[ $(peers_missing) ]] || return 0
+  quietly python3 -m venv "$DEV/peers"
+  quietly "$DEV/peers/bin/pip" install -q -r "$PEERS"
+  cp "$PEERS" "$DEV/peers/installed.txt"
+}
+
+build_release() { cargo build --locked --release -p cli -p bench; }
+
+command_bench() {
+  local out=docs/benchmarks
+  # A part is no table.
+  (($# == 0)) || out=$DEV/benchmarks
+  needs "building" build-essential
+  needs "the service" postgresql nats-server
+  needs "the load" curl wrk
+  needs "the peers" nginx python3 python3-venv
+  install_missing
+  announce_python_packages "the peers" "$(peers_missing)"
+  step "Installing the peers in Python" install_peers
+  on_signals stop_test
+  forget_settings
+  remove_abandoned_clusters
+  interruptible "$ROOT/dev" call build_release
+  step "Starting a PostgreSQL" start_bench_cluster
+  PATH=$(postgres_bin):$PATH interruptible "$TARGET/release/bench" measure --binary "$TARGET/release/dbt-api" --python "$DEV/peers/bin/python" \
+    --out "$out" "$@"
+}

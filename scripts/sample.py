@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Uploads the sample that `./dev run` shows: two DAGs of a bakery with runs of the last days, file by file as a DAG does. Only if there are no runs.
+
+The files are those that dbt wrote in fixtures/situations. Their times are moved, so that the runs lie in the last days, and each command gets
+an id of its own. Takes DBT_API_URL, DBT_API_ACCOUNT_ID, DBT_API_ENVIRONMENT_SLUG, DBT_API_READ_TOKEN and DBT_API_UPLOAD_TOKEN.
+"""
+import datetime
+import json
+import os
+import pathlib
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+SITUATIONS = pathlib.Path(__file__).resolve().parent.parent / "fixtures/situations"
+DAY, MINUTE = datetime.timedelta(days=1), datetime.timedelta(minutes=1)
+# A command: a situation, the number of the command in it, and the files that are uploaded after it.
+BUILT = ("manifest.json", "run_results.json")
+FRESHNESS = ("freshness-passes", 1, ("sources.json",))
+DOCS = ("docs-generate", 2, (*BUILT, "catalog.json"))
+NIGHTLY = (FRESHNESS, ("docs-generate", 1, BUILT), DOCS)
+# Orders are late, bread names a table that is not there, and what is below it is skipped. No docs after that.
+BAD_NIGHT = (("freshness-warns", 1, ("sources.json",)), ("build-model-fails", 1, BUILT))
+PRICES = (FRESHNESS, *(("seed-run-test-separately", number, BUILT) for number in (1, 2, 3, 4)), DOCS)
+# DAG, hour, and a run for each of the last days, the oldest first.
+DAGS = (("bakery_nightly", 2, (NIGHTLY, NIGHTLY, BAD_NIGHT, NIGHTLY, NIGHTLY)), ("bakery_prices", 12, (PRICES, PRICES, PRICES)))
+A_TIME = re.compile(r'(?<=")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?=(Z|\+00:00)")')
+
+
+def planned(now):
+    """All runs, the oldest first: when, DAG, commands."""
+    runs = []
+    for dag, hour, of_days in DAGS:
+        newest = now.replace(hour=hour, minute=0, second=0, microsecond=0)
+        newest -= DAY if newest > now - 15 * MINUTE else 0 * DAY
+        runs += [(newest - days * DAY, dag, commands) for days, commands in enumerate(reversed(of_days))]
+    return sorted(runs)
+
+
+def recorded(situation, number, name):
+    return (SITUATIONS / situation / f"{number}.{name}").read_text()
+
+
+def files(command, begin, created):
+    """The command's files, as if it had begun then, of a project whose nodes were first read at another time."""
+    situation, number, names = command
+    metadata = json.loads(recorded(situation, number, names[-1]))["metadata"]
+    invocation, moved = str(uuid.uuid4()), begin - datetime.datetime.fromisoformat(metadata["invocation_started_at"].replace("Z", "+00:00"))
+    for name in names:
+        text = recorded(situation, number, name).replace(metadata["invocation_id"], invocation)
+        text = A_TIME.sub(lambda found: (datetime.datetime.fromisoformat(found[0]) + moved).isoformat(timespec="microseconds"), text)
+        yield name, re.sub(r'("created_at": ?)[\d.]+', rf"\g<1>{created.timestamp()}", text)
+
+
+def ask(path, token, body=None, kind=None):
+    """The JSON that is answered; a body is posted."""
+    headers = {"Authorization": token} | ({"Content-Type": kind} if kind else {})
+    request = urllib.request.Request(os.environ["DBT_API_URL"] + path, body, headers)
+    # The service is on this machine: no proxy is asked for it.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{request.get_method()} {request.full_url} was answered with {error.code}: {error.read().decode()[:1000]}")
+
+
+def upload(dag, run, name, text):
+    boundary = uuid.uuid4().hex
+    fields = {"environment_slug": os.environ["DBT_API_ENVIRONMENT_SLUG"], "dag_id": dag, "run_id": run}
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n' for key, value in fields.items()]
+    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n{text}\r\n--{boundary}--\r\n'
+    kind = f"multipart/form-data; boundary={boundary}"
+    ask("/api/internal/manifests", f"Bearer {os.environ['DBT_API_UPLOAD_TOKEN']}", ("".join(parts) + file).encode(), kind)
+
+
+def count(**filters):
+    query = "".join(f"&{name}={value}" for name, value in filters.items())
+    path = f"/api/v2/accounts/{os.environ['DBT_API_ACCOUNT_ID']}/runs/?limit=1{query}"
+    return ask(path, f"Token {os.environ['DBT_API_READ_TOKEN']}")["extra"]["pagination"]["total_count"]
+
+
+def main():
+    if count():
+        return
+    runs = planned(datetime.datetime.now(datetime.timezone.utc))
+    for begin, dag, commands in runs:
+        for minutes, command in enumerate(commands, 1):
+            for name, text in files(command, begin + minutes * MINUTE, runs[0][0]):
+                upload(dag, f"scheduled__{(begin - DAY).isoformat()}", name, text)
+    # The last run is whole when its last command is.
+    good = sum(BAD_NIGHT is not commands for _, _, commands in runs)
+    end = time.monotonic() + 60
+    while (count(), count(status=10), count(status=20)) != (len(runs), good, len(runs) - good):
+        if time.monotonic() > end:
+            sys.exit(f"{len(runs)} runs were accepted, {good} of them good; after 60 seconds {count()} are shown, {count(status=10)} of them good")
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()

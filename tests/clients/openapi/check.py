@@ -1,0 +1,107 @@
+"""Checks the OpenAPI document: linters, and a client generated from it, which reads every GET route."""
+import importlib
+import inspect
+import json
+import os
+import pathlib
+import pkgutil
+import shutil
+import subprocess
+import sys
+import typing
+import urllib.request
+
+URL, TOKEN = os.environ["DBT_API_URL"], os.environ["DBT_API_TOKEN"]
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def lint(document):
+    """Runs redocly's recommended rules and spectral's rules. Warnings are allowed, errors are not."""
+    if not shutil.which("npm"):
+        print("openapi: the linters were skipped, because npm is not installed")
+        return
+    for name in ("package.json", "package-lock.json", ".spectral.yaml"):
+        shutil.copy(HERE / name, ".")
+    npm = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], capture_output=True, text=True)
+    if npm.returncode:
+        print(f"openapi: the linters were skipped, because they cannot be installed: {npm.stderr[-300:]}")
+        return
+    for command in (["redocly", "lint", "--extends=recommended", document], ["spectral", "lint", document]):
+        done = subprocess.run([f"node_modules/.bin/{command[0]}", *command[1:]], capture_output=True, text=True)
+        assert done.returncode == 0, f"{command[0]}: {(done.stdout + done.stderr)[-3000:]}"
+
+
+def get(path):
+    request = urllib.request.Request(f"{URL}/api/v2/accounts/1/{path}", headers={"Authorization": f"Token {TOKEN}"})
+    return json.load(urllib.request.urlopen(request))["data"]
+
+
+with urllib.request.urlopen(f"{URL}/api/v2/openapi") as answer:
+    document = json.load(answer)
+pathlib.Path("openapi.json").write_text(json.dumps(document))
+lint("openapi.json")
+generated = subprocess.run(
+    ["openapi-python-client", "generate", "--path", "openapi.json", "--output-path", "client"], capture_output=True, text=True
+)
+assert generated.returncode == 0, generated.stdout + generated.stderr
+sys.path.insert(0, "client")
+package = importlib.import_module("dbt_api_client")
+client = package.AuthenticatedClient(base_url=URL, token=TOKEN, raise_on_unexpected_status=True)
+
+run = get("runs/?status=20&include_related=run_steps")[0]
+node = next(node for node in get("environments/1/nodes/?resource_type=model"))
+manifest = urllib.request.Request(
+    f"{URL}/api/private/accounts/1/projects/1/manifest/latest/", headers={"Authorization": f"Token {TOKEN}"}
+)
+href = json.load(urllib.request.urlopen(manifest))["data"]["manifest_href"]
+values = {
+    "account_id": 1, "project_id": 1, "environment_id": 1, "run_id": run["id"], "job_id": run["job_id"], "path": "manifest.json",
+    "unique_id": node["unique_id"], "from_": get("runs/?limit=1")[0]["id"], "environment_slug": "prod", "slug": "prod",
+    "project_slug": "shop", "signed": href.rsplit("/", 1)[1],
+}
+# What `id` means in the routes of each tag.
+ids = {"runs": run["id"], "jobs": run["job_id"], "retrieve_run_step": run["run_steps"][0]["id"]}
+# These need a stored file; other tests read them.
+FILES = {"download_file", "show_file", "retrieve_file_of_environment", "download_file_of_environment", "download_file_of_project"}
+
+
+def arguments(tag, name, function):
+    """The value of each required parameter."""
+    found = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name != "environment_slug" and (parameter.name == "client" or parameter.default is not inspect.Parameter.empty):
+            continue
+        if parameter.name == "id":
+            value = ids.get(name, ids.get(tag, 1))
+        elif parameter.name == "collection":
+            value = next(iter(parameter.annotation))
+        else:
+            value = values[parameter.name]
+        found[parameter.name] = str(value) if parameter.annotation is str else value
+    return found
+
+
+read = 0
+api = importlib.import_module("dbt_api_client.api")
+for module in pkgutil.walk_packages(api.__path__, api.__name__ + "."):
+    tag, name = module.name.split(".")[-2:]
+    operation = importlib.import_module(module.name)
+    if module.ispkg or '"method": "get"' not in inspect.getsource(operation) or name.removeprefix("internal_") in FILES:
+        continue
+    answer = operation.sync_detailed(client=client, **arguments(tag, name, operation.sync_detailed))
+    assert answer.status_code == 200, f"{name}: {answer.status_code}, {answer.content[:300]}"
+    read += 1
+
+from dbt_api_client.api.runs import list_runs  # noqa: E402 it exists only now
+from dbt_api_client.models import ListRunsIncludeRelatedItem as Related, ListRunsOrderBy as Order  # noqa: E402
+
+page = list_runs.sync(
+    1, client=client, status_in=[20, 30], include_related=[Related.JOB, Related.RUN_STEPS], order_by=Order("-id"), limit=5
+)
+assert [shown.id for shown in page.data] == [run["id"]] and page.extra.pagination.total_count == 1, page
+shown = page.data[0]
+assert shown.created_at.isoformat() == run["created_at"].replace(" ", "T") and shown.job.name == "daily", shown
+assert [step.status for step in shown.run_steps] == [20], shown
+gets = [item["get"]["operationId"] for item in document["paths"].values() if "get" in item]
+assert read == len([name for name in gets if name.removeprefix("internal_") not in FILES]), f"{read} of {len(gets)} routes"
+print(f"openapi: the generated client read {read} routes")
