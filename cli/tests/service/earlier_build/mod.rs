@@ -23,7 +23,7 @@ use rows::{Rows, differences, recorded, rows_of};
 const LAST_MIGRATION: i64 = 20_261_124_000_015;
 
 /// The number of a recorded run, in the environment `dev123` of account 1, and its manifest.
-const RUN: &str = "1";
+const RUN: i64 = 1;
 const MANIFEST: &str = "fixtures/situations/build-passes/1.manifest.json";
 
 /// Starts a system with the recorded bucket and an empty database.
@@ -121,7 +121,7 @@ async fn assert_runs_and_nodes_are_shown(installation: &Installation, token: &To
     assert_eq!(shown, runs.map(|(id, _)| id.clone()).collect());
 
     let mut artifacts = expected["artifacts"].values();
-    let is_manifest = |file: &&Value| file["run_id"].to_string() == RUN && file["kind"] == "manifest";
+    let is_manifest = |file: &&Value| file["run_id"] == RUN && file["kind"] == "manifest";
     let file = artifacts.find(is_manifest).unwrap();
     let sha256 = file["sha256"].as_str().unwrap();
     let nodes = list(
