@@ -1,4 +1,5 @@
-//! Checks which crate depends on which, against the table in docs/architecture.md and the READMEs of the crates.
+//! Checks the workspace: which crate depends on which, against the table in docs/architecture.md and the READMEs of the crates, and what
+//! the checks assume.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -114,5 +115,39 @@ fn crates_use_only_the_crates_they_may_use() {
                 );
             }
         }
+    }
+}
+
+/// Cargo refuses a compiler that is older than `rust-version`, so it must be one with which the workspace is known to build.
+#[test]
+fn the_stated_rust_version_is_the_one_that_is_tested() {
+    let toolchain = std::fs::read_to_string(testkit::repository_file("rust-toolchain.toml")).unwrap();
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .no_deps()
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .unwrap();
+    for package in metadata.packages {
+        let stated = package.rust_version.unwrap();
+        let channel = format!("channel = \"{}.{}.", stated.major, stated.minor);
+        assert!(toolchain.contains(&channel), "{} states {stated}", package.name);
+    }
+}
+
+/// A filter that names no test leaves nothing out, and nobody notices.
+#[test]
+fn the_tests_that_are_left_out_by_default_exist() {
+    let filters = std::fs::read_to_string(testkit::repository_file(".config/nextest.toml")).unwrap();
+    let tests = testkit::repository_file("tests/faults").read_dir().unwrap();
+    let tests: String = tests
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    let left_out = filters.split("\"\"\"").nth(1).unwrap();
+    for name in left_out.split("test(").skip(1) {
+        let name = name.split(')').next().unwrap();
+        assert!(
+            tests.contains(&format!("async fn {name}(")),
+            "there is no test `{name}`"
+        );
     }
 }

@@ -10,8 +10,8 @@ use testkit::repository_file;
 /// The commands that execute nodes.
 const EXECUTING: &[&str] = &["run", "build", "test", "seed", "snapshot", "retry", "clone"];
 
-/// All orders are tried for up to this many uploads, with and without `./dev test --all`.
-const ALL_ORDERS: [usize; 2] = [4, 2];
+/// All orders are tried for up to this many uploads.
+const ALL_ORDERS: usize = 4;
 
 /// A situation recorded with real dbt, as in `fixtures/situations`.
 #[derive(Deserialize)]
@@ -214,26 +214,29 @@ impl Invocation {
     }
 }
 
-/// Returns the orders in which to upload: all orders of few uploads, some orders of more, and one order in which each upload is sent twice.
+/// Returns the orders in which to upload: as dbt wrote the files, and once more in the opposite order, so that each comes twice and the
+/// oldest last. With `DBT_API_TEST_ALL`, also all orders of few uploads, and some of more.
 pub(super) fn orders(uploads: &[Upload]) -> Vec<Vec<Upload>> {
     if uploads.is_empty() {
         return Vec::new();
     }
+    let twice = uploads.iter().chain(uploads.iter().rev()).cloned().collect();
     #[expect(clippy::disallowed_methods, reason = "it is the developer who sets it")]
     let is_thorough = std::env::var_os("DBT_API_TEST_ALL").is_some();
+    if !is_thorough {
+        return vec![uploads.to_vec(), twice];
+    }
     let mut orders = Vec::new();
-    if uploads.len() <= ALL_ORDERS[usize::from(!is_thorough)] {
+    if uploads.len() <= ALL_ORDERS {
         permute(&mut uploads.to_vec(), 0, &mut orders);
     } else {
         orders.push(uploads.to_vec());
         orders.push(uploads.iter().rev().cloned().collect());
         let every_other = |first: usize| uploads.iter().skip(first).step_by(2).cloned();
         orders.push(every_other(1).chain(every_other(0)).collect());
-        if is_thorough {
-            orders.push([&uploads[uploads.len() / 2..], &uploads[..uploads.len() / 2]].concat());
-        }
+        orders.push([&uploads[uploads.len() / 2..], &uploads[..uploads.len() / 2]].concat());
     }
-    orders.push(uploads.iter().chain(uploads.iter().rev()).cloned().collect());
+    orders.push(twice);
     orders
 }
 
