@@ -3,6 +3,8 @@
 //! Uploads, live events and readers continue meanwhile. Only the comparison at the end makes live events wait, so that both read models
 //! contain the same events.
 
+use std::time::Duration;
+
 use bucket::Journal;
 use chrono::{DateTime, Utc};
 use read_model::compare::{Difference, compare};
@@ -24,8 +26,14 @@ pub const OLD_SCHEMA: &str = "read_model_old";
 
 const LIVE_SCHEMA: &str = "read_model";
 
-/// The number of attempts to finish and to swap. Projectors may be applying other events, and readers may take long.
+/// The number of attempts to finish. Projectors may be applying other events.
 const TRIES: usize = 20;
+
+/// The number of attempts to swap, each of less than a second. A reader may take twenty seconds.
+const SWAP_TRIES: usize = 60;
+
+/// The time between two attempts to swap, in which readers continue.
+const SWAP_PAUSE: Duration = Duration::from_millis(300);
 
 /// A rebuild of the read model.
 pub struct Rebuild {
@@ -130,18 +138,20 @@ impl Rebuild {
 
 /// Swaps the two read models as soon as no reader blocks it. The comparison remains valid meanwhile, since nobody else may write.
 async fn put_in_place(transaction: &mut PgConnection) -> Result<(), ApplyError> {
-    for _ in 0..TRIES {
+    for _ in 0..SWAP_TRIES {
         let mut attempt = transaction.begin().await?;
         match swap(&mut attempt, NEXT_SCHEMA, OLD_SCHEMA).await {
             Ok(()) => return Ok(attempt.commit().await?),
             Err(error) if is_lock_conflict(&error) => {
                 tracing::warn!(%error, "readers block the swap; trying again");
                 attempt.rollback().await?;
+                tokio::time::sleep(SWAP_PAUSE).await;
             }
             Err(error) => return Err(error.into()),
         }
     }
-    let cause = format!("could not swap in {TRIES} attempts because of readers: run the rebuild again to continue");
+    let cause =
+        format!("could not swap in {SWAP_TRIES} attempts because of readers: run the rebuild again to continue");
     Err(ApplyError::Unavailable(cause))
 }
 

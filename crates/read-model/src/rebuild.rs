@@ -147,14 +147,14 @@ pub async fn lock_read_model(transaction: &mut PgConnection) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Whether a statement failed because of the locks of others, either with a timeout or with a deadlock.
+/// Whether [`swap`] failed because of the locks of others, either with a timeout or with a deadlock.
 #[must_use]
 pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
     let code = match error {
         sqlx::Error::Database(database) => database.code(),
         _ => None,
     };
-    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+    code.is_some_and(|code| ["55P03", "57014", "40P01"].contains(&code.as_ref()))
 }
 
 /// Replaces the current read model by the one in the schema `next`, and keeps the current one as the schema `old`. Requires a transaction
@@ -163,11 +163,16 @@ pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
 /// # Errors
 /// Returns an error if a query fails. If readers do not finish in time, [`is_lock_conflict`] is true for the error.
 pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx::Result<()> {
-    let lock = format!(
-        "SET LOCAL lock_timeout = '3s'; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
-        tables_of(transaction, "read_model").await?.join(", ")
-    );
-    transaction.execute(AssertSqlSafe(lock)).await?;
+    let tables = tables_of(transaction, "read_model").await?.join(", ");
+    // A reader that has used one table and waits for another that is locked here would be a deadlock. PostgreSQL looks for deadlocks after a
+    // second (deadlock_timeout) and ends whoever looks first. The lock gives up before that, so that no reader is ended.
+    transaction
+        .execute("SET LOCAL statement_timeout = '700ms'; SET LOCAL lock_timeout = 0")
+        .await?;
+    transaction
+        .execute(AssertSqlSafe(format!("LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")))
+        .await?;
+    transaction.execute("SET LOCAL statement_timeout = 0").await?;
     let rename = format!("ALTER SCHEMA read_model RENAME TO {old}; ALTER SCHEMA {next} RENAME TO read_model");
     transaction.execute(AssertSqlSafe(rename)).await?;
     // The API may show the data differently than before.
