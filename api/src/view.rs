@@ -87,6 +87,28 @@ impl View {
     }
 }
 
+/// The right to read all accounts of a token, where the request does not name one in its path.
+pub(crate) struct Reader(Bearer);
+
+impl Reader {
+    pub(crate) fn accounts(&self) -> &[AccountId] {
+        &self.0.access.accounts
+    }
+
+    /// A view of one of the token's accounts; none if the account is not active.
+    pub(crate) async fn view(&self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
+        self.0.view(state, account).await
+    }
+}
+
+impl FromRequestParts<State> for Reader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        Ok(Self(Bearer::of(parts, state, &[Scope::Read]).await?))
+    }
+}
+
 /// The directory's word for the state of an active account.
 const ACTIVE: &str = "active";
 

@@ -180,6 +180,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
             contents: api::ContentMemory::default(),
             trimmed_manifests: api::TrimmedManifests::new(settings.ingest.spool_dir.clone()),
+            discovery: discovery::Discovery::default(),
         };
         let routes = if roles.api {
             api::router(state)

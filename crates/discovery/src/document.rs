@@ -16,6 +16,9 @@ use crate::request::Request;
 /// How deep fields may be nested. The introspection query of GraphiQL needs 14.
 pub(crate) const MAX_DEPTH: usize = 24;
 
+/// How deep lists of the schema may be nested in a query about it. That of GraphiQL needs 2.
+const MAX_SCHEMA_DEPTH: usize = 3;
+
 /// How many fields a query may have, those of a fragment at each place where it stands. The largest known query has 250.
 const MAX_FIELDS: u64 = 5_000;
 
@@ -52,6 +55,12 @@ pub(crate) fn prepare(request: &Request) -> Result<ExecutableDocument, QueryErro
         return Err(QueryError::too_large(format!(
             "the query has too many fields: at most {MAX_FIELDS} are allowed, and those of a fragment count at each place"
         )));
+    }
+    let of_schema = measure.schema_depth(&operation.node.selection_set.node);
+    if of_schema > MAX_SCHEMA_DEPTH {
+        return Err(QueryError::too_large(
+            "the query is nested too deep: the schema is asked for the types of types of types",
+        ));
     }
     let used = measure.known;
     let roots = operation.node.selection_set.node.items.len();
@@ -162,6 +171,23 @@ impl Measure<'_> {
             size.depth = size.depth.max(of_item.depth);
         }
         Ok(size)
+    }
+
+    /// How deep lists of fields and types of the schema are nested. Each level may multiply the answer by hundreds.
+    fn schema_depth(&self, set: &SelectionSet) -> usize {
+        let depths = set.items.iter().map(|item| match &item.node {
+            Selection::Field(field) => {
+                let lists = ["fields", "inputFields", "interfaces", "possibleTypes"];
+                let is_list = lists.contains(&field.node.name.node.as_str());
+                self.schema_depth(&field.node.selection_set.node) + usize::from(is_list)
+            }
+            Selection::InlineFragment(fragment) => self.schema_depth(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(spread) => {
+                let fragment = self.fragments.get(&spread.node.fragment_name.node);
+                fragment.map_or(0, |fragment| self.schema_depth(&fragment.node.selection_set.node))
+            }
+        });
+        depths.max().unwrap_or_default()
     }
 
     fn fragment(&mut self, name: &Name) -> Result<Size, QueryError> {

@@ -27,9 +27,25 @@ impl QueryError {
         Self::new("NOT_FOUND", format!("{what} {id} was not found"))
     }
 
+    /// There is nothing yet from which the query could be answered.
+    pub(crate) fn no_data(message: impl Into<String>) -> Self {
+        Self::new("NO_DATA", message)
+    }
+
     /// The query would cost more than is allowed.
-    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+    pub fn too_large(message: impl Into<String>) -> Self {
         Self::new("QUERY_TOO_LARGE", message)
+    }
+
+    /// The answer takes too long.
+    pub fn too_slow(message: impl Into<String>) -> Self {
+        Self::new("TIMEOUT", message)
+    }
+
+    /// No account of the token is active.
+    #[must_use]
+    pub fn no_account() -> Self {
+        Self::new("NOT_FOUND", "no account of this token is active")
     }
 
     fn new(code: &'static str, message: impl Into<String>) -> Self {

@@ -1,5 +1,32 @@
-//! The Discovery API: the GraphQL face of the read side.
+//! The Discovery API of dbt Cloud: the GraphQL face of the read side.
+//!
+//! async-graphql holds the schema: it checks queries and answers introspection. The data is read and written here, since an answer may have
+//! twenty thousand nodes: a query is first planned, so that each kind of data is read once for all nodes, and then written node by node.
+
+mod answer;
+mod arguments;
+mod data;
+mod doc;
 mod document;
 mod error;
+mod facts;
+mod graph;
+mod kind;
+mod needs;
+mod page;
+mod plan;
+mod related;
 mod request;
+mod resolve;
+mod scope;
+mod select;
+mod tree;
 mod types;
+mod values;
+mod write;
+
+pub use answer::{Answer, Discovery, Loaded, MAX_TIME, Query};
+pub use error::{Error, QueryError};
+pub use request::MAX_BODY;
+pub use types::sdl;
+pub use write::Pieces;

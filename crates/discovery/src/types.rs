@@ -1,11 +1,13 @@
 //! The types of the schema: what the executor must know of them, and the schema against which queries are checked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use async_graphql::async_trait::async_trait;
 use async_graphql::dynamic::{
     Enum, Field, FieldFuture, InputObject, InputValue, Interface, InterfaceField, Object, Scalar, Schema, TypeRef,
 };
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
     BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition,
@@ -141,6 +143,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     let definitions = definitions();
     let mut schema = Schema::build(QUERY, None, None)
         .limit_recursive_depth(crate::document::MAX_DEPTH)
+        .extension(Stop)
         .disable_suggestions();
     for definition in &definitions {
         schema = match &definition.kind {
@@ -191,6 +194,39 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         Err(error) => unreachable!("the schema is invalid, which a test would show: {error}"),
     }
 });
+
+/// Marks a request that is only checked against the schema.
+pub(crate) struct OnlyCheck;
+
+/// Stops after a request was checked.
+struct Stop;
+
+impl ExtensionFactory for Stop {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait]
+impl Extension for Stop {
+    async fn execute(
+        &self,
+        context: &ExtensionContext<'_>,
+        operation_name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> async_graphql::Response {
+        if context.data_opt::<OnlyCheck>().is_some() {
+            return async_graphql::Response::new(ConstValue::Null);
+        }
+        next.run(context, operation_name).await
+    }
+}
+
+/// Returns the schema in the schema definition language of GraphQL.
+#[must_use]
+pub fn sdl() -> String {
+    SCHEMA.sdl()
+}
 
 fn definitions() -> Vec<TypeDefinition> {
     let mut text = SOURCES.concat();

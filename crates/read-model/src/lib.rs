@@ -33,7 +33,7 @@ pub use artifacts::{Artifact, insert_artifacts};
 pub use aspects::{FileAspects, aspects_of_files, environments_of_files, note_aspects, recompute_aspects};
 pub use catalogs::{CatalogRow, has_catalog, insert_catalog};
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letter, dead_letters, drop_dead_letter};
-pub use doc::{DocEncoder, InvalidDoc, decode_doc};
+pub use doc::{DocDecoder, DocEncoder, InvalidDoc, decode_doc, doc_size};
 pub use files::{delete_files, insert_files};
 pub use format::needs_rebuild;
 pub use ids::{JobKey, Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id, unrecorded_ids};
