@@ -24,7 +24,7 @@ mod steps;
 
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
+use axum::routing::{any, get, post};
 use edge::{CloudError, UploadError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -37,6 +37,8 @@ pub(crate) fn others() -> OpenApiRouter<State> {
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
         .routes(routes!(root::healthcheck_v3))
+        .route("/graphql", get(graphql::page))
+        .route("/graphql/graphiql/{name}", get(graphql::page_part))
         .route("/api/{*rest}", any(nothing))
 }
 

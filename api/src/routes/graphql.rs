@@ -1,10 +1,10 @@
 //! The Discovery API: GraphQL about the nodes of environments and runs.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::State as Extracted;
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::extract::{Path, State as Extracted};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use discovery::{Answer, Loaded, MAX_BODY, MAX_TIME, Query, QueryError};
+use discovery::{Answer, Loaded, MAX_BODY, MAX_TIME, PAGE, PageFile, Query, QueryError, page_file};
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
 
@@ -68,4 +68,28 @@ fn response(answer: Answer) -> Response {
         Some(memory) => hold_until_sent(response, memory),
         None => response,
     }
+}
+
+/// Shows GraphiQL to browsers. Other clients must send their queries with POST.
+pub(crate) async fn page(headers: HeaderMap) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
+        return file(PAGE);
+    }
+    CloudError::method_not_allowed().into_response()
+}
+
+/// Sends a file of GraphiQL.
+pub(crate) async fn page_part(Path(name): Path<String>) -> Response {
+    page_file(&name).map_or_else(|| CloudError::not_found().into_response(), file)
+}
+
+fn file(file: PageFile) -> Response {
+    let mut response = Body::from(file.content).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
+    if file.is_gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
 }

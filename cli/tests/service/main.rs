@@ -11,6 +11,7 @@ mod airflow;
 mod artifacts_ingest;
 mod datacoves;
 mod dbt_cloud;
+mod discovery;
 mod errors;
 mod files;
 mod files_v3;

@@ -65,10 +65,6 @@ impl<'a> Facts<'a> {
     pub(crate) fn first_text(&self, keys: &[&str]) -> Value<'a> {
         Value::of_text(keys.iter().find_map(|key| self.doc.text(key)))
     }
-
-    pub(crate) fn is_sql(&self) -> bool {
-        self.node.node.resource_type != "seed"
-    }
 }
 
 /// The value of a field.

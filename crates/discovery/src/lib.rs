@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod facts;
 mod graph;
+mod graphiql;
 mod kind;
 mod needs;
 mod page;
@@ -27,6 +28,7 @@ mod write;
 
 pub use answer::{Answer, Discovery, Loaded, MAX_TIME, Query};
 pub use error::{Error, QueryError};
+pub use graphiql::{PAGE, PageFile, page_file};
 pub use request::MAX_BODY;
 pub use types::sdl;
 pub use write::Pieces;

@@ -56,5 +56,4 @@ pub(crate) enum EdgeNode {
         place: Place,
         about: Json,
     },
-    Json(Json),
 }

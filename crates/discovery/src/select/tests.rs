@@ -220,5 +220,8 @@ fn errors_name_what_is_not_understood() {
 fn patterns_do_not_take_exponential_time() {
     let pattern = format!("{}b", "*a".repeat(50));
     assert!(!matching::matches(&pattern, &"a".repeat(5_000)));
-    assert!(!matching::path_matches(&"**/".repeat(50), "x"));
+    assert!(!matching::path_matches(
+        &format!("{}y", "**/".repeat(50)),
+        &"x/".repeat(500)
+    ));
 }
