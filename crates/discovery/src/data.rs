@@ -311,21 +311,29 @@ impl Data {
         Ok(())
     }
 
-    /// Reads the configurations of all nodes.
-    pub(crate) async fn configs(
+    /// Reads what `read` makes of the definitions of these nodes. The definitions themselves are not kept.
+    pub(crate) async fn read_definitions<T>(
         &mut self,
         connection: &mut PgConnection,
-    ) -> Result<HashMap<Place, serde_json::Value>, Error> {
-        let places: Vec<Place> = self.graph().places().collect();
-        self.load_definitions(connection, places).await?;
-        let mut configs = HashMap::new();
+        places: &[Place],
+        read: impl Fn(&Doc<'_>) -> T,
+    ) -> Result<HashMap<Place, T>, Error> {
+        let by_id: HashMap<i64, Place> = places
+            .iter()
+            .map(|place| (self.graph().node(*place).node.id, *place))
+            .collect();
+        let ids: Vec<i64> = by_id.keys().copied().collect();
+        let mut found = HashMap::new();
         let mut decoder = DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?;
-        for (place, doc) in &self.definitions {
-            if let Some(json) = decoder.decode(doc).ok().and_then(|json| String::from_utf8(json).ok()) {
-                configs.insert(*place, Doc::of(&json).json("config"));
+        for ids in ids.chunks(BATCH) {
+            for (id, doc) in queries::docs(connection, self.scope.account, ids).await? {
+                let json = decoder.decode(&doc).ok().and_then(|json| String::from_utf8(json).ok());
+                if let Some((place, json)) = by_id.get(&id).zip(json) {
+                    found.insert(*place, read(&Doc::of(&json)));
+                }
             }
         }
-        Ok(configs)
+        Ok(found)
     }
 
     /// The size of what was read when it is decompressed, in bytes: more than an answer takes that has each node once.

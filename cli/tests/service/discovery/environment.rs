@@ -108,6 +108,7 @@ async fn every_kind_is_listed_in_both_states() {
                     parents { uniqueId } } } }
                 packages(resource: macro)
                 resourceCounts
+                owners(resource: exposure) { name email }
                 tags { name }
             }
             definition {
@@ -119,7 +120,8 @@ async fn every_kind_is_listed_in_both_states() {
                 semanticModels(first: 5) { edges { node { uniqueId entities { name type } dimensions { name typeParams } measures { name agg } } } }
                 savedQueries(first: 5) { edges { node { uniqueId queryParams { metrics groupBy } exports { name } } } }
                 groups(first: 5) { edges { node { uniqueId name ownerEmail modelCount models { uniqueId } } } }
-                resources(first: 500, filter: {types: [Metric, Macro, Model]}) { totalCount edges { node { __typename uniqueId } } }
+                resources(first: 500, filter: {types: [Metric, Model]}) { edges { node { __typename uniqueId } } }
+                all: resources(first: 1, filter: {types: [Metric, Macro, Model]}) { totalCount }
             }
         }
     }";
@@ -161,6 +163,10 @@ async fn every_kind_is_listed_in_both_states() {
     );
     assert!(applied["packages"].as_array().unwrap().contains(&json!("dbt")));
     assert_eq!(applied["resourceCounts"]["model"], 5);
+    assert_eq!(
+        applied["owners"],
+        json!([{"name": "Finance", "email": "finance@example.com"}])
+    );
     assert_eq!(definition["models"]["totalCount"], 5);
     let model = &definition["models"]["edges"][0]["node"];
     assert_eq!((&model["runId"], &model["jobDefinitionId"]), (&json!(1), &json!(1)));
@@ -196,7 +202,7 @@ async fn every_kind_is_listed_in_both_states() {
             .iter()
             .any(|edge| edge["node"]["__typename"] == "MetricDefinitionNode")
     );
-    assert!(definition["resources"]["totalCount"].as_i64().unwrap() > 500);
+    assert!(definition["all"]["totalCount"].as_i64().unwrap() > 500);
 }
 
 #[tokio::test(flavor = "multi_thread")]

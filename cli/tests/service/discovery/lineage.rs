@@ -37,7 +37,7 @@ async fn lineages_have_parents_and_follow_selections() {
             vec!["model.shop.customers", "model.shop.stg_customers"],
         ),
         (
-            json!({"select": "+orders"}),
+            json!({"select": "+marts.orders"}),
             vec!["model.shop.orders", "model.shop.stg_orders", "seed.shop.raw_orders"],
         ),
         (

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::{Resolver, required};
 use crate::arguments::{argument, field as field_of, text};
+use crate::doc::Doc;
 use crate::error::Error;
+use crate::graph::Place;
 use crate::kind::{Kind, Shape};
 use crate::plan::Selected;
 use crate::related::kinds;
@@ -72,6 +74,7 @@ impl Resolver<'_> {
                 let head = self.datas[data].scope.head.as_ref();
                 crate::facts::time_json(head.map(|head| head.generated_at))
             }
+            "owners" => self.owners(data, text(argument(selected, "resource"))).await?,
             "packages" => {
                 let kind = match text(argument(selected, "resource")) {
                     Some("macro") => Kind::Macro,
@@ -103,6 +106,38 @@ impl Resolver<'_> {
             _ => return Ok(None),
         };
         Ok(Some(Tree::Json(value, Arc::clone(selected))))
+    }
+}
+
+impl Resolver<'_> {
+    /// The owners of exposures or groups, each once.
+    async fn owners(&mut self, data: usize, resource: Option<&str>) -> Result<serde_json::Value, Error> {
+        let kind = if resource == Some("group") {
+            Kind::Group
+        } else {
+            Kind::Exposure
+        };
+        let data = &mut self.datas[data];
+        let places: Vec<Place> = data.graph().of_kind(kind).collect();
+        let owner = |doc: &Doc<'_>| {
+            let owner = doc.object("owner").unwrap_or_default();
+            let text = |key: &str| {
+                owner
+                    .texts(key)
+                    .and_then(|texts| texts.into_iter().next())
+                    .unwrap_or_default()
+                    .into_owned()
+            };
+            (text("name"), text("email"))
+        };
+        let owners = data.read_definitions(self.connection, &places, owner).await?;
+        let owners: BTreeSet<(String, String)> = owners.into_values().collect();
+        let owners = owners
+            .into_iter()
+            .filter(|(name, email)| !name.is_empty() || !email.is_empty());
+        Ok(owners
+            .map(|(name, email)| json!({ "name": name, "email": email }))
+            .collect())
     }
 }
 

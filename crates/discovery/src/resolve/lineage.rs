@@ -58,7 +58,9 @@ impl Resolver<'_> {
         let data = &mut self.datas[data];
         data.read_attributes(self.connection).await?;
         let configs = if selector.needs_configs() {
-            data.configs(self.connection).await?
+            let places: Vec<Place> = data.graph().places().collect();
+            data.read_definitions(self.connection, &places, |doc| doc.json("config"))
+                .await?
         } else {
             HashMap::new()
         };

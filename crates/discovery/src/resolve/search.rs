@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use read_model::DocDecoder;
 use serde_json::json;
 
 use super::Resolver;
@@ -50,9 +49,7 @@ impl Resolver<'_> {
             .chosen(data, types.as_ref().unwrap_or(&all), &Filter::of(filter))
             .await?;
         self.keep_filtered(data, &mut places, selected).await?;
-        let configs = self.datas[data].configs(self.connection).await?;
-        drop(configs);
-        let hits = self.hits(data, &places, &wanted, &fields)?;
+        let hits = self.hits(data, &places, &wanted, &fields).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let window = Window::of(selected, hits.len(), |cursor| {
             hits.iter()
@@ -111,26 +108,28 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn hits(&self, data: usize, places: &[Place], wanted: &str, fields: &[&'static str]) -> Result<Vec<Hit>, Error> {
-        let data = &self.datas[data];
-        let mut decoder = DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?;
-        let mut hits = Vec::new();
-        for place in places {
-            let frame = data.definitions.get(place);
-            let json = frame.and_then(|frame| String::from_utf8(decoder.decode(frame).ok()?).ok());
-            let doc = json.as_deref().map(Doc::of).unwrap_or_default();
-            let found = fields
-                .iter()
-                .find_map(|field| Some((*field, highlight(&text_of(&doc, field), wanted)?)));
-            if let Some((field, highlight)) = found {
-                hits.push(Hit {
-                    place: *place,
-                    field,
-                    highlight,
-                });
-            }
-        }
-        hits.sort_by_key(|hit| FIELDS.iter().position(|field| *field == hit.field));
+    async fn hits(
+        &mut self,
+        data: usize,
+        places: &[Place],
+        wanted: &str,
+        fields: &[&'static str],
+    ) -> Result<Vec<Hit>, Error> {
+        let find = |doc: &Doc<'_>| {
+            let mut fields = fields.iter();
+            fields.find_map(|field| Some((*field, highlight(&text_of(doc, field), wanted)?)))
+        };
+        let found = self.datas[data].read_definitions(self.connection, places, find).await?;
+        let hits = found.into_iter().filter_map(|(place, found)| {
+            let (field, highlight) = found?;
+            Some(Hit {
+                place,
+                field,
+                highlight,
+            })
+        });
+        let mut hits: Vec<Hit> = hits.collect();
+        hits.sort_by_key(|hit| (FIELDS.iter().position(|field| *field == hit.field), hit.place));
         Ok(hits)
     }
 }

@@ -9,8 +9,7 @@ use serde_json::json;
 use super::definition::text_json;
 use super::{Read, unknown};
 use crate::facts::{Facts, Value};
-use crate::graph::{Attributes, modeling_layer};
-use crate::kind::Kind;
+use crate::graph::{Attributes, Place, modeling_layer};
 use crate::needs::Needs;
 use crate::select::order_of_versions;
 
@@ -156,10 +155,17 @@ fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let (Some(_), Some(attributes)) = (facts.doc.text("version"), graph.attributes()) else {
         return Value::Json(json!([]));
     };
-    let others = graph.of_kind(Kind::Model).filter(|place| {
+    let Some(own) = graph.find(&node.unique_id) else {
+        return Value::Json(json!([]));
+    };
+    // Nodes are sorted by id, and the ids of the versions differ only in their ends.
+    let is_other = |place: &Place| {
         let other = &graph.node(*place).node;
-        other.name == node.name && other.package_name == node.package_name
-    });
+        other.name == node.name && other.package_name == node.package_name && other.resource_type == node.resource_type
+    };
+    let before = (0..own).rev().take_while(is_other).count();
+    let first = own - Place::try_from(before).unwrap_or_default();
+    let others = (first..graph.places().end).take_while(is_other);
     let versions = others.map(|place| {
         let other = &attributes[place as usize];
         json!({
