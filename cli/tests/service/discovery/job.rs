@@ -50,6 +50,7 @@ async fn a_run_shows_what_its_files_say() {
             (&customers["status"], &customers["skip"]),
             (&json!("skipped"), &json!(true))
         );
+        assert_eq!(customers["columns"], Value::Null, "the catalog does not have its table");
         assert!(all(&customers["parentsModels"], "uniqueId").contains(&&json!("model.shop.stg_orders")));
         let failed = model("orders");
         assert!(

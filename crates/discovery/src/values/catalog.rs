@@ -14,22 +14,11 @@ use crate::needs::Needs;
 pub(super) fn field(field: &str) -> Option<(Needs, Read)> {
     let needs = Needs::CATALOG;
     Some(match field {
-        "catalog" => (needs.and(Needs::DEFINITION), |facts| {
-            facts
-                .catalog
-                .as_ref()
-                .map_or(Value::Null, |catalog| Value::Json(table(facts, catalog)))
-        }),
-        // Without a catalog, the columns that the node declares are the only ones known.
+        "catalog" => (needs.and(Needs::DEFINITION), table),
+        // Only what the warehouse has: clients take these columns for the table's, with types.
         "columns" => (needs.and(Needs::DEFINITION), |facts| {
-            let declared = declared(facts);
-            Value::Json(match &facts.catalog {
-                Some(catalog) => columns(catalog, declared),
-                None => declared
-                    .iter()
-                    .map(|(name, column)| column_json(name, None, Some(column)))
-                    .collect(),
-            })
+            let catalog = facts.catalog.as_ref();
+            catalog.map_or(Value::Null, |catalog| Value::Json(columns(catalog, declared(facts))))
         }),
         "comment" => (needs, |facts| of_metadata(facts, "comment")),
         "owner" => (needs, |facts| of_metadata(facts, "owner")),
@@ -49,14 +38,37 @@ fn of_metadata<'f>(facts: &'f Facts<'f>, key: &str) -> Value<'f> {
     Value::of_text(metadata.and_then(|metadata| metadata.text(key)))
 }
 
-fn table(facts: &Facts<'_>, catalog: &Catalog<'_>) -> Json {
+/// The table with its columns. Of a node that no catalog lists, the columns that it declares, since clients show what is known of columns from
+/// here; all that only a catalog knows is then null.
+fn table<'f>(facts: &'f Facts<'f>) -> Value<'f> {
+    let (scope, declared) = (facts.scope, declared(facts));
+    let Some(catalog) = &facts.catalog else {
+        if declared.is_empty() {
+            return Value::Null;
+        }
+        let columns = declared.iter().map(|(name, column)| {
+            let data_type = column.text("data_type").map(Cow::into_owned);
+            let column_of_table = CatalogColumn {
+                name: name.clone().into_owned(),
+                data_type,
+                index: None,
+                comment: None,
+            };
+            column_json(&column_of_table, Some(column))
+        });
+        return Value::Json(json!({
+            "columns": columns.collect::<Json>(),
+            "environmentId": scope.environment.0,
+            "uniqueId": facts.node.node.unique_id,
+        }));
+    };
     let metadata = catalog.doc.object("metadata").unwrap_or_default();
-    json!({
+    Value::Json(json!({
         "bytesStat": stat(catalog, &["bytes", "num_bytes", "size"]),
-        "columns": columns(catalog, declared(facts)),
+        "columns": columns(catalog, declared),
         "comment": text_json(&metadata, "comment"),
-        "environmentId": facts.scope.environment.0,
-        "jobDefinitionId": facts.scope.run.and(facts.scope.job),
+        "environmentId": scope.environment.0,
+        "jobDefinitionId": scope.run.and(scope.job),
         "owner": text_json(&metadata, "owner"),
         "rowCountStat": stat(catalog, &["row_count", "num_rows", "rows"]),
         "runGeneratedAt": time_json(Some(catalog.generated_at)),
@@ -64,7 +76,7 @@ fn table(facts: &Facts<'_>, catalog: &Catalog<'_>) -> Json {
         "stats": stats(catalog),
         "type": text_json(&metadata, "type"),
         "uniqueId": facts.node.node.unique_id,
-    })
+    }))
 }
 
 /// A statistic that some adapters report as a whole number. They name it differently.
@@ -124,13 +136,12 @@ fn columns(catalog: &Catalog<'_>, mut declared: Declared<'_>) -> Json {
     }
     let columns = in_warehouse.iter().zip(&matched);
     columns
-        .map(|(column, declared)| column_json(&column.name, Some(column), declared.as_ref()))
+        .map(|(column, declared)| column_json(column, declared.as_ref()))
         .collect()
 }
 
-fn column_json(name: &str, in_warehouse: Option<&CatalogColumn>, declared: Option<&Doc<'_>>) -> Json {
+fn column_json(column: &CatalogColumn, declared: Option<&Doc<'_>>) -> Json {
     let config = declared.and_then(|declared| declared.object("config"));
-    let comment = in_warehouse.and_then(|column| column.comment.clone());
     let of_either = |key: &str| -> Json {
         let own = declared.map(|declared| declared.json(key)).unwrap_or_default();
         let is_empty = own.is_null() || own == json!([]) || own == json!({});
@@ -139,16 +150,12 @@ fn column_json(name: &str, in_warehouse: Option<&CatalogColumn>, declared: Optio
             _ => own,
         }
     };
-    let data_type = match in_warehouse {
-        Some(column) => column.data_type.clone().map_or(Json::Null, Json::from),
-        None => declared.map_or(Json::Null, |declared| text_json(declared, "data_type")),
-    };
     let tags = of_either("tags");
     json!({
-        "name": name,
-        "index": in_warehouse.and_then(|column| column.index),
-        "type": data_type,
-        "comment": comment,
+        "name": column.name,
+        "index": column.index,
+        "type": column.data_type,
+        "comment": column.comment,
         "description": declared.map_or(Json::Null, |declared| text_json(declared, "description")),
         "meta": of_either("meta"),
         "tags": if tags.is_array() { tags } else { json!([]) },
