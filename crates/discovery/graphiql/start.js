@@ -5,16 +5,26 @@ const fetcher = async (params, options) => {
     headers: { "Content-Type": "application/json", ...(options && options.headers) },
     body: JSON.stringify(params),
   });
+  if (answer.status === 401) {
+    const message = "Put the key of a token into the tab Headers, then press the button at the bottom left that fetches the schema again.";
+    return { errors: [{ message }] };
+  }
   return answer.json();
 };
-const query = `# Put the key of a token into the tab "Headers" below, then run this.
+const query = `# Put the key of a token into the tab "Headers".
 query Models($environment: BigInt!) {
   environment(id: $environment) {
     adapterType
     applied {
       models(first: 20) {
         totalCount
-        edges { node { uniqueId description executionInfo { lastRunStatus executeCompletedAt } } }
+        edges {
+          node {
+            uniqueId
+            description
+            executionInfo { lastRunStatus }
+          }
+        }
       }
     }
   }
