@@ -1,14 +1,15 @@
 //! Turns a plan into an answer: finds what it is about, chooses the nodes, reads their data, and makes the tree that is written.
 
-mod account;
 mod environment;
 mod filter;
 mod history;
 mod job;
 mod lineage;
 mod list;
+mod mesh;
 mod performance;
 mod search;
+mod unknown;
 
 use std::sync::Arc;
 

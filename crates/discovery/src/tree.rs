@@ -56,4 +56,6 @@ pub(crate) enum EdgeNode {
         place: Place,
         about: Json,
     },
+    /// What is no node of the data.
+    Json(Json),
 }

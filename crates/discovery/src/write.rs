@@ -120,6 +120,7 @@ impl<'a> Writer<'a> {
     fn edge_node(&mut self, node: &EdgeNode, selected: &Selected) -> Result<(), Error> {
         match node {
             EdgeNode::Node { data, shape, place } => self.node(*data, *shape, *place, selected),
+            EdgeNode::Json(value) => self.json(value, selected),
             EdgeNode::Hit { data, place, about } => {
                 self.raw("{")?;
                 for (number, field) in selected.only().fields.iter().enumerate() {

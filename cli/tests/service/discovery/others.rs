@@ -61,7 +61,8 @@ async fn what_only_dbt_cloud_knows_is_empty_and_says_so() {
     assert_eq!(answer["extensions"]["columnLineage"]["isAvailable"], false);
     let query = "query ($filter: RuleFilter) { recommendations(environmentId: 1) { metrics { name value }
             rules(first: 500, after: null, filter: $filter) { edges { node { name } } pageInfo { hasNextPage endCursor } totalCount } }
-        account(id: 1) { meshProjects { projectId } publicModels(first: 5) { edges { node { uniqueId } } totalCount } } }";
+        account(id: 1) { meshProjects { projectId dbtCloudProject dbtCoreProject defaultEnvironmentId isProducer projectSummary { totalModels sources } }
+            publicModels(first: 5) { edges { node { uniqueId } } totalCount } } }";
     let filter = json!({"severity": null, "categories": null, "ruleNames": null, "uniqueIds": null});
     let answer = data(&installation, &token, query, json!({ "filter": filter })).await;
     assert_eq!(answer["recommendations"]["metrics"], json!([]));
@@ -70,6 +71,11 @@ async fn what_only_dbt_cloud_knows_is_empty_and_says_so() {
         json!({"hasNextPage": false, "endCursor": null})
     );
     assert_eq!(answer["account"]["publicModels"]["totalCount"], 0);
+    assert_eq!(
+        answer["account"]["meshProjects"],
+        json!([{"projectId": 1, "dbtCloudProject": "Shop", "dbtCoreProject": "shop", "defaultEnvironmentId": 1, "isProducer": false,
+            "projectSummary": {"totalModels": 5, "sources": 1}}])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,4 +105,34 @@ async fn nodes_are_found_by_their_texts() {
             .contains("raw_orders")
     );
     assert_eq!(search(json!({"query": "no such text"})).await["totalCount"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_models_are_listed_over_all_environments() {
+    let installation = crate::installation::Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let model = |name: &str, access: &str| {
+        json!({"unique_id": format!("model.p.{name}"), "resource_type": "model", "name": name, "package_name": "p", "fqn": ["p", name],
+            "alias": name, "access": access, "description": "A model", "columns": {"a": {"name": "a"}}, "depends_on": {"nodes": []}})
+    };
+    let nodes = json!({"model.p.a": model("a", "public"), "model.p.b": model("b", "protected"), "model.p.c": model("c", "public")});
+    installation
+        .upload_manifest(&token, "run", super::hostile::manifest(nodes))
+        .await;
+    installation.run_with_total(&token, "1", 1).await;
+    let query = "query ($filter: PublicModelsFilter, $after: String) { account(id: \"1\") { publicModels(first: 1, after: $after, filter: $filter) {
+        totalCount pageInfo { endCursor hasNextPage } edges { node { uniqueId columnCount description environmentId identifier healthIssues
+            publicAncestors { uniqueId } } } } } }";
+    let page =
+        async |variables: Value| data(&installation, &token, query, variables).await["account"]["publicModels"].clone();
+    let first = page(json!({})).await;
+    assert_eq!(first["totalCount"], 2);
+    let node = json!({"uniqueId": "model.p.a", "columnCount": 1, "description": "A model", "environmentId": 1, "identifier": "a",
+        "healthIssues": [], "publicAncestors": []});
+    assert_eq!(first["edges"][0]["node"], node);
+    let second = page(json!({ "after": first["pageInfo"]["endCursor"] })).await;
+    assert_eq!(second["edges"][0]["node"]["uniqueId"], "model.p.c");
+    assert_eq!(second["pageInfo"]["hasNextPage"], false);
+    let filter = json!({"environmentIds": [9], "projectId": null, "dbtCoreProjectName": null, "uniqueIds": null});
+    assert_eq!(page(json!({ "filter": filter })).await["totalCount"], 0);
 }

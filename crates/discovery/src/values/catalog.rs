@@ -38,34 +38,16 @@ fn of_metadata<'f>(facts: &'f Facts<'f>, key: &str) -> Value<'f> {
     Value::of_text(metadata.and_then(|metadata| metadata.text(key)))
 }
 
-/// The table with its columns. Of a node that no catalog lists, the columns that it declares, since clients show what is known of columns from
-/// here; all that only a catalog knows is then null.
+/// The table with its columns. Null for a node that no catalog lists, even if it declares columns: clients fail at columns without types.
 fn table<'f>(facts: &'f Facts<'f>) -> Value<'f> {
-    let (scope, declared) = (facts.scope, declared(facts));
     let Some(catalog) = &facts.catalog else {
-        if declared.is_empty() {
-            return Value::Null;
-        }
-        let columns = declared.iter().map(|(name, column)| {
-            let data_type = column.text("data_type").map(Cow::into_owned);
-            let column_of_table = CatalogColumn {
-                name: name.clone().into_owned(),
-                data_type,
-                index: None,
-                comment: None,
-            };
-            column_json(&column_of_table, Some(column))
-        });
-        return Value::Json(json!({
-            "columns": columns.collect::<Json>(),
-            "environmentId": scope.environment.0,
-            "uniqueId": facts.node.node.unique_id,
-        }));
+        return Value::Null;
     };
+    let scope = facts.scope;
     let metadata = catalog.doc.object("metadata").unwrap_or_default();
     Value::Json(json!({
         "bytesStat": stat(catalog, &["bytes", "num_bytes", "size"]),
-        "columns": columns(catalog, declared),
+        "columns": columns(catalog, declared(facts)),
         "comment": text_json(&metadata, "comment"),
         "environmentId": scope.environment.0,
         "jobDefinitionId": scope.run.and(scope.job),

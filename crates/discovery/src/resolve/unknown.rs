@@ -1,25 +1,16 @@
-//! `account`, `column` and `recommendations`: what dbt Cloud knows and dbt-api does not is empty.
+//! `column` and `recommendations`: what dbt Cloud knows and dbt-api does not is empty.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{Resolver, required};
-use crate::error::{Error, QueryError};
+use crate::error::Error;
 use crate::page::{Window, connection};
 use crate::plan::Selected;
 use crate::tree::Tree;
 
 impl Resolver<'_> {
-    /// An account whose projects share no models with each other.
-    pub(super) async fn account(&mut self, selected: &Arc<Selected>) -> Result<Tree, Error> {
-        let id = required(selected, "id")?;
-        if id != self.account.0 {
-            return Err(QueryError::not_found("account", id).into());
-        }
-        self.empty(selected)
-    }
-
     /// Column lineage: there is none, and the answer says so.
     pub(super) async fn column(&mut self, selected: &Arc<Selected>) -> Result<Tree, Error> {
         self.data_of_environment(required(selected, "environmentId")?).await?;
