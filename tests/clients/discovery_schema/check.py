@@ -34,7 +34,8 @@ def served():
 
 
 def types(schema):
-    return {name: of for name, of in schema.type_map.items() if not name.startswith("__")}
+    built_in = graphql.specified_scalar_types.keys()
+    return {name: of for name, of in schema.type_map.items() if not name.startswith("__") and name not in built_in}
 
 
 def fields(of):
