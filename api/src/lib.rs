@@ -19,6 +19,7 @@ use std::sync::Arc;
 use axum::middleware::from_fn_with_state;
 use bucket::Bucket;
 use clock::Clock;
+use discovery::Discovery;
 use edge::{RateLimit, Shield, Signer, Verifier, shield};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
@@ -55,6 +56,8 @@ pub struct State {
     pub contents: ContentMemory,
     /// Makes trimmed manifests.
     pub trimmed_manifests: TrimmedManifests,
+    /// Answers GraphQL.
+    pub discovery: Discovery,
 }
 
 impl State {
@@ -88,6 +91,7 @@ pub fn router(state: State) -> OpenApiRouter<()> {
     let reads = from_fn_with_state(Shield::new("reads", connections), shield);
     let downloads = from_fn_with_state(Shield::new("downloads", MAX_DOWNLOADS), shield);
     let router = OpenApiRouter::with_openapi(openapi::description())
+        .merge(routes::graphql().layer(reads.clone()).layer(compression()))
         .merge(routes::reads().layer(unchanged).layer(reads))
         .merge(routes::downloads().layer(downloads).layer(compression()))
         .merge(routes::others());

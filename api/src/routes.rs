@@ -9,6 +9,7 @@ mod deferral;
 mod environments;
 mod files;
 mod files_v3;
+mod graphql;
 mod jobs;
 mod lineage;
 mod manifests;
@@ -23,7 +24,7 @@ mod steps;
 
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get, post};
 use edge::{CloudError, UploadError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,7 +37,16 @@ pub(crate) fn others() -> OpenApiRouter<State> {
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
         .routes(routes!(root::healthcheck_v3))
+        .route("/graphql", get(graphql::page))
+        .route("/graphql/graphiql/{name}", get(graphql::page_part))
         .route("/api/{*rest}", any(nothing))
+}
+
+/// The routes of the Discovery API. It has a schema of its own instead of a part in the OpenAPI document.
+pub(crate) fn graphql() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .route("/graphql", post(graphql::query))
+        .route("/beta/graphql", post(graphql::query))
 }
 
 /// The routes that send files.

@@ -96,6 +96,28 @@ impl View {
     }
 }
 
+/// The right to read all accounts of a token, where the request does not name one in its path.
+pub(crate) struct Reader(Bearer);
+
+impl Reader {
+    pub(crate) fn accounts(&self) -> &[AccountId] {
+        &self.0.access.accounts
+    }
+
+    /// A view of one of the token's accounts; none if the account is not active.
+    pub(crate) async fn view(&self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
+        self.0.view(state, account).await
+    }
+}
+
+impl FromRequestParts<State> for Reader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        Ok(Self(Bearer::of(parts, state, &[Scope::Read]).await?))
+    }
+}
+
 /// Begins a transaction in a task of its own. If a request is cancelled while its transaction begins, sqlx returns the connection to the
 /// pool with the transaction open, and the next request reads in it.
 async fn begin_with(pool: &PgPool, statement: String) -> sqlx::Result<Transaction<'static, Postgres>> {

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A crate and the crates of this workspace that it may use. Every crate may use `clock` and `traces`.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("schemas", &[]),
     ("artifacts", &["schemas"]),
     ("clock", &[]),
@@ -22,6 +22,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("read-model", &["schemas", "artifacts"]),
     ("edge", &["schemas", "settings", "directory"]),
     ("service", &["settings"]),
+    ("discovery", &["schemas", "artifacts", "directory", "read-model"]),
     (
         "ingest",
         &[
@@ -57,6 +58,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "settings",
             "bucket",
             "directory",
+            "discovery",
             "read-model",
             "edge",
             "service",
@@ -65,7 +67,8 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 ];
 
 /// External crates that only one crate of this workspace may use.
-const OWNED: [(&str, &str); 4] = [
+const OWNED: [(&str, &str); 5] = [
+    ("async-graphql", "discovery"),
     ("object_store", "bucket"),
     ("async-nats", "stream"),
     ("opentelemetry", "traces"),

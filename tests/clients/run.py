@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SKIPPED = 77
 # The Python version that the locked packages are for.
-PYTHON = {"dagster": "3.11", "openapi": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11", "airflow2": "3.11"}
+PYTHON = {"dagster": "3.11", "openapi": "3.11", "airflow": "3.12", "tap_dbt": "3.11", "dbt": "3.11", "airflow2": "3.11", "discovery_schema": "3.11"}
 # These take minutes to install and to run, and seldom fail: Airflow, and its provider, which depends on it.
 HEAVY = ("airflow", "airflow2")
 RUNS = 105  # more than a page

@@ -8,7 +8,7 @@ from render import ROOT
 
 
 def routes():
-    """Returns (role, method, path) of each route in the OpenAPI document."""
+    """Returns (role, method, path) of each route in the OpenAPI document, and of GraphQL."""
     nests = re.findall(r'\.nest\("([^"]+)"', (ROOT / "ingest/src/lib.rs").read_text())
     found = []
     for role in ("ingest", "api"):
@@ -21,6 +21,9 @@ def routes():
                 nested = path != "/" and not path.startswith("/api")
                 for prefix in nests if nested else [""]:
                     found.append(("ingest" if nested else role, method.upper(), re.sub(r"\{\*?\w+\}", "1", prefix + path)))
+    graphql = re.findall(r'\.route\("([^"]*/graphql)", post', (ROOT / "api/src/routes.rs").read_text())
+    assert graphql, "api/src/routes.rs: this check cannot find the routes of GraphQL"
+    found += [("api", "POST", path) for path in graphql]
     assert {role for role, _, _ in found} == {"ingest", "api"}
     return found
 

@@ -48,5 +48,6 @@ fn state(process: &Process) -> State {
         rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
         contents: ContentMemory::default(),
         trimmed_manifests: TrimmedManifests::new(settings.ingest.spool_dir.clone()),
+        discovery: discovery::Discovery::default(),
     }
 }

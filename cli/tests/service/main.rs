@@ -12,6 +12,7 @@ mod answers;
 mod artifacts_ingest;
 mod datacoves;
 mod dbt_cloud;
+mod discovery;
 mod earlier_build;
 mod errors;
 mod files;

@@ -17,8 +17,8 @@ const MAX_QUERY_LEN: usize = 8 << 10;
 /// The policy for data: a browser that opens an answer must not load or run anything.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// The policy for Swagger UI, which loads everything from this host and uses inline styles.
-const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; \
+/// The policy for Swagger UI and GraphiQL, which load everything from this host and use inline styles. The fonts of GraphiQL are in its styles.
+const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
 /// Refuses URLs that no route can answer, and adds headers that restrict what browsers do with the answer. There are no CORS headers, so

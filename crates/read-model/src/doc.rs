@@ -55,14 +55,40 @@ impl DocEncoder {
 /// # Errors
 /// Returns an error if the frame is broken or was written with a dictionary that this version does not have.
 pub fn decode_doc(frame: &[u8]) -> Result<Vec<u8>, InvalidDoc> {
-    let mut decompressor = zstd::bulk::Decompressor::with_prepared_dictionary(&DECODER_DICTIONARY)?;
-    let size = zstd::zstd_safe::get_frame_content_size(frame)
-        .ok()
-        .flatten()
-        .and_then(|size| usize::try_from(size).ok())
-        .filter(|size| *size <= MAX_DOC_SIZE)
-        .ok_or_else(|| io::Error::other("the frame has no valid size"))?;
-    Ok(decompressor.decompress(frame, size)?)
+    DocDecoder::new()?.decode(frame)
+}
+
+/// Decompresses many definitions, for which it allocates its memory once.
+pub struct DocDecoder(zstd::bulk::Decompressor<'static>);
+
+impl DocDecoder {
+    /// Creates a decoder for all dictionaries.
+    ///
+    /// # Errors
+    /// Returns an error if zstd cannot allocate memory.
+    pub fn new() -> Result<Self, InvalidDoc> {
+        Ok(Self(zstd::bulk::Decompressor::with_prepared_dictionary(
+            &DECODER_DICTIONARY,
+        )?))
+    }
+
+    /// Decompresses one definition to JSON.
+    ///
+    /// # Errors
+    /// Returns an error in the same cases as [`decode_doc`].
+    pub fn decode(&mut self, frame: &[u8]) -> Result<Vec<u8>, InvalidDoc> {
+        let size = doc_size(frame)
+            .filter(|size| *size <= MAX_DOC_SIZE)
+            .ok_or_else(|| io::Error::other("the frame has no valid size"))?;
+        Ok(self.0.decompress(frame, size)?)
+    }
+}
+
+/// Returns the size of a definition after decompression, in bytes, as its frame states it.
+#[must_use]
+pub fn doc_size(frame: &[u8]) -> Option<usize> {
+    let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
+    size.and_then(|size| usize::try_from(size).ok())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod artifacts;
 mod aspects;
 mod deferral;
+pub mod discovery;
 mod files;
 mod graph;
 mod jobs;

@@ -76,6 +76,7 @@ impl Api {
             )),
             contents: api::ContentMemory::default(),
             trimmed_manifests: api::TrimmedManifests::default(),
+            discovery: discovery::Discovery::default(),
             signer: std::sync::Arc::default(),
             verifier: None,
         });

@@ -1,0 +1,95 @@
+//! The Discovery API: GraphQL about the nodes of environments and runs.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State as Extracted};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use discovery::{Answer, Loaded, MAX_BODY, MAX_TIME, PAGE, PageFile, Query, QueryError, page_file};
+use edge::{CloudError, hold_until_sent};
+use futures_util::stream;
+
+use crate::State;
+use crate::error::Error;
+use crate::view::Reader;
+
+/// Answers a query. Its errors are in the body of a 200, as clients of GraphQL expect.
+pub(crate) async fn query(Extracted(state): Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
+    match answer(&state, &reader, body).await {
+        Ok(answer) => Ok(response(answer)),
+        Err(discovery::Error::Query(errors)) => Ok(response(Answer::of_errors(&errors))),
+        Err(discovery::Error::Database(error)) => Err(error.into()),
+        Err(discovery::Error::Busy) => Err(CloudError::busy().into()),
+        Err(discovery::Error::Late) => {
+            let seconds = MAX_TIME.as_secs();
+            let error = QueryError::too_slow(format!("the answer takes longer than {seconds} s: ask for less"));
+            Ok(response(Answer::of_errors(&[error])))
+        }
+        Err(discovery::Error::Internal(cause)) => Err(Error::unreadable(&cause)),
+    }
+}
+
+async fn answer(state: &State, reader: &Reader, body: Body) -> Result<Answer, discovery::Error> {
+    let read = tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)).await;
+    let body = read.map_err(|_| discovery::Error::Late)?.map_err(|_| {
+        let limit = MAX_BODY >> 10;
+        QueryError::too_large(format!("the request is longer than {limit} KiB"))
+    })?;
+    let query = Query::read(&body).await?;
+    if let Some(answer) = query.introspection().await {
+        return Ok(answer);
+    }
+    let loaded = loaded(state, reader, &query).await?;
+    state.discovery.write(loaded).await
+}
+
+/// Reads the data from the first account of the token that has all that the query names.
+async fn loaded(state: &State, reader: &Reader, query: &Query) -> Result<Loaded, discovery::Error> {
+    let mut not_found = None;
+    for account in reader.accounts() {
+        let Some(mut view) = reader.view(state, *account).await? else {
+            continue;
+        };
+        let loaded = state.discovery.load(query, view.connection(), *account).await?;
+        if !loaded.is_not_found() {
+            return Ok(loaded);
+        }
+        not_found.get_or_insert(loaded);
+    }
+    not_found.ok_or_else(|| QueryError::no_account().into())
+}
+
+fn response(answer: Answer) -> Response {
+    let pieces = answer.pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let mut response = Body::from_stream(stream::iter(pieces)).into_response();
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match answer.memory {
+        Some(memory) => hold_until_sent(response, memory),
+        None => response,
+    }
+}
+
+/// Shows GraphiQL to browsers. Other clients must send their queries with POST.
+pub(crate) async fn page(headers: HeaderMap) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|accepted| accepted.contains("text/html")) {
+        return file(PAGE);
+    }
+    CloudError::method_not_allowed().into_response()
+}
+
+/// Sends a file of GraphiQL.
+pub(crate) async fn page_part(Path(name): Path<String>) -> Response {
+    page_file(&name).map_or_else(|| CloudError::not_found().into_response(), file)
+}
+
+fn file(file: PageFile) -> Response {
+    let mut response = Body::from(file.content).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
+    if file.is_gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}

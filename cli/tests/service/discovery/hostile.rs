@@ -1,0 +1,138 @@
+//! Queries that try to exhaust the service.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{error, send, with_a_build};
+use crate::installation::Installation;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expensive_queries_are_refused_at_once() {
+    let (installation, token) = with_a_build().await;
+    let mut bomb = String::from("{ environment(id: 1) { ...f0 } } fragment f40 on Environment { adapterType }");
+    for number in 0..40 {
+        write!(
+            bomb,
+            " fragment f{number} on Environment {{ ...f{0} ...f{0} }}",
+            number + 1
+        )
+        .unwrap();
+    }
+    let aliases = |count: usize, field: &str| {
+        (0..count)
+            .map(|number| format!("a{number}: {field} "))
+            .collect::<String>()
+    };
+    let nested = format!(
+        "{{ job(id: 1) {{ models {{ {} uniqueId {} }} }} }}",
+        "parentsModels { ".repeat(40),
+        "} ".repeat(40)
+    );
+    let schema = format!(
+        "{{ __schema {{ types {{ {} name {} }} }} }}",
+        "fields { type { ".repeat(6),
+        "} } ".repeat(6)
+    );
+    let started = Instant::now();
+    for (query, expected) in [
+        (bomb, "too many fields"),
+        (
+            format!("{{ {} }}", aliases(21, "environment(id: 1) { adapterType }")),
+            "at its root",
+        ),
+        (
+            format!("{{ environment(id: 1) {{ {} }} }}", aliases(5_001, "adapterType")),
+            "too many fields",
+        ),
+        (nested, "nested too deep"),
+        (schema, "nested too deep"),
+        ("{a".repeat(60_000), "nested too deep"),
+        (
+            "{ environment(id: 1) { ...f } } fragment f on Environment { ...f }".to_owned(),
+            "contains itself",
+        ),
+        (
+            format!(
+                "{{ environment(id: 1) {{ adapterType {} }} }}",
+                "@skip(if: false) ".repeat(9_000)
+            ),
+            "too many fields",
+        ),
+    ] {
+        let message = error(&installation, &token, &query).await;
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let long = json!({ "query": format!("{{ __typename }} #{}", "x".repeat(256 << 10)) }).to_string();
+    let (_, answer) = send(&installation, &token, long).await;
+    assert!(
+        answer["errors"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("longer than 256 KiB"),
+        "{answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_multiply_end_at_their_limits() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation
+        .upload_manifest(&token, "run", layered_manifest(10, 12))
+        .await;
+    installation.run_with_total(&token, "1", 1).await;
+    // Each model of a layer has all models of the layer before as parents: 12 to the power of 9 ways.
+    let query = format!(
+        "{{ job(id: 1) {{ models {{ {} uniqueId rawCode {} }} }} }}",
+        "parentsModels { ".repeat(10),
+        "} ".repeat(10)
+    );
+    let started = Instant::now();
+    let message = error(&installation, &token, &query).await;
+    assert!(
+        message.contains("larger than 512 MiB") || message.contains("longer than 30 s"),
+        "{message}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+    // Others are answered meanwhile and afterwards.
+    let answer = super::data(
+        &installation,
+        &token,
+        "{ job(id: 1) { models { uniqueId } } }",
+        json!({}),
+    )
+    .await;
+    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 120);
+}
+
+/// A manifest with layers of models that depend on all models of the layer before.
+fn layered_manifest(layers: usize, width: usize) -> Vec<u8> {
+    let mut nodes = serde_json::Map::new();
+    for layer in 0..layers {
+        for place in 0..width {
+            let name = format!("m_{layer}_{place}");
+            let parents: Vec<String> = match layer {
+                0 => Vec::new(),
+                _ => (0..width)
+                    .map(|parent| format!("model.p.m_{}_{parent}", layer - 1))
+                    .collect(),
+            };
+            let id = format!("model.p.{name}");
+            let node = json!({"unique_id": id, "resource_type": "model", "name": name, "package_name": "p", "fqn": ["p", name],
+                "depends_on": {"nodes": parents}, "raw_code": "select 1"});
+            nodes.insert(id, node);
+        }
+    }
+    manifest(Value::Object(nodes))
+}
+
+pub(super) fn manifest(nodes: Value) -> Vec<u8> {
+    let metadata = json!({"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json", "dbt_version": "1.12.0",
+        "generated_at": "2026-11-24T10:00:00Z", "invocation_id": "a", "project_name": "p", "adapter_type": "duckdb"});
+    json!({"metadata": metadata, "nodes": nodes, "sources": {}, "macros": {}})
+        .to_string()
+        .into_bytes()
+}

@@ -1,0 +1,79 @@
+//! `lineage`.
+
+use serde_json::{Value, json};
+
+use super::{all, ask, data, with_a_build};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lineages_have_parents_and_follow_selections() {
+    let (installation, token) = with_a_build().await;
+    let query = "query ($filter: LineageFilter!) { environment(id: 1) { applied { lineage(filter: $filter) {
+        __typename uniqueId name resourceType filePath tags
+        ... on LineageNodeWithParents { parentIds } ... on ModelLineageNode { alias schema access materializationType lastRunStatus }
+        ... on SourceLineageNode { sourceName } ... on LineageGraphNode { fqn } } } } }";
+    let lineage = async |filter: Value| {
+        let answer = data(&installation, &token, query, json!({ "filter": filter })).await;
+        answer["environment"]["applied"]["lineage"].clone()
+    };
+    let whole = lineage(json!({})).await;
+    assert!(all(&whole, "resourceType").contains(&&json!("SavedQuery")));
+    assert!(!all(&whole, "resourceType").contains(&&json!("Macro")));
+    let models = lineage(json!({ "types": ["Model", "Source"] })).await;
+    let nodes = models.as_array().unwrap();
+    assert_eq!(nodes.len(), 6);
+    let orders = nodes.iter().find(|node| node["name"] == "orders").unwrap();
+    assert_eq!(orders["__typename"], "ModelLineageNode");
+    assert_eq!(orders["parentIds"], json!(["model.shop.stg_orders"]));
+    assert_eq!(orders["lastRunStatus"], "success");
+    assert_eq!(orders["fqn"], json!(["shop", "marts", "orders"]));
+    let source = nodes
+        .iter()
+        .find(|node| node["__typename"] == "SourceLineageNode")
+        .unwrap();
+    assert_eq!(source["sourceName"], "crm");
+    for (filter, expected) in [
+        (
+            json!({"select": "--select stg_customers+", "types": ["Model"]}),
+            vec!["model.shop.customers", "model.shop.stg_customers"],
+        ),
+        (
+            json!({"select": "+marts.orders"}),
+            vec!["model.shop.orders", "model.shop.stg_orders", "seed.shop.raw_orders"],
+        ),
+        (
+            json!({"select": "tag:staging", "exclude": "--exclude stg_orders"}),
+            vec!["model.shop.stg_customers"],
+        ),
+        (
+            json!({"select": "source:crm+1,resource_type:model"}),
+            vec!["model.shop.stg_customers"],
+        ),
+        (
+            json!({"select": "config.materialized:seed"}),
+            vec!["seed.shop.raw_customers", "seed.shop.raw_orders"],
+        ),
+        (
+            json!({"uniqueIds": ["model.shop.orders"], "select": null}),
+            vec!["model.shop.orders"],
+        ),
+        (
+            json!({"select": "path:models/marts/orders.sql"}),
+            vec!["model.shop.orders"],
+        ),
+    ] {
+        let found = lineage(filter.clone()).await;
+        assert_eq!(all(&found, "uniqueId"), expected, "{filter}");
+    }
+    let answer = ask(
+        &installation,
+        &token,
+        query,
+        json!({"filter": {"select": "state:modified+"}}),
+    )
+    .await;
+    assert!(
+        answer["errors"][0]["message"].as_str().unwrap().contains("`state`"),
+        "{answer}"
+    );
+    assert_eq!(answer["errors"][0]["path"][0], "environment");
+}

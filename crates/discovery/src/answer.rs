@@ -1,0 +1,237 @@
+//! Answers queries.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_graphql::parser::types::ExecutableDocument;
+use schemas::AccountId;
+use serde_json::{Value as Json, json};
+use sqlx::PgConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::document::prepare;
+use crate::error::{Error, QueryError};
+use crate::graph::Graphs;
+use crate::plan::{Selection, plan};
+use crate::request::Request;
+use crate::resolve::{Resolved, Resolver};
+use crate::types::SCHEMA;
+use crate::write::{MAX_ANSWER, Pieces, Writer};
+
+/// How long a query may take.
+pub const MAX_TIME: Duration = Duration::from_secs(30);
+
+/// How long an answer waits for memory.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The memory for answers that are being made or sent, in MiB. Others wait.
+const MEMORY_MIB: usize = MAX_ANSWER >> 20;
+
+/// Answers queries. Cheap to clone; what it keeps in memory is shared.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    graphs: Graphs,
+    memory: Arc<Semaphore>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            graphs: Graphs::default(),
+            memory: Arc::new(Semaphore::new(MEMORY_MIB)),
+        }
+    }
+}
+
+/// A query that was checked, and is not about data of an account if [`Query::introspection`] answers it.
+#[derive(Debug)]
+pub struct Query {
+    document: ExecutableDocument,
+    selection: Arc<Selection>,
+    is_introspection: bool,
+    until: Instant,
+}
+
+/// A query with everything that its answer needs, so that no connection is needed any more.
+pub struct Loaded {
+    resolved: Resolved,
+    until: Instant,
+}
+
+impl Loaded {
+    /// Whether something that the query names was not found: it may belong to another account of the token.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.resolved.errors.iter().any(QueryError::is_not_found)
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The JSON text.
+    pub pieces: Pieces,
+    /// Reserves the memory that the text takes; to be kept until it has been sent.
+    pub memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Answer {
+    /// The answer to a query that cannot be answered.
+    #[must_use]
+    pub fn of_errors(errors: &[QueryError]) -> Self {
+        let errors: Json = errors.iter().map(QueryError::json).collect();
+        let text = json!({ "data": null, "errors": errors }).to_string();
+        Self {
+            pieces: Pieces(vec![text.into()]),
+            memory: None,
+        }
+    }
+}
+
+impl Query {
+    /// Reads the body of a request, and checks the query against the schema.
+    ///
+    /// # Errors
+    /// Returns an error that says what is wrong with the query.
+    pub async fn read(body: &[u8]) -> Result<Self, Error> {
+        let until = Instant::now() + MAX_TIME;
+        let document = prepare(&Request::read(body)?)?;
+        let is_introspection = asks_for_schema(&document);
+        let mut request = async_graphql::Request::new("");
+        request.set_parsed_query(document.clone());
+        // The schema's own fields return nothing: only errors and introspection are of interest here.
+        let checked = if is_introspection {
+            Vec::new()
+        } else {
+            check(request).await
+        };
+        if !checked.is_empty() {
+            return Err(Error::Query(checked));
+        }
+        let selection = if is_introspection {
+            Selection::default()
+        } else {
+            plan(&document)?
+        };
+        Ok(Self {
+            document,
+            selection: Arc::new(selection),
+            is_introspection,
+            until,
+        })
+    }
+
+    /// Answers a query about the schema. Returns `None` if the query is about data.
+    ///
+    /// # Errors
+    /// Returns an error if the query is about both.
+    pub async fn introspection(&self) -> Option<Answer> {
+        if !self.is_introspection {
+            return None;
+        }
+        let mut request = async_graphql::Request::new("").only_introspection();
+        request.set_parsed_query(self.document.clone());
+        let response = SCHEMA.execute(request).await;
+        let errors: Vec<QueryError> = response.errors.into_iter().map(QueryError::from).collect();
+        if !errors.is_empty() {
+            return Some(Answer::of_errors(&errors));
+        }
+        let data = response.data.into_json().unwrap_or_default();
+        Some(Answer {
+            pieces: Pieces(vec![json!({ "data": data }).to_string().into()]),
+            memory: None,
+        })
+    }
+}
+
+/// Whether a query asks for the schema at its root.
+fn asks_for_schema(document: &ExecutableDocument) -> bool {
+    use async_graphql::parser::types::Selection as Item;
+    let Some((_, operation)) = document.operations.iter().next() else {
+        return false;
+    };
+    operation
+        .node
+        .selection_set
+        .node
+        .items
+        .iter()
+        .any(|item| match &item.node {
+            Item::Field(field) => ["__schema", "__type"].contains(&field.node.name.node.as_str()),
+            Item::FragmentSpread(_) | Item::InlineFragment(_) => false,
+        })
+}
+
+async fn check(request: async_graphql::Request) -> Vec<QueryError> {
+    let response = SCHEMA.execute(request.data(crate::types::OnlyCheck)).await;
+    response.errors.into_iter().map(QueryError::from).collect()
+}
+
+impl Discovery {
+    /// Reads what a query needs. The connection must see only the account.
+    ///
+    /// # Errors
+    /// Returns an error if a statement fails or takes too long.
+    pub async fn load(
+        &self,
+        query: &Query,
+        connection: &mut PgConnection,
+        account: AccountId,
+    ) -> Result<Loaded, Error> {
+        let left = query.until.saturating_duration_since(Instant::now());
+        let resolving = Resolver::new(connection, account, &self.graphs).resolve(&query.selection);
+        let resolved = tokio::time::timeout(left, resolving).await.map_err(|_| Error::Late)??;
+        Ok(Loaded {
+            resolved,
+            until: query.until,
+        })
+    }
+
+    /// Writes an answer, once there is memory for it.
+    ///
+    /// # Errors
+    /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
+    pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
+        let size: usize = loaded.resolved.datas.iter().map(crate::data::Data::size).sum();
+        let permits = u32::try_from(mib(size).min(MEMORY_MIB)).unwrap_or(u32::MAX);
+        let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
+        let memory = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        // The task owns the reservation, because it continues when its client leaves.
+        let writing = tokio::task::spawn_blocking(move || (write(&loaded), memory));
+        let (pieces, mut memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+        let pieces = pieces?;
+        // What the text does not take is for others while it is sent.
+        drop(memory.split(memory.num_permits().saturating_sub(mib(pieces.len()))));
+        Ok(Answer {
+            pieces,
+            memory: Some(memory),
+        })
+    }
+}
+
+fn mib(bytes: usize) -> usize {
+    (bytes >> 20) + 1
+}
+
+fn write(loaded: &Loaded) -> Result<Pieces, Error> {
+    let resolved = &loaded.resolved;
+    let mut writer = Writer::new(&resolved.datas, loaded.until)?;
+    writer.raw("{\"data\":")?;
+    match &resolved.tree {
+        Some(tree) => writer.tree(tree)?,
+        None => writer.raw("null")?,
+    }
+    let mut errors: Vec<Json> = resolved.errors.iter().map(QueryError::json).collect();
+    if let Some(unreadable) = writer.unreadable.take() {
+        tracing::error!(cause = unreadable, "a stored node is unreadable");
+        errors.push(json!({ "message": unreadable, "extensions": { "code": "INTERNAL_SERVER_ERROR" } }));
+    }
+    if !errors.is_empty() {
+        writer.raw(&format!(",\"errors\":{}", Json::from(errors)))?;
+    }
+    if let Some(extensions) = &resolved.extensions {
+        writer.raw(&format!(",\"extensions\":{extensions}"))?;
+    }
+    writer.raw("}")?;
+    Ok(writer.finish())
+}

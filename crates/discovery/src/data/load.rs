@@ -1,0 +1,227 @@
+//! Reads what was noted.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use read_model::doc::DocDecoder;
+use read_model::queries;
+use read_model::queries::discovery::{self, Outcome};
+use sqlx::PgConnection;
+
+use super::{BATCH, Data};
+use crate::doc::Doc;
+use crate::error::Error;
+use crate::graph::{Attributes, Place};
+
+impl Data {
+    /// Reads everything that was noted, with at most one statement for each kind of data.
+    pub(crate) async fn load(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let wanted: Vec<Place> = self.wanted.definitions.drain().collect();
+        self.load_definitions(connection, wanted).await?;
+        self.load_codes(connection).await?;
+        self.load_catalogs(connection).await?;
+        self.load_results(connection).await?;
+        self.load_freshness(connection).await
+    }
+
+    async fn load_definitions(&mut self, connection: &mut PgConnection, mut places: Vec<Place>) -> Result<(), Error> {
+        places.retain(|place| !self.definitions.contains_key(place));
+        if places.is_empty() {
+            return Ok(());
+        }
+        let by_id: HashMap<i64, Place> = places
+            .into_iter()
+            .map(|place| (self.graph().node(place).node.id, place))
+            .collect();
+        let ids: Vec<i64> = by_id.keys().copied().collect();
+        for ids in ids.chunks(BATCH) {
+            let docs = queries::docs(connection, self.scope.account, ids).await?;
+            let docs = docs.into_iter().filter_map(|(id, doc)| Some((*by_id.get(&id)?, doc)));
+            self.definitions.extend(docs);
+        }
+        Ok(())
+    }
+
+    async fn load_codes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let places: Vec<Place> = self.wanted.codes.drain().collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let account = self.scope.account;
+        let codes = match self.scope.run {
+            None => {
+                let ids = self.ids(&places);
+                discovery::compiled_codes(connection, account, self.scope.environment, &ids).await?
+            }
+            Some(run) => {
+                let types: HashSet<&String> = places
+                    .iter()
+                    .map(|place| &self.graph().node(*place).node.resource_type)
+                    .collect();
+                let types: Vec<String> = types.into_iter().cloned().collect();
+                discovery::compiled_codes_of_run(connection, account, run, &types).await?
+            }
+        };
+        for (id, code) in codes {
+            if let Some(place) = self.graph().find(&id) {
+                self.codes.insert(place, code);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_catalogs(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let places: Vec<Place> = self.wanted.catalogs.drain().collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let account = self.scope.account;
+        let entries = match self.scope.run {
+            None => {
+                let ids = self.ids(&places);
+                discovery::catalog_entries(connection, account, self.scope.environment, &ids).await?
+            }
+            Some(run) => discovery::catalog_entries_of_run(connection, account, run).await?,
+        };
+        for entry in entries {
+            if let Some(place) = self.graph().find(&entry.unique_id) {
+                self.catalogs.insert(place, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the last attempts of these nodes now, since a filter needs them.
+    pub(crate) async fn read_results(&mut self, connection: &mut PgConnection, places: &[Place]) -> Result<(), Error> {
+        self.wanted.results.extend(places);
+        self.load_results(connection).await
+    }
+
+    async fn load_results(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let mut places: Vec<Place> = self.wanted.results.drain().collect();
+        places.retain(|place| !self.wanted.read_results.contains(place));
+        if places.is_empty() {
+            return Ok(());
+        }
+        let account = self.scope.account;
+        let outcomes = match self.scope.run {
+            None => {
+                let ids = self.ids(&places);
+                self.wanted.read_results.extend(places);
+                discovery::outcomes(connection, account, self.scope.environment, &ids).await?
+            }
+            Some(run) => {
+                self.wanted.read_results.extend(self.scope.graph.places());
+                discovery::outcomes_of_run(connection, account, run).await?
+            }
+        };
+        self.add_outcomes(outcomes);
+        Ok(())
+    }
+
+    /// Adds attempts, of each node the newest first.
+    pub(crate) fn add_outcomes(&mut self, outcomes: Vec<Outcome>) {
+        for outcome in outcomes {
+            let Some(place) = self.graph().find(&outcome.unique_id) else {
+                continue;
+            };
+            if let Entry::Vacant(entry) = self.last.entry(place) {
+                entry.insert(outcome);
+            } else if outcome.is_success {
+                self.earlier_success.entry(place).or_insert(outcome);
+            }
+        }
+    }
+
+    /// Takes the results of all nodes as read.
+    pub(crate) fn no_more_results(&mut self) {
+        self.wanted.read_results.extend(self.scope.graph.places());
+    }
+
+    /// Reads the freshness checks of these nodes now, since a filter needs them.
+    pub(crate) async fn read_freshness(
+        &mut self,
+        connection: &mut PgConnection,
+        places: &[Place],
+    ) -> Result<(), Error> {
+        self.wanted.freshness.extend(places);
+        self.load_freshness(connection).await
+    }
+
+    async fn load_freshness(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let mut places: Vec<Place> = self.wanted.freshness.drain().collect();
+        places.retain(|place| !self.wanted.read_freshness.contains(place));
+        if places.is_empty() {
+            return Ok(());
+        }
+        let ids = self.ids(&places);
+        self.wanted.read_freshness.extend(places);
+        let scope = &self.scope;
+        let checks = discovery::freshness(connection, scope.account, scope.environment, scope.run, &ids).await?;
+        for check in checks {
+            if let Some(place) = self.graph().find(&check.unique_id) {
+                self.freshness.insert(place, check);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the attributes of all nodes, unless they are known.
+    pub(crate) async fn read_attributes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let graph = Arc::clone(&self.scope.graph);
+        if graph.attributes().is_some() {
+            return Ok(());
+        }
+        let mut attributes = vec![Attributes::default(); graph.len()];
+        let by_id: HashMap<i64, Place> = graph.places().map(|place| (graph.node(place).node.id, place)).collect();
+        let ids: Vec<i64> = by_id.keys().copied().collect();
+        // In batches, so that the definitions need not be in memory at once.
+        for ids in ids.chunks(BATCH) {
+            let docs = queries::docs(connection, self.scope.account, ids).await?;
+            let reading = tokio::task::spawn_blocking(move || -> Vec<(i64, Attributes)> {
+                let Ok(mut decoder) = DocDecoder::new() else {
+                    return Vec::new();
+                };
+                let docs = docs.into_iter().filter_map(|(id, doc)| {
+                    let json = String::from_utf8(decoder.decode(&doc).ok()?).ok()?;
+                    Some((id, Attributes::of(&Doc::of(&json))))
+                });
+                docs.collect()
+            });
+            let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+            for (id, of_node) in read {
+                if let Some(place) = by_id.get(&id) {
+                    attributes[*place as usize] = of_node;
+                }
+            }
+        }
+        graph.keep_attributes(attributes);
+        Ok(())
+    }
+
+    /// Reads what `read` makes of the definitions of these nodes. The definitions themselves are not kept.
+    pub(crate) async fn read_definitions<T>(
+        &mut self,
+        connection: &mut PgConnection,
+        places: &[Place],
+        read: impl Fn(&Doc<'_>) -> T,
+    ) -> Result<HashMap<Place, T>, Error> {
+        let by_id: HashMap<i64, Place> = places
+            .iter()
+            .map(|place| (self.graph().node(*place).node.id, *place))
+            .collect();
+        let ids: Vec<i64> = by_id.keys().copied().collect();
+        let mut found = HashMap::new();
+        let mut decoder = DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?;
+        for ids in ids.chunks(BATCH) {
+            for (id, doc) in queries::docs(connection, self.scope.account, ids).await? {
+                let json = decoder.decode(&doc).ok().and_then(|json| String::from_utf8(json).ok());
+                if let Some((place, json)) = by_id.get(&id).zip(json) {
+                    found.insert(*place, read(&Doc::of(&json)));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,176 @@
+//! A JSON object of which single fields are read, such as the definition of a node.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields of an object. Each is parsed when it is asked for; one of an unexpected type counts as absent.
+#[derive(Debug, Default)]
+pub(crate) struct Doc<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Doc<'a> {
+    /// Reads an object. Anything else has no fields.
+    pub(crate) fn of(json: &'a str) -> Self {
+        serde_json::from_str(json).unwrap_or_default()
+    }
+
+    /// A field as it is written, or `None` if it is absent or null.
+    pub(crate) fn raw(&self, key: &str) -> Option<&'a RawValue> {
+        let found = self.0.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| *value).filter(|value| value.get() != "null")
+    }
+
+    /// A field that is an object.
+    pub(crate) fn object(&self, key: &str) -> Option<Doc<'a>> {
+        self.raw(key)
+            .filter(|raw| raw.get().starts_with('{'))
+            .map(|raw| Doc::of(raw.get()))
+    }
+
+    /// A field that is an object, as it is written.
+    pub(crate) fn raw_object(&self, key: &str) -> Option<&'a RawValue> {
+        self.raw(key).filter(|raw| raw.get().starts_with('{'))
+    }
+
+    /// A field that is a text. Numbers and booleans are taken as texts, since dbt writes both, for example in versions.
+    pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+        text_of(self.raw(key)?)
+    }
+
+    /// A field that is a list of texts, or a single text.
+    pub(crate) fn texts(&self, key: &str) -> Option<Vec<Cow<'a, str>>> {
+        let raw = self.raw(key)?;
+        if raw.get().starts_with('[') {
+            let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+            return Some(items.into_iter().filter_map(text_of).collect());
+        }
+        Some(vec![text_of(raw)?])
+    }
+
+    /// A field that is a list of objects.
+    pub(crate) fn objects(&self, key: &str) -> Vec<Doc<'a>> {
+        let items: Option<Vec<&'a RawValue>> = self.raw(key).and_then(|raw| serde_json::from_str(raw.get()).ok());
+        items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| Doc::of(item.get()))
+            .collect()
+    }
+
+    /// The fields of a field that is an object, in the order of the file.
+    pub(crate) fn entries(&self, key: &str) -> Vec<(Cow<'a, str>, Doc<'a>)> {
+        let object = self.object(key).unwrap_or_default();
+        object
+            .0
+            .into_iter()
+            .map(|(name, value)| (name, Doc::of(value.get())))
+            .collect()
+    }
+
+    pub(crate) fn integer(&self, key: &str) -> Option<i64> {
+        serde_json::from_str(self.raw(key)?.get()).ok()
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        serde_json::from_str(self.raw(key)?.get()).ok()
+    }
+
+    pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
+        serde_json::from_str(self.raw(key)?.get()).ok()
+    }
+
+    /// A field as a JSON value.
+    pub(crate) fn json(&self, key: &str) -> serde_json::Value {
+        let value = self.raw(key).and_then(|raw| serde_json::from_str(raw.get()).ok());
+        value.unwrap_or(serde_json::Value::Null)
+    }
+}
+
+fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'"' => {
+            let inner = text.get(1..text.len() - 1)?;
+            if inner.contains('\\') {
+                return serde_json::from_str::<String>(text).ok().map(Cow::Owned);
+            }
+            Some(Cow::Borrowed(inner))
+        }
+        b'{' | b'[' => None,
+        _ => (text != "null").then_some(Cow::Borrowed(text)),
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Doc<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(48);
+                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    fields.push((key.0, value));
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Fields).map(Doc)
+    }
+}
+
+/// A key that borrows from the text where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_str(Text).map(Key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_unexpected_types_are_absent() {
+        let json = r#"{"a": "x\ty", "b": 1, "c": null, "d": ["p", 2, {}], "e": {"f": true}, "g\n": "h"}"#;
+        let doc = Doc::of(json);
+        assert_eq!(doc.text("a").as_deref(), Some("x\ty"));
+        assert_eq!(doc.text("b").as_deref(), Some("1"));
+        assert_eq!(doc.text("c"), None);
+        assert_eq!(doc.text("e"), None);
+        assert_eq!(doc.texts("d").unwrap(), ["p", "2"]);
+        assert_eq!(doc.texts("a").unwrap(), ["x\ty"]);
+        assert_eq!(doc.object("e").unwrap().boolean("f"), Some(true));
+        assert_eq!(doc.integer("a"), None);
+        assert_eq!(doc.text("g\n").as_deref(), Some("h"));
+        assert!(Doc::of("[1]").raw("a").is_none());
+    }
+}

@@ -1,0 +1,114 @@
+//! The query: it is parsed, its variables are replaced by their values, and its size is limited before anything else looks at it.
+
+mod brackets;
+mod measure;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+use std::collections::HashMap;
+
+use async_graphql::Positioned;
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType};
+
+use brackets::check_brackets;
+use measure::Measure;
+use variables::{replace_in_directives, replace_in_set, values_of};
+
+use crate::error::QueryError;
+use crate::request::Request;
+
+/// How deep fields may be nested. The introspection query of GraphiQL needs 14.
+pub(crate) const MAX_DEPTH: usize = 24;
+
+/// How deep lists of the schema may be nested in a query about it. That of GraphiQL needs 2.
+const MAX_SCHEMA_DEPTH: usize = 3;
+
+/// How many fields a query may have, those of a fragment at each place where it stands. The largest known query has 250.
+const MAX_FIELDS: u64 = 5_000;
+
+/// How many fields a query may have at the root: each is read for itself.
+const MAX_ROOTS: usize = 20;
+
+/// How many brackets may be open at once in the text. Fields and values need fewer.
+const MAX_OPEN: usize = 64;
+
+/// Parses the query and prepares the operation that the client wants. The result has one operation, no variables, and no fragment that the
+/// operation does not use.
+pub(crate) fn prepare(request: &Request) -> Result<ExecutableDocument, QueryError> {
+    check_brackets(&request.query)?;
+    let parsed = parse_query(&request.query).map_err(|error| {
+        let error: async_graphql::ServerError = error.into();
+        QueryError::from(error)
+    })?;
+    let operation = operation(parsed.operations, request.operation_name.as_deref())?;
+    if operation.node.ty != OperationType::Query {
+        return Err(QueryError::invalid("only queries are supported: this API is read-only").at(operation.pos));
+    }
+    let mut measure = Measure {
+        fragments: &parsed.fragments,
+        known: HashMap::new(),
+        open: Vec::new(),
+    };
+    let size = measure.set(&operation.node.selection_set.node)?;
+    if size.depth > MAX_DEPTH {
+        return Err(QueryError::too_large(format!(
+            "the query is nested too deep: at most {MAX_DEPTH} levels of fields are allowed"
+        )));
+    }
+    if size.fields > MAX_FIELDS {
+        return Err(QueryError::too_large(format!(
+            "the query has too many fields: at most {MAX_FIELDS} are allowed, and those of a fragment count at each place"
+        )));
+    }
+    let of_schema = measure.schema_depth(&operation.node.selection_set.node);
+    if of_schema > MAX_SCHEMA_DEPTH {
+        return Err(QueryError::too_large(
+            "the query is nested too deep: the schema is asked for the types of types of types",
+        ));
+    }
+    let used = measure.known;
+    let roots = operation.node.selection_set.node.items.len();
+    if roots > MAX_ROOTS {
+        return Err(QueryError::too_large(format!(
+            "the query has too many fields at its root: {roots}, at most {MAX_ROOTS} are allowed"
+        )));
+    }
+    let variables = values_of(&operation.node, &request.variables)?;
+    let mut fragments = parsed.fragments;
+    fragments.retain(|name, _| used.contains_key(name));
+    for fragment in fragments.values_mut() {
+        replace_in_set(&mut fragment.node.selection_set.node, &variables)?;
+        replace_in_directives(&mut fragment.node.directives, &variables)?;
+    }
+    let mut operation = operation;
+    operation.node.variable_definitions.clear();
+    replace_in_set(&mut operation.node.selection_set.node, &variables)?;
+    replace_in_directives(&mut operation.node.directives, &variables)?;
+    Ok(ExecutableDocument {
+        operations: DocumentOperations::Single(operation),
+        fragments,
+    })
+}
+
+fn operation(
+    operations: DocumentOperations,
+    name: Option<&str>,
+) -> Result<Positioned<OperationDefinition>, QueryError> {
+    match (operations, name) {
+        (DocumentOperations::Single(operation), _) => Ok(operation),
+        (DocumentOperations::Multiple(mut operations), Some(name)) => operations.remove(name).ok_or_else(|| {
+            QueryError::invalid(format!("invalid `operationName`: the query has no operation `{name}`"))
+        }),
+        (DocumentOperations::Multiple(operations), None) => {
+            let mut operations = operations.into_values();
+            match (operations.next(), operations.next()) {
+                (Some(only), None) => Ok(only),
+                _ => Err(QueryError::invalid(
+                    "`operationName` is missing: the query has several operations",
+                )),
+            }
+        }
+    }
+}

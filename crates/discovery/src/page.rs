@@ -1,0 +1,149 @@
+//! Pages of a list: relay connections.
+
+use serde_json::json;
+
+use crate::arguments::{argument, number, text};
+use crate::error::QueryError;
+use crate::plan::{Selected, TYPENAME};
+use crate::tree::{Edge, Tree};
+
+/// The most nodes of a page, and how many a page has where the client does not say.
+const MAX_FIRST: i64 = 500;
+
+/// The range of a list that a page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) total: usize,
+}
+
+impl Window {
+    /// Cuts the page that is asked for out of a list of this length. `find` tells where in the list a cursor stands.
+    pub(crate) fn of(
+        selected: &Selected,
+        total: usize,
+        find: impl Fn(&str) -> Result<usize, usize>,
+    ) -> Result<Self, QueryError> {
+        let first = limit(selected, "first")?;
+        let last = limit(selected, "last")?;
+        let (mut start, mut end) = (0, total);
+        if let Some(after) = text(argument(selected, "after")).filter(|after| !after.is_empty()) {
+            // A node that is gone since the last page leaves its place to the next.
+            start = match find(after) {
+                Ok(place) => place + 1,
+                Err(place) => place,
+            };
+        }
+        if let Some(before) = text(argument(selected, "before")).filter(|before| !before.is_empty()) {
+            end = find(before).unwrap_or_else(|place| place);
+        }
+        end = end.max(start);
+        match (first, last) {
+            (first, Some(last)) => {
+                if let Some(first) = first {
+                    end = end.min(start.saturating_add(first));
+                }
+                start = start.max(end.saturating_sub(last));
+            }
+            (first, None) => {
+                let first = first.unwrap_or(usize::try_from(MAX_FIRST).unwrap_or_default());
+                end = end.min(start.saturating_add(first));
+            }
+        }
+        Ok(Self { start, end, total })
+    }
+}
+
+fn limit(selected: &Selected, name: &str) -> Result<Option<usize>, QueryError> {
+    match number(selected, name) {
+        None => Ok(None),
+        Some(limit) if (0..=MAX_FIRST).contains(&limit) => Ok(usize::try_from(limit).ok()),
+        Some(limit) => Err(QueryError::invalid(format!(
+            "invalid `{name}`: expected a whole number from 0 to {MAX_FIRST}, got {limit}"
+        ))),
+    }
+}
+
+/// Makes a connection of edges.
+pub(crate) fn connection(selected: &Selected, window: Window, edges: Vec<Edge>) -> Tree {
+    let cursor = |edge: Option<&Edge>| edge.map(|edge| edge.cursor.clone());
+    let page_info = json!({
+        "startCursor": cursor(edges.first()),
+        "endCursor": cursor(edges.last()),
+        "hasNextPage": window.end < window.total,
+        "hasPreviousPage": window.start > 0,
+    });
+    let fields = selected.only().fields.iter().map(|field| {
+        let value = match field.name.as_str() {
+            "edges" => Tree::Edges(edges.clone(), std::sync::Arc::clone(field)),
+            "pageInfo" => Tree::Json(page_info.clone(), std::sync::Arc::clone(field)),
+            "totalCount" => Tree::Json(json!(window.total), std::sync::Arc::clone(field)),
+            TYPENAME => type_name(selected, field),
+            _ => Tree::Json(serde_json::Value::Null, std::sync::Arc::clone(field)),
+        };
+        (field.key.clone(), value)
+    });
+    Tree::Object(fields.collect())
+}
+
+/// The name of a field's type, for `__typename` in an object of it.
+pub(crate) fn type_name(of: &Selected, field: &std::sync::Arc<Selected>) -> Tree {
+    let name = of.ty.map(|ty| ty.base.as_str()).unwrap_or_default();
+    Tree::Json(json!(name), std::sync::Arc::clone(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use async_graphql_value::ConstValue;
+
+    use super::*;
+
+    fn window(arguments: &[(&str, ConstValue)]) -> Result<(usize, usize), QueryError> {
+        let selected = Selected {
+            key: String::new(),
+            name: String::new(),
+            ty: None,
+            arguments: arguments
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            sub: HashMap::new(),
+            reader: None,
+        };
+        let list = ["b", "d", "f", "h"];
+        let window = Window::of(&selected, list.len(), |cursor| list.binary_search(&cursor))?;
+        Ok((window.start, window.end))
+    }
+
+    #[test]
+    fn pages_are_cut_from_both_ends() {
+        let is = |arguments: &[(&str, ConstValue)]| window(arguments).unwrap();
+        assert_eq!(is(&[]), (0, 4));
+        assert_eq!(is(&[("first", 2.into())]), (0, 2));
+        assert_eq!(is(&[("first", 2.into()), ("after", "b".into())]), (1, 3));
+        assert_eq!(
+            is(&[("first", 2.into()), ("after", "c".into())]),
+            (1, 3),
+            "a node that is gone"
+        );
+        assert_eq!(is(&[("first", 2.into()), ("after", "h".into())]), (4, 4));
+        assert_eq!(is(&[("first", ConstValue::Null), ("after", "".into())]), (0, 4));
+        assert_eq!(is(&[("last", 2.into())]), (2, 4));
+        assert_eq!(is(&[("last", 2.into()), ("before", "f".into())]), (0, 2));
+        assert_eq!(is(&[("first", 3.into()), ("last", 1.into())]), (2, 3));
+        assert_eq!(is(&[("after", "f".into()), ("before", "d".into())]), (3, 3));
+    }
+
+    #[test]
+    fn pages_are_limited() {
+        let error = window(&[("first", 501.into())]).unwrap_err();
+        assert_eq!(
+            error.message,
+            "invalid `first`: expected a whole number from 0 to 500, got 501"
+        );
+        assert!(window(&[("last", (-1).into())]).is_err());
+    }
+}

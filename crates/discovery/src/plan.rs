@@ -1,0 +1,171 @@
+//! What a query asks for: its fields by the concrete type of each object, with fragments and aliases resolved.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::Positioned;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{
+    Directive, ExecutableDocument, Field, FragmentDefinition, Selection as Item, SelectionSet,
+};
+use async_graphql_value::{ConstValue, Name};
+
+use crate::error::QueryError;
+use crate::needs::Needs;
+use crate::types::{FieldType, ObjectType, QUERY, TYPES};
+use crate::values::{Reader, reader};
+
+/// How many fields a query may have when each is counted for each type that it may be about.
+const MAX_PLANNED: usize = 50_000;
+
+/// The name that asks for the type of an object.
+pub(crate) const TYPENAME: &str = "__typename";
+
+/// The fields that are asked of an object.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    pub(crate) fields: Vec<Arc<Selected>>,
+    /// What the fields need, if they are a node's.
+    pub(crate) needs: Needs,
+}
+
+/// A field that is asked for.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    /// The name in the answer: the alias, or the name.
+    pub(crate) key: String,
+    /// The name in the schema.
+    pub(crate) name: String,
+    /// The type; none for `__typename`.
+    pub(crate) ty: Option<&'static FieldType>,
+    pub(crate) arguments: HashMap<String, ConstValue>,
+    /// What is asked of its objects, by the names of their types.
+    pub(crate) sub: HashMap<&'static str, Selection>,
+    /// How it is read, if it belongs to a node.
+    pub(crate) reader: Option<Reader>,
+}
+
+impl Selected {
+    /// What is asked of objects of the field's type, if it is no interface.
+    pub(crate) fn only(&self) -> &Selection {
+        static NOTHING: Selection = Selection {
+            fields: Vec::new(),
+            needs: Needs::NOTHING,
+        };
+        let of_type = self.ty.and_then(|ty| self.sub.get(ty.base.as_str()));
+        of_type.unwrap_or(&NOTHING)
+    }
+
+    /// Whether anything that is asked of nodes here needs this.
+    pub(crate) fn needs(&self, what: Needs) -> bool {
+        let mut selections = self.sub.values();
+        selections.any(|selection| selection.needs.has(what) || selection.fields.iter().any(|field| field.needs(what)))
+    }
+}
+
+/// Plans the only operation of a document that was checked against the schema.
+pub(crate) fn plan(document: &ExecutableDocument) -> Result<Selection, QueryError> {
+    let (Some((_, operation)), Some(query)) = (document.operations.iter().next(), TYPES.object(QUERY)) else {
+        return Ok(Selection::default());
+    };
+    let mut planner = Planner {
+        fragments: &document.fragments,
+        planned: 0,
+    };
+    planner.select(query, &[&operation.node.selection_set.node])
+}
+
+struct Planner<'d> {
+    fragments: &'d HashMap<Name, Positioned<FragmentDefinition>>,
+    planned: usize,
+}
+
+impl<'d> Planner<'d> {
+    fn select(&mut self, ty: &'static ObjectType, sets: &[&'d SelectionSet]) -> Result<Selection, QueryError> {
+        let mut by_key: IndexMap<&'d str, Vec<&'d Field>> = IndexMap::new();
+        for set in sets {
+            self.collect(ty, set, &mut by_key);
+        }
+        let mut selection = Selection::default();
+        for (key, fields) in by_key {
+            self.planned += 1;
+            if self.planned > MAX_PLANNED {
+                return Err(QueryError::too_large(
+                    "the query asks for too many fields of too many types",
+                ));
+            }
+            let name = fields[0].name.node.as_str();
+            let field_type = ty.fields.get(name);
+            let mut sub = HashMap::new();
+            if let Some(field_type) = field_type
+                && TYPES.is_composite(&field_type.base)
+            {
+                let sets: Vec<&SelectionSet> = fields.iter().map(|field| &field.selection_set.node).collect();
+                for object in TYPES.possible(&field_type.base) {
+                    sub.insert(object.name.as_str(), self.select(object, &sets)?);
+                }
+            }
+            let arguments = fields[0].arguments.iter();
+            let reader = reader(&ty.name, name);
+            if let Some(Reader::Value(needs, _)) = reader {
+                selection.needs = selection.needs.and(needs);
+            }
+            selection.fields.push(Arc::new(Selected {
+                key: key.to_owned(),
+                name: name.to_owned(),
+                ty: field_type,
+                arguments: arguments
+                    .filter_map(|(name, value)| Some((name.node.to_string(), value.node.clone().into_const()?)))
+                    .collect(),
+                sub,
+                reader,
+            }));
+        }
+        Ok(selection)
+    }
+
+    /// Collects the fields that a selection asks of objects of this type.
+    fn collect(&self, ty: &ObjectType, set: &'d SelectionSet, into: &mut IndexMap<&'d str, Vec<&'d Field>>) {
+        for item in &set.items {
+            if !is_included(item.node.directives()) {
+                continue;
+            }
+            match &item.node {
+                Item::Field(field) => {
+                    let key = field.node.response_key().node.as_str();
+                    into.entry(key).or_default().push(&field.node);
+                }
+                Item::InlineFragment(fragment) => {
+                    let on = fragment.node.type_condition.as_ref().map(|on| on.node.on.node.as_str());
+                    if on.is_none_or(|on| is_of(ty, on)) {
+                        self.collect(ty, &fragment.node.selection_set.node, into);
+                    }
+                }
+                Item::FragmentSpread(spread) => {
+                    if let Some(fragment) = self.fragments.get(&spread.node.fragment_name.node)
+                        && is_of(ty, &fragment.node.type_condition.node.on.node)
+                    {
+                        self.collect(ty, &fragment.node.selection_set.node, into);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_of(ty: &ObjectType, on: &str) -> bool {
+    ty.name == on || ty.interfaces.iter().any(|interface| interface == on)
+}
+
+/// Whether `@skip` and `@include` let a selection in.
+fn is_included(directives: &[Positioned<Directive>]) -> bool {
+    directives.iter().all(|directive| {
+        let condition = directive.node.get_argument("if").map(|value| &value.node);
+        let is_true = matches!(condition, Some(async_graphql_value::Value::Boolean(true)));
+        match directive.node.name.node.as_str() {
+            "skip" => !is_true,
+            "include" => is_true,
+            _ => true,
+        }
+    })
+}

@@ -1,0 +1,76 @@
+//! The nodes that are related to a node.
+
+use async_graphql_value::ConstValue;
+
+use crate::graph::{Graph, Place};
+use crate::kind::{Kind, Shape};
+use crate::plan::Selected;
+use crate::values::Relation;
+
+/// Returns the related nodes that the schema can show there, sorted by id.
+pub(crate) fn related(
+    graph: &Graph,
+    place: Place,
+    shape: Shape,
+    relation: Relation,
+    selected: &Selected,
+) -> Vec<Place> {
+    let node = graph.node(place);
+    let only = |places: &[Place], kind: Kind| -> Vec<Place> {
+        let places = places.iter().copied();
+        places.filter(|place| graph.node(*place).kind == Some(kind)).collect()
+    };
+    let found = match relation {
+        Relation::Ancestors => {
+            let kinds = kinds_of(selected);
+            let mut ancestors = graph.ancestors(place);
+            ancestors.retain(|place| {
+                kinds
+                    .as_ref()
+                    .is_none_or(|kinds| graph.node(*place).kind.is_some_and(|kind| kinds.contains(&kind)))
+            });
+            ancestors
+        }
+        Relation::Children => node.children.clone(),
+        Relation::Parents => node.parents.clone(),
+        Relation::ParentModels => only(&node.parents, Kind::Model),
+        Relation::ParentSources => only(&node.parents, Kind::Source),
+        Relation::Tests => node.tests.clone(),
+        Relation::ModelOfMetric => only(&node.parents, Kind::Model).into_iter().take(1).collect(),
+        Relation::ModelsOfGroup => {
+            let (name, Some(attributes)) = (node.node.name.as_deref(), graph.attributes()) else {
+                return Vec::new();
+            };
+            let models = graph.of_kind(Kind::Model);
+            models
+                .filter(|place| attributes[*place as usize].group.as_deref() == name)
+                .collect()
+        }
+    };
+    let is_shown = |place: &Place| {
+        graph
+            .node(*place)
+            .kind
+            .and_then(|kind| shape.nested().type_name(kind))
+            .is_some()
+    };
+    found.into_iter().filter(is_shown).collect()
+}
+
+/// The kinds that the argument `types` names; none if there is no such argument.
+pub(crate) fn kinds_of(selected: &Selected) -> Option<Vec<Kind>> {
+    selected.arguments.get("types").map(kinds)
+}
+
+/// Reads a list of names of kinds.
+pub(crate) fn kinds(value: &ConstValue) -> Vec<Kind> {
+    let named = |value: &ConstValue| match value {
+        ConstValue::Enum(name) => Kind::named(name),
+        ConstValue::String(name) => Kind::named(name),
+        _ => None,
+    };
+    match value {
+        ConstValue::List(items) => items.iter().filter_map(named).collect(),
+        one => named(one).into_iter().collect(),
+    }
+}

@@ -1,0 +1,179 @@
+//! Turns a plan into an answer: finds what it is about, chooses the nodes, reads their data, and makes the tree that is written.
+
+mod environment;
+mod filter;
+mod history;
+mod job;
+mod lineage;
+mod list;
+mod mesh;
+mod performance;
+mod search;
+mod unknown;
+
+use std::sync::Arc;
+
+use read_model::queries::discovery::{Head, index};
+use schemas::{AccountId, EnvironmentId, RunId};
+use serde_json::{Value as Json, json};
+use sqlx::PgConnection;
+
+use crate::data::Data;
+use crate::error::{Error, QueryError};
+use crate::graph::{Graph, Graphs};
+use crate::page::type_name;
+use crate::plan::{Selected, Selection, TYPENAME};
+use crate::scope::Scope;
+use crate::tree::Tree;
+
+/// An answer that is ready to be written.
+pub(crate) struct Resolved {
+    /// The fields at the root; `None` where one failed that must not be null.
+    pub(crate) tree: Option<Tree>,
+    pub(crate) datas: Vec<Data>,
+    pub(crate) errors: Vec<QueryError>,
+    /// What else clients should know.
+    pub(crate) extensions: Option<Json>,
+}
+
+/// Resolves the fields of one query.
+pub(crate) struct Resolver<'c> {
+    connection: &'c mut PgConnection,
+    account: AccountId,
+    graphs: &'c Graphs,
+    datas: Vec<Data>,
+    extensions: Option<Json>,
+}
+
+impl<'c> Resolver<'c> {
+    pub(crate) fn new(connection: &'c mut PgConnection, account: AccountId, graphs: &'c Graphs) -> Self {
+        Self {
+            connection,
+            account,
+            graphs,
+            datas: Vec::new(),
+            extensions: None,
+        }
+    }
+
+    /// Resolves all fields at the root, and reads what they need.
+    pub(crate) async fn resolve(mut self, selection: &Selection) -> Result<Resolved, Error> {
+        let (mut fields, mut errors) = (Vec::new(), Vec::new());
+        let mut must_be_null = false;
+        for field in &selection.fields {
+            let value = match self.root(field).await {
+                Ok(value) => value,
+                Err(Error::Query(found)) => {
+                    must_be_null |= field.ty.is_some_and(|ty| ty.is_non_null);
+                    errors.extend(found.into_iter().map(|mut error| {
+                        error.path.insert(0, field.key.clone());
+                        error
+                    }));
+                    // Never written as what stands for null: that would be an empty list where there is an error.
+                    Tree::Node {
+                        data: 0,
+                        shape: crate::kind::Shape::Job,
+                        place: None,
+                        selected: Arc::clone(field),
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            fields.push((field.key.clone(), value));
+        }
+        for data in &mut self.datas {
+            data.load(self.connection).await?;
+        }
+        Ok(Resolved {
+            tree: (!must_be_null).then_some(Tree::Object(fields)),
+            datas: self.datas,
+            errors,
+            extensions: self.extensions,
+        })
+    }
+
+    async fn root(&mut self, field: &Arc<Selected>) -> Result<Tree, Error> {
+        match field.name.as_str() {
+            TYPENAME => Ok(Tree::Json(json!(crate::types::QUERY), Arc::clone(field))),
+            "environment" => self.environment(field).await,
+            "job" => self.job(field).await,
+            "modelByEnvironment" => self.model_by_environment(field).await,
+            "account" => self.account(field).await,
+            "column" => self.column(field).await,
+            "performance" => self.performance(field).await,
+            "recommendations" => self.recommendations(field).await,
+            _ => self.old_root(field).await,
+        }
+    }
+
+    /// Resolves the fields of an object one after the other.
+    fn typename_or_null(of: &Selected, field: &Arc<Selected>) -> Tree {
+        if field.name == TYPENAME {
+            return type_name(of, field);
+        }
+        Tree::Json(Json::Null, Arc::clone(field))
+    }
+
+    /// Returns the data of an environment, which the token must see.
+    async fn data_of_environment(&mut self, id: i64) -> Result<usize, Error> {
+        let environment = EnvironmentId(id);
+        let is_it = |data: &Data| data.scope.environment == environment && data.scope.run.is_none();
+        if let Some(known) = self.datas.iter().position(is_it) {
+            return Ok(known);
+        }
+        let row = directory::queries::environment(self.connection, self.account, environment).await?;
+        let row = row.ok_or_else(|| QueryError::not_found("environment", id))?;
+        let head = read_model::queries::discovery::head_of_environment(self.connection, self.account, environment);
+        let head = head.await?;
+        let graph = self.graph(head.as_ref()).await?;
+        self.datas.push(Data::new(Scope {
+            account: self.account,
+            project: row.project_id,
+            environment,
+            run: None,
+            job: head.as_ref().and_then(|head| head.job_id),
+            head,
+            graph,
+        }));
+        Ok(self.datas.len() - 1)
+    }
+
+    /// Returns the data of a run.
+    async fn data_of_run(&mut self, run: &read_model::queries::Run) -> Result<usize, Error> {
+        let (environment, id) = (EnvironmentId(run.environment_id), RunId(run.id));
+        if let Some(known) = self.datas.iter().position(|data| data.scope.run == Some(id)) {
+            return Ok(known);
+        }
+        let head = read_model::queries::discovery::head_of_run(self.connection, self.account, environment, id).await?;
+        let graph = self.graph(head.as_ref()).await?;
+        self.datas.push(Data::new(Scope {
+            account: self.account,
+            project: run.project_id,
+            environment,
+            run: Some(id),
+            job: Some(run.job_id),
+            head,
+            graph,
+        }));
+        Ok(self.datas.len() - 1)
+    }
+
+    async fn graph(&mut self, head: Option<&Head>) -> Result<Arc<Graph>, Error> {
+        let Some(node_set) = head.and_then(|head| head.node_set) else {
+            return Ok(Arc::default());
+        };
+        if let Some(graph) = self.graphs.get(self.account, node_set) {
+            return Ok(graph);
+        }
+        let rows = index(self.connection, self.account, node_set).await?;
+        let making = tokio::task::spawn_blocking(move || Graph::new(rows));
+        let graph = Arc::new(making.await.map_err(|panic| Error::Internal(panic.to_string()))?);
+        self.graphs.keep(self.account, node_set, &graph);
+        Ok(graph)
+    }
+}
+
+/// A required number.
+fn required(field: &Selected, name: &str) -> Result<i64, QueryError> {
+    crate::arguments::number(field, name).ok_or_else(|| QueryError::invalid(format!("`{name}` is missing")))
+}

@@ -1,0 +1,79 @@
+//! `lineage`: nodes with the ids of their parents, chosen by dbt's node selection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Resolver;
+use super::filter::Filter;
+use crate::arguments::{argument, field, text};
+use crate::error::Error;
+use crate::graph::Place;
+use crate::kind::{Kind, Shape};
+use crate::plan::Selected;
+use crate::related::kinds;
+use crate::select::{Nodes, Selector};
+use crate::tree::Tree;
+
+impl Resolver<'_> {
+    pub(super) async fn lineage(&mut self, data: usize, selected: &Arc<Selected>) -> Result<Tree, Error> {
+        let filter = argument(selected, "filter");
+        let types = field(filter, "types").map(kinds);
+        let (select, exclude) = (text(field(filter, "select")), text(field(filter, "exclude")));
+        let all: Vec<Kind> = Kind::ALL
+            .into_iter()
+            .filter(|kind| Shape::Lineage.type_name(*kind).is_some())
+            .collect();
+        let mut places = self
+            .chosen(data, types.as_ref().unwrap_or(&all), &Filter::of(filter))
+            .await?;
+        let is_selection = [select, exclude]
+            .into_iter()
+            .flatten()
+            .any(|text| !text.trim().is_empty());
+        if is_selection {
+            let chosen = self.selected(data, select, exclude).await?;
+            places.retain(|place| chosen.binary_search(place).is_ok());
+        } else if types.is_none() {
+            // Macros are part of a lineage only if they are asked for.
+            let graph = Arc::clone(&self.datas[data].scope.graph);
+            places.retain(|place| graph.node(*place).kind != Some(Kind::Macro));
+        }
+        self.want(data, &places, Shape::Lineage, selected).await?;
+        Ok(Tree::Nodes {
+            data,
+            shape: Shape::Lineage,
+            places,
+            selected: Arc::clone(selected),
+        })
+    }
+
+    /// The nodes of a selection, sorted by id.
+    async fn selected(
+        &mut self,
+        data: usize,
+        select: Option<&str>,
+        exclude: Option<&str>,
+    ) -> Result<Vec<Place>, Error> {
+        let selector = Selector::parse(select, exclude)?;
+        let data = &mut self.datas[data];
+        data.read_attributes(self.connection).await?;
+        let configs = if selector.needs_configs() {
+            let places: Vec<Place> = data.graph().places().collect();
+            data.read_definitions(self.connection, &places, |doc| doc.json("config"))
+                .await?
+        } else {
+            HashMap::new()
+        };
+        let scope = data.scope.clone();
+        let project = scope.head.and_then(|head| head.project_name);
+        let selecting = tokio::task::spawn_blocking(move || {
+            selector.apply(&Nodes {
+                graph: &scope.graph,
+                attributes: scope.graph.attributes().unwrap_or_default(),
+                configs: &configs,
+                project: project.as_deref(),
+            })
+        });
+        selecting.await.map_err(|panic| Error::Internal(panic.to_string()))
+    }
+}

@@ -1,0 +1,161 @@
+//! Lists of nodes, in pages or whole.
+
+use std::sync::Arc;
+
+use super::Resolver;
+use super::filter::Filter;
+use crate::arguments::{argument, field, text};
+use crate::error::Error;
+use crate::graph::Place;
+use crate::kind::{Kind, Shape};
+use crate::needs::Needs;
+use crate::page::{Window, connection};
+use crate::plan::Selected;
+use crate::tree::{Edge, EdgeNode, Tree};
+
+impl Resolver<'_> {
+    /// A page of nodes of these kinds, filtered and sorted as the field's arguments say.
+    pub(super) async fn connection(
+        &mut self,
+        data: usize,
+        shape: Shape,
+        kinds: &[Kind],
+        selected: &Arc<Selected>,
+    ) -> Result<Tree, Error> {
+        let filter = Filter::of(argument(selected, "filter"));
+        let mut places = self.chosen(data, kinds, &filter).await?;
+        let is_sorted_by_id = self.sort(data, &mut places, selected).await?;
+        let graph = Arc::clone(&self.datas[data].scope.graph);
+        let window = Window::of(selected, places.len(), |cursor| {
+            if is_sorted_by_id {
+                return places.binary_search_by(|place| graph.id(*place).cmp(cursor));
+            }
+            let found = places.iter().position(|place| graph.id(*place) == cursor);
+            found.ok_or(places.len())
+        })?;
+        let page = &places[window.start..window.end];
+        for edges in selected.only().fields.iter().filter(|field| field.name == "edges") {
+            for node in edges.only().fields.iter().filter(|field| field.name == "node") {
+                self.want(data, page, shape, node).await?;
+            }
+        }
+        let edges = page.iter().map(|place| {
+            let node = EdgeNode::Node {
+                data,
+                shape,
+                place: *place,
+            };
+            Edge {
+                cursor: graph.id(*place).to_owned(),
+                node,
+            }
+        });
+        Ok(connection(selected, window, edges.collect()))
+    }
+
+    /// Notes what is needed of nodes. What needs the attributes of all nodes gets them at once, since it decides which nodes are related.
+    pub(super) async fn want(
+        &mut self,
+        data: usize,
+        places: &[Place],
+        shape: Shape,
+        selected: &Selected,
+    ) -> Result<(), Error> {
+        if selected.needs(Needs::ATTRIBUTES) || selected.sub.contains_key("GroupNode") {
+            self.datas[data].read_attributes(self.connection).await?;
+        }
+        self.datas[data].want(places, shape, selected);
+        Ok(())
+    }
+
+    /// The nodes of these kinds that a filter lets through, sorted by id.
+    pub(super) async fn chosen(&mut self, data: usize, kinds: &[Kind], filter: &Filter) -> Result<Vec<Place>, Error> {
+        let data = &mut self.datas[data];
+        let graph = Arc::clone(&data.scope.graph);
+        let is_kind = |place: &Place| graph.node(*place).kind.is_some_and(|kind| kinds.contains(&kind));
+        let mut places: Vec<Place> = match &filter.unique_ids {
+            Some(ids) => {
+                let mut places: Vec<Place> = ids.iter().filter_map(|id| graph.find(id)).filter(is_kind).collect();
+                places.sort_unstable();
+                places.dedup();
+                places
+            }
+            None => graph.places().filter(is_kind).collect(),
+        };
+        if filter.needs_attributes() {
+            data.read_attributes(self.connection).await?;
+            if let Some(attributes) = graph.attributes() {
+                places.retain(|place| filter.lets_in(graph.node(*place), &attributes[*place as usize]));
+            }
+        }
+        if let Some(status) = &filter.status {
+            data.read_results(self.connection, &places).await?;
+            places.retain(|place| data.last.get(place).is_some_and(|last| status.is(&last.status)));
+        }
+        if filter.needs_freshness() {
+            data.read_freshness(self.connection, &places).await?;
+            places.retain(|place| filter.lets_freshness_in(data.freshness.get(place)));
+        }
+        Ok(places)
+    }
+
+    /// Sorts nodes, which are sorted by id. Returns whether they still are.
+    async fn sort(&mut self, data: usize, places: &mut [Place], selected: &Selected) -> Result<bool, Error> {
+        let sort = argument(selected, "sort");
+        let is_descending = text(field(sort, "direction")) == Some("desc");
+        let data = &mut self.datas[data];
+        match text(field(sort, "field")) {
+            Some("executeCompletedAt") => {
+                data.read_results(self.connection, places).await?;
+                // Nodes that were never built come last in both directions.
+                places.sort_by_key(|place| {
+                    let at = data.success(*place).map(|success| success.at.timestamp_micros());
+                    (at.is_none(), at.map(|at| if is_descending { -at } else { at }))
+                });
+                Ok(false)
+            }
+            Some("uniqueId") if is_descending => {
+                places.reverse();
+                Ok(false)
+            }
+            // How often a model is queried is not known here, and how many rows it has only where the adapter says so.
+            _ => Ok(true),
+        }
+    }
+
+    /// All nodes of a kind that a filter lets through.
+    pub(super) async fn nodes(
+        &mut self,
+        data: usize,
+        shape: Shape,
+        kind: Kind,
+        filter: &Filter,
+        selected: &Arc<Selected>,
+    ) -> Result<Tree, Error> {
+        let places = self.chosen(data, &[kind], filter).await?;
+        self.want(data, &places, shape, selected).await?;
+        Ok(Tree::Nodes {
+            data,
+            shape,
+            places,
+            selected: Arc::clone(selected),
+        })
+    }
+
+    /// One node, or null.
+    pub(super) async fn node(
+        &mut self,
+        data: usize,
+        shape: Shape,
+        place: Option<Place>,
+        selected: &Arc<Selected>,
+    ) -> Result<Tree, Error> {
+        self.want(data, place.as_slice(), shape, selected).await?;
+        Ok(Tree::Node {
+            data,
+            shape,
+            place,
+            selected: Arc::clone(selected),
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! dbt's node selection: strings such as `+orders tag:daily,path:models/marts`, as `dbt ls --select` takes them.
+
+mod matching;
+mod methods;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use crate::error::QueryError;
+use crate::graph::{Attributes, Graph, Place};
+use spec::{Reach, Spec};
+
+pub(crate) use methods::order_of_versions;
+
+/// A selection: what is selected, without what is excluded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Selector {
+    /// Each is an intersection; the selection is their union. `None` means everything.
+    select: Option<Vec<Vec<Spec>>>,
+    exclude: Vec<Vec<Spec>>,
+}
+
+/// What a selection is applied to.
+pub(crate) struct Nodes<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) attributes: &'a [Attributes],
+    /// The configurations of the nodes, if [`Selector::needs_configs`].
+    pub(crate) configs: &'a HashMap<Place, serde_json::Value>,
+    /// dbt's name of the project, for `package:this`.
+    pub(crate) project: Option<&'a str>,
+}
+
+/// Which list a word belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Into {
+    Select,
+    Exclude,
+}
+
+impl Selector {
+    /// Reads what stands in `select` and `exclude`. Both may be whole command lines, such as `--select a+ --exclude b`.
+    pub(crate) fn parse(select: Option<&str>, exclude: Option<&str>) -> Result<Self, QueryError> {
+        let (mut selected, mut excluded) = (Vec::new(), Vec::new());
+        for (text, name, default) in [(select, "select", Into::Select), (exclude, "exclude", Into::Exclude)] {
+            let mut into = default;
+            for word in words(text.unwrap_or_default()) {
+                let rest = match option(&word, name)? {
+                    Some((option, rest)) => {
+                        into = option;
+                        rest
+                    }
+                    None => word.as_str(),
+                };
+                if rest.is_empty() {
+                    continue;
+                }
+                let parts: Result<Vec<Spec>, QueryError> = rest
+                    .split(',')
+                    .filter(|part| !part.is_empty())
+                    .map(Spec::parse)
+                    .collect();
+                match into {
+                    Into::Select => selected.push(parts?),
+                    Into::Exclude => excluded.push(parts?),
+                }
+            }
+        }
+        Ok(Self {
+            select: (!selected.is_empty()).then_some(selected),
+            exclude: excluded,
+        })
+    }
+
+    /// Whether the selection asks for configurations, which are not among the attributes.
+    pub(crate) fn needs_configs(&self) -> bool {
+        let mut specs = self.select.iter().flatten().chain(&self.exclude).flatten();
+        specs.any(Spec::needs_configs)
+    }
+
+    /// Returns the selected nodes, sorted by id.
+    pub(crate) fn apply(&self, nodes: &Nodes<'_>) -> Vec<Place> {
+        let count = nodes.graph.len();
+        let mut chosen = match &self.select {
+            Some(select) => union(select, nodes),
+            None => vec![true; count],
+        };
+        for (place, is_excluded) in union(&self.exclude, nodes).into_iter().enumerate() {
+            chosen[place] &= !is_excluded;
+        }
+        let places = nodes.graph.places().zip(chosen);
+        places
+            .filter(|(place, is_chosen)| *is_chosen && is_selectable(nodes.graph, *place))
+            .map(|(place, _)| place)
+            .collect()
+    }
+}
+
+/// Macros, groups and operations are no part of a selection.
+fn is_selectable(graph: &Graph, place: Place) -> bool {
+    !matches!(
+        graph.node(place).node.resource_type.as_str(),
+        "macro" | "group" | "operation" | "doc" | "sql_operation"
+    )
+}
+
+fn union(of: &[Vec<Spec>], nodes: &Nodes<'_>) -> Vec<bool> {
+    let mut chosen = vec![false; nodes.graph.len()];
+    for specs in of {
+        let mut all: Option<Vec<bool>> = None;
+        for spec in specs {
+            let found = spec.apply(nodes);
+            all = Some(match all {
+                None => found,
+                Some(before) => before.into_iter().zip(found).map(|(one, other)| one && other).collect(),
+            });
+        }
+        for (chosen, found) in chosen.iter_mut().zip(all.unwrap_or_default()) {
+            *chosen |= found;
+        }
+    }
+    chosen
+}
+
+/// Follows the graph from the nodes that match.
+fn reach(nodes: &Nodes<'_>, start: &[bool], reach: &Reach) -> Vec<bool> {
+    let mut chosen = start.to_vec();
+    let add = |chosen: &mut Vec<bool>, more: Vec<bool>| {
+        for (one, other) in chosen.iter_mut().zip(more) {
+            *one |= other;
+        }
+    };
+    if let Some(depth) = reach.parents {
+        let parents = walk(nodes.graph, start, depth, |graph, place| &graph.node(place).parents);
+        add(&mut chosen, parents);
+    }
+    if let Some(depth) = reach.children {
+        let children = walk(nodes.graph, start, depth, |graph, place| &graph.node(place).children);
+        add(&mut chosen, children);
+    }
+    if reach.parents_of_children {
+        let children = walk(nodes.graph, start, u32::MAX, |graph, place| &graph.node(place).children);
+        let parents = walk(nodes.graph, &children, u32::MAX, |graph, place| {
+            &graph.node(place).parents
+        });
+        add(&mut chosen, parents);
+    }
+    chosen
+}
+
+/// Breadth first, so that each node is reached by a shortest way.
+fn walk(graph: &Graph, start: &[bool], depth: u32, next: fn(&Graph, Place) -> &[Place]) -> Vec<bool> {
+    let mut seen = start.to_vec();
+    let starts = graph.places().zip(start);
+    let mut level: Vec<Place> = starts.filter(|(_, is_in)| **is_in).map(|(place, _)| place).collect();
+    let mut left = depth;
+    while left > 0 && !level.is_empty() {
+        let mut farther = Vec::new();
+        for place in level {
+            for other in next(graph, place) {
+                if !seen[*other as usize] {
+                    seen[*other as usize] = true;
+                    farther.push(*other);
+                }
+            }
+        }
+        level = farther;
+        left -= 1;
+    }
+    seen
+}
+
+/// Splits at white space, except inside quotation marks.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in text.chars() {
+        match quote {
+            Some(mark) if character == mark => quote = None,
+            Some(_) => word.push(character),
+            None if character == '"' || character == '\'' => quote = Some(character),
+            None if character.is_whitespace() => words.push(std::mem::take(&mut word)),
+            None => word.push(character),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Reads a word that is an option, and what follows it after `=`.
+fn option<'a>(word: &'a str, of: &str) -> Result<Option<(Into, &'a str)>, QueryError> {
+    if !word.starts_with('-') {
+        return Ok(None);
+    }
+    let (name, rest) = word.split_once('=').unwrap_or((word, ""));
+    let into = match name {
+        "--select" | "-s" | "--models" | "--model" | "-m" => Into::Select,
+        "--exclude" => Into::Exclude,
+        _ => {
+            let message = format!("invalid `{of}`: expected `--select` or `--exclude`, got the option `{name}`");
+            return Err(QueryError::invalid(message));
+        }
+    };
+    Ok(Some((into, rest)))
+}

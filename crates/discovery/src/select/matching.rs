@@ -1,0 +1,122 @@
+//! Patterns with wildcards, as dbt understands them.
+
+/// Whether a text has a wildcard.
+pub(super) fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// Whether a text matches a pattern with `*`, `?` and `[…]`, like Python's `fnmatch`: `*` matches anything.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    if !is_pattern(pattern) {
+        return pattern == text;
+    }
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    // Goes back to the last `*` only, which takes at most the product of the lengths.
+    let (mut at, mut place) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while place < text.len() {
+        if pattern.get(at) == Some(&'*') {
+            back = Some((at + 1, place));
+            at += 1;
+        } else if let Some(next) = one(&pattern, at, text[place]) {
+            (at, place) = (next, place + 1);
+        } else if let Some((after, from)) = back {
+            (at, place) = (after, from + 1);
+            back = Some((after, from + 1));
+        } else {
+            return false;
+        }
+    }
+    pattern[at..].iter().all(|rest| *rest == '*')
+}
+
+/// Matches one character, and returns the place in the pattern after it.
+fn one(pattern: &[char], at: usize, character: char) -> Option<usize> {
+    match pattern.get(at)? {
+        '?' => Some(at + 1),
+        '[' => {
+            let is_negated = pattern.get(at + 1) == Some(&'!');
+            let first = at + 1 + usize::from(is_negated);
+            // A bracket that stands first belongs to the set.
+            let length = pattern.get(first + 1..)?.iter().position(|end| *end == ']');
+            let Some(length) = length else {
+                return (character == '[').then_some(at + 1);
+            };
+            let end = first + 1 + length;
+            (set_has(&pattern[first..end], character) != is_negated).then_some(end + 1)
+        }
+        plain => (*plain == character).then_some(at + 1),
+    }
+}
+
+fn set_has(set: &[char], character: char) -> bool {
+    let mut at = 0;
+    while at < set.len() {
+        if set.get(at + 1) == Some(&'-') && at + 2 < set.len() {
+            if (set[at]..=set[at + 2]).contains(&character) {
+                return true;
+            }
+            at += 3;
+        } else {
+            if set[at] == character {
+                return true;
+            }
+            at += 1;
+        }
+    }
+    false
+}
+
+/// Whether a path, or a folder that it is in, matches a pattern. `*` stays within a folder, and `**` does not.
+pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
+    let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+    let pattern: Vec<&str> = pattern.split('/').collect();
+    let path: Vec<&str> = path.split(['/', '\\']).collect();
+    (1..=path.len()).any(|length| segments_match(&pattern, &path[..length]))
+}
+
+fn segments_match(pattern: &[&str], path: &[&str]) -> bool {
+    // `reached[n]`: the first n segments of the path match the pattern up to here.
+    let mut reached = vec![false; path.len() + 1];
+    reached[0] = true;
+    for segment in pattern {
+        let mut next = vec![false; path.len() + 1];
+        for place in 0..=path.len() {
+            if *segment == "**" {
+                next[place] = reached[place] || (place > 0 && next[place - 1]);
+            } else if place > 0 {
+                next[place] = reached[place - 1] && matches(segment, path[place - 1]);
+            }
+        }
+        reached = next;
+    }
+    reached[path.len()]
+}
+
+/// Whether a selector names a node by its folders and name, such as `shop.marts.orders`, `marts.*` or `orders`.
+pub(super) fn fqn_matches(selector: &str, fqn: &[Box<str>], is_versioned: bool) -> bool {
+    names(selector, fqn, is_versioned) || (fqn.len() > 1 && names(selector, &fqn[1..], is_versioned))
+}
+
+fn names(selector: &str, fqn: &[Box<str>], is_versioned: bool) -> bool {
+    let Some(last) = fqn.last() else { return false };
+    if is_versioned && fqn.len() > 1 {
+        let name = &fqn[fqn.len() - 2];
+        if **name == *selector || selector.replace('.', "_") == format!("{name}_{last}") {
+            return true;
+        }
+    } else if **last == *selector {
+        return true;
+    }
+    // A dot in a name separates like one between folders.
+    let parts: Vec<&str> = fqn.iter().flat_map(|part| part.split('.')).collect();
+    let wanted: Vec<&str> = selector.split('.').collect();
+    if parts.len() < wanted.len() {
+        return false;
+    }
+    let plain = wanted.iter().position(|part| is_pattern(part)).unwrap_or(wanted.len());
+    if wanted[..plain] != parts[..plain] {
+        return false;
+    }
+    plain == wanted.len() || matches(&wanted[plain..].join("."), &parts[plain..].join("."))
+}

@@ -1,0 +1,61 @@
+//! What is written: the shape of the answer, with nodes that are written from their data.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::graph::Place;
+use crate::kind::Shape;
+use crate::plan::Selected;
+
+/// A part of the answer.
+#[derive(Debug)]
+pub(crate) enum Tree {
+    /// The value of a field, of which only what is selected is written.
+    Json(Json, Arc<Selected>),
+    /// An object, by the names in the answer.
+    Object(Vec<(String, Tree)>),
+    /// Nodes of the data with this number.
+    Nodes {
+        data: usize,
+        shape: Shape,
+        places: Vec<Place>,
+        selected: Arc<Selected>,
+    },
+    /// One node, or null.
+    Node {
+        data: usize,
+        shape: Shape,
+        place: Option<Place>,
+        selected: Arc<Selected>,
+    },
+    /// The edges of a page, each with its node. Before the node, they may have other fields.
+    Edges(Vec<Edge>, Arc<Selected>),
+    /// A list of trees.
+    List(Vec<Tree>),
+}
+
+/// An edge of a page.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub(crate) cursor: String,
+    pub(crate) node: EdgeNode,
+}
+
+/// What an edge leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum EdgeNode {
+    Node {
+        data: usize,
+        shape: Shape,
+        place: Place,
+    },
+    /// A found node, with where it was found.
+    Hit {
+        data: usize,
+        place: Place,
+        about: Json,
+    },
+    /// What is no node of the data.
+    Json(Json),
+}

@@ -1,0 +1,99 @@
+//! What nodes of a run have besides what all nodes have: their results stand beside their names.
+
+use serde_json::{Value as Json, json};
+
+use super::execution::{is_error, run_status};
+use super::{Read, unknown};
+use crate::facts::{Attempt, Facts, Value, time_json};
+use crate::kind::Kind;
+use crate::needs::Needs;
+
+pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
+    let is_of_job = ["ModelNode", "SeedNode", "SnapshotNode", "SourceNode", "TestNode"].contains(&type_name);
+    match field {
+        "childrenL1" => {
+            return Some((Needs::NOTHING, |facts| {
+                let children = facts.node.children.iter().map(|child| facts.scope.graph.id(*child));
+                Value::Json(children.map(Json::from).collect())
+            }));
+        }
+        "dependsOn" => return Some((Needs::NOTHING, |facts| Value::Json(json!(facts.node.node.depends_on)))),
+        _ if !is_of_job => return None,
+        _ => {}
+    }
+    let read: Read = match field {
+        // dbt writes its arguments as an object, and in no fixed form.
+        "args" => unknown,
+        "compileCompletedAt" => |facts| of(facts, |it| Value::of_time(it.result.compile.completed_at)),
+        "compileStartedAt" => |facts| of(facts, |it| Value::of_time(it.result.compile.started_at)),
+        "error" => |facts| of(facts, |it| Value::of_str(message(it))),
+        "executeCompletedAt" => |facts| of(facts, |it| Value::of_time(it.result.execute.completed_at)),
+        "executeStartedAt" => |facts| of(facts, |it| Value::of_time(it.result.execute.started_at)),
+        "executionTime" => |facts| of(facts, |it| Value::of_float(it.result.execution_time)),
+        "fail" => |facts| of(facts, |it| Value::Bool(it.row.status == "fail")),
+        "invocationId" => |facts| of(facts, |it| Value::of_str(it.row.invocation_id.as_deref())),
+        "runElapsedTime" => |facts| of(facts, |it| Value::of_float(Some(it.row.elapsed_time))),
+        "runGeneratedAt" => |facts| {
+            let of_result = attempt(facts).and_then(|it| it.row.generated_at);
+            let of_check = facts.freshness.as_ref().and_then(|check| check.row.generated_at);
+            let of_manifest = facts.scope.head.as_ref().map(|head| head.generated_at);
+            Value::of_time(of_result.or(of_check).or(of_manifest))
+        },
+        "runResults" => |facts| Value::Json(attempt(facts).map(run_info).into_iter().collect()),
+        "skip" => |facts| of(facts, |it| Value::Bool(run_status(&it.row.status) == "skipped")),
+        "state" if type_name == "TestNode" => |facts| of(facts, |it| Value::of_str(Some(&it.row.status))),
+        "status" => |facts| of(facts, |it| Value::of_str(Some(&it.row.status))),
+        "threadId" | "thread_id" => |facts| of(facts, |it| Value::of_str(it.result.thread_id.as_deref())),
+        "warn" => |facts| of(facts, |it| Value::Bool(it.row.status == "warn")),
+        _ => return None,
+    };
+    let needs = if type_name == "SourceNode" {
+        Needs::FRESHNESS
+    } else {
+        Needs::RESULTS
+    };
+    Some((needs, read))
+}
+
+/// The last attempt in the run.
+fn attempt<'f>(facts: &'f Facts<'f>) -> Option<&'f Attempt<'f>> {
+    facts
+        .last
+        .as_ref()
+        .filter(|_| facts.node.kind.is_some_and(Kind::is_executable))
+}
+
+fn of<'f>(facts: &'f Facts<'f>, read: fn(&'f Attempt<'f>) -> Value<'f>) -> Value<'f> {
+    if let Some(check) = &facts.freshness
+        && facts.node.kind == Some(Kind::Source)
+    {
+        return Value::of_float(Some(check.row.elapsed_time));
+    }
+    attempt(facts).map_or(Value::Null, read)
+}
+
+fn message<'f>(attempt: &'f Attempt<'f>) -> Option<&'f str> {
+    attempt
+        .result
+        .message
+        .as_deref()
+        .filter(|_| is_error(&attempt.row.status))
+}
+
+fn run_info(attempt: &Attempt<'_>) -> Json {
+    let (row, result) = (attempt.row, &attempt.result);
+    json!({
+        "compileStartedAt": time_json(result.compile.started_at),
+        "compileCompletedAt": time_json(result.compile.completed_at),
+        "error": message(attempt),
+        "executeStartedAt": time_json(result.execute.started_at),
+        "executeCompletedAt": time_json(result.execute.completed_at),
+        "executionTime": result.execution_time,
+        "invocationId": row.invocation_id,
+        "runElapsedTime": row.elapsed_time,
+        "runGeneratedAt": time_json(row.generated_at),
+        "skip": run_status(&row.status) == "skipped",
+        "status": row.status,
+        "threadId": result.thread_id,
+    })
+}

@@ -1,0 +1,19 @@
+//! The queries of the Discovery API. Each reads what it needs for any number of nodes in one statement.
+
+mod catalog;
+mod code;
+mod freshness;
+mod head;
+mod history;
+mod index;
+mod performance;
+mod results;
+
+pub use catalog::{CatalogEntry, catalog_entries, catalog_entries_of_run};
+pub use code::{compiled_codes, compiled_codes_of_run};
+pub use freshness::{Freshness, freshness};
+pub use head::{Head, head_of_environment, head_of_run, newest_run_with_manifest};
+pub use history::{attempts_of_node, results_in_runs};
+pub use index::{IndexedNode, index};
+pub use performance::{Execution, executions};
+pub use results::{Outcome, outcomes, outcomes_of_run};
