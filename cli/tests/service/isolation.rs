@@ -246,7 +246,10 @@ async fn row_level_security_holds_in_every_form_of_query() {
                 if account != "1" && !(is_own && form.ends_with(table)) {
                     assert_eq!(seen, 0, "account `{account}`: {form}");
                 } else if sees && form.ends_with(table) && !is_empty(table) {
-                    assert!(seen > 0, "account `{account}`: {form}");
+                    assert!(
+                        seen > 0,
+                        "`{table}` has no rows for account `{account}`: add one, or name it in `is_empty`"
+                    );
                 }
             }
         }
