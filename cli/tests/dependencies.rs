@@ -141,8 +141,11 @@ fn the_stated_rust_version_is_the_one_that_is_tested() {
 #[test]
 fn the_tests_that_are_left_out_by_default_exist() {
     let filters = std::fs::read_to_string(testkit::repository_file(".config/nextest.toml")).unwrap();
-    let tests = testkit::repository_file("tests/faults").read_dir().unwrap();
-    let tests: String = tests
+    let folders = ["tests/faults", "cli/tests/service/discovery"];
+    let files = folders.map(|folder| testkit::repository_file(folder).read_dir().unwrap());
+    let tests: String = files
+        .into_iter()
+        .flatten()
         .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
         .collect();
     let left_out = filters.split("\"\"\"").nth(1).unwrap();
