@@ -57,6 +57,9 @@ pub(crate) struct RunFilters {
     /// Only runs that were first reported from one moment to another, both included.
     #[param(value_type = Option<Vec<chrono::DateTime<chrono::Utc>>>, style = Form, explode = false)]
     created_at__range: Option<TimeRange>,
+    /// Only runs that were last updated from one moment to another, both included.
+    #[param(value_type = Option<Vec<chrono::DateTime<chrono::Utc>>>, style = Form, explode = false)]
+    updated_at__range: Option<TimeRange>,
     /// Only runs that ended from one moment to another, both included.
     #[param(value_type = Option<Vec<chrono::DateTime<chrono::Utc>>>, style = Form, explode = false)]
     finished_at__range: Option<TimeRange>,
@@ -102,6 +105,7 @@ impl RunFilters {
             id_above: self.id__gt.map(RunId),
             dbt_versions: versions.map(|versions| versions.0.clone()),
             created: self.created_at__range.map(|range| (range.from, range.to)),
+            updated: self.updated_at__range.map(|range| (range.from, range.to)),
             finished: self.finished_at__range.map(|range| (range.from, range.to)),
             kinds: kinds.into_iter().filter_map(|(kind, has)| Some((kind, has?))).collect(),
         }
@@ -112,6 +116,7 @@ impl Choice for RunOrder {
     const ALL: &'static [(&'static str, Self)] = &[
         ("id", Self::Id),
         ("created_at", Self::CreatedAt),
+        ("updated_at", Self::UpdatedAt),
         ("finished_at", Self::FinishedAt),
     ];
 }
