@@ -5,6 +5,7 @@ mod download;
 mod error;
 mod format;
 mod listing;
+mod logs;
 mod openapi;
 mod records;
 mod resources;
