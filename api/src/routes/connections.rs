@@ -1,4 +1,4 @@
-//! Connections: the warehouses of projects, as far as manifests describe them.
+//! Connections: the warehouses of projects, as far as manifests and operators describe them.
 
 use edge::{CloudError, One, one};
 use schemas::{AccountId, ProjectId};
@@ -75,7 +75,7 @@ pub(crate) async fn show(view: View, Ids((_, id)): Ids<(AccountId, ProjectId)>) 
 
 /// List the connections of a project
 ///
-/// One, if a manifest of the project names an adapter; otherwise none.
+/// One, if a manifest of the project names an adapter or an operator described the warehouse; otherwise none.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/connections", tag = "Connections",
     operation_id = "list_connections_of_project",
