@@ -33,6 +33,8 @@ pub(crate) struct Download {
 pub(crate) fn content_type(name: &str) -> &'static str {
     if name.ends_with(".json") {
         "application/json"
+    } else if name.ends_with(".log") {
+        "text/plain; charset=utf-8"
     } else {
         "application/octet-stream"
     }

@@ -5,11 +5,13 @@ mod download;
 mod error;
 mod format;
 mod listing;
+mod logs;
 mod openapi;
 mod records;
 mod resources;
 mod routes;
 mod settings;
+mod table;
 mod trimmed_manifests;
 mod unchanged;
 mod view;
@@ -82,8 +84,8 @@ fn compression() -> CompressionLayer {
     CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest)
 }
 
-/// The routes, without a trailing slash, and their OpenAPI document. Unknown paths under `/api` are answered too, so routes merged with
-/// these must be more specific.
+/// The routes, without a trailing slash, and their OpenAPI document. Paths that do not exist are left to the fallback of the router that
+/// these routes become part of.
 pub fn router(state: State) -> OpenApiRouter<()> {
     // A read holds its database connection until it is answered, a download only at its beginning.
     let connections = usize::try_from(state.pool.options().get_max_connections()).unwrap_or(1);

@@ -16,30 +16,34 @@ mod manifests;
 mod node_details;
 mod nodes;
 mod projects;
+mod result_tables;
 mod results;
 mod root;
 mod runs;
 mod scope;
 mod steps;
 
+use axum::extract::RawPathParams;
 use axum::http::{Method, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{any, get, post};
-use edge::{CloudError, UploadError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::State;
 
-/// The routes that need neither the database nor the bucket, and the answer for unknown paths.
+/// The routes that need neither the database nor the bucket.
 pub(crate) fn others() -> OpenApiRouter<State> {
     OpenApiRouter::default()
+        .route("/api/v2/accounts/{account_id}/jobs/{job_id}/run", any(read_only))
+        .route("/api/v2/accounts/{account_id}/jobs/{job_id}/rerun", any(read_only))
+        .route("/api/v2/accounts/{account_id}/runs/{run_id}/cancel", any(read_only))
+        .route("/api/v2/accounts/{account_id}/runs/{run_id}/retry", any(read_only))
         .routes(routes!(root::root))
         .routes(routes!(root::healthcheck))
         .routes(routes!(root::healthcheck_v3))
         .route("/graphql", get(graphql::page))
         .route("/graphql/graphiql/{name}", get(graphql::page_part))
-        .route("/api/{*rest}", any(nothing))
 }
 
 /// The routes of the Discovery API. It has a schema of its own instead of a part in the OpenAPI document.
@@ -88,7 +92,9 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(projects::list_v3))
         .routes(routes!(projects::show))
         .routes(routes!(projects::show_v3))
+        .routes(routes!(connections::list_v2))
         .routes(routes!(connections::list))
+        .routes(routes!(connections::show_v2))
         .routes(routes!(connections::show))
         .routes(routes!(connections::list_of_project))
         .routes(routes!(connections::show_of_project))
@@ -107,6 +113,8 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(changes::list))
         .routes(routes!(changes::list_of_run))
         .routes(routes!(results::list))
+        .routes(routes!(result_tables::of_environment))
+        .routes(routes!(result_tables::of_job))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(runs::list))
@@ -125,20 +133,19 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
 }
 
 /// Answers a request whose method the route does not support.
-pub(crate) async fn method_not_allowed(uri: Uri) -> Response {
-    if edge::is_upload_path(uri.path()) {
-        return UploadError::method_not_allowed().into_response();
+pub(crate) async fn method_not_allowed(uri: Uri, path: RawPathParams) -> Response {
+    let collection = path.iter().find(|(name, _)| *name == "collection");
+    if collection.is_some_and(|(_, name)| !constant::is_collection(uri.path(), name)) {
+        return edge::not_found(uri).await;
     }
-    CloudError::method_not_allowed().into_response()
+    edge::method_not_allowed(uri).await
 }
 
-/// Answers unknown paths. Changes that dbt Cloud offers are not supported, and also end here.
-async fn nothing(method: Method, uri: Uri) -> Response {
-    if edge::is_upload_path(uri.path()) {
-        UploadError::not_found().into_response()
-    } else if method.is_safe() {
-        CloudError::not_found().into_response()
+/// Answers requests to start, repeat or cancel a run, which dbt Cloud offers and this API does not.
+async fn read_only(method: Method, uri: Uri) -> Response {
+    if method.is_safe() {
+        edge::not_found(uri).await
     } else {
-        CloudError::method_not_allowed().into_response()
+        edge::method_not_allowed(uri).await
     }
 }

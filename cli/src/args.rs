@@ -247,6 +247,17 @@ pub(crate) enum ProjectCommand {
         /// The id or slug of the project.
         project: String,
     },
+    /// Say where the warehouse of a project is. Clients read it in `connection.details`.
+    SetConnection {
+        #[command(flatten)]
+        of: OfAccount,
+        /// The id or slug of the project.
+        project: String,
+        /// The details, in place of all earlier ones; without any, the earlier ones are removed. The keys are account, host, port, path,
+        /// warehouse, database, schema, role, catalog and http_path. Everyone who may read the project sees them.
+        #[arg(value_name = "KEY=VALUE")]
+        details: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,9 @@ use clock::Clock;
 use directory::{IdOrSlug, Key, queries};
 use projector::{Outcome, Projector};
 use schemas::{
-    AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
-    ProjectId, ProjectRecorded, RecordState, Scope, Slug, TokenId, TokenIssued, TokenRevoked,
+    AccountId, AccountRecorded, ConnectionDetails, ConnectionRecorded, EnvironmentId, EnvironmentRecorded,
+    EnvironmentType, Event, EventData, EventId, ProjectId, ProjectRecorded, RecordState, Scope, Slug, TokenId,
+    TokenIssued, TokenRevoked,
 };
 use serde_json::json;
 use sqlx::pool::PoolConnection;
@@ -110,6 +111,32 @@ impl Operator {
         let project = queries::project(&mut change, account, id).await?;
         change.commit().await?;
         project.context("the project does not exist after it was added")
+    }
+
+    /// Records where the warehouse of a project is, in place of what was recorded before.
+    pub(crate) async fn set_connection(
+        &self,
+        account: AccountId,
+        project: &str,
+        details: ConnectionDetails,
+    ) -> anyhow::Result<ConnectionRecorded> {
+        let mut change = self.pool.begin().await?;
+        directory::begin_change(&mut change).await?;
+        require_account(&mut change, account).await?;
+        let found = queries::project_named(&mut change, account, project).await?;
+        let found = found.with_context(|| {
+            format!(
+                "account {account} has no project `{project}`: `dbt-api project list --account {account}` lists its projects"
+            )
+        })?;
+        let data = ConnectionRecorded {
+            account_id: account,
+            project_id: ProjectId(found.id),
+            details,
+        };
+        self.record(&mut change, data.clone().into()).await?;
+        change.commit().await?;
+        Ok(data)
     }
 
     /// Adds an environment.

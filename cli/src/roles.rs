@@ -60,6 +60,8 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     }
     let router = router
         .merge(whole.health.routes(metrics))
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(from_fn(edge::guard))
         .layer(CatchPanicLayer::custom(edge::panics_as_cloud_error))
         .layer(from_fn(edge::observe));

@@ -219,6 +219,7 @@ impl Projector {
             EventData::AccountRecorded(_)
             | EventData::ProjectRecorded(_)
             | EventData::EnvironmentRecorded(_)
+            | EventData::ConnectionRecorded(_)
             | EventData::TokenIssued(_)
             | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
             EventData::RetentionPruned(pruned) => self.project_prune(event, &pruned).await,

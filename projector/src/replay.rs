@@ -141,6 +141,7 @@ fn environment_of(event: &Event) -> Option<EnvironmentId> {
         EventData::TokenIssued(data) => data.environment_id,
         EventData::AccountRecorded(_)
         | EventData::ProjectRecorded(_)
+        | EventData::ConnectionRecorded(_)
         | EventData::TokenRevoked(_)
         | EventData::RetentionPruned(_) => None,
     }

@@ -9,9 +9,10 @@ use bucket::{Bucket, Settings};
 use clock::Clock;
 use projector::{Outcome, Projector};
 use schemas::{
-    AccountId, AccountRecorded, AirflowRunObserved, ArtifactsUploaded, DbtProjectRetired, DeletedFiles, EnvironmentId,
-    EnvironmentRecorded, EnvironmentType, Event, EventData, EventId, EventType, FileDeleted, FilesStored, ProjectId,
-    ProjectRecorded, RecordState, RetentionPruned, Scope, Sha256, TokenId, TokenIssued, TokenRevoked,
+    AccountId, AccountRecorded, AirflowRunObserved, ArtifactsUploaded, ConnectionDetails, ConnectionRecorded,
+    DbtProjectRetired, DeletedFiles, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
+    EventType, FileDeleted, FilesStored, ProjectId, ProjectRecorded, RecordState, RetentionPruned, Scope, Sha256,
+    TokenId, TokenIssued, TokenRevoked,
 };
 use sqlx::PgPool;
 use testkit::Database;
@@ -68,6 +69,14 @@ fn sample(kind: EventType) -> EventData {
             slug: "dev".parse().unwrap(),
             environment_type: EnvironmentType::Development,
             state,
+        }),
+        EventType::ConnectionRecorded => EventData::ConnectionRecorded(ConnectionRecorded {
+            account_id,
+            project_id,
+            details: ConnectionDetails {
+                host: Some("db.example.com".to_owned()),
+                ..ConnectionDetails::default()
+            },
         }),
         EventType::TokenIssued => EventData::TokenIssued(TokenIssued {
             account_id,

@@ -192,6 +192,8 @@ event_data! {
     ProjectRecorded = "directory.project.recorded.v1",
     /// An environment was created or changed.
     EnvironmentRecorded = "directory.environment.recorded.v1",
+    /// An operator described the warehouse of a project.
+    ConnectionRecorded = "directory.connection.recorded.v1",
     /// A token was created.
     TokenIssued = "token.issued.v1",
     /// A token was revoked.

@@ -1,7 +1,6 @@
 //! Connections: the warehouses of projects.
 
-use std::collections::HashMap;
-
+use schemas::ConnectionDetails;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -29,8 +28,10 @@ pub(crate) struct Connection {
     environment_count: usize,
     is_ssh_tunnel_enabled: bool,
     is_configured_for_native_oauth: bool,
+    /// Where it is, as far as an operator said so with `dbt-api project set-connection`: `account`, `host`, `port`, `path`, `warehouse`,
+    /// `database`, `schema`, `role`, `catalog` and `http_path`.
     #[schema(value_type = Object)]
-    details: HashMap<String, String>,
+    details: ConnectionDetails,
     #[serde(flatten)]
     unknown: UnknownOfConnection,
 }
@@ -50,8 +51,14 @@ struct UnknownOfConnection {
 }
 
 impl Connection {
-    /// The warehouse of a project with this many environments, whose newest manifest names this adapter.
-    pub(crate) fn new(project: &directory::queries::Project, adapter: Option<String>, environments: usize) -> Self {
+    /// The warehouse of a project with this many environments, whose newest manifest names this adapter, with what an operator said of it.
+    pub(crate) fn new(
+        project: &directory::queries::Project,
+        adapter: Option<String>,
+        environments: usize,
+        said: Option<directory::queries::Connection>,
+    ) -> Self {
+        let said_at = said.as_ref().map_or(project.updated_at, |said| said.updated_at);
         Self {
             id: project.id,
             account_id: project.account_id,
@@ -61,11 +68,11 @@ impl Connection {
             r#type: adapter,
             state: state_number(&project.state),
             created_at: spaced_time(project.created_at),
-            updated_at: spaced_time(project.updated_at),
+            updated_at: spaced_time(project.updated_at.max(said_at)),
             environment_count: environments,
             is_ssh_tunnel_enabled: false,
             is_configured_for_native_oauth: false,
-            details: HashMap::new(),
+            details: said.map(|said| said.details.0).unwrap_or_default(),
             unknown: UnknownOfConnection::default(),
         }
     }

@@ -25,7 +25,7 @@ pub(crate) struct Job {
     /// 1 active, 2 deleted.
     state: i16,
     job_type: &'static str,
-    /// The dbt commands of its last run.
+    /// The dbt commands of its last run, without `dbt source freshness`.
     execute_steps: Vec<String>,
     cost_optimization_features: [&'static str; 0],
     execution: Execution,
@@ -34,6 +34,7 @@ pub(crate) struct Job {
     schedule: Schedule,
     generate_docs: bool,
     generate_sources: bool,
+    /// Whether its last run checked the freshness of sources.
     run_generate_sources: bool,
     run_compare_changes: bool,
     compare_changes_flags: &'static str,
@@ -145,13 +146,11 @@ impl Schedule {
         Self::Whole {
             date: ScheduleDate {
                 r#type: date_type(cron.as_ref()),
-                days: None,
                 cron: cron.clone(),
             },
             cron: cron.unwrap_or_else(|| CRON.to_owned()),
             time: ScheduleTime {
                 r#type: TIMES,
-                hours: None,
                 interval: 1,
             },
         }
@@ -170,11 +169,11 @@ fn date_type(cron: Option<&String>) -> &'static str {
     if cron.is_some() { "custom_cron" } else { DAYS }
 }
 
-/// On which days.
+/// On which days. Like dbt Cloud, it leaves out what does not belong to the type.
 #[derive(Clone, Serialize, ToSchema)]
 struct ScheduleDate {
     r#type: &'static str,
-    days: Option<Vec<i64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cron: Option<String>,
 }
 
@@ -182,7 +181,6 @@ struct ScheduleDate {
 #[derive(Clone, Serialize, ToSchema)]
 struct ScheduleTime {
     r#type: &'static str,
-    hours: Option<Vec<i64>>,
     interval: i64,
 }
 
@@ -219,7 +217,7 @@ impl Job {
             },
             generate_docs,
             generate_sources,
-            run_generate_sources: generate_sources,
+            run_generate_sources: generate_sources || facts.checks_freshness,
             run_compare_changes: false,
             compare_changes_flags: "--select state:modified",
             run_lint: false,

@@ -17,7 +17,7 @@ pub(crate) struct Project {
     /// 1 active, 2 deleted.
     state: i16,
     r#type: i16,
-    /// The project's own id, if its manifests name an adapter.
+    /// The project's own id, if its manifests name an adapter or an operator said where its warehouse is.
     pub(crate) connection_id: Option<i64>,
     pub(crate) connection: Connection,
     /// With `include_related=environments`.
@@ -53,15 +53,21 @@ struct UnknownOfProject {
 }
 
 impl Project {
-    /// A project with this many environments, whose newest manifest names this adapter.
-    pub(crate) fn new(row: directory::queries::Project, adapter: Option<String>, environments: usize) -> Self {
+    /// A project with this many environments, whose newest manifest names this adapter, with what an operator said of its warehouse.
+    pub(crate) fn new(
+        row: directory::queries::Project,
+        adapter: Option<String>,
+        environments: usize,
+        said: Option<directory::queries::Connection>,
+    ) -> Self {
+        let is_known = adapter.is_some() || said.as_ref().is_some_and(|said| !said.details.is_empty());
         Self {
             id: row.id,
             account_id: row.account_id,
             state: state_number(&row.state),
             r#type: 0,
-            connection_id: adapter.is_some().then_some(row.id),
-            connection: Connection::new(&row, adapter, environments),
+            connection_id: is_known.then_some(row.id),
+            connection: Connection::new(&row, adapter, environments, said),
             environments: Vec::new(),
             group_permissions: [],
             created_at: spaced_time(row.created_at),

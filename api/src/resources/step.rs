@@ -1,11 +1,14 @@
 //! Steps: the dbt invocations of a run.
 
+use std::sync::Arc;
+
 use read_model::queries;
 use schemas::RunStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::format::{clock_duration, humanized_duration, spaced_time};
+use crate::logs::Log;
 
 /// A step of a run.
 #[derive(Serialize, ToSchema)]
@@ -30,6 +33,15 @@ pub(crate) struct Step {
     finished_at: Option<String>,
     duration: String,
     duration_humanized: String,
+    /// In the answers about one run and one step, the last 1,000 lines, or 100 KiB, of the `dbt.log` among the step's files. The other two
+    /// logs are the same, unless `debug_logs` is included.
+    #[schema(value_type = Option<String>)]
+    logs: Option<Arc<str>>,
+    /// With `include_related=debug_logs`, the whole log, or the last 2 MiB.
+    #[schema(value_type = Option<String>)]
+    debug_logs: Option<Arc<str>>,
+    #[schema(value_type = Option<String>)]
+    truncated_debug_logs: Option<Arc<str>>,
     #[serde(flatten)]
     unknown: UnknownOfStep,
 }
@@ -37,11 +49,8 @@ pub(crate) struct Step {
 /// What only dbt Cloud knows about its steps: always null.
 #[derive(Default, Serialize, ToSchema)]
 struct UnknownOfStep {
-    logs: Option<String>,
-    debug_logs: Option<String>,
     log_path: Option<String>,
     debug_log_path: Option<String>,
-    truncated_debug_logs: Option<String>,
     status_color: Option<String>,
     #[schema(value_type = Option<Object>)]
     run_step_command: Option<()>,
@@ -74,7 +83,21 @@ impl Step {
             finished_at: row.finished_at.map(spaced_time),
             duration: clock_duration(duration),
             duration_humanized: humanized_duration(duration),
+            logs: None,
+            debug_logs: None,
+            truncated_debug_logs: None,
             unknown: UnknownOfStep::default(),
         }
+    }
+
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Adds the log of the step.
+    pub(crate) fn set_log(&mut self, log: Log) {
+        self.truncated_debug_logs = Some(Arc::clone(&log.end));
+        self.logs = Some(log.end);
+        self.debug_logs = Some(log.debug);
     }
 }

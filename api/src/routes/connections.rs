@@ -1,4 +1,4 @@
-//! Connections: the warehouses of projects, as far as manifests describe them.
+//! Connections: the warehouses of projects, as far as manifests and operators describe them.
 
 use edge::{CloudError, One, one};
 use schemas::{AccountId, ProjectId};
@@ -29,6 +29,18 @@ async fn one_of(mut view: View, project: ProjectId) -> Result<One<Connection>, E
 ///
 /// The warehouses of its projects.
 #[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/connections", tag = "Connections", operation_id = "list_connections",
+    params(("account_id" = i64, Path), Listing<RecordField>),
+    responses((status = 200, description = "A page of connections", body = Many<Connection>))
+)]
+pub(crate) async fn list_v2(view: View, listing: Listing<RecordField>) -> Result<Many<Connection>, Error> {
+    page(view, listing, None).await
+}
+
+/// List the connections of the account (v3)
+///
+/// The warehouses of its projects.
+#[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/connections", tag = "Connections", operation_id = "list_account_connections",
     params(("account_id" = i64, Path), Listing<RecordField>),
     responses((status = 200, description = "A page of connections", body = Many<Connection>))
@@ -38,6 +50,18 @@ pub(crate) async fn list(view: View, listing: Listing<RecordField>) -> Result<Ma
 }
 
 /// Retrieve a connection
+///
+/// Its id is the id of its project.
+#[utoipa::path(
+    get, path = "/api/v2/accounts/{account_id}/connections/{id}", tag = "Connections", operation_id = "retrieve_connection",
+    params(("account_id" = i64, Path), ("id" = i64, Path)),
+    responses((status = 200, description = "The connection", body = One<Connection>))
+)]
+pub(crate) async fn show_v2(view: View, Ids((_, id)): Ids<(AccountId, ProjectId)>) -> Result<One<Connection>, Error> {
+    one_of(view, id).await
+}
+
+/// Retrieve a connection (v3)
 ///
 /// Its id is the id of its project.
 #[utoipa::path(
@@ -51,7 +75,7 @@ pub(crate) async fn show(view: View, Ids((_, id)): Ids<(AccountId, ProjectId)>) 
 
 /// List the connections of a project
 ///
-/// One, if a manifest of the project names an adapter; otherwise none.
+/// One, if a manifest of the project names an adapter or an operator described the warehouse; otherwise none.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/connections", tag = "Connections",
     operation_id = "list_connections_of_project",

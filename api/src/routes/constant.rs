@@ -2,6 +2,7 @@
 
 use edge::{CloudError, One, one};
 use schemas::{AccountId, ProjectId};
+use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -16,7 +17,6 @@ use crate::view::{Ids, View};
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum CollectionV2 {
     AuditLogs,
-    Connections,
     Encryptions,
     Groups,
     Invites,
@@ -46,6 +46,20 @@ pub(crate) enum CollectionOfProject {
     Credentials,
     Profiles,
     Repositories,
+}
+
+/// Whether a path of the routes below names a collection that exists.
+pub(super) fn is_collection(path: &str, name: &str) -> bool {
+    fn is<'a, T: Deserialize<'a>>(name: &'a str) -> bool {
+        T::deserialize(BorrowedStrDeserializer::<ValueError>::new(name)).is_ok()
+    }
+    if path.contains("/projects/") {
+        is::<CollectionOfProject>(name)
+    } else if path.starts_with("/api/v3/") {
+        is::<CollectionV3>(name)
+    } else {
+        is::<CollectionV2>(name)
+    }
 }
 
 fn empty(view: &View, listing: Listing<RecordField>) -> Many<Value> {

@@ -45,7 +45,7 @@ impl Choice for RelatedToProject {
     const ALL: &'static [(&'static str, Self)] = &[("environments", Self::Environments)];
 }
 
-/// Adds what the newest manifests of their environments say about these projects.
+/// Adds what the newest manifests of their environments, and operators, say about these projects.
 async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Result<Vec<Project>, Error> {
     let account = view.account();
     let environments = directory::queries::environments(view.connection(), account).await?;
@@ -60,13 +60,16 @@ async fn answers(view: &mut View, rows: Vec<directory::queries::Project>) -> Res
             adapters.insert(*project, manifest.adapter_type);
         }
     }
+    let said = directory::queries::connections(view.connection(), account).await?;
+    let mut said: HashMap<i64, _> = said.into_iter().map(|row| (row.project_id, row)).collect();
     let answer = |row: directory::queries::Project| {
         let adapter = adapters.remove(&row.id).flatten();
         let environments = environments
             .iter()
             .filter(|environment| environment.project_id == row.id)
             .count();
-        Project::new(row, adapter, environments)
+        let said = said.remove(&row.id);
+        Project::new(row, adapter, environments, said)
     };
     Ok(rows.into_iter().map(answer).collect())
 }
@@ -125,7 +128,7 @@ async fn one_of(
     Ok(one(projects.pop().ok_or_else(CloudError::not_found)?))
 }
 
-/// The warehouses of the account's projects, or of one of them, as far as manifests describe them.
+/// The warehouses of the account's projects, or of one of them, as far as manifests or operators describe them.
 pub(super) async fn connections(view: &mut View, project: Option<ProjectId>) -> Result<Vec<Connection>, Error> {
     let account = view.account();
     let mut rows = directory::queries::projects(view.connection(), account).await?;

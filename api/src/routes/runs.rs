@@ -11,6 +11,7 @@ use super::{environments, jobs, steps};
 use crate::State;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
+use crate::logs;
 use crate::resources::environment::Environment;
 use crate::resources::job::JobOfRun;
 use crate::resources::run::{Run, Trigger, UnknownOfRun};
@@ -29,7 +30,7 @@ pub(crate) struct Answer {
     job: Option<JobOfRun>,
     /// With `include_related=environment`.
     environment: Option<Environment>,
-    /// With `include_related=run_steps`.
+    /// With `include_related=run_steps`; for a single run also with `debug_logs`.
     run_steps: Vec<Step>,
     #[serde(flatten)]
     unknown: UnknownOfRun,
@@ -57,6 +58,9 @@ pub(crate) struct RunFilters {
     /// Only runs that were first reported from one moment to another, both included.
     #[param(value_type = Option<Vec<chrono::DateTime<chrono::Utc>>>, style = Form, explode = false)]
     created_at__range: Option<TimeRange>,
+    /// Only runs that were last updated from one moment to another, both included.
+    #[param(value_type = Option<Vec<chrono::DateTime<chrono::Utc>>>, style = Form, explode = false)]
+    updated_at__range: Option<TimeRange>,
     /// Only runs that ended from one moment to another, both included.
     #[param(value_type = Option<Vec<chrono::DateTime<chrono::Utc>>>, style = Form, explode = false)]
     finished_at__range: Option<TimeRange>,
@@ -102,6 +106,7 @@ impl RunFilters {
             id_above: self.id__gt.map(RunId),
             dbt_versions: versions.map(|versions| versions.0.clone()),
             created: self.created_at__range.map(|range| (range.from, range.to)),
+            updated: self.updated_at__range.map(|range| (range.from, range.to)),
             finished: self.finished_at__range.map(|range| (range.from, range.to)),
             kinds: kinds.into_iter().filter_map(|(kind, has)| Some((kind, has?))).collect(),
         }
@@ -112,6 +117,7 @@ impl Choice for RunOrder {
     const ALL: &'static [(&'static str, Self)] = &[
         ("id", Self::Id),
         ("created_at", Self::CreatedAt),
+        ("updated_at", Self::UpdatedAt),
         ("finished_at", Self::FinishedAt),
     ];
 }
@@ -123,6 +129,7 @@ pub(crate) enum RelatedToRun {
     Job,
     Environment,
     RunSteps,
+    DebugLogs,
 }
 
 impl Choice for RelatedToRun {
@@ -131,6 +138,7 @@ impl Choice for RelatedToRun {
         ("job", Self::Job),
         ("environment", Self::Environment),
         ("run_steps", Self::RunSteps),
+        ("debug_logs", Self::DebugLogs),
     ];
 }
 
@@ -150,7 +158,8 @@ pub(crate) async fn list(
     let account = view.account();
     let Listing { order, paging } = listing;
     let page = queries::runs(view.connection(), account, &filters.filter(), order, paging).await?;
-    let runs = answers(&state, &mut view, &related, page.rows).await?;
+    let with_steps = related.has(RelatedToRun::RunSteps);
+    let runs = answers(&state, &mut view, &related, with_steps, page.rows).await?;
     Ok(many(runs, page.total, listing, applied(account, &filters)))
 }
 
@@ -167,15 +176,25 @@ pub(crate) async fn show(
     related: Related<RelatedToRun>,
 ) -> Result<One<Answer>, Error> {
     let row = queries::run(view.connection(), account, id).await?;
-    let mut runs = answers(&state, &mut view, &related, row.into_iter().collect()).await?;
-    Ok(one(runs.pop().ok_or_else(CloudError::not_found)?))
+    let is_whole = related.has(RelatedToRun::DebugLogs);
+    let with_steps = is_whole || related.has(RelatedToRun::RunSteps);
+    let mut runs = answers(&state, &mut view, &related, with_steps, row.into_iter().collect()).await?;
+    let mut answer = runs.pop().ok_or_else(CloudError::not_found)?;
+    if with_steps {
+        let found = queries::step_logs(view.connection(), account, RunId(answer.run.id), None).await?;
+        // The bucket must not hold a connection of the database.
+        drop(view);
+        logs::add(&state, account, &mut answer.run_steps, &found, is_whole).await;
+    }
+    Ok(one(answer))
 }
 
-/// Adds related things to these runs, each kind fetched for all of them at once.
+/// Adds related things to these runs, each kind fetched for all of them at once. The steps have no logs.
 async fn answers(
     state: &State,
     view: &mut View,
     related: &Related<RelatedToRun>,
+    with_steps: bool,
     rows: Vec<queries::Run>,
 ) -> Result<Vec<Answer>, Error> {
     let now = state.clock.now();
@@ -202,7 +221,7 @@ async fn answers(
             answer.environment = environments.get(&answer.run.environment_id).cloned();
         }
     }
-    if related.has(RelatedToRun::RunSteps) {
+    if with_steps {
         let ids: Vec<i64> = runs.iter().map(|answer| answer.run.id).collect();
         let mut steps = steps::by_run(view, &ids).await?;
         for answer in &mut runs {

@@ -14,6 +14,8 @@ async fn runs_have_a_total_order_with_nulls_last() {
     assert_eq!(ids("order_by=finished_at").await, [1, 2, 4, 3]);
     assert_eq!(ids("order_by=-finished_at").await, [4, 2, 1, 3]);
     assert_eq!(ids("order_by=-finished_at&limit=2&offset=1").await, [2, 1]);
+    assert_eq!(ids("order_by=updated_at").await, [4, 1, 2, 3]);
+    assert_eq!(ids("order_by=-updated_at&limit=2").await, [3, 2]);
 }
 
 #[tokio::test]
@@ -106,6 +108,8 @@ async fn a_job_is_shown_with_its_fields() {
     assert_eq!(job["created_at"], "2026-11-09T09:00:00.000000+00:00");
     assert_eq!(job["triggers"]["schedule"], false);
     assert!(job["schedule"]["cron"].is_string() && job["execute_steps"].is_array());
+    assert_eq!(job["schedule"]["date"], json!({"type": "every_day"}));
+    assert_eq!(job["schedule"]["time"], json!({"type": "every_hour", "interval": 1}));
 }
 
 #[tokio::test]
@@ -144,6 +148,10 @@ async fn every_filter_of_runs_works() {
             vec![2, 4],
         ),
         ("created_at__range=['2026-11-09','2026-11-10+12:00:00']", vec![1, 2]),
+        (
+            "updated_at__range=['2026-11-09T12:03:00Z','2026-11-10T12:00:00Z']&order_by=-updated_at",
+            vec![2, 1],
+        ),
         ("dbt_version=1.9.1", vec![1, 2]),
         ("dbt_version__in=[%221.8%22,%221.9.1%22]", vec![1, 2]),
         ("has_docs_generated=true", vec![]),
@@ -216,7 +224,16 @@ async fn version_3_also_shows_the_directory() {
         api.get("/api/v3/accounts/1/projects/10/environments/100/").await.json()["data"]["id"],
         100
     );
-    assert_eq!(api.get("/api/v3/accounts/1/connections/").await.ids(), [10]);
+    for path in ["connections/", "connections/10/"] {
+        let answer = async |version| api.get(&format!("/api/{version}/accounts/1/{path}")).await.json()["data"].clone();
+        let (v2, v3) = (answer("v2").await, answer("v3").await);
+        assert_eq!(v2, v3, "{path}");
+        let connection = v3.get(0).unwrap_or(&v3);
+        assert_eq!(
+            (&connection["id"], &connection["type"]),
+            (&json!(10), &json!("snowflake"))
+        );
+    }
     for path in [
         "projects/20/",
         "projects/20/environments/",

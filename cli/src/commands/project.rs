@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use directory::queries;
+use schemas::ConnectionDetails;
 
 use crate::args::ProjectCommand;
 use crate::output::Output;
@@ -27,6 +28,10 @@ pub(crate) async fn run(settings: &Settings, command: ProjectCommand, output: Ou
                 .into_iter()
                 .find(|known| known.slug == project || known.id.to_string() == project);
             output.one(&found.with_context(|| format!("account {} has no project `{project}`", of.account))?)
+        }
+        ProjectCommand::SetConnection { of, project, details } => {
+            let details = ConnectionDetails::of_pairs(&details)?;
+            output.one(&operator.set_connection(of.account, &project, details).await?)
         }
     }
 }

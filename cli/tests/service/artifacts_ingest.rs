@@ -1,5 +1,6 @@
 //! Uploads by dbt itself: it asks for a URL and sends a zip file to it.
 
+use std::fmt::Write as _;
 use std::io::Write;
 
 use reqwest::{Method, StatusCode};
@@ -121,6 +122,68 @@ async fn dbt_uploads_all_artifacts_of_a_command_together() {
     let run = installation.run_with_total(&token, "1", 2).await;
     assert_eq!(run["has_docs_generated"], true);
     assert_eq!(run["status"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_the_zip_is_the_log_of_its_step() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let mut log = String::new();
+    for number in 0..3_000 {
+        writeln!(log, "09:00:00 line {number} of orders").unwrap();
+    }
+    let mut log = log.into_bytes();
+    log.extend(b"\xff\0 <script>\n");
+    let mut files = build();
+    files.push(("dbt.log", log.clone()));
+    let url = begin(&installation, &token).await;
+    let (status, _) = put(&installation, &url, zip(CompressionMethod::Deflated, &files)).await;
+    assert_eq!(status, StatusCode::OK);
+    installation.run_with_total(&token, "1", 1).await;
+
+    let get = async |path: &str| {
+        let (status, answer) = installation.get(&token, &format!("/api/v2/accounts/1/{path}")).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        answer["data"].clone()
+    };
+    let run = get("runs/1/?include_related=run_steps").await;
+    let step = &run["run_steps"][0];
+    let end = step["logs"].as_str().unwrap();
+    assert_eq!(end.lines().count(), 1_000);
+    assert!(end.starts_with("09:00:00 line 2001 of orders\n"), "{end:.100}");
+    assert!(end.ends_with("\u{fffd}\0 <script>\n"));
+    assert_eq!(
+        (&step["debug_logs"], &step["truncated_debug_logs"]),
+        (&step["logs"], &step["logs"])
+    );
+    let path = format!("steps/{}/", step["id"]);
+    assert_eq!(get(&path).await["logs"], step["logs"]);
+    for path in [
+        &format!("{path}?include_related=debug_logs"),
+        "runs/1/?include_related=[\"debug_logs\"]",
+    ] {
+        let answer = get(path).await;
+        let whole = answer.get("run_steps").map_or(&answer, |steps| &steps[0]);
+        assert_eq!(whole["debug_logs"], String::from_utf8_lossy(&log).as_ref(), "{path}");
+        assert_eq!(whole["logs"], step["logs"]);
+    }
+    let list = get("runs/?include_related=run_steps,debug_logs").await;
+    assert_eq!(list[0]["run_steps"][0]["logs"], Value::Null);
+    assert_eq!(get("runs/1/").await["run_steps"], json!([]));
+
+    let url = format!(
+        "{}/api/v2/accounts/1/runs/1/artifacts/dbt.log",
+        installation.service.url
+    );
+    let file = installation
+        .client
+        .get(url)
+        .bearer_auth(&token.key)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(file.headers()["content-type"], "text/plain; charset=utf-8");
+    assert!(file.bytes().await.unwrap() == log);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,6 +99,36 @@ async fn the_read_side_refuses_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_does_not_exist_is_not_found_whatever_the_method() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    for (path, expected, key) in [
+        ("/api/ai/v1/mcp/", 404, "status"),
+        ("/api/v2/accounts/1/nothing/", 404, "status"),
+        ("/nothing", 404, "status"),
+        ("/api/internal/nothing", 404, "errors"),
+        ("/api/v2/accounts/1/jobs/1/run/", 405, "status"),
+        ("/healthz/live", 405, "status"),
+        ("/api/internal/healthcheck", 405, "errors"),
+    ] {
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let (status, body) = installation.send(method.clone(), &token, path).await;
+            assert_eq!(status, expected, "{method} {path}");
+            let body: Value = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            assert!(body[key].is_object(), "{method} {path}: {body}");
+        }
+    }
+    for path in ["/nothing/", "/metrics/nothing", "/api", "/api/private/nothing"] {
+        let (status, body) = installation.get(&token, path).await;
+        assert_eq!(
+            (status, &body["status"]["code"]),
+            (StatusCode::NOT_FOUND, &404.into()),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_report_what_is_wrong() {
     let installation = Installation::start().await;
     let fails = |arguments: &[&str]| {

@@ -170,6 +170,14 @@ async fn row_level_security_holds_in_every_form_of_query() {
             .then_some(())
     })
     .await;
+    installation.command(&[
+        "project",
+        "set-connection",
+        "--account",
+        "1",
+        "shop",
+        "host=db.example.com",
+    ]);
     installation.store_file(&own, "kept", "kept.txt").await;
     installation.store_file(&own, "deleted", "deleted.txt").await;
     let deleted = format!("/api/internal/environments/{}/files?tag=deleted", SLUG);

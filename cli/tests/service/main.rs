@@ -10,6 +10,7 @@ mod installation;
 mod airflow;
 mod answers;
 mod artifacts_ingest;
+mod connections;
 mod datacoves;
 mod dbt_cloud;
 mod discovery;

@@ -44,6 +44,7 @@ impl Journal {
                 Type::AccountRecorded
                 | Type::ProjectRecorded
                 | Type::EnvironmentRecorded
+                | Type::ConnectionRecorded
                 | Type::TokenIssued
                 | Type::TokenRevoked
                 | Type::RetentionPruned,

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use schemas::{
-    AccountId, AccountRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded, TokenIssued,
-    TokenRevoked,
+    AccountId, AccountRecorded, ConnectionRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded,
+    TokenIssued, TokenRevoked,
 };
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 /// Takes the lock for changing the directory, until the transaction ends. What is checked before an event is made thus stays true until it
@@ -58,6 +59,7 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
         EventData::EnvironmentRecorded(environment) => {
             apply_environment(transaction, id, time, environment).await?;
         }
+        EventData::ConnectionRecorded(connection) => apply_connection(transaction, id, time, connection).await?,
         EventData::TokenIssued(token) => issue_token(transaction, time, token).await?,
         EventData::TokenRevoked(token) => revoke_token(transaction, time, token).await?,
         EventData::ArtifactsUploaded(_)
@@ -173,6 +175,27 @@ async fn apply_environment(
         environment.slug.as_str(),
         environment.environment_type.as_str(),
         environment.state.as_str(),
+        time,
+        id.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+async fn apply_connection(
+    transaction: &mut PgConnection,
+    id: EventId,
+    time: DateTime<Utc>,
+    connection: &ConnectionRecorded,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO connections AS c (project_id, account_id, details, updated_at, event_id) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (project_id) DO UPDATE SET details = excluded.details, updated_at = excluded.updated_at, event_id = excluded.event_id
+         WHERE (c.updated_at, c.event_id) < (excluded.updated_at, excluded.event_id)",
+        connection.project_id.0,
+        connection.account_id.0,
+        Json(&connection.details) as _,
         time,
         id.0
     )

@@ -134,7 +134,8 @@ impl Snapshot {
                     | EventData::FileDeleted(_)
                     | EventData::AirflowRunObserved(_)
                     | EventData::RetentionPruned(_)
-                    | EventData::DbtProjectRetired(_),
+                    | EventData::DbtProjectRetired(_)
+                    | EventData::ConnectionRecorded(_),
                 )
                 | Err(_) => {}
             }

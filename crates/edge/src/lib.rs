@@ -12,6 +12,7 @@ mod query;
 mod rate;
 mod shield;
 mod signed;
+mod unserved;
 mod upload_error;
 mod verifier;
 
@@ -27,5 +28,6 @@ pub use query::{Given, InvalidParam, List, Query, TimeRange, UploadQuery, read_q
 pub use rate::{RateLimit, TooMany};
 pub use shield::{Shield, hold_until_sent, shield};
 pub use signed::{NotPermitted, Signer};
+pub use unserved::{method_not_allowed, not_found};
 pub use upload_error::{Needed, UploadError};
 pub use verifier::{Purpose, Silent, Verifier, VerifierSettings};

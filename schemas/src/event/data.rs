@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AccountId, ArtifactKind, EnvironmentId, EventId, ProjectId, RunId, Sha256, Slug, TokenId};
+use crate::{
+    AccountId, ArtifactKind, ConnectionDetails, EnvironmentId, EventId, ProjectId, RunId, Sha256, Slug, TokenId,
+};
 
 /// The route of an upload. It matters because some clients upload only after dbt succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -347,6 +349,18 @@ pub struct TokenIssued {
     /// When the token expires. It is absent if the token does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The data of `directory.connection.recorded.v1`: where the warehouse of a project is. The newest event of a project replaces the earlier
+/// ones as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionRecorded {
+    /// The account that the project belongs to.
+    pub account_id: AccountId,
+    /// The project.
+    pub project_id: ProjectId,
+    /// What the operator said. Without any detail, nothing is known of the warehouse.
+    pub details: ConnectionDetails,
 }
 
 /// The data of `token.revoked.v1`.

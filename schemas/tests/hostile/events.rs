@@ -254,6 +254,29 @@ fn retired() -> impl Strategy<Value = EventData> {
     })
 }
 
+fn connection() -> impl Strategy<Value = EventData> {
+    let texts = (
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+    );
+    (any::<(i64, i64)>(), option::of(any::<u16>()), texts).prop_map(|(ids, port, (account, host, role, http_path))| {
+        EventData::from(ConnectionRecorded {
+            account_id: AccountId(ids.0),
+            project_id: ProjectId(ids.1),
+            details: ConnectionDetails {
+                account,
+                host,
+                port,
+                role,
+                http_path,
+                ..ConnectionDetails::default()
+            },
+        })
+    })
+}
+
 /// Data of this type, or of a similar one.
 fn data_of(kind: EventType) -> BoxedStrategy<EventData> {
     match kind {
@@ -261,6 +284,7 @@ fn data_of(kind: EventType) -> BoxedStrategy<EventData> {
         EventType::FilesStored => stored().boxed(),
         EventType::FileDeleted => deleted().boxed(),
         EventType::AccountRecorded | EventType::ProjectRecorded | EventType::EnvironmentRecorded => recorded().boxed(),
+        EventType::ConnectionRecorded => connection().boxed(),
         EventType::TokenIssued | EventType::TokenRevoked => token().boxed(),
         EventType::AirflowRunObserved => observed().boxed(),
         EventType::RetentionPruned => pruned().boxed(),

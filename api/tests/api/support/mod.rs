@@ -81,7 +81,8 @@ impl Api {
             verifier: None,
         });
         let (router, document) = router.split_for_parts();
-        let router = edge::absorb_slashes(router.merge(api::documentation(document)));
+        let router = router.merge(api::documentation(document)).fallback(edge::not_found);
+        let router = edge::absorb_slashes(router);
         Self {
             router,
             database,

@@ -148,3 +148,33 @@ async fn the_same_results_in_two_runs_count_as_an_attempt_of_the_first() {
         "it is a step of both runs"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_of_freshness_are_no_steps_of_a_job() {
+    let mut environment = Environment::start().await;
+    environment.send("r1", &build(1, &[(A, "success")])).await;
+    let job = environment.get("jobs/1/").await;
+    assert_eq!(job["execute_steps"], json!(["dbt build"]));
+    assert_eq!(job["run_generate_sources"], false);
+    // dbt 2 writes run results of the command, without results, if a check itself fails.
+    let checks = [
+        json!({
+            "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json", "generated_at": time(3),
+                "invocation_id": "sources"},
+            "results": [], "elapsed_time": 0.0,
+        }),
+        results(3, json!({"which": "freshness"}), &[]),
+    ];
+    for (run, check) in ["r2", "r3"].into_iter().zip(&checks) {
+        environment.send(run, &build(2, &[(A, "success")])).await;
+        environment.send(run, check).await;
+        let path = "runs/?include_related=run_steps,job&order_by=-id&limit=1";
+        let answer = environment.get(path).await;
+        assert_eq!(
+            answer[0]["run_steps"][1]["name"],
+            "Invoke dbt with `dbt source freshness`"
+        );
+        assert_eq!(answer[0]["job"]["execute_steps"], json!(["dbt build"]), "{run}");
+        assert_eq!(answer[0]["job"]["run_generate_sources"], true, "{run}");
+    }
+}

@@ -1,8 +1,9 @@
 //! Queries of accounts, projects and environments.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, EnvironmentId, ProjectId};
+use schemas::{AccountId, ConnectionDetails, EnvironmentId, ProjectId};
 use serde::Serialize;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
 /// A row of `accounts`.
@@ -61,6 +62,17 @@ pub struct Environment {
     /// When it was first recorded.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A row of `connections`.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The project.
+    pub project_id: i64,
+    /// Where its warehouse is.
+    pub details: Json<ConnectionDetails>,
+    /// When an operator said so last.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -142,6 +154,21 @@ pub async fn project_named(
         named
     )
     .fetch_optional(connection)
+    .await
+}
+
+/// Returns what operators said about the warehouses of an account's projects, ordered by project.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn connections(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Vec<Connection>> {
+    sqlx::query_as!(
+        Connection,
+        r#"SELECT project_id, details AS "details: Json<ConnectionDetails>", updated_at FROM connections
+         WHERE account_id = $1 ORDER BY project_id"#,
+        account.0
+    )
+    .fetch_all(connection)
     .await
 }
 

@@ -13,7 +13,7 @@ pub struct RunFile {
 }
 
 impl RunFile {
-    fn of_columns(sha256: Vec<u8>, size: i64) -> sqlx::Result<Self> {
+    pub(super) fn of_columns(sha256: Vec<u8>, size: i64) -> sqlx::Result<Self> {
         let sha256 = sha256_of_column(sha256)?;
         Ok(Self { sha256, size })
     }

@@ -124,8 +124,10 @@ pub struct JobFacts {
     pub dbt_version: Option<String>,
     /// The kinds of the run's files.
     pub kinds: Vec<String>,
-    /// The dbt commands of the run's steps, in order.
+    /// The dbt commands of the run's steps, in order, without checks of the freshness of sources.
     pub commands: Vec<String>,
+    /// Whether one of the run's steps checked the freshness of sources.
+    pub checks_freshness: bool,
 }
 
 /// Returns what the runs of these jobs show about them, in a single query.
@@ -141,7 +143,8 @@ pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: 
                 r.id) AS newest_run,
             r.id AS "last_run?", r.dbt_version AS "dbt_version?", coalesce(r.kinds, '{}') AS "kinds!",
             ARRAY(SELECT s.command FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.command IS NOT NULL
-                ORDER BY s.started_at, s.id) AS "commands!"
+                AND s.which IS DISTINCT FROM 'freshness' ORDER BY s.started_at, s.id) AS "commands!",
+            EXISTS (SELECT FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.which = 'freshness') AS "checks_freshness!"
          FROM unnest($2::bigint[]) AS j (id)
          LEFT JOIN LATERAL (
             SELECT id, dbt_version, kinds FROM runs WHERE account_id = $1 AND job_id = j.id AND finished_at IS NOT NULL

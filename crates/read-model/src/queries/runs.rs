@@ -57,6 +57,8 @@ pub struct RunFilter {
     pub dbt_versions: Option<Vec<String>>,
     /// Only runs that became known in this period.
     pub created: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Only runs that were last updated in this period.
+    pub updated: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Only runs that ended in this period.
     pub finished: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Whether the run must have a file of this kind or must not have one.
@@ -70,6 +72,8 @@ pub enum RunOrder {
     Id,
     /// When the run became known.
     CreatedAt,
+    /// When the run was last updated.
+    UpdatedAt,
     /// When the run ended.
     FinishedAt,
 }
@@ -88,6 +92,7 @@ pub async fn runs(
     let column = match order.field {
         RunOrder::Id => ("id", false),
         RunOrder::CreatedAt => ("created_at", false),
+        RunOrder::UpdatedAt => ("updated_at", false),
         RunOrder::FinishedAt => ("finished_at", true),
     };
     let mut page = QueryBuilder::new(
@@ -115,7 +120,12 @@ impl RunFilter {
                 .push_bind(versions.clone())
                 .push(")");
         }
-        for (column, times) in [("created_at", self.created), ("finished_at", self.finished)] {
+        let periods = [
+            ("created_at", self.created),
+            ("updated_at", self.updated),
+            ("finished_at", self.finished),
+        ];
+        for (column, times) in periods {
             if let Some((from, to)) = times {
                 query.push(format_args!(" AND {column} BETWEEN ")).push_bind(from);
                 query.push(" AND ").push_bind(to);
@@ -159,6 +169,7 @@ impl RunFilter {
             && self.id_above.is_none()
             && self.dbt_versions.is_none()
             && self.created.is_none()
+            && self.updated.is_none()
             && self.finished.is_none()
             && self.kinds.is_empty();
         let mut count = QueryBuilder::new(if is_counted {
