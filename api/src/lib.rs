@@ -11,6 +11,7 @@ mod records;
 mod resources;
 mod routes;
 mod settings;
+mod table;
 mod trimmed_manifests;
 mod unchanged;
 mod view;

@@ -83,7 +83,8 @@ impl<F: Choice> Listing<F> {
     }
 }
 
-fn order<F: Choice>(order_by: Option<&str>) -> Result<Order<F>, InvalidParam> {
+/// Reads `order_by`.
+pub(crate) fn order<F: Choice>(order_by: Option<&str>) -> Result<Order<F>, InvalidParam> {
     let order_by = order_by.unwrap_or(F::ALL[0].0);
     let (name, descending) = match order_by.strip_prefix('-') {
         Some(name) => (name, true),

@@ -9,6 +9,7 @@ pub(crate) mod node;
 pub(crate) mod node_details;
 pub(crate) mod outcome;
 pub(crate) mod project;
+pub(crate) mod result_row;
 pub(crate) mod run;
 pub(crate) mod run_result;
 pub(crate) mod step;

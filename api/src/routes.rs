@@ -15,6 +15,7 @@ mod manifests;
 mod node_details;
 mod nodes;
 mod projects;
+mod result_tables;
 mod results;
 mod root;
 mod runs;
@@ -102,6 +103,8 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(changes::list))
         .routes(routes!(changes::list_of_run))
         .routes(routes!(results::list))
+        .routes(routes!(result_tables::of_environment))
+        .routes(routes!(result_tables::of_job))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(runs::list))

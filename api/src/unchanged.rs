@@ -1,7 +1,7 @@
 //! Conditional reads: a client that names the tag of a current answer gets 304, and the answer is not read again.
 
 use axum::extract::{Request, State as Extracted};
-use axum::http::header::{AUTHORIZATION, ETAG, HeaderValue, VARY};
+use axum::http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, VARY};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
         Ok(bearer) => bearer,
         Err(error) => return error.into_response(),
     };
-    let tag = tag_of(&state, &bearer, request.uri());
+    let tag = tag_of(&state, &bearer, request.uri(), request.headers());
     if let Some(tag) = &tag
         && bearer.access.allows(Scope::Read)
         && names(request.headers(), tag)
@@ -42,11 +42,17 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
 
 /// Returns the tag of this answer, or none if the account's version is not known. It is sent as a weak tag (RFC 9110, 8.8.1), because the
 /// bytes may differ in ages.
-fn tag_of(state: &State, bearer: &Bearer, uri: &Uri) -> Option<String> {
+fn tag_of(state: &State, bearer: &Bearer, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let version = bearer.account_version?;
     let moment = state.clock.now().timestamp() / SECONDS;
     let release = env!("CARGO_PKG_VERSION");
-    let text = format!("{release} {version} {} {moment} {uri}", bearer.access.token_id);
+    // Some answers have several formats.
+    let accepted: Vec<&[u8]> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+    let accepted = String::from_utf8_lossy(&accepted.join(&b',')).into_owned();
+    let text = format!(
+        "{release} {version} {} {moment} {uri} {accepted}",
+        bearer.access.token_id
+    );
     let hash = Sha256::of(text.as_bytes()).to_string();
     Some(format!("\"{}\"", &hash[..32]))
 }

@@ -8,5 +8,6 @@
 mod access;
 mod downloads;
 mod reads;
+mod result_tables;
 mod support;
 mod unchanged;

@@ -9,6 +9,7 @@ mod jobs;
 mod logs;
 mod nodes;
 mod page;
+mod result_table;
 mod results;
 mod runs;
 mod steps;
@@ -22,6 +23,7 @@ pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by
 pub use logs::{StepLog, step_logs};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, node, nodes};
 pub use page::{Order, Page, Paging};
+pub use result_table::{TableFilter, TablePosition, TableRange, TableRow, result_table};
 pub use results::{FreshnessCheck, NodeResult, ResultFilter, RunResult, last_attempts, last_freshness, run_results};
 pub use runs::{Run, RunFilter, RunOrder, run, runs, runs_by_id};
 pub use steps::{Step, step, steps_of_runs};
