@@ -64,7 +64,7 @@ impl TableFilters {
     responses((
         status = 200, description = "A page of results",
         headers(("Link" = String, description = "The next page, if there is one, as `rel=\"next\"`")),
-        content((Table = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"))
+        content((Table = "application/json"), (String = "text/csv"), (String = "application/vnd.apache.parquet"))
     ))
 )]
 pub(crate) async fn of_environment(
@@ -91,7 +91,7 @@ pub(crate) async fn of_environment(
     responses((
         status = 200, description = "A page of results",
         headers(("Link" = String, description = "The next page, if there is one, as `rel=\"next\"`")),
-        content((Table = "application/json"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"))
+        content((Table = "application/json"), (String = "text/csv"), (String = "application/vnd.apache.parquet"))
     ))
 )]
 pub(crate) async fn of_job(
