@@ -1,7 +1,9 @@
 """Helpers for all checks."""
 import contextlib
 import json
+import os
 import socket
+import subprocess
 import time
 import urllib.request
 import uuid
@@ -44,3 +46,30 @@ def graphql(url, token, query, **variables):
     answer = json.load(urllib.request.urlopen(request))
     assert "errors" not in answer, answer["errors"]
     return answer["data"]
+
+
+def cli(*arguments):
+    """Runs dbt-api in a check, and returns what it prints."""
+    printed = subprocess.run([os.environ["DBT_API_BINARY"], "--json", *arguments], check=True, capture_output=True)
+    return json.loads(printed.stdout)
+
+
+def account(name, files):
+    """Adds an account with one project and its production environment, so that the other checks do not see them, and uploads a run.
+
+    Returns the ids of account and environment, as texts, and a token, when the files are in the read model.
+    """
+    url = os.environ["DBT_API_URL"]
+    of = ["--account", account_id := str(cli("account", "add", name)["id"])]
+    project = str(cli("project", "add", *of, "--name", name, "--slug", name)["id"])
+    environment = str(cli("environment", "add", *of, "--project", project, "--name", name, "--slug", name, "--type", "production")["id"])
+    token = cli("token", "create", *of, "--name", name, "--scope", "read,upload")["key"]
+    for file in files:
+        upload(url, token, {"environment_slug": name, "dag_id": name, "run_id": "1"}, json.dumps(file).encode())
+    # The catalog is the last of the files.
+    wait(f"{name} is projected", lambda: any(
+        edge["node"]["catalog"] for edge in graphql(url, token, CATALOGS, id=environment)["environment"]["applied"]["models"]["edges"]))
+    return account_id, environment, token
+
+
+CATALOGS = "query ($id: BigInt!) { environment(id: $id) { applied { models { edges { node { catalog { type } } } } } } }"

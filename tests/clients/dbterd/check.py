@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import pathlib
-import subprocess
 import sys
 import urllib.request
 
@@ -16,7 +15,7 @@ import dbterd
 from dbterd.cli.main import DbterdRunner
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from local import graphql, upload, wait  # noqa: E402
+from local import account  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 logging.getLogger("dbterd").setLevel(logging.WARNING)
@@ -64,33 +63,11 @@ def project():
     return manifest, catalog
 
 
-def cli(*arguments):
-    printed = subprocess.run([os.environ["DBT_API_BINARY"], "--json", *arguments], check=True, capture_output=True)
-    return json.loads(printed.stdout)
-
-
-account = str(cli("account", "add", "Diagrams")["id"])
-project_id = str(cli("project", "add", "--account", account, "--name", "Large", "--slug", "large")["id"])
-environment = str(cli(
-    "environment", "add", "--account", account, "--project", project_id, "--name", "Large", "--slug", "large", "--type", "production")["id"])
-token = cli("token", "create", "--account", account, "--name", "dbterd", "--scope", "read,upload")["key"]
-url = os.environ["DBT_API_URL"]
-for file in project():
-    upload(url, token, {"environment_slug": "large", "dag_id": "large", "run_id": "1"}, json.dumps(file).encode())
-COUNTS = """query ($id: BigInt!) { environment(id: $id) { applied {
-    models(first: 1) { totalCount } last: models(last: 1) { edges { node { catalog { columns { name } } } } } } } }"""
-
-
-def is_read():
-    applied = graphql(url, token, COUNTS, id=environment)["environment"]["applied"]
-    return applied["models"]["totalCount"] == MODELS + 5 and applied["last"]["edges"][0]["node"]["catalog"]
-
-
-wait("the project is projected", is_read)
-request = urllib.request.Request(f"{url}/api/v2/accounts/{account}/runs/", headers={"Authorization": f"Token {token}"})
+account_id, environment, token = account("diagrams", project())
+request = urllib.request.Request(f"{os.environ['DBT_API_URL']}/api/v2/accounts/{account_id}/runs/", headers={"Authorization": f"Token {token}"})
 [run] = json.load(urllib.request.urlopen(request))["data"]
 cloud = ["--dbt-cloud-host-url", os.environ["DBT_API_HOST"], "--dbt-cloud-service-token", token]
-files = ["run", "--dbt-cloud", "--dbt-cloud-account-id", account, "--dbt-cloud-run-id", str(run["id"])]
+files = ["run", "--dbt-cloud", "--dbt-cloud-account-id", account_id, "--dbt-cloud-run-id", str(run["id"])]
 metadata = ["run-metadata", "--dbt-cloud-environment-id", environment]
 
 
