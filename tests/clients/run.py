@@ -33,8 +33,9 @@ PYTHON = {
     # From here on, the clients upload too, and change what the others would see.
     "dbt": "3.11", "airflow2": "3.11", "discovery_schema": "3.11",
 }
-# These take minutes to install and to run, and seldom fail: Airflow, and its provider, which depends on it.
-HEAVY = ("airflow", "airflow2")
+# These take minutes to install or to run, and seldom fail: Airflow, and its provider, which depends on it; and clients of the Discovery API
+# beside DataHub and dbterd, which ask it for much of the same.
+HEAVY = ("airflow", "airflow2", "dbt_mcp", "metaphor")
 RUNS = 105  # more than a page
 
 
