@@ -1,7 +1,12 @@
 """Helpers for all checks."""
 import contextlib
+import json
+import os
 import socket
+import subprocess
 import time
+import urllib.request
+import uuid
 
 
 def free_port():
@@ -20,3 +25,51 @@ def wait(what, condition, seconds=60):
                 return answer
         time.sleep(0.05)
     raise SystemExit(f"waited in vain: {what}")
+
+
+def upload(url, token, fields, file):
+    """Uploads an artifact as the service's own clients do. The fields say of which run it is."""
+    boundary = uuid.uuid4().hex
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+    head = "".join(parts) + f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
+    body = head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+    request = urllib.request.Request(f"{url}/api/internal/manifests", body, headers, method="POST")
+    assert urllib.request.urlopen(request).status == 201
+
+
+def graphql(url, token, query, **variables):
+    """Asks the Discovery API, and returns the data of the answer, which must be without errors."""
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": query, "variables": variables}).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    answer = json.load(urllib.request.urlopen(request))
+    assert "errors" not in answer, answer["errors"]
+    return answer["data"]
+
+
+def cli(*arguments):
+    """Runs dbt-api in a check, and returns what it prints."""
+    printed = subprocess.run([os.environ["DBT_API_BINARY"], "--json", *arguments], check=True, capture_output=True)
+    return json.loads(printed.stdout)
+
+
+def account(name, files):
+    """Adds an account with one project and its production environment, so that the other checks do not see them, and uploads a run.
+
+    Returns the ids of account and environment, as texts, and a token, when the files are in the read model.
+    """
+    url = os.environ["DBT_API_URL"]
+    of = ["--account", account_id := str(cli("account", "add", name)["id"])]
+    project = str(cli("project", "add", *of, "--name", name, "--slug", name)["id"])
+    environment = str(cli("environment", "add", *of, "--project", project, "--name", name, "--slug", name, "--type", "production")["id"])
+    token = cli("token", "create", *of, "--name", name, "--scope", "read,upload")["key"]
+    for file in files:
+        upload(url, token, {"environment_slug": name, "dag_id": name, "run_id": "1"}, json.dumps(file).encode())
+    # The catalog is the last of the files.
+    wait(f"{name} is projected", lambda: any(
+        edge["node"]["catalog"] for edge in graphql(url, token, CATALOGS, id=environment)["environment"]["applied"]["models"]["edges"]))
+    return account_id, environment, token
+
+
+CATALOGS = "query ($id: BigInt!) { environment(id: $id) { applied { models { edges { node { catalog { type } } } } } } }"
