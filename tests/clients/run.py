@@ -34,7 +34,7 @@ PYTHON = {
     "dbt": "3.11", "airflow2": "3.11", "discovery_schema": "3.11",
 }
 # These take minutes to install or to run, and seldom fail: Airflow, and its provider, which depends on it; and clients of the Discovery API
-# beside DataHub and dbterd, which ask it for much of the same.
+# besides dbterd, which ask it for much of the same.
 HEAVY = ("airflow", "airflow2", "datahub", "dbt_mcp", "metaphor")
 RUNS = 105  # more than a page
 
