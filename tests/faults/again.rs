@@ -54,19 +54,7 @@ async fn applying_a_pruned_upload_again_does_not_affect_kept_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn applying_an_upload_again_keeps_shared_results_correct() {
     let installation = Installation::start().await;
-    let other = [
-        "environment",
-        "add",
-        "--account",
-        "1",
-        "--project",
-        "1",
-        "--name",
-        "Other",
-        "--slug",
-        "other",
-    ];
-    let other = installation.command(&other)["id"].as_i64().unwrap();
+    let other = installation.add_environment("other");
     let token = installation.token("1", "read,upload", &[]);
     let file = store_file(&installation, &token, results("error", "2026-11-01T10:00:00Z")).await;
     let bucket = bucket_of(&installation.system);

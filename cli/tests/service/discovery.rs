@@ -10,33 +10,9 @@ mod statements;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use testkit::{repository_file, wait_until};
 
-use crate::installation::{Installation, Token, newest_manifest};
-
-/// Uploads a manifest, the results of its build and a catalog, all in one run.
-async fn with_a_build() -> (Installation, Token) {
-    let installation = Installation::start().await;
-    let token = installation.token("1", "read,upload", &[]);
-    installation.upload_manifest(&token, "build", newest_manifest()).await;
-    for file in ["run_results/v6-1.12.0-build.json", "catalog/v1-1.12.0.json"] {
-        let file = std::fs::read(repository_file("fixtures").join(file)).unwrap();
-        installation.upload_manifest(&token, "build", file).await;
-    }
-    applied(&installation, 3).await;
-    (installation, token)
-}
-
-async fn applied(installation: &Installation, uploads: i64) {
-    wait_until("all uploads are applied", async || {
-        (installation
-            .count("SELECT count(*) FROM artifacts WHERE run_id IS NOT NULL")
-            .await
-            == uploads)
-            .then_some(())
-    })
-    .await;
-}
+use crate::installation::{Installation, Token};
+use crate::nodes::{applied, with_a_build};
 
 /// Sends the body of a request.
 async fn send(installation: &Installation, token: &Token, body: String) -> (StatusCode, Value) {

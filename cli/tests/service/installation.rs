@@ -41,6 +41,13 @@ impl Installation {
         run_command(BINARY, arguments, &self.system)
     }
 
+    /// Adds an environment to the first project of account 1, and returns its number.
+    pub(crate) fn add_environment(&self, slug: &str) -> i64 {
+        let to = ["environment", "add", "--account", "1", "--project", "1"];
+        let added = self.command(&[&to[..], &["--name", slug, "--slug", slug]].concat());
+        added["id"].as_i64().unwrap()
+    }
+
     pub(crate) fn token(&self, account: &str, scope: &str, more: &[&str]) -> Token {
         let mut arguments = vec![
             "token",

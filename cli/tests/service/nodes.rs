@@ -19,7 +19,7 @@ pub(crate) async fn with_a_build() -> (Installation, Token) {
     (installation, token)
 }
 
-async fn applied(installation: &Installation, uploads: i64) {
+pub(crate) async fn applied(installation: &Installation, uploads: i64) {
     wait_until("all uploads are applied", async || {
         (installation
             .count("SELECT count(*) FROM artifacts WHERE run_id IS NOT NULL")

@@ -170,18 +170,7 @@ async fn tokens_see_their_account_and_environments_only() {
             "{query}: {answer}"
         );
     }
-    installation.command(&[
-        "environment",
-        "add",
-        "--account",
-        "1",
-        "--project",
-        "1",
-        "--name",
-        "Other",
-        "--slug",
-        "other",
-    ]);
+    installation.add_environment("other");
     let limited = installation.token("1", "read", &["--environment", "other"]);
     let answer = ask(&installation, &limited, "{ job(id: 1, runId: 1) { runId } }", json!({})).await;
     assert!(answer["errors"].is_array(), "{answer}");

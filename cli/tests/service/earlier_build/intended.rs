@@ -29,7 +29,7 @@ const DIFFERENCES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "checks of freshness that failed in dbt 1.7 look like run results, and are told apart by the schema version; their run has failed",
+        "in dbt 1.7, failed checks of freshness look like run results; the schema version shows that they are not, and their run failed",
         &[
             "artifacts 01a2211d-f67c-7502-b4a2-4a9b0871357d/0: kind \"run_results\" -> \"sources\"",
             "artifacts 01a2211d-f67c-7502-b4a2-4a9b0871357d/0: name \"run_results.json\" -> \"sources.json\"",

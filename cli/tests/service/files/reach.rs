@@ -67,19 +67,7 @@ async fn files_are_accepted_while_postgres_is_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_visible_only_to_their_account_and_environment() {
     let installation = Installation::start().await;
-    let add = [
-        "environment",
-        "add",
-        "--account",
-        "1",
-        "--project",
-        "1",
-        "--name",
-        "Other",
-        "--slug",
-        "other",
-    ];
-    installation.command(&add);
+    installation.add_environment("other");
     let token = installation.token("1", "upload", &[]);
     let bound = installation.token("1", "upload", &["--environment", "other"]);
     let other = installation.token("2", "read,upload", &[]);

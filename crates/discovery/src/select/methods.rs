@@ -148,6 +148,8 @@ impl Method {
                 let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
                 matches(wanted, file) || matches(wanted, stem)
             }
+            // dbt selects sources, macros and groups only by their own methods, never by a name.
+            Self::Fqn(_) if ["source", "macro", "group"].contains(&resource_type) => false,
             Self::Fqn(wanted) => fqn_matches(wanted, &attributes.fqn, attributes.version.is_some()),
             Self::Group(wanted) => attributes.group.as_deref() == Some(wanted),
             Self::Package(wanted) if wanted == "this" => nodes.project == Some(package),

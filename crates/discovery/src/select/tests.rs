@@ -152,6 +152,8 @@ fn methods_select_by_attributes() {
 
 #[test]
 fn names_may_be_qualified_and_have_wildcards() {
+    assert_eq!(selected("raw"), "", "sources are not selected by name");
+    assert_eq!(selected("p.raw.*"), "");
     assert_eq!(selected("p.marts.orders"), "orders");
     assert_eq!(selected("marts.orders"), "orders");
     assert_eq!(selected("marts"), "orders revenue unique_orders.1");
