@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use schemas::Event;
 use stream::{Message, Messages, Stream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
+use crate::batch::MAX_EVENTS;
 use crate::{Outcome, Projector, trace};
 
-/// The maximum number of events that are applied at the same time. Memory is limited separately by size, so this only limits connections.
-const AT_ONCE: usize = 4;
+/// The number of batches that are applied at the same time: one is written while the files of the other are read.
+const AT_ONCE: usize = 2;
 
 /// The pause between two attempts while something is unavailable. Meanwhile, no more events are taken from the stream.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -44,14 +46,14 @@ async fn take(
         while tasks.len() >= AT_ONCE {
             tasks.join_next().await;
         }
-        let message = tokio::select! {
+        let batch = tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
-            message = messages.next() => message,
+            batch = messages.next_batch(MAX_EVENTS) => batch,
         };
-        match message {
-            Ok(message) => {
+        match batch {
+            Ok(batch) => {
                 let (projector, shutdown) = (projector.clone(), shutdown.clone());
-                tasks.spawn(async move { handle(&projector, &message, &shutdown).await });
+                tasks.spawn(async move { handle(&projector, batch, &shutdown).await });
             }
             Err(error) => break Err(error),
         }
@@ -60,60 +62,87 @@ async fn take(
     result
 }
 
-/// Applies the event of one message in the trace that the message names.
-async fn handle(projector: &Projector, message: &Message, shutdown: &CancellationToken) {
-    let event = match Event::from_json(message.payload()) {
-        Ok(event) => event,
-        Err(error) => {
-            // The journal contains every accepted event, and the sweep applies it, so nothing is lost by skipping this message.
-            tracing::error!(%error, "the stream delivered a message that is not an event");
-            acknowledge(message).await;
-            return;
-        }
-    };
-    let span = trace::span_of(&event);
-    traces::continue_from(&span, |name| message.header(name));
-    settle(projector, message, &event, shutdown).instrument(span).await;
+/// A message with its event, and the event's span in the trace that the message names.
+struct Delivery {
+    message: Message,
+    event: Event,
+    span: Span,
 }
 
-/// Applies one event, waiting as long as necessary for what is unavailable, and acknowledges it.
-async fn settle(projector: &Projector, message: &Message, event: &Event, shutdown: &CancellationToken) {
+/// Applies the events of messages.
+async fn handle(projector: &Projector, messages: Vec<Message>, shutdown: &CancellationToken) {
+    let mut deliveries = Vec::new();
+    for message in messages {
+        match Event::from_json(message.payload()) {
+            Ok(event) => {
+                let span = trace::span_of(&event);
+                traces::continue_from(&span, |name| message.header(name));
+                deliveries.push(Delivery { message, event, span });
+            }
+            Err(error) => {
+                // The journal contains every accepted event, and the sweep applies it, so nothing is lost by skipping this message.
+                tracing::error!(%error, "the stream delivered a message that is not an event");
+                acknowledge(&message).await;
+            }
+        }
+    }
+    settle(projector, deliveries, shutdown).await;
+}
+
+/// Applies events, waiting as long as necessary for what is unavailable, and acknowledges them.
+async fn settle(projector: &Projector, mut deliveries: Vec<Delivery>, shutdown: &CancellationToken) {
     let mut is_waiting = false;
-    loop {
-        let applied = {
-            let work = projector.apply(event);
+    while !deliveries.is_empty() {
+        let results = {
+            let events: Vec<Event> = deliveries.iter().map(|delivery| delivery.event.clone()).collect();
+            let span = deliveries[0].span.clone();
+            let work = async { projector.apply_all(&events).await }.instrument(span);
             tokio::pin!(work);
             loop {
                 tokio::select! {
-                    result = &mut work => break result,
-                    () = tokio::time::sleep(PROGRESS) => report_progress(message).await,
+                    results = &mut work => break results,
+                    () = tokio::time::sleep(PROGRESS) => report_progress(&deliveries).await,
                 }
             }
         };
-        match applied {
-            Ok(Outcome::Busy) => {
-                // The event is delivered again in case the other projector dies. Until then, other events take its slot.
-                if let Err(error) = message.retry_later(PROGRESS).await {
-                    tracing::debug!(%error, "could not return an event to the stream");
-                }
-                return;
-            }
-            Ok(Outcome::Applied | Outcome::Known | Outcome::DeadLetter) => {
-                acknowledge(message).await;
-                return;
-            }
-            Err(error) => {
-                if !is_waiting {
-                    tracing::warn!(event_id = %event.id, %error, "cannot apply an event yet; trying again");
-                    is_waiting = true;
-                }
-                report_progress(message).await;
-                pause(shutdown).await;
-                if shutdown.is_cancelled() {
-                    return;
+        let mut waiting = Vec::new();
+        let mut ended = Vec::new();
+        for (delivery, result) in deliveries.into_iter().zip(results) {
+            trace::mark(&delivery.span, &result);
+            match result {
+                Ok(outcome) => ended.push((delivery, outcome)),
+                Err(error) => {
+                    if !is_waiting {
+                        tracing::warn!(event_id = %delivery.event.id, %error, "cannot apply an event yet; trying again");
+                        is_waiting = true;
+                    }
+                    waiting.push(delivery);
                 }
             }
         }
+        join_all(ended.iter().map(|(delivery, outcome)| end(delivery, *outcome))).await;
+        drop(ended);
+        deliveries = waiting;
+        if !deliveries.is_empty() {
+            report_progress(&deliveries).await;
+            pause(shutdown).await;
+            if shutdown.is_cancelled() {
+                return;
+            }
+        }
+    }
+}
+
+/// Answers the stream after an event was applied, or while another projector applies it.
+async fn end(delivery: &Delivery, outcome: Outcome) {
+    match outcome {
+        // The event is delivered again in case the other projector dies. Until then, other events take its slot.
+        Outcome::Busy => {
+            if let Err(error) = delivery.message.retry_later(PROGRESS).await {
+                tracing::debug!(%error, "could not return an event to the stream");
+            }
+        }
+        Outcome::Applied | Outcome::Known | Outcome::DeadLetter => acknowledge(&delivery.message).await,
     }
 }
 
@@ -124,8 +153,9 @@ async fn acknowledge(message: &Message) {
     }
 }
 
-async fn report_progress(message: &Message) {
-    if let Err(error) = message.progress().await {
+async fn report_progress(deliveries: &[Delivery]) {
+    let reports = join_all(deliveries.iter().map(|delivery| delivery.message.progress())).await;
+    for error in reports.into_iter().filter_map(Result::err) {
         tracing::debug!(%error, "could not report progress to NATS");
     }
 }

@@ -1,119 +1,205 @@
 //! Converts the content of files to rows. Each content is read only once.
 
-use std::collections::BTreeSet;
+mod catalog;
+mod manifest;
+mod reading;
+mod results;
+
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use schemas::{ArtifactKind, ArtifactsUploaded, Sha256, UploadedFile};
+use futures_util::{StreamExt, stream};
+use read_model::artifacts::Uploaded;
+use read_model::catalogs::known_catalogs;
+use read_model::manifests::{ContentId, known_manifests};
+use read_model::placement::ResultsId;
+use read_model::results::known_results;
+use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::apply::Reading;
-use crate::catalog::{self, ReadCatalog};
-use crate::manifest::{self, ReadManifest};
-use crate::results::{self, ReadResults};
+use self::catalog::ReadCatalog;
+use self::manifest::ReadManifest;
+pub(crate) use self::reading::Reading;
+use self::results::ReadResults;
 use crate::{ApplyError, Projector};
+
+/// The number of files that are fetched and read at the same time.
+const READ_AT_ONCE: usize = 8;
+
+/// Identifies the rows of a content. They are written in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum ContentKey {
+    Manifest(ContentId),
+    Catalog(ContentId),
+    /// Results are stored once for each environment, since their times depend on the first upload.
+    Results(ResultsId),
+}
+
+impl ContentKey {
+    /// Returns `None` for files that are only kept.
+    fn of(upload: &ArtifactsUploaded, file: &UploadedFile) -> Option<Self> {
+        let id = (upload.account_id, file.sha256);
+        match file.kind {
+            ArtifactKind::Manifest => Some(Self::Manifest(id)),
+            ArtifactKind::Catalog => Some(Self::Catalog(id)),
+            ArtifactKind::RunResults | ArtifactKind::Sources | ArtifactKind::Freshness => {
+                Some(Self::Results(ResultsId {
+                    account: upload.account_id,
+                    environment: upload.environment_id,
+                    sha256: file.sha256,
+                }))
+            }
+            ArtifactKind::SemanticManifest | ArtifactKind::Other => None,
+        }
+    }
+
+    /// Returns the contents of an upload.
+    pub(crate) fn of_upload(upload: &ArtifactsUploaded) -> impl Iterator<Item = (Self, &UploadedFile)> {
+        upload
+            .files
+            .iter()
+            .filter_map(|file| Some((Self::of(upload, file)?, file)))
+    }
+
+    /// The environment, for results.
+    pub(crate) fn environment(&self) -> Option<EnvironmentId> {
+        match self {
+            Self::Results(id) => Some(id.environment),
+            Self::Manifest(_) | Self::Catalog(_) => None,
+        }
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        match self {
+            Self::Manifest((account, _)) | Self::Catalog((account, _)) => *account,
+            Self::Results(id) => id.account,
+        }
+    }
+}
+
+/// A content that has to be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unread {
+    file: UploadedFile,
+    /// When the file was uploaded first, as far as the uploads that are applied show.
+    uploaded_at: DateTime<Utc>,
+}
+
+impl Unread {
+    /// The size of the file, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.file.size
+    }
+}
+
+/// Returns the contents of these uploads that have to be read.
+pub(crate) async fn unread(
+    connection: &mut PgConnection,
+    uploads: impl Iterator<Item = &Uploaded>,
+    reading: Reading,
+) -> Result<BTreeMap<ContentKey, Unread>, ApplyError> {
+    let mut contents: BTreeMap<ContentKey, Unread> = BTreeMap::new();
+    for Uploaded { upload, artifacts } in uploads {
+        let Some(uploaded_at) = artifacts.first().map(|artifact| artifact.event_time) else {
+            continue;
+        };
+        for (key, file) in ContentKey::of_upload(upload) {
+            let unread = contents.entry(key).or_insert_with(|| Unread {
+                file: file.clone(),
+                uploaded_at,
+            });
+            unread.uploaded_at = unread.uploaded_at.min(uploaded_at);
+        }
+    }
+    if reading == Reading::WhatIsNew {
+        let known = known(connection, &contents).await?;
+        contents.retain(|key, _| !known.contains(key));
+    }
+    Ok(contents)
+}
+
+async fn known(
+    connection: &mut PgConnection,
+    contents: &BTreeMap<ContentKey, Unread>,
+) -> Result<HashSet<ContentKey>, ApplyError> {
+    let (mut manifests, mut catalogs, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    for key in contents.keys() {
+        match key {
+            ContentKey::Manifest(id) => manifests.push(*id),
+            ContentKey::Catalog(id) => catalogs.push(*id),
+            ContentKey::Results(id) => results.push(*id),
+        }
+    }
+    let manifests = known_manifests(&mut *connection, &manifests).await?;
+    let catalogs = known_catalogs(&mut *connection, &catalogs).await?;
+    let results = known_results(connection, &results).await?;
+    let known = manifests.into_iter().map(ContentKey::Manifest);
+    let known = known.chain(catalogs.into_iter().map(ContentKey::Catalog));
+    Ok(known.chain(results.into_iter().map(ContentKey::Results)).collect())
+}
+
+/// Contents that were fetched, or the reason why not.
+pub(crate) type Contents = BTreeMap<ContentKey, Result<Content, ApplyError>>;
+
+/// Fetches and reads contents, several at the same time.
+pub(crate) async fn read_all(
+    projector: &Projector,
+    unread: BTreeMap<ContentKey, Unread>,
+    reading: Reading,
+) -> Contents {
+    stream::iter(unread)
+        .map(|(key, unread)| async move { (key, read(projector, key, &unread, reading).await) })
+        .buffer_unordered(READ_AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn read(
+    projector: &Projector,
+    key: ContentKey,
+    Unread { file, uploaded_at }: &Unread,
+    reading: Reading,
+) -> Result<Content, ApplyError> {
+    match key {
+        ContentKey::Manifest((account, _)) => manifest::read(projector, account, file, reading)
+            .await
+            .map(|manifest| Content::Manifest(Box::new(manifest))),
+        ContentKey::Catalog((account, _)) => catalog::read(projector, account, file).await.map(Content::Catalog),
+        ContentKey::Results(id) => results::read(projector, id, file, *uploaded_at)
+            .await
+            .map(Content::Results),
+    }
+}
 
 /// A file that was read and is ready to be written.
 pub(crate) enum Content {
-    /// A manifest that is not stored yet.
     Manifest(Box<ReadManifest>),
-    /// Results that are not stored yet.
     Results(ReadResults),
-    /// A catalog that is not stored yet.
     Catalog(ReadCatalog),
 }
 
-/// Reads a file from the bucket. Returns `None` if nothing of it has to be written.
-pub(crate) async fn read(
-    projector: &Projector,
-    upload: &ArtifactsUploaded,
-    file: &UploadedFile,
-    uploaded_at: DateTime<Utc>,
-    reading: Reading,
-) -> Result<Option<Content>, ApplyError> {
-    Ok(match file.kind {
-        ArtifactKind::Manifest => manifest::read(projector, upload.account_id, file, reading)
-            .await?
-            .map(|manifest| Content::Manifest(Box::new(manifest))),
-        ArtifactKind::RunResults | ArtifactKind::Sources | ArtifactKind::Freshness => {
-            results::read(projector, upload, file, uploaded_at, reading)
-                .await?
-                .map(Content::Results)
-        }
-        ArtifactKind::Catalog => catalog::read(projector, upload.account_id, file, reading)
-            .await?
-            .map(Content::Catalog),
-        ArtifactKind::SemanticManifest | ArtifactKind::Other => None,
-    })
-}
-
 impl Content {
-    /// Whether nodes, code or catalog tables may have to be added.
-    pub(crate) fn adds_contents(&self) -> bool {
+    /// Writes the rows. Manifests and catalogs require [`read_model::journal::lock_contents`], and results
+    /// [`read_model::placement::lock_placement`].
+    pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
         match self {
-            Self::Manifest(manifest) => manifest.adds_contents(),
-            Self::Catalog(_) => true,
-            Self::Results(_) => false,
-        }
-    }
-
-    /// Writes the rows.
-    pub(crate) async fn write(
-        self,
-        transaction: &mut PgConnection,
-        upload: &ArtifactsUploaded,
-    ) -> Result<(), ApplyError> {
-        match self {
-            Self::Manifest(manifest) => manifest.write(transaction, upload.account_id).await,
-            Self::Results(results) => results.write(transaction, upload).await,
-            Self::Catalog(catalog) => catalog.write(transaction, upload.account_id).await,
+            Self::Manifest(manifest) => manifest.write(transaction, account).await,
+            Self::Results(results) => results.write(transaction).await,
+            Self::Catalog(catalog) => catalog.write(transaction, account).await,
         }
     }
 }
 
-/// Limits the times of results to their first upload, which may be this one. Returns the files whose results changed, so that everything
-/// derived from them can be recomputed. Meanwhile, no other upload of the environment may be placed.
-pub(crate) async fn limit_times(
-    transaction: &mut PgConnection,
-    upload: &ArtifactsUploaded,
-    reading: Reading,
-) -> Result<Vec<Sha256>, ApplyError> {
-    let (account, environment) = (upload.account_id, upload.environment_id);
-    let is_results = |file: &&UploadedFile| file.kind.is_results();
-    let files: BTreeSet<Sha256> = upload.files.iter().filter(is_results).map(|file| file.sha256).collect();
-    let mut changed = Vec::new();
-    for file in files {
-        let limited = read_model::results::limit_times(transaction, account, environment, file).await?;
-        if limited || reading == Reading::Everything {
-            changed.push(file);
-        }
-    }
-    Ok(changed)
-}
-
-/// Waits until there is memory for all files of an upload, so that two uploads never wait for each other. An upload that is larger than the
-/// limit gets all of the memory.
-pub(crate) async fn reserve(projector: &Projector, files: &[UploadedFile]) -> Result<OwnedSemaphorePermit, ApplyError> {
-    let size = files.iter().fold(0_u64, |size, file| size.saturating_add(file.size));
-    let mib = usize::try_from(size >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
+/// Waits until there is memory for contents of this size, so that two batches never wait for each other. A size above the limit gets all of
+/// the memory.
+pub(crate) async fn reserve(projector: &Projector, bytes: u64) -> Result<OwnedSemaphorePermit, ApplyError> {
+    let mib = usize::try_from(bytes >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
     let permits = u32::try_from(mib).unwrap_or(u32::MAX);
     let memory = Arc::clone(&projector.memory);
     memory
         .acquire_many_owned(permits)
         .await
         .map_err(|_| ApplyError::Unavailable("the projector is stopping".to_owned()))
-}
-
-/// Runs work that keeps a core busy on a separate thread.
-pub(crate) async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApplyError> + Send + 'static,
-) -> Result<T, ApplyError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|panic| ApplyError::Rejected(format!("reading the file failed: {panic}")))?
-}
-
-pub(crate) fn rejected(error: impl std::fmt::Display) -> ApplyError {
-    ApplyError::Rejected(error.to_string())
 }

@@ -1,11 +1,15 @@
 //! Errors of applying an event.
 
 /// Why an event was not applied. The variants differ in how the caller continues.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Something that the event needs is unavailable. The event waits for it.
     #[error("{0}")]
     Unavailable(String),
+    /// PostgreSQL refused a statement for a reason that may pass, such as a deadlock or a full disk. It may concern only some of the events
+    /// that are applied together. An event alone waits, as if something were unavailable.
+    #[error("{0}")]
+    Refused(String),
     /// A statement timed out, which may or may not be the event's fault. The event is tried again, but the start counts.
     #[error("{0}")]
     TimedOut(String),
@@ -20,7 +24,10 @@ impl From<sqlx::Error> for ApplyError {
         if read_model::outage::is_timeout(&error) {
             Self::TimedOut(text)
         } else if read_model::outage::is_outage(&error) {
-            Self::Unavailable(text)
+            match error {
+                sqlx::Error::Database(_) => Self::Refused(text),
+                _ => Self::Unavailable(text),
+            }
         } else {
             Self::Rejected(text)
         }

@@ -1,19 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod airflow;
-mod apply;
-mod catalog;
+mod batch;
 mod change;
 mod consume;
 mod content;
 mod error;
-mod manifest;
+mod numbers;
 mod placement;
-mod prune;
+mod project;
 mod rebuild;
 mod recover;
 mod replay;
-mod results;
 mod state;
 mod sweep;
 mod trace;
@@ -27,14 +24,14 @@ use stream::Stream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use apply::Outcome;
+pub use batch::Outcome;
 pub use error::ApplyError;
 pub use rebuild::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 pub use replay::{Outcomes, Selection};
 pub use sweep::Swept;
 
-/// The maximum size of the artifacts that are processed at the same time, in MiB.
-const MEMORY_MIB: usize = 1024;
+/// The maximum size of the artifacts that are processed at the same time, in MiB. Each needs some two times its size in memory.
+const MEMORY_MIB: usize = 96;
 
 /// Turns events into rows. Cheap to clone.
 #[derive(Clone)]

@@ -1,352 +1,371 @@
-//! Determines the run and the step of each file of an upload, and the numbers of runs and jobs.
+//! Determines the run and the step of each file of uploads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use bucket::{Bucket, Claim, ClaimKind};
+use bucket::Bucket;
 use read_model::airflow::Observed;
-use read_model::artifacts::Artifact;
-use read_model::ids::{Numbers, RunKey, first_free_id, id_of_key, lock_ids, record_id, step_id};
+use read_model::artifacts::{Artifact, Uploaded};
+use read_model::ids::{Numbers, RunKey, step_id};
 use read_model::placement::{
-    Placed, lock_placement, places_of_files, places_of_invocations, set_placement, unplaced_alike,
+    InEnvironments, Placed, ResultsId, StepOfRun, places_of_files, places_of_invocations, set_placements,
+    unplaced_alike,
 };
-use read_model::projects::refresh_run_nodes;
-use read_model::run_keys::key_of_run;
-use read_model::runs::{RunParents, refresh_run, shrink_run};
+use read_model::results::limit_times;
+use read_model::run_keys::keys_of_runs;
+use read_model::runs::{RunParents, refresh_runs, shrink_run};
 use read_model::steps::refresh_steps;
-use schemas::{
-    AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, EventId, JobId, ProjectId, RunId, Sha256, StepId,
-};
-use serde::{Deserialize, Serialize};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, EventId, JobId, ProjectId, RunId, StepId};
 use sqlx::PgConnection;
 
-use crate::apply::Reading;
-use crate::{ApplyError, content, state};
+use crate::content::Reading;
+use crate::numbers::{RunOfAccount, numbers_of_runs};
+use crate::{ApplyError, state};
 
-/// The environment in which something ran.
+/// The environment in which something ran, and what it belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) account_id: AccountId,
-    pub(crate) project_id: ProjectId,
-    pub(crate) environment_id: EnvironmentId,
+pub(crate) struct Parents {
+    pub(crate) account: AccountId,
+    pub(crate) project: ProjectId,
+    pub(crate) environment: EnvironmentId,
 }
 
-/// Places the files of an upload, and earlier files that it provides information about.
+/// Airflow's observation of a run.
+pub(crate) struct ObservedRun {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) key: RunKey,
+    pub(crate) observed: Observed,
+}
+
+/// Uploads and observations to place in runs.
+pub(crate) struct Placing {
+    reading: Reading,
+    pub(crate) environments: BTreeMap<EnvironmentId, Parents>,
+    pub(crate) uploads: Vec<Uploaded>,
+    pub(crate) observations: Vec<ObservedRun>,
+}
+
+impl Placing {
+    pub(crate) fn new(reading: Reading) -> Self {
+        Self {
+            reading,
+            environments: BTreeMap::new(),
+            uploads: Vec::new(),
+            observations: Vec::new(),
+        }
+    }
+
+    fn account(&self, environment: EnvironmentId) -> Option<AccountId> {
+        self.environments.get(&environment).map(|parents| parents.account)
+    }
+
+    fn run_of(&self, environment: EnvironmentId, key: &RunKey) -> Option<RunOfAccount> {
+        Some(RunOfAccount {
+            account: self.account(environment)?,
+            environment,
+            key: key.clone(),
+        })
+    }
+
+    /// The uploads, each with whether it contains a manifest.
+    fn has_manifest(&self) -> HashMap<EventId, bool> {
+        let uploads = self.uploads.iter().filter_map(|uploaded| {
+            let event = uploaded.artifacts.first()?.event_id;
+            let files = &uploaded.upload.files;
+            Some((event, files.iter().any(|file| file.kind == ArtifactKind::Manifest)))
+        });
+        uploads.collect()
+    }
+
+    fn results(&self) -> Vec<ResultsId> {
+        let files = self.uploads.iter().flat_map(|Uploaded { upload, .. }| {
+            let results = upload.files.iter().filter(|file| file.kind.is_results());
+            results.map(|file| ResultsId {
+                account: upload.account_id,
+                environment: upload.environment_id,
+                sha256: file.sha256,
+            })
+        });
+        files.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The invocations whose manifest arrived, since it may show that the command was interrupted.
+    fn invocations_of_manifests(&self) -> InEnvironments {
+        let manifests = self.uploads.iter().flat_map(|Uploaded { upload, artifacts }| {
+            let files = upload.files.iter().zip(artifacts);
+            files
+                .filter(|(file, _)| file.kind == ArtifactKind::Manifest)
+                .filter_map(|(_, artifact)| Some((upload.environment_id, artifact.invocation_id.clone()?)))
+        });
+        manifests.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// Places the files of uploads, and earlier files that they or Airflow's observations provide information about. The files must be stored,
+/// and their environments locked by [`read_model::placement::lock_placement`].
 ///
 /// The run of a file depends on the set of events, never on their order. Therefore an upload that names the DAG of a run moves the earlier
 /// uploads of that run that did not name it.
-pub(crate) async fn place(
-    transaction: &mut PgConnection,
-    bucket: &Bucket,
-    upload: &ArtifactsUploaded,
-    artifacts: Vec<Artifact>,
-    reading: Reading,
-) -> Result<(), ApplyError> {
-    let place = Place {
-        account_id: upload.account_id,
-        project_id: upload.project_id,
-        environment_id: upload.environment_id,
-    };
-    lock_placement(transaction, place.environment_id).await?;
-    let changed = content::limit_times(transaction, upload, reading).await?;
-    let mut files = earlier_files(transaction, place.environment_id, &RunFacts::of_files(&artifacts)).await?;
-    let event = artifacts.first().map(|artifact| artifact.event_id);
-    files.retain(|placed| Some(placed.artifact.event_id) != event);
-    let related = Related {
-        changed,
-        invocations: invocations_of_manifests(upload, &artifacts),
-    };
-    files.extend(artifacts.into_iter().map(not_placed));
-    let moved = move_files(transaction, bucket, place, files, None, &related).await?;
-    let Some(event) = event else { return Ok(()) };
-    let has_manifest = upload.files.iter().any(|file| file.kind == ArtifactKind::Manifest);
-    let runs = moved
+pub(crate) async fn place(transaction: &mut PgConnection, bucket: &Bucket, placing: Placing) -> Result<(), ApplyError> {
+    if placing.environments.is_empty() {
+        return Ok(());
+    }
+    let results = placing.results();
+    let mut changed = limit_times(transaction, &results).await?;
+    if placing.reading == Reading::Everything {
+        changed.extend(results);
+    }
+    let files = files_to_place(transaction, &placing).await?;
+    let moved = move_files(transaction, bucket, &placing, files, &changed).await?;
+    for ObservedRun {
+        environment,
+        key,
+        observed,
+    } in &placing.observations
+    {
+        if observed.pruned {
+            // An earlier observation of the run was shown.
+            shrink_observed(transaction, &placing, *environment, key).await?;
+        }
+    }
+    let has_manifest = placing.has_manifest();
+    let runs: BTreeSet<(AccountId, EnvironmentId, RunId)> = moved
         .into_iter()
-        .filter(|(_, moved)| has_manifest || *moved != event)
-        .map(|(run, _)| run)
+        .filter(|moved| has_manifest.get(&moved.event).copied().unwrap_or(true))
+        .filter_map(|moved| Some((placing.account(moved.environment)?, moved.environment, moved.run)))
         .collect();
-    refresh_nodes(transaction, place, &runs).await?;
-    state::follow(transaction, upload, event, reading).await
+    state::follow(transaction, &placing.uploads, runs, placing.reading).await
 }
 
-/// What has to be recomputed besides the runs of files that are moved.
-#[derive(Default)]
-struct Related {
-    /// The files whose results changed.
-    changed: Vec<Sha256>,
-    /// The invocations whose manifest arrived, since it may show that the command was interrupted.
-    invocations: Vec<String>,
-}
-
-fn invocations_of_manifests(upload: &ArtifactsUploaded, artifacts: &[Artifact]) -> Vec<String> {
-    let files = upload.files.iter().zip(artifacts);
-    files
-        .filter(|(file, _)| file.kind == ArtifactKind::Manifest)
-        .filter_map(|(_, artifact)| artifact.invocation_id.clone())
-        .collect()
-}
-
-/// Places Airflow's observation of a run, and the files that it provides information about, under [`lock_placement`].
-pub(crate) async fn place_observed(
+async fn shrink_observed(
     transaction: &mut PgConnection,
-    bucket: &Bucket,
-    place: Place,
-    run: &RunKey,
-    observed: Observed,
+    placing: &Placing,
+    environment: EnvironmentId,
+    key: &RunKey,
 ) -> Result<(), ApplyError> {
-    let files = if observed.is_new {
-        earlier_files(transaction, place.environment_id, &RunFacts::of_airflow(run)).await?
-    } else {
-        Vec::new()
+    let Some(run) = placing.run_of(environment, key) else {
+        return Ok(());
     };
-    if !observed.pruned {
-        let moved = move_files(transaction, bucket, place, files, Some(run), &Related::default()).await?;
-        return refresh_nodes(transaction, place, &runs_of(&moved)).await;
-    }
-    let moved = move_files(transaction, bucket, place, files, None, &Related::default()).await?;
-    refresh_nodes(transaction, place, &runs_of(&moved)).await?;
-    // An earlier observation of the run was shown.
-    let text = serde_json::to_string(run).map_err(|error| ApplyError::Rejected(error.to_string()))?;
-    if let Some(id) = id_of_key(transaction, Numbers::Runs, place.environment_id, &text).await? {
-        shrink_run(transaction, place.account_id, RunId(id)).await?;
+    let owner = run.number_owner()?;
+    let known = read_model::ids::numbers_of(transaction, Numbers::Runs, std::slice::from_ref(&owner)).await?;
+    if let Some(id) = known.get(&owner) {
+        shrink_run(transaction, run.account, RunId(*id)).await?;
     }
     Ok(())
 }
 
-fn runs_of(moved: &BTreeSet<(RunId, EventId)>) -> BTreeSet<RunId> {
-    moved.iter().map(|(run, _)| *run).collect()
-}
-
-async fn refresh_nodes(transaction: &mut PgConnection, place: Place, runs: &BTreeSet<RunId>) -> Result<(), ApplyError> {
-    for run in runs {
-        refresh_run_nodes(transaction, place.account_id, place.environment_id, *run).await?;
+/// Returns the files of the uploads and the earlier files whose place may depend on them or on the observations, in the order in which they
+/// were accepted.
+async fn files_to_place(transaction: &mut PgConnection, placing: &Placing) -> Result<Vec<Placed>, ApplyError> {
+    let own: HashSet<EventId> = placing.has_manifest().into_keys().collect();
+    let mut files = earlier_files(transaction, &RunFacts::of(placing)).await?;
+    files.retain(|placed| !own.contains(&placed.artifact.event_id));
+    for Uploaded { upload, artifacts } in &placing.uploads {
+        files.extend(artifacts.iter().map(|artifact| Placed {
+            environment: upload.environment_id,
+            artifact: artifact.clone(),
+            run_id: None,
+            step_id: None,
+        }));
     }
-    Ok(())
+    let order = |placed: &Placed| {
+        let artifact = &placed.artifact;
+        (artifact.event_time, artifact.event_id, artifact.place)
+    };
+    files.sort_by_key(order);
+    Ok(files)
 }
 
-/// Moves files to their current places. Recomputes their runs, the related ones, and the observed one. Returns the runs whose files
-/// changed, with the upload of each file.
+/// A file that was moved into a run or out of it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Moved {
+    environment: EnvironmentId,
+    run: RunId,
+    event: EventId,
+}
+
+/// Moves files to their current places. Recomputes their runs, those of files whose results changed, and the observed ones. Returns the
+/// files that were moved.
 async fn move_files(
     transaction: &mut PgConnection,
     bucket: &Bucket,
-    place: Place,
+    placing: &Placing,
     files: Vec<Placed>,
-    observed: Option<&RunKey>,
-    related: &Related,
-) -> Result<BTreeSet<(RunId, EventId)>, ApplyError> {
-    let environment = place.environment_id;
-    let mut target: Vec<(Placed, Option<RunKey>)> = Vec::new();
-    for placed in files {
-        let key = key_of_run(transaction, environment, &placed.artifact).await?;
-        target.push((placed, key));
-    }
-    // Numbers are assigned last, so that their lock, which all accounts share, is held only briefly.
-    let keys: BTreeSet<&RunKey> = target
+    changed: &HashSet<ResultsId>,
+) -> Result<BTreeSet<Moved>, ApplyError> {
+    let artifacts: Vec<(EnvironmentId, &Artifact)> = files
         .iter()
-        .filter(|(placed, _)| !placed.artifact.pruned)
-        .filter_map(|(_, key)| key.as_ref())
-        .chain(observed)
+        .map(|placed| (placed.environment, &placed.artifact))
         .collect();
-    let runs = numbers_of(transaction, bucket, place, &keys).await?;
+    let keys = keys_of_runs(transaction, &artifacts).await?;
+    let targets: Vec<Option<RunOfAccount>> = files
+        .iter()
+        .zip(&keys)
+        .map(|(placed, key)| placing.run_of(placed.environment, key.as_ref().filter(|_| !placed.artifact.pruned)?))
+        .collect();
+    let observed = placing.observations.iter().filter(|run| !run.observed.pruned);
+    let observed = observed.filter_map(|run| placing.run_of(run.environment, &run.key));
+    let mut seen = HashSet::new();
+    let wanted: Vec<RunOfAccount> = targets.iter().flatten().cloned().chain(observed).collect();
+    let wanted: Vec<RunOfAccount> = wanted.into_iter().filter(|run| seen.insert(run.clone())).collect();
+    let mut others = places_of_files(transaction, &changed.iter().copied().collect::<Vec<_>>()).await?;
+    // Numbers are assigned last, so that their lock, which all accounts share, is held only briefly.
+    let numbers = numbers_of_runs(transaction, bucket, &wanted).await?;
 
-    let (mut steps, mut left, mut moved) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for (placed, key) in &target {
-        let artifact = &placed.artifact;
-        let key = key.as_ref().filter(|_| !artifact.pruned);
-        let run = key.and_then(|key| runs.get(key)).map(|(run, _)| *run);
-        let step = run.map(|run| (run, step_id(run, artifact.invocation_id.as_deref(), artifact.event_id)));
-        if step == placed.run_id.zip(placed.step_id) {
-            continue;
-        }
-        set_placement(transaction, artifact, step).await?;
-        steps.extend(step.map(|(_, step)| step));
-        steps.extend(placed.step_id);
-        let runs = run.into_iter().chain(placed.run_id);
-        moved.extend(runs.map(|run| (run, artifact.event_id)));
-        left.extend(placed.run_id.filter(|old| Some(*old) != run));
-    }
-    let mut others = Vec::new();
-    if !related.changed.is_empty() {
-        others = places_of_files(transaction, place.account_id, environment, &related.changed).await?;
-    }
-    if !related.invocations.is_empty() {
-        others.extend(places_of_invocations(transaction, environment, &related.invocations).await?);
-    }
-    for (run, step) in others {
-        steps.insert(step);
-        if runs.values().all(|(placed, _)| *placed != run) {
-            left.insert(run);
+    let mut places = Places::default();
+    let mut placements: Vec<(&Artifact, Option<(RunId, StepId)>)> = Vec::new();
+    for (placed, target) in files.iter().zip(&targets) {
+        let run = target
+            .as_ref()
+            .and_then(|target| numbers.get(target))
+            .map(|(run, _)| *run);
+        if let Some(step) = places.move_file(placed, run) {
+            placements.push((&placed.artifact, step));
         }
     }
-    let steps: Vec<StepId> = steps.into_iter().collect();
-    refresh_steps(transaction, place.account_id, &steps).await?;
-    for (key, (run_id, job_id)) in &runs {
-        let run = RunParents {
-            run_id: *run_id,
-            job_id: *job_id,
-            account_id: place.account_id,
-            project_id: place.project_id,
-            environment_id: environment,
-            key,
-        };
-        refresh_run(transaction, &run).await?;
-    }
-    for run in left {
-        shrink_run(transaction, place.account_id, run).await?;
-    }
-    Ok(moved)
+    set_placements(transaction, &placements).await?;
+    others.extend(places_of_invocations(transaction, &placing.invocations_of_manifests()).await?);
+    let current: HashSet<RunId> = numbers.values().map(|(run, _)| *run).collect();
+    places.add_others(others, &current);
+    refresh(transaction, placing, &places, &wanted, &numbers).await?;
+    Ok(places.moved)
 }
 
-fn not_placed(artifact: Artifact) -> Placed {
-    Placed {
-        artifact,
-        run_id: None,
-        step_id: None,
+/// What has to be recomputed.
+#[derive(Default)]
+struct Places {
+    steps: BTreeSet<(EnvironmentId, StepId)>,
+    /// The runs that lost files, or whose files changed.
+    left: BTreeSet<(EnvironmentId, RunId)>,
+    moved: BTreeSet<Moved>,
+}
+
+impl Places {
+    /// Returns the new place of a file, or `None` if it stays where it is.
+    #[expect(
+        clippy::option_option,
+        reason = "a file may stay where it is, or move out of all runs"
+    )]
+    fn move_file(&mut self, placed: &Placed, run: Option<RunId>) -> Option<Option<(RunId, StepId)>> {
+        let (environment, artifact) = (placed.environment, &placed.artifact);
+        let step = run.map(|run| (run, step_id(run, artifact.invocation_id.as_deref(), artifact.event_id)));
+        if step == placed.run_id.zip(placed.step_id) {
+            return None;
+        }
+        let steps = step.map(|(_, step)| step).into_iter().chain(placed.step_id);
+        self.steps.extend(steps.map(|step| (environment, step)));
+        let runs = run.into_iter().chain(placed.run_id);
+        self.moved.extend(runs.map(|run| Moved {
+            environment,
+            run,
+            event: artifact.event_id,
+        }));
+        let left = placed.run_id.filter(|old| Some(*old) != run);
+        self.left.extend(left.map(|run| (environment, run)));
+        Some(step)
     }
+
+    fn add_others(&mut self, others: Vec<StepOfRun>, current: &HashSet<RunId>) {
+        for StepOfRun { environment, run, step } in others {
+            self.steps.insert((environment, step));
+            if !current.contains(&run) {
+                self.left.insert((environment, run));
+            }
+        }
+    }
+}
+
+async fn refresh(
+    transaction: &mut PgConnection,
+    placing: &Placing,
+    places: &Places,
+    runs: &[RunOfAccount],
+    numbers: &HashMap<RunOfAccount, (RunId, JobId)>,
+) -> Result<(), ApplyError> {
+    let steps = places.steps.iter();
+    let steps = steps.filter_map(|(environment, step)| Some((placing.account(*environment)?, *step)));
+    refresh_steps(transaction, steps).await?;
+    let parents_of = |run: &RunOfAccount| {
+        let (run_id, job_id) = *numbers.get(run)?;
+        Some(RunParents {
+            run_id,
+            job_id,
+            account_id: run.account,
+            project_id: placing.environments.get(&run.environment)?.project,
+            environment_id: run.environment,
+            key: run.key.clone(),
+        })
+    };
+    let runs: Vec<RunParents> = runs.iter().filter_map(parents_of).collect();
+    refresh_runs(transaction, &runs).await?;
+    for (environment, run) in &places.left {
+        if let Some(account) = placing.account(*environment) {
+            shrink_run(transaction, account, *run).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What new data shows about runs.
+#[derive(Default)]
 struct RunFacts {
-    runs: Vec<String>,
-    runs_with_dag: Vec<String>,
+    runs: BTreeSet<(EnvironmentId, String)>,
+    runs_with_dag: BTreeSet<(EnvironmentId, String)>,
     /// The invocations whose run is named, or that have a file that is evidence of a run.
-    invocations: Vec<String>,
+    invocations: BTreeSet<(EnvironmentId, String)>,
 }
 
 impl RunFacts {
-    fn of_files(artifacts: &[Artifact]) -> Self {
-        let with_run = || artifacts.iter().filter(|artifact| artifact.run_id.is_some());
-        let with_dag = with_run().filter(|artifact| artifact.dag_id.is_some());
-        Self {
-            runs: with_run().filter_map(|artifact| artifact.run_id.clone()).collect(),
-            runs_with_dag: with_dag.filter_map(|artifact| artifact.run_id.clone()).collect(),
-            invocations: artifacts
-                .iter()
-                .filter(|artifact| artifact.run_id.is_some() || artifact.makes_run)
-                .filter_map(|artifact| artifact.invocation_id.clone())
-                .collect(),
+    fn of(placing: &Placing) -> Self {
+        let mut facts = Self::default();
+        for Uploaded { upload, artifacts } in &placing.uploads {
+            for artifact in artifacts {
+                facts.add(upload.environment_id, artifact);
+            }
         }
+        for run in placing.observations.iter().filter(|run| run.observed.is_new) {
+            let run = run.key.run_id.iter().map(|id| (run.environment, id.clone()));
+            facts.runs.extend(run.clone());
+            facts.runs_with_dag.extend(run);
+        }
+        facts
     }
 
-    fn of_airflow(run: &RunKey) -> Self {
-        let runs: Vec<String> = run.run_id.iter().cloned().collect();
-        Self {
-            runs: runs.clone(),
-            runs_with_dag: runs,
-            invocations: Vec::new(),
+    fn add(&mut self, environment: EnvironmentId, artifact: &Artifact) {
+        if let Some(run) = &artifact.run_id {
+            self.runs.insert((environment, run.clone()));
+            if artifact.dag_id.is_some() {
+                self.runs_with_dag.insert((environment, run.clone()));
+            }
+        }
+        if (artifact.run_id.is_some() || artifact.makes_run)
+            && let Some(invocation) = &artifact.invocation_id
+        {
+            self.invocations.insert((environment, invocation.clone()));
         }
     }
 }
 
 /// Returns the earlier files whose place may depend on these facts, and files of the same invocations as those.
-async fn earlier_files(
-    transaction: &mut PgConnection,
-    environment: EnvironmentId,
-    facts: &RunFacts,
-) -> Result<Vec<Placed>, ApplyError> {
-    let mut invocations: BTreeSet<String> = facts.invocations.iter().cloned().collect();
+async fn earlier_files(transaction: &mut PgConnection, facts: &RunFacts) -> Result<Vec<Placed>, ApplyError> {
+    let (runs_with_dag, runs): (InEnvironments, InEnvironments) = (
+        facts.runs_with_dag.iter().cloned().collect(),
+        facts.runs.iter().cloned().collect(),
+    );
+    let mut invocations = facts.invocations.clone();
     loop {
-        if facts.runs.is_empty() && invocations.is_empty() {
+        if runs.is_empty() && invocations.is_empty() {
             return Ok(Vec::new());
         }
-        let known: Vec<String> = invocations.iter().cloned().collect();
-        let found = unplaced_alike(transaction, environment, &facts.runs_with_dag, &known, &facts.runs).await?;
-        invocations.extend(found.iter().filter_map(|placed| placed.artifact.invocation_id.clone()));
-        if invocations.len() == known.len() {
-            return Ok(found);
+        let known = invocations.len();
+        let of_invocations: InEnvironments = invocations.iter().cloned().collect();
+        let found = unplaced_alike(transaction, &runs_with_dag, &of_invocations, &runs).await?;
+        for placed in &found {
+            if let Some(invocation) = &placed.artifact.invocation_id {
+                invocations.insert((placed.environment, invocation.clone()));
+            }
         }
-    }
-}
-
-/// Returns the numbers of runs and of their jobs.
-async fn numbers_of<'k>(
-    transaction: &mut PgConnection,
-    bucket: &Bucket,
-    place: Place,
-    keys: &BTreeSet<&'k RunKey>,
-) -> Result<BTreeMap<&'k RunKey, (RunId, JobId)>, ApplyError> {
-    let mut runs = BTreeMap::new();
-    for key in keys {
-        let job = number(transaction, bucket, Numbers::Jobs, place, &key.job()).await?;
-        let run = number(transaction, bucket, Numbers::Runs, place, key).await?;
-        runs.insert(*key, (RunId(run), JobId(job)));
-    }
-    Ok(runs)
-}
-
-/// The owner of a number, as recorded by the claim in the bucket.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Owner {
-    pub(crate) account_id: AccountId,
-    pub(crate) environment_id: EnvironmentId,
-    pub(crate) key: serde_json::Value,
-}
-
-impl Owner {
-    /// Parses a claim, if there is one.
-    pub(crate) fn read(claim: Option<serde_json::Value>, id: i64) -> Result<Option<Self>, ApplyError> {
-        claim.map(serde_json::from_value).transpose().map_err(|error| {
-            ApplyError::Rejected(format!(
-                "invalid claim of number {id}: {error}; repair it in the bucket"
-            ))
-        })
-    }
-}
-
-/// Returns the number of a job or a run, or else assigns the first number that is not claimed. The claim in the bucket decides, so that a
-/// database that was lost, or restored from an old backup, never assigns a number twice.
-async fn number<K: Serialize + Sync>(
-    transaction: &mut PgConnection,
-    bucket: &Bucket,
-    numbers: Numbers,
-    place: Place,
-    key: &K,
-) -> Result<i64, ApplyError> {
-    let (account, environment) = (place.account_id, place.environment_id);
-    let key = serde_json::to_value(key).map_err(|error| ApplyError::Rejected(error.to_string()))?;
-    let text = key.to_string();
-    if let Some(id) = id_of_key(transaction, numbers, environment, &text).await? {
-        return Ok(id);
-    }
-    lock_ids(transaction).await?;
-    if let Some(id) = id_of_key(transaction, numbers, environment, &text).await? {
-        return Ok(id);
-    }
-    let kind = match numbers {
-        Numbers::Jobs => ClaimKind::Job,
-        Numbers::Runs => ClaimKind::Run,
-    };
-    let owner = serde_json::to_value(Owner {
-        account_id: account,
-        environment_id: environment,
-        key,
-    })
-    .map_err(|error| ApplyError::Rejected(error.to_string()))?;
-    let mut id = first_free_id(transaction, numbers).await?;
-    loop {
-        match bucket.claim(kind, id, &owner).await? {
-            Claim::Mine => {
-                record_id(transaction, numbers, id, account, environment, &text).await?;
-                return Ok(id);
-            }
-            Claim::Taken(other) => {
-                let Some(other) = Owner::read(Some(other), id)? else {
-                    continue;
-                };
-                let other_text = other.key.to_string();
-                record_id(
-                    transaction,
-                    numbers,
-                    id,
-                    other.account_id,
-                    other.environment_id,
-                    &other_text,
-                )
-                .await?;
-                if other.environment_id == environment && other_text == text {
-                    return Ok(id);
-                }
-                id += 1;
-            }
+        if invocations.len() == known {
+            return Ok(found);
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Restores the numbers that clients see from the claims in the bucket.
 
-use bucket::ClaimKind;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use read_model::ids::{Numbers, record_id, unrecorded_ids};
+use read_model::ids::{NumberOwner, Numbers, record_segment, unrecorded_segments};
 
-use crate::placement::Owner;
+use crate::numbers::{claims_of, owners_of_claim};
 use crate::{ApplyError, Projector};
 
 /// The number of claims that are read at the same time.
@@ -15,47 +14,40 @@ const BATCH: usize = 1_000;
 
 impl Projector {
     /// Records all numbers of jobs and runs that were ever assigned. It only saves time: each new number checks the claims anyway, but
-    /// checking many of them one by one is slow. `progress` receives the number of recorded claims and the total.
+    /// checking many of them one by one is slow. `progress` receives the number of claims that were read and the total; a claim has one or
+    /// more numbers. Returns how many numbers the claims have.
     ///
     /// # Errors
     /// Returns an error if the database or the bucket is unavailable.
     pub async fn restore_ids(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<u64, ApplyError> {
         let mut missing = Vec::new();
         let mut connection = self.pool.acquire().await?;
-        for (numbers, kind) in [(Numbers::Jobs, ClaimKind::Job), (Numbers::Runs, ClaimKind::Run)] {
-            let claimed = self.bucket.list_claims(kind).await?;
-            let unrecorded = unrecorded_ids(&mut connection, numbers, &claimed).await?;
-            missing.extend(unrecorded.into_iter().map(|id| (numbers, kind, id)));
+        for numbers in [Numbers::Jobs, Numbers::Runs] {
+            let claimed = self.bucket.list_claims(claims_of(numbers)).await?;
+            let unrecorded = unrecorded_segments(&mut connection, numbers, &claimed).await?;
+            missing.extend(unrecorded.into_iter().map(|first| (numbers, first)));
         }
         drop(connection);
-        let total = missing.len() as u64;
+        let (total, mut restored) = (missing.len() as u64, 0);
         progress(0, total);
         for (done, batch) in (0_u64..).zip(missing.chunks(BATCH)) {
-            let claims: Vec<(Numbers, i64, Owner)> = stream::iter(batch.iter().copied())
-                .map(|(numbers, kind, id)| async move {
-                    let owner = self.bucket.claim_owner(kind, id).await?;
-                    Ok::<_, ApplyError>(Owner::read(owner, id)?.map(|owner| (numbers, id, owner)))
+            let claims: Vec<(Numbers, i64, Vec<NumberOwner>)> = stream::iter(batch.iter().copied())
+                .map(|(numbers, first)| async move {
+                    let owners = self.bucket.segment_owners(claims_of(numbers), first).await?;
+                    let owners = owners_of_claim(first, owners.unwrap_or_default())?;
+                    Ok::<_, ApplyError>((numbers, first, owners))
                 })
-                .buffer_unordered(READ_AT_ONCE)
-                .try_filter_map(async |claim| Ok(claim))
+                .buffered(READ_AT_ONCE)
                 .try_collect()
                 .await?;
             let mut transaction = self.pool.begin().await?;
-            for (numbers, id, owner) in claims {
-                let (account, environment) = (owner.account_id, owner.environment_id);
-                record_id(
-                    &mut transaction,
-                    numbers,
-                    id,
-                    account,
-                    environment,
-                    &owner.key.to_string(),
-                )
-                .await?;
+            for (numbers, first, owners) in claims {
+                record_segment(&mut transaction, numbers, first, &owners).await?;
+                restored += owners.len() as u64;
             }
             transaction.commit().await?;
             progress((done * BATCH as u64 + batch.len() as u64).min(total), total);
         }
-        Ok(total)
+        Ok(restored)
     }
 }

@@ -10,10 +10,11 @@ use read_model::journal::unknown_of;
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId};
 use serde::Serialize;
 
+use crate::batch::MAX_EVENTS;
 use crate::{ApplyError, Outcome, Projector};
 
-/// The maximum number of events that are applied at the same time. Memory is limited separately by size.
-const AT_ONCE: usize = 4;
+/// The number of batches that are applied at the same time. Memory is limited separately by size.
+const AT_ONCE: usize = 3;
 
 /// The number of ids that one statement compares with the ledger.
 const BATCH: usize = 10_000;
@@ -206,59 +207,79 @@ impl Projector {
         let (total, done) = (events.len() as u64, AtomicU64::new(0));
         // Applying again locks the account exclusively, so several at once would only make each other start over.
         let at_once = if again { 1 } else { AT_ONCE };
+        // Events of one part of the journal at a time.
+        let batches = events.chunk_by(|one, other| one.0 == other.0);
+        let batches = batches.flat_map(|part| part.chunks(MAX_EVENTS));
         progress(0, total);
-        stream::iter(events.iter().copied())
-            .map(|(journal, id)| self.apply_selected(journal, id, selection, again))
+        stream::iter(batches)
+            .map(async |batch| (batch.len() as u64, self.apply_selected(batch, selection, again).await))
             .buffer_unordered(at_once)
-            .inspect(|_| progress(done.fetch_add(1, Ordering::Relaxed) + 1, total))
-            .try_fold(Outcomes::default(), async |sum, one| Ok(sum.and(one)))
+            .map(|(count, outcomes)| {
+                progress(done.fetch_add(count, Ordering::Relaxed) + count, total);
+                outcomes
+            })
+            .try_fold(Outcomes::default(), async |sum, some| Ok(sum.and(some)))
             .await
     }
 
+    /// Applies events of one part of the journal.
     async fn apply_selected(
         &self,
-        journal: Journal,
-        id: EventId,
+        batch: &[(Journal, EventId)],
         selection: &Selection,
         again: bool,
     ) -> Result<Outcomes, ApplyError> {
-        let one = Outcomes::default();
-        let event = match self.bucket.get_event(journal, id).await {
-            Ok(event) => event,
-            Err(error) if error.is_unavailable() => return Err(error.into()),
-            Err(error) => {
-                tracing::error!(event_id = %id, %error, "cannot read an event in the journal");
-                return Ok(Outcomes { unreadable: 1, ..one });
+        let mut outcomes = Outcomes::default();
+        let ids: Vec<EventId> = batch.iter().map(|(_, id)| *id).collect();
+        let journal = batch.first().map_or(Journal::Uploads, |(journal, _)| *journal);
+        let mut events = Vec::new();
+        for (id, read) in self.read_events(journal, &ids).await {
+            match read {
+                Ok(event) if selection.matches(&event) => events.push(event),
+                Ok(_) => {}
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(event_id = %id, %error, "cannot read an event in the journal");
+                    outcomes.unreadable += 1;
+                }
             }
-        };
-        if !selection.matches(&event) {
-            return Ok(one);
         }
-        let mut tries = 1;
-        loop {
-            let result = if again {
-                self.apply_again(&event).await
+        for tries in 1.. {
+            let results = if again {
+                let mut results = Vec::with_capacity(events.len());
+                for event in &events {
+                    results.push(self.apply_again(event).await);
+                }
+                results
             } else {
-                self.apply(&event).await
+                self.apply_all(&events).await
             };
-            match result {
-                Ok(Outcome::Applied) => return Ok(Outcomes { applied: 1, ..one }),
-                Ok(Outcome::Known) => return Ok(Outcomes { known: 1, ..one }),
-                Ok(Outcome::DeadLetter) => return Ok(Outcomes { dead_letters: 1, ..one }),
-                // The other projector finishes, or its process ends.
-                Ok(Outcome::Busy) => {}
-                Err(ApplyError::Rejected(cause)) => {
-                    tracing::error!(event_id = %id, cause, "cannot apply the event again; its rows from before remain");
-                    return Ok(Outcomes { rejected: 1, ..one });
+            let mut rest = Vec::new();
+            for (event, result) in events.into_iter().zip(results) {
+                match result {
+                    Ok(Outcome::Applied) => outcomes.applied += 1,
+                    Ok(Outcome::Known) => outcomes.known += 1,
+                    Ok(Outcome::DeadLetter) => outcomes.dead_letters += 1,
+                    // The other projector finishes, or its process ends.
+                    Ok(Outcome::Busy) => rest.push(event),
+                    Err(ApplyError::Rejected(cause)) => {
+                        tracing::error!(event_id = %event.id, cause, "cannot apply the event again; its rows from before remain");
+                        outcomes.rejected += 1;
+                    }
+                    Err(error) if tries < TRIES => {
+                        tracing::info!(event_id = %event.id, %error, "trying an event again");
+                        rest.push(event);
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) if tries < TRIES => {
-                    tracing::info!(event_id = %id, %error, "trying an event again");
-                    tries += 1;
-                }
-                Err(error) => return Err(error),
             }
+            if rest.is_empty() {
+                break;
+            }
+            events = rest;
             tokio::time::sleep(PAUSE).await;
         }
+        Ok(outcomes)
     }
 }
 

@@ -1,61 +1,106 @@
-//! Derives the state of an environment from the manifests and catalogs of an upload: which nodes it shows, and where their compiled code
-//! and columns come from.
+//! Derives the state of environments and runs from the manifests and catalogs of uploads: which nodes they show, and where their compiled
+//! code and columns come from.
 
+use std::collections::BTreeSet;
+
+use read_model::artifacts::Uploaded;
 use read_model::aspects::{FileAspects, aspects_of_files, environments_of_files, note_aspects, recompute_aspects};
-use read_model::journal::{add_to_ledger, lock_account};
-use read_model::manifests::project_of_manifest;
-use read_model::placement::lock_placement;
-use read_model::projects::{manifests_of_project, projects_of_environment, refresh_environment_nodes, retire_project};
-use read_model::text::without_nul;
-use schemas::{
-    AccountId, ArtifactKind, ArtifactsUploaded, DbtProjectRetired, EnvironmentId, Event, EventId, Sha256, UploadedFile,
+use read_model::projects::{
+    environments_of_several_projects, older_manifests, projects_of_environment, refresh_environment_nodes,
+    refresh_run_nodes, runs_of_several_projects,
 };
+use schemas::{AccountId, ArtifactKind, EnvironmentId, EventId, RunId, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
-use crate::apply::Reading;
-use crate::{ApplyError, Outcome, Projector};
+use crate::ApplyError;
+use crate::content::Reading;
 
-/// Updates the state of an environment after the files of an upload were placed, under [`lock_placement`].
+/// Updates the state of environments and runs after the files of uploads were placed, under
+/// [`read_model::placement::lock_placement`]. The runs are those whose manifests may be others than before.
 pub(crate) async fn follow(
     transaction: &mut PgConnection,
-    upload: &ArtifactsUploaded,
-    event: EventId,
+    uploads: &[Uploaded],
+    runs: BTreeSet<(AccountId, EnvironmentId, RunId)>,
     reading: Reading,
 ) -> Result<(), ApplyError> {
-    let (account, environment) = (upload.account_id, upload.environment_id);
-    let is_state = |file: &&UploadedFile| matches!(file.kind, ArtifactKind::Manifest | ArtifactKind::Catalog);
-    let files: Vec<Sha256> = upload.files.iter().filter(is_state).map(|file| file.sha256).collect();
-    if files.is_empty() {
-        return Ok(());
-    }
-    match reading {
-        Reading::WhatIsNew => note_aspects(transaction, account, environment, event, &files).await?,
-        Reading::Everything => {
-            // Content that other environments share was also read again, and has new ids now.
-            for environment in environments_of_files(transaction, account, &files).await? {
-                let aspects = aspects_of_files(transaction, account, environment, &files).await?;
-                recompute_aspects(transaction, account, environment, &aspects).await?;
-            }
+    let has = |uploaded: &&Uploaded, kinds: &[ArtifactKind]| {
+        let mut files = uploaded.upload.files.iter();
+        files.any(|file| kinds.contains(&file.kind))
+    };
+    let event = |uploaded: &Uploaded| uploaded.artifacts.first().map(|artifact| artifact.event_id);
+    let kinds = [ArtifactKind::Manifest, ArtifactKind::Catalog];
+    let with_state: Vec<EventId> = uploads
+        .iter()
+        .filter(|uploaded| has(uploaded, &kinds))
+        .filter_map(event)
+        .collect();
+    if !with_state.is_empty() {
+        match reading {
+            Reading::WhatIsNew => note_aspects(transaction, &with_state).await?,
+            Reading::Everything => recompute(transaction, uploads).await?,
         }
     }
-    let mut manifests = upload.files.iter().filter(|file| file.kind == ArtifactKind::Manifest);
-    let Some(manifest) = manifests.next() else {
+    let with_manifest: BTreeSet<(AccountId, EnvironmentId)> = uploads
+        .iter()
+        .filter(|uploaded| has(uploaded, &[ArtifactKind::Manifest]))
+        .map(|uploaded| (uploaded.upload.account_id, uploaded.upload.environment_id))
+        .collect();
+    refresh_nodes(
+        transaction,
+        with_manifest.into_iter().collect(),
+        runs.into_iter().collect(),
+    )
+    .await?;
+    if with_state.is_empty() {
         return Ok(());
-    };
-    let projects = projects_of_environment(transaction, account, environment).await?;
-    refresh_environment_nodes(transaction, account, environment, &projects).await?;
-    if let Some(written) = manifest.generated_at
-        && projects.iter().any(|project| project.done_at > written)
-    {
-        let name = project_of_manifest(transaction, account, manifest.sha256)
-            .await?
-            .unwrap_or_default();
-        let of_it = projects.iter().find(|project| project.dbt_project == name);
-        if let Some(newest) = of_it.map(|project| project.done_at).filter(|newest| *newest > written) {
-            tracing::info!(
-                event_id = %event, environment_id = %environment, generated_at = %written, newest_generated_at = %newest,
-                "a manifest is older than the newest by its own clock: it arrived late, or the clock of its worker is slow"
-            );
+    }
+    for manifest in older_manifests(transaction, &with_state).await? {
+        tracing::info!(
+            event_id = %manifest.event, environment_id = %manifest.environment, generated_at = %manifest.done_at,
+            newest_generated_at = %manifest.newest,
+            "a manifest is older than the newest by its own clock: it arrived late, or the clock of its worker is slow"
+        );
+    }
+    Ok(())
+}
+
+async fn recompute(transaction: &mut PgConnection, uploads: &[Uploaded]) -> Result<(), ApplyError> {
+    let is_state = |file: &&UploadedFile| matches!(file.kind, ArtifactKind::Manifest | ArtifactKind::Catalog);
+    for Uploaded { upload, .. } in uploads {
+        let account = upload.account_id;
+        let files: Vec<Sha256> = upload.files.iter().filter(is_state).map(|file| file.sha256).collect();
+        // Content that other environments share was also read again, and has new ids now.
+        for environment in environments_of_files(transaction, account, &files).await? {
+            let aspects = aspects_of_files(transaction, account, environment, &files).await?;
+            recompute_aspects(transaction, account, environment, &aspects).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Recomputes which nodes environments and runs show, account by account: these share sets of nodes, which are locked.
+async fn refresh_nodes(
+    transaction: &mut PgConnection,
+    environments: Vec<(AccountId, EnvironmentId)>,
+    runs: Vec<(AccountId, EnvironmentId, RunId)>,
+) -> Result<(), ApplyError> {
+    let environments = environments_of_several_projects(transaction, &environments).await?;
+    let runs = runs_of_several_projects(transaction, &runs).await?;
+    let environments = environments
+        .into_iter()
+        .map(|(account, environment)| (account, environment, None));
+    let runs = runs
+        .into_iter()
+        .map(|(account, environment, run)| (account, environment, Some(run)));
+    let mut all: Vec<(AccountId, EnvironmentId, Option<RunId>)> = environments.chain(runs).collect();
+    all.sort();
+    for (account, environment, run) in all {
+        match run {
+            Some(run) => refresh_run_nodes(transaction, account, environment, run).await?,
+            None => {
+                let projects = projects_of_environment(transaction, account, environment).await?;
+                refresh_environment_nodes(transaction, account, environment, &projects).await?;
+            }
         }
     }
     Ok(())
@@ -71,28 +116,4 @@ pub(crate) async fn shrink(
     recompute_aspects(transaction, account, environment, before).await?;
     let projects = projects_of_environment(transaction, account, environment).await?;
     Ok(refresh_environment_nodes(transaction, account, environment, &projects).await?)
-}
-
-impl Projector {
-    pub(crate) async fn project_retirement(
-        &self,
-        event: &Event,
-        retired: &DbtProjectRetired,
-    ) -> Result<Outcome, ApplyError> {
-        let (account, environment) = (retired.account_id, retired.environment_id);
-        let name = without_nul(&retired.dbt_project);
-        let mut change = self.begin_change(event.id, account).await?;
-        lock_account(&mut change, account).await?;
-        if !add_to_ledger(&mut change, event.id).await? {
-            return Ok(Outcome::Known);
-        }
-        lock_placement(&mut change, environment).await?;
-        if retire_project(&mut change, account, environment, &name, event.time).await? {
-            let files = manifests_of_project(&mut change, account, environment, &name, event.time).await?;
-            let before = aspects_of_files(&mut change, account, environment, &files).await?;
-            shrink(&mut change, account, environment, &before).await?;
-        }
-        change.commit().await?;
-        Ok(Outcome::Applied)
-    }
 }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bucket::{Journal, made_at};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
 use read_model::dead_letters::count_dead_letters;
 use read_model::journal::{set_swept_upto, swept_upto, unknown_of};
-use schemas::EventId;
+use schemas::{Event, EventId};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
+use crate::batch::MAX_EVENTS;
 use crate::{ApplyError, Outcome, Projector, trace};
 
 /// The pause between two sweeps.
@@ -23,6 +25,9 @@ const LONG_MARGIN: TimeDelta = TimeDelta::days(7);
 
 /// Younger events are left to the stream, so that both do not do the same work.
 const YOUNG: TimeDelta = TimeDelta::seconds(5);
+
+/// The number of events that are read from the bucket at the same time.
+const READ_AT_ONCE: usize = 64;
 
 /// Sweeps at startup and regularly until the shutdown.
 pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
@@ -114,7 +119,7 @@ impl Projector {
         let missing = unknown_of(&mut connection, &others).await?;
         drop(connection);
         let mut swept = Swept::default();
-        self.apply_all(Journal::Directory, &missing, &mut swept).await;
+        self.sweep_events(Journal::Directory, &missing, &mut swept).await;
         swept.end()
     }
 
@@ -143,7 +148,7 @@ impl Projector {
             let mut connection = self.pool.acquire().await?;
             let missing = unknown_of(&mut connection, &ids).await?;
             drop(connection);
-            self.apply_all(Journal::Uploads, &missing, &mut swept).await;
+            self.sweep_events(Journal::Uploads, &missing, &mut swept).await;
             hour += TimeDelta::hours(1);
         }
         let swept = swept.end()?;
@@ -155,29 +160,45 @@ impl Projector {
     }
 
     /// Applies these events. An event that cannot be applied at the moment does not stop the others.
-    async fn apply_all(&self, journal: Journal, ids: &[EventId], swept: &mut Swept) {
-        for id in ids {
-            let event = match self.bucket.get_event(journal, *id).await {
-                Ok(event) => event,
-                Err(error) if error.is_unavailable() => {
-                    swept.fail(*id, &error.into());
-                    continue;
-                }
-                Err(error) => {
+    async fn sweep_events(&self, journal: Journal, ids: &[EventId], swept: &mut Swept) {
+        for ids in ids.chunks(MAX_EVENTS) {
+            let mut events = Vec::new();
+            for (id, read) in self.read_events(journal, ids).await {
+                match read {
+                    Ok(event) => events.push(event),
+                    Err(error) if error.is_unavailable() => swept.fail(id, &error.into()),
                     // This program did not write such an object. It must not block the other events.
-                    tracing::error!(event_id = %id, %error, "cannot read an event in the journal");
-                    continue;
+                    Err(error) => tracing::error!(event_id = %id, %error, "cannot read an event in the journal"),
                 }
-            };
-            match self.apply(&event).instrument(trace::span_of(&event)).await {
-                Ok(Outcome::Applied | Outcome::DeadLetter) => {
-                    swept.applied += 1;
-                    metrics::counter!("dbt_api_swept_events_total").increment(1);
+            }
+            let spans: Vec<Span> = events.iter().map(trace::span_of).collect();
+            let span = spans.first().cloned().unwrap_or_else(Span::none);
+            let results = self.apply_all(&events).instrument(span).await;
+            for ((event, span), result) in events.iter().zip(&spans).zip(results) {
+                trace::mark(span, &result);
+                match result {
+                    Ok(Outcome::Applied | Outcome::DeadLetter) => {
+                        swept.applied += 1;
+                        metrics::counter!("dbt_api_swept_events_total").increment(1);
+                    }
+                    Ok(Outcome::Known) => {}
+                    Ok(Outcome::Busy) => swept.busy += 1,
+                    Err(error) => swept.fail(event.id, &error),
                 }
-                Ok(Outcome::Known) => {}
-                Ok(Outcome::Busy) => swept.busy += 1,
-                Err(error) => swept.fail(*id, &error),
             }
         }
+    }
+
+    /// Reads events of the journal, several at the same time, in the same order.
+    pub(crate) async fn read_events(
+        &self,
+        journal: Journal,
+        ids: &[EventId],
+    ) -> Vec<(EventId, Result<Event, bucket::Error>)> {
+        stream::iter(ids.iter().copied())
+            .map(|id| async move { (id, self.bucket.get_event(journal, id).await) })
+            .buffered(READ_AT_ONCE)
+            .collect()
+            .await
     }
 }

@@ -4,6 +4,8 @@ use schemas::Event;
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::{ApplyError, Outcome};
+
 /// Creates the span in which an event is applied.
 pub(crate) fn span_of(event: &Event) -> Span {
     tracing::info_span!(
@@ -18,7 +20,9 @@ pub(crate) fn span_of(event: &Event) -> Span {
     )
 }
 
-/// Marks the current span as failed.
-pub(crate) fn mark_failed() {
-    Span::current().record("otel.status_code", "error");
+/// Marks the span of an event as failed if the event became a dead letter.
+pub(crate) fn mark(span: &Span, result: &Result<Outcome, ApplyError>) {
+    if let Ok(Outcome::DeadLetter) = result {
+        span.record("otel.status_code", "error");
+    }
 }

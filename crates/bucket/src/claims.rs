@@ -1,6 +1,10 @@
 //! Claims of the ids that clients see. A claim `ids/<kind>/<n>.json` is created once and never changed, so that a number never means two
 //! things, even if the database is lost.
+//!
+//! A claim of jobs or runs is a segment: `{"owners": […]}` with the owners of the numbers from `n` on. Earlier versions claimed these numbers
+//! one by one, and all other numbers are still claimed so: then the object is the owner of the number `n`.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::store::Created;
@@ -30,7 +34,76 @@ pub enum Claim {
     Taken(Value),
 }
 
+/// The outcome of claiming a segment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SegmentClaim {
+    /// The numbers belong to the owners that claimed them, now or since an earlier claim.
+    Mine,
+    /// The numbers from the first one on belong to these other owners.
+    Taken(Vec<Value>),
+}
+
+/// The content of a claim.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Segment { owners: Vec<Value> },
+    Single(Value),
+}
+
+impl Content {
+    fn into_owners(self) -> Vec<Value> {
+        match self {
+            Self::Segment { owners } => owners,
+            Self::Single(owner) => vec![owner],
+        }
+    }
+}
+
 impl Bucket {
+    /// Claims consecutive numbers from `first` on for these owners, in one object. If several claims begin at the same number concurrently,
+    /// exactly one succeeds. Nothing prevents claims that overlap otherwise, so begin only after the end of the last claim.
+    ///
+    /// # Errors
+    /// Fails if the bucket is unavailable (the claim may or may not have been made, so repeat it), or if the existing claim is invalid.
+    pub async fn claim_segment(&self, kind: ClaimKind, first: i64, owners: Vec<Value>) -> Result<SegmentClaim, Error> {
+        let key = key(kind, first);
+        let content = Content::Segment { owners };
+        let json = serde_json::to_vec(&content).map_err(|error| Error::corrupt(&key, error))?;
+        let owners = content.into_owners();
+        if self.create(&key, json.into()).await? == Created::Now {
+            return Ok(SegmentClaim::Mine);
+        }
+        let holders = self.read_segment(&key).await?;
+        Ok(if holders == owners {
+            SegmentClaim::Mine
+        } else {
+            SegmentClaim::Taken(holders)
+        })
+    }
+
+    /// Returns the owners of the numbers from `first` on that were claimed together, if a claim begins at this number.
+    ///
+    /// # Errors
+    /// Fails if the bucket is unavailable or the claim is invalid.
+    pub async fn segment_owners(&self, kind: ClaimKind, first: i64) -> Result<Option<Vec<Value>>, Error> {
+        match self.read_segment(&key(kind, first)).await {
+            Ok(owners) => Ok(Some(owners)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_segment(&self, key: &str) -> Result<Vec<Value>, Error> {
+        let bytes = self.read(key).await?;
+        let content: Content = serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(key, error))?;
+        let owners = content.into_owners();
+        if owners.is_empty() {
+            return Err(Error::corrupt(key, "it contains no owners"));
+        }
+        Ok(owners)
+    }
+
     /// Claims the number `n` for `owner`. If several owners claim it concurrently, exactly one succeeds.
     ///
     /// # Errors
@@ -48,19 +121,7 @@ impl Bucket {
         })
     }
 
-    /// Returns the owner of the number `n`, if it is claimed.
-    ///
-    /// # Errors
-    /// Fails if the bucket is unavailable or the claim is not JSON.
-    pub async fn claim_owner(&self, kind: ClaimKind, n: i64) -> Result<Option<Value>, Error> {
-        match self.read_claim(&key(kind, n)).await {
-            Ok(owner) => Ok(Some(owner)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Lists all claimed numbers of a kind in ascending order.
+    /// Lists the numbers at which claims of a kind begin, in ascending order.
     ///
     /// # Errors
     /// Fails if the bucket is unavailable.

@@ -14,7 +14,7 @@ mod store;
 mod trimmed;
 
 pub use artifacts::Compressed;
-pub use claims::{Claim, ClaimKind};
+pub use claims::{Claim, ClaimKind, SegmentClaim};
 pub use error::{Error, Problem};
 pub use journal::{Hours, Journal, made_at};
 pub use legacy::{LegacyManifest, LegacyObject, LegacyRun};

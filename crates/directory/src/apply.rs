@@ -75,19 +75,21 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
     )
     .execute(&mut *transaction)
     .await?;
-    note_change(transaction, data.account_id()).await
+    note_change(transaction, &[data.account_id()]).await
 }
 
-/// Gives an account a new version after a change, so that what clients have cached is no longer current. [`apply`] does this by itself. Only one
-/// transaction at a time can do it for an account, so it should be the last step of a transaction.
+/// Gives accounts a new version after a change, so that what clients have cached is no longer current. [`apply`] does this by itself. Only one
+/// transaction at a time can do it for an account, so it should be the last step of a transaction. The accounts must be sorted, so that two
+/// transactions never wait for each other.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn note_change(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+pub async fn note_change(transaction: &mut PgConnection, accounts: &[AccountId]) -> sqlx::Result<()> {
+    let ids: Vec<i64> = accounts.iter().map(|account| account.0).collect();
     sqlx::query!(
-        "INSERT INTO directory.account_versions (account_id, version) VALUES ($1, gen_random_uuid())
+        "INSERT INTO directory.account_versions (account_id, version) SELECT a.id, gen_random_uuid() FROM unnest($1::bigint[]) AS a (id)
          ON CONFLICT (account_id) DO UPDATE SET version = excluded.version",
-        account.0
+        &ids
     )
     .execute(transaction)
     .await?;

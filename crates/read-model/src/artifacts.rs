@@ -1,8 +1,9 @@
 //! The files of uploads, as their events describe them.
 
 use chrono::{DateTime, Utc};
-use schemas::{ArtifactKind, ArtifactsUploaded, EventId, FilesStored, Sha256, UploadedFile};
+use schemas::{ArtifactKind, ArtifactsUploaded, EventId, FilesStored, UploadedFile};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::ids::in_microseconds;
 use crate::text::without_nul;
@@ -117,50 +118,113 @@ fn is_sign_of_run(file: &UploadedFile) -> bool {
     file.kind.is_results() || file.kind == ArtifactKind::Catalog
 }
 
-/// Inserts the files of an upload without placing them in runs. The content read from them must be stored already.
+/// An upload with the data of its files.
+#[derive(Clone, Debug)]
+pub struct Uploaded {
+    /// The upload.
+    pub upload: ArtifactsUploaded,
+    /// The data of each file, in the same order.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// Inserts the files of uploads without placing them in runs. The content read from them must be stored already.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_artifacts(
-    transaction: &mut PgConnection,
-    upload: &ArtifactsUploaded,
-    artifacts: &[Artifact],
-) -> sqlx::Result<()> {
-    for (artifact, file) in artifacts.iter().zip(&upload.files) {
-        let Sha256(sha256) = file.sha256;
-        // A fast clock must not make a file newer than its upload.
-        let generated_at = file
-            .generated_at
-            .map(|time| in_microseconds(time).min(artifact.event_time));
-        sqlx::query!(
-            "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id,
-                airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at, pruned,
-                makes_run, dbt_project)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                CASE WHEN $11 = 'manifest' AND NOT $18 THEN coalesce(
-                    (SELECT project_name FROM manifests WHERE account_id = $3 AND sha256 = $13), '') END)",
-            artifact.event_id.0,
-            artifact.place,
-            upload.account_id.0,
-            upload.project_id.0,
-            upload.environment_id.0,
-            artifact.event_time,
-            artifact.dag_id,
-            artifact.run_id,
-            artifact.tag,
-            artifact.invocation_id,
-            file.kind.as_str(),
-            without_nul(&file.name),
-            sha256.as_slice(),
-            i64::try_from(file.size).unwrap_or(i64::MAX),
-            file.dbt_schema_version.as_deref().map(without_nul),
-            file.dbt_version.as_deref().map(without_nul),
-            generated_at,
-            artifact.pruned,
-            artifact.makes_run
-        )
-        .execute(&mut *transaction)
-        .await?;
+pub async fn insert_artifacts(transaction: &mut PgConnection, uploads: &[Uploaded]) -> sqlx::Result<()> {
+    let mut rows = ArtifactRows::default();
+    for uploaded in uploads {
+        for (artifact, file) in uploaded.artifacts.iter().zip(&uploaded.upload.files) {
+            rows.push(&uploaded.upload, artifact, file);
+        }
     }
+    sqlx::query!(
+        "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id,
+            airflow_run_id, tag, invocation_id, kind, name, sha256, size, dbt_schema_version, dbt_version, generated_at, pruned,
+            makes_run, dbt_project)
+         SELECT u.event_id, u.place, u.account_id, u.project_id, u.environment_id, u.event_time, u.dag_id,
+            u.run_id, u.tag, u.invocation_id, u.kind, u.name, u.sha256, u.size, u.dbt_schema_version, u.dbt_version, u.generated_at, u.pruned,
+            u.makes_run, CASE WHEN u.kind = 'manifest' AND NOT u.pruned THEN coalesce(
+                (SELECT m.project_name FROM manifests m WHERE m.account_id = u.account_id AND m.sha256 = u.sha256), '') END
+         FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[], $8::text[],
+                $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::bigint[], $15::text[], $16::text[],
+                $17::timestamptz[], $18::boolean[], $19::boolean[])
+            AS u (event_id, place, account_id, project_id, environment_id, event_time, dag_id, run_id, tag, invocation_id, kind, name,
+                sha256, size, dbt_schema_version, dbt_version, generated_at, pruned, makes_run)",
+        &rows.event_ids,
+        &rows.places,
+        &rows.account_ids,
+        &rows.project_ids,
+        &rows.environment_ids,
+        &rows.event_times,
+        &rows.dag_ids as &[Option<String>],
+        &rows.run_ids as &[Option<String>],
+        &rows.tags as &[Option<String>],
+        &rows.invocation_ids as &[Option<String>],
+        &rows.kinds as &[&str],
+        &rows.names,
+        &rows.hashes,
+        &rows.sizes,
+        &rows.dbt_schema_versions as &[Option<String>],
+        &rows.dbt_versions as &[Option<String>],
+        &rows.generated_at as &[Option<DateTime<Utc>>],
+        &rows.pruned,
+        &rows.make_runs
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
+}
+
+/// The columns of new rows of `artifacts`.
+#[derive(Default)]
+struct ArtifactRows {
+    event_ids: Vec<Uuid>,
+    places: Vec<i32>,
+    account_ids: Vec<i64>,
+    project_ids: Vec<i64>,
+    environment_ids: Vec<i64>,
+    event_times: Vec<DateTime<Utc>>,
+    dag_ids: Vec<Option<String>>,
+    run_ids: Vec<Option<String>>,
+    tags: Vec<Option<String>>,
+    invocation_ids: Vec<Option<String>>,
+    kinds: Vec<&'static str>,
+    names: Vec<String>,
+    hashes: Vec<Vec<u8>>,
+    sizes: Vec<i64>,
+    dbt_schema_versions: Vec<Option<String>>,
+    dbt_versions: Vec<Option<String>>,
+    generated_at: Vec<Option<DateTime<Utc>>>,
+    pruned: Vec<bool>,
+    make_runs: Vec<bool>,
+}
+
+impl ArtifactRows {
+    fn push(&mut self, upload: &ArtifactsUploaded, artifact: &Artifact, file: &UploadedFile) {
+        self.event_ids.push(artifact.event_id.0);
+        self.places.push(artifact.place);
+        self.account_ids.push(upload.account_id.0);
+        self.project_ids.push(upload.project_id.0);
+        self.environment_ids.push(upload.environment_id.0);
+        self.event_times.push(artifact.event_time);
+        self.dag_ids.push(artifact.dag_id.clone());
+        self.run_ids.push(artifact.run_id.clone());
+        self.tags.push(artifact.tag.clone());
+        self.invocation_ids.push(artifact.invocation_id.clone());
+        self.kinds.push(file.kind.as_str());
+        self.names.push(without_nul(&file.name));
+        self.hashes.push(file.sha256.0.to_vec());
+        self.sizes.push(i64::try_from(file.size).unwrap_or(i64::MAX));
+        self.dbt_schema_versions
+            .push(file.dbt_schema_version.as_deref().map(without_nul));
+        self.dbt_versions.push(file.dbt_version.as_deref().map(without_nul));
+        // A fast clock must not make a file newer than its upload.
+        self.generated_at.push(
+            file.generated_at
+                .map(|time| in_microseconds(time).min(artifact.event_time)),
+        );
+        self.pruned.push(artifact.pruned);
+        self.make_runs.push(artifact.makes_run);
+    }
 }

@@ -6,6 +6,9 @@
 
 mod heads;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, Sha256};
 use sqlx::PgConnection;
@@ -19,7 +22,7 @@ const COMPILED_CODE: &str = "compiled_code";
 const CATALOG: &str = "catalog";
 
 /// A set of contents that was uploaded to an environment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct AspectSet {
     aspect: String,
     dbt_project: String,
@@ -74,7 +77,7 @@ pub async fn aspects_of_files(
     environment: EnvironmentId,
     files: &[Sha256],
 ) -> sqlx::Result<FileAspects> {
-    let uploaded = uploaded_sets(connection, account, environment, files, None, true).await?;
+    let uploaded = uploaded_sets(connection, account, environment, files, true).await?;
     let mut sets: Vec<AspectSet> = uploaded.into_iter().map(|uploaded| uploaded.set).collect();
     sets.sort();
     sets.dedup();
@@ -87,7 +90,6 @@ async fn uploaded_sets(
     account: AccountId,
     environment: EnvironmentId,
     files: &[Sha256],
-    event: Option<Uuid>,
     even_if_retired: bool,
 ) -> sqlx::Result<Vec<Uploaded>> {
     let hashes: Vec<&[u8]> = files.iter().map(|hash| hash.0.as_slice()).collect();
@@ -96,20 +98,18 @@ async fn uploaded_sets(
             a.done_at AS "done_at!", a.event_id AS "event_id!", a.place AS "place!"
          FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
          WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = ANY($3::bytea[]) AND a.kind = 'manifest' AND NOT a.pruned
-            AND m.compiled_set IS NOT NULL AND ($6::uuid IS NULL OR a.event_id = $6)
-            AND ($7 OR NOT EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = $2
+            AND m.compiled_set IS NOT NULL
+            AND ($6 OR NOT EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = $2
                 AND md5(r.dbt_project) = md5(a.dbt_project) AND r.retired_at >= a.done_at))
          UNION ALL
          SELECT $5, '', ''::bytea, c.catalog_set, a.done_at, a.event_id, a.place
          FROM artifacts a JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
-         WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = ANY($3::bytea[]) AND a.kind = 'catalog' AND NOT a.pruned
-            AND ($6::uuid IS NULL OR a.event_id = $6)"#,
+         WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = ANY($3::bytea[]) AND a.kind = 'catalog' AND NOT a.pruned"#,
         account.0,
         environment.0,
         &hashes as &[&[u8]],
         COMPILED_CODE,
         CATALOG,
-        event,
         even_if_retired
     )
     .fetch_all(connection)
@@ -130,19 +130,35 @@ async fn uploaded_sets(
         .collect())
 }
 
-/// Records the sets of an upload, under [`crate::placement::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
+/// Records the sets of uploads, under [`crate::placement::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
 /// content differs in the new set.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn note_aspects(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    event: EventId,
-    files: &[Sha256],
-) -> sqlx::Result<()> {
-    for uploaded in uploaded_sets(transaction, account, environment, files, Some(event.0), false).await? {
+pub async fn note_aspects(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<()> {
+    // If a set was uploaded several times, only the newest upload matters.
+    let mut newest: HashMap<(AccountId, EnvironmentId, AspectSet), Uploaded> = HashMap::new();
+    for (account, environment, uploaded) in sets_of_uploads(transaction, events).await? {
+        match newest.entry((account, environment, uploaded.set.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(uploaded);
+            }
+            Entry::Occupied(mut entry) => {
+                if uploaded.age() > entry.get().age() {
+                    entry.insert(uploaded);
+                }
+            }
+        }
+    }
+    let mut sets: Vec<(AccountId, EnvironmentId, Uploaded)> = newest
+        .into_iter()
+        .map(|((account, environment, _), uploaded)| (account, environment, uploaded))
+        .collect();
+    // The newest first, which then point the heads that the others would point only for a moment.
+    sets.sort_by(|(_, one_place, one), (_, other_place, other)| {
+        (other_place, other.age()).cmp(&(one_place, one.age()))
+    });
+    for (account, environment, uploaded) in sets {
         // `None` means that the same set was already uploaded with a later time.
         if let Some(noted) = upsert_set(transaction, account, environment, &uploaded).await?
             && noted.newest_before != Some(noted.id)
@@ -151,6 +167,53 @@ pub async fn note_aspects(
         }
     }
     Ok(())
+}
+
+impl Uploaded {
+    /// What decides which of two uploads is newer.
+    fn age(&self) -> (DateTime<Utc>, Uuid, i32) {
+        (self.done_at, self.event_id, self.place)
+    }
+}
+
+/// Returns the sets of the files of uploads, without those of retired dbt projects.
+async fn sets_of_uploads(
+    connection: &mut PgConnection,
+    events: &[EventId],
+) -> sqlx::Result<Vec<(AccountId, EnvironmentId, Uploaded)>> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT a.account_id AS "account_id!", a.environment_id AS "environment_id!", $2 AS "aspect!", a.dbt_project AS "dbt_project!",
+            m.node_set AS "node_set!", m.compiled_set AS "content_set!", a.done_at AS "done_at!", a.event_id AS "event_id!", a.place AS "place!"
+         FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
+         WHERE a.event_id = ANY($1) AND a.kind = 'manifest' AND NOT a.pruned AND m.compiled_set IS NOT NULL
+            AND NOT EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = a.environment_id
+                AND md5(r.dbt_project) = md5(a.dbt_project) AND r.retired_at >= a.done_at)
+         UNION ALL
+         SELECT a.account_id, a.environment_id, $3, '', ''::bytea, c.catalog_set, a.done_at, a.event_id, a.place
+         FROM artifacts a JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
+         WHERE a.event_id = ANY($1) AND a.kind = 'catalog' AND NOT a.pruned"#,
+        &ids,
+        COMPILED_CODE,
+        CATALOG
+    )
+    .fetch_all(connection)
+    .await?;
+    let sets = rows.into_iter().map(|row| {
+        let uploaded = Uploaded {
+            set: AspectSet {
+                aspect: row.aspect,
+                dbt_project: row.dbt_project,
+                node_set: row.node_set,
+                content_set: row.content_set,
+            },
+            done_at: row.done_at,
+            event_id: row.event_id,
+            place: row.place,
+        };
+        (AccountId(row.account_id), EnvironmentId(row.environment_id), uploaded)
+    });
+    Ok(sets.collect())
 }
 
 /// The result of recording a set.
@@ -293,7 +356,7 @@ async fn recompute_set(
         .into_iter()
         .filter_map(|hash| Some(Sha256(hash.try_into().ok()?)))
         .collect();
-    let uploads = uploaded_sets(transaction, account, environment, &contents, None, false).await?;
+    let uploads = uploaded_sets(transaction, account, environment, &contents, false).await?;
     for uploaded in uploads.into_iter().filter(|uploaded| uploaded.set == *set) {
         upsert_set(transaction, account, environment, &uploaded).await?;
     }

@@ -1,7 +1,11 @@
 //! The tables in the warehouse. Each catalog content is read only once.
 
+use std::collections::HashSet;
+
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
+
+use crate::manifests::{ContentId, columns_of};
 
 /// The number of rows that one statement inserts.
 const BATCH: usize = 2_000;
@@ -17,18 +21,27 @@ pub struct CatalogRow {
     pub doc: Vec<u8>,
 }
 
-/// Whether this content was read before.
+/// Returns those of these contents that were read before.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn has_catalog(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM catalogs WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
-        account.0,
-        sha256.0.as_slice()
+pub async fn known_catalogs(connection: &mut PgConnection, ids: &[ContentId]) -> sqlx::Result<HashSet<ContentId>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (accounts, hashes) = columns_of(ids);
+    let known = sqlx::query!(
+        "SELECT c.account_id, c.sha256 FROM unnest($1::bigint[], $2::bytea[]) AS i (account_id, sha256)
+         JOIN catalogs c ON c.account_id = i.account_id AND c.sha256 = i.sha256",
+        &accounts,
+        &hashes
     )
-    .fetch_one(connection)
-    .await
+    .fetch_all(connection)
+    .await?;
+    let known = known.into_iter();
+    Ok(known
+        .filter_map(|row| Some((AccountId(row.account_id), Sha256(row.sha256.try_into().ok()?))))
+        .collect())
 }
 
 /// Returns the key of a catalog with these tables in `catalog_sets`. The rows must be sorted by `unique_id`.

@@ -1,46 +1,98 @@
 //! Files that clients store under tags and names.
 
 use chrono::{DateTime, Utc};
-use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored, Sha256};
+use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::text::without_nul;
 
-/// Records the files of an event. Recording them again changes nothing.
+/// The event that stored files.
+#[derive(Clone, Debug)]
+pub struct StoredBy {
+    /// The event.
+    pub event: EventId,
+    /// When the files were accepted.
+    pub time: DateTime<Utc>,
+    /// The files.
+    pub stored: FilesStored,
+}
+
+/// Records the files of events. Recording them again changes nothing.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_files(
-    transaction: &mut PgConnection,
-    event: EventId,
-    time: DateTime<Utc>,
-    stored: &FilesStored,
-) -> sqlx::Result<()> {
-    for (place, stored_file) in (0_i32..).zip(&stored.files) {
-        let file = &stored_file.file;
-        let Sha256(sha256) = file.sha256;
-        sqlx::query!(
-            "INSERT INTO files (event_id, place, account_id, project_id, environment_id, event_time, slug, tag, filename,
-                kind, sha256, size, stored_size)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
-            event.0,
-            place,
-            stored.account_id.0,
-            stored.project_id.0,
-            stored.environment_id.map(|id| id.0),
-            time,
-            stored_file.slug,
-            stored_file.tag.as_deref().map(without_nul),
-            without_nul(&file.name),
-            file.kind.as_str(),
-            sha256.as_slice(),
-            i64::try_from(file.size).unwrap_or(i64::MAX),
-            i64::try_from(file.stored_size).unwrap_or(i64::MAX)
-        )
-        .execute(&mut *transaction)
-        .await?;
+pub async fn insert_files(transaction: &mut PgConnection, events: &[StoredBy]) -> sqlx::Result<()> {
+    let mut rows = FileRows::default();
+    for event in events {
+        rows.push(event);
     }
+    if rows.event_ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO files (event_id, place, account_id, project_id, environment_id, event_time, slug, tag, filename,
+            kind, sha256, size, stored_size)
+         SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::uuid[], $8::text[],
+            $9::text[], $10::text[], $11::bytea[], $12::bigint[], $13::bigint[])
+         ON CONFLICT DO NOTHING",
+        &rows.event_ids,
+        &rows.places,
+        &rows.account_ids,
+        &rows.project_ids,
+        &rows.environment_ids as &[Option<i64>],
+        &rows.event_times,
+        &rows.slugs,
+        &rows.tags as &[Option<String>],
+        &rows.filenames,
+        &rows.kinds as &[&str],
+        &rows.hashes,
+        &rows.sizes,
+        &rows.stored_sizes
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
+}
+
+/// The columns of new rows of `files`.
+#[derive(Default)]
+struct FileRows {
+    event_ids: Vec<Uuid>,
+    places: Vec<i32>,
+    account_ids: Vec<i64>,
+    project_ids: Vec<i64>,
+    environment_ids: Vec<Option<i64>>,
+    event_times: Vec<DateTime<Utc>>,
+    slugs: Vec<Uuid>,
+    tags: Vec<Option<String>>,
+    filenames: Vec<String>,
+    kinds: Vec<&'static str>,
+    hashes: Vec<Vec<u8>>,
+    sizes: Vec<i64>,
+    stored_sizes: Vec<i64>,
+}
+
+impl FileRows {
+    fn push(&mut self, StoredBy { event, time, stored }: &StoredBy) {
+        for (place, stored_file) in (0_i32..).zip(&stored.files) {
+            let file = &stored_file.file;
+            self.event_ids.push(event.0);
+            self.places.push(place);
+            self.account_ids.push(stored.account_id.0);
+            self.project_ids.push(stored.project_id.0);
+            self.environment_ids.push(stored.environment_id.map(|id| id.0));
+            self.event_times.push(*time);
+            self.slugs.push(stored_file.slug);
+            self.tags.push(stored_file.tag.as_deref().map(without_nul));
+            self.filenames.push(without_nul(&file.name));
+            self.kinds.push(file.kind.as_str());
+            self.hashes.push(file.sha256.0.to_vec());
+            self.sizes.push(i64::try_from(file.size).unwrap_or(i64::MAX));
+            self.stored_sizes
+                .push(i64::try_from(file.stored_size).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 /// Records that files were deleted. Earlier versions of them are no longer found, regardless of the order of the events.

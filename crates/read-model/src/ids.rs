@@ -1,5 +1,7 @@
 //! The numbers that clients see.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, RunId, Sha256, StepId};
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ pub struct JobKey {
 }
 
 /// Identifies a run within its environment. One of the last three fields is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey {
     /// The DAG, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,26 @@ pub enum Numbers {
     Runs,
 }
 
+/// The owner of a number: a job or a run of an environment, with its key as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NumberOwner {
+    /// The account of the environment.
+    pub account: AccountId,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The key of the job or the run.
+    pub key: String,
+}
+
+/// The numbers that are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The highest number.
+    pub last: i64,
+    /// The highest number according to the recorded segments. It differs from the other if rows were lost.
+    pub last_of_segments: i64,
+}
+
 /// Prevents others from assigning numbers until the transaction ends.
 ///
 /// # Errors
@@ -60,124 +82,200 @@ pub async fn lock_ids(transaction: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Returns the number of the job or run with this key, if it has one.
+impl Numbers {
+    /// The name under which segments are recorded.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs",
+            Self::Runs => "runs",
+        }
+    }
+}
+
+/// Returns the numbers of those of these owners that have one.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn id_of_key(
+pub async fn numbers_of(
     connection: &mut PgConnection,
     numbers: Numbers,
-    environment: EnvironmentId,
-    key: &str,
+    owners: &[NumberOwner],
+) -> sqlx::Result<HashMap<NumberOwner, i64>> {
+    if owners.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let environments: Vec<i64> = owners.iter().map(|owner| owner.environment.0).collect();
+    let hashes: Vec<Vec<u8>> = owners.iter().map(NumberOwner::hash).collect();
+    let found = match numbers {
+        Numbers::Jobs => sqlx::query!(
+            r#"SELECT o.place AS "place!", j.id FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS o (environment_id, hash, place)
+             JOIN ids.jobs j ON j.environment_id = o.environment_id AND j.key_sha256 = o.hash"#,
+            &environments,
+            &hashes
+        )
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .map(|row| (row.place, row.id))
+        .collect::<Vec<_>>(),
+        Numbers::Runs => sqlx::query!(
+            r#"SELECT o.place AS "place!", r.id FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS o (environment_id, hash, place)
+             JOIN ids.runs r ON r.environment_id = o.environment_id AND r.key_sha256 = o.hash"#,
+            &environments,
+            &hashes
+        )
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .map(|row| (row.place, row.id))
+        .collect(),
+    };
+    let found = found.into_iter().filter_map(|(place, id)| {
+        let owner = owners.get(usize::try_from(place - 1).ok()?)?;
+        Some((owner.clone(), id))
+    });
+    Ok(found.collect())
+}
+
+impl NumberOwner {
+    fn hash(&self) -> Vec<u8> {
+        Sha256::of(self.key.as_bytes()).0.to_vec()
+    }
+}
+
+/// Returns the highest numbers that are recorded.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn last_number(connection: &mut PgConnection, numbers: Numbers) -> sqlx::Result<Recorded> {
+    match numbers {
+        Numbers::Jobs => {
+            sqlx::query_as!(
+                Recorded,
+                r#"SELECT coalesce((SELECT max(id) FROM ids.jobs), 0) AS "last!",
+                    coalesce((SELECT last FROM ids.segments WHERE kind = 'jobs' ORDER BY last DESC LIMIT 1), 0) AS "last_of_segments!""#
+            )
+            .fetch_one(connection)
+            .await
+        }
+        Numbers::Runs => {
+            sqlx::query_as!(
+                Recorded,
+                r#"SELECT coalesce((SELECT max(id) FROM ids.runs), 0) AS "last!",
+                    coalesce((SELECT last FROM ids.segments WHERE kind = 'runs' ORDER BY last DESC LIMIT 1), 0) AS "last_of_segments!""#
+            )
+            .fetch_one(connection)
+            .await
+        }
+    }
+}
+
+/// Returns the first number of the recorded segment that contains this number.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn first_of_segment(
+    connection: &mut PgConnection,
+    numbers: Numbers,
+    number: i64,
 ) -> sqlx::Result<Option<i64>> {
-    let hash = Sha256::of(key.as_bytes());
-    let hash = hash.0.as_slice();
-    match numbers {
-        Numbers::Jobs => {
-            sqlx::query_scalar!(
-                "SELECT id FROM ids.jobs WHERE environment_id = $1 AND key_sha256 = $2",
-                environment.0,
-                hash
-            )
-            .fetch_optional(connection)
-            .await
-        }
-        Numbers::Runs => {
-            sqlx::query_scalar!(
-                "SELECT id FROM ids.runs WHERE environment_id = $1 AND key_sha256 = $2",
-                environment.0,
-                hash
-            )
-            .fetch_optional(connection)
-            .await
-        }
-    }
+    sqlx::query_scalar!(
+        "SELECT first FROM ids.segments WHERE kind = $1 AND first <= $2 AND last >= $2 ORDER BY first DESC LIMIT 1",
+        numbers.name(),
+        number
+    )
+    .fetch_optional(connection)
+    .await
 }
 
-/// Returns the highest number plus one.
+/// Records a whole segment: consecutive numbers from `first`, and their owners. Numbers that are recorded already are not changed.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn first_free_id(connection: &mut PgConnection, numbers: Numbers) -> sqlx::Result<i64> {
-    match numbers {
-        Numbers::Jobs => {
-            sqlx::query_scalar!(r#"SELECT coalesce(max(id), 0) + 1 AS "id!" FROM ids.jobs"#)
-                .fetch_one(connection)
-                .await
-        }
-        Numbers::Runs => {
-            sqlx::query_scalar!(r#"SELECT coalesce(max(id), 0) + 1 AS "id!" FROM ids.runs"#)
-                .fetch_one(connection)
-                .await
-        }
-    }
-}
-
-/// Records the owner of a number.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn record_id(
+pub async fn record_segment(
     transaction: &mut PgConnection,
     numbers: Numbers,
-    id: i64,
-    account: AccountId,
-    environment: EnvironmentId,
-    key: &str,
+    first: i64,
+    owners: &[NumberOwner],
 ) -> sqlx::Result<()> {
-    let hash = Sha256::of(key.as_bytes());
-    let hash = hash.0.as_slice();
+    let ids: Vec<i64> = (first..).take(owners.len()).collect();
+    let accounts: Vec<i64> = owners.iter().map(|owner| owner.account.0).collect();
+    let environments: Vec<i64> = owners.iter().map(|owner| owner.environment.0).collect();
+    let keys: Vec<&str> = owners.iter().map(|owner| owner.key.as_str()).collect();
+    let hashes: Vec<Vec<u8>> = owners.iter().map(NumberOwner::hash).collect();
     match numbers {
         Numbers::Jobs => {
             sqlx::query!(
-                "INSERT INTO ids.jobs (id, account_id, environment_id, key, key_sha256) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT DO NOTHING",
-                id,
-                account.0,
-                environment.0,
-                key,
-                hash
+                "INSERT INTO ids.jobs (id, account_id, environment_id, key, key_sha256)
+                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING",
+                &ids,
+                &accounts,
+                &environments,
+                &keys as &[&str],
+                &hashes
             )
-            .execute(transaction)
+            .execute(&mut *transaction)
             .await?;
         }
         Numbers::Runs => {
             sqlx::query!(
-                "INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT DO NOTHING",
-                id,
-                account.0,
-                environment.0,
-                key,
-                hash
+                "INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256)
+                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING",
+                &ids,
+                &accounts,
+                &environments,
+                &keys as &[&str],
+                &hashes
             )
-            .execute(transaction)
+            .execute(&mut *transaction)
             .await?;
         }
     }
+    let Some(last) = ids.last() else { return Ok(()) };
+    sqlx::query!(
+        "INSERT INTO ids.segments AS s (kind, first, last) VALUES ($1, $2, $3)
+         ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
+        numbers.name(),
+        first,
+        *last
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
 }
 
-/// Returns the numbers that are not in the table, in ascending order.
+/// Returns those of these segments of which a number is not recorded, by their first numbers. The numbers of a segment end before the next
+/// segment; the last one is always returned, since its end is not known.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn unrecorded_ids(connection: &mut PgConnection, numbers: Numbers, ids: &[i64]) -> sqlx::Result<Vec<i64>> {
+pub async fn unrecorded_segments(
+    connection: &mut PgConnection,
+    numbers: Numbers,
+    firsts: &[i64],
+) -> sqlx::Result<Vec<i64>> {
+    let ends: Vec<Option<i64>> = firsts.iter().skip(1).map(|next| Some(*next)).chain([None]).collect();
     match numbers {
         Numbers::Jobs => {
             sqlx::query_scalar!(
-                r#"SELECT c.id AS "id!" FROM unnest($1::bigint[]) AS c (id)
-                 WHERE NOT EXISTS (SELECT FROM ids.jobs j WHERE j.id = c.id) ORDER BY c.id"#,
-                ids
+                r#"SELECT s.first AS "first!" FROM unnest($1::bigint[], $2::bigint[]) AS s (first, next)
+                 WHERE s.next IS NULL
+                    OR (SELECT count(*) FROM ids.jobs j WHERE j.id >= s.first AND j.id < s.next) < s.next - s.first
+                 ORDER BY s.first"#,
+                firsts,
+                &ends as &[Option<i64>]
             )
             .fetch_all(connection)
             .await
         }
         Numbers::Runs => {
             sqlx::query_scalar!(
-                r#"SELECT c.id AS "id!" FROM unnest($1::bigint[]) AS c (id)
-                 WHERE NOT EXISTS (SELECT FROM ids.runs r WHERE r.id = c.id) ORDER BY c.id"#,
-                ids
+                r#"SELECT s.first AS "first!" FROM unnest($1::bigint[], $2::bigint[]) AS s (first, next)
+                 WHERE s.next IS NULL
+                    OR (SELECT count(*) FROM ids.runs r WHERE r.id >= s.first AND r.id < s.next) < s.next - s.first
+                 ORDER BY s.first"#,
+                firsts,
+                &ends as &[Option<i64>]
             )
             .fetch_all(connection)
             .await

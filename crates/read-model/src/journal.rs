@@ -1,5 +1,7 @@
 //! Tracks which events were applied, which are being applied, and which are dead letters.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Event, EventId};
 use sqlx::{PgConnection, PgExecutor};
@@ -19,21 +21,74 @@ pub enum Admission {
     Exhausted,
 }
 
-/// Locks an event until the transaction ends in any way. Returns false if another transaction holds the lock, so that nobody applies an
-/// event twice at the same time.
+/// Locks events until the transaction ends in any way, and returns those that it locked. Other transactions hold the locks of the rest, so
+/// that nobody applies an event twice at the same time.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn lock_event(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended('dbt-api event ' || current_schema() || ' ' || $1::uuid, 0)) AS "is_mine!""#,
-        event.0
+pub async fn lock_events(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<HashSet<EventId>> {
+    let locked = sqlx::query_scalar!(
+        r#"SELECT e.id AS "id!" FROM unnest($1::uuid[]) AS e (id)
+         WHERE pg_try_advisory_xact_lock(hashtextextended('dbt-api event ' || current_schema() || ' ' || e.id, 0))"#,
+        &uuids(events)
     )
-    .fetch_one(transaction)
-    .await
+    .fetch_all(transaction)
+    .await?;
+    Ok(locked.into_iter().map(EventId).collect())
 }
 
-/// Records the start of an attempt. Commit it before the attempt, so that it stays recorded even if the attempt kills the process.
+fn uuids(events: &[EventId]) -> Vec<Uuid> {
+    events.iter().map(|event| event.0).collect()
+}
+
+/// What is known about an event before it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The event was already applied or is a dead letter.
+    Done,
+    /// An attempt began and did not end. The event may have killed its projector.
+    Begun,
+    /// Nothing.
+    Nothing,
+}
+
+/// Records the start of an attempt for those of these events of which nothing is known. Returns what was known about each event. Commit it
+/// before the attempt, so that it stays recorded even if the attempt kills the process.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn begin_attempts(
+    connection: &mut PgConnection,
+    events: &[EventId],
+) -> sqlx::Result<HashMap<EventId, Known>> {
+    let rows = sqlx::query!(
+        r#"WITH asked AS MATERIALIZED (
+            SELECT e.id, EXISTS (SELECT FROM ledger l WHERE l.event_id = e.id)
+                    OR EXISTS (SELECT FROM dead_letters d WHERE d.event_id = e.id) AS is_done,
+                EXISTS (SELECT FROM attempts a WHERE a.event_id = e.id AND a.starts > 0) AS is_begun
+            FROM unnest($1::uuid[]) AS e (id)
+        ), begun AS (
+            INSERT INTO attempts AS a (event_id, starts) SELECT id, 1 FROM asked WHERE NOT is_done AND NOT is_begun
+            ON CONFLICT (event_id) DO UPDATE SET starts = a.starts + 1
+        )
+        SELECT id AS "id!", is_done AS "is_done!", is_begun AS "is_begun!" FROM asked"#,
+        &uuids(events)
+    )
+    .fetch_all(connection)
+    .await?;
+    let known = |is_done, is_begun| match (is_done, is_begun) {
+        (true, _) => Known::Done,
+        (_, true) => Known::Begun,
+        _ => Known::Nothing,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| (EventId(row.id), known(row.is_done, row.is_begun)))
+        .collect())
+}
+
+/// Records the start of an attempt to apply a single event. Commit it before the attempt, so that it stays recorded even if the attempt
+/// kills the process.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -58,25 +113,28 @@ pub async fn begin_attempt(connection: &mut PgConnection, event: EventId) -> sql
     })
 }
 
-/// Removes one recorded start. The attempt ended because something else was unavailable, which is not the event's fault.
+/// Removes one recorded start of each event. The attempts ended because something else was unavailable, which is not the events' fault.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn forget_attempt<'c>(database: impl PgExecutor<'c>, event: EventId) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE attempts SET starts = starts - 1 WHERE event_id = $1", event.0)
-        .execute(database)
-        .await?;
+pub async fn forget_attempts<'c>(database: impl PgExecutor<'c>, events: &[EventId]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE attempts SET starts = starts - 1 WHERE event_id = ANY($1)",
+        &uuids(events)
+    )
+    .execute(database)
+    .await?;
     Ok(())
 }
 
-/// Deletes the recorded starts and the dead letter of an event, because it was applied.
+/// Deletes the recorded starts and the dead letters of events, because they were applied.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<()> {
+pub async fn end_attempts(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<()> {
     sqlx::query!(
-        "WITH attempt AS (DELETE FROM attempts WHERE event_id = $1) DELETE FROM dead_letters WHERE event_id = $1",
-        event.0
+        "WITH attempt AS (DELETE FROM attempts WHERE event_id = ANY($1)) DELETE FROM dead_letters WHERE event_id = ANY($1)",
+        &uuids(events)
     )
     .execute(transaction)
     .await?;
@@ -87,23 +145,28 @@ pub async fn end_attempt(transaction: &mut PgConnection, event: EventId) -> sqlx
 /// read model was not replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation {
+    account: i64,
     tables: i64,
     removals: i64,
 }
 
-/// Returns the current generation of an account's rows.
+/// Returns the current generations of the rows of accounts, in the same order.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn generation(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Generation> {
+pub async fn generations(connection: &mut PgConnection, accounts: &[AccountId]) -> sqlx::Result<Vec<Generation>> {
     sqlx::query_as!(
         Generation,
-        r#"SELECT 'ledger'::regclass::oid::bigint AS "tables!",
-            coalesce((SELECT count FROM removals WHERE account_id = $1), 0) AS "removals!""#,
-        account.0
+        r#"SELECT a.id AS "account!", 'ledger'::regclass::oid::bigint AS "tables!", coalesce(r.count, 0) AS "removals!"
+         FROM unnest($1::bigint[]) WITH ORDINALITY AS a (id, place) LEFT JOIN removals r ON r.account_id = a.id ORDER BY a.place"#,
+        &numbers(accounts)
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
+}
+
+fn numbers(accounts: &[AccountId]) -> Vec<i64> {
+    accounts.iter().map(|account| account.0).collect()
 }
 
 /// Starts a new generation. Call it before removing anything of an account, under [`lock_account_alone`].
@@ -121,15 +184,17 @@ pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -
     Ok(())
 }
 
-/// Prevents the read model from being swapped for a rebuilt one, and the account from being pruned, until the transaction ends.
+/// Prevents the read model from being swapped for a rebuilt one, and the accounts from being pruned, until the transaction ends. The accounts
+/// must be sorted, so that two transactions never wait for each other.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn lock_account(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+pub async fn lock_accounts(transaction: &mut PgConnection, accounts: &[AccountId]) -> sqlx::Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api read model ' || current_schema(), 0)),
-            pg_advisory_xact_lock_shared(hashtextextended('dbt-api account ' || current_schema(), $1))",
-        account.0
+            pg_advisory_xact_lock_shared(hashtextextended('dbt-api account ' || current_schema(), a.id))
+         FROM unnest($1::bigint[]) AS a (id)",
+        &numbers(accounts)
     )
     .execute(transaction)
     .await?;
@@ -151,33 +216,34 @@ pub async fn lock_account_alone(transaction: &mut PgConnection, account: Account
     Ok(())
 }
 
-/// Prevents others from adding nodes, code or catalog tables to an account until the transaction ends. Rows that were not found stay
-/// absent, and transactions cannot deadlock on each other's rows. Call it before adding any of them.
+/// Prevents others from adding nodes, code or catalog tables to these accounts until the transaction ends. Rows that were not found stay
+/// absent, and transactions cannot deadlock on each other's rows. Call it before adding any of them. The accounts must be sorted.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn lock_contents(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
+pub async fn lock_contents(transaction: &mut PgConnection, accounts: &[AccountId]) -> sqlx::Result<()> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api contents ' || current_schema(), $1))",
-        account.0
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api contents ' || current_schema(), a.id)) FROM unnest($1::bigint[]) AS a (id)",
+        &numbers(accounts)
     )
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// Records an event as applied. Returns false if it was recorded already. Waits for another transaction that is recording it.
+/// Records events as applied, and returns those that were not recorded before. Waits for other transactions that are recording them.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn add_to_ledger(transaction: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
-    let added = sqlx::query!(
-        "INSERT INTO ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
-        event.0
+pub async fn add_to_ledger(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<HashSet<EventId>> {
+    let added = sqlx::query_scalar!(
+        "INSERT INTO ledger (event_id) SELECT id FROM unnest($1::uuid[]) AS e (id) ORDER BY id ON CONFLICT DO NOTHING
+         RETURNING event_id",
+        &uuids(events)
     )
-    .execute(transaction)
+    .fetch_all(transaction)
     .await?;
-    Ok(added.rows_affected() == 1)
+    Ok(added.into_iter().map(EventId).collect())
 }
 
 /// Removes an event from the ledger, so that it can be applied again.
@@ -223,7 +289,7 @@ pub async fn insert_dead_letter(transaction: &mut PgConnection, event: &Event, c
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn unknown_of(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<EventId>> {
-    let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
+    let ids = uuids(events);
     let unknown = sqlx::query_scalar!(
         r#"SELECT e.id AS "id!" FROM unnest($1::uuid[]) WITH ORDINALITY AS e (id, place)
          WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.event_id = e.id)

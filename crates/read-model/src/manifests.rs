@@ -1,6 +1,6 @@
 //! The contents of manifests. Each content is read only once, and each node is stored once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use artifacts::DEFINITION_FORMAT;
 use chrono::{DateTime, Utc};
@@ -88,37 +88,36 @@ pub struct QuarantineRow {
     pub reason: String,
 }
 
-/// Whether this content was read before.
+/// A content of an account, identified by the hash of its bytes.
+pub type ContentId = (AccountId, Sha256);
+
+/// Returns those of these contents that were read before.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn has_manifest(connection: &mut PgConnection, account: AccountId, sha256: Sha256) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM manifests WHERE account_id = $1 AND sha256 = $2) AS "exists!""#,
-        account.0,
-        sha256.0.as_slice()
+pub async fn known_manifests(connection: &mut PgConnection, ids: &[ContentId]) -> sqlx::Result<HashSet<ContentId>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (accounts, hashes) = columns_of(ids);
+    let known = sqlx::query!(
+        "SELECT m.account_id, m.sha256 FROM unnest($1::bigint[], $2::bytea[]) AS i (account_id, sha256)
+         JOIN manifests m ON m.account_id = i.account_id AND m.sha256 = i.sha256",
+        &accounts,
+        &hashes
     )
-    .fetch_one(connection)
-    .await
+    .fetch_all(connection)
+    .await?;
+    let known = known.into_iter();
+    Ok(known
+        .filter_map(|row| Some((AccountId(row.account_id), Sha256(row.sha256.try_into().ok()?))))
+        .collect())
 }
 
-/// Returns the dbt project of a manifest that was read before, if the project is known.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn project_of_manifest(
-    connection: &mut PgConnection,
-    account: AccountId,
-    sha256: Sha256,
-) -> sqlx::Result<Option<String>> {
-    let found = sqlx::query_scalar!(
-        "SELECT project_name FROM manifests WHERE account_id = $1 AND sha256 = $2",
-        account.0,
-        sha256.0.as_slice()
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.flatten())
+pub(crate) fn columns_of(ids: &[ContentId]) -> (Vec<i64>, Vec<Vec<u8>>) {
+    ids.iter()
+        .map(|(account, sha256)| (account.0, sha256.0.to_vec()))
+        .unzip()
 }
 
 /// Whether this set of nodes is stored.

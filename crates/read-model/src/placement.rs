@@ -2,12 +2,15 @@
 
 use schemas::{AccountId, EnvironmentId, EventId, RunId, Sha256, StepId};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::artifacts::Artifact;
 
 /// A file with the run and the step that it currently belongs to.
 #[derive(Clone, Debug)]
 pub struct Placed {
+    /// The environment of the file.
+    pub environment: EnvironmentId,
     /// The data from the file's event.
     pub artifact: Artifact,
     /// The run, or `None` if the file belongs to no run or was not placed yet.
@@ -16,43 +19,102 @@ pub struct Placed {
     pub step_id: Option<StepId>,
 }
 
-/// Prevents others from placing files of this environment until the transaction ends.
+/// Where files are: a run and its step, in an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepOfRun {
+    /// The environment of the run.
+    pub environment: EnvironmentId,
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+}
+
+/// Texts that identify something within an environment, in two columns.
+#[derive(Clone, Debug, Default)]
+pub struct InEnvironments {
+    pub(crate) environments: Vec<i64>,
+    pub(crate) texts: Vec<String>,
+}
+
+impl InEnvironments {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+}
+
+impl<T: Into<String>> FromIterator<(EnvironmentId, T)> for InEnvironments {
+    fn from_iter<I: IntoIterator<Item = (EnvironmentId, T)>>(all: I) -> Self {
+        let (environments, texts) = all
+            .into_iter()
+            .map(|(environment, text)| (environment.0, text.into()))
+            .unzip();
+        Self { environments, texts }
+    }
+}
+
+/// Prevents others from placing files of these environments until the transaction ends. The environments must be sorted, so that two
+/// transactions never wait for each other.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn lock_placement(transaction: &mut PgConnection, environment: EnvironmentId) -> sqlx::Result<()> {
+pub async fn lock_placement(transaction: &mut PgConnection, environments: &[EnvironmentId]) -> sqlx::Result<()> {
+    let ids: Vec<i64> = environments.iter().map(|id| id.0).collect();
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api placement', $1))",
-        environment.0
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api placement', e.id)) FROM unnest($1::bigint[]) AS e (id)",
+        &ids
     )
     .execute(transaction)
     .await?;
     Ok(())
 }
 
+/// A file of results in an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResultsId {
+    /// The account of the environment.
+    pub account: AccountId,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The hash of the file's bytes.
+    pub sha256: Sha256,
+}
+
+/// The columns of [`ResultsId`]s.
+pub(crate) fn columns_of(files: &[ResultsId]) -> (Vec<i64>, Vec<i64>, Vec<Vec<u8>>) {
+    (
+        files.iter().map(|file| file.account.0).collect(),
+        files.iter().map(|file| file.environment.0).collect(),
+        files.iter().map(|file| file.sha256.0.to_vec()).collect(),
+    )
+}
+
 /// Returns the runs and steps that contain these files, from any upload.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn places_of_files(
-    connection: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    files: &[Sha256],
-) -> sqlx::Result<Vec<(RunId, StepId)>> {
-    let hashes: Vec<Vec<u8>> = files.iter().map(|hash| hash.0.to_vec()).collect();
+pub async fn places_of_files(connection: &mut PgConnection, files: &[ResultsId]) -> sqlx::Result<Vec<StepOfRun>> {
+    let (accounts, environments, hashes) = columns_of(files);
     let rows = sqlx::query!(
-        r#"SELECT DISTINCT run_id AS "run_id!", step_id AS "step_id!" FROM artifacts
-         WHERE account_id = $1 AND environment_id = $2 AND sha256 = ANY($3::bytea[]) AND run_id IS NOT NULL AND step_id IS NOT NULL"#,
-        account.0,
-        environment.0,
+        r#"SELECT DISTINCT a.environment_id, a.run_id AS "run_id!", a.step_id AS "step_id!"
+         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS f (account_id, environment_id, sha256)
+         JOIN artifacts a ON a.account_id = f.account_id AND a.environment_id = f.environment_id AND a.sha256 = f.sha256
+         WHERE a.run_id IS NOT NULL AND a.step_id IS NOT NULL"#,
+        &accounts,
+        &environments,
         &hashes
     )
     .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (RunId(row.run_id), StepId(row.step_id)))
+        .map(|row| StepOfRun {
+            environment: EnvironmentId(row.environment_id),
+            run: RunId(row.run_id),
+            step: StepId(row.step_id),
+        })
         .collect())
 }
 
@@ -63,36 +125,41 @@ pub async fn places_of_files(
 /// Returns an error if the query fails.
 pub async fn unplaced_alike(
     connection: &mut PgConnection,
-    environment: EnvironmentId,
-    runs_with_dag: &[String],
-    invocations_with_run: &[String],
-    runs: &[String],
+    runs_with_dag: &InEnvironments,
+    invocations_with_run: &InEnvironments,
+    runs: &InEnvironments,
 ) -> sqlx::Result<Vec<Placed>> {
     let rows = sqlx::query!(
-        r#"SELECT event_id AS "event_id!", place AS "place!", event_time AS "event_time!", dag_id, airflow_run_id, tag,
-            invocation_id, run_id, step_id, makes_run AS "makes_run!", pruned AS "pruned!"
-         FROM artifacts
-         WHERE environment_id = $1
-            AND ((hashtextextended(airflow_run_id, 0) = ANY(ARRAY(SELECT hashtextextended(u.id, 0) FROM unnest($2::text[]) AS u (id)))
-                    AND airflow_run_id = ANY($2) AND dag_id IS NULL)
-                OR (airflow_run_id IS NULL AND invocation_id = ANY($3)))
+        r#"SELECT a.environment_id AS "environment_id!", a.event_id AS "event_id!", a.place AS "place!", a.event_time AS "event_time!",
+            a.dag_id, a.airflow_run_id, a.tag, a.invocation_id, a.run_id, a.step_id, a.makes_run AS "makes_run!", a.pruned AS "pruned!"
+         FROM unnest($1::bigint[], $2::text[]) AS r (environment_id, id) JOIN artifacts a
+            ON a.environment_id = r.environment_id AND hashtextextended(a.airflow_run_id, 0) = hashtextextended(r.id, 0)
+                AND a.airflow_run_id = r.id AND a.dag_id IS NULL
          UNION
-         SELECT a.event_id, a.place, a.event_time, a.dag_id, a.airflow_run_id, a.tag, a.invocation_id, a.run_id, a.step_id,
+         SELECT a.environment_id, a.event_id, a.place, a.event_time, a.dag_id, a.airflow_run_id, a.tag, a.invocation_id, a.run_id, a.step_id,
             a.makes_run, a.pruned
-         FROM unnest($4::text[]) AS r (id) JOIN artifacts a
-            ON a.environment_id = $1 AND a.airflow_run_id IS NULL AND starts_with(a.tag, r.id || '-')
+         FROM unnest($3::bigint[], $4::text[]) AS i (environment_id, id) JOIN artifacts a
+            ON a.environment_id = i.environment_id AND a.invocation_id = i.id AND a.airflow_run_id IS NULL
+         UNION
+         SELECT a.environment_id, a.event_id, a.place, a.event_time, a.dag_id, a.airflow_run_id, a.tag, a.invocation_id, a.run_id, a.step_id,
+            a.makes_run, a.pruned
+         FROM unnest($5::bigint[], $6::text[]) AS r (environment_id, id) JOIN artifacts a
+            ON a.environment_id = r.environment_id AND a.airflow_run_id IS NULL AND starts_with(a.tag, r.id || '-')
                 AND left(a.tag, 250) COLLATE "C" >= left(r.id || '-', 250)
                 AND left(a.tag, 250) COLLATE "C" < left(r.id || '-', 250) || chr(1114111)"#,
-        environment.0,
-        runs_with_dag,
-        invocations_with_run,
-        runs
+        &runs_with_dag.environments,
+        &runs_with_dag.texts,
+        &invocations_with_run.environments,
+        &invocations_with_run.texts,
+        &runs.environments,
+        &runs.texts
     )
     .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
         .map(|row| Placed {
+            environment: EnvironmentId(row.environment_id),
             artifact: Artifact {
                 event_id: EventId(row.event_id),
                 place: row.place,
@@ -110,21 +177,29 @@ pub async fn unplaced_alike(
         .collect())
 }
 
-/// Assigns a file to a step of a run, or to none.
+/// Assigns each of these files to a step of a run, or to none.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn set_placement(
+pub async fn set_placements(
     transaction: &mut PgConnection,
-    artifact: &Artifact,
-    place: Option<(RunId, StepId)>,
+    files: &[(&Artifact, Option<(RunId, StepId)>)],
 ) -> sqlx::Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let events: Vec<Uuid> = files.iter().map(|(artifact, _)| artifact.event_id.0).collect();
+    let places: Vec<i32> = files.iter().map(|(artifact, _)| artifact.place).collect();
+    let runs: Vec<Option<i64>> = files.iter().map(|(_, place)| place.map(|(run, _)| run.0)).collect();
+    let steps: Vec<Option<i64>> = files.iter().map(|(_, place)| place.map(|(_, step)| step.0)).collect();
     sqlx::query!(
-        "UPDATE artifacts SET run_id = $3, step_id = $4 WHERE event_id = $1 AND place = $2",
-        artifact.event_id.0,
-        artifact.place,
-        place.map(|(run, _)| run.0),
-        place.map(|(_, step)| step.0)
+        "UPDATE artifacts a SET run_id = p.run_id, step_id = p.step_id
+         FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[]) AS p (event_id, place, run_id, step_id)
+         WHERE a.event_id = p.event_id AND a.place = p.place",
+        &events,
+        &places,
+        &runs as &[Option<i64>],
+        &steps as &[Option<i64>]
     )
     .execute(transaction)
     .await?;
@@ -138,20 +213,24 @@ pub async fn set_placement(
 /// Returns an error if the query fails.
 pub async fn places_of_invocations(
     connection: &mut PgConnection,
-    environment: EnvironmentId,
-    invocations: &[String],
-) -> sqlx::Result<Vec<(RunId, StepId)>> {
+    invocations: &InEnvironments,
+) -> sqlx::Result<Vec<StepOfRun>> {
     let rows = sqlx::query!(
-        r#"SELECT DISTINCT run_id AS "run_id!", step_id AS "step_id!" FROM artifacts
-         WHERE environment_id = $1 AND invocation_id = ANY($2) AND kind IN ('run_results', 'sources') AND run_id IS NOT NULL
-            AND step_id IS NOT NULL"#,
-        environment.0,
-        invocations
+        r#"SELECT DISTINCT a.environment_id, a.run_id AS "run_id!", a.step_id AS "step_id!"
+         FROM unnest($1::bigint[], $2::text[]) AS i (environment_id, id) JOIN artifacts a
+            ON a.environment_id = i.environment_id AND a.invocation_id = i.id
+         WHERE a.kind IN ('run_results', 'sources') AND a.run_id IS NOT NULL AND a.step_id IS NOT NULL"#,
+        &invocations.environments,
+        &invocations.texts
     )
     .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (RunId(row.run_id), StepId(row.step_id)))
+        .map(|row| StepOfRun {
+            environment: EnvironmentId(row.environment_id),
+            run: RunId(row.run_id),
+            step: StepId(row.step_id),
+        })
         .collect())
 }

@@ -1,5 +1,7 @@
 //! Removes old data, and data that was read incorrectly.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, JobId, RunId, Sha256};
 use sqlx::PgConnection;
@@ -176,17 +178,16 @@ pub async fn note_pruned(transaction: &mut PgConnection, account: AccountId, upl
     Ok(())
 }
 
-/// Whether this upload was removed permanently.
+/// Returns those of these uploads that were pruned.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn is_pruned(connection: &mut PgConnection, event: EventId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM pruned_uploads WHERE event_id = $1) AS "exists!""#,
-        event.0
-    )
-    .fetch_one(connection)
-    .await
+pub async fn pruned_of(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<HashSet<EventId>> {
+    let ids: Vec<Uuid> = events.iter().map(|id| id.0).collect();
+    let pruned = sqlx::query_scalar!("SELECT event_id FROM pruned_uploads WHERE event_id = ANY($1)", &ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(pruned.into_iter().map(EventId).collect())
 }
 
 /// A file of an upload, with its current place.

@@ -1,11 +1,14 @@
 //! The results of nodes. Each content is read only once.
 
+use std::collections::HashSet;
+
 use artifacts::{Failure, Outcome};
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, Sha256};
+use schemas::{ArtifactKind, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
+use crate::placement::{ResultsId, columns_of};
 
 /// The number of rows that one statement inserts.
 const BATCH: usize = 2_000;
@@ -70,50 +73,64 @@ fn number_of(failure: Option<Failure>) -> i16 {
     }
 }
 
-/// Whether this content was read before.
+/// Returns those of these contents that were read before.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn has_results(
-    connection: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    sha256: Sha256,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM result_files WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3) AS "exists!""#,
-        account.0,
-        environment.0,
-        sha256.0.as_slice()
+pub async fn known_results(connection: &mut PgConnection, files: &[ResultsId]) -> sqlx::Result<HashSet<ResultsId>> {
+    if files.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (accounts, environments, hashes) = columns_of(files);
+    let known = sqlx::query_scalar!(
+        r#"SELECT f.place AS "place!" FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) WITH ORDINALITY
+            AS f (account_id, environment_id, sha256, place)
+         WHERE EXISTS (SELECT FROM result_files r
+            WHERE r.account_id = f.account_id AND r.environment_id = f.environment_id AND r.sha256 = f.sha256)"#,
+        &accounts,
+        &environments,
+        &hashes
     )
-    .fetch_one(connection)
-    .await
+    .fetch_all(connection)
+    .await?;
+    Ok(at_places(files, known))
 }
 
-/// Limits the times of a file's results to its first upload, so that a fast clock does not make them newer than they are. Returns true if
-/// any time changed. Call it after inserting each upload of the file.
+/// Limits the times of the results of files to their first uploads, so that a fast clock does not make them newer than they are. Returns the
+/// files of which a time changed. Call it after inserting each upload of the files.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn limit_times(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    sha256: Sha256,
-) -> sqlx::Result<bool> {
-    let limited = sqlx::query!(
-        "WITH first AS (
-            SELECT min(event_time) AS time FROM artifacts WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3
+pub async fn limit_times(transaction: &mut PgConnection, files: &[ResultsId]) -> sqlx::Result<HashSet<ResultsId>> {
+    if files.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (accounts, environments, hashes) = columns_of(files);
+    let limited = sqlx::query_scalar!(
+        r#"WITH first AS MATERIALIZED (
+            SELECT f.place, f.account_id, f.environment_id, f.sha256, (SELECT min(a.event_time) FROM artifacts a
+                WHERE a.account_id = f.account_id AND a.environment_id = f.environment_id AND a.sha256 = f.sha256) AS time
+            FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) WITH ORDINALITY AS f (account_id, environment_id, sha256, place)
+         ), limited AS (
+            UPDATE node_results n SET at = first.time FROM first
+            WHERE n.account_id = first.account_id AND n.environment_id = first.environment_id AND n.sha256 = first.sha256
+                AND n.at > first.time
+            RETURNING first.place
          )
-         UPDATE node_results SET at = first.time FROM first
-         WHERE account_id = $1 AND environment_id = $2 AND sha256 = $3 AND at > first.time",
-        account.0,
-        environment.0,
-        sha256.0.as_slice()
+         SELECT DISTINCT place AS "place!" FROM limited"#,
+        &accounts,
+        &environments,
+        &hashes
     )
-    .execute(transaction)
+    .fetch_all(transaction)
     .await?;
-    Ok(limited.rows_affected() > 0)
+    Ok(at_places(files, limited))
+}
+
+/// Returns the files at these places, counted from 1.
+fn at_places(files: &[ResultsId], places: Vec<i64>) -> HashSet<ResultsId> {
+    let places = places.into_iter().filter_map(|place| usize::try_from(place - 1).ok());
+    places.filter_map(|place| files.get(place).copied()).collect()
 }
 
 /// Stores the results of a file if they are not stored yet.
@@ -122,12 +139,15 @@ pub async fn limit_times(
 /// Returns an error if the query fails.
 pub async fn insert_results(
     transaction: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    sha256: Sha256,
+    id: ResultsId,
     file: &ResultFile,
     rows: &[ResultRow],
 ) -> sqlx::Result<()> {
+    let ResultsId {
+        account,
+        environment,
+        sha256,
+    } = id;
     let inserted = sqlx::query!(
         "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key,
             is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks, leaves_traces)

@@ -1,6 +1,8 @@
 //! Derives the steps of runs from the files of dbt invocations.
 
-use schemas::{AccountId, StepId};
+use std::collections::HashSet;
+
+use schemas::{AccountId, RunId, StepId};
 use sqlx::PgConnection;
 
 /// Recomputes steps from their files. Steps that have no files any more are removed.
@@ -16,11 +18,18 @@ use sqlx::PgConnection;
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, steps: &[StepId]) -> sqlx::Result<()> {
-    let ids: Vec<i64> = steps.iter().map(|id| id.0).collect();
+pub async fn refresh_steps(
+    transaction: &mut PgConnection,
+    steps: impl IntoIterator<Item = (AccountId, StepId)>,
+) -> sqlx::Result<()> {
+    let (accounts, ids): (Vec<i64>, Vec<i64>) = steps.into_iter().map(|(account, id)| (account.0, id.0)).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "DELETE FROM run_steps WHERE account_id = $1 AND id = ANY($2)",
-        account.0,
+        "DELETE FROM run_steps s USING unnest($1::bigint[], $2::bigint[]) AS u (account_id, id)
+         WHERE s.account_id = u.account_id AND s.id = u.id",
+        &accounts,
         &ids
     )
     .execute(&mut *transaction)
@@ -51,7 +60,8 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                 (array_agg(r.command ORDER BY r.which IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1] AS command,
                 (array_agg(r.command_key ORDER BY r.command_key IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
                     AS command_key
-            FROM artifacts a
+            FROM unnest($1::bigint[], $2::bigint[]) AS u (account_id, id)
+                JOIN artifacts a ON a.account_id = u.account_id AND a.step_id = u.id
                 LEFT JOIN result_files r
                     ON r.account_id = a.account_id AND r.environment_id = a.environment_id AND r.sha256 = a.sha256
                 LEFT JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
@@ -64,13 +74,36 @@ pub async fn refresh_steps(transaction: &mut PgConnection, account: AccountId, s
                     WHERE o.environment_id = a.environment_id AND o.invocation_id = a.invocation_id AND o.kind = 'manifest'
                         AND NOT o.pruned
                 ) sign ON r.kind IN ('run_results', 'sources')
-            WHERE a.account_id = $1 AND a.step_id = ANY($2)
             GROUP BY a.account_id, a.step_id, a.environment_id, a.run_id
          ) s",
-        account.0,
+        &accounts,
         &ids
     )
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// Returns those of these runs that have a failed step.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub(crate) async fn runs_with_failed_step(
+    connection: &mut PgConnection,
+    runs: &[(AccountId, RunId)],
+) -> sqlx::Result<HashSet<(AccountId, RunId)>> {
+    let (accounts, ids): (Vec<i64>, Vec<i64>) = runs.iter().map(|(account, run)| (account.0, run.0)).unzip();
+    let failed = sqlx::query!(
+        "SELECT DISTINCT s.account_id, s.run_id FROM unnest($1::bigint[], $2::bigint[]) AS r (account_id, id)
+         JOIN run_steps s ON s.account_id = r.account_id AND s.run_id = r.id
+         WHERE s.status = 20",
+        &accounts,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    let failed = failed.into_iter();
+    Ok(failed
+        .map(|row| (AccountId(row.account_id), RunId(row.run_id)))
+        .collect())
 }

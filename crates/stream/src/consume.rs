@@ -1,10 +1,11 @@
 //! Consumes events from the stream.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 
 use crate::{Error, Stream};
 
@@ -14,8 +15,11 @@ const CONSUMER: &str = "projector";
 /// How long an event may stay unacknowledged before another projector gets it.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
-/// How many events a projector gets in advance. Only a few, because [`ACK_WAIT`] begins when an event is delivered.
-const AHEAD: usize = 4;
+/// How many events a projector gets in advance, about as many as one batch, because [`ACK_WAIT`] begins when an event is delivered.
+const AHEAD: usize = 256;
+
+/// How many events may be unacknowledged at the same time: some of each of several projectors, and those that wait for something.
+const MAX_UNACKNOWLEDGED: i64 = 10_000;
 
 /// How often the server sends a heartbeat while it has no events.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -38,7 +42,7 @@ impl Stream {
             ack_policy: AckPolicy::Explicit,
             ack_wait: ACK_WAIT,
             max_deliver: -1,
-            max_ack_pending: 1000,
+            max_ack_pending: MAX_UNACKNOWLEDGED,
             ..pull::Config::default()
         };
         let consumer = self.make().await?.create_consumer(config).await;
@@ -55,16 +59,28 @@ impl Stream {
 }
 
 impl Messages {
-    /// Waits for the next event without a time limit.
+    /// Waits for the next event without a time limit. Returns it with those that have arrived already, at most `max` in all.
     ///
     /// # Errors
     /// Fails if NATS or the consumer is gone. Then [`Stream::consume`] must be called again.
-    pub async fn next(&mut self) -> Result<Message, Error> {
-        match self.0.next().await {
-            Some(Ok(message)) => Ok(Message(message)),
-            Some(Err(error)) => Err(Error::Unavailable(error.to_string())),
-            None => Err(Error::Unavailable("the consumer is gone".to_owned())),
+    pub async fn next_batch(&mut self, max: usize) -> Result<Vec<Message>, Error> {
+        let first = self.0.next().await;
+        let mut batch = vec![message(first)?];
+        while batch.len() < max {
+            match self.0.next().now_or_never() {
+                Some(next) => batch.push(message(next)?),
+                None => break,
+            }
         }
+        Ok(batch)
+    }
+}
+
+fn message<E: Display>(next: Option<Result<async_nats::jetstream::Message, E>>) -> Result<Message, Error> {
+    match next {
+        Some(Ok(message)) => Ok(Message(message)),
+        Some(Err(error)) => Err(Error::Unavailable(error.to_string())),
+        None => Err(Error::Unavailable("the consumer is gone".to_owned())),
     }
 }
 

@@ -38,7 +38,7 @@ async fn answers(stream: &Stream) {
 
 /// Acknowledges the next event and returns its id, or `None` if none comes within a second.
 async fn next(messages: &mut Messages) -> Option<EventId> {
-    let message = timeout(Duration::from_secs(1), messages.next()).await.ok()?.unwrap();
+    let message = timeout(Duration::from_secs(1), messages.next_batch(1)).await.ok()?.unwrap().remove(0);
     message.ack().await.unwrap();
     Some(Event::from_json(message.payload()).unwrap().id)
 }
@@ -64,7 +64,7 @@ async fn an_event_that_was_not_handled_is_delivered_again() {
     let event = event();
     stream.publish(&event).await.unwrap();
     let mut messages = stream.consume().await.unwrap();
-    let message = messages.next().await.unwrap();
+    let message = messages.next_batch(1).await.unwrap().remove(0);
     message.progress().await.unwrap();
     message.retry_later(Duration::from_millis(10)).await.unwrap();
     assert_eq!(next(&mut messages).await, Some(event.id));

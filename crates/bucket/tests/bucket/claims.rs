@@ -1,6 +1,6 @@
-use bucket::{Bucket, Claim, ClaimKind};
+use bucket::{Bucket, Claim, ClaimKind, SegmentClaim};
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stores::on_each_store;
 
@@ -8,6 +8,7 @@ on_each_store!(
     one_of_many_concurrent_claims_succeeds,
     a_repeated_claim_is_still_mine,
     kinds_and_numbers_are_independent,
+    one_of_many_concurrent_segments_succeeds_whole,
 );
 
 async fn one_of_many_concurrent_claims_succeeds(bucket: &Bucket) {
@@ -26,8 +27,8 @@ async fn one_of_many_concurrent_claims_succeeds(bucket: &Bucket) {
         assert_eq!(claim, Claim::Taken(winner.clone()));
     }
     assert_eq!(
-        bucket.claim_owner(ClaimKind::Run, 1).await.unwrap().as_ref(),
-        Some(winner)
+        bucket.segment_owners(ClaimKind::Run, 1).await.unwrap(),
+        Some(vec![winner.clone()])
     );
 }
 
@@ -44,10 +45,29 @@ async fn kinds_and_numbers_are_independent(bucket: &Bucket) {
     use ClaimKind::{Account, Environment, Job, Project, Run};
     for kind in [Account, Project, Environment, Job, Run] {
         for n in [1, 2] {
-            assert_eq!(bucket.claim_owner(kind, n).await.unwrap(), None);
+            assert_eq!(bucket.segment_owners(kind, n).await.unwrap(), None);
             let owner = json!(format!("{kind:?} {n}"));
             assert_eq!(bucket.claim(kind, n, &owner).await.unwrap(), Claim::Mine);
-            assert_eq!(bucket.claim_owner(kind, n).await.unwrap(), Some(owner));
+            assert_eq!(bucket.segment_owners(kind, n).await.unwrap(), Some(vec![owner]));
         }
     }
+}
+
+async fn one_of_many_concurrent_segments_succeeds_whole(bucket: &Bucket) {
+    let owners = |claim: i64| -> Vec<Value> { (0..=claim).map(|place| json!({ "key": [claim, place] })).collect() };
+    let claims =
+        (0..8).map(|claim| async move { bucket.claim_segment(ClaimKind::Run, 7, owners(claim)).await.unwrap() });
+    let claims = join_all(claims).await;
+
+    let winner = claims.iter().position(|claim| *claim == SegmentClaim::Mine).unwrap();
+    let winners = owners(i64::try_from(winner).unwrap());
+    for (claim, outcome) in claims.iter().enumerate() {
+        if claim != winner {
+            assert_eq!(*outcome, SegmentClaim::Taken(winners.clone()));
+        }
+    }
+    let again = bucket.claim_segment(ClaimKind::Run, 7, winners.clone()).await.unwrap();
+    assert_eq!(again, SegmentClaim::Mine);
+    assert_eq!(bucket.segment_owners(ClaimKind::Run, 7).await.unwrap(), Some(winners));
+    assert_eq!(bucket.list_claims(ClaimKind::Run).await.unwrap(), [7]);
 }

@@ -49,7 +49,7 @@ async fn errors_of_everything(bucket: &Bucket) -> Vec<Error> {
         first.unwrap_err(),
         claim.unwrap_err(),
         revoked.unwrap_err(),
-        bucket.claim_owner(ClaimKind::Run, 1).await.unwrap_err(),
+        bucket.segment_owners(ClaimKind::Run, 1).await.unwrap_err(),
         bucket.revoke(token).await.unwrap_err(),
     ]
 }

@@ -87,20 +87,49 @@ async fn without_newer(
     if changed.iter().all(|node| node.is_new) {
         return Ok(changed);
     }
-    let uploaded_at = (uploaded.done_at, uploaded.event_id, uploaded.place);
-    for set in sets_of(transaction, environment, &uploaded.set.aspect).await? {
+    let mut below = None;
+    loop {
         let with_heads: Vec<Uuid> = changed
             .iter()
             .filter(|node| !node.is_new)
             .map(|node| node.node_md5)
             .collect();
-        if with_heads.is_empty() || (set.done_at, set.event_id, set.place) <= uploaded_at {
-            break;
+        if with_heads.is_empty() {
+            return Ok(changed);
         }
+        let Some(set) = next_newer(transaction, environment, uploaded, below.as_ref()).await? else {
+            return Ok(changed);
+        };
         let contained = nodes_in(transaction, account, &uploaded.set.aspect, &set, &with_heads).await?;
         changed.retain(|node| !contained.contains(&node.node_md5));
+        below = Some(set);
     }
-    Ok(changed)
+}
+
+/// Returns the newest set that is newer than the upload and older than `below`.
+async fn next_newer(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+    below: Option<&StoredSet>,
+) -> sqlx::Result<Option<StoredSet>> {
+    sqlx::query_as!(
+        StoredSet,
+        "SELECT node_set, content_set, done_at, event_id, place FROM aspect_sets
+         WHERE environment_id = $1 AND aspect = $2 AND (done_at, event_id, place) > ($3, $4, $5)
+            AND ($6::timestamptz IS NULL OR (done_at, event_id, place) < ($6, $7::uuid, $8::integer))
+         ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1",
+        environment.0,
+        uploaded.set.aspect,
+        uploaded.done_at,
+        uploaded.event_id,
+        uploaded.place,
+        below.map(|set| set.done_at),
+        below.map(|set| set.event_id),
+        below.map(|set| set.place)
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 /// A set of contents, with its key as parameters: PostgreSQL cannot push a join's columns into the view `aspect_members`.

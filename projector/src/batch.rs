@@ -1,0 +1,306 @@
+//! Applies events in batches. An event that cannot be applied is split out and becomes a dead letter alone.
+
+use std::collections::{HashMap, HashSet};
+
+use read_model::journal::{
+    Admission, Known, begin_attempt, begin_attempts, end_attempts, forget_attempts, insert_dead_letter, lock_events,
+};
+use schemas::{Event, EventId};
+use sqlx::{Postgres, Transaction};
+use tracing::Instrument;
+
+use crate::content::Reading;
+use crate::project::{Applied, Projected};
+use crate::{ApplyError, Projector, project};
+
+/// The maximum number of events that one transaction applies. It limits how long others wait for the batch's locks.
+pub(crate) const MAX_EVENTS: usize = 256;
+
+/// The result of applying an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The rows of the event are in the read model.
+    Applied,
+    /// The event was already applied or is a dead letter.
+    Known,
+    /// The event cannot be applied and became a dead letter.
+    DeadLetter,
+    /// Another projector is applying the event. Check the event again later, since that projector may die.
+    Busy,
+}
+
+/// The result of each event.
+type Results = HashMap<EventId, Result<Outcome, ApplyError>>;
+
+impl Projector {
+    /// Applies an event permanently. Afterwards it is in the ledger or a dead letter, unless another projector is applying it.
+    ///
+    /// # Errors
+    /// Returns an error if the event should be tried again later, and nothing was changed. It is never [`ApplyError::Rejected`].
+    pub async fn apply(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let mut results = self.results_of(std::slice::from_ref(event)).await;
+        results.remove(&event.id).unwrap_or(Ok(Outcome::Busy))
+    }
+
+    /// Applies events permanently, many in one transaction where their order does not matter. Returns the result of each event in the same
+    /// order, as [`Projector::apply`] does.
+    pub async fn apply_all(&self, events: &[Event]) -> Vec<Result<Outcome, ApplyError>> {
+        let results = self.results_of(events).await;
+        let result_of = |event: &Event| results.get(&event.id).cloned().unwrap_or(Ok(Outcome::Busy));
+        events.iter().map(result_of).collect()
+    }
+
+    async fn results_of(&self, events: &[Event]) -> Results {
+        let (mut results, mut batch, mut seen) = (Results::new(), Vec::new(), HashSet::new());
+        for event in events.iter().filter(|event| seen.insert(event.id)) {
+            if !project::is_independent(event) {
+                self.apply_batch(std::mem::take(&mut batch), &mut results).await;
+                self.apply_batch(vec![event.clone()], &mut results).await;
+                continue;
+            }
+            batch.push(event.clone());
+            if batch.len() == MAX_EVENTS {
+                self.apply_batch(std::mem::take(&mut batch), &mut results).await;
+            }
+        }
+        self.apply_batch(batch, &mut results).await;
+        results
+    }
+
+    async fn apply_batch(&self, events: Vec<Event>, results: &mut Results) {
+        if events.is_empty() {
+            return;
+        }
+        let ids = ids_of(&events);
+        match self.take_turns(&ids).await {
+            Ok((turn, mine)) => {
+                let (mine, busy): (Vec<Event>, Vec<Event>) =
+                    events.into_iter().partition(|event| mine.contains(&event.id));
+                results.extend(busy.iter().map(|event| (event.id, Ok(Outcome::Busy))));
+                if let Err(error) = self.attempt(mine, results).await {
+                    fill(results, &ids, &error);
+                }
+                end_turn(turn).await;
+            }
+            Err(error) => fill(results, &ids, &error),
+        }
+    }
+
+    /// Prevents others from starting attempts to apply these events, which would be counted. Returns the events whose turn it is; other
+    /// projectors are applying the rest.
+    ///
+    /// A transaction holds the locks, since it always ends when the attempts do. Each batch uses one connection for this and at most one
+    /// more. Few batches are applied at once, so the pool has enough connections.
+    async fn take_turns(
+        &self,
+        events: &[EventId],
+    ) -> Result<(Transaction<'static, Postgres>, HashSet<EventId>), ApplyError> {
+        let mut turn = self.pool.begin().await?;
+        let mine = lock_events(&mut turn, events).await?;
+        Ok((turn, mine))
+    }
+
+    /// Applies events together, except for those that may have killed a projector before.
+    async fn attempt(&self, events: Vec<Event>, results: &mut Results) -> Result<(), ApplyError> {
+        let mut connection = self.pool.acquire().await?;
+        let known = begin_attempts(&mut connection, &ids_of(&events)).await?;
+        drop(connection);
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for event in events {
+            match known.get(&event.id) {
+                Some(Known::Done) => {
+                    results.insert(event.id, Ok(Outcome::Known));
+                }
+                Some(Known::Begun) => alone.push(event),
+                Some(Known::Nothing) | None => together.push(event),
+            }
+        }
+        let begun = ids_of(&together);
+        self.work(together, results).await;
+        self.forget_attempts(&begun, results).await;
+        for event in alone {
+            let result = self.attempt_alone(&event, results).await;
+            if let Err(error) = result {
+                fill(results, &[event.id], &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies an event that was begun before without an end. It must not take others with it if it kills the projector.
+    async fn attempt_alone(&self, event: &Event, results: &mut Results) -> Result<(), ApplyError> {
+        let mut connection = self.pool.acquire().await?;
+        let admission = begin_attempt(&mut connection, event.id).await?;
+        drop(connection);
+        match admission {
+            Admission::Done => {
+                results.insert(event.id, Ok(Outcome::Known));
+            }
+            Admission::Exhausted => {
+                let cause = "several attempts began and none finished: the event may kill its projector, or take longer than the statement timeout";
+                results.insert(event.id, self.record_dead_letter(event, cause).await);
+            }
+            Admission::Admitted => {
+                self.work(vec![event.clone()], results).await;
+                self.forget_attempts(&[event.id], results).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does not count the attempts that ended because something was unavailable.
+    async fn forget_attempts(&self, events: &[EventId], results: &Results) {
+        let is_unavailable = |event: &&EventId| matches!(results.get(event), Some(Err(ApplyError::Unavailable(_))));
+        let events: Vec<EventId> = events.iter().filter(is_unavailable).copied().collect();
+        if events.is_empty() {
+            return;
+        }
+        // If this fails as well, the starts count. That is acceptable, since the outage is noticed again before the fifth start.
+        if let Err(error) = forget_attempts(&self.pool, &events).await {
+            tracing::debug!(events = events.len(), %error, "could not forget attempts");
+        }
+    }
+
+    /// Applies events in as few transactions as possible.
+    async fn work(&self, events: Vec<Event>, results: &mut Results) {
+        let mut rest = vec![events];
+        while let Some(mut batch) = rest.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            match self.project_in_task(&batch).await {
+                Ok(Projected::Done(applied)) => self.conclude(&batch, applied, results).await,
+                Ok(Projected::Fits(count)) => {
+                    rest.push(batch.split_off(count.clamp(1, batch.len())));
+                    rest.push(batch);
+                }
+                // Nothing more can be applied until it is available again.
+                Err(error @ ApplyError::Unavailable(_)) => {
+                    fill(results, &ids_of(&batch), &error);
+                    rest.iter().for_each(|batch| fill(results, &ids_of(batch), &error));
+                    return;
+                }
+                // One of the events is at fault: the halves show in which half it is.
+                Err(_) if batch.len() > 1 => {
+                    rest.push(batch.split_off(batch.len() / 2));
+                    rest.push(batch);
+                }
+                Err(ApplyError::Refused(cause)) => fill(results, &ids_of(&batch), &ApplyError::Unavailable(cause)),
+                Err(error @ ApplyError::TimedOut(_)) => fill(results, &ids_of(&batch), &error),
+                Err(error @ ApplyError::Rejected(_)) => {
+                    let applied = batch.iter().map(|event| (event.id, Err(error.clone()))).collect();
+                    self.conclude(&batch, applied, results).await;
+                }
+            }
+        }
+    }
+
+    /// Applies events in a task of its own, so that a panic affects only them.
+    async fn project_in_task(&self, events: &[Event]) -> Result<Projected, ApplyError> {
+        let task = tokio::spawn({
+            let (projector, events) = (self.clone(), events.to_vec());
+            async move { projector.project(&events, Reading::WhatIsNew).await }.in_current_span()
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(panic) => Err(ApplyError::Rejected(format!("the projector panicked: {panic}"))),
+        }
+    }
+
+    /// Makes rejected events dead letters.
+    async fn conclude(&self, batch: &[Event], applied: Applied, results: &mut Results) {
+        for (id, result) in applied {
+            let result = match (result, batch.iter().find(|event| event.id == id)) {
+                (Err(ApplyError::Rejected(cause)), Some(event)) => self.record_dead_letter(event, &cause).await,
+                (result, _) => result,
+            };
+            results.insert(id, result);
+        }
+    }
+
+    /// Applies a dead letter again. It remains a dead letter until its rows are in the read model.
+    ///
+    /// # Errors
+    /// Returns an error in the same cases as [`Projector::apply`].
+    pub async fn retry(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let (turn, mine) = self.take_turns(&[event.id]).await?;
+        if mine.is_empty() {
+            return Ok(Outcome::Busy);
+        }
+        let mut results = Results::new();
+        self.work(vec![event.clone()], &mut results).await;
+        let mut result = results.remove(&event.id).unwrap_or(Ok(Outcome::Busy));
+        if let Ok(Outcome::Known) = result {
+            // The event was applied in another way and is not a dead letter any more.
+            let mut connection = self.pool.acquire().await?;
+            result = match end_attempts(&mut connection, &[event.id]).await {
+                Ok(()) => Ok(Outcome::Known),
+                Err(error) => Err(error.into()),
+            };
+        }
+        end_turn(turn).await;
+        result
+    }
+
+    /// Applies an upload again in one transaction, and reads its files again. Other events are applied only if they were not applied
+    /// before.
+    ///
+    /// # Errors
+    /// Returns an error in the same cases as [`Projector::apply`], and [`ApplyError::Rejected`] if the event can no longer be applied. In
+    /// that case, the rows from before remain.
+    pub async fn apply_again(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        if !project::has_files(event) {
+            return self.apply(event).await;
+        }
+        let (turn, mine) = self.take_turns(&[event.id]).await?;
+        if mine.is_empty() {
+            return Ok(Outcome::Busy);
+        }
+        let result = match self.project(std::slice::from_ref(event), Reading::Everything).await {
+            Ok(Projected::Done(mut applied)) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
+            Ok(Projected::Fits(_)) => Ok(Outcome::Busy),
+            Err(ApplyError::Refused(cause)) => Err(ApplyError::Unavailable(cause)),
+            Err(error) => Err(error),
+        };
+        let result = match result {
+            Err(ApplyError::Rejected(cause)) => match self.record_dead_letter(event, &cause).await {
+                Ok(Outcome::Known) => Err(ApplyError::Rejected(cause)),
+                recorded => recorded,
+            },
+            result => result,
+        };
+        end_turn(turn).await;
+        result
+    }
+
+    /// Makes an event a dead letter, unless it was applied.
+    async fn record_dead_letter(&self, event: &Event, cause: &str) -> Result<Outcome, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        let is_new = insert_dead_letter(&mut transaction, event, cause).await?;
+        transaction.commit().await?;
+        if !is_new {
+            return Ok(Outcome::Known);
+        }
+        metrics::counter!("dbt_api_dead_letters_total").increment(1);
+        tracing::error!(event_id = %event.id, kind = event.kind, cause, "the event became a dead letter");
+        Ok(Outcome::DeadLetter)
+    }
+}
+
+fn ids_of(events: &[Event]) -> Vec<EventId> {
+    events.iter().map(|event| event.id).collect()
+}
+
+/// Sets the result of those of these events that have none.
+fn fill(results: &mut Results, events: &[EventId], error: &ApplyError) {
+    for event in events {
+        results.entry(*event).or_insert_with(|| Err(error.clone()));
+    }
+}
+
+async fn end_turn(turn: Transaction<'static, Postgres>) {
+    if let Err(error) = turn.rollback().await {
+        // The locks end with their connection anyway.
+        tracing::debug!(%error, "could not release the locks of events");
+    }
+}

@@ -1,0 +1,398 @@
+//! Converts a manifest to rows.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
+
+use artifacts::{Manifest, Node};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use read_model::doc::DocEncoder;
+use read_model::manifests::{
+    ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, has_node_set, ids_of_nodes, insert_manifest,
+    insert_node_set, insert_nodes,
+};
+use read_model::text::without_nul;
+use read_model::texts::{TextRow, TextSet, has_text_set, ids_of_texts, insert_text_set, insert_texts};
+use schemas::{AccountId, Sha256, UploadedFile};
+use sqlx::PgConnection;
+
+use super::reading::{Reading, off_the_runtime, rejected};
+use crate::{ApplyError, Projector};
+
+/// The number of rows in a batch: enough to be worth a switch to another core, and few compared with a manifest.
+const BATCH: usize = 500;
+
+/// The number of batches that are prepared while one is written.
+const AHEAD: usize = 2;
+
+/// A manifest that was read.
+pub(crate) struct ReadManifest {
+    /// The hash of the manifest's bytes.
+    sha256: Sha256,
+    facts: ManifestFacts,
+    node_set: Sha256,
+    quarantine: Vec<QuarantineRow>,
+    new: Option<New>,
+}
+
+/// The parts of a manifest that may not be stored yet.
+struct New {
+    is_node_set: bool,
+    compiled: Option<TextSet>,
+    macros: Option<TextSet>,
+    source: Arc<Source>,
+}
+
+/// Reads a manifest from the bucket.
+pub(crate) async fn read(
+    projector: &Projector,
+    account: AccountId,
+    file: &UploadedFile,
+    reading: Reading,
+) -> Result<ReadManifest, ApplyError> {
+    // No connection is held while the file is fetched and read.
+    let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
+    let (source, index) = off_the_runtime(move || {
+        let manifest = Manifest::read(bytes).map_err(rejected)?;
+        Ok(Source::of(manifest))
+    })
+    .await?;
+
+    let mut connection = projector.pool.acquire().await?;
+    let is_reread = reading == Reading::Everything;
+    let is_node_set = is_reread || !has_node_set(&mut connection, account, index.node_set).await?;
+    let mut new_sets = [index.compiled, index.macros];
+    for set in &mut new_sets {
+        if let Some(known) = set
+            && !is_reread
+            && has_text_set(&mut connection, account, known.hash).await?
+        {
+            *set = None;
+        }
+    }
+    drop(connection);
+    let [compiled, macros] = new_sets;
+    let new = (is_node_set || compiled.is_some() || macros.is_some()).then(|| New {
+        is_node_set,
+        compiled,
+        macros,
+        source: Arc::new(source),
+    });
+    Ok(ReadManifest {
+        sha256: file.sha256,
+        facts: index.facts,
+        node_set: index.node_set,
+        quarantine: index.quarantine,
+        new,
+    })
+}
+
+impl ReadManifest {
+    /// Writes the rows, under [`read_model::journal::lock_contents`].
+    pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
+        if let Some(new) = &self.new {
+            if new.is_node_set {
+                let ids = add_nodes(transaction, account, &new.source).await?;
+                insert_node_set(transaction, account, self.node_set, &new.source.members, &ids).await?;
+            }
+            for (set, make) in [
+                (&new.compiled, Source::code_rows as MakeTexts),
+                (&new.macros, Source::macro_rows),
+            ] {
+                if let Some(set) = set {
+                    let ids = add_texts(transaction, account, set, &new.source, make).await?;
+                    insert_text_set(transaction, account, set, &new.source.members, &ids).await?;
+                }
+            }
+        }
+        insert_manifest(
+            transaction,
+            account,
+            self.sha256,
+            self.node_set,
+            &self.facts,
+            &self.quarantine,
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// Adds the nodes that are not stored yet, and returns the ids of all nodes.
+async fn add_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    source: &Arc<Source>,
+) -> Result<HashMap<Sha256, i64>, ApplyError> {
+    let mut ids = ids_of_nodes(transaction, account, &source.members).await?;
+    let hashes = source.members.iter().map(|member| Some(member.hash));
+    let new = firsts(hashes, &ids);
+    let mut batches = pin!(source.batches(new, Source::node_rows));
+    while let Some(rows) = batches.try_next().await? {
+        ids.extend(insert_nodes(transaction, account, &rows).await?);
+    }
+    Ok(ids)
+}
+
+type MakeTexts = fn(&Source, &[usize]) -> Result<Vec<TextRow>, ApplyError>;
+
+/// Adds the texts that are not stored yet, and returns the ids of all texts.
+async fn add_texts(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    set: &TextSet,
+    source: &Arc<Source>,
+    make: MakeTexts,
+) -> Result<HashMap<Sha256, i64>, ApplyError> {
+    let mut ids = ids_of_texts(transaction, account, set).await?;
+    let new = firsts(set.texts.iter().copied(), &ids);
+    let mut batches = pin!(source.batches(new, make));
+    while let Some(rows) = batches.try_next().await? {
+        ids.extend(insert_texts(transaction, account, &rows).await?);
+    }
+    Ok(ids)
+}
+
+/// Returns the first position of each hash that has no id.
+fn firsts(hashes: impl Iterator<Item = Option<Sha256>>, ids: &HashMap<Sha256, i64>) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    hashes
+        .enumerate()
+        .filter_map(|(at, hash)| Some((at, hash?)))
+        .filter(|(_, hash)| !ids.contains_key(hash) && seen.insert(*hash))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// The data of a manifest that is known before any of its nodes is stored.
+struct Index {
+    facts: ManifestFacts,
+    node_set: Sha256,
+    /// The compiled code, or `None` if nothing was compiled.
+    compiled: Option<TextSet>,
+    /// The called macros, or `None` if no node calls a macro.
+    macros: Option<TextSet>,
+    quarantine: Vec<QuarantineRow>,
+}
+
+/// The source of the rows.
+struct Source {
+    manifest: Manifest,
+    members: Vec<NodeSetMember>,
+    /// The place of each member in the text.
+    places: Vec<Place>,
+}
+
+/// The place of a node in the text, and more data of the node.
+struct Place {
+    range: Range<usize>,
+    /// The hash of the compiled code, if there is any.
+    code: Option<Sha256>,
+    /// The hash of the list of called macros, if there are any.
+    macros: Option<Sha256>,
+    /// Whether the command has compiled or run the node, or `None` if the node does not say.
+    has_traces: Option<bool>,
+    /// What the node shows about the whole manifest.
+    sign: Option<Sign>,
+}
+
+/// What a node shows about its manifest.
+enum Sign {
+    /// The node is a hook that dbt runs before the nodes.
+    StartHook,
+    /// The node is a hook that dbt runs after the nodes.
+    EndHook,
+    /// The node is a source with a limit for its age.
+    CheckedSource,
+}
+
+impl Sign {
+    fn of(node: &Node<'_>) -> Option<Self> {
+        match node.resource_type() {
+            "operation" => {
+                let tags = node.tags();
+                let is_of = |hook: &str| tags.iter().any(|tag| tag == hook);
+                match (is_of("on-run-start"), is_of("on-run-end")) {
+                    (true, _) => Some(Self::StartHook),
+                    (_, true) => Some(Self::EndHook),
+                    _ => None,
+                }
+            }
+            "source" => node.has_freshness().then_some(Self::CheckedSource),
+            _ => None,
+        }
+    }
+}
+
+/// The list of macros that a node calls, as JSON.
+fn macros_of(node: &Node<'_>) -> Option<String> {
+    let macros = node.depends_on_macros();
+    (!macros.is_empty()).then(|| serde_json::Value::from(macros).to_string())
+}
+
+impl Source {
+    fn of(manifest: Manifest) -> (Self, Index) {
+        let mut nodes = manifest.map_nodes(|node| {
+            let member = NodeSetMember {
+                resource_type: without_nul(node.resource_type()),
+                unique_id: without_nul(node.unique_id()),
+                hash: node.content().sha256,
+            };
+            let place = Place {
+                range: manifest.place_of(&node),
+                code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
+                macros: macros_of(&node).map(|macros| Sha256::of(macros.as_bytes())),
+                has_traces: node.says_where_built().then(|| node.has_traces()),
+                sign: Sign::of(&node),
+            };
+            (member, place)
+        });
+        nodes.sort_unstable_by(|(one, at), (other, there)| {
+            let order = one.cmp(other);
+            order.then((at.code, at.macros).cmp(&(there.code, there.macros)))
+        });
+        let (members, places): (Vec<NodeSetMember>, Vec<Place>) = nodes.into_iter().unzip();
+        let codes = places.iter().map(|place| place.code).collect();
+        let macros = places.iter().map(|place| place.macros).collect();
+        let mut all = Vec::with_capacity(members.len() * 32);
+        for member in &members {
+            all.extend_from_slice(&member.hash.0);
+        }
+        let metadata = &manifest.metadata;
+        let text = |value: &Option<String>| value.as_deref().map(without_nul);
+        let (compiled, macros) = (TextSet::of(codes), TextSet::of(macros));
+        let hooks = |is_wanted: fn(&Sign) -> bool| -> Vec<String> {
+            let signs = members.iter().zip(&places);
+            signs
+                .filter(|(_, place)| place.sign.as_ref().is_some_and(is_wanted))
+                .map(|(member, _)| member.unique_id.clone())
+                .collect()
+        };
+        let project = match &metadata.project_name {
+            Some(name) => Some(name.clone()),
+            None => metadata.project(&packages_of(&manifest)),
+        };
+        let index = Index {
+            facts: ManifestFacts {
+                dbt_schema_version: text(&metadata.dbt_schema_version),
+                dbt_version: text(&metadata.dbt_version),
+                project_name: text(&project),
+                adapter_type: text(&metadata.adapter_type),
+                generated_at: metadata.generated_at,
+                start_hooks: hooks(|sign| matches!(sign, Sign::StartHook)),
+                end_hooks: hooks(|sign| matches!(sign, Sign::EndHook)),
+                checks_freshness: places
+                    .iter()
+                    .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
+                // A manifest without this information counts as complete.
+                has_traces: places.iter().any(|place| place.has_traces == Some(true))
+                    || places.iter().all(|place| place.has_traces.is_none()),
+                texts: ManifestTexts {
+                    compiled: compiled.as_ref().map(|set| set.hash),
+                    macros: macros.as_ref().map(|set| set.hash),
+                },
+            },
+            node_set: Sha256::of(&all),
+            compiled,
+            macros,
+            quarantine: manifest
+                .quarantined
+                .iter()
+                .map(|node| QuarantineRow {
+                    section: without_nul(&node.section),
+                    unique_id: without_nul(&node.unique_id),
+                    reason: without_nul(&node.reason),
+                })
+                .collect(),
+        };
+        let source = Self {
+            manifest,
+            members,
+            places,
+        };
+        (source, index)
+    }
+
+    /// Makes the rows of these members in batches, while earlier batches are written.
+    fn batches<T: Send + 'static>(
+        self: &Arc<Self>,
+        of: Vec<usize>,
+        make: fn(&Self, &[usize]) -> Result<Vec<T>, ApplyError>,
+    ) -> impl Stream<Item = Result<Vec<T>, ApplyError>> {
+        let source = Arc::clone(self);
+        let batches: Vec<Vec<usize>> = of.chunks(BATCH).map(<[_]>::to_vec).collect();
+        stream::iter(batches)
+            .map(move |batch| {
+                let source = Arc::clone(&source);
+                off_the_runtime(move || make(&source, &batch))
+            })
+            .buffered(AHEAD)
+    }
+
+    fn node_rows(&self, of: &[usize]) -> Result<Vec<NodeRow>, ApplyError> {
+        let mut encoder = DocEncoder::new().map_err(rejected)?;
+        of.iter()
+            .map(|at| {
+                let node = self.node(*at)?;
+                let doc = encoder.encode(&node.content().json).map_err(rejected)?;
+                Ok(row_of(&node, self.members[*at].hash, doc))
+            })
+            .collect()
+    }
+
+    fn code_rows(&self, of: &[usize]) -> Result<Vec<TextRow>, ApplyError> {
+        let hash = |place: &Place| place.code;
+        self.text_rows(of, hash, |node| node.compiled_code().map(|code| code.into_owned()))
+    }
+
+    fn macro_rows(&self, of: &[usize]) -> Result<Vec<TextRow>, ApplyError> {
+        self.text_rows(of, |place| place.macros, macros_of)
+    }
+
+    fn text_rows(
+        &self,
+        of: &[usize],
+        hash: fn(&Place) -> Option<Sha256>,
+        text: fn(&Node<'_>) -> Option<String>,
+    ) -> Result<Vec<TextRow>, ApplyError> {
+        let (mut rows, mut encoder) = (Vec::new(), DocEncoder::new().map_err(rejected)?);
+        for at in of {
+            if let (Some(hash), Some(text)) = (hash(&self.places[*at]), text(&self.node(*at)?)) {
+                let text = encoder.encode(text.as_bytes()).map_err(rejected)?;
+                rows.push(TextRow { hash, text });
+            }
+        }
+        Ok(rows)
+    }
+
+    fn node(&self, at: usize) -> Result<Node<'_>, ApplyError> {
+        let (member, place) = (&self.members[at], &self.places[at]);
+        self.manifest
+            .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
+            .ok_or_else(|| rejected("a node was not found at its place in the manifest"))
+    }
+}
+
+/// Returns the packages of the nodes that are built or tested.
+fn packages_of(manifest: &Manifest) -> BTreeSet<String> {
+    let packages = manifest.map_nodes(|node| {
+        let is_built = ["model", "seed", "snapshot", "test", "analysis"].contains(&node.resource_type());
+        node.package_name().filter(|_| is_built).map(String::from)
+    });
+    packages.into_iter().flatten().collect()
+}
+
+fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {
+    NodeRow {
+        hash,
+        unique_id: without_nul(node.unique_id()),
+        resource_type: without_nul(node.resource_type()),
+        name: node.name().as_deref().map(without_nul),
+        package_name: node.package_name().as_deref().map(without_nul),
+        materialized: node.materialized().as_deref().map(without_nul),
+        attached_node: node.attached_node().as_deref().map(without_nul),
+        depends_on: node.depends_on_nodes().iter().map(|id| without_nul(id)).collect(),
+        doc,
+    }
+}

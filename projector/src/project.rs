@@ -1,0 +1,88 @@
+//! Applies events to the read model, each kind in its own way.
+
+mod directory;
+mod prune;
+mod retirement;
+mod together;
+
+use schemas::{Event, EventData, EventId, EventType};
+
+use self::together::Together;
+use crate::content::Reading;
+use crate::{ApplyError, Outcome, Projector};
+
+/// The number of attempts to apply a batch when data is removed in the meantime.
+const TRIES: usize = 10;
+
+/// The result of each event of a batch.
+pub(crate) type Applied = Vec<(EventId, Result<Outcome, ApplyError>)>;
+
+/// What became of a batch.
+pub(crate) enum Projected {
+    /// Each event has a result.
+    Done(Applied),
+    /// Nothing was applied, since the new files are too large to be read at once. This many of the first events fit.
+    Fits(usize),
+}
+
+/// Whether events of this kind only add something, in any order, so that they can be applied together with others.
+pub(crate) fn is_independent(event: &Event) -> bool {
+    matches!(
+        EventType::named(&event.kind),
+        Some(
+            EventType::ArtifactsUploaded
+                | EventType::FilesStored
+                | EventType::FileDeleted
+                | EventType::AirflowRunObserved
+        )
+    )
+}
+
+/// Whether the event is an upload of files.
+pub(crate) fn has_files(event: &Event) -> bool {
+    matches!(
+        EventType::named(&event.kind),
+        Some(EventType::ArtifactsUploaded | EventType::FilesStored)
+    )
+}
+
+impl Projector {
+    /// Applies events that are independent of each other, or a single one.
+    pub(crate) async fn project(&self, events: &[Event], reading: Reading) -> Result<Projected, ApplyError> {
+        if let [event] = events
+            && !is_independent(event)
+        {
+            let outcome = self.project_alone(event).await?;
+            return Ok(Projected::Done(vec![(event.id, Ok(outcome))]));
+        }
+        let together = Together::of(events, reading);
+        for _ in 0..TRIES {
+            if let Some(projected) = self.project_together(&together).await? {
+                return Ok(projected);
+            }
+        }
+        let cause = format!("data that the events need was removed {TRIES} times in the meantime");
+        Err(ApplyError::Unavailable(cause))
+    }
+
+    async fn project_alone(&self, event: &Event) -> Result<Outcome, ApplyError> {
+        let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
+        match &data {
+            EventData::RetentionPruned(pruned) => self.project_prune(event, pruned).await,
+            EventData::DbtProjectRetired(retired) => self.project_retirement(event, retired).await,
+            EventData::AccountRecorded(_)
+            | EventData::ProjectRecorded(_)
+            | EventData::EnvironmentRecorded(_)
+            | EventData::ConnectionRecorded(_)
+            | EventData::TokenIssued(_)
+            | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
+            EventData::ArtifactsUploaded(_)
+            | EventData::FilesStored(_)
+            | EventData::FileDeleted(_)
+            | EventData::AirflowRunObserved(_) => Err(ApplyError::Rejected(format!(
+                "unexpected data of the type `{}`",
+                event.kind
+            ))),
+        }
+    }
+}

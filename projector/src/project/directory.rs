@@ -1,0 +1,16 @@
+//! Projects events of the directory: accounts, projects, environments, connections and tokens.
+
+use read_model::journal::end_attempts;
+use schemas::{Event, EventData};
+
+use crate::{ApplyError, Outcome, Projector};
+
+impl Projector {
+    pub(super) async fn project_directory(&self, event: &Event, data: &EventData) -> Result<Outcome, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        directory::apply(&mut transaction, event, data).await?;
+        end_attempts(&mut transaction, &[event.id]).await?;
+        transaction.commit().await?;
+        Ok(Outcome::Applied)
+    }
+}

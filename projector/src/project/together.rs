@@ -1,0 +1,336 @@
+//! Projects events that only add something, for any number of accounts, in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use read_model::airflow::{Observation, insert_observation};
+use read_model::artifacts::{Artifact, Uploaded, insert_artifacts};
+use read_model::files::{StoredBy, delete_files, insert_files};
+use read_model::journal::{Generation, add_to_ledger, generations, lock_account_alone, lock_accounts, lock_contents};
+use read_model::placement::lock_placement;
+use read_model::prune::pruned_of;
+use schemas::{AccountId, AirflowRunObserved, EnvironmentId, Event, EventData, EventId, FileDeleted, UploadedFile};
+
+use super::{Applied, Projected, prune};
+use crate::change::Change;
+use crate::content::{self, ContentKey, Contents, Reading, Unread};
+use crate::placement::{self, ObservedRun, Parents, Placing};
+use crate::{ApplyError, Outcome, Projector};
+
+/// The maximum size of the new files of a batch, in bytes as uploaded.
+const MAX_BYTES: u64 = 32 << 20;
+
+/// An event with more bytes of new files is applied alone.
+const LARGE: u64 = 16 << 20;
+
+/// Events to apply in one transaction.
+pub(super) struct Together {
+    reading: Reading,
+    members: Vec<Member>,
+    /// The events that cannot be read.
+    rejected: Applied,
+}
+
+/// One of the events.
+struct Member {
+    event: Event,
+    account: AccountId,
+    data: Data,
+}
+
+/// What an event adds.
+enum Data {
+    Upload {
+        /// The artifacts of dbt in the upload.
+        artifacts: Option<Uploaded>,
+        /// The files that clients find by tag and name.
+        stored: Option<StoredBy>,
+    },
+    Deletion(FileDeleted),
+    Observation(AirflowRunObserved),
+}
+
+impl Member {
+    fn of(event: &Event) -> Result<Self, ApplyError> {
+        let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
+        let account = data.account_id();
+        let data = match data {
+            EventData::ArtifactsUploaded(mut upload) => {
+                upload.files = upload
+                    .files
+                    .into_iter()
+                    .map(UploadedFile::with_kind_of_schema)
+                    .collect();
+                let artifacts = Artifact::of_upload(event.id, event.time, &upload);
+                Data::Upload {
+                    artifacts: Some(Uploaded { upload, artifacts }),
+                    stored: None,
+                }
+            }
+            EventData::FilesStored(stored) => Data::Upload {
+                artifacts: Artifact::of_stored(event.id, event.time, &stored)
+                    .map(|(upload, artifacts)| Uploaded { upload, artifacts }),
+                stored: Some(StoredBy {
+                    event: event.id,
+                    time: event.time,
+                    stored,
+                }),
+            },
+            EventData::FileDeleted(deleted) => Data::Deletion(deleted),
+            EventData::AirflowRunObserved(observed) => Data::Observation(observed),
+            _ => {
+                let cause = format!("events of the type `{}` are not applied with others", event.kind);
+                return Err(ApplyError::Rejected(cause));
+            }
+        };
+        Ok(Self {
+            event: event.clone(),
+            account,
+            data,
+        })
+    }
+
+    fn uploaded(&self) -> Option<&Uploaded> {
+        match &self.data {
+            Data::Upload { artifacts, .. } => artifacts.as_ref(),
+            Data::Deletion(_) | Data::Observation(_) => None,
+        }
+    }
+
+    fn contents(&self) -> impl Iterator<Item = ContentKey> {
+        let uploads = self.uploaded().into_iter();
+        uploads.flat_map(|uploaded| ContentKey::of_upload(&uploaded.upload).map(|(key, _)| key))
+    }
+
+    /// The environment in which the event places something in runs.
+    fn parents(&self) -> Option<Parents> {
+        match &self.data {
+            Data::Upload { artifacts, .. } => artifacts.as_ref().map(|uploaded| Parents {
+                account: uploaded.upload.account_id,
+                project: uploaded.upload.project_id,
+                environment: uploaded.upload.environment_id,
+            }),
+            Data::Observation(observed) => Some(Parents {
+                account: observed.account_id,
+                project: observed.project_id,
+                environment: observed.environment_id,
+            }),
+            Data::Deletion(_) => None,
+        }
+    }
+}
+
+impl Together {
+    pub(super) fn of(events: &[Event], reading: Reading) -> Self {
+        let (mut members, mut rejected) = (Vec::new(), Vec::new());
+        for event in events {
+            match Member::of(event) {
+                Ok(member) => members.push(member),
+                Err(error) => rejected.push((event.id, Err(error))),
+            }
+        }
+        Self {
+            reading,
+            members,
+            rejected,
+        }
+    }
+
+    fn accounts(&self) -> Vec<AccountId> {
+        sorted(self.members.iter().map(|member| member.account))
+    }
+}
+
+fn sorted<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.collect::<BTreeSet<T>>().into_iter().collect()
+}
+
+/// What was found before the transaction, which must still be the same in it.
+struct Before {
+    accounts: Vec<AccountId>,
+    generations: Vec<Generation>,
+    pruned: HashSet<EventId>,
+}
+
+impl Projector {
+    /// Returns `None` if data of the accounts was removed, or the read model was replaced, after the check of what has to be read.
+    pub(super) async fn project_together(&self, together: &Together) -> Result<Option<Projected>, ApplyError> {
+        let accounts = together.accounts();
+        let ids: Vec<EventId> = together.members.iter().map(|member| member.event.id).collect();
+        let mut connection = self.pool.acquire().await?;
+        let before = Before {
+            generations: generations(&mut connection, &accounts).await?,
+            pruned: pruned_of(&mut connection, &ids).await?,
+            accounts,
+        };
+        let is_read = |member: &&Member| !before.pruned.contains(&member.event.id);
+        let read = together.members.iter().filter(is_read).filter_map(Member::uploaded);
+        let unread = content::unread(&mut connection, read, together.reading).await?;
+        // No connection is held while files are fetched and read.
+        drop(connection);
+        if let Some(count) = count_that_fits(&together.members, &unread) {
+            return Ok(Some(Projected::Fits(count + together.rejected.len())));
+        }
+        let memory = content::reserve(self, unread.values().map(Unread::size).sum()).await?;
+        let contents = content::read_all(self, unread, together.reading).await;
+        let applied = self.write(together, &before, contents).await?;
+        drop(memory);
+        Ok(applied.map(Projected::Done))
+    }
+
+    /// Applies the events whose files were read.
+    async fn write(
+        &self,
+        together: &Together,
+        before: &Before,
+        mut contents: Contents,
+    ) -> Result<Option<Applied>, ApplyError> {
+        let mut applied = together.rejected.clone();
+        let mut members: Vec<&Member> = Vec::new();
+        for member in &together.members {
+            let mut failures = member.contents().filter_map(|key| contents.get(&key)?.as_ref().err());
+            match failures.next() {
+                Some(error) => applied.push((member.event.id, Err(error.clone()))),
+                None => members.push(member),
+            }
+        }
+        if members.is_empty() {
+            return Ok(Some(applied));
+        }
+        let mut change = self.begin_change().await?;
+        match together.reading {
+            Reading::WhatIsNew => lock_accounts(&mut change, &before.accounts).await?,
+            Reading::Everything => lock_account_alone(&mut change, members[0].account).await?,
+        }
+        if generations(&mut change, &before.accounts).await? != before.generations {
+            return Ok(None);
+        }
+        if together.reading == Reading::Everything {
+            for member in &members {
+                let pruned = before.pruned.contains(&member.event.id);
+                prune::forget_upload(&mut change, member.account, member.event.id, pruned).await?;
+            }
+        }
+        let ids: Vec<EventId> = members.iter().map(|member| member.event.id).collect();
+        let new = add_to_ledger(&mut change, &ids).await?;
+        members.retain(|member| {
+            let is_new = new.contains(&member.event.id);
+            if !is_new {
+                applied.push((member.event.id, Ok(Outcome::Known)));
+            }
+            is_new
+        });
+        if members.is_empty() {
+            return Ok(Some(applied));
+        }
+        let needed: HashSet<ContentKey> = members.iter().flat_map(|member| member.contents()).collect();
+        contents.retain(|key, _| needed.contains(key));
+        self.add(&mut change, together.reading, before, &members, contents)
+            .await?;
+        let accounts = sorted(members.iter().map(|member| member.account));
+        let ids: Vec<EventId> = members.iter().map(|member| member.event.id).collect();
+        change.commit(&ids, &accounts).await?;
+        for member in members {
+            let (event, account) = (&member.event, member.account);
+            let lag = (self.clock.now() - event.time).as_seconds_f64();
+            metrics::histogram!("dbt_api_projection_lag_seconds").record(lag);
+            tracing::info!(event_id = %event.id, account_id = %account, kind = event.kind, lag, "applied");
+            applied.push((event.id, Ok(Outcome::Applied)));
+        }
+        Ok(Some(applied))
+    }
+
+    /// Adds the rows of the events. Locks are taken kind by kind, each in the order of the ids.
+    async fn add(
+        &self,
+        change: &mut Change,
+        reading: Reading,
+        before: &Before,
+        members: &[&Member],
+        contents: Contents,
+    ) -> Result<(), ApplyError> {
+        let mut placing = Placing::new(reading);
+        let (mut stored_files, mut observations) = (Vec::new(), Vec::new());
+        let mut environments: BTreeMap<EnvironmentId, Parents> = BTreeMap::new();
+        for member in members {
+            environments.extend(member.parents().map(|parents| (parents.environment, parents)));
+            match &member.data {
+                Data::Upload { artifacts, stored } => {
+                    stored_files.extend(stored.clone());
+                    placing.uploads.extend(artifacts.clone());
+                }
+                Data::Deletion(deleted) => delete_files(change, member.event.id, member.event.time, deleted).await?,
+                Data::Observation(observed) => {
+                    let observation = Observation::of_event(member.event.id, member.event.time, observed);
+                    observations.push((observed, observation));
+                }
+            }
+        }
+        for uploaded in &mut placing.uploads {
+            for artifact in &mut uploaded.artifacts {
+                artifact.pruned = before.pruned.contains(&artifact.event_id);
+            }
+        }
+        insert_files(change, &stored_files).await?;
+        write_contents(change, &environments, contents).await?;
+        insert_artifacts(change, &placing.uploads).await?;
+        for (observed, observation) in observations {
+            let key = observation.key();
+            let result = insert_observation(change, observed, &observation).await?;
+            placing.observations.push(ObservedRun {
+                environment: observed.environment_id,
+                key,
+                observed: result,
+            });
+        }
+        placing.environments = environments;
+        placement::place(change, &self.bucket, placing).await
+    }
+}
+
+/// Writes contents, and locks the environments.
+async fn write_contents(
+    change: &mut Change,
+    environments: &BTreeMap<EnvironmentId, Parents>,
+    contents: Contents,
+) -> Result<(), ApplyError> {
+    let environments: Vec<EnvironmentId> = environments.keys().copied().collect();
+    let of_accounts = contents.keys().filter(|key| key.environment().is_none());
+    let accounts = sorted(of_accounts.map(ContentKey::account));
+    if !accounts.is_empty() {
+        lock_contents(change, &accounts).await?;
+    }
+    let mut is_locked = false;
+    for (key, content) in contents {
+        // Manifests and catalogs come first, and writing them may take long.
+        if key.environment().is_some() && !is_locked {
+            lock_placement(change, &environments).await?;
+            is_locked = true;
+        }
+        content?.write(change, key.account()).await?;
+    }
+    if !is_locked && !environments.is_empty() {
+        lock_placement(change, &environments).await?;
+    }
+    Ok(())
+}
+
+/// Returns how many of the first members can be read at once, or `None` if all can.
+fn count_that_fits(members: &[Member], unread: &BTreeMap<ContentKey, Unread>) -> Option<usize> {
+    let (mut bytes, mut seen) = (0_u64, HashSet::new());
+    for (count, member) in members.iter().enumerate() {
+        let new = member.contents().filter_map(|key| {
+            let size = unread.get(&key)?.size();
+            seen.insert(key).then_some(size)
+        });
+        let own: u64 = new.fold(0, u64::saturating_add);
+        bytes = bytes.saturating_add(own);
+        let is_large = own > LARGE || bytes > MAX_BYTES;
+        if count > 0 && is_large {
+            return Some(count);
+        }
+        if is_large && members.len() > 1 {
+            return Some(1);
+        }
+    }
+    None
+}
