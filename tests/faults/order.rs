@@ -27,20 +27,22 @@ async fn several_projectors_reach_the_same_state_in_any_order_of_events() {
         .collect();
     events.push(write_prune(&bucket, 1, pruned).await);
 
-    // Each event is applied twice, in a different order by each of three projectors.
+    // Each event is applied twice, in a different order and in batches of a different size by each of four projectors.
     let mut dice = Dice::new(11);
-    let projectors = (0..3).map(|_| {
+    let projectors = [1, 7, 50, 256].map(|size| {
         let projector = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
         let mut mine = events.clone();
         mine.extend(events.iter().step_by(3).cloned());
         dice.shuffle(&mut mine);
         tokio::spawn(async move {
-            for event in &mine {
-                projector.apply(event).await.unwrap();
+            for batch in mine.chunks(size) {
+                for result in projector.apply_all(batch).await {
+                    result.unwrap();
+                }
             }
         })
     });
-    for projector in projectors.collect::<Vec<_>>() {
+    for projector in projectors {
         projector.await.unwrap();
     }
     let pool = pool_of(&system);

@@ -254,6 +254,9 @@ pub async fn unrecorded_segments(
     numbers: Numbers,
     firsts: &[i64],
 ) -> sqlx::Result<Vec<i64>> {
+    if firsts.is_empty() {
+        return Ok(Vec::new());
+    }
     let ends: Vec<Option<i64>> = firsts.iter().skip(1).map(|next| Some(*next)).chain([None]).collect();
     match numbers {
         Numbers::Jobs => {

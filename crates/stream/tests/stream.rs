@@ -38,7 +38,11 @@ async fn answers(stream: &Stream) {
 
 /// Acknowledges the next event and returns its id, or `None` if none comes within a second.
 async fn next(messages: &mut Messages) -> Option<EventId> {
-    let message = timeout(Duration::from_secs(1), messages.next_batch(1)).await.ok()?.unwrap().remove(0);
+    let message = timeout(Duration::from_secs(1), messages.next_batch(1))
+        .await
+        .ok()?
+        .unwrap()
+        .remove(0);
     message.ack().await.unwrap();
     Some(Event::from_json(message.payload()).unwrap().id)
 }
