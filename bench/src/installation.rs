@@ -36,10 +36,17 @@ impl Installation {
 
     /// Creates the tables with this build, which may be an earlier one.
     pub(crate) async fn migrated_by(binary: &str) -> Self {
-        let mut system = System::start().await;
+        Self::migrated_in(System::start().await, binary).await
+    }
+
+    /// Creates the tables with this build in a new database of the system.
+    pub(crate) async fn migrated_in(mut system: System, binary: &str) -> Self {
         system.database = Database::create_empty().await;
-        run_command(binary, &["migrate"], &system);
-        Self::of(system, binary)
+        // An S3 server of this process answers meanwhile.
+        tokio::task::block_in_place(|| {
+            run_command(binary, &["migrate"], &system);
+            Self::of(system, binary)
+        })
     }
 
     fn of(mut system: System, binary: &str) -> Self {

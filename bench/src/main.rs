@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batches;
 mod counts;
 mod downloads;
 mod growth;
@@ -75,6 +76,8 @@ enum What {
     Growth,
     /// Compared with the build named by `--before`; skipped without it.
     States,
+    /// Compared with the build named by `--before`; skipped without it.
+    Batches,
 }
 
 #[tokio::main]
@@ -93,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let mut all = What::value_variants().to_vec();
-    all.retain(|what| *what != What::States || arguments.before.is_some());
+    all.retain(|what| !matches!(what, What::States | What::Batches) || arguments.before.is_some());
     let chosen = if arguments.what.is_empty() { all } else { arguments.what };
     let (mut lines, mut curves) = (Vec::<Line>::new(), Vec::new());
     for what in chosen {
@@ -108,6 +111,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
             What::Reads => reads::measure(binary).await?,
             What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,
+            What::Batches => batches::measure(binary, arguments.before.as_deref()).await?,
             What::States => states::measure(binary, arguments.before.as_deref()).await?,
             What::Growth => {
                 let (lines, measured) = growth::measure(binary).await?;

@@ -12,7 +12,6 @@ use futures_util::StreamExt;
 use schemas::{AccountId, ArtifactsUploaded, EnvironmentId, EventId, ProjectId, TokenId, UploadRoute};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
-use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,7 +19,7 @@ use crate::Ingest;
 use crate::archive::{self, ArchiveError, LeftOut, Unpacked};
 use crate::body::{ClientBody, TooLarge, head_of};
 use crate::spool::SpoolError;
-use crate::store::Upload;
+use crate::store::{NamedFile, Upload, to_the_end};
 
 /// The purpose that upload URLs are signed for.
 const PURPOSE: &str = "ingest";
@@ -133,12 +132,10 @@ async fn permitted_environment(
     if !access.accounts.contains(&account) {
         return Err(CloudError::not_found());
     }
-    let entries = ingest
-        .directory
-        .environments(&[account], &IdOrSlug::Id(environment))
-        .await;
-    let entries = entries.map_err(|error| CloudError::unavailable(&error))?;
-    let entry = entries.into_iter().find(|entry| access.sees(entry));
+    let entry = ingest
+        .seen_environment(&access, account, &IdOrSlug::Id(environment))
+        .await
+        .map_err(|error| CloudError::unavailable(&error))?;
     Ok((access, entry.ok_or_else(CloudError::not_found)?))
 }
 
@@ -196,9 +193,8 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         ));
     }
     let settings = &ingest.settings;
-    body.await_begin(settings.idle_timeout).await?;
     // Held until the zip is stored, which limits how many zips are on disk at once.
-    let receiving = ingest.receiving.take(body).await?;
+    let receiving = ingest.receiving.admit(body, settings.idle_timeout).await?;
     let zip = async {
         timeout(settings.upload_timeout, receive(ingest, body))
             .await
@@ -206,7 +202,7 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
     };
     let zip = ingest.receiving.unless_slow(body, zip).await?;
     let ingest = ingest.clone();
-    let storing = async move {
+    to_the_end(async move {
         let _receiving = receiving;
         // Receiving writes to a file, but unpacking takes memory.
         let _turn = ingest.turns.take_whole().await?;
@@ -218,37 +214,33 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         let Unpacked { files, left_out } = unpacked;
         log_left_out(permitted.id, &left_out);
         let names = files.iter().map(|file| file.uploaded.name.clone()).collect();
+        let (files, contents) = NamedFile::split(files);
+        let data = ArtifactsUploaded {
+            account_id: permitted.account_id,
+            project_id: permitted.project_id,
+            environment_id: permitted.environment_id,
+            dag_id: None,
+            run_id: None,
+            tag: None,
+            route: Some(UploadRoute::Ingests),
+            uploader: permitted.token_id,
+            files,
+        };
         let upload = Upload {
             after: None,
             // The same upload makes a single event, however often it is sent.
             event_id: Some(EventId(permitted.id)),
-            account: permitted.account_id,
-            files,
+            data: data.into(),
+            contents,
         };
-        let event_data = |files| {
-            let uploaded = ArtifactsUploaded {
-                account_id: permitted.account_id,
-                project_id: permitted.project_id,
-                environment_id: permitted.environment_id,
-                dag_id: None,
-                run_id: None,
-                tag: None,
-                route: Some(UploadRoute::Ingests),
-                uploader: permitted.token_id,
-                files,
-            };
-            uploaded.into()
-        };
-        let event_id = ingest.store(upload, event_data).await?.id.0;
+        let event_id = ingest.store(upload).await?.id.0;
         Ok(Kept {
             event_id,
             files: names,
             left_out,
         })
-    };
-    // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
-    let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
-    stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
+    })
+    .await
 }
 
 fn log_left_out(upload: Uuid, left_out: &[LeftOut]) {

@@ -12,9 +12,8 @@ use chrono::{DateTime, Utc};
 use directory::{Access, EnvironmentEntry};
 use edge::{FileOwner, Needed, UploadError};
 use read_model::queries::{self, File, FileKey, FileScope};
-use schemas::{DeletedFiles, Event, EventData, EventId, FileDeleted, FilesStored, StoredFile, UploadedFile};
+use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored, StoredFile};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::Ingest;
@@ -22,7 +21,7 @@ use crate::body::ClientBody;
 use crate::form::{Form, FormFile};
 use crate::parameters::{Parameters, number_in_batch};
 use crate::spool::Expected;
-use crate::store::{NamedFile, Upload};
+use crate::store::{NamedFile, Upload, to_the_end};
 
 use answer::{Answer, Described};
 
@@ -56,8 +55,7 @@ struct Received {
 
 /// Reads the form of a request. Its parameters override those of the query.
 async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Received, UploadError> {
-    body.await_begin(ingest.settings.idle_timeout).await?;
-    let turn = ingest.turns.take(body).await?;
+    let turn = ingest.turns.admit(body, ingest.settings.idle_timeout).await?;
     let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
     let form = Form::read(head, body, &ingest.settings, Expected::AnyFile);
     let form = ingest.turns.unless_slow(body, form).await?.with_files()?;
@@ -123,46 +121,36 @@ impl Ingest {
         new: NewFiles,
     ) -> Result<Vec<Described>, UploadError> {
         let (ingest, uploader, environment) = (self.clone(), access.token_id, environment.to_owned());
-        let storing = async move {
+        to_the_end(async move {
             let NewFiles { files, after, turn } = new;
-            let mut named = Vec::with_capacity(files.len());
-            let mut keys = Vec::with_capacity(files.len());
-            for file in files {
-                keys.push((file.slug, file.tag));
-                named.push(file.file);
+            let (mut stored, mut contents) = (Vec::new(), Vec::new());
+            for NewFile { slug, tag, file } in files {
+                contents.push((file.uploaded.sha256, file.compressed));
+                let file = file.uploaded;
+                stored.push(StoredFile { slug, tag, file });
             }
+            let data = FilesStored {
+                account_id: at.account,
+                project_id: at.project,
+                environment_id: at.environment,
+                uploader,
+                files: stored.clone(),
+            };
             let upload = Upload {
                 event_id: None,
                 after,
-                account: at.account,
-                files: named,
+                data: data.into(),
+                contents,
             };
-            let mut stored = Vec::new();
-            let event_data = |files: Vec<UploadedFile>| {
-                let files = keys.into_iter().zip(files);
-                stored = files
-                    .map(|((slug, tag), file)| StoredFile { slug, tag, file })
-                    .collect();
-                FilesStored {
-                    account_id: at.account,
-                    project_id: at.project,
-                    environment_id: at.environment,
-                    uploader,
-                    files: stored.clone(),
-                }
-                .into()
-            };
-            let event = ingest.store(upload, event_data).await?;
+            let event = ingest.store(upload).await?;
             drop(turn);
             ingest.await_projection(event.id).await;
             Ok(stored
                 .iter()
                 .map(|file| Described::new(file, FileOwner::Environment(environment.clone()), event.time))
                 .collect())
-        };
-        // In a separate task, so that complete files are stored even if their client does not wait for the answer.
-        let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
-        stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
+        })
+        .await
     }
 
     /// Stores a project's file whose bytes are already in the bucket.
@@ -174,7 +162,7 @@ impl Ingest {
             uploader: access.token_id,
             files: vec![file.clone()],
         };
-        let event = self.record(at, None, data).await?;
+        let event = self.store(Upload::without_bytes(data, None)).await?;
         self.await_projection(event.id).await;
         let owner = FileOwner::Project(at.account, at.project);
         Ok(Described::new(&file, owner, event.time))
@@ -198,25 +186,9 @@ impl Ingest {
             },
             deleted_by: access.token_id,
         };
-        let event = self.record(at, Some(found.inserted_at), data).await?;
+        let event = self.store(Upload::without_bytes(data, Some(found.inserted_at))).await?;
         self.await_projection(event.id).await;
         Ok(Some(()))
-    }
-
-    /// Writes an event without files.
-    async fn record(
-        &self,
-        at: FileScope,
-        after: Option<DateTime<Utc>>,
-        data: impl Into<EventData>,
-    ) -> Result<Event, UploadError> {
-        let upload = Upload {
-            event_id: None,
-            after,
-            account: at.account,
-            files: Vec::new(),
-        };
-        self.store(upload, |_| data.into()).await
     }
 
     /// Returns the newest file with this key.

@@ -7,11 +7,10 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
+use directory::{Access, EnvironmentEntry};
 use edge::UploadError;
-use schemas::{ArtifactsUploaded, Slug, UploadRoute};
+use schemas::{ArtifactsUploaded, UploadRoute};
 use serde::Serialize;
-use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,7 +19,7 @@ use crate::body::ClientBody;
 use crate::form::{self, Form};
 use crate::parameters::Parameters;
 use crate::spool::{Expected, Spooled};
-use crate::store::{NamedFile, Upload};
+use crate::store::{NamedFile, Upload, to_the_end};
 
 /// The form of an upload. All fields except the file may be sent in the query instead. The empty examples keep Swagger UI from filling
 /// in "string" for fields that a person does not touch.
@@ -132,15 +131,14 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
 
 async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Accepted, UploadError> {
     let access = ingest.authenticate(head).await?;
-    body.await_begin(ingest.settings.idle_timeout).await?;
-    let turn = ingest.turns.take(body).await?;
+    let turn = ingest.turns.admit(body, ingest.settings.idle_timeout).await?;
     let query = Parameters::of_query(head.uri.query().unwrap_or_default().as_bytes())?;
     let form = Form::read(head, body, &ingest.settings, Expected::Artifact);
     let form = ingest.turns.unless_slow(body, form).await?;
     let (parameters, file) = form.into_file()?;
     let parameters = parameters.or(query);
     let slug = parameters.get("environment_slug");
-    let entry = find_environment(ingest, &access, slug).await?.ok_or_else(|| {
+    let entry = ingest.find_environment(&access, slug).await?.ok_or_else(|| {
         let message = format!(
             "`{}` is not an active environment of this account",
             slug.unwrap_or_default()
@@ -148,54 +146,11 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
         UploadError::unprocessable("environment_slug", message)
     })?;
     let ingest = ingest.clone();
-    let storing = async move {
+    to_the_end(async move {
         let _turn = turn;
         store(&ingest, &access, entry, parameters, file.spooled).await
-    };
-    // In a separate task, so that a complete upload is stored even if its client does not wait for the answer.
-    let stored = tokio::spawn(traces::in_current_trace(storing).in_current_span()).await;
-    stored.unwrap_or_else(|error| Err(UploadError::internal(&error)))
-}
-
-/// Finds the environment of an upload. The slug may be missing if the token is bound to one environment. Returns `None` if there is no such
-/// environment.
-pub(crate) async fn find_environment(
-    ingest: &Ingest,
-    access: &Access,
-    slug: Option<&str>,
-) -> Result<Option<EnvironmentEntry>, UploadError> {
-    let name = match (slug.map(str::parse::<Slug>), access.environments.only()) {
-        (Some(Ok(slug)), _) => Some(IdOrSlug::Slug(slug)),
-        (Some(Err(_)), _) => None,
-        (None, Some(only)) => Some(only.clone()),
-        (None, None) => {
-            let message = "can't be blank: this token is not bound to one environment";
-            return Err(UploadError::unprocessable("environment_slug", message));
-        }
-    };
-    let known = match &name {
-        Some(name) => ingest.directory.environments(&access.accounts, name).await,
-        None => Ok(Vec::new()),
-    };
-    let known = known?;
-    let is_unknown = known.is_empty();
-    let mut seen = known.into_iter().filter(|entry| access.sees(entry));
-    match (seen.next(), seen.next(), slug) {
-        (Some(entry), None, _) => Ok(Some(entry)),
-        (Some(_), Some(_), _) => {
-            let message =
-                "several of the token's accounts have an environment with this slug; use a token for a single account";
-            Err(UploadError::unprocessable("environment_slug", message))
-        }
-        (None, _, Some(_)) if is_unknown && access.environments == Environments::All => Ok(None),
-        (None, _, Some(slug)) => {
-            let message = format!("the token does not allow the environment `{slug}`");
-            Err(UploadError::forbidden(message))
-        }
-        (None, _, None) => Err(UploadError::forbidden(
-            "the environment that the token is bound to is not active",
-        )),
-    }
+    })
+    .await
 }
 
 async fn store(
@@ -208,29 +163,27 @@ async fn store(
     let kind = file.scanned.kind;
     let file = NamedFile::new(kind.file_name().unwrap_or("file").to_owned(), file);
     let uploaded = file.uploaded.clone();
+    let [dag_id, run_id, tag] = ["dag_id", "run_id", "tag"].map(|name| parameters.text(name));
+    let (files, contents) = NamedFile::split(vec![file]);
+    let data = ArtifactsUploaded {
+        account_id: entry.account_id,
+        project_id: entry.project_id,
+        environment_id: entry.environment_id,
+        dag_id: dag_id.clone(),
+        run_id: run_id.clone(),
+        tag: tag.clone(),
+        route: Some(UploadRoute::Manifests),
+        uploader: access.token_id,
+        files,
+    };
     let upload = Upload {
         event_id: None,
         after: None,
-        account: entry.account_id,
-        files: vec![file],
-    };
-    let [dag_id, run_id, tag] = ["dag_id", "run_id", "tag"].map(|name| parameters.text(name));
-    let event_data = |files| {
-        let uploaded = ArtifactsUploaded {
-            account_id: entry.account_id,
-            project_id: entry.project_id,
-            environment_id: entry.environment_id,
-            dag_id: dag_id.clone(),
-            run_id: run_id.clone(),
-            tag: tag.clone(),
-            route: Some(UploadRoute::Manifests),
-            uploader: access.token_id,
-            files,
-        };
-        uploaded.into()
+        data: data.into(),
+        contents,
     };
     Ok(Accepted {
-        event_id: ingest.store(upload, event_data).await?.id.0,
+        event_id: ingest.store(upload).await?.id.0,
         kind: kind.as_str(),
         name: uploaded.name,
         sha256: uploaded.sha256.to_string(),

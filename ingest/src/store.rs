@@ -5,8 +5,9 @@ use std::time::Duration;
 use bucket::{Compressed, Journal};
 use chrono::{DateTime, TimeDelta, Utc};
 use edge::{Needed, UploadError};
-use schemas::{AccountId, Event, EventData, EventId, UploadedFile};
+use schemas::{Event, EventData, EventId, Sha256, UploadedFile};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::Ingest;
 use crate::spool::Spooled;
@@ -20,8 +21,21 @@ pub(crate) struct Upload {
     pub(crate) event_id: Option<EventId>,
     /// The time of the event that this upload replaces. The new event must be later, even if another process's clock was ahead.
     pub(crate) after: Option<DateTime<Utc>>,
-    pub(crate) account: AccountId,
-    pub(crate) files: Vec<NamedFile>,
+    pub(crate) data: EventData,
+    /// The bytes of the files that are not in the bucket yet.
+    pub(crate) contents: Vec<(Sha256, Compressed)>,
+}
+
+impl Upload {
+    /// An upload of files whose bytes are in the bucket, or of none.
+    pub(crate) fn without_bytes(data: impl Into<EventData>, after: Option<DateTime<Utc>>) -> Self {
+        Self {
+            event_id: None,
+            after,
+            data: data.into(),
+            contents: Vec::new(),
+        }
+    }
 }
 
 /// A file of an upload.
@@ -31,6 +45,14 @@ pub(crate) struct NamedFile {
 }
 
 impl NamedFile {
+    /// Splits files into what events say about them and their bytes.
+    pub(crate) fn split(files: Vec<Self>) -> (Vec<UploadedFile>, Vec<(Sha256, Compressed)>) {
+        let files = files.into_iter();
+        files
+            .map(|file| (file.uploaded.clone(), (file.uploaded.sha256, file.compressed)))
+            .unzip()
+    }
+
     pub(crate) fn new(name: String, file: Spooled) -> Self {
         Self {
             uploaded: UploadedFile {
@@ -59,13 +81,9 @@ enum WriteError {
 }
 
 impl Ingest {
-    /// Stores the bytes and then the event, whose data `event_data` makes. From then on the upload is accepted, even if announcing it fails.
-    pub(crate) async fn store(
-        &self,
-        upload: Upload,
-        event_data: impl FnOnce(Vec<UploadedFile>) -> EventData,
-    ) -> Result<Event, UploadError> {
-        let event = match timeout(MAX_WRITE_TIME, self.write(upload, event_data)).await {
+    /// Stores the bytes and then the event. From then on the upload is accepted, even if announcing it fails.
+    pub(crate) async fn store(&self, upload: Upload) -> Result<Event, UploadError> {
+        let event = match timeout(MAX_WRITE_TIME, self.write(upload)).await {
             Ok(Ok(event)) => event,
             Ok(Err(WriteError::Bucket(error))) if error.is_unavailable() => {
                 return Err(UploadError::unavailable(Needed::Storage, &error));
@@ -79,22 +97,15 @@ impl Ingest {
         Ok(event)
     }
 
-    async fn write(
-        &self,
-        upload: Upload,
-        event_data: impl FnOnce(Vec<UploadedFile>) -> EventData,
-    ) -> Result<Event, WriteError> {
-        let mut files = Vec::with_capacity(upload.files.len());
-        for file in upload.files {
-            self.bucket
-                .put_artifact(upload.account, file.uploaded.sha256, file.compressed)
-                .await?;
-            files.push(file.uploaded);
+    async fn write(&self, upload: Upload) -> Result<Event, WriteError> {
+        let account = upload.data.account_id();
+        for (sha256, compressed) in upload.contents {
+            self.bucket.put_artifact(account, sha256, compressed).await?;
         }
         let after = upload.after.map(|time| time + TimeDelta::microseconds(1));
         let time = self.clock.now().max(after.unwrap_or_default());
         let id = upload.event_id.unwrap_or_else(|| EventId(self.clock.new_id(time)));
-        let event = Event::new(id, time, &event_data(files))?;
+        let event = Event::new(id, time, &upload.data)?;
         self.bucket.put_event(&event).await?;
         if upload.event_id.is_some() {
             // If the upload was sent before, the first event counts and is announced.
@@ -102,4 +113,12 @@ impl Ingest {
         }
         Ok(event)
     }
+}
+
+/// Does work to its end in a task of its own, so that a complete upload is stored even if its client does not wait for the answer.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
+) -> Result<T, UploadError> {
+    let done = tokio::spawn(traces::in_current_trace(work).in_current_span()).await;
+    done.unwrap_or_else(|error| Err(UploadError::internal(&error)))
 }

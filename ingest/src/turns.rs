@@ -1,20 +1,14 @@
 //! Limits how many uploads are read at once, because each takes memory. Clients that stall do not keep others waiting.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use edge::{Needed, UploadError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use edge::{Needed, Queue, UploadError};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::ClientBody;
 
 /// How long an upload may wait for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-
-/// How many uploads may wait for each one that is read. Others are refused at once, which is better than letting all of them wait in vain.
-const WAITING_PER_TURN: usize = 4;
 
 /// How many bytes an upload must send within [`PACE_PERIOD`] while others wait.
 const PACE: u64 = 32 << 10;
@@ -29,56 +23,38 @@ const WAITED_FOR: Duration = Duration::from_millis(500);
 /// Hands out turns to uploads. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Turns {
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-    max_waiting: usize,
-}
-
-/// Counts an upload as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    queue: Queue,
 }
 
 impl Turns {
     /// Allows this many uploads at once.
     pub(crate) fn new(at_once: usize) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(at_once)),
-            waiting: Arc::default(),
-            max_waiting: at_once.saturating_mul(WAITING_PER_TURN),
+            queue: Queue::new(at_once),
         }
     }
 
-    /// Waits for a turn to read this body. The turn ends when the permit is dropped. A body whose beginning did not arrive in time gets a
-    /// turn only if one is free, so that slow clients do not queue ahead of others.
-    pub(crate) async fn take(&self, body: &ClientBody) -> Result<OwnedSemaphorePermit, UploadError> {
+    /// Waits for the beginning of this body, up to `idle_timeout`, and then for a turn to read it. The turn ends when the permit is dropped. A
+    /// body whose beginning did not arrive in time gets a turn only if one is free, so that slow clients do not queue ahead of others.
+    pub(crate) async fn admit(
+        &self,
+        body: &ClientBody,
+        idle_timeout: Duration,
+    ) -> Result<OwnedSemaphorePermit, UploadError> {
+        body.await_begin(idle_timeout).await?;
         if !body.has_begun() {
-            return Arc::clone(&self.turns)
-                .try_acquire_owned()
-                .map_err(|_| UploadError::timeout());
+            return self.queue.try_enter().ok_or_else(UploadError::timeout);
         }
-        let busy = || UploadError::unavailable(Needed::Turn, &"too many uploads at once; MAX_UPLOADS sets the limit");
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(busy());
-        }
-        let _waiting = Waiting(&self.waiting);
-        match timeout(MAX_WAIT, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(busy()),
-        }
+        let turn = self.queue.enter(MAX_WAIT).await;
+        turn.ok_or_else(|| {
+            UploadError::unavailable(Needed::Turn, &"too many uploads at once; MAX_UPLOADS sets the limit")
+        })
     }
 
     /// Waits for a turn for a complete upload. It is never refused, however long this takes.
     pub(crate) async fn take_whole(&self) -> Result<OwnedSemaphorePermit, UploadError> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        turn.map_err(|error| UploadError::internal(&error))
+        let turn = self.queue.enter_patiently().await;
+        turn.ok_or_else(|| UploadError::internal(&"the service is stopping"))
     }
 
     /// Reads an upload with `read`, but fails if it arrives so slowly that it keeps others waiting.
@@ -91,7 +67,7 @@ impl Turns {
             loop {
                 let (received, waited) = (body.received(), body.waited());
                 tokio::time::sleep(PACE_PERIOD).await;
-                let others_wait = self.waiting.load(Ordering::Relaxed) > 0;
+                let others_wait = self.queue.waiting() > 0;
                 if others_wait && body.received() - received < PACE && body.waited() - waited >= WAITED_FOR {
                     return;
                 }
@@ -119,7 +95,12 @@ mod tests {
         read: impl AsyncFnOnce(ClientBody) -> Result<(), UploadError>,
     ) -> Result<(), UploadError> {
         let turns = Turns::new(1);
-        turns.waiting.store(1, Ordering::Relaxed);
+        let _first = turns.take_whole().await;
+        let waiting = turns.clone();
+        let _other = tokio::spawn(async move { waiting.take_whole().await });
+        while turns.queue.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
         let body = ClientBody::new(body, 1 << 30);
         turns.unless_slow(&body, read(body.clone())).await
     }

@@ -162,7 +162,14 @@ impl Projector {
     ) -> Result<Outcomes, ApplyError> {
         let mut events = selection.find(&self.bucket, self.clock.now()).await?;
         if !again {
-            events = self.unknown(events).await?;
+            let mut unknown = Vec::new();
+            for part in events.chunk_by(|one, other| one.0 == other.0) {
+                for ids in part.chunks(BATCH) {
+                    let (journal, ids) = (ids[0].0, ids.iter().map(|(_, id)| *id).collect());
+                    unknown.extend(self.unknown(journal, ids).await?.into_iter().map(|id| (journal, id)));
+                }
+            }
+            events = unknown;
         }
         self.apply_events(&events, selection, again, progress).await
     }
@@ -180,19 +187,13 @@ impl Projector {
         }
     }
 
-    async fn unknown(&self, events: Vec<(Journal, EventId)>) -> Result<Vec<(Journal, EventId)>, ApplyError> {
-        let mut unknown = Vec::new();
+    /// Returns the events that are neither applied nor dead letters, in the same order.
+    async fn unknown(&self, journal: Journal, ids: Vec<EventId>) -> Result<Vec<EventId>, ApplyError> {
         let mut connection = self.pool.acquire().await?;
-        for events in events.chunks(BATCH) {
-            let ids: Vec<EventId> = events.iter().map(|(_, id)| *id).collect();
-            let of_directory = directory::applied(&mut connection, &ids).await?;
-            let rest: std::collections::HashSet<EventId> =
-                unknown_of(&mut connection, &ids).await?.into_iter().collect();
-            unknown.extend(
-                events
-                    .iter()
-                    .filter(|(_, id)| rest.contains(id) && !of_directory.contains(id)),
-            );
+        let mut unknown = unknown_of(&mut connection, &ids).await?;
+        if journal == Journal::Directory {
+            let applied = directory::applied(&mut connection, &ids).await?;
+            unknown.retain(|id| !applied.contains(id));
         }
         Ok(unknown)
     }
@@ -207,35 +208,72 @@ impl Projector {
         let (total, done) = (events.len() as u64, AtomicU64::new(0));
         // Applying again locks the account exclusively, so several at once would only make each other start over.
         let at_once = if again { 1 } else { AT_ONCE };
-        // Events of one part of the journal at a time.
-        let batches = events.chunk_by(|one, other| one.0 == other.0);
-        let batches = batches.flat_map(|part| part.chunks(MAX_EVENTS));
         progress(0, total);
-        stream::iter(batches)
-            .map(async |batch| (batch.len() as u64, self.apply_selected(batch, selection, again).await))
-            .buffer_unordered(at_once)
-            .map(|(count, outcomes)| {
+        let (mut outcomes, mut events) = (Outcomes::default(), events.to_vec());
+        for tries in 1.. {
+            // Events of one part of the journal at a time.
+            let parts = events.chunk_by(|one, other| one.0 == other.0);
+            let batches = parts.flat_map(|part| part.chunks(MAX_EVENTS));
+            let replay = Replay {
+                projector: self,
+                selection,
+                again,
+                is_last: tries == TRIES,
+            };
+            let mut rest = Vec::new();
+            let mut applied = stream::iter(batches)
+                .map(|batch| replay.apply(batch))
+                .buffer_unordered(at_once);
+            while let Some(part) = applied.try_next().await? {
+                let count = part.count - part.rest.len() as u64;
                 progress(done.fetch_add(count, Ordering::Relaxed) + count, total);
-                outcomes
-            })
-            .try_fold(Outcomes::default(), async |sum, some| Ok(sum.and(some)))
-            .await
+                outcomes = outcomes.and(part.outcomes);
+                rest.extend(part.rest);
+            }
+            if rest.is_empty() {
+                break;
+            }
+            drop(applied);
+            events = rest;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(outcomes)
     }
+}
 
+/// Applies batches of selected events.
+struct Replay<'a> {
+    projector: &'a Projector,
+    selection: &'a Selection,
+    again: bool,
+    /// Whether events that something unavailable prevents are not tried again.
+    is_last: bool,
+}
+
+/// What became of a batch.
+struct Part {
+    count: u64,
+    outcomes: Outcomes,
+    /// The events to try again later. Others may be applying them: several replays share the work by taking what is free.
+    rest: Vec<(Journal, EventId)>,
+}
+
+impl Replay<'_> {
     /// Applies events of one part of the journal.
-    async fn apply_selected(
-        &self,
-        batch: &[(Journal, EventId)],
-        selection: &Selection,
-        again: bool,
-    ) -> Result<Outcomes, ApplyError> {
-        let mut outcomes = Outcomes::default();
-        let ids: Vec<EventId> = batch.iter().map(|(_, id)| *id).collect();
+    async fn apply(&self, batch: &[(Journal, EventId)]) -> Result<Part, ApplyError> {
+        let (count, mut outcomes, mut rest) = (batch.len() as u64, Outcomes::default(), Vec::new());
         let journal = batch.first().map_or(Journal::Uploads, |(journal, _)| *journal);
+        let mut ids: Vec<EventId> = batch.iter().map(|(_, id)| *id).collect();
+        if !self.again {
+            // Others may have applied them in the meantime. Then nothing is read from the bucket.
+            let all = ids.len();
+            ids = self.projector.unknown(journal, ids).await?;
+            outcomes.known += (all - ids.len()) as u64;
+        }
         let mut events = Vec::new();
-        for (id, read) in self.read_events(journal, &ids).await {
+        for (id, read) in self.projector.read_events(journal, &ids).await {
             match read {
-                Ok(event) if selection.matches(&event) => events.push(event),
+                Ok(event) if self.selection.matches(&event) => events.push(event),
                 Ok(_) => {}
                 Err(error) if error.is_unavailable() => return Err(error.into()),
                 Err(error) => {
@@ -244,42 +282,36 @@ impl Projector {
                 }
             }
         }
-        for tries in 1.. {
-            let results = if again {
-                let mut results = Vec::with_capacity(events.len());
-                for event in &events {
-                    results.push(self.apply_again(event).await);
+        for (event, result) in events.iter().zip(self.results(&events).await) {
+            match result {
+                Ok(Outcome::Applied) => outcomes.applied += 1,
+                Ok(Outcome::Known) => outcomes.known += 1,
+                Ok(Outcome::DeadLetter) => outcomes.dead_letters += 1,
+                // The other projector finishes, or its process ends.
+                Ok(Outcome::Busy) => rest.push((journal, event.id)),
+                Err(ApplyError::Rejected(cause)) => {
+                    tracing::error!(event_id = %event.id, cause, "cannot apply the event again; its rows from before remain");
+                    outcomes.rejected += 1;
                 }
-                results
-            } else {
-                self.apply_all(&events).await
-            };
-            let mut rest = Vec::new();
-            for (event, result) in events.into_iter().zip(results) {
-                match result {
-                    Ok(Outcome::Applied) => outcomes.applied += 1,
-                    Ok(Outcome::Known) => outcomes.known += 1,
-                    Ok(Outcome::DeadLetter) => outcomes.dead_letters += 1,
-                    // The other projector finishes, or its process ends.
-                    Ok(Outcome::Busy) => rest.push(event),
-                    Err(ApplyError::Rejected(cause)) => {
-                        tracing::error!(event_id = %event.id, cause, "cannot apply the event again; its rows from before remain");
-                        outcomes.rejected += 1;
-                    }
-                    Err(error) if tries < TRIES => {
-                        tracing::info!(event_id = %event.id, %error, "trying an event again");
-                        rest.push(event);
-                    }
-                    Err(error) => return Err(error),
+                Err(error) if !self.is_last => {
+                    tracing::info!(event_id = %event.id, %error, "an event is tried again later");
+                    rest.push((journal, event.id));
                 }
+                Err(error) => return Err(error),
             }
-            if rest.is_empty() {
-                break;
-            }
-            events = rest;
-            tokio::time::sleep(PAUSE).await;
         }
-        Ok(outcomes)
+        Ok(Part { count, outcomes, rest })
+    }
+
+    async fn results(&self, events: &[Event]) -> Vec<Result<Outcome, ApplyError>> {
+        if !self.again {
+            return self.projector.apply_all(events).await;
+        }
+        let mut results = Vec::with_capacity(events.len());
+        for event in events {
+            results.push(self.projector.apply_again(event).await);
+        }
+        results
     }
 }
 

@@ -9,7 +9,7 @@ use testkit::{run_command, try_command, wait_until};
 
 use crate::history::{
     assert_same, begin_command, bucket_of, hold_placement, pool_of, stored_files, visible_state, wait_for_waiters,
-    write_history,
+    write_history, write_upload,
 };
 use crate::installation::{BINARY, Installation, newest_manifest};
 
@@ -121,13 +121,19 @@ async fn a_damaged_read_model_is_found_and_repaired() {
     assert_eq!(verified["differences"], json!([]));
 }
 
+/// So many events are applied at once. They are of one environment, and older than all others.
+const FIRST_BATCH: usize = 256;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_rebuild_continues_unless_another_version_started_it() {
     let installation = Installation::start().await;
     let files = stored_files(&installation).await;
-    let events = write_history(&bucket_of(&installation.system), &files, 60, 9)
-        .await
-        .len();
+    let bucket = bucket_of(&installation.system);
+    let events = FIRST_BATCH + write_history(&bucket, &files, 60, 9).await.len();
+    for number in 0..FIRST_BATCH {
+        let minutes = 20_000 - i64::try_from(number).unwrap();
+        write_upload(&bucket, (1, 1), &format!("early-{number}"), minutes, &files[0]).await;
+    }
     run_command(BINARY, &["replay"], &installation.system);
     assert_eq!(installation.service.stop().await, Some(0));
     let system = installation.system;

@@ -1,8 +1,6 @@
 //! Protects a group of routes: requests are refused before memory or connections run out, so that accepted requests are answered in time.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,32 +9,18 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::CloudError;
+use crate::{CloudError, Queue};
 
 /// How long a request may wait for earlier ones. Clients give up soon after that.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// How many requests may wait for each one that is processed.
-const WAITING_PER_WORKER: usize = 4;
 
 /// Limits how many requests of a group of routes are processed at once, and how many wait. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shield {
     name: &'static str,
-    work: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-    max_waiting: usize,
-}
-
-/// Counts a request as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    queue: Queue,
 }
 
 impl Shield {
@@ -45,27 +29,15 @@ impl Shield {
     pub fn new(name: &'static str, at_once: usize) -> Self {
         Self {
             name,
-            work: Arc::new(Semaphore::new(at_once)),
-            waiting: Arc::default(),
-            max_waiting: at_once.saturating_mul(WAITING_PER_WORKER),
+            queue: Queue::new(at_once),
         }
-    }
-
-    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let _waiting = Waiting(&self.waiting);
-        let permit = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.work).acquire_owned()).await;
-        permit.ok()?.ok()
     }
 }
 
 /// The middleware. It answers 503 with `Retry-After` if there is no room. A request counts until the client has received the last byte of
 /// the answer or the connection is closed. The server closes connections whose clients do not read for a long time.
 pub async fn shield(State(shield): State<Shield>, request: Request, next: Next) -> Response {
-    let Some(permit) = shield.enter().await else {
+    let Some(permit) = shield.queue.enter(MAX_WAIT).await else {
         metrics::counter!("dbt_api_shed_total", "group" => shield.name).increment(1);
         return CloudError::busy().into_response();
     };
@@ -112,6 +84,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::queue::WAITING_PER_WORKER;
 
     #[tokio::test]
     async fn requests_without_room_are_refused_at_once_and_bodies_keep_their_permit() {
@@ -124,7 +97,7 @@ mod tests {
         let first = ask().await.unwrap();
         assert_eq!(first.status(), StatusCode::OK);
         let waiting: Vec<_> = (0..WAITING_PER_WORKER).map(|_| tokio::spawn(ask())).collect();
-        while bounds.waiting.load(Ordering::Relaxed) < WAITING_PER_WORKER {
+        while bounds.queue.waiting() < WAITING_PER_WORKER {
             tokio::task::yield_now().await;
         }
         let refused = ask().await.unwrap();

@@ -92,6 +92,18 @@ impl Numbers {
     }
 }
 
+/// Whether the tables are those of an earlier version, which claims numbers one by one.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn are_claimed_one_by_one(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT to_regclass('ids.runs') IS NOT NULL AND to_regclass('ids.segments') IS NULL AS "is_so!""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Returns the numbers of those of these owners that have one.
 ///
 /// # Errors

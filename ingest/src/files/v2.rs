@@ -18,7 +18,6 @@ use super::{Answer, Described, NewFile, NewFiles, answer, named_file, of_environ
 use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form, FormFile};
-use crate::manifests::find_environment;
 use crate::parameters::Parameters;
 use crate::spool::Expected;
 
@@ -313,7 +312,7 @@ fn new_file(slug: Uuid, tag: Option<String>, file: FormFile) -> Result<NewFile, 
 /// Authenticates a request and finds the environment of its path.
 async fn enter(ingest: &Ingest, head: &Parts, slug: &str) -> Result<(Access, EnvironmentEntry), UploadError> {
     let access = ingest.authenticate(head).await?;
-    let entry = find_environment(ingest, &access, Some(slug)).await?;
+    let entry = ingest.find_environment(&access, Some(slug)).await?;
     Ok((access, entry.ok_or_else(UploadError::no_environment)?))
 }
 

@@ -232,9 +232,10 @@ async fn enter(
 ) -> Result<(Access, EnvironmentEntry), CloudError> {
     let (access, account) = authenticate(ingest, head, account).await?;
     let name: IdOrSlug = environment.parse().map_err(|_| CloudError::not_found())?;
-    let entries = ingest.directory.environments(&[account], &name).await;
-    let entries = entries.map_err(|error| CloudError::unavailable(&error))?;
-    let entry = entries.into_iter().find(|entry| access.sees(entry));
+    let entry = ingest
+        .seen_environment(&access, account, &name)
+        .await
+        .map_err(|error| CloudError::unavailable(&error))?;
     let entry = entry.ok_or_else(CloudError::not_found)?;
     match ingest.project(account, project).await {
         Ok(Some(project)) if project == entry.project_id => Ok((access, entry)),

@@ -1,0 +1,20 @@
+//! Events in batches, compared with an earlier build that applies them one by one.
+
+mod journal;
+mod load;
+
+use anyhow::Context;
+
+use crate::report::{Goal, Line};
+
+pub(crate) async fn measure(binary: &str, before: Option<&str>) -> anyhow::Result<Vec<Line>> {
+    let before = before.context("`batches` needs an earlier build to compare with: pass it as --before")?;
+    let mut lines = journal::measure(binary, before).await?;
+    lines.extend(load::measure(binary, before).await?);
+    Ok(lines)
+}
+
+/// A figure of this build beside one of the same kind, with the id of the goal.
+fn line(id: &str, what: &str, own: f64, peer: f64, unit: &'static str, goal: Goal) -> Line {
+    Line::beside(format!("{id}: {what}"), own, unit, peer, goal)
+}

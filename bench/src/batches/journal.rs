@@ -1,0 +1,171 @@
+//! Replays, rebuilds and recoveries of a journal.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bucket::{Bucket, Settings};
+use chrono::TimeDelta;
+use clock::Clock;
+use schemas::{Event, EventData, EventId};
+use testkit::s3::S3Server;
+use testkit::{Database, System, run_command};
+
+use super::line;
+use crate::installation::Installation;
+use crate::report::{Goal, Line};
+use crate::sustained::Pattern;
+
+const MODELS: usize = 100;
+
+/// The number of events in the journal, unless `BENCH_EVENTS` says otherwise.
+const EVENTS: usize = 20_000;
+
+/// The number of runs that upload the same manifest.
+const RUNS_OF_MANIFEST: usize = 20;
+
+/// The earlier build gets one in this many events, because it is slow.
+const SHARE_OF_BEFORE: usize = 10;
+
+/// The time that is added to each request of the S3 server.
+const DELAY: Duration = Duration::from_millis(30);
+
+const BUCKET: &str = "bench";
+
+pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Line>> {
+    let events = std::env::var("BENCH_EVENTS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(EVENTS);
+    let all = Journal::write(binary, events).await?;
+    let few = Journal::write(binary, events / SHARE_OF_BEFORE).await?;
+
+    let own = all.rebuild_rate(binary).await?;
+    let earlier = few.rebuild_rate(before).await?;
+    let own_far = all.far_rates(binary).await?;
+    let earlier_far = few.far_rates(before).await?;
+    Ok(vec![
+        line(
+            "rebuild_vs_before",
+            "rebuild, each manifest of 100 models sent by 20 runs; the build before",
+            own,
+            earlier,
+            "events/s",
+            Goal::AtLeast(8.0),
+        ),
+        line(
+            "rebuild_at_30ms",
+            "the same with 30 ms added to each request of an S3 server; without",
+            own_far.rebuild,
+            own,
+            "events/s",
+            Goal::AtLeast(0.8),
+        ),
+        line(
+            "recover_vs_before",
+            "recovery into an empty database at 30 ms; the build before",
+            own_far.recover,
+            earlier_far.recover,
+            "events/s",
+            Goal::AtLeast(20.0),
+        ),
+    ])
+}
+
+/// A bucket with events that nothing has applied yet.
+struct Journal {
+    installation: Installation,
+    events: usize,
+}
+
+/// Events per second, with a bucket that is far away.
+struct FarRates {
+    recover: f64,
+    rebuild: f64,
+}
+
+impl Journal {
+    async fn write(binary: &str, events: usize) -> anyhow::Result<Self> {
+        let installation = Installation::prepare(binary).await;
+        let ingest = installation.start("ingest").await?;
+        let pattern = Pattern::new(MODELS, 1)?;
+        let bucket = bucket_in(installation.storage())?;
+        let begin = Clock::System.now() - TimeDelta::days(2);
+        for number in 0..events.div_ceil(RUNS_OF_MANIFEST) {
+            let run = number * RUNS_OF_MANIFEST;
+            let (_, id) = installation
+                .upload(&ingest, &format!("run-{run}"), pattern.parse(number as u64))
+                .await?;
+            let event = bucket.get_event(bucket::Journal::Uploads, EventId(id)).await?;
+            let EventData::ArtifactsUploaded(mut upload) = event.data()? else {
+                anyhow::bail!("the event is no upload")
+            };
+            for run in run + 1..run + RUNS_OF_MANIFEST {
+                upload.run_id = Some(format!("run-{run}"));
+                let time = begin + TimeDelta::seconds(i64::try_from(run)?);
+                let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.clone().into())?;
+                bucket.put_event(&event).await?;
+            }
+        }
+        drop(ingest);
+        Ok(Self { installation, events })
+    }
+
+    /// A system with a copy of the journal, and a database that this build made.
+    async fn system(&self, binary: &str) -> anyhow::Result<System> {
+        let mut system = System::start().await;
+        copy(self.installation.storage(), system.storage())?;
+        system.database = Database::create_empty().await;
+        run_command(binary, &["migrate"], &system);
+        Ok(system)
+    }
+
+    async fn rebuild_rate(&self, binary: &str) -> anyhow::Result<f64> {
+        let system = self.system(binary).await?;
+        // The rebuild would have to apply the events that the current read model lacks to it as well.
+        run_command(binary, &["replay"], &system);
+        self.rate(binary, &["rebuild", "--accept-differences"], &system)
+    }
+
+    async fn far_rates(&self, binary: &str) -> anyhow::Result<FarRates> {
+        let s3 = S3Server::start().await?;
+        let variables = s3.variables(BUCKET)?;
+        copy(self.installation.storage(), &s3.folder(BUCKET))?;
+        let mut system = System::start().await;
+        system.variables.extend(variables);
+        system.database = Database::create_empty().await;
+        s3.set_delay(DELAY);
+        Ok(FarRates {
+            recover: self.rate(binary, &["recover"], &system)?,
+            rebuild: self.rate(binary, &["rebuild", "--accept-differences"], &system)?,
+        })
+    }
+
+    fn rate(&self, binary: &str, arguments: &[&str], system: &System) -> anyhow::Result<f64> {
+        let begun = Instant::now();
+        // Blocking, so that the S3 server in this process needs another thread.
+        let done = tokio::task::block_in_place(|| run_command(binary, arguments, system));
+        let took = begun.elapsed();
+        let applied = done["events"]["applied"].as_u64().context("no events")?;
+        ensure!(
+            applied >= self.events as u64,
+            "{arguments:?} applied {applied} of {} events",
+            self.events
+        );
+        Ok(applied as f64 / took.as_secs_f64())
+    }
+}
+
+fn bucket_in(folder: &Path) -> anyhow::Result<Bucket> {
+    let settings = Settings::Local {
+        path: folder.to_path_buf(),
+    };
+    Ok(Bucket::open(&settings)?)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cp").arg("-r").arg(from.join(".")).arg(to).status()?;
+    ensure!(status.success(), "cp failed: {status}");
+    Ok(())
+}
