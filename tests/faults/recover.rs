@@ -1,8 +1,9 @@
 //! Recovery after everything but the bucket, or the newest part of the database, was lost.
 
 use clock::Clock;
-use projector::Projector;
+use projector::{Outcome, Projector};
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use testkit::{Database, run_command, try_command};
 
 use crate::history::{
@@ -127,4 +128,52 @@ async fn an_unreadable_object_is_reported_and_the_rest_is_restored() {
         .await
         .unwrap();
     assert_eq!(runs, ["well"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_the_database_lost_are_never_assigned_again() {
+    let installation = Installation::start().await;
+    let files = stored_files(&installation).await;
+    assert_eq!(installation.service.stop().await, Some(0));
+    let system = installation.system;
+    let (bucket, pool) = (bucket_of(&system), pool_of(&system));
+    write_history(&bucket, &files, 60, 41).await;
+    run_command(BINARY, &["replay"], &system);
+    let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
+    let projector = Projector::new(pool.clone(), bucket.clone(), Clock::System);
+    let last = async |table: &str| -> i64 {
+        let max = format!("SELECT max(id) FROM ids.{table}");
+        sqlx::query_scalar(AssertSqlSafe(max)).fetch_one(&pool).await.unwrap()
+    };
+    // The third number is in the middle of a segment.
+    for (number, damage) in [
+        "DELETE FROM ids.runs WHERE id > 3",
+        "DELETE FROM ids.runs WHERE id > 3; DELETE FROM ids.segments",
+        "DELETE FROM ids.runs; DELETE FROM ids.segments; DELETE FROM ids.jobs WHERE id = 2",
+        "DELETE FROM ids.segments WHERE last > 3; DELETE FROM ids.jobs",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (runs, jobs) = (last("runs").await, last("jobs").await);
+        owner.execute(damage).await.unwrap();
+        let run = format!("after-{number}");
+        let upload = write_upload(&bucket, (1, 1), &run, 5, &files[0]).await;
+        assert_eq!(projector.apply(&upload).await.unwrap(), Outcome::Applied);
+        let id: i64 = sqlx::query_scalar("SELECT id FROM runs WHERE airflow_run_id = $1")
+            .bind(&run)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(id, runs + 1, "{damage}");
+        let recorded: i64 = sqlx::query_scalar("SELECT count(*) FROM ids.runs")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(recorded, id, "{damage}");
+        run_command(BINARY, &["recover"], &system);
+        assert_eq!((last("runs").await, last("jobs").await), (id, jobs), "{damage}");
+    }
+    let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
+    assert_eq!(verified["differences"], json!([]), "{verified:#}");
 }
