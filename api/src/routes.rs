@@ -46,11 +46,12 @@ pub(crate) fn others() -> OpenApiRouter<State> {
         .route("/graphql/graphiql/{name}", get(graphql::page_part))
 }
 
-/// The routes of the Discovery API. It has a schema of its own instead of a part in the OpenAPI document.
+/// The routes of the Discovery API and of the Semantic Layer. They have schemas of their own instead of a part in the OpenAPI document.
 pub(crate) fn graphql() -> OpenApiRouter<State> {
     OpenApiRouter::default()
-        .route("/graphql", post(graphql::query))
-        .route("/beta/graphql", post(graphql::query))
+        .route("/graphql", post(graphql::discovery))
+        .route("/beta/graphql", post(graphql::discovery))
+        .route("/api/graphql", post(graphql::semantic_layer))
 }
 
 /// The routes that send files.

@@ -54,10 +54,20 @@ def cli(*arguments):
     return json.loads(printed.stdout)
 
 
-def account(name, files):
+CATALOGS = "query ($id: BigInt!) { environment(id: $id) { applied { models { edges { node { catalog { type } } } } } } }"
+
+
+def is_something(data):
+    """Whether an answer of the Discovery API has more than nothing in its lists."""
+    if isinstance(data, dict):
+        return any(is_something(value) for value in data.values())
+    return any(map(is_something, data)) if isinstance(data, list) else bool(data)
+
+
+def account(name, files, query=CATALOGS):
     """Adds an account with one project and its production environment, so that the other checks do not see them, and uploads a run.
 
-    Returns the ids of account and environment, as texts, and a token, when the files are in the read model.
+    Returns the ids of account and environment, as texts, and a token, when the query finds something: it asks for what the last file brings.
     """
     url = os.environ["DBT_API_URL"]
     of = ["--account", account_id := str(cli("account", "add", name)["id"])]
@@ -66,10 +76,5 @@ def account(name, files):
     token = cli("token", "create", *of, "--name", name, "--scope", "read,upload")["key"]
     for file in files:
         upload(url, token, {"environment_slug": name, "dag_id": name, "run_id": "1"}, json.dumps(file).encode())
-    # The catalog is the last of the files.
-    wait(f"{name} is projected", lambda: any(
-        edge["node"]["catalog"] for edge in graphql(url, token, CATALOGS, id=environment)["environment"]["applied"]["models"]["edges"]))
+    wait(f"{name} is projected", lambda: is_something(graphql(url, token, query, id=environment)))
     return account_id, environment, token
-
-
-CATALOGS = "query ($id: BigInt!) { environment(id: $id) { applied { models { edges { node { catalog { type } } } } } } }"

@@ -11,7 +11,7 @@ def start(folder, port, target):
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,DNS:dbt.localhost,DNS:metadata.dbt.localhost", "-keyout", key, "-out", certificate],
+         "-addext", "subjectAltName=DNS:localhost,DNS:dbt.localhost,DNS:metadata.dbt.localhost,DNS:semantic-layer.dbt.localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -274,7 +274,7 @@ def check_routes(cluster, routes):
         hosts = at(item, "spec.hostnames") or [rule["host"] for rule in item["spec"]["rules"]] + item["spec"]["tls"][0]["hosts"]
         variables = [variable for each in cluster.of("Deployment") for variable in pod(each)["containers"][0]["env"]]
         addresses = {variable["value"] for variable in variables if variable["name"] == "PUBLIC_URL"}
-        expect(set(hosts) == {"dbt.example.com", "metadata.dbt.example.com"} and addresses == {"https://dbt.example.com"}, f"hosts {hosts} and PUBLIC_URL {addresses} differ")
+        expect(set(hosts) == {"dbt.example.com", "metadata.dbt.example.com", "semantic-layer.dbt.example.com"} and addresses == {"https://dbt.example.com"}, f"hosts {hosts} and PUBLIC_URL {addresses} differ")
 
 
 def check_expression(expression, known):

@@ -1,10 +1,10 @@
-//! The Discovery API: GraphQL about the nodes of environments and runs.
+//! GraphQL: the Discovery API, about the nodes of environments and runs, and the lists of the Semantic Layer.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State as Extracted};
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use discovery::{Answer, Loaded, MAX_BODY, MAX_TIME, PAGE, PageFile, Query, QueryError, page_file};
+use discovery::{Answer, Api, Loaded, MAX_BODY, MAX_TIME, PAGE, PageFile, Query, QueryError, page_file};
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
 
@@ -12,9 +12,19 @@ use crate::State;
 use crate::error::Error;
 use crate::view::Reader;
 
+/// Answers a query of the Discovery API.
+pub(crate) async fn discovery(state: Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
+    query(Api::Discovery, &state, &reader, body).await
+}
+
+/// Answers a query of the Semantic Layer.
+pub(crate) async fn semantic_layer(state: Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
+    query(Api::SemanticLayer, &state, &reader, body).await
+}
+
 /// Answers a query. Its errors are in the body of a 200, as clients of GraphQL expect.
-pub(crate) async fn query(Extracted(state): Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
-    match answer(&state, &reader, body).await {
+async fn query(api: Api, state: &State, reader: &Reader, body: Body) -> Result<Response, Error> {
+    match answer(api, state, reader, body).await {
         Ok(answer) => Ok(response(answer)),
         Err(discovery::Error::Query(errors)) => Ok(response(Answer::of_errors(&errors))),
         Err(discovery::Error::Database(error)) => Err(error.into()),
@@ -28,13 +38,13 @@ pub(crate) async fn query(Extracted(state): Extracted<State>, reader: Reader, bo
     }
 }
 
-async fn answer(state: &State, reader: &Reader, body: Body) -> Result<Answer, discovery::Error> {
+async fn answer(api: Api, state: &State, reader: &Reader, body: Body) -> Result<Answer, discovery::Error> {
     let read = tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)).await;
     let body = read.map_err(|_| discovery::Error::Late)?.map_err(|_| {
         let limit = MAX_BODY >> 10;
         QueryError::too_large(format!("the request is longer than {limit} KiB"))
     })?;
-    let query = Query::read(&body).await?;
+    let query = Query::read(api, &body).await?;
     if let Some(answer) = query.introspection().await {
         return Ok(answer);
     }

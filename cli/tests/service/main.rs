@@ -26,6 +26,7 @@ mod nodes;
 mod outages;
 mod paths;
 mod results;
+mod semantic_layer;
 mod situations;
 mod state;
 mod stored_artifacts;

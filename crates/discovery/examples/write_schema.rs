@@ -1,8 +1,11 @@
-//! Writes the GraphQL schema to `schemas/discovery.graphql`.
+//! Writes the GraphQL schemas to `schemas/`.
 
 use std::path::Path;
 
+use discovery::Api;
+
 fn main() -> std::io::Result<()> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/discovery.graphql");
-    std::fs::write(file, discovery::sdl())
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    std::fs::write(folder.join("discovery.graphql"), Api::Discovery.sdl())?;
+    std::fs::write(folder.join("semantic.graphql"), Api::SemanticLayer.sdl())
 }

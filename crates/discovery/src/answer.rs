@@ -9,13 +9,14 @@ use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::api::Api;
 use crate::document::prepare;
 use crate::error::{Error, QueryError};
 use crate::graph::Graphs;
 use crate::plan::{Selection, plan};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
-use crate::types::SCHEMA;
+use crate::tree::Tree;
 use crate::write::{MAX_ANSWER, Pieces, Writer};
 
 /// How long a query may take.
@@ -46,6 +47,7 @@ impl Default for Discovery {
 /// A query that was checked, and is not about data of an account if [`Query::introspection`] answers it.
 #[derive(Debug)]
 pub struct Query {
+    api: Api,
     document: ExecutableDocument,
     selection: Arc<Selection>,
     is_introspection: bool,
@@ -93,9 +95,9 @@ impl Query {
     ///
     /// # Errors
     /// Returns an error that says what is wrong with the query.
-    pub async fn read(body: &[u8]) -> Result<Self, Error> {
+    pub async fn read(api: Api, body: &[u8]) -> Result<Self, Error> {
         let until = Instant::now() + MAX_TIME;
-        let document = prepare(&Request::read(body)?)?;
+        let document = prepare(&Request::read(body)?, api)?;
         let is_introspection = asks_for_schema(&document);
         let mut request = async_graphql::Request::new("");
         request.set_parsed_query(document.clone());
@@ -103,7 +105,7 @@ impl Query {
         let checked = if is_introspection {
             Vec::new()
         } else {
-            check(request).await
+            check(api, request).await
         };
         if !checked.is_empty() {
             return Err(Error::Query(checked));
@@ -111,9 +113,10 @@ impl Query {
         let selection = if is_introspection {
             Selection::default()
         } else {
-            plan(&document)?
+            plan(&document, api.types())?
         };
         Ok(Self {
+            api,
             document,
             selection: Arc::new(selection),
             is_introspection,
@@ -131,7 +134,7 @@ impl Query {
         }
         let mut request = async_graphql::Request::new("").only_introspection();
         request.set_parsed_query(self.document.clone());
-        let response = SCHEMA.execute(request).await;
+        let response = self.api.schema().execute(request).await;
         let errors: Vec<QueryError> = response.errors.into_iter().map(QueryError::from).collect();
         if !errors.is_empty() {
             return Some(Answer::of_errors(&errors));
@@ -162,8 +165,8 @@ fn asks_for_schema(document: &ExecutableDocument) -> bool {
         })
 }
 
-async fn check(request: async_graphql::Request) -> Vec<QueryError> {
-    let response = SCHEMA.execute(request.data(crate::types::OnlyCheck)).await;
+async fn check(api: Api, request: async_graphql::Request) -> Vec<QueryError> {
+    let response = api.schema().execute(request.data(crate::types::OnlyCheck)).await;
     response.errors.into_iter().map(QueryError::from).collect()
 }
 
@@ -179,7 +182,7 @@ impl Discovery {
         account: AccountId,
     ) -> Result<Loaded, Error> {
         let left = query.until.saturating_duration_since(Instant::now());
-        let resolving = Resolver::new(connection, account, &self.graphs).resolve(&query.selection);
+        let resolving = Resolver::new(connection, account, &self.graphs).resolve(query.api, &query.selection);
         let resolved = tokio::time::timeout(left, resolving).await.map_err(|_| Error::Late)??;
         Ok(Loaded {
             resolved,
@@ -192,7 +195,8 @@ impl Discovery {
     /// # Errors
     /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
     pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
-        let size: usize = loaded.resolved.datas.iter().map(crate::data::Data::size).sum();
+        let of_datas: usize = loaded.resolved.datas.iter().map(crate::data::Data::size).sum();
+        let size = of_datas + loaded.resolved.tree.as_ref().map_or(0, Tree::size);
         let permits = u32::try_from(mib(size).min(MEMORY_MIB)).unwrap_or(u32::MAX);
         let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
         let memory = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;

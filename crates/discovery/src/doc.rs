@@ -34,6 +34,12 @@ impl<'a> Doc<'a> {
         self.raw(key).filter(|raw| raw.get().starts_with('{'))
     }
 
+    /// The object as JSON.
+    pub(crate) fn raw_text(&self) -> String {
+        let fields = self.0.iter().map(|(key, value)| (key.as_ref(), *value));
+        serde_json::to_string(&fields.collect::<std::collections::BTreeMap<_, _>>()).unwrap_or_default()
+    }
+
     /// A field that is a text. Numbers and booleans are taken as texts, since dbt writes both, for example in versions.
     pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         text_of(self.raw(key)?)

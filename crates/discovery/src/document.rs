@@ -16,6 +16,7 @@ use brackets::check_brackets;
 use measure::Measure;
 use variables::{replace_in_directives, replace_in_set, values_of};
 
+use crate::api::Api;
 use crate::error::QueryError;
 use crate::request::Request;
 
@@ -36,15 +37,18 @@ const MAX_OPEN: usize = 64;
 
 /// Parses the query and prepares the operation that the client wants. The result has one operation, no variables, and no fragment that the
 /// operation does not use.
-pub(crate) fn prepare(request: &Request) -> Result<ExecutableDocument, QueryError> {
+pub(crate) fn prepare(request: &Request, api: Api) -> Result<ExecutableDocument, QueryError> {
     check_brackets(&request.query)?;
     let parsed = parse_query(&request.query).map_err(|error| {
         let error: async_graphql::ServerError = error.into();
         QueryError::from(error)
     })?;
     let operation = operation(parsed.operations, request.operation_name.as_deref())?;
-    if operation.node.ty != OperationType::Query {
-        return Err(QueryError::invalid("only queries are supported: this API is read-only").at(operation.pos));
+    match (operation.node.ty, api) {
+        (OperationType::Query, _) => {}
+        // All of dbt Cloud's mutations query the warehouse. They are not in the schema.
+        (OperationType::Mutation, Api::SemanticLayer) => return Err(QueryError::no_warehouse().at(operation.pos)),
+        _ => return Err(QueryError::invalid("only queries are supported: this API is read-only").at(operation.pos)),
     }
     let mut measure = Measure {
         fragments: &parsed.fragments,

@@ -32,6 +32,15 @@ impl QueryError {
         Self::new("NO_DATA", message)
     }
 
+    /// Metrics are asked for their values, which only a warehouse has.
+    pub(crate) fn no_warehouse() -> Self {
+        Self::new(
+            "NO_WAREHOUSE",
+            "dbt-api has no connection to a warehouse: it lists metrics, dimensions, entities and saved queries, but cannot query them or compile \
+             them to SQL",
+        )
+    }
+
     /// The query would cost more than is allowed.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::new("QUERY_TOO_LARGE", message)

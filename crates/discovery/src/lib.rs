@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod api;
 mod arguments;
 mod data;
 mod doc;
@@ -18,14 +19,15 @@ mod request;
 mod resolve;
 mod scope;
 mod select;
+mod semantic;
 mod tree;
 mod types;
 mod values;
 mod write;
 
 pub use answer::{Answer, Discovery, Loaded, MAX_TIME, Query};
+pub use api::Api;
 pub use error::{Error, QueryError};
 pub use graphiql::{PAGE, PageFile, page_file};
 pub use request::MAX_BODY;
-pub use types::sdl;
 pub use write::Pieces;

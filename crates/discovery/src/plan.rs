@@ -12,7 +12,7 @@ use async_graphql_value::{ConstValue, Name};
 
 use crate::error::QueryError;
 use crate::needs::Needs;
-use crate::types::{FieldType, ObjectType, QUERY, TYPES};
+use crate::types::{FieldType, ObjectType, QUERY, Types};
 use crate::values::{Reader, reader};
 
 /// How many fields a query may have when each is counted for each type that it may be about.
@@ -64,11 +64,12 @@ impl Selected {
 }
 
 /// Plans the only operation of a document that was checked against the schema.
-pub(crate) fn plan(document: &ExecutableDocument) -> Result<Selection, QueryError> {
-    let (Some((_, operation)), Some(query)) = (document.operations.iter().next(), TYPES.object(QUERY)) else {
+pub(crate) fn plan(document: &ExecutableDocument, types: &'static Types) -> Result<Selection, QueryError> {
+    let (Some((_, operation)), Some(query)) = (document.operations.iter().next(), types.object(QUERY)) else {
         return Ok(Selection::default());
     };
     let mut planner = Planner {
+        types,
         fragments: &document.fragments,
         planned: 0,
     };
@@ -76,6 +77,7 @@ pub(crate) fn plan(document: &ExecutableDocument) -> Result<Selection, QueryErro
 }
 
 struct Planner<'d> {
+    types: &'static Types,
     fragments: &'d HashMap<Name, Positioned<FragmentDefinition>>,
     planned: usize,
 }
@@ -98,10 +100,10 @@ impl<'d> Planner<'d> {
             let field_type = ty.fields.get(name);
             let mut sub = HashMap::new();
             if let Some(field_type) = field_type
-                && TYPES.is_composite(&field_type.base)
+                && self.types.is_composite(&field_type.base)
             {
                 let sets: Vec<&SelectionSet> = fields.iter().map(|field| &field.selection_set.node).collect();
-                for object in TYPES.possible(&field_type.base) {
+                for object in self.types.possible(&field_type.base) {
                     sub.insert(object.name.as_str(), self.select(object, &sets)?);
                 }
             }

@@ -9,8 +9,10 @@ mod list;
 mod mesh;
 mod performance;
 mod search;
+mod semantic;
 mod unknown;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use read_model::queries::discovery::{Head, index};
@@ -18,6 +20,7 @@ use schemas::{AccountId, EnvironmentId, RunId};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
 
+use crate::api::Api;
 use crate::data::Data;
 use crate::error::{Error, QueryError};
 use crate::graph::{Graph, Graphs};
@@ -43,6 +46,8 @@ pub(crate) struct Resolver<'c> {
     graphs: &'c Graphs,
     datas: Vec<Data>,
     extensions: Option<Json>,
+    /// The metrics of environments, by the number of their data.
+    semantics: HashMap<usize, crate::semantic::Resolved>,
 }
 
 impl<'c> Resolver<'c> {
@@ -53,15 +58,20 @@ impl<'c> Resolver<'c> {
             graphs,
             datas: Vec::new(),
             extensions: None,
+            semantics: HashMap::new(),
         }
     }
 
     /// Resolves all fields at the root, and reads what they need.
-    pub(crate) async fn resolve(mut self, selection: &Selection) -> Result<Resolved, Error> {
+    pub(crate) async fn resolve(mut self, api: Api, selection: &Selection) -> Result<Resolved, Error> {
         let (mut fields, mut errors) = (Vec::new(), Vec::new());
         let mut must_be_null = false;
         for field in &selection.fields {
-            let value = match self.root(field).await {
+            let value = match api {
+                Api::Discovery => self.root(field).await,
+                Api::SemanticLayer => self.semantic_root(field).await,
+            };
+            let value = match value {
                 Ok(value) => value,
                 Err(Error::Query(found)) => {
                     must_be_null |= field.ty.is_some_and(|ty| ty.is_non_null);

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use crate::graph::Place;
 use crate::kind::Shape;
 use crate::plan::Selected;
+use crate::semantic::{Shared, size};
 
 /// A part of the answer.
 #[derive(Debug)]
@@ -33,6 +34,21 @@ pub(crate) enum Tree {
     Edges(Vec<Edge>, Arc<Selected>),
     /// A list of trees.
     List(Vec<Tree>),
+    /// A list that several parts of the answer share.
+    Shared(Arc<Shared>, Arc<Selected>),
+}
+
+impl Tree {
+    /// About as many bytes as the values take that are not nodes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Json(value, _) => size(value),
+            Self::Object(fields) => fields.iter().map(|(_, value)| value.size()).sum(),
+            Self::List(items) => items.iter().map(Self::size).sum(),
+            Self::Shared(shared, _) => shared.size,
+            Self::Nodes { .. } | Self::Node { .. } | Self::Edges(..) => 0,
+        }
+    }
 }
 
 /// An edge of a page.

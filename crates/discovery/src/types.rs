@@ -9,8 +9,7 @@ use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{BaseType, FieldDefinition, TypeDefinition, TypeKind, TypeSystemDefinition};
 use async_graphql_value::ConstValue;
 
-pub use schema::sdl;
-pub(crate) use schema::{OnlyCheck, SCHEMA};
+pub(crate) use schema::{OnlyCheck, SCHEMA, SEMANTIC_SCHEMA};
 
 /// The types. An object also has the fields of its interfaces; connections are made from the types of their nodes.
 const SOURCES: [&str; 7] = [
@@ -22,6 +21,9 @@ const SOURCES: [&str; 7] = [
     include_str!("schema/others.graphql"),
     include_str!("schema/inputs.graphql"),
 ];
+
+/// The types of the Semantic Layer.
+const SEMANTIC_SOURCE: &str = include_str!("schema/semantic.graphql");
 
 /// The types of nodes that are listed in pages.
 const PAGED: [&str; 22] = [
@@ -78,6 +80,39 @@ pub(crate) struct Types {
 }
 
 impl Types {
+    fn of(definitions: &[TypeDefinition]) -> Self {
+        let mut types = Self {
+            objects: BTreeMap::new(),
+            possible: HashMap::new(),
+        };
+        for definition in definitions {
+            match &definition.kind {
+                TypeKind::Object(object) => {
+                    let interfaces: Vec<String> = object.implements.iter().map(|name| name.node.to_string()).collect();
+                    for interface in &interfaces {
+                        let possible = types.possible.entry(interface.clone()).or_default();
+                        possible.push(definition.name.node.to_string());
+                    }
+                    let fields = fields_of(definition, definitions);
+                    let object = ObjectType {
+                        name: definition.name.node.to_string(),
+                        interfaces,
+                        fields: fields
+                            .iter()
+                            .map(|(name, field)| (name.clone(), type_of(field)))
+                            .collect(),
+                    };
+                    types.objects.insert(object.name.clone(), object);
+                }
+                TypeKind::Interface(_) => {
+                    types.possible.entry(definition.name.node.to_string()).or_default();
+                }
+                _ => {}
+            }
+        }
+        types
+    }
+
     pub(crate) fn object(&self, name: &str) -> Option<&ObjectType> {
         self.objects.get(name)
     }
@@ -101,41 +136,13 @@ impl Types {
     }
 }
 
-/// What the executor must know of the types.
-pub(crate) static TYPES: LazyLock<Types> = LazyLock::new(|| {
-    let mut types = Types {
-        objects: BTreeMap::new(),
-        possible: HashMap::new(),
-    };
-    let definitions = definitions();
-    for definition in &definitions {
-        match &definition.kind {
-            TypeKind::Object(object) => {
-                let interfaces: Vec<String> = object.implements.iter().map(|name| name.node.to_string()).collect();
-                for interface in &interfaces {
-                    let possible = types.possible.entry(interface.clone()).or_default();
-                    possible.push(definition.name.node.to_string());
-                }
-                let fields = fields_of(definition, &definitions);
-                let object = ObjectType {
-                    name: definition.name.node.to_string(),
-                    interfaces,
-                    fields: fields
-                        .iter()
-                        .map(|(name, field)| (name.clone(), type_of(field)))
-                        .collect(),
-                };
-                types.objects.insert(object.name.clone(), object);
-            }
-            TypeKind::Interface(_) => {
-                types.possible.entry(definition.name.node.to_string()).or_default();
-            }
-            _ => {}
-        }
-    }
-    types
-});
+/// What the executor must know of the types of the Discovery API.
+pub(crate) static TYPES: LazyLock<Types> = LazyLock::new(|| Types::of(&definitions()));
 
+/// What the executor must know of the types of the Semantic Layer.
+pub(crate) static SEMANTIC_TYPES: LazyLock<Types> = LazyLock::new(|| Types::of(&parsed(SEMANTIC_SOURCE)));
+
+/// The types of the Discovery API, by name.
 fn definitions() -> Vec<TypeDefinition> {
     let mut text = SOURCES.concat();
     for node in PAGED {
@@ -144,6 +151,11 @@ fn definitions() -> Vec<TypeDefinition> {
              type {node}Edge {{ cursor: String! node: {node}! }}\n"
         ));
     }
+    parsed(&text)
+}
+
+/// The types of a schema, by name.
+fn parsed(text: &str) -> Vec<TypeDefinition> {
     let document = match parse_schema(text) {
         Ok(document) => document,
         Err(error) => unreachable!("the schema is invalid, which a test would show: {error}"),
@@ -226,6 +238,8 @@ mod tests {
         let sdl = SCHEMA.sdl();
         assert!(sdl.contains("type ModelAppliedStateNodeConnection"), "{sdl}");
         assert!(TYPES.object(QUERY).is_some());
+        assert!(SEMANTIC_SCHEMA.sdl().contains("type MetricResultPage"));
+        assert!(SEMANTIC_TYPES.object(QUERY).is_some());
     }
 
     #[test]

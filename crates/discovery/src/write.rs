@@ -11,8 +11,9 @@ use serde_json::Value as Json;
 use crate::data::Data;
 use crate::error::Error;
 use crate::plan::{Selected, TYPENAME};
+use crate::semantic::Shared;
 use crate::tree::{Edge, EdgeNode, Tree};
-use crate::types::{FieldType, TYPES};
+use crate::types::FieldType;
 use output::Output;
 
 pub(crate) use output::MAX_ANSWER;
@@ -91,6 +92,7 @@ impl<'a> Writer<'a> {
                 Some(place) => self.node(*data, *shape, *place, selected),
                 None => self.raw("null"),
             },
+            Tree::Shared(shared, selected) => self.shared(shared, selected),
             Tree::Edges(edges, selected) => {
                 self.raw("[")?;
                 for (number, edge) in edges.iter().enumerate() {
@@ -102,6 +104,23 @@ impl<'a> Writer<'a> {
                 self.raw("]")
             }
         }
+    }
+
+    fn shared(&mut self, shared: &Shared, selected: &Selected) -> Result<(), Error> {
+        self.is_late()?;
+        self.raw("[")?;
+        for (number, item) in shared.items.iter().enumerate() {
+            self.raw(if number == 0 { "{" } else { ",{" })?;
+            for (number, field) in selected.only().fields.iter().enumerate() {
+                self.key(&field.key, number == 0)?;
+                match field.name.as_str() {
+                    "name" | "qualifiedName" => self.output.text(&item.name)?,
+                    _ => self.field_of_json(&item.value, field, selected)?,
+                }
+            }
+            self.raw("}")?;
+        }
+        self.raw("]")
     }
 
     fn edge(&mut self, edge: &Edge, selected: &Selected) -> Result<(), Error> {
@@ -167,7 +186,8 @@ impl<'a> Writer<'a> {
 
     fn item(&mut self, value: &Json, selected: &Selected) -> Result<(), Error> {
         let base = base(selected.ty);
-        if TYPES.is_composite(base) {
+        // Only what has fields can be asked for fields, and must be.
+        if !selected.sub.is_empty() {
             self.raw("{")?;
             for (number, field) in selected.only().fields.iter().enumerate() {
                 self.key(&field.key, number == 0)?;
@@ -204,7 +224,7 @@ impl<'a> Writer<'a> {
             "Int" | "BigInt" | "Float" => self.raw("0"),
             "Boolean" => self.raw("false"),
             "JSONObject" => self.raw("{}"),
-            base if TYPES.object(base).is_some() => self.item(&Json::Null, selected),
+            base if selected.sub.contains_key(base) => self.item(&Json::Null, selected),
             _ => self.raw("null"),
         }
     }

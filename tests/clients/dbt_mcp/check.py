@@ -1,4 +1,5 @@
-"""Checks dbt-mcp: its whole server starts as assistants start it, and all tools that read the Admin API and the Discovery API answer.
+"""Checks dbt-mcp: its whole server starts as assistants start it, and all tools that read the Admin API, the Discovery API and the Semantic
+Layer answer.
 
 What they answer is compared with the manifest.
 """
@@ -16,7 +17,10 @@ ROOT = HERE.parents[2]
 MANIFEST = json.loads((ROOT / "fixtures/manifests/v12-1.12.0.json").read_bytes())
 # These start and stop runs, which is not for dbt-api to do.
 WRITING = {"trigger_job_run", "cancel_job_run", "retry_job_run"}
-READING = {tool.value for tool in (toolsets[Toolset.ADMIN_API] | toolsets[Toolset.DISCOVERY]) - proxied_tools} - WRITING
+# These get data from a warehouse, by another protocol.
+QUERYING = {"query_metrics", "get_dimension_values"}
+TOOLSETS = toolsets[Toolset.ADMIN_API] | toolsets[Toolset.DISCOVERY] | toolsets[Toolset.SEMANTIC_LAYER]
+READING = {tool.value for tool in TOOLSETS - proxied_tools} - WRITING - QUERYING
 NODES = {
     "model": "model.shop.stg_orders", "source": "source.shop.crm.raw_customers", "seed": "seed.shop.raw_orders",
     "snapshot": "snapshot.shop.customers_snapshot", "test": "test.shop.no_negative_amounts", "exposure": "exposure.shop.weekly_report",
@@ -24,7 +28,7 @@ NODES = {
 }
 MODEL = NODES["model"]
 server = StdioServerParameters(command="dbt-mcp", env=os.environ | {
-    # The server asks `metadata.{DBT_HOST}` too. A host that begins with `localhost` changes its paths.
+    # The server asks `metadata.{DBT_HOST}` and `semantic-layer.{DBT_HOST}` too. A host that begins with `localhost` changes its paths.
     "DBT_HOST": "dbt." + os.environ["DBT_API_HOST"],
     "DBT_TOKEN": os.environ["DBT_API_TOKEN"],
     "DBT_ACCOUNT_ID": "1",
@@ -124,6 +128,20 @@ async def read_graph(tools):
     assert all(parent in MANIFEST["parent_map"][child] for parent, child in edges), edges
 
 
+async def read_semantic_layer(tools):
+    metrics = (await tools.call("list_metrics", search=["REV", "nothing"]))["result"]
+    assert "revenue" in metrics and "metric_time" in metrics and "order" in metrics, metrics
+    [saved] = await tools.list("list_saved_queries")
+    assert (saved["name"], saved["metrics"], saved["group_by"]) == ("revenue_by_day", ["revenue"], ["order__ordered_at"]), saved
+    dimensions = await tools.list("get_dimensions", metrics=["revenue"])
+    assert [one["name"] for one in dimensions] == ["metric_time", "order__ordered_at"], dimensions
+    assert dimensions[0]["granularities"][0] == "DAY", dimensions
+    [entity] = await tools.list("get_entities", metrics=["revenue"])
+    assert (entity["name"], entity["type"]) == ("order", "PRIMARY"), entity
+    compiled = json.dumps(await tools.call("get_metrics_compiled_sql", metrics=["revenue"]))
+    assert "no connection to a warehouse" in compiled, compiled
+
+
 async def main():
     with open("server.log", "w") as log:
         async with stdio_client(server, errlog=log) as streams, ClientSession(*streams) as session:
@@ -131,7 +149,7 @@ async def main():
             tools = Tools(session)
             offered = {tool.name for tool in (await session.list_tools()).tools}
             assert offered >= READING, READING - offered
-            for read in read_admin, read_lists, read_details, read_graph:
+            for read in read_admin, read_lists, read_details, read_graph, read_semantic_layer:
                 await read(tools)
     assert tools.used == READING, tools.used ^ READING
     print(f"dbt_mcp: {len(READING)} tools answer, with what the manifest says")

@@ -4,7 +4,7 @@ use super::*;
 
 fn prepared(query: &str, variables: serde_json::Value) -> Result<ExecutableDocument, QueryError> {
     let body = serde_json::json!({ "query": query, "variables": variables });
-    prepare(&Request::read(body.to_string().as_bytes())?)
+    prepare(&Request::read(body.to_string().as_bytes())?, Api::Discovery)
 }
 
 fn error(query: &str) -> String {

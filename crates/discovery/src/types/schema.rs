@@ -7,26 +7,30 @@ use async_graphql::dynamic::{
     Enum, Field, FieldFuture, InputObject, InputValue, Interface, InterfaceField, Object, Scalar, Schema, TypeRef,
 };
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute};
-use async_graphql::parser::types::{BaseType, InputValueDefinition, Type, TypeKind};
+use async_graphql::parser::types::{BaseType, InputValueDefinition, Type, TypeDefinition, TypeKind};
 use async_graphql_value::ConstValue;
 
-use super::{QUERY, date, definitions, fields_of, integer};
+use super::{QUERY, SEMANTIC_SOURCE, date, definitions, fields_of, integer, parsed};
 
-/// The schema against which queries are checked, and which answers introspection.
-pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    let definitions = definitions();
+/// The schema of the Discovery API.
+pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| made(&definitions()));
+
+/// The schema of the Semantic Layer.
+pub(crate) static SEMANTIC_SCHEMA: LazyLock<Schema> = LazyLock::new(|| made(&parsed(SEMANTIC_SOURCE)));
+
+fn made(definitions: &[TypeDefinition]) -> Schema {
     let mut schema = Schema::build(QUERY, None, None)
         .limit_recursive_depth(crate::document::MAX_DEPTH)
         .extension(Stop)
         .disable_suggestions();
-    for definition in &definitions {
+    for definition in definitions {
         schema = match &definition.kind {
             TypeKind::Object(object) => {
                 let mut made = Object::new(definition.name.node.as_str());
                 for interface in &object.implements {
                     made = made.implement(interface.node.as_str());
                 }
-                for (name, field) in fields_of(definition, &definitions) {
+                for (name, field) in fields_of(definition, definitions) {
                     let mut of_schema = Field::new(name, reference(&field.ty.node), |_| FieldFuture::from_value(None));
                     for argument in &field.arguments {
                         of_schema = of_schema.argument(input(&argument.node));
@@ -40,7 +44,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
                 for parent in &interface.implements {
                     made = made.implement(parent.node.as_str());
                 }
-                for (name, field) in fields_of(definition, &definitions) {
+                for (name, field) in fields_of(definition, definitions) {
                     made = made.field(InterfaceField::new(name, reference(&field.ty.node)));
                 }
                 schema.register(made)
@@ -67,7 +71,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         Ok(schema) => schema,
         Err(error) => unreachable!("the schema is invalid, which a test would show: {error}"),
     }
-});
+}
 
 /// Marks a request that is only checked against the schema.
 pub(crate) struct OnlyCheck;
@@ -94,12 +98,6 @@ impl Extension for Stop {
         }
         next.run(context, operation_name).await
     }
-}
-
-/// Returns the schema in the schema definition language of GraphQL.
-#[must_use]
-pub fn sdl() -> String {
-    SCHEMA.sdl()
 }
 
 fn reference(ty: &Type) -> TypeRef {
