@@ -49,3 +49,5 @@ async def concurrently():
 asyncio.run(concurrently())
 # The async side has its own session, and its own cache of the connection.
 assert asyncio.run(DbtCloudHook().get_job_status(good, account_id=1)) == 10
+
+import lineage  # noqa: E402, F401
