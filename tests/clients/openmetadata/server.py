@@ -13,9 +13,9 @@ def id_of(fqn):
 class OpenMetadata:
     """Listens on a free port. `tables` are the fully qualified names of the tables that it has."""
 
-    def __init__(self, version, service, tables):
-        self.version, self.service, self.tables = version, service, tables
-        self.entities, self.lineage, self.statuses, self.observed, self.not_served = {}, [], {}, {}, []
+    def __init__(self, version, tables):
+        self.version, self.tables = version, tables
+        self.entities, self.lineage, self.statuses, self.observed = {}, [], {}, {}
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -49,6 +49,9 @@ class OpenMetadata:
         match method, kind:
             case "GET", "system":
                 return {"version": self.version, "revision": "", "timestamp": 0}
+            case "GET", "services" if rest.startswith("testConnectionDefinitions/"):
+                steps = [{"name": name, "description": name, "mandatory": True} for name in ("CheckAccess", "GetJobs", "GetRuns")]
+                return {"name": "DBTCloud", "steps": steps}
             case "GET", "search":
                 # The name of the service can be a wildcard.
                 wanted = query["fieldValue"].split(".")[1:]
@@ -58,8 +61,13 @@ class OpenMetadata:
                 return {"id": id_of(fqn), "name": fqn.rsplit(".", 1)[1], "fullyQualifiedName": fqn, "columns": []}
             case "GET", _ if path in self.entities:
                 return self.entities[path]
+            case "PUT", "lineage" if rest:
+                _, _, source, _, _, target = rest.split("/")
+                self.lineage.append((source, target, body))
+                return {}
             case "PUT", "lineage":
-                self.lineage.append(body["edge"])
+                edge, names = body["edge"], {id_of(table): table for table in self.tables}
+                self.lineage.append((names[edge["fromEntity"]["id"]], names[edge["toEntity"]["id"]], edge["lineageDetails"]))
                 return {}
             case "PUT", "services" | "pipelines" if rest in ("", "pipelineServices"):
                 return self.keep(path, body)
@@ -68,9 +76,9 @@ class OpenMetadata:
                 self.statuses.setdefault(name, []).append(body)
                 return self.entities[f"pipelines/name/{name}"]
             case "PUT", "tables":
-                self.observed[rest.split("/")[0]] = body
-                return {"id": rest.split("/")[0], "name": "table", "columns": []}
-        self.not_served.append(f"{method} {path}")
+                table, _, _ = rest.partition("/")
+                self.observed[table] = body
+                return {"id": table, "name": "table", "columns": []}
         return None
 
     def keep(self, path, body):
