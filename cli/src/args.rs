@@ -254,7 +254,8 @@ pub(crate) enum ProjectCommand {
         /// The id or slug of the project.
         project: String,
         /// The details, in place of all earlier ones; without any, the earlier ones are removed. The keys are account, host, port, path,
-        /// warehouse, database, schema, role, catalog and http_path. Everyone who may read the project sees them.
+        /// warehouse, database, schema, role, catalog, http_path, method, region_name and server, as in dbt's profiles. Everyone who may read
+        /// the project sees them.
         #[arg(value_name = "KEY=VALUE")]
         details: Vec<String>,
     },

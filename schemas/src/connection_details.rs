@@ -40,6 +40,15 @@ pub struct ConnectionDetails {
     /// The path of a Databricks warehouse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_path: Option<String>,
+    /// How dbt connects to Spark, such as `thrift`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The region of Athena, such as `eu-west-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_name: Option<String>,
+    /// The host name, as the profiles of SQL Server and Fabric call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// A detail that is not allowed.
@@ -50,7 +59,7 @@ pub enum InvalidDetail {
     Form(String),
     /// The key is not in the list of keys that may be shown.
     #[error(
-        "invalid detail `{0}`: expected one of account, host, port, path, warehouse, database, schema, role, catalog and http_path"
+        "invalid detail `{0}`: expected one of account, host, port, path, warehouse, database, schema, role, catalog, http_path, method, region_name and server"
     )]
     Key(String),
     /// The key occurs twice.
@@ -110,12 +119,15 @@ impl ConnectionDetails {
             "role" => &mut self.role,
             "catalog" => &mut self.catalog,
             "http_path" => &mut self.http_path,
+            "method" => &mut self.method,
+            "region_name" => &mut self.region_name,
+            "server" => &mut self.server,
             _ => return Err(InvalidDetail::Key(key.to_owned())),
         };
         if value.is_empty() || value.len() > MAX_VALUE || value.contains(char::is_control) {
             return Err(invalid("a text of 1 to 1000 bytes without control characters"));
         }
-        if key == "host" && value.contains(['@', '/']) {
+        if ["host", "server"].contains(&key) && value.contains(['@', '/']) {
             // `user:password@host` would show the password to every reader.
             return Err(InvalidDetail::Value {
                 key: key.to_owned(),
@@ -148,6 +160,9 @@ mod tests {
             "role",
             "catalog",
             "http_path",
+            "method",
+            "region_name",
+            "server",
         ];
         let pairs: Vec<String> = keys.iter().map(|key| format!("{key}=of {key}=x")).collect();
         let mut details = ConnectionDetails::of_pairs(&pairs).unwrap();
@@ -156,7 +171,7 @@ mod tests {
         for key in keys {
             assert_eq!(json[key], format!("of {key}=x"));
         }
-        assert_eq!((&json["port"], json.as_object().unwrap().len()), (&5432.into(), 10));
+        assert_eq!((&json["port"], json.as_object().unwrap().len()), (&5432.into(), 13));
         assert!(of(&[]).unwrap().is_empty() && !details.is_empty());
     }
 
@@ -172,6 +187,7 @@ mod tests {
             (&["host="], "1 to 1000 bytes"),
             (&["host=a\nb"], "control characters"),
             (&["host=user:secret@db"], "a host name alone"),
+            (&["server=user:secret@db"], "a host name alone"),
             (&["port=0"], "a number from 1 to 65535, got `0`"),
             (&["port=70000"], "got `70000`"),
             (&["port=1", "port=2"], "`port` is given twice"),

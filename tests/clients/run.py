@@ -29,13 +29,13 @@ SKIPPED = 77
 # The Python version that the locked packages are for.
 PYTHON = {
     "dagster": "3.11", "openapi": "3.11", "airflow": "3.12", "tap_dbt": "3.11",
-    "dbterd": "3.11", "dbt_mcp": "3.12", "datahub": "3.11", "metaphor": "3.11",
+    "dbterd": "3.11", "dbt_mcp": "3.12", "datahub": "3.11", "metaphor": "3.11", "openmetadata": "3.11",
     # From here on, the clients upload too, and change what the others would see.
     "dbt": "3.11", "airflow2": "3.11", "discovery_schema": "3.11", "dbt_sl": "3.11",
 }
 # These take minutes to install or to run, and seldom fail: Airflow, and its provider, which depends on it; and clients of the Discovery API
 # besides dbterd, which ask it for much of the same.
-HEAVY = ("airflow", "airflow2", "datahub", "dbt_mcp", "metaphor")
+HEAVY = ("airflow", "airflow2", "datahub", "dbt_mcp", "metaphor", "openmetadata")
 RUNS = 105  # more than a page
 
 

@@ -29,7 +29,7 @@ pub(crate) struct Connection {
     is_ssh_tunnel_enabled: bool,
     is_configured_for_native_oauth: bool,
     /// Where it is, as far as an operator said so with `dbt-api project set-connection`: `account`, `host`, `port`, `path`, `warehouse`,
-    /// `database`, `schema`, `role`, `catalog` and `http_path`.
+    /// `database`, `schema`, `role`, `catalog`, `http_path`, `method`, `region_name` and `server`.
     #[schema(value_type = Object)]
     details: ConnectionDetails,
     #[serde(flatten)]

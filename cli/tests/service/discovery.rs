@@ -1,5 +1,6 @@
 //! The Discovery API, as its clients ask it.
 
+mod documented;
 mod environment;
 mod hostile;
 mod job;

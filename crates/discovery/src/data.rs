@@ -13,7 +13,7 @@ use crate::needs::Needs;
 use crate::plan::Selected;
 use crate::related::related;
 use crate::scope::Scope;
-use crate::values::Reader;
+use crate::values::{Reader, last_known_result};
 
 /// How many definitions one statement reads, so that their rows take little memory at once.
 const BATCH: usize = 5_000;
@@ -70,6 +70,12 @@ impl Data {
     pub(crate) fn success(&self, place: Place) -> Option<&Outcome> {
         let last = self.last.get(&place).filter(|last| last.is_success);
         last.or_else(|| self.earlier_success.get(&place))
+    }
+
+    /// The last status of a test that says something about the data.
+    pub(crate) fn last_known_result(&self, place: Place) -> Option<&str> {
+        let last = self.last.get(&place).map(|outcome| outcome.status.as_str());
+        last_known_result(last, self.success(place).map(|outcome| outcome.status.as_str()))
     }
 
     /// Notes what a query needs of these nodes and of those related to them.

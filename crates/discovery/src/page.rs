@@ -25,6 +25,24 @@ impl Window {
         total: usize,
         find: impl Fn(&str) -> Result<usize, usize>,
     ) -> Result<Self, QueryError> {
+        Self::cut(selected, total, usize::try_from(MAX_FIRST).unwrap_or_default(), find)
+    }
+
+    /// Cuts the page that is asked for out of a list that is whole where the client does not say how long a page is.
+    pub(crate) fn of_whole(
+        selected: &Selected,
+        total: usize,
+        find: impl Fn(&str) -> Result<usize, usize>,
+    ) -> Result<Self, QueryError> {
+        Self::cut(selected, total, total, find)
+    }
+
+    fn cut(
+        selected: &Selected,
+        total: usize,
+        default_first: usize,
+        find: impl Fn(&str) -> Result<usize, usize>,
+    ) -> Result<Self, QueryError> {
         let first = limit(selected, "first")?;
         let last = limit(selected, "last")?;
         let (mut start, mut end) = (0, total);
@@ -47,8 +65,7 @@ impl Window {
                 start = start.max(end.saturating_sub(last));
             }
             (first, None) => {
-                let first = first.unwrap_or(usize::try_from(MAX_FIRST).unwrap_or_default());
-                end = end.min(start.saturating_add(first));
+                end = end.min(start.saturating_add(first.unwrap_or(default_first)));
             }
         }
         Ok(Self { start, end, total })
@@ -101,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    fn window(arguments: &[(&str, ConstValue)]) -> Result<(usize, usize), QueryError> {
-        let selected = Selected {
+    fn selected(arguments: &[(&str, ConstValue)]) -> Selected {
+        Selected {
             key: String::new(),
             name: String::new(),
             ty: None,
@@ -112,9 +129,12 @@ mod tests {
                 .collect(),
             sub: HashMap::new(),
             reader: None,
-        };
+        }
+    }
+
+    fn window(arguments: &[(&str, ConstValue)]) -> Result<(usize, usize), QueryError> {
         let list = ["b", "d", "f", "h"];
-        let window = Window::of(&selected, list.len(), |cursor| list.binary_search(&cursor))?;
+        let window = Window::of(&selected(arguments), list.len(), |cursor| list.binary_search(&cursor))?;
         Ok((window.start, window.end))
     }
 
@@ -135,6 +155,17 @@ mod tests {
         assert_eq!(is(&[("last", 2.into()), ("before", "f".into())]), (0, 2));
         assert_eq!(is(&[("first", 3.into()), ("last", 1.into())]), (2, 3));
         assert_eq!(is(&[("after", "f".into()), ("before", "d".into())]), (3, 3));
+    }
+
+    #[test]
+    fn a_list_is_whole_unless_a_page_is_asked_for() {
+        let is = |arguments: &[(&str, ConstValue)]| {
+            let window = Window::of_whole(&selected(arguments), 600, |cursor| Ok(cursor.len())).unwrap();
+            (window.start, window.end)
+        };
+        assert_eq!(is(&[]), (0, 600));
+        assert_eq!(is(&[("after", "abc".into())]), (4, 600));
+        assert_eq!(is(&[("first", 2.into()), ("after", "abc".into())]), (4, 6));
     }
 
     #[test]

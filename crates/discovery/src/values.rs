@@ -16,6 +16,7 @@ use crate::needs::Needs;
 // The words of the schema for statuses, which filters take too.
 pub(crate) use execution::run_status;
 pub(crate) use freshness::status as freshness_status;
+pub(crate) use test::last_known_result;
 
 /// Reads a field.
 pub(crate) type Read = for<'f> fn(&'f Facts<'f>) -> Value<'f>;

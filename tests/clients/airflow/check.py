@@ -1,4 +1,4 @@
-"""Checks Apache Airflow's hook for dbt Cloud: sync, async, and with more runs than fit on a page."""
+"""Checks Apache Airflow's hook for dbt Cloud, sync, async, and with more runs than fit on a page; and OpenLineage's events of a run."""
 import asyncio
 import json
 import os
@@ -49,3 +49,6 @@ async def concurrently():
 asyncio.run(concurrently())
 # The async side has its own session, and its own cache of the connection.
 assert asyncio.run(DbtCloudHook().get_job_status(good, account_id=1)) == 10
+
+# The rest has an account and an Airflow of its own.
+import lineage  # noqa: E402, F401

@@ -12,6 +12,8 @@ use crate::values::{freshness_status, run_status};
 pub(super) struct Filter {
     pub(super) unique_ids: Option<Vec<String>>,
     pub(super) status: Option<Status>,
+    /// Words of the schema's `TestStatus`, of which a test needs one.
+    pub(super) last_known_results: Option<Vec<String>>,
     access: Option<String>,
     database: Option<String>,
     exposure_type: Option<String>,
@@ -56,9 +58,12 @@ impl Filter {
             Some(texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
         };
         let run_status = one("lastRunStatus").map(Status::Run);
+        let last_known_results = list("lastKnownResults").or_else(|| list("lastKnownResult"));
         Self {
             unique_ids: list("uniqueIds"),
             status: run_status.or_else(|| one("status").map(Status::Exact)),
+            // An empty list is no filter.
+            last_known_results: last_known_results.filter(|wanted| !wanted.is_empty()),
             access: one("access"),
             database: one("database"),
             exposure_type: one("exposureType"),

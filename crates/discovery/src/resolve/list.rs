@@ -92,6 +92,11 @@ impl Resolver<'_> {
             data.read_results(self.connection, &places).await?;
             places.retain(|place| data.last.get(place).is_some_and(|last| status.is(&last.status)));
         }
+        if let Some(wanted) = &filter.last_known_results {
+            data.read_results(self.connection, &places).await?;
+            let is_wanted = |known: &str| wanted.iter().any(|wanted| wanted == known);
+            places.retain(|place| data.last_known_result(*place).is_some_and(is_wanted));
+        }
         if filter.needs_freshness() {
             data.read_freshness(self.connection, &places).await?;
             places.retain(|place| filter.lets_freshness_in(data.freshness.get(place)));
@@ -123,7 +128,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// All nodes of a kind that a filter lets through.
+    /// The nodes of a kind that a filter lets through: all, or the page that is asked for.
     pub(super) async fn nodes(
         &mut self,
         data: usize,
@@ -132,7 +137,13 @@ impl Resolver<'_> {
         filter: &Filter,
         selected: &Arc<Selected>,
     ) -> Result<Tree, Error> {
-        let places = self.chosen(data, &[kind], filter).await?;
+        let mut places = self.chosen(data, &[kind], filter).await?;
+        let graph = Arc::clone(&self.datas[data].scope.graph);
+        let window = Window::of_whole(selected, places.len(), |cursor| {
+            places.binary_search_by(|place| graph.id(*place).cmp(cursor))
+        })?;
+        places.truncate(window.end);
+        places.drain(..window.start);
         self.want(data, &places, shape, selected).await?;
         Ok(Tree::Nodes {
             data,

@@ -46,6 +46,8 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "packageName" => (Needs::NOTHING, |facts| {
             Value::of_str(facts.node.node.package_name.as_deref())
         }),
+        // Pages end after a node, and the place of a node in a list is its id's.
+        "paginationCursor" | "uniqueId" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.node.unique_id))),
         "path" => (Needs::DEFINITION, |facts| facts.text("path")),
         "patchPath" => (Needs::DEFINITION, |facts| facts.text("patch_path")),
         "projectId" => (Needs::NOTHING, |facts| Value::Int(facts.scope.project)),
@@ -65,7 +67,6 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
             texts(facts.attributes.map(|attributes| &*attributes.tags))
         }),
         "tags" => (Needs::DEFINITION, |facts| Value::of_texts(tags(facts))),
-        "uniqueId" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.node.unique_id))),
         _ => return None,
     })
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::definition::text_json;
-use super::{Read, unknown};
-use crate::facts::{Facts, Value};
+use super::{Read, run_status, unknown};
+use crate::facts::{Attempt, Facts, Value};
 use crate::needs::Needs;
 
 pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
@@ -64,11 +64,18 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
     })
 }
 
-/// The last status that says something about the data.
 fn last_known<'f>(facts: &'f Facts<'f>) -> Value<'f> {
-    let attempts = facts.last.iter().chain(&facts.success);
-    let mut statuses = attempts.map(|attempt| attempt.row.status.as_str());
-    Value::of_str(statuses.find(|status| !["skipped", "no-op", "reused"].contains(status)))
+    let status = |attempt: Option<&'f Attempt<'f>>| attempt.map(|attempt| attempt.row.status.as_str());
+    Value::of_str(last_known_result(
+        status(facts.last.as_ref()),
+        status(facts.success.as_ref()),
+    ))
+}
+
+/// The status of the last attempt that says something about the data; of tests that never said anything, that of the last attempt.
+pub(crate) fn last_known_result<'s>(last: Option<&'s str>, success: Option<&'s str>) -> Option<&'s str> {
+    let mut statuses = last.into_iter().chain(success);
+    statuses.find(|status| run_status(status) != "skipped").or(last)
 }
 
 fn metadata<'f>(facts: &'f Facts<'f>) -> Value<'f> {
