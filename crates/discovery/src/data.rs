@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use read_model::doc::doc_size;
 use read_model::queries::discovery::{CatalogEntry, Freshness, Outcome};
 
-use crate::graph::{Graph, Place};
+use crate::graph::{Graph, NodeIndex};
 use crate::kind::{Kind, Shape};
 use crate::needs::Needs;
 use crate::plan::Selected;
@@ -24,28 +24,28 @@ pub(crate) struct Data {
     pub(crate) scope: Scope,
     wanted: Wanted,
     /// The stored definitions.
-    pub(crate) definitions: HashMap<Place, Vec<u8>>,
+    pub(crate) definitions: HashMap<NodeIndex, Vec<u8>>,
     /// The stored compiled code.
-    pub(crate) codes: HashMap<Place, Vec<u8>>,
-    pub(crate) catalogs: HashMap<Place, CatalogEntry>,
+    pub(crate) codes: HashMap<NodeIndex, Vec<u8>>,
+    pub(crate) catalogs: HashMap<NodeIndex, CatalogEntry>,
     /// The last attempts.
-    pub(crate) last: HashMap<Place, Outcome>,
+    pub(crate) last: HashMap<NodeIndex, Outcome>,
     /// The last successes, where they are not the last attempts.
-    pub(crate) earlier_success: HashMap<Place, Outcome>,
-    pub(crate) freshness: HashMap<Place, Freshness>,
+    pub(crate) earlier_success: HashMap<NodeIndex, Outcome>,
+    pub(crate) freshness: HashMap<NodeIndex, Freshness>,
 }
 
 /// The nodes of which something is needed. What was read is taken out.
 #[derive(Debug, Default)]
 struct Wanted {
-    definitions: HashSet<Place>,
-    codes: HashSet<Place>,
-    catalogs: HashSet<Place>,
-    results: HashSet<Place>,
-    freshness: HashSet<Place>,
+    definitions: HashSet<NodeIndex>,
+    codes: HashSet<NodeIndex>,
+    catalogs: HashSet<NodeIndex>,
+    results: HashSet<NodeIndex>,
+    freshness: HashSet<NodeIndex>,
     /// The nodes whose results and checks were read, found or not.
-    read_results: HashSet<Place>,
-    read_freshness: HashSet<Place>,
+    read_results: HashSet<NodeIndex>,
+    read_freshness: HashSet<NodeIndex>,
 }
 
 impl Data {
@@ -67,22 +67,22 @@ impl Data {
     }
 
     /// The last success of a node.
-    pub(crate) fn success(&self, place: Place) -> Option<&Outcome> {
-        let last = self.last.get(&place).filter(|last| last.is_success);
-        last.or_else(|| self.earlier_success.get(&place))
+    pub(crate) fn success(&self, index: NodeIndex) -> Option<&Outcome> {
+        let last = self.last.get(&index).filter(|last| last.is_success);
+        last.or_else(|| self.earlier_success.get(&index))
     }
 
     /// Notes what a query needs of these nodes and of those related to them.
-    pub(crate) fn want(&mut self, places: &[Place], shape: Shape, selected: &Selected) {
+    pub(crate) fn want(&mut self, indices: &[NodeIndex], shape: Shape, selected: &Selected) {
         for kind in Kind::ALL {
             let Some(selection) = shape.type_name(kind).and_then(|name| selected.sub.get(name)) else {
                 continue;
             };
             let graph = std::sync::Arc::clone(&self.scope.graph);
-            let of_kind: Vec<Place> = places
+            let of_kind: Vec<NodeIndex> = indices
                 .iter()
                 .copied()
-                .filter(|place| graph.node(*place).kind == Some(kind))
+                .filter(|index| graph.node(*index).kind == Some(kind))
                 .collect();
             if of_kind.is_empty() {
                 continue;
@@ -92,8 +92,8 @@ impl Data {
                 if let Some(Reader::Nodes(relation)) = field.reader {
                     let others = of_kind
                         .iter()
-                        .flat_map(|place| related(&graph, *place, shape, relation, field));
-                    let mut others: Vec<Place> = others.collect();
+                        .flat_map(|index| related(&graph, *index, shape, relation, field));
+                    let mut others: Vec<NodeIndex> = others.collect();
                     others.sort_unstable();
                     others.dedup();
                     self.want(&others, shape.nested(), field);
@@ -102,25 +102,25 @@ impl Data {
         }
     }
 
-    fn want_of(&mut self, places: &[Place], kind: Kind, needs: Needs) {
+    fn want_of(&mut self, indices: &[NodeIndex], kind: Kind, needs: Needs) {
         let wanted = &mut self.wanted;
         if needs.has(Needs::DEFINITION) {
-            wanted.definitions.extend(places);
+            wanted.definitions.extend(indices);
         }
         if needs.has(Needs::CODE) {
-            wanted.codes.extend(places);
+            wanted.codes.extend(indices);
         }
         if needs.has(Needs::CATALOG) {
-            wanted.catalogs.extend(places);
+            wanted.catalogs.extend(indices);
         }
         if needs.has(Needs::RESULTS) && kind.is_executable() {
-            wanted.results.extend(places);
+            wanted.results.extend(indices);
         }
         if needs.has(Needs::FRESHNESS) && kind == Kind::Source {
-            wanted.freshness.extend(places);
+            wanted.freshness.extend(indices);
         }
         if needs.has(Needs::TESTS) {
-            let tests = places.iter().flat_map(|place| &self.scope.graph.node(*place).tests);
+            let tests = indices.iter().flat_map(|index| &self.scope.graph.node(*index).tests);
             wanted.results.extend(tests);
         }
     }
@@ -140,7 +140,7 @@ impl Data {
             .sum()
     }
 
-    fn ids(&self, places: &[Place]) -> Vec<String> {
-        places.iter().map(|place| self.graph().id(*place).to_owned()).collect()
+    fn ids(&self, indices: &[NodeIndex]) -> Vec<String> {
+        indices.iter().map(|index| self.graph().id(*index).to_owned()).collect()
     }
 }

@@ -13,8 +13,8 @@ pub(crate) use cache::Graphs;
 
 use crate::kind::Kind;
 
-/// A node, by its place in the graph.
-pub(crate) type Place = u32;
+/// A node, by its index in the graph.
+pub(crate) type NodeIndex = u32;
 
 /// The nodes of a node set, sorted by `unique_id`.
 #[derive(Debug, Default)]
@@ -30,11 +30,11 @@ pub(crate) struct GraphNode {
     pub(crate) node: IndexedNode,
     pub(crate) kind: Option<Kind>,
     /// The nodes that it depends on, without those that are not defined.
-    pub(crate) parents: Vec<Place>,
+    pub(crate) parents: Vec<NodeIndex>,
     /// The nodes that depend on it.
-    pub(crate) children: Vec<Place>,
+    pub(crate) children: Vec<NodeIndex>,
     /// Its tests: those that dbt attached to it, and those that dbt attached to no node and that depend on it.
-    pub(crate) tests: Vec<Place>,
+    pub(crate) tests: Vec<NodeIndex>,
 }
 
 impl Graph {
@@ -52,66 +52,66 @@ impl Graph {
             nodes: nodes.collect(),
             attributes: OnceCell::new(),
         };
-        for place in graph.places() {
-            let node = &graph.node(place).node;
-            let mut parents: Vec<Place> = node.depends_on.iter().filter_map(|id| graph.find(id)).collect();
+        for index in graph.indices() {
+            let node = &graph.node(index).node;
+            let mut parents: Vec<NodeIndex> = node.depends_on.iter().filter_map(|id| graph.find(id)).collect();
             parents.sort_unstable();
             parents.dedup();
             let tested = match node.attached_node.as_ref().and_then(|id| graph.find(id)) {
                 Some(attached) => vec![attached],
                 None => parents.clone(),
             };
-            let is_test = graph.node(place).kind == Some(Kind::Test);
+            let is_test = graph.node(index).kind == Some(Kind::Test);
             for parent in &parents {
-                graph.nodes[*parent as usize].children.push(place);
+                graph.nodes[*parent as usize].children.push(index);
             }
             for tested in tested.into_iter().filter(|_| is_test) {
-                graph.nodes[tested as usize].tests.push(place);
+                graph.nodes[tested as usize].tests.push(index);
             }
-            graph.nodes[place as usize].parents = parents;
+            graph.nodes[index as usize].parents = parents;
         }
         graph
     }
 
-    pub(crate) fn places(&self) -> std::ops::Range<Place> {
-        0..Place::try_from(self.nodes.len()).unwrap_or(Place::MAX)
+    pub(crate) fn indices(&self) -> std::ops::Range<NodeIndex> {
+        0..NodeIndex::try_from(self.nodes.len()).unwrap_or(NodeIndex::MAX)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub(crate) fn node(&self, place: Place) -> &GraphNode {
-        &self.nodes[place as usize]
+    pub(crate) fn node(&self, index: NodeIndex) -> &GraphNode {
+        &self.nodes[index as usize]
     }
 
-    pub(crate) fn id(&self, place: Place) -> &str {
-        &self.node(place).node.unique_id
+    pub(crate) fn id(&self, index: NodeIndex) -> &str {
+        &self.node(index).node.unique_id
     }
 
     /// Finds a node by dbt's id.
-    pub(crate) fn find(&self, unique_id: &str) -> Option<Place> {
+    pub(crate) fn find(&self, unique_id: &str) -> Option<NodeIndex> {
         let found = self
             .nodes
             .binary_search_by(|node| node.node.unique_id.as_str().cmp(unique_id));
-        found.ok().and_then(|place| Place::try_from(place).ok())
+        found.ok().and_then(|index| NodeIndex::try_from(index).ok())
     }
 
     /// The nodes of a kind, sorted by `unique_id`.
-    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = Place> {
-        self.places().filter(move |place| self.node(*place).kind == Some(kind))
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = NodeIndex> {
+        self.indices().filter(move |index| self.node(*index).kind == Some(kind))
     }
 
     /// The nodes that a node depends on, directly or not, sorted by `unique_id`.
-    pub(crate) fn ancestors(&self, place: Place) -> Vec<Place> {
+    pub(crate) fn ancestors(&self, index: NodeIndex) -> Vec<NodeIndex> {
         let mut seen = HashSet::new();
-        let mut waiting = self.node(place).parents.clone();
+        let mut waiting = self.node(index).parents.clone();
         while let Some(next) = waiting.pop() {
-            if next != place && seen.insert(next) {
+            if next != index && seen.insert(next) {
                 waiting.extend(&self.node(next).parents);
             }
         }
-        let mut ancestors: Vec<Place> = seen.into_iter().collect();
+        let mut ancestors: Vec<NodeIndex> = seen.into_iter().collect();
         ancestors.sort_unstable();
         ancestors
     }
@@ -155,17 +155,17 @@ pub(crate) mod tests {
             node("test.p.singular", &["model.p.a"]),
             attached,
         ]);
-        let place = |id| graph.find(id).unwrap();
-        let a = graph.node(place("model.p.a"));
-        assert_eq!(a.parents, [place("source.p.s.x")]);
+        let index = |id| graph.find(id).unwrap();
+        let a = graph.node(index("model.p.a"));
+        assert_eq!(a.parents, [index("source.p.s.x")]);
         assert_eq!(
             a.children,
-            [place("model.p.b"), place("test.p.singular"), place("test.p.t")]
+            [index("model.p.b"), index("test.p.singular"), index("test.p.t")]
         );
-        assert_eq!(a.tests, [place("test.p.singular")]);
-        assert_eq!(graph.node(place("model.p.b")).tests, [place("test.p.t")]);
-        let ancestors = graph.ancestors(place("model.p.b"));
-        assert_eq!(ancestors, [place("model.p.a"), place("source.p.s.x")]);
+        assert_eq!(a.tests, [index("test.p.singular")]);
+        assert_eq!(graph.node(index("model.p.b")).tests, [index("test.p.t")]);
+        let ancestors = graph.ancestors(index("model.p.b"));
+        assert_eq!(ancestors, [index("model.p.a"), index("source.p.s.x")]);
         assert_eq!(graph.find("model.p.gone"), None);
     }
 }

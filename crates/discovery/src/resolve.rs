@@ -13,7 +13,7 @@ mod unknown;
 
 use std::sync::Arc;
 
-use read_model::queries::discovery::{Head, index};
+use read_model::queries::discovery::{self, Head};
 use schemas::{AccountId, EnvironmentId, RunId};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
@@ -73,7 +73,7 @@ impl<'c> Resolver<'c> {
                     Tree::Node {
                         data: 0,
                         shape: crate::kind::Shape::Job,
-                        place: None,
+                        index: None,
                         selected: Arc::clone(field),
                     }
                 }
@@ -165,7 +165,7 @@ impl<'c> Resolver<'c> {
         if let Some(graph) = self.graphs.get(self.account, node_set) {
             return Ok(graph);
         }
-        let rows = index(self.connection, self.account, node_set).await?;
+        let rows = discovery::index(self.connection, self.account, node_set).await?;
         let making = tokio::task::spawn_blocking(move || Graph::new(rows));
         let graph = Arc::new(making.await.map_err(|panic| Error::Internal(panic.to_string()))?);
         self.graphs.keep(self.account, node_set, &graph);

@@ -79,16 +79,16 @@ impl<'a> Writer<'a> {
             Tree::Nodes {
                 data,
                 shape,
-                places,
+                indices,
                 selected,
-            } => self.nodes(*data, *shape, places, selected),
+            } => self.nodes(*data, *shape, indices, selected),
             Tree::Node {
                 data,
                 shape,
-                place,
+                index,
                 selected,
-            } => match place {
-                Some(place) => self.node(*data, *shape, *place, selected),
+            } => match index {
+                Some(index) => self.node(*data, *shape, *index, selected),
                 None => self.raw("null"),
             },
             Tree::Edges(edges, selected) => {
@@ -119,14 +119,14 @@ impl<'a> Writer<'a> {
 
     fn edge_node(&mut self, node: &EdgeNode, selected: &Selected) -> Result<(), Error> {
         match node {
-            EdgeNode::Node { data, shape, place } => self.node(*data, *shape, *place, selected),
+            EdgeNode::Node { data, shape, index } => self.node(*data, *shape, *index, selected),
             EdgeNode::Json(value) => self.json(value, selected),
-            EdgeNode::Hit { data, place, about } => {
+            EdgeNode::Hit { data, index, about } => {
                 self.raw("{")?;
                 for (number, field) in selected.only().fields.iter().enumerate() {
                     self.key(&field.key, number == 0)?;
                     if field.name == "hit" {
-                        self.node(*data, crate::kind::Shape::Applied, *place, field)?;
+                        self.node(*data, crate::kind::Shape::Applied, *index, field)?;
                     } else {
                         self.field_of_json(about, field, selected)?;
                     }

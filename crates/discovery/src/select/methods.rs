@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Nodes;
 use super::matching::{fqn_matches, matches, path_matches};
 use crate::error::QueryError;
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 
 /// A method and its value.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,9 +130,9 @@ impl Method {
         matches!(self, Self::Config(..))
     }
 
-    pub(super) fn matches(&self, nodes: &Nodes<'_>, place: Place) -> bool {
-        let node = &nodes.graph.node(place).node;
-        let attributes = &nodes.attributes[place as usize];
+    pub(super) fn matches(&self, nodes: &Nodes<'_>, index: NodeIndex) -> bool {
+        let node = &nodes.graph.node(index).node;
+        let attributes = &nodes.attributes[index as usize];
         let resource_type = node.resource_type.as_str();
         let package = node.package_name.as_deref().unwrap_or_default();
         let name = node.name.as_deref().unwrap_or_default();
@@ -140,7 +140,7 @@ impl Method {
             Self::Access(wanted) => attributes.access.as_deref() == Some(wanted),
             Self::Config(keys, wanted) => nodes
                 .configs
-                .get(&place)
+                .get(&index)
                 .is_some_and(|config| config_has(config, keys, wanted)),
             Self::Named(wanted_type, wanted) => *wanted_type == resource_type && is_named(wanted, package, name),
             Self::File(wanted) => {

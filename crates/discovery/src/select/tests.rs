@@ -90,10 +90,10 @@ fn selected_of(select: Option<&str>, exclude: Option<&str>) -> String {
         configs: &configs,
         project: Some("p"),
     };
-    let places = selector.apply(&nodes);
-    let names: Vec<&str> = places
+    let indices = selector.apply(&nodes);
+    let names: Vec<&str> = indices
         .into_iter()
-        .map(|place| graph.id(place).splitn(3, '.').last().unwrap())
+        .map(|index| graph.id(index).splitn(3, '.').last().unwrap())
         .collect();
     names.join(" ")
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::definition::text_json;
 use super::{Read, unknown};
 use crate::facts::{Facts, Value};
-use crate::graph::{Attributes, Place, modeling_layer};
+use crate::graph::{Attributes, NodeIndex, modeling_layer};
 use crate::needs::Needs;
 use crate::select::order_of_versions;
 
@@ -159,18 +159,18 @@ fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
         return Value::Json(json!([]));
     };
     // Nodes are sorted by id, and the ids of the versions differ only in their ends.
-    let is_other = |place: &Place| {
-        let other = &graph.node(*place).node;
+    let is_other = |index: &NodeIndex| {
+        let other = &graph.node(*index).node;
         other.name == node.name && other.package_name == node.package_name && other.resource_type == node.resource_type
     };
     let before = (0..own).rev().take_while(is_other).count();
-    let first = own - Place::try_from(before).unwrap_or_default();
-    let others = (first..graph.places().end).take_while(is_other);
-    let versions = others.map(|place| {
-        let other = &attributes[place as usize];
+    let first = own - NodeIndex::try_from(before).unwrap_or_default();
+    let others = (first..graph.indices().end).take_while(is_other);
+    let versions = others.map(|index| {
+        let other = &attributes[index as usize];
         json!({
-            "uniqueId": graph.id(place),
-            "name": graph.node(place).node.name.as_deref().unwrap_or_default(),
+            "uniqueId": graph.id(index),
+            "name": graph.node(index).node.name.as_deref().unwrap_or_default(),
             "releaseVersion": release(other.version.as_deref(), other.latest_version.as_deref()),
         })
     });

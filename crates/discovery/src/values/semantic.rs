@@ -93,7 +93,7 @@ fn models_of_group(facts: &Facts<'_>) -> usize {
     };
     let models = graph.of_kind(Kind::Model);
     models
-        .filter(|place| attributes[*place as usize].group.as_deref() == name)
+        .filter(|index| attributes[*index as usize].group.as_deref() == name)
         .count()
 }
 

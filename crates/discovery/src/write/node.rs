@@ -9,7 +9,7 @@ use crate::data::Data;
 use crate::doc::Doc;
 use crate::error::Error;
 use crate::facts::{Attempt, Catalog, Check, Facts, Value, time};
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::Shape;
 use crate::needs::Needs;
 use crate::plan::{Selected, TYPENAME};
@@ -22,15 +22,15 @@ impl Writer<'_> {
         &mut self,
         data: usize,
         shape: Shape,
-        places: &[Place],
+        indices: &[NodeIndex],
         selected: &Selected,
     ) -> Result<(), Error> {
         self.raw("[")?;
-        for (number, place) in places.iter().enumerate() {
+        for (number, index) in indices.iter().enumerate() {
             if number > 0 {
                 self.raw(",")?;
             }
-            self.node(data, shape, *place, selected)?;
+            self.node(data, shape, *index, selected)?;
         }
         self.raw("]")
     }
@@ -39,13 +39,13 @@ impl Writer<'_> {
         &mut self,
         data_number: usize,
         shape: Shape,
-        place: Place,
+        index: NodeIndex,
         selected: &Selected,
     ) -> Result<(), Error> {
         self.is_late()?;
         let datas = self.datas;
         let data = &datas[data_number];
-        let node = data.graph().node(place);
+        let node = data.graph().node(index);
         let type_name = node.kind.and_then(|kind| shape.type_name(kind));
         let Some((type_name, selection)) = type_name.and_then(|name| Some((name, selected.sub.get(name)?))) else {
             return self.raw("null");
@@ -53,25 +53,25 @@ impl Writer<'_> {
         let needs = selection.needs;
         let definition = self.json_of(
             data,
-            place,
-            needs.has(Needs::DEFINITION).then(|| data.definitions.get(&place)),
+            index,
+            needs.has(Needs::DEFINITION).then(|| data.definitions.get(&index)),
         );
-        let code = self.json_of(data, place, needs.has(Needs::CODE).then(|| data.codes.get(&place)));
-        let entry = data.catalogs.get(&place).filter(|_| needs.has(Needs::CATALOG));
-        let catalog = self.json_of(data, place, entry.map(|entry| Some(&entry.doc)));
-        let outcomes = (data.last.get(&place), data.success(place));
+        let code = self.json_of(data, index, needs.has(Needs::CODE).then(|| data.codes.get(&index)));
+        let entry = data.catalogs.get(&index).filter(|_| needs.has(Needs::CATALOG));
+        let catalog = self.json_of(data, index, entry.map(|entry| Some(&entry.doc)));
+        let outcomes = (data.last.get(&index), data.success(index));
         let (last, success) = if needs.has(Needs::RESULTS) {
             outcomes
         } else {
             (None, None)
         };
-        let check = data.freshness.get(&place).filter(|_| needs.has(Needs::FRESHNESS));
+        let check = data.freshness.get(&index).filter(|_| needs.has(Needs::FRESHNESS));
         let of_check = match check {
-            Some(row) => self.result_of(data, place, &row.doc),
+            Some(row) => self.result_of(data, index, &row.doc),
             None => NodeResult::default(),
         };
         let test_statuses = if needs.has(Needs::TESTS) {
-            statuses(data, place)
+            statuses(data, index)
         } else {
             Vec::new()
         };
@@ -79,7 +79,7 @@ impl Writer<'_> {
         let facts = Facts {
             scope: &data.scope,
             node,
-            attributes: attributes.map(|attributes| &attributes[place as usize]),
+            attributes: attributes.map(|attributes| &attributes[index as usize]),
             doc: definition.as_deref().map(Doc::of).unwrap_or_default(),
             code: code.as_deref(),
             catalog: entry.zip(catalog.as_deref()).map(|(entry, json)| Catalog {
@@ -88,8 +88,8 @@ impl Writer<'_> {
                 json,
                 doc: Doc::of(json),
             }),
-            last: last.map(|row| self.attempt_of(data, place, row)),
-            success: success.map(|row| self.attempt_of(data, place, row)),
+            last: last.map(|row| self.attempt_of(data, index, row)),
+            success: success.map(|row| self.attempt_of(data, index, row)),
             freshness: check.map(|row| Check { row, result: of_check }),
             test_statuses,
         };
@@ -99,7 +99,7 @@ impl Writer<'_> {
             match field.reader {
                 Some(Reader::Value(_, read)) => self.value(read(&facts), field)?,
                 Some(Reader::Nodes(relation)) => {
-                    let others = related(data.graph(), place, shape, relation, field);
+                    let others = related(data.graph(), index, shape, relation, field);
                     if field.ty.is_some_and(|ty| ty.is_list) {
                         self.nodes(data_number, shape.nested(), &others, field)?;
                     } else {
@@ -132,13 +132,13 @@ impl Writer<'_> {
     }
 
     /// Decompresses a stored text, if the query needs it and there is one.
-    fn json_of(&mut self, data: &Data, place: Place, frame: Option<Option<&Vec<u8>>>) -> Option<String> {
+    fn json_of(&mut self, data: &Data, index: NodeIndex, frame: Option<Option<&Vec<u8>>>) -> Option<String> {
         let frame = frame??;
         let read = self.decoder.decode(frame).map_err(|error| error.to_string());
         match read.and_then(|json| String::from_utf8(json).map_err(|error| error.to_string())) {
             Ok(json) => Some(json),
             Err(error) => {
-                let id = data.graph().id(place);
+                let id = data.graph().id(index);
                 self.unreadable
                     .get_or_insert_with(|| format!("cannot read what is stored of `{id}`: {error}"));
                 None
@@ -146,23 +146,23 @@ impl Writer<'_> {
         }
     }
 
-    fn result_of(&mut self, data: &Data, place: Place, frame: &Vec<u8>) -> NodeResult {
-        let json = self.json_of(data, place, Some(Some(frame)));
+    fn result_of(&mut self, data: &Data, index: NodeIndex, frame: &Vec<u8>) -> NodeResult {
+        let json = self.json_of(data, index, Some(Some(frame)));
         json.and_then(|json| NodeResult::from_json(json.as_bytes()))
             .unwrap_or_default()
     }
 
-    fn attempt_of<'r>(&mut self, data: &Data, place: Place, row: &'r Outcome) -> Attempt<'r> {
+    fn attempt_of<'r>(&mut self, data: &Data, index: NodeIndex, row: &'r Outcome) -> Attempt<'r> {
         Attempt {
             row,
-            result: self.result_of(data, place, &row.doc),
+            result: self.result_of(data, index, &row.doc),
         }
     }
 }
 
 /// The last statuses of a node's tests, by their ids.
-fn statuses(data: &Data, place: Place) -> Vec<(&str, &str)> {
-    let tests = data.graph().node(place).tests.iter();
+fn statuses(data: &Data, index: NodeIndex) -> Vec<(&str, &str)> {
+    let tests = data.graph().node(index).tests.iter();
     let statuses = tests.filter_map(|test| Some((data.graph().id(*test), data.last.get(test)?.status.as_str())));
     statuses.collect()
 }
