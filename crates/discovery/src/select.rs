@@ -56,11 +56,7 @@ impl Selector {
                 if rest.is_empty() {
                     continue;
                 }
-                let parts: Result<Vec<Spec>, QueryError> = rest
-                    .split(',')
-                    .filter(|part| !part.is_empty())
-                    .map(Spec::parse)
-                    .collect();
+                let parts: Result<Vec<Spec>, QueryError> = rest.split(',').map(Spec::parse).collect();
                 match into {
                     Into::Select => selected.push(parts?),
                     Into::Exclude => excluded.push(parts?),
