@@ -27,6 +27,8 @@ pub(crate) struct Data {
     pub(crate) definitions: HashMap<NodeIndex, Vec<u8>>,
     /// The stored compiled code.
     pub(crate) codes: HashMap<NodeIndex, Vec<u8>>,
+    /// The stored lists of the macros that the nodes call.
+    pub(crate) macros: HashMap<NodeIndex, Vec<u8>>,
     pub(crate) catalogs: HashMap<NodeIndex, CatalogEntry>,
     /// The last attempts.
     pub(crate) last: HashMap<NodeIndex, Outcome>,
@@ -40,6 +42,7 @@ pub(crate) struct Data {
 struct Wanted {
     definitions: HashSet<NodeIndex>,
     codes: HashSet<NodeIndex>,
+    macros: HashSet<NodeIndex>,
     catalogs: HashSet<NodeIndex>,
     results: HashSet<NodeIndex>,
     freshness: HashSet<NodeIndex>,
@@ -55,6 +58,7 @@ impl Data {
             wanted: Wanted::default(),
             definitions: HashMap::new(),
             codes: HashMap::new(),
+            macros: HashMap::new(),
             catalogs: HashMap::new(),
             last: HashMap::new(),
             earlier_success: HashMap::new(),
@@ -110,6 +114,9 @@ impl Data {
         if needs.has(Needs::CODE) {
             wanted.codes.extend(indices);
         }
+        if needs.has(Needs::MACROS) {
+            wanted.macros.extend(indices);
+        }
         if needs.has(Needs::CATALOG) {
             wanted.catalogs.extend(indices);
         }
@@ -125,9 +132,15 @@ impl Data {
         }
     }
 
+    /// Notes that the macros which these nodes call are needed.
+    pub(crate) fn want_macros(&mut self, indices: &[NodeIndex]) {
+        self.wanted.macros.extend(indices);
+    }
+
     /// The size of what was read when it is decompressed, in bytes: more than an answer takes that has each node once.
     pub(crate) fn size(&self) -> usize {
         let frames = self.definitions.values().chain(self.codes.values());
+        let frames = frames.chain(self.macros.values());
         let results = self
             .last
             .values()
@@ -138,6 +151,15 @@ impl Data {
         frames
             .map(|frame| frame.len() + doc_size(frame).unwrap_or_default())
             .sum()
+    }
+
+    /// The resource types of these nodes.
+    fn types(&self, indices: &[NodeIndex]) -> Vec<String> {
+        let types: HashSet<&str> = indices
+            .iter()
+            .map(|index| self.graph().node(*index).node.resource_type.as_str())
+            .collect();
+        types.into_iter().map(str::to_owned).collect()
     }
 
     fn ids(&self, indices: &[NodeIndex]) -> Vec<String> {

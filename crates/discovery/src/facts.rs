@@ -19,6 +19,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) doc: Doc<'a>,
     /// The compiled code.
     pub(crate) code: Option<&'a str>,
+    /// The macros that the node calls, as a JSON list, if they were asked for.
+    pub(crate) macros: Option<&'a str>,
     pub(crate) catalog: Option<Catalog<'a>>,
     pub(crate) last: Option<Attempt<'a>>,
     pub(crate) success: Option<Attempt<'a>>,
@@ -55,6 +57,12 @@ impl<'a> Facts<'a> {
     /// A text of the definition, or else of its configuration.
     pub(crate) fn configured(&self, key: &str) -> Value<'a> {
         Value::of_text(self.doc.text(key).or_else(|| self.config().text(key)))
+    }
+
+    /// The macros that the node calls, by dbt's ids.
+    pub(crate) fn macros(&self) -> Vec<String> {
+        let list = self.macros.and_then(|list| serde_json::from_str(list).ok());
+        list.unwrap_or_default()
     }
 
     pub(crate) fn text(&self, key: &str) -> Value<'a> {

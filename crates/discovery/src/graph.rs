@@ -121,9 +121,12 @@ impl Graph {
         self.attributes.get().map(Vec::as_slice)
     }
 
-    /// Keeps what was read from the definitions.
-    pub(crate) fn keep_attributes(&self, attributes: Vec<Attributes>) {
-        let _ = self.attributes.set(attributes);
+    /// Keeps what `read` reads from the definitions, unless they were read before. One request reads them, and the others wait.
+    pub(crate) async fn keep_attributes<E>(
+        &self,
+        read: impl Future<Output = Result<Vec<Attributes>, E>>,
+    ) -> Result<(), E> {
+        self.attributes.get_or_try_init(|| read).await.map(|_| ())
     }
 }
 

@@ -162,14 +162,12 @@ impl<'c> Resolver<'c> {
         let Some(node_set) = head.and_then(|head| head.node_set) else {
             return Ok(Arc::default());
         };
-        if let Some(graph) = self.graphs.get(self.account, node_set) {
-            return Ok(graph);
-        }
-        let rows = discovery::index(self.connection, self.account, node_set).await?;
-        let making = tokio::task::spawn_blocking(move || Graph::new(rows));
-        let graph = Arc::new(making.await.map_err(|panic| Error::Internal(panic.to_string()))?);
-        self.graphs.keep(self.account, node_set, &graph);
-        Ok(graph)
+        let read = async {
+            let rows = discovery::index(self.connection, self.account, node_set).await?;
+            let making = tokio::task::spawn_blocking(move || Graph::new(rows));
+            making.await.map_err(|panic| Error::Internal(panic.to_string()))
+        };
+        self.graphs.get(self.account, node_set, read).await
     }
 }
 

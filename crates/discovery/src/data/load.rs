@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::{BATCH, Data};
 use crate::doc::Doc;
 use crate::error::Error;
-use crate::graph::{Attributes, NodeIndex};
+use crate::graph::{Attributes, Graph, NodeIndex};
 
 impl Data {
     /// Reads everything that was noted, with at most one statement for each kind of data.
@@ -20,6 +20,7 @@ impl Data {
         let wanted: Vec<NodeIndex> = self.wanted.definitions.drain().collect();
         self.load_definitions(connection, wanted).await?;
         self.load_codes(connection).await?;
+        self.load_macros(connection).await?;
         self.load_catalogs(connection).await?;
         self.load_results(connection).await?;
         self.load_freshness(connection).await
@@ -59,17 +60,29 @@ impl Data {
                 discovery::compiled_codes(connection, account, self.scope.environment, &ids).await?
             }
             Some(run) => {
-                let types: HashSet<&String> = indices
-                    .iter()
-                    .map(|index| &self.graph().node(*index).node.resource_type)
-                    .collect();
-                let types: Vec<String> = types.into_iter().cloned().collect();
+                let types = self.types(&indices);
                 discovery::compiled_codes_of_run(connection, account, run, &types).await?
             }
         };
         for (id, code) in codes {
             if let Some(index) = self.graph().find(&id) {
                 self.codes.insert(index, code);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_macros(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let indices: Vec<NodeIndex> = self.wanted.macros.drain().collect();
+        if indices.is_empty() {
+            return Ok(());
+        }
+        let (scope, types) = (&self.scope, self.types(&indices));
+        let macros =
+            discovery::macros_of_nodes(connection, scope.account, scope.environment, scope.run, &types).await?;
+        for (id, macros) in macros {
+            if let Some(index) = self.graph().find(&id) {
+                self.macros.insert(index, macros);
             }
         }
         Ok(())
@@ -178,9 +191,10 @@ impl Data {
     /// Reads the attributes of all nodes, unless they are known.
     pub(crate) async fn read_attributes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
         let graph = Arc::clone(&self.scope.graph);
-        if graph.attributes().is_some() {
-            return Ok(());
-        }
+        graph.keep_attributes(self.attributes_of(connection, &graph)).await
+    }
+
+    async fn attributes_of(&self, connection: &mut PgConnection, graph: &Graph) -> Result<Vec<Attributes>, Error> {
         let mut attributes = vec![Attributes::default(); graph.len()];
         let by_id: HashMap<i64, NodeIndex> = graph
             .indices()
@@ -207,8 +221,7 @@ impl Data {
                 }
             }
         }
-        graph.keep_attributes(attributes);
-        Ok(())
+        Ok(attributes)
     }
 
     /// Reads what `read` makes of the definitions of these nodes. The definitions themselves are not kept.

@@ -39,6 +39,10 @@ impl Resolver<'_> {
             indices.retain(|index| graph.node(*index).kind != Some(Kind::Macro));
         }
         self.want(data, &indices, Shape::Lineage, selected).await?;
+        let graph = self.datas[data].graph();
+        if indices.iter().any(|index| graph.node(*index).kind == Some(Kind::Macro)) {
+            self.datas[data].want_macros(&indices);
+        }
         Ok(Tree::Nodes {
             data,
             shape: Shape::Lineage,

@@ -17,6 +17,13 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
                 Value::Json(children.map(Json::from).collect())
             }));
         }
+        "dependsOn" if ["TestNode", "MacroNode"].contains(&type_name) => {
+            return Some((Needs::MACROS, |facts| {
+                let mut ids = facts.macros();
+                ids.extend_from_slice(&facts.node.node.depends_on);
+                Value::Json(json!(ids))
+            }));
+        }
         "dependsOn" => return Some((Needs::NOTHING, |facts| Value::Json(json!(facts.node.node.depends_on)))),
         _ if !is_of_job => return None,
         _ => {}

@@ -82,8 +82,10 @@ fn lineage(field: &str) -> Option<(Needs, Read)> {
         }),
         "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(Attributes::modeling_layer))),
         "parentIds" => (Needs::NOTHING, |facts| {
-            let parents = facts.node.parents.iter().map(|parent| facts.scope.graph.id(*parent));
-            Value::Json(parents.map(serde_json::Value::from).collect())
+            let graph = &facts.scope.graph;
+            let parents = facts.node.parents.iter().map(|parent| graph.id(*parent).to_owned());
+            let macros = facts.macros().into_iter().filter(|id| graph.find(id).is_some());
+            Value::Json(parents.chain(macros).map(serde_json::Value::from).collect())
         }),
         // Projects do not share models here.
         "publicParentIds" => (Needs::NOTHING, |_| Value::Json(json!([]))),

@@ -57,6 +57,7 @@ impl Writer<'_> {
             needs.has(Needs::DEFINITION).then(|| data.definitions.get(&index)),
         );
         let code = self.json_of(data, index, needs.has(Needs::CODE).then(|| data.codes.get(&index)));
+        let macros = self.json_of(data, index, data.macros.get(&index).map(Some));
         let entry = data.catalogs.get(&index).filter(|_| needs.has(Needs::CATALOG));
         let catalog = self.json_of(data, index, entry.map(|entry| Some(&entry.doc)));
         let outcomes = (data.last.get(&index), data.success(index));
@@ -82,6 +83,7 @@ impl Writer<'_> {
             attributes: attributes.map(|attributes| &attributes[index as usize]),
             doc: definition.as_deref().map(Doc::of).unwrap_or_default(),
             code: code.as_deref(),
+            macros: macros.as_deref(),
             catalog: entry.zip(catalog.as_deref()).map(|(entry, json)| Catalog {
                 generated_at: entry.generated_at,
                 run_id: entry.run_id,
