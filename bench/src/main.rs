@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod counts;
+mod discovery;
 mod downloads;
+mod files;
 mod growth;
 mod history;
 mod installation;
@@ -58,6 +60,9 @@ struct Measure {
     /// An earlier build of the program, with which `states` compares.
     #[arg(long)]
     before: Option<String>,
+    /// A Python that has DataHub, which `discovery` runs as a client.
+    #[arg(long)]
+    datahub: Option<String>,
     /// What to measure; by default, everything.
     what: Vec<What>,
 }
@@ -72,6 +77,7 @@ enum What {
     Reads,
     Downloads,
     Start,
+    Discovery,
     Growth,
     /// Compared with the build named by `--before`; skipped without it.
     States,
@@ -108,6 +114,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
             What::Reads => reads::measure(binary).await?,
             What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,
+            What::Discovery => discovery::measure(binary, arguments.datahub.as_deref()).await?,
             What::States => states::measure(binary, arguments.before.as_deref()).await?,
             What::Growth => {
                 let (lines, measured) = growth::measure(binary).await?;
