@@ -2,6 +2,8 @@
 
 mod matching;
 mod methods;
+#[cfg(test)]
+mod recorded;
 mod spec;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! Writes an answer as JSON, node by node, so that only its text and the stored data are in memory.
 
+mod frames;
 mod node;
 mod output;
 
 use std::time::Instant;
 
-use read_model::doc::DocDecoder;
 use serde_json::Value as Json;
 
 use crate::data::Data;
@@ -15,6 +15,7 @@ use crate::tree::{Edge, EdgeNode, Tree};
 use crate::types::{FieldType, TYPES};
 use output::Output;
 
+pub(crate) use frames::Frames;
 pub(crate) use output::MAX_ANSWER;
 pub use output::Pieces;
 
@@ -22,21 +23,18 @@ pub use output::Pieces;
 pub(crate) struct Writer<'a> {
     datas: &'a [Data],
     output: Output,
-    decoder: DocDecoder,
+    frames: &'a Frames,
     deadline: Instant,
-    /// The first node that could not be read, and why.
-    pub(crate) unreadable: Option<String>,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(datas: &'a [Data], deadline: Instant) -> Result<Self, Error> {
-        Ok(Self {
+    pub(crate) fn new(datas: &'a [Data], frames: &'a Frames, deadline: Instant) -> Self {
+        Self {
             datas,
             output: Output::default(),
-            decoder: DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?,
+            frames,
             deadline,
-            unreadable: None,
-        })
+        }
     }
 
     pub(crate) fn finish(self) -> Pieces {

@@ -83,9 +83,9 @@ fn lineage(field: &str) -> Option<(Needs, Read)> {
         "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(Attributes::modeling_layer))),
         "parentIds" => (Needs::NOTHING, |facts| {
             let graph = &facts.scope.graph;
-            let parents = facts.node.parents.iter().map(|parent| graph.id(*parent).to_owned());
+            let parents = facts.node.parents.iter().map(|parent| Cow::Borrowed(graph.id(*parent)));
             let macros = facts.macros().into_iter().filter(|id| graph.find(id).is_some());
-            Value::Json(parents.chain(macros).map(serde_json::Value::from).collect())
+            Value::of_texts(parents.chain(macros.map(Cow::Owned)).collect())
         }),
         // Projects do not share models here.
         "publicParentIds" => (Needs::NOTHING, |_| Value::Json(json!([]))),

@@ -66,7 +66,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
 
 /// The last status that says something about the data.
 fn last_known<'f>(facts: &'f Facts<'f>) -> Value<'f> {
-    let attempts = facts.last.iter().chain(&facts.success);
+    let attempts = facts.last.iter().chain(facts.success());
     let mut statuses = attempts.map(|attempt| attempt.row.status.as_str());
     Value::of_str(statuses.find(|status| !["skipped", "no-op", "reused"].contains(status)))
 }

@@ -1,6 +1,5 @@
 //! Writes a node.
 
-use artifacts::NodeResult;
 use read_model::queries::discovery::Outcome;
 use serde_json::Value as Json;
 
@@ -8,7 +7,7 @@ use super::{Writer, base};
 use crate::data::Data;
 use crate::doc::Doc;
 use crate::error::Error;
-use crate::facts::{Attempt, Catalog, Check, Facts, Value, time};
+use crate::facts::{Attempt, Catalog, Check, Facts, Object, Value, time};
 use crate::graph::NodeIndex;
 use crate::kind::Shape;
 use crate::needs::Needs;
@@ -17,7 +16,7 @@ use crate::related::related;
 use crate::types::TYPES;
 use crate::values::Reader;
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
     pub(super) fn nodes(
         &mut self,
         data: usize,
@@ -51,26 +50,18 @@ impl Writer<'_> {
             return self.raw("null");
         };
         let needs = selection.needs;
-        let definition = self.json_of(
-            data,
-            index,
-            needs.has(Needs::DEFINITION).then(|| data.definitions.get(&index)),
-        );
-        let code = self.json_of(data, index, needs.has(Needs::CODE).then(|| data.codes.get(&index)));
-        let macros = self.json_of(data, index, data.macros.get(&index).map(Some));
+        let frames = self.frames;
+        let read = |frame: Option<&Vec<u8>>| frame.and_then(|frame| frames.json(frame, &node.node.unique_id));
+        let definition = read(data.definitions.get(&index).filter(|_| needs.has(Needs::DEFINITION)));
+        let code = read(data.codes.get(&index).filter(|_| needs.has(Needs::CODE)));
+        let macros = read(data.macros.get(&index));
         let entry = data.catalogs.get(&index).filter(|_| needs.has(Needs::CATALOG));
-        let catalog = self.json_of(data, index, entry.map(|entry| Some(&entry.doc)));
-        let outcomes = (data.last.get(&index), data.success(index));
-        let (last, success) = if needs.has(Needs::RESULTS) {
-            outcomes
-        } else {
-            (None, None)
+        let catalog = read(entry.map(|entry| &entry.doc));
+        let attempt = |row: Option<&'w Outcome>| {
+            let row = row.filter(|_| needs.has(Needs::RESULTS));
+            row.map(|row| Attempt::new(row, frames))
         };
         let check = data.freshness.get(&index).filter(|_| needs.has(Needs::FRESHNESS));
-        let of_check = match check {
-            Some(row) => self.result_of(data, index, &row.doc),
-            None => NodeResult::default(),
-        };
         let test_statuses = if needs.has(Needs::TESTS) {
             statuses(data, index)
         } else {
@@ -87,12 +78,14 @@ impl Writer<'_> {
             catalog: entry.zip(catalog.as_deref()).map(|(entry, json)| Catalog {
                 generated_at: entry.generated_at,
                 run_id: entry.run_id,
-                json,
                 doc: Doc::of(json),
             }),
-            last: last.map(|row| self.attempt_of(data, index, row)),
-            success: success.map(|row| self.attempt_of(data, index, row)),
-            freshness: check.map(|row| Check { row, result: of_check }),
+            last: attempt(data.last.get(&index)),
+            earlier_success: attempt(data.earlier_success.get(&index)),
+            freshness: check.map(|row| Check {
+                row,
+                result: frames.result(&row.doc, &node.node.unique_id),
+            }),
             test_statuses,
         };
         self.raw("{")?;
@@ -118,6 +111,19 @@ impl Writer<'_> {
         self.raw("}")
     }
 
+    fn object(&mut self, object: &Object<'_>, selected: &Selected) -> Result<(), Error> {
+        self.raw("{")?;
+        for (number, field) in selected.only().fields.iter().enumerate() {
+            self.key(&field.key, number == 0)?;
+            if field.name == TYPENAME {
+                self.output.text(base(selected.ty))?;
+            } else {
+                self.value(object.field(&field.name), field)?;
+            }
+        }
+        self.raw("}")
+    }
+
     fn value(&mut self, value: Value<'_>, field: &Selected) -> Result<(), Error> {
         match value {
             Value::Null => self.null(field),
@@ -127,37 +133,30 @@ impl Writer<'_> {
             Value::Text(text) => self.output.text(&text),
             Value::Time(at) => self.output.text(&time(at)),
             Value::Raw(raw) => self.raw(raw.get()),
+            Value::Texts(texts) => {
+                self.raw("[")?;
+                for (number, text) in texts.iter().enumerate() {
+                    if number > 0 {
+                        self.raw(",")?;
+                    }
+                    self.output.text(text)?;
+                }
+                self.raw("]")
+            }
+            Value::Object(object) => self.object(&object, field),
+            Value::Objects(objects) => {
+                self.raw("[")?;
+                for (number, object) in objects.iter().enumerate() {
+                    if number > 0 {
+                        self.raw(",")?;
+                    }
+                    self.object(object, field)?;
+                }
+                self.raw("]")
+            }
             Value::Json(Json::Null) => self.null(field),
             Value::Json(value) if TYPES.is_composite(base(field.ty)) => self.json(&value, field),
             Value::Json(value) => self.output.json(&value),
-        }
-    }
-
-    /// Decompresses a stored text, if the query needs it and there is one.
-    fn json_of(&mut self, data: &Data, index: NodeIndex, frame: Option<Option<&Vec<u8>>>) -> Option<String> {
-        let frame = frame??;
-        let read = self.decoder.decode(frame).map_err(|error| error.to_string());
-        match read.and_then(|json| String::from_utf8(json).map_err(|error| error.to_string())) {
-            Ok(json) => Some(json),
-            Err(error) => {
-                let id = data.graph().id(index);
-                self.unreadable
-                    .get_or_insert_with(|| format!("cannot read what is stored of `{id}`: {error}"));
-                None
-            }
-        }
-    }
-
-    fn result_of(&mut self, data: &Data, index: NodeIndex, frame: &Vec<u8>) -> NodeResult {
-        let json = self.json_of(data, index, Some(Some(frame)));
-        json.and_then(|json| NodeResult::from_json(json.as_bytes()))
-            .unwrap_or_default()
-    }
-
-    fn attempt_of<'r>(&mut self, data: &Data, index: NodeIndex, row: &'r Outcome) -> Attempt<'r> {
-        Attempt {
-            row,
-            result: self.result_of(data, index, &row.doc),
         }
     }
 }
