@@ -127,7 +127,7 @@ impl Data {
             wanted.freshness.extend(indices);
         }
         if needs.has(Needs::TESTS) {
-            let tests = indices.iter().flat_map(|index| &self.scope.graph.node(*index).tests);
+            let tests = indices.iter().flat_map(|index| &*self.scope.graph.node(*index).tests);
             wanted.results.extend(tests);
         }
     }
@@ -157,7 +157,7 @@ impl Data {
     fn types(&self, indices: &[NodeIndex]) -> Vec<String> {
         let types: HashSet<&str> = indices
             .iter()
-            .map(|index| self.graph().node(*index).node.resource_type.as_str())
+            .map(|index| &*self.graph().node(*index).resource_type)
             .collect();
         types.into_iter().map(str::to_owned).collect()
     }

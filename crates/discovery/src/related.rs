@@ -31,14 +31,14 @@ pub(crate) fn related(
             });
             ancestors
         }
-        Relation::Children => node.children.clone(),
-        Relation::Parents => node.parents.clone(),
+        Relation::Children => node.children.to_vec(),
+        Relation::Parents => node.parents.to_vec(),
         Relation::ParentModels => only(&node.parents, Kind::Model),
         Relation::ParentSources => only(&node.parents, Kind::Source),
-        Relation::Tests => node.tests.clone(),
+        Relation::Tests => node.tests.to_vec(),
         Relation::ModelOfMetric => only(&node.parents, Kind::Model).into_iter().take(1).collect(),
         Relation::ModelsOfGroup => {
-            let (name, Some(attributes)) = (node.node.name.as_deref(), graph.attributes()) else {
+            let (name, Some(attributes)) = (node.name.as_deref(), graph.attributes()) else {
                 return Vec::new();
             };
             let models = graph.of_kind(Kind::Model);

@@ -98,7 +98,7 @@ impl Selector {
 /// Macros, groups and operations are no part of a selection.
 fn is_selectable(graph: &Graph, index: NodeIndex) -> bool {
     !matches!(
-        graph.node(index).node.resource_type.as_str(),
+        &*graph.node(index).resource_type,
         "macro" | "group" | "operation" | "doc" | "sql_operation"
     )
 }

@@ -37,7 +37,7 @@ impl Data {
         }
         let by_id: HashMap<i64, NodeIndex> = indices
             .into_iter()
-            .map(|index| (self.graph().node(index).node.id, index))
+            .map(|index| (self.graph().node(index).id, index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         for ids in ids.chunks(BATCH) {
@@ -196,10 +196,7 @@ impl Data {
 
     async fn attributes_of(&self, connection: &mut PgConnection, graph: &Graph) -> Result<Vec<Attributes>, Error> {
         let mut attributes = vec![Attributes::default(); graph.len()];
-        let by_id: HashMap<i64, NodeIndex> = graph
-            .indices()
-            .map(|index| (graph.node(index).node.id, index))
-            .collect();
+        let by_id: HashMap<i64, NodeIndex> = graph.indices().map(|index| (graph.node(index).id, index)).collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         // In batches, so that the definitions need not be in memory at once.
         for ids in ids.chunks(BATCH) {
@@ -233,7 +230,7 @@ impl Data {
     ) -> Result<HashMap<NodeIndex, T>, Error> {
         let by_id: HashMap<i64, NodeIndex> = indices
             .iter()
-            .map(|index| (self.graph().node(*index).node.id, *index))
+            .map(|index| (self.graph().node(*index).id, *index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         let mut found = HashMap::new();

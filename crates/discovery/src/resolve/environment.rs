@@ -82,7 +82,7 @@ impl Resolver<'_> {
                 };
                 let packages: BTreeSet<&str> = graph
                     .of_kind(kind)
-                    .filter_map(|index| graph.node(index).node.package_name.as_deref())
+                    .filter_map(|index| graph.node(index).package_name.as_deref())
                     .collect();
                 json!(packages)
             }
@@ -90,9 +90,7 @@ impl Resolver<'_> {
                 let mut counts = BTreeMap::new();
                 for index in graph.indices() {
                     if graph.node(index).kind.is_some() {
-                        *counts
-                            .entry(graph.node(index).node.resource_type.as_str())
-                            .or_insert(0_u32) += 1;
+                        *counts.entry(&*graph.node(index).resource_type).or_insert(0_u32) += 1;
                     }
                 }
                 json!(counts)

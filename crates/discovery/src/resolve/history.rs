@@ -44,7 +44,7 @@ impl Resolver<'_> {
         let attempts =
             discovery::attempts_of_node(self.connection, account, environment, graph.id(index), count).await?;
         let tests = if has_tests(selected) {
-            graph.node(index).tests.clone()
+            graph.node(index).tests.to_vec()
         } else {
             Vec::new()
         };

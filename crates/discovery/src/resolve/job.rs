@@ -87,7 +87,7 @@ impl Resolver<'_> {
                 let name = text(argument(selected, "name"));
                 graph
                     .of_kind(kind)
-                    .find(|index| graph.node(*index).node.name.as_deref() == name)
+                    .find(|index| graph.node(*index).name.as_deref() == name)
             }
         };
         self.node(data, Shape::Job, index, selected).await

@@ -131,11 +131,9 @@ impl Resolver<'_> {
             let (data, indices) = self.public_models_of(environment.id).await?;
             let graph = &self.datas[data].scope.graph;
             let chosen = indices.into_iter().filter(|index| {
-                let node = &graph.node(*index).node;
+                let node = graph.node(*index);
                 dbt_project.is_none_or(|project| node.package_name.as_deref() == Some(project))
-                    && unique_ids
-                        .as_ref()
-                        .is_none_or(|ids| ids.contains(&node.unique_id.as_str()))
+                    && unique_ids.as_ref().is_none_or(|ids| ids.contains(&&*node.unique_id))
             });
             let environment = Arc::new(environment);
             models.extend(chosen.map(|index| (data, Arc::clone(&environment), index)));
@@ -183,7 +181,7 @@ impl Resolver<'_> {
 
     fn public_model(&self, data: usize, environment: &Environment, index: NodeIndex, definition: Definition) -> Json {
         let data = &self.datas[data];
-        let (scope, node) = (&data.scope, &data.graph().node(index).node);
+        let (scope, node) = (&data.scope, data.graph().node(index));
         let attributes = scope
             .graph
             .attributes()
@@ -194,7 +192,7 @@ impl Resolver<'_> {
             "accountId": scope.account.0,
             "columnCount": definition.columns,
             "database": attributes.database,
-            "dbtCoreProject": node.package_name,
+            "dbtCoreProject": node.package_name.as_deref(),
             "deprecationDate": definition.deprecation_date,
             "description": definition.description,
             "environmentDeploymentType": environment.environment_type,
@@ -204,9 +202,9 @@ impl Resolver<'_> {
             "identifier": attributes.alias,
             "lastRunStatus": data.last.get(&index).map(|last| last.status.as_str()),
             "latestVersion": attributes.latest_version,
-            "materializationType": node.materialized,
+            "materializationType": node.materialized.as_deref(),
             "name": node.name,
-            "packageName": node.package_name,
+            "packageName": node.package_name.as_deref(),
             "projectId": environment.project_id,
             "relationName": definition.relation_name,
             "runGeneratedAt": time_json(scope.head.as_ref().map(|head| head.generated_at)),

@@ -108,7 +108,7 @@ impl Resolver<'_> {
             let of = &attributes[*index as usize];
             is_in(&access, of.access.as_deref())
                 && is_in(&layers, of.modeling_layer())
-                && is_in(&materializations, graph.node(*index).node.materialized.as_deref())
+                && is_in(&materializations, graph.node(*index).materialized.as_deref())
         });
         Ok(())
     }

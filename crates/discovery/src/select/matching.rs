@@ -111,27 +111,43 @@ pub(super) fn fqn_matches(selector: &str, fqn: &[Box<str>], is_versioned: bool) 
 }
 
 fn names(selector: &str, fqn: &[Box<str>], is_versioned: bool) -> bool {
-    let wanted: Vec<&str> = selector.split('.').collect();
-    // A versioned model is named without its version, or with it after a dot or an underscore.
-    let (leaf, versioned) = match fqn {
-        [.., name, version] if is_versioned => (name, Some(format!("{name}_{version}"))),
-        [.., name] => (name, None),
+    let leaf = match fqn {
+        // A versioned model is named without its version, or with it after a dot or an underscore.
+        [.., name, version] if is_versioned => {
+            let wanted: Vec<&str> = selector.split('.').collect();
+            if wanted[wanted.len().saturating_sub(2)..].join("_") == format!("{name}_{version}") {
+                return true;
+            }
+            name
+        }
+        [.., name] => name,
         [] => return false,
     };
-    let last_two = wanted[wanted.len().saturating_sub(2)..].join("_");
-    if **leaf == *selector || versioned.is_some_and(|versioned| versioned == last_two) {
+    if **leaf == *selector {
         return true;
     }
     // A dot in a name separates like one between folders.
-    let parts: Vec<&str> = fqn.iter().flat_map(|part| part.split('.')).collect();
-    if parts.len() < wanted.len() {
-        return false;
+    let parts = || fqn.iter().flat_map(|part| part.split('.'));
+    let (mut rest, mut wanted) = (parts(), selector);
+    loop {
+        let (part, others) = wanted
+            .split_once('.')
+            .map_or((wanted, None), |(part, others)| (part, Some(others)));
+        if is_pattern(part) {
+            let has_enough = parts().count() >= selector.split('.').count();
+            return has_enough
+                && (matches(wanted, &join(rest)) || (!selector.contains('.') && matches(selector, leaf)));
+        }
+        if rest.next() != Some(part) {
+            return false;
+        }
+        match others {
+            Some(others) => wanted = others,
+            None => return true,
+        }
     }
-    let plain = wanted.iter().position(|part| is_pattern(part)).unwrap_or(wanted.len());
-    if wanted[..plain] != parts[..plain] {
-        return false;
-    }
-    plain == wanted.len()
-        || matches(&wanted[plain..].join("."), &parts[plain..].join("."))
-        || (wanted.len() == 1 && matches(selector, leaf))
+}
+
+fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    parts.collect::<Vec<_>>().join(".")
 }

@@ -167,9 +167,9 @@ impl Method {
     }
 
     pub(super) fn matches(&self, nodes: &Nodes<'_>, index: NodeIndex) -> bool {
-        let node = &nodes.graph.node(index).node;
+        let node = nodes.graph.node(index);
         let attributes = &nodes.attributes[index as usize];
-        let resource_type = node.resource_type.as_str();
+        let resource_type = &*node.resource_type;
         let package = node.package_name.as_deref().unwrap_or_default();
         let name = node.name.as_deref().unwrap_or_default();
         let is_node = NODES.contains(&resource_type);

@@ -53,7 +53,7 @@ fn table<'f>(facts: &'f Facts<'f>) -> Value<'f> {
         "runGeneratedAt" => Value::Time(catalog.generated_at),
         "runId" => Value::of_int(catalog.run_id),
         "stats" => Value::Json(stats(catalog)),
-        "uniqueId" => Value::of_str(Some(&facts.node.node.unique_id)),
+        "uniqueId" => Value::of_str(Some(&facts.node.unique_id)),
         _ => Value::Null,
     }))
 }
@@ -140,7 +140,11 @@ impl<'f> Column<'f> {
             "index" => Value::of_int(self.in_warehouse.integer("index")),
             "type" | "comment" => Value::of_text(self.in_warehouse.text(field)),
             "description" => Value::of_text(declared.and_then(|declared| declared.text("description"))),
-            "meta" => Value::Json(Some(self.configured("meta")).filter(Json::is_object).unwrap_or_default()),
+            "meta" => Value::Json(
+                Some(self.configured("meta"))
+                    .filter(Json::is_object)
+                    .unwrap_or_default(),
+            ),
             "tags" => Value::Json(Some(self.configured("tags")).filter(Json::is_array).unwrap_or_default()),
             _ => Value::Null,
         }

@@ -20,11 +20,15 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "dependsOn" if ["TestNode", "MacroNode"].contains(&type_name) => {
             return Some((Needs::MACROS, |facts| {
                 let mut ids = facts.macros();
-                ids.extend_from_slice(&facts.node.node.depends_on);
+                ids.extend(facts.scope.graph.depends_on(facts.node));
                 Value::Json(json!(ids))
             }));
         }
-        "dependsOn" => return Some((Needs::NOTHING, |facts| Value::Json(json!(facts.node.node.depends_on)))),
+        "dependsOn" => {
+            return Some((Needs::NOTHING, |facts| {
+                Value::Json(json!(facts.scope.graph.depends_on(facts.node)))
+            }));
+        }
         _ if !is_of_job => return None,
         _ => {}
     }

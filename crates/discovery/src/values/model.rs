@@ -37,14 +37,11 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "language" => (Needs::DEFINITION, |facts| facts.text("language")),
         "latestVersion" => (Needs::DEFINITION, |facts| facts.text("latest_version")),
         "materializedType" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.node.node.materialized.as_deref())
+            Value::of_str(facts.node.materialized.as_deref())
         }),
         "modelingLayer" => (Needs::DEFINITION, |facts| {
             let path = facts.doc.text("original_file_path").unwrap_or_default();
-            Value::of_str(modeling_layer(
-                &path,
-                facts.node.node.name.as_deref().unwrap_or_default(),
-            ))
+            Value::of_str(modeling_layer(&path, facts.node.name.as_deref().unwrap_or_default()))
         }),
         "packages" => (Needs::NOTHING, packages),
         "rawCode" | "rawSql" => (Needs::DEFINITION, |facts| facts.first_text(&["raw_code", "raw_sql"])),
@@ -78,7 +75,7 @@ fn lineage(field: &str) -> Option<(Needs, Read)> {
         // Only nodes that were selected are in the answer; how they were selected is not kept.
         "matchesMethod" => (Needs::NOTHING, unknown),
         "materializationType" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.node.node.materialized.as_deref())
+            Value::of_str(facts.node.materialized.as_deref())
         }),
         "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(Attributes::modeling_layer))),
         "parentIds" => (Needs::NOTHING, |facts| {
@@ -133,7 +130,7 @@ fn constraints<'f>(facts: &'f Facts<'f>) -> Value<'f> {
 fn packages<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let parents = facts.node.parents.iter();
     let packages: BTreeSet<&str> = parents
-        .filter_map(|parent| facts.scope.graph.node(*parent).node.package_name.as_deref())
+        .filter_map(|parent| facts.scope.graph.node(*parent).package_name.as_deref())
         .collect();
     Value::of_texts(packages.into_iter().map(Cow::Borrowed).collect())
 }
@@ -153,7 +150,7 @@ fn release(version: Option<&str>, latest: Option<&str>) -> &'static str {
 /// All versions of a model that has versions.
 fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let graph = &facts.scope.graph;
-    let node = &facts.node.node;
+    let node = facts.node;
     let (Some(_), Some(attributes)) = (facts.doc.text("version"), graph.attributes()) else {
         return Value::Json(json!([]));
     };
@@ -162,7 +159,7 @@ fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     };
     // Nodes are sorted by id, and the ids of the versions differ only in their ends.
     let is_other = |index: &NodeIndex| {
-        let other = &graph.node(*index).node;
+        let other = graph.node(*index);
         other.name == node.name && other.package_name == node.package_name && other.resource_type == node.resource_type
     };
     let before = (0..own).rev().take_while(is_other).count();
@@ -172,7 +169,7 @@ fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
         let other = &attributes[index as usize];
         json!({
             "uniqueId": graph.id(index),
-            "name": graph.node(index).node.name.as_deref().unwrap_or_default(),
+            "name": graph.node(index).name.as_deref().unwrap_or_default(),
             "releaseVersion": release(other.version.as_deref(), other.latest_version.as_deref()),
         })
     });

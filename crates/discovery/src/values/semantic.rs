@@ -88,7 +88,7 @@ fn list<'f>(facts: &'f Facts<'f>, key: &str, fields: &[(&str, &str)]) -> Value<'
 
 fn models_of_group(facts: &Facts<'_>) -> usize {
     let graph = &facts.scope.graph;
-    let (name, Some(attributes)) = (facts.node.node.name.as_deref(), graph.attributes()) else {
+    let (name, Some(attributes)) = (facts.node.name.as_deref(), graph.attributes()) else {
         return 0;
     };
     let models = graph.of_kind(Kind::Model);

@@ -51,7 +51,7 @@ impl<'w> Writer<'w> {
         };
         let needs = selection.needs;
         let frames = self.frames;
-        let read = |frame: Option<&Vec<u8>>| frame.and_then(|frame| frames.json(frame, &node.node.unique_id));
+        let read = |frame: Option<&Vec<u8>>| frame.and_then(|frame| frames.json(frame, &node.unique_id));
         let definition = read(data.definitions.get(&index).filter(|_| needs.has(Needs::DEFINITION)));
         let code = read(data.codes.get(&index).filter(|_| needs.has(Needs::CODE)));
         let macros = read(data.macros.get(&index));
@@ -84,7 +84,7 @@ impl<'w> Writer<'w> {
             earlier_success: attempt(data.earlier_success.get(&index)),
             freshness: check.map(|row| Check {
                 row,
-                result: frames.result(&row.doc, &node.node.unique_id),
+                result: frames.result(&row.doc, &node.unique_id),
             }),
             test_statuses,
         };
