@@ -111,8 +111,9 @@ impl Project {
     /// The id, the name, and the columns of each model.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (String, String, Vec<String>)> {
         (0..self.models).map(|number| {
-            let columns = columns_of(&mut SmallRng::seed_from_u64(number as u64)).map(|(name, _)| name);
-            (id_of(number), name_of(number), columns.collect())
+            let mut random = SmallRng::seed_from_u64(number as u64);
+            let columns = columns_of(&mut random).map(|(name, _)| name).collect();
+            (id_of(number), name_of(number), columns)
         })
     }
 
@@ -324,7 +325,7 @@ fn parents(number: usize) -> Vec<String> {
 
 /// The names and descriptions of a model's columns.
 fn columns_of(random: &mut SmallRng) -> impl Iterator<Item = (String, String)> {
-    (0..COLUMNS).map(|column| {
+    (0..COLUMNS).map(move |column| {
         let name = match column {
             0 => "order_id".to_owned(),
             _ => format!("{}_{}_{column}", word(random), word(random)),

@@ -162,12 +162,13 @@ impl<'c> Resolver<'c> {
         let Some(node_set) = head.and_then(|head| head.node_set) else {
             return Ok(Arc::default());
         };
+        let (connection, account) = (&mut *self.connection, self.account);
         let read = async {
-            let rows = discovery::index(self.connection, self.account, node_set).await?;
+            let rows = discovery::index(connection, account, node_set).await?;
             let making = tokio::task::spawn_blocking(move || Graph::new(rows));
             making.await.map_err(|panic| Error::Internal(panic.to_string()))
         };
-        self.graphs.get(self.account, node_set, read).await
+        self.graphs.get(account, node_set, read).await
     }
 }
 

@@ -33,7 +33,7 @@ impl Graphs {
         read: impl Future<Output = Result<Graph, E>>,
     ) -> Result<Arc<Graph>, E> {
         let cell = self.cell((account, node_set));
-        let graph = cell.get_or_try_init(async || Ok(Arc::new(read.await?))).await?;
+        let graph = cell.get_or_try_init(|| async move { read.await.map(Arc::new) }).await?;
         let mut nodes = 0;
         self.kept().retain(|kept| {
             nodes += kept.graph.get().map_or(0, |graph| graph.len());
