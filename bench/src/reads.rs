@@ -14,7 +14,7 @@ use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 use crate::statements::{Rate, begin_log, end_log, end_of_log, logged_since, pgbench};
 
-const CONNECTIONS: u32 = 32;
+pub(crate) const CONNECTIONS: u32 = 32;
 
 pub(crate) const SECONDS: u32 = 5;
 
