@@ -26,7 +26,7 @@ install_peers() {
 build_release() { cargo build --locked --release -p cli -p bench; }
 
 command_bench() {
-  local out=docs/benchmarks
+  local out=docs/benchmarks datahub
   # A part is no table.
   (($# == 0)) || out=$DEV/benchmarks
   needs "building" build-essential
@@ -36,11 +36,14 @@ command_bench() {
   install_missing
   announce_python_packages "the peers" "$(peers_missing)"
   step "Installing the peers in Python" install_peers
+  announce_python_packages "DataHub, a client" "$(python3 tests/clients/run.py --missing datahub)"
   on_signals stop_test
   forget_settings
   remove_abandoned_clusters
   interruptible "$ROOT/dev" call build_release
+  # Without DataHub, what is measured with it is left out.
+  datahub=$(python3 tests/clients/run.py --python datahub) || datahub=
   step "Starting a PostgreSQL" start_bench_cluster
   PATH=$(postgres_bin):$PATH interruptible "$TARGET/release/bench" measure --binary "$TARGET/release/dbt-api" --python "$DEV/peers/bin/python" \
-    --out "$out" "$@"
+    ${datahub:+--datahub "$datahub"} --out "$out" "$@"
 }

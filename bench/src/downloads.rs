@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use testkit::Service;
 
-use crate::installation::{Installation, forget_peak, median, peak_mib, until};
+use crate::installation::{Installation, forget_peak, median, peak_mib, resident_mib, until};
 use crate::limits;
 use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
@@ -103,15 +103,6 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let what = format!("memory that {AT_ONCE} parallel downloads add to serve");
     lines.push(Line::alone(what, peak_mib(&serve)? - before, "MiB", Goal::AtMost(32.0)));
     Ok(lines)
-}
-
-fn resident_mib(service: &Service) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.process_id()))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 /// Returns a client command that downloads the same URL this many times on one connection.

@@ -156,13 +156,22 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> a
     Ok(())
 }
 
+/// Returns the memory of a process, in MiB.
+pub(crate) fn resident_mib(service: &Service) -> anyhow::Result<f64> {
+    mib_of(service, "VmRSS:")
+}
+
 /// Returns the peak memory of a process since [`forget_peak`], in MiB.
 pub(crate) fn peak_mib(service: &Service) -> anyhow::Result<f64> {
+    mib_of(service, "VmHWM:")
+}
+
+fn mib_of(service: &Service, field: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.process_id()))?;
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("no VmHWM")?;
+        .find_map(|line| line.strip_prefix(field))
+        .with_context(|| format!("no {field}"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }

@@ -2,7 +2,9 @@
 
 mod batches;
 mod counts;
+mod discovery;
 mod downloads;
+mod files;
 mod growth;
 mod history;
 mod installation;
@@ -59,6 +61,9 @@ struct Measure {
     /// An earlier build of the program, with which `states` compares.
     #[arg(long)]
     before: Option<String>,
+    /// A Python that has DataHub, which `discovery` runs as a client.
+    #[arg(long)]
+    datahub: Option<String>,
     /// What to measure; by default, everything.
     what: Vec<What>,
 }
@@ -73,6 +78,7 @@ enum What {
     Reads,
     Downloads,
     Start,
+    Discovery,
     Growth,
     /// Compared with the build named by `--before`; skipped without it.
     States,
@@ -112,6 +118,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
             What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,
             What::Batches => batches::measure(binary, arguments.before.as_deref()).await?,
+            What::Discovery => discovery::measure(binary, arguments.datahub.as_deref()).await?,
             What::States => states::measure(binary, arguments.before.as_deref()).await?,
             What::Growth => {
                 let (lines, measured) = growth::measure(binary).await?;

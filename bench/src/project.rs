@@ -108,6 +108,23 @@ impl Project {
         Ok(text)
     }
 
+    /// The id, the name, and the columns of each model.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (String, String, Vec<String>)> {
+        (0..self.models).map(|number| {
+            let mut random = SmallRng::seed_from_u64(number as u64);
+            let columns = columns_of(&mut random).map(|(name, _)| name).collect();
+            (id_of(number), name_of(number), columns)
+        })
+    }
+
+    /// The ids of the models and of their tests.
+    pub(crate) fn built(&self) -> impl Iterator<Item = String> {
+        (0..self.models).flat_map(|number| {
+            let tests = tests_of(number).map(move |kind| test_id(number, kind));
+            std::iter::once(id_of(number)).chain(tests)
+        })
+    }
+
     fn write_all(
         &self,
         text: &mut Vec<u8>,
@@ -142,12 +159,12 @@ impl Project {
         let mut random = SmallRng::seed_from_u64(number as u64);
         let (name, id) = (name_of(number), id_of(number));
         let mut model = self.fixture["nodes"]["model.shop.customers"].clone();
-        let columns: Map<String, Value> = (0..COLUMNS)
-            .map(|column| {
-                let mut of_column = model["columns"]["name"].clone();
-                let name = column_of(column, &mut random);
+        let template = &model["columns"]["name"];
+        let columns: Map<String, Value> = columns_of(&mut random)
+            .map(|(name, description)| {
+                let mut of_column = template.clone();
                 of_column["name"] = name.clone().into();
-                of_column["description"] = words(&mut random, 10).into();
+                of_column["description"] = description.into();
                 (name, of_column)
             })
             .collect();
@@ -271,7 +288,8 @@ fn created_at(number: usize, parse: Parse) -> f64 {
     1_767_225_600.0 + parse.number as f64 + number as f64 / 1_000_000.0
 }
 
-fn name_of(number: usize) -> String {
+/// Returns the name of a model.
+pub(crate) fn name_of(number: usize) -> String {
     format!("{}_{}_{number:05}", WORDS[number % 7], WORDS[7 + number % 11])
 }
 
@@ -305,11 +323,15 @@ fn parents(number: usize) -> Vec<String> {
     source.into_iter().chain(upstream_of(number).map(id_of)).collect()
 }
 
-fn column_of(column: usize, random: &mut SmallRng) -> String {
-    match column {
-        0 => "order_id".to_owned(),
-        _ => format!("{}_{}_{column}", word(random), word(random)),
-    }
+/// The names and descriptions of a model's columns.
+fn columns_of(random: &mut SmallRng) -> impl Iterator<Item = (String, String)> {
+    (0..COLUMNS).map(move |column| {
+        let name = match column {
+            0 => "order_id".to_owned(),
+            _ => format!("{}_{}_{column}", word(random), word(random)),
+        };
+        (name, words(random, 10))
+    })
 }
 
 fn word(random: &mut SmallRng) -> &'static str {

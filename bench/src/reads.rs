@@ -14,9 +14,9 @@ use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 use crate::statements::{Rate, begin_log, end_log, end_of_log, logged_since, pgbench};
 
-const CONNECTIONS: u32 = 32;
+pub(crate) const CONNECTIONS: u32 = 32;
 
-const SECONDS: u32 = 5;
+pub(crate) const SECONDS: u32 = 5;
 
 /// The name and path of each request.
 pub(crate) const REQUESTS: [(&str, &str); 4] = [
@@ -58,7 +58,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let mut lines = Vec::new();
     for ((name, path), statements) in REQUESTS.iter().zip(statements) {
         let peer = pgbench(database, &statements, CONNECTIONS, SECONDS)?;
-        let own = wrk(&installation, &api, path, &[])?;
+        let own = wrk(&installation, &api, path, CONNECTIONS, &[])?;
         let what = format!(
             "{name}, {CONNECTIONS} connections; pgbench with its {} statements",
             statements.len()
@@ -81,7 +81,13 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         let tag = get(&installation, &api, path)
             .await?
             .unwrap_or_else(|| "\"none\"".to_owned());
-        let unchanged = wrk(&installation, &api, path, &[format!("If-None-Match: {tag}")])?;
+        let unchanged = wrk(
+            &installation,
+            &api,
+            path,
+            CONNECTIONS,
+            &["-H", &format!("If-None-Match: {tag}")],
+        )?;
         let what = format!("{name}, unchanged; the whole answer");
         lines.push(Line::beside(
             what,
@@ -117,22 +123,27 @@ pub(crate) async fn get(installation: &Installation, api: &Service, path: &str) 
     Ok(tag)
 }
 
-/// Sends a request as often as it is answered.
-fn wrk(installation: &Installation, api: &Service, path: &str, headers: &[String]) -> anyhow::Result<Rate> {
+/// Sends a request as often as it is answered, on this many connections, with further options of wrk.
+pub(crate) fn wrk(
+    installation: &Installation,
+    api: &Service,
+    path: &str,
+    connections: u32,
+    options: &[&str],
+) -> anyhow::Result<Rate> {
     let mut command = Command::new("wrk");
-    command.args([
-        "-t",
-        "1",
-        "-c",
-        &CONNECTIONS.to_string(),
-        "-d",
-        &format!("{SECONDS}s"),
-        "--latency",
-    ]);
-    command.args(["-H", &format!("Authorization: Bearer {}", installation.key)]);
-    for header in headers {
-        command.args(["-H", header]);
-    }
+    command
+        .args([
+            "-t",
+            "1",
+            "-c",
+            &connections.to_string(),
+            "-d",
+            &format!("{SECONDS}s"),
+            "--latency",
+        ])
+        .args(["-H", &format!("Authorization: Bearer {}", installation.key)])
+        .args(options);
     let output = command
         .arg(format!("{}{path}", api.url))
         .output()

@@ -170,6 +170,9 @@ pub(crate) fn pgbench(
     })
 }
 
+/// The longest value that pgbench is given as an argument, in bytes.
+const LONGEST_ARGUMENT: usize = 100_000;
+
 /// Returns pgbench's script and its variables, which hold the parameters, so that the statements are prepared as before.
 fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
     let (mut script, mut variables) = (String::new(), Vec::new());
@@ -179,6 +182,8 @@ fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
         for (place, parameter) in statement.parameters.iter().enumerate().rev() {
             let name = format!("p{number}_{place}");
             let stands = match parameter {
+                // The system limits the length of an argument to 128 KiB.
+                Some(value) if value.len() > LONGEST_ARGUMENT => format!("'{}'", value.replace('\'', "''")),
                 Some(value) => {
                     variables.push(format!("{name}={value}"));
                     format!(":{name}")

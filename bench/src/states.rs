@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use artifacts::Manifest;
 use bytes::Bytes;
-use serde_json::{Value, json};
 
+use crate::files::{build, catalog};
 use crate::installation::{Installation, median};
 use crate::project::{Parse, Project};
 use crate::reads::get;
@@ -94,7 +94,7 @@ async fn round(
         installation.visible(event).await
     };
     project_file(manifest.clone()).await?;
-    project_file(catalog(results)?).await?;
+    project_file(catalog(project)?).await?;
     // The first round makes room in the tables, and loads the code.
     project_file(build(results, 0)?).await?;
     for number in 1..=3 {
@@ -118,50 +118,4 @@ async fn round(
         }
     }
     Ok(())
-}
-
-fn build(ids: &[&str], number: u64) -> anyhow::Result<Bytes> {
-    ensure!(!ids.is_empty(), "the project has no nodes");
-    let at = format!("2026-11-24T10:{number:02}:00.000000Z");
-    let results: Vec<Value> = ids
-        .iter()
-        .map(|id| {
-            let is_test = id.starts_with("test.");
-            json!({
-                "status": if is_test { "pass" } else { "success" }, "unique_id": id, "thread_id": "Thread-1", "execution_time": 0.25,
-                "failures": if is_test { json!(0) } else { Value::Null }, "message": "SELECT 1", "compiled": true,
-                "adapter_response": {"_message": "SELECT 1", "code": "SELECT", "rows_affected": 1},
-                "compiled_code": "select 1 as id, 2 as amount from somewhere", "relation_name": "db.main.x", "batch_results": null,
-                "timing": [{"name": "compile", "started_at": at, "completed_at": at}, {"name": "execute", "started_at": at, "completed_at": at}],
-            })
-        })
-        .collect();
-    let file = json!({
-        "metadata": {
-            "dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json", "dbt_version": "1.12.6", "generated_at": at,
-            "invocation_id": crate::project::invocation_id(number), "env": {},
-        },
-        "results": results, "elapsed_time": 60.0, "args": {"which": "build", "invocation_command": "dbt build", "select": []},
-    });
-    Ok(serde_json::to_vec(&file)?.into())
-}
-
-fn catalog(ids: &[&str]) -> anyhow::Result<Bytes> {
-    let tables: serde_json::Map<String, Value> = ids
-        .iter()
-        .filter(|id| id.starts_with("model."))
-        .map(|id| {
-            let table = json!({
-                "metadata": {"type": "BASE TABLE", "schema": "main", "name": id, "database": "db", "comment": null, "owner": null},
-                "columns": {"id": {"type": "INTEGER", "index": 1, "name": "id", "comment": null}},
-                "stats": {"has_stats": {"id": "has_stats", "label": "Has Stats?", "value": false, "include": false}}, "unique_id": id,
-            });
-            ((*id).to_owned(), table)
-        })
-        .collect();
-    let file = json!({
-        "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/catalog/v1.json", "generated_at": "2026-11-24T09:00:00Z"},
-        "nodes": tables, "sources": {}, "errors": null,
-    });
-    Ok(serde_json::to_vec(&file)?.into())
 }

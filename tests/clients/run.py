@@ -2,11 +2,13 @@
 """Runs real clients of dbt Cloud, unchanged from PyPI, against the service with real artifacts, and an Airflow that the service observes.
 
     tests/clients/run.py BINARY [CLIENT...]
-    tests/clients/run.py --missing
+    tests/clients/run.py --missing [CLIENT...]
+    tests/clients/run.py --python CLIENT
 
 Needs a PostgreSQL (DATABASE_URL), nats-server and openssl. Each client has a folder: requirements.txt is installed into a virtual
 environment under .dev/clients, and check.py runs in it. Clients that cannot be installed are skipped and reported. The heavy clients run
-only if they are named, or with DBT_API_TEST_ALL. --missing prints the commands that create the missing environments.
+only if they are named, or with DBT_API_TEST_ALL. --missing prints the commands that create the missing environments. --python creates the
+client's environment, if it is missing, and prints its Python.
 """
 import contextlib
 import hashlib
@@ -155,8 +157,8 @@ def chosen():
     return [client for client in PYTHON if client not in HEAVY or os.environ.get("DBT_API_TEST_ALL")]
 
 
-def print_missing():
-    for client in chosen():
+def print_missing(clients):
+    for client in clients:
         python, ready = python_of(PYTHON[client]), place_of(client) / "ready"
         if python and not ready.exists():
             print(" ", " && ".join(shlex.join(map(str, step)) for step in [*steps_to_make(client, python), ["touch", ready]]))
@@ -187,8 +189,14 @@ def check(client, service, folder):
 
 
 def main():
-    if sys.argv[1:] == ["--missing"]:
-        print_missing()
+    if sys.argv[1] == "--missing":
+        print_missing(sys.argv[2:] or chosen())
+        return 0
+    if sys.argv[1] == "--python":
+        folder = environment_of(sys.argv[2])
+        if not folder:
+            return SKIPPED
+        print(folder / "bin/python")
         return 0
     binary, clients = sys.argv[1], sys.argv[2:] or chosen()
     unknown = [client for client in clients if client not in PYTHON]

@@ -17,7 +17,7 @@ use crate::plan::{Selection, plan};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
-use crate::write::{MAX_ANSWER, Pieces, Writer};
+use crate::write::{Frames, MAX_ANSWER, Pieces, Writer};
 
 /// How long a query may take.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
@@ -219,14 +219,15 @@ fn mib(bytes: usize) -> usize {
 
 fn write(loaded: &Loaded) -> Result<Pieces, Error> {
     let resolved = &loaded.resolved;
-    let mut writer = Writer::new(&resolved.datas, loaded.until)?;
+    let frames = Frames::new()?;
+    let mut writer = Writer::new(&resolved.datas, &frames, loaded.until);
     writer.raw("{\"data\":")?;
     match &resolved.tree {
         Some(tree) => writer.tree(tree)?,
         None => writer.raw("null")?,
     }
     let mut errors: Vec<Json> = resolved.errors.iter().map(QueryError::json).collect();
-    if let Some(unreadable) = writer.unreadable.take() {
+    if let Some(unreadable) = frames.unreadable() {
         tracing::error!(cause = unreadable, "a stored node is unreadable");
         errors.push(json!({ "message": unreadable, "extensions": { "code": "INTERNAL_SERVER_ERROR" } }));
     }

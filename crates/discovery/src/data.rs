@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use read_model::doc::doc_size;
 use read_model::queries::discovery::{CatalogEntry, Freshness, Outcome};
 
-use crate::graph::{Graph, Place};
+use crate::graph::{Graph, NodeIndex};
 use crate::kind::{Kind, Shape};
 use crate::needs::Needs;
 use crate::plan::Selected;
@@ -24,28 +24,31 @@ pub(crate) struct Data {
     pub(crate) scope: Scope,
     wanted: Wanted,
     /// The stored definitions.
-    pub(crate) definitions: HashMap<Place, Vec<u8>>,
+    pub(crate) definitions: HashMap<NodeIndex, Vec<u8>>,
     /// The stored compiled code.
-    pub(crate) codes: HashMap<Place, Vec<u8>>,
-    pub(crate) catalogs: HashMap<Place, CatalogEntry>,
+    pub(crate) codes: HashMap<NodeIndex, Vec<u8>>,
+    /// The stored lists of the macros that the nodes call.
+    pub(crate) macros: HashMap<NodeIndex, Vec<u8>>,
+    pub(crate) catalogs: HashMap<NodeIndex, CatalogEntry>,
     /// The last attempts.
-    pub(crate) last: HashMap<Place, Outcome>,
+    pub(crate) last: HashMap<NodeIndex, Outcome>,
     /// The last successes, where they are not the last attempts.
-    pub(crate) earlier_success: HashMap<Place, Outcome>,
-    pub(crate) freshness: HashMap<Place, Freshness>,
+    pub(crate) earlier_success: HashMap<NodeIndex, Outcome>,
+    pub(crate) freshness: HashMap<NodeIndex, Freshness>,
 }
 
 /// The nodes of which something is needed. What was read is taken out.
 #[derive(Debug, Default)]
 struct Wanted {
-    definitions: HashSet<Place>,
-    codes: HashSet<Place>,
-    catalogs: HashSet<Place>,
-    results: HashSet<Place>,
-    freshness: HashSet<Place>,
+    definitions: HashSet<NodeIndex>,
+    codes: HashSet<NodeIndex>,
+    macros: HashSet<NodeIndex>,
+    catalogs: HashSet<NodeIndex>,
+    results: HashSet<NodeIndex>,
+    freshness: HashSet<NodeIndex>,
     /// The nodes whose results and checks were read, found or not.
-    read_results: HashSet<Place>,
-    read_freshness: HashSet<Place>,
+    read_results: HashSet<NodeIndex>,
+    read_freshness: HashSet<NodeIndex>,
 }
 
 impl Data {
@@ -55,6 +58,7 @@ impl Data {
             wanted: Wanted::default(),
             definitions: HashMap::new(),
             codes: HashMap::new(),
+            macros: HashMap::new(),
             catalogs: HashMap::new(),
             last: HashMap::new(),
             earlier_success: HashMap::new(),
@@ -67,28 +71,28 @@ impl Data {
     }
 
     /// The last success of a node.
-    pub(crate) fn success(&self, place: Place) -> Option<&Outcome> {
-        let last = self.last.get(&place).filter(|last| last.is_success);
-        last.or_else(|| self.earlier_success.get(&place))
+    pub(crate) fn success(&self, index: NodeIndex) -> Option<&Outcome> {
+        let last = self.last.get(&index).filter(|last| last.is_success);
+        last.or_else(|| self.earlier_success.get(&index))
     }
 
     /// The last status of a test that says something about the data.
-    pub(crate) fn last_known_result(&self, place: Place) -> Option<&str> {
-        let last = self.last.get(&place).map(|outcome| outcome.status.as_str());
-        last_known_result(last, self.success(place).map(|outcome| outcome.status.as_str()))
+    pub(crate) fn last_known_result(&self, index: NodeIndex) -> Option<&str> {
+        let last = self.last.get(&index).map(|outcome| outcome.status.as_str());
+        last_known_result(last, self.success(index).map(|outcome| outcome.status.as_str()))
     }
 
     /// Notes what a query needs of these nodes and of those related to them.
-    pub(crate) fn want(&mut self, places: &[Place], shape: Shape, selected: &Selected) {
+    pub(crate) fn want(&mut self, indices: &[NodeIndex], shape: Shape, selected: &Selected) {
         for kind in Kind::ALL {
             let Some(selection) = shape.type_name(kind).and_then(|name| selected.sub.get(name)) else {
                 continue;
             };
             let graph = std::sync::Arc::clone(&self.scope.graph);
-            let of_kind: Vec<Place> = places
+            let of_kind: Vec<NodeIndex> = indices
                 .iter()
                 .copied()
-                .filter(|place| graph.node(*place).kind == Some(kind))
+                .filter(|index| graph.node(*index).kind == Some(kind))
                 .collect();
             if of_kind.is_empty() {
                 continue;
@@ -98,8 +102,8 @@ impl Data {
                 if let Some(Reader::Nodes(relation)) = field.reader {
                     let others = of_kind
                         .iter()
-                        .flat_map(|place| related(&graph, *place, shape, relation, field));
-                    let mut others: Vec<Place> = others.collect();
+                        .flat_map(|index| related(&graph, *index, shape, relation, field));
+                    let mut others: Vec<NodeIndex> = others.collect();
                     others.sort_unstable();
                     others.dedup();
                     self.want(&others, shape.nested(), field);
@@ -108,32 +112,41 @@ impl Data {
         }
     }
 
-    fn want_of(&mut self, places: &[Place], kind: Kind, needs: Needs) {
+    fn want_of(&mut self, indices: &[NodeIndex], kind: Kind, needs: Needs) {
         let wanted = &mut self.wanted;
         if needs.has(Needs::DEFINITION) {
-            wanted.definitions.extend(places);
+            wanted.definitions.extend(indices);
         }
         if needs.has(Needs::CODE) {
-            wanted.codes.extend(places);
+            wanted.codes.extend(indices);
+        }
+        if needs.has(Needs::MACROS) {
+            wanted.macros.extend(indices);
         }
         if needs.has(Needs::CATALOG) {
-            wanted.catalogs.extend(places);
+            wanted.catalogs.extend(indices);
         }
         if needs.has(Needs::RESULTS) && kind.is_executable() {
-            wanted.results.extend(places);
+            wanted.results.extend(indices);
         }
         if needs.has(Needs::FRESHNESS) && kind == Kind::Source {
-            wanted.freshness.extend(places);
+            wanted.freshness.extend(indices);
         }
         if needs.has(Needs::TESTS) {
-            let tests = places.iter().flat_map(|place| &self.scope.graph.node(*place).tests);
+            let tests = indices.iter().flat_map(|index| &*self.scope.graph.node(*index).tests);
             wanted.results.extend(tests);
         }
+    }
+
+    /// Notes that the macros which these nodes call are needed.
+    pub(crate) fn want_macros(&mut self, indices: &[NodeIndex]) {
+        self.wanted.macros.extend(indices);
     }
 
     /// The size of what was read when it is decompressed, in bytes: more than an answer takes that has each node once.
     pub(crate) fn size(&self) -> usize {
         let frames = self.definitions.values().chain(self.codes.values());
+        let frames = frames.chain(self.macros.values());
         let results = self
             .last
             .values()
@@ -146,7 +159,16 @@ impl Data {
             .sum()
     }
 
-    fn ids(&self, places: &[Place]) -> Vec<String> {
-        places.iter().map(|place| self.graph().id(*place).to_owned()).collect()
+    /// The resource types of these nodes.
+    fn types(&self, indices: &[NodeIndex]) -> Vec<String> {
+        let types: HashSet<&str> = indices
+            .iter()
+            .map(|index| &*self.graph().node(*index).resource_type)
+            .collect();
+        types.into_iter().map(str::to_owned).collect()
+    }
+
+    fn ids(&self, indices: &[NodeIndex]) -> Vec<String> {
+        indices.iter().map(|index| self.graph().id(*index).to_owned()).collect()
     }
 }

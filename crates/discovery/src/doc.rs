@@ -65,18 +65,25 @@ impl<'a> Doc<'a> {
             .collect()
     }
 
-    /// The fields of a field that is an object, in the order of the file.
+    /// The objects in a field that is an object, in the order of the file.
     pub(crate) fn entries(&self, key: &str) -> Vec<(Cow<'a, str>, Doc<'a>)> {
         let object = self.object(key).unwrap_or_default();
         object
             .0
             .into_iter()
+            .filter(|(_, value)| value.get().starts_with('{'))
             .map(|(name, value)| (name, Doc::of(value.get())))
             .collect()
     }
 
+    /// A field that is a whole number, also one such as `3.0`.
     pub(crate) fn integer(&self, key: &str) -> Option<i64> {
-        serde_json::from_str(self.raw(key)?.get()).ok()
+        let text = self.raw(key)?.get();
+        text.parse().ok().or_else(|| {
+            let number: f64 = text.parse().ok().filter(|number: &f64| number.fract() == 0.0)?;
+            #[expect(clippy::cast_possible_truncation, reason = "the value is whole and in range")]
+            (number.abs() < 9e15).then_some(number as i64)
+        })
     }
 
     pub(crate) fn number(&self, key: &str) -> Option<f64> {
@@ -121,7 +128,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Doc<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(48);
+                let mut fields = Vec::with_capacity(8);
                 while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
                     fields.push((key.0, value));
                 }

@@ -1,6 +1,7 @@
 //! Everything that is known about a node while it is written.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use artifacts::NodeResult;
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::doc::Doc;
 use crate::graph::{Attributes, GraphNode};
 use crate::scope::Scope;
+use crate::write::Frames;
 
 /// A node with the data that the query needs of it.
 pub(crate) struct Facts<'a> {
@@ -19,9 +21,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) doc: Doc<'a>,
     /// The compiled code.
     pub(crate) code: Option<&'a str>,
+    /// The macros that the node calls, as a JSON list, if they were asked for.
+    pub(crate) macros: Option<&'a str>,
     pub(crate) catalog: Option<Catalog<'a>>,
     pub(crate) last: Option<Attempt<'a>>,
-    pub(crate) success: Option<Attempt<'a>>,
+    /// The last success, if it is not the last attempt.
+    pub(crate) earlier_success: Option<Attempt<'a>>,
     pub(crate) freshness: Option<Check<'a>>,
     /// The statuses of the node's tests by their ids.
     pub(crate) test_statuses: Vec<(&'a str, &'a str)>,
@@ -30,7 +35,24 @@ pub(crate) struct Facts<'a> {
 /// An attempt at a node.
 pub(crate) struct Attempt<'a> {
     pub(crate) row: &'a Outcome,
-    pub(crate) result: NodeResult,
+    frames: &'a Frames,
+    result: OnceCell<NodeResult>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(row: &'a Outcome, frames: &'a Frames) -> Self {
+        Self {
+            row,
+            frames,
+            result: OnceCell::new(),
+        }
+    }
+
+    /// What dbt wrote about it. It is read when it is needed, because the status is in the row.
+    pub(crate) fn result(&self) -> &NodeResult {
+        self.result
+            .get_or_init(|| self.frames.result(&self.row.doc, &self.row.unique_id))
+    }
 }
 
 /// A freshness check.
@@ -43,11 +65,16 @@ pub(crate) struct Check<'a> {
 pub(crate) struct Catalog<'a> {
     pub(crate) generated_at: DateTime<Utc>,
     pub(crate) run_id: Option<i64>,
-    pub(crate) json: &'a str,
     pub(crate) doc: Doc<'a>,
 }
 
 impl<'a> Facts<'a> {
+    /// The last success.
+    pub(crate) fn success(&self) -> Option<&Attempt<'a>> {
+        let last = self.last.as_ref().filter(|last| last.row.is_success);
+        last.or(self.earlier_success.as_ref())
+    }
+
     pub(crate) fn config(&self) -> Doc<'a> {
         self.doc.object("config").unwrap_or_default()
     }
@@ -55,6 +82,12 @@ impl<'a> Facts<'a> {
     /// A text of the definition, or else of its configuration.
     pub(crate) fn configured(&self, key: &str) -> Value<'a> {
         Value::of_text(self.doc.text(key).or_else(|| self.config().text(key)))
+    }
+
+    /// The macros that the node calls, by dbt's ids.
+    pub(crate) fn macros(&self) -> Vec<String> {
+        let list = self.macros.and_then(|list| serde_json::from_str(list).ok());
+        list.unwrap_or_default()
     }
 
     pub(crate) fn text(&self, key: &str) -> Value<'a> {
@@ -67,8 +100,21 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// An object whose fields are made only if the query asks for them: a page may have thousands of them.
+pub(crate) struct Object<'a>(Box<dyn Fn(&str) -> Value<'a> + 'a>);
+
+impl<'a> Object<'a> {
+    /// An object that reads its fields by their names in the schema.
+    pub(crate) fn new(read: impl Fn(&str) -> Value<'a> + 'a) -> Self {
+        Self(Box::new(read))
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Value<'a> {
+        (self.0)(name)
+    }
+}
+
 /// The value of a field.
-#[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
@@ -78,6 +124,9 @@ pub(crate) enum Value<'a> {
     Time(DateTime<Utc>),
     /// JSON as dbt wrote it.
     Raw(&'a RawValue),
+    Texts(Vec<Cow<'a, str>>),
+    Object(Object<'a>),
+    Objects(Vec<Object<'a>>),
     /// A JSON value. Its objects have the names of the schema.
     Json(serde_json::Value),
 }
@@ -112,12 +161,7 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn of_texts(texts: Vec<Cow<'a, str>>) -> Self {
-        Self::Json(
-            texts
-                .into_iter()
-                .map(|text| serde_json::Value::from(text.into_owned()))
-                .collect(),
-        )
+        Self::Texts(texts)
     }
 }
 

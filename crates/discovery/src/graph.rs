@@ -4,6 +4,7 @@ mod attributes;
 mod cache;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use read_model::queries::discovery::IndexedNode;
 use tokio::sync::OnceCell;
@@ -13,8 +14,8 @@ pub(crate) use cache::Graphs;
 
 use crate::kind::Kind;
 
-/// A node, by its place in the graph.
-pub(crate) type Place = u32;
+/// A node, by its index in the graph.
+pub(crate) type NodeIndex = u32;
 
 /// The nodes of a node set, sorted by `unique_id`.
 #[derive(Debug, Default)]
@@ -24,94 +25,132 @@ pub(crate) struct Graph {
     attributes: OnceCell<Vec<Attributes>>,
 }
 
-/// A node of a graph.
+/// A node of a graph. An environment may have a hundred thousand of them, so each takes as little memory as is simple.
 #[derive(Debug)]
 pub(crate) struct GraphNode {
-    pub(crate) node: IndexedNode,
+    /// The definition's number, which stands for its content.
+    pub(crate) id: i64,
+    pub(crate) unique_id: Box<str>,
+    pub(crate) resource_type: Arc<str>,
     pub(crate) kind: Option<Kind>,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) package_name: Option<Arc<str>>,
+    pub(crate) materialized: Option<Arc<str>>,
     /// The nodes that it depends on, without those that are not defined.
-    pub(crate) parents: Vec<Place>,
+    pub(crate) parents: Box<[NodeIndex]>,
+    /// What it depends on and is not defined, by dbt's ids.
+    undefined: Box<[Box<str>]>,
     /// The nodes that depend on it.
-    pub(crate) children: Vec<Place>,
+    pub(crate) children: Box<[NodeIndex]>,
     /// Its tests: those that dbt attached to it, and those that dbt attached to no node and that depend on it.
-    pub(crate) tests: Vec<Place>,
+    pub(crate) tests: Box<[NodeIndex]>,
 }
 
 impl Graph {
     /// Makes the graph of nodes that are sorted by `unique_id`. A second node with the same id is left out.
     pub(crate) fn new(mut rows: Vec<IndexedNode>) -> Self {
         rows.dedup_by(|one, other| one.unique_id == other.unique_id);
-        let nodes = rows.into_iter().map(|node| GraphNode {
-            kind: Kind::of(&node.resource_type),
-            node,
-            parents: Vec::new(),
-            children: Vec::new(),
-            tests: Vec::new(),
-        });
-        let mut graph = Self {
+        let find = |id: &str| {
+            let found = rows.binary_search_by(|row| row.unique_id.as_str().cmp(id));
+            found.ok().and_then(|index| NodeIndex::try_from(index).ok())
+        };
+        let mut parents = Vec::with_capacity(rows.len());
+        let mut children = vec![Vec::new(); rows.len()];
+        let mut tests = vec![Vec::new(); rows.len()];
+        for (index, row) in (0..).zip(&rows) {
+            let mut of_row = Vec::with_capacity(row.depends_on.len());
+            let mut undefined = Vec::new();
+            for id in &row.depends_on {
+                match find(id) {
+                    Some(parent) => of_row.push(parent),
+                    None => undefined.push(Box::from(id.as_str())),
+                }
+            }
+            of_row.sort_unstable();
+            of_row.dedup();
+            for parent in &of_row {
+                children[*parent as usize].push(index);
+            }
+            if Kind::of(&row.resource_type) == Some(Kind::Test) {
+                let attached = row.attached_node.as_deref().and_then(find);
+                for tested in attached
+                    .as_slice()
+                    .iter()
+                    .chain(of_row.iter().filter(|_| attached.is_none()))
+                {
+                    tests[*tested as usize].push(index);
+                }
+            }
+            parents.push((of_row, undefined.into_boxed_slice()));
+        }
+        let mut words = Words::default();
+        let edges = parents.into_iter().zip(children).zip(tests);
+        let nodes = rows
+            .into_iter()
+            .zip(edges)
+            .map(|(row, (((parents, undefined), children), tests))| GraphNode {
+                id: row.id,
+                kind: Kind::of(&row.resource_type),
+                unique_id: row.unique_id.into(),
+                resource_type: words.shared(row.resource_type),
+                name: row.name.map(Into::into),
+                package_name: row.package_name.map(|name| words.shared(name)),
+                materialized: row.materialized.map(|materialized| words.shared(materialized)),
+                parents: parents.into(),
+                undefined,
+                children: children.into(),
+                tests: tests.into(),
+            });
+        Self {
             nodes: nodes.collect(),
             attributes: OnceCell::new(),
-        };
-        for place in graph.places() {
-            let node = &graph.node(place).node;
-            let mut parents: Vec<Place> = node.depends_on.iter().filter_map(|id| graph.find(id)).collect();
-            parents.sort_unstable();
-            parents.dedup();
-            let tested = match node.attached_node.as_ref().and_then(|id| graph.find(id)) {
-                Some(attached) => vec![attached],
-                None => parents.clone(),
-            };
-            let is_test = graph.node(place).kind == Some(Kind::Test);
-            for parent in &parents {
-                graph.nodes[*parent as usize].children.push(place);
-            }
-            for tested in tested.into_iter().filter(|_| is_test) {
-                graph.nodes[tested as usize].tests.push(place);
-            }
-            graph.nodes[place as usize].parents = parents;
         }
-        graph
     }
 
-    pub(crate) fn places(&self) -> std::ops::Range<Place> {
-        0..Place::try_from(self.nodes.len()).unwrap_or(Place::MAX)
+    pub(crate) fn indices(&self) -> std::ops::Range<NodeIndex> {
+        0..NodeIndex::try_from(self.nodes.len()).unwrap_or(NodeIndex::MAX)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub(crate) fn node(&self, place: Place) -> &GraphNode {
-        &self.nodes[place as usize]
+    pub(crate) fn node(&self, index: NodeIndex) -> &GraphNode {
+        &self.nodes[index as usize]
     }
 
-    pub(crate) fn id(&self, place: Place) -> &str {
-        &self.node(place).node.unique_id
+    pub(crate) fn id(&self, index: NodeIndex) -> &str {
+        &self.node(index).unique_id
+    }
+
+    /// What a node depends on, by dbt's ids, also what is not defined.
+    pub(crate) fn depends_on(&self, node: &GraphNode) -> Vec<String> {
+        let parents = node.parents.iter().map(|parent| self.id(*parent));
+        let undefined = node.undefined.iter().map(AsRef::as_ref);
+        parents.chain(undefined).map(str::to_owned).collect()
     }
 
     /// Finds a node by dbt's id.
-    pub(crate) fn find(&self, unique_id: &str) -> Option<Place> {
-        let found = self
-            .nodes
-            .binary_search_by(|node| node.node.unique_id.as_str().cmp(unique_id));
-        found.ok().and_then(|place| Place::try_from(place).ok())
+    pub(crate) fn find(&self, unique_id: &str) -> Option<NodeIndex> {
+        let found = self.nodes.binary_search_by(|node| (*node.unique_id).cmp(unique_id));
+        found.ok().and_then(|index| NodeIndex::try_from(index).ok())
     }
 
     /// The nodes of a kind, sorted by `unique_id`.
-    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = Place> {
-        self.places().filter(move |place| self.node(*place).kind == Some(kind))
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = NodeIndex> {
+        self.indices().filter(move |index| self.node(*index).kind == Some(kind))
     }
 
     /// The nodes that a node depends on, directly or not, sorted by `unique_id`.
-    pub(crate) fn ancestors(&self, place: Place) -> Vec<Place> {
+    pub(crate) fn ancestors(&self, index: NodeIndex) -> Vec<NodeIndex> {
         let mut seen = HashSet::new();
-        let mut waiting = self.node(place).parents.clone();
+        let mut waiting = self.node(index).parents.to_vec();
         while let Some(next) = waiting.pop() {
-            if next != place && seen.insert(next) {
+            if next != index && seen.insert(next) {
                 waiting.extend(&self.node(next).parents);
             }
         }
-        let mut ancestors: Vec<Place> = seen.into_iter().collect();
+        let mut ancestors: Vec<NodeIndex> = seen.into_iter().collect();
         ancestors.sort_unstable();
         ancestors
     }
@@ -121,9 +160,27 @@ impl Graph {
         self.attributes.get().map(Vec::as_slice)
     }
 
-    /// Keeps what was read from the definitions.
-    pub(crate) fn keep_attributes(&self, attributes: Vec<Attributes>) {
-        let _ = self.attributes.set(attributes);
+    /// Keeps what `read` reads from the definitions, unless they were read before. One request reads them, and the others wait.
+    pub(crate) async fn keep_attributes<E>(
+        &self,
+        read: impl Future<Output = Result<Vec<Attributes>, E>>,
+    ) -> Result<(), E> {
+        self.attributes.get_or_try_init(|| read).await.map(|_| ())
+    }
+}
+
+/// Keeps words that are repeated once.
+#[derive(Default)]
+struct Words(HashSet<Arc<str>>);
+
+impl Words {
+    fn shared(&mut self, word: String) -> Arc<str> {
+        if let Some(known) = self.0.get(word.as_str()) {
+            return Arc::clone(known);
+        }
+        let word: Arc<str> = word.into();
+        self.0.insert(Arc::clone(&word));
+        word
     }
 }
 
@@ -155,17 +212,18 @@ pub(crate) mod tests {
             node("test.p.singular", &["model.p.a"]),
             attached,
         ]);
-        let place = |id| graph.find(id).unwrap();
-        let a = graph.node(place("model.p.a"));
-        assert_eq!(a.parents, [place("source.p.s.x")]);
+        let index = |id| graph.find(id).unwrap();
+        let a = graph.node(index("model.p.a"));
+        assert_eq!(*a.parents, [index("source.p.s.x")]);
         assert_eq!(
-            a.children,
-            [place("model.p.b"), place("test.p.singular"), place("test.p.t")]
+            *a.children,
+            [index("model.p.b"), index("test.p.singular"), index("test.p.t")]
         );
-        assert_eq!(a.tests, [place("test.p.singular")]);
-        assert_eq!(graph.node(place("model.p.b")).tests, [place("test.p.t")]);
-        let ancestors = graph.ancestors(place("model.p.b"));
-        assert_eq!(ancestors, [place("model.p.a"), place("source.p.s.x")]);
+        assert_eq!(*a.tests, [index("test.p.singular")]);
+        assert_eq!(*graph.node(index("model.p.b")).tests, [index("test.p.t")]);
+        assert_eq!(graph.depends_on(a), ["source.p.s.x", "model.p.gone"]);
+        let ancestors = graph.ancestors(index("model.p.b"));
+        assert_eq!(ancestors, [index("model.p.a"), index("source.p.s.x")]);
         assert_eq!(graph.find("model.p.gone"), None);
     }
 }

@@ -21,6 +21,8 @@ impl Needs {
     pub(crate) const ATTRIBUTES: Self = Self(32);
     /// The results of the node's tests.
     pub(crate) const TESTS: Self = Self(64);
+    /// The macros that the node calls.
+    pub(crate) const MACROS: Self = Self(128);
 
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -2,7 +2,7 @@
 
 use async_graphql_value::ConstValue;
 
-use crate::graph::{Graph, Place};
+use crate::graph::{Graph, NodeIndex};
 use crate::kind::{Kind, Shape};
 use crate::plan::Selected;
 use crate::values::Relation;
@@ -10,46 +10,46 @@ use crate::values::Relation;
 /// Returns the related nodes that the schema can show there, sorted by id.
 pub(crate) fn related(
     graph: &Graph,
-    place: Place,
+    index: NodeIndex,
     shape: Shape,
     relation: Relation,
     selected: &Selected,
-) -> Vec<Place> {
-    let node = graph.node(place);
-    let only = |places: &[Place], kind: Kind| -> Vec<Place> {
-        let places = places.iter().copied();
-        places.filter(|place| graph.node(*place).kind == Some(kind)).collect()
+) -> Vec<NodeIndex> {
+    let node = graph.node(index);
+    let only = |indices: &[NodeIndex], kind: Kind| -> Vec<NodeIndex> {
+        let indices = indices.iter().copied();
+        indices.filter(|index| graph.node(*index).kind == Some(kind)).collect()
     };
     let found = match relation {
         Relation::Ancestors => {
             let kinds = kinds_of(selected);
-            let mut ancestors = graph.ancestors(place);
-            ancestors.retain(|place| {
+            let mut ancestors = graph.ancestors(index);
+            ancestors.retain(|index| {
                 kinds
                     .as_ref()
-                    .is_none_or(|kinds| graph.node(*place).kind.is_some_and(|kind| kinds.contains(&kind)))
+                    .is_none_or(|kinds| graph.node(*index).kind.is_some_and(|kind| kinds.contains(&kind)))
             });
             ancestors
         }
-        Relation::Children => node.children.clone(),
-        Relation::Parents => node.parents.clone(),
+        Relation::Children => node.children.to_vec(),
+        Relation::Parents => node.parents.to_vec(),
         Relation::ParentModels => only(&node.parents, Kind::Model),
         Relation::ParentSources => only(&node.parents, Kind::Source),
-        Relation::Tests => node.tests.clone(),
+        Relation::Tests => node.tests.to_vec(),
         Relation::ModelOfMetric => only(&node.parents, Kind::Model).into_iter().take(1).collect(),
         Relation::ModelsOfGroup => {
-            let (name, Some(attributes)) = (node.node.name.as_deref(), graph.attributes()) else {
+            let (name, Some(attributes)) = (node.name.as_deref(), graph.attributes()) else {
                 return Vec::new();
             };
             let models = graph.of_kind(Kind::Model);
             models
-                .filter(|place| attributes[*place as usize].group.as_deref() == name)
+                .filter(|index| attributes[*index as usize].group.as_deref() == name)
                 .collect()
         }
     };
-    let is_shown = |place: &Place| {
+    let is_shown = |index: &NodeIndex| {
         graph
-            .node(*place)
+            .node(*index)
             .kind
             .and_then(|kind| shape.nested().type_name(kind))
             .is_some()

@@ -15,7 +15,7 @@ mod unknown;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use read_model::queries::discovery::{Head, index};
+use read_model::queries::discovery::{self, Head};
 use schemas::{AccountId, EnvironmentId, RunId};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
@@ -83,7 +83,7 @@ impl<'c> Resolver<'c> {
                     Tree::Node {
                         data: 0,
                         shape: crate::kind::Shape::Job,
-                        place: None,
+                        index: None,
                         selected: Arc::clone(field),
                     }
                 }
@@ -172,14 +172,13 @@ impl<'c> Resolver<'c> {
         let Some(node_set) = head.and_then(|head| head.node_set) else {
             return Ok(Arc::default());
         };
-        if let Some(graph) = self.graphs.get(self.account, node_set) {
-            return Ok(graph);
-        }
-        let rows = index(self.connection, self.account, node_set).await?;
-        let making = tokio::task::spawn_blocking(move || Graph::new(rows));
-        let graph = Arc::new(making.await.map_err(|panic| Error::Internal(panic.to_string()))?);
-        self.graphs.keep(self.account, node_set, &graph);
-        Ok(graph)
+        let (connection, account) = (&mut *self.connection, self.account);
+        let read = async {
+            let rows = discovery::index(connection, account, node_set).await?;
+            let making = tokio::task::spawn_blocking(move || Graph::new(rows));
+            making.await.map_err(|panic| Error::Internal(panic.to_string()))
+        };
+        self.graphs.get(account, node_set, read).await
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod matching;
 mod methods;
+#[cfg(test)]
+mod recorded;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -9,7 +11,7 @@ mod tests;
 use std::collections::HashMap;
 
 use crate::error::QueryError;
-use crate::graph::{Attributes, Graph, Place};
+use crate::graph::{Attributes, Graph, NodeIndex};
 use spec::{Reach, Spec};
 
 pub(crate) use methods::order_of_versions;
@@ -27,7 +29,7 @@ pub(crate) struct Nodes<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) attributes: &'a [Attributes],
     /// The configurations of the nodes, if [`Selector::needs_configs`].
-    pub(crate) configs: &'a HashMap<Place, serde_json::Value>,
+    pub(crate) configs: &'a HashMap<NodeIndex, serde_json::Value>,
     /// dbt's name of the project, for `package:this`.
     pub(crate) project: Option<&'a str>,
 }
@@ -56,11 +58,7 @@ impl Selector {
                 if rest.is_empty() {
                     continue;
                 }
-                let parts: Result<Vec<Spec>, QueryError> = rest
-                    .split(',')
-                    .filter(|part| !part.is_empty())
-                    .map(Spec::parse)
-                    .collect();
+                let parts: Result<Vec<Spec>, QueryError> = rest.split(',').map(Spec::parse).collect();
                 match into {
                     Into::Select => selected.push(parts?),
                     Into::Exclude => excluded.push(parts?),
@@ -80,27 +78,27 @@ impl Selector {
     }
 
     /// Returns the selected nodes, sorted by id.
-    pub(crate) fn apply(&self, nodes: &Nodes<'_>) -> Vec<Place> {
+    pub(crate) fn apply(&self, nodes: &Nodes<'_>) -> Vec<NodeIndex> {
         let count = nodes.graph.len();
         let mut chosen = match &self.select {
             Some(select) => union(select, nodes),
             None => vec![true; count],
         };
-        for (place, is_excluded) in union(&self.exclude, nodes).into_iter().enumerate() {
-            chosen[place] &= !is_excluded;
+        for (index, is_excluded) in union(&self.exclude, nodes).into_iter().enumerate() {
+            chosen[index] &= !is_excluded;
         }
-        let places = nodes.graph.places().zip(chosen);
-        places
-            .filter(|(place, is_chosen)| *is_chosen && is_selectable(nodes.graph, *place))
-            .map(|(place, _)| place)
+        let indices = nodes.graph.indices().zip(chosen);
+        indices
+            .filter(|(index, is_chosen)| *is_chosen && is_selectable(nodes.graph, *index))
+            .map(|(index, _)| index)
             .collect()
     }
 }
 
 /// Macros, groups and operations are no part of a selection.
-fn is_selectable(graph: &Graph, place: Place) -> bool {
+fn is_selectable(graph: &Graph, index: NodeIndex) -> bool {
     !matches!(
-        graph.node(place).node.resource_type.as_str(),
+        &*graph.node(index).resource_type,
         "macro" | "group" | "operation" | "doc" | "sql_operation"
     )
 }
@@ -132,17 +130,17 @@ fn reach(nodes: &Nodes<'_>, start: &[bool], reach: &Reach) -> Vec<bool> {
         }
     };
     if let Some(depth) = reach.parents {
-        let parents = walk(nodes.graph, start, depth, |graph, place| &graph.node(place).parents);
+        let parents = walk(nodes.graph, start, depth, |graph, index| &graph.node(index).parents);
         add(&mut chosen, parents);
     }
     if let Some(depth) = reach.children {
-        let children = walk(nodes.graph, start, depth, |graph, place| &graph.node(place).children);
+        let children = walk(nodes.graph, start, depth, |graph, index| &graph.node(index).children);
         add(&mut chosen, children);
     }
     if reach.parents_of_children {
-        let children = walk(nodes.graph, start, u32::MAX, |graph, place| &graph.node(place).children);
-        let parents = walk(nodes.graph, &children, u32::MAX, |graph, place| {
-            &graph.node(place).parents
+        let children = walk(nodes.graph, start, u32::MAX, |graph, index| &graph.node(index).children);
+        let parents = walk(nodes.graph, &children, u32::MAX, |graph, index| {
+            &graph.node(index).parents
         });
         add(&mut chosen, parents);
     }
@@ -150,15 +148,15 @@ fn reach(nodes: &Nodes<'_>, start: &[bool], reach: &Reach) -> Vec<bool> {
 }
 
 /// Breadth first, so that each node is reached by a shortest way.
-fn walk(graph: &Graph, start: &[bool], depth: u32, next: fn(&Graph, Place) -> &[Place]) -> Vec<bool> {
+fn walk(graph: &Graph, start: &[bool], depth: u32, next: fn(&Graph, NodeIndex) -> &[NodeIndex]) -> Vec<bool> {
     let mut seen = start.to_vec();
-    let starts = graph.places().zip(start);
-    let mut level: Vec<Place> = starts.filter(|(_, is_in)| **is_in).map(|(place, _)| place).collect();
+    let starts = graph.indices().zip(start);
+    let mut level: Vec<NodeIndex> = starts.filter(|(_, is_in)| **is_in).map(|(index, _)| index).collect();
     let mut left = depth;
     while left > 0 && !level.is_empty() {
         let mut farther = Vec::new();
-        for place in level {
-            for other in next(graph, place) {
+        for index in level {
+            for other in next(graph, index) {
                 if !seen[*other as usize] {
                     seen[*other as usize] = true;
                     farther.push(*other);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::Shape;
 use crate::plan::Selected;
 use crate::semantic::{Shared, size};
@@ -20,14 +20,14 @@ pub(crate) enum Tree {
     Nodes {
         data: usize,
         shape: Shape,
-        places: Vec<Place>,
+        indices: Vec<NodeIndex>,
         selected: Arc<Selected>,
     },
     /// One node, or null.
     Node {
         data: usize,
         shape: Shape,
-        place: Option<Place>,
+        index: Option<NodeIndex>,
         selected: Arc<Selected>,
     },
     /// The edges of a page, each with its node. Before the node, they may have other fields.
@@ -64,14 +64,10 @@ pub(crate) enum EdgeNode {
     Node {
         data: usize,
         shape: Shape,
-        place: Place,
+        index: NodeIndex,
     },
     /// A found node, with where it was found.
-    Hit {
-        data: usize,
-        place: Place,
-        about: Json,
-    },
+    Hit { data: usize, index: NodeIndex, about: Json },
     /// What is no node of the data.
     Json(Json),
 }

@@ -1,11 +1,11 @@
 //! Writes an answer as JSON, node by node, so that only its text and the stored data are in memory.
 
+mod frames;
 mod node;
 mod output;
 
 use std::time::Instant;
 
-use read_model::doc::DocDecoder;
 use serde_json::Value as Json;
 
 use crate::data::Data;
@@ -16,6 +16,7 @@ use crate::tree::{Edge, EdgeNode, Tree};
 use crate::types::FieldType;
 use output::Output;
 
+pub(crate) use frames::Frames;
 pub(crate) use output::MAX_ANSWER;
 pub use output::Pieces;
 
@@ -23,21 +24,18 @@ pub use output::Pieces;
 pub(crate) struct Writer<'a> {
     datas: &'a [Data],
     output: Output,
-    decoder: DocDecoder,
+    frames: &'a Frames,
     deadline: Instant,
-    /// The first node that could not be read, and why.
-    pub(crate) unreadable: Option<String>,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(datas: &'a [Data], deadline: Instant) -> Result<Self, Error> {
-        Ok(Self {
+    pub(crate) fn new(datas: &'a [Data], frames: &'a Frames, deadline: Instant) -> Self {
+        Self {
             datas,
             output: Output::default(),
-            decoder: DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?,
+            frames,
             deadline,
-            unreadable: None,
-        })
+        }
     }
 
     pub(crate) fn finish(self) -> Pieces {
@@ -80,16 +78,16 @@ impl<'a> Writer<'a> {
             Tree::Nodes {
                 data,
                 shape,
-                places,
+                indices,
                 selected,
-            } => self.nodes(*data, *shape, places, selected),
+            } => self.nodes(*data, *shape, indices, selected),
             Tree::Node {
                 data,
                 shape,
-                place,
+                index,
                 selected,
-            } => match place {
-                Some(place) => self.node(*data, *shape, *place, selected),
+            } => match index {
+                Some(index) => self.node(*data, *shape, *index, selected),
                 None => self.raw("null"),
             },
             Tree::Shared(shared, selected) => self.shared(shared, selected),
@@ -138,14 +136,14 @@ impl<'a> Writer<'a> {
 
     fn edge_node(&mut self, node: &EdgeNode, selected: &Selected) -> Result<(), Error> {
         match node {
-            EdgeNode::Node { data, shape, place } => self.node(*data, *shape, *place, selected),
+            EdgeNode::Node { data, shape, index } => self.node(*data, *shape, *index, selected),
             EdgeNode::Json(value) => self.json(value, selected),
-            EdgeNode::Hit { data, place, about } => {
+            EdgeNode::Hit { data, index, about } => {
                 self.raw("{")?;
                 for (number, field) in selected.only().fields.iter().enumerate() {
                     self.key(&field.key, number == 0)?;
                     if field.name == "hit" {
-                        self.node(*data, crate::kind::Shape::Applied, *place, field)?;
+                        self.node(*data, crate::kind::Shape::Applied, *index, field)?;
                     } else {
                         self.field_of_json(about, field, selected)?;
                     }

@@ -92,6 +92,19 @@ async fn all_kinds_of_a_run_have_lists_and_single_forms() {
     assert_eq!(job["metrics"][0]["filters"], json!([]));
     assert_eq!(job["semanticModels"][0]["entities"][0]["expr"], "order_id");
     assert!(job["macros"].as_array().unwrap().len() > 100);
+    let depends_on = |kind: &str, id: &str| {
+        let nodes = job[kind].as_array().unwrap();
+        let node = nodes.iter().find(|node| node["uniqueId"] == id).unwrap();
+        node["dependsOn"].clone()
+    };
+    assert_eq!(
+        depends_on("tests", "test.shop.unique_customers_customer_id.c5af1ff4b1"),
+        json!(["macro.dbt.test_unique", "model.shop.customers"])
+    );
+    assert_eq!(
+        depends_on("macros", "macro.dbt.test_unique"),
+        json!(["macro.dbt.default__test_unique"])
+    );
     assert_eq!(
         (&job["model"]["name"], &job["nothing"]),
         (&json!("orders"), &Value::Null)

@@ -26,6 +26,19 @@ async fn lineages_have_parents_and_follow_selections() {
     assert_eq!(orders["parentIds"], json!(["model.shop.stg_orders"]));
     assert_eq!(orders["lastRunStatus"], "success");
     assert_eq!(orders["fqn"], json!(["shop", "marts", "orders"]));
+    let with_macros = lineage(json!({ "types": ["Model", "Macro"] })).await;
+    let parents_of = |id: &str| {
+        let nodes = with_macros.as_array().unwrap();
+        nodes.iter().find(|node| node["uniqueId"] == id).unwrap()["parentIds"].clone()
+    };
+    assert_eq!(
+        parents_of("model.shop.orders"),
+        json!(["model.shop.stg_orders", "macro.dbt.is_incremental"])
+    );
+    assert_eq!(
+        parents_of("macro.dbt.test_unique"),
+        json!(["macro.dbt.default__test_unique"])
+    );
     let source = nodes
         .iter()
         .find(|node| node["__typename"] == "SourceLineageNode")

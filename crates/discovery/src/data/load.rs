@@ -1,7 +1,7 @@
 //! Reads what was noted.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use read_model::doc::DocDecoder;
@@ -12,27 +12,32 @@ use sqlx::PgConnection;
 use super::{BATCH, Data};
 use crate::doc::Doc;
 use crate::error::Error;
-use crate::graph::{Attributes, Place};
+use crate::graph::{Attributes, Graph, NodeIndex};
 
 impl Data {
     /// Reads everything that was noted, with at most one statement for each kind of data.
     pub(crate) async fn load(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
-        let wanted: Vec<Place> = self.wanted.definitions.drain().collect();
+        let wanted: Vec<NodeIndex> = self.wanted.definitions.drain().collect();
         self.load_definitions(connection, wanted).await?;
         self.load_codes(connection).await?;
+        self.load_macros(connection).await?;
         self.load_catalogs(connection).await?;
         self.load_results(connection).await?;
         self.load_freshness(connection).await
     }
 
-    async fn load_definitions(&mut self, connection: &mut PgConnection, mut places: Vec<Place>) -> Result<(), Error> {
-        places.retain(|place| !self.definitions.contains_key(place));
-        if places.is_empty() {
+    async fn load_definitions(
+        &mut self,
+        connection: &mut PgConnection,
+        mut indices: Vec<NodeIndex>,
+    ) -> Result<(), Error> {
+        indices.retain(|index| !self.definitions.contains_key(index));
+        if indices.is_empty() {
             return Ok(());
         }
-        let by_id: HashMap<i64, Place> = places
+        let by_id: HashMap<i64, NodeIndex> = indices
             .into_iter()
-            .map(|place| (self.graph().node(place).node.id, place))
+            .map(|index| (self.graph().node(index).id, index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         for ids in ids.chunks(BATCH) {
@@ -44,75 +49,91 @@ impl Data {
     }
 
     async fn load_codes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
-        let places: Vec<Place> = self.wanted.codes.drain().collect();
-        if places.is_empty() {
+        let indices: Vec<NodeIndex> = self.wanted.codes.drain().collect();
+        if indices.is_empty() {
             return Ok(());
         }
         let account = self.scope.account;
         let codes = match self.scope.run {
             None => {
-                let ids = self.ids(&places);
+                let ids = self.ids(&indices);
                 discovery::compiled_codes(connection, account, self.scope.environment, &ids).await?
             }
             Some(run) => {
-                let types: HashSet<&String> = places
-                    .iter()
-                    .map(|place| &self.graph().node(*place).node.resource_type)
-                    .collect();
-                let types: Vec<String> = types.into_iter().cloned().collect();
+                let types = self.types(&indices);
                 discovery::compiled_codes_of_run(connection, account, run, &types).await?
             }
         };
         for (id, code) in codes {
-            if let Some(place) = self.graph().find(&id) {
-                self.codes.insert(place, code);
+            if let Some(index) = self.graph().find(&id) {
+                self.codes.insert(index, code);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_macros(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+        let indices: Vec<NodeIndex> = self.wanted.macros.drain().collect();
+        if indices.is_empty() {
+            return Ok(());
+        }
+        let (scope, types) = (&self.scope, self.types(&indices));
+        let macros =
+            discovery::macros_of_nodes(connection, scope.account, scope.environment, scope.run, &types).await?;
+        for (id, macros) in macros {
+            if let Some(index) = self.graph().find(&id) {
+                self.macros.insert(index, macros);
             }
         }
         Ok(())
     }
 
     async fn load_catalogs(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
-        let places: Vec<Place> = self.wanted.catalogs.drain().collect();
-        if places.is_empty() {
+        let indices: Vec<NodeIndex> = self.wanted.catalogs.drain().collect();
+        if indices.is_empty() {
             return Ok(());
         }
         let account = self.scope.account;
         let entries = match self.scope.run {
             None => {
-                let ids = self.ids(&places);
+                let ids = self.ids(&indices);
                 discovery::catalog_entries(connection, account, self.scope.environment, &ids).await?
             }
             Some(run) => discovery::catalog_entries_of_run(connection, account, run).await?,
         };
         for entry in entries {
-            if let Some(place) = self.graph().find(&entry.unique_id) {
-                self.catalogs.insert(place, entry);
+            if let Some(index) = self.graph().find(&entry.unique_id) {
+                self.catalogs.insert(index, entry);
             }
         }
         Ok(())
     }
 
     /// Reads the last attempts of these nodes now, since a filter needs them.
-    pub(crate) async fn read_results(&mut self, connection: &mut PgConnection, places: &[Place]) -> Result<(), Error> {
-        self.wanted.results.extend(places);
+    pub(crate) async fn read_results(
+        &mut self,
+        connection: &mut PgConnection,
+        indices: &[NodeIndex],
+    ) -> Result<(), Error> {
+        self.wanted.results.extend(indices);
         self.load_results(connection).await
     }
 
     async fn load_results(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
-        let mut places: Vec<Place> = self.wanted.results.drain().collect();
-        places.retain(|place| !self.wanted.read_results.contains(place));
-        if places.is_empty() {
+        let mut indices: Vec<NodeIndex> = self.wanted.results.drain().collect();
+        indices.retain(|index| !self.wanted.read_results.contains(index));
+        if indices.is_empty() {
             return Ok(());
         }
         let account = self.scope.account;
         let outcomes = match self.scope.run {
             None => {
-                let ids = self.ids(&places);
-                self.wanted.read_results.extend(places);
+                let ids = self.ids(&indices);
+                self.wanted.read_results.extend(indices);
                 discovery::outcomes(connection, account, self.scope.environment, &ids).await?
             }
             Some(run) => {
-                self.wanted.read_results.extend(self.scope.graph.places());
+                self.wanted.read_results.extend(self.scope.graph.indices());
                 discovery::outcomes_of_run(connection, account, run).await?
             }
         };
@@ -123,45 +144,45 @@ impl Data {
     /// Adds attempts, of each node the newest first.
     pub(crate) fn add_outcomes(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
-            let Some(place) = self.graph().find(&outcome.unique_id) else {
+            let Some(index) = self.graph().find(&outcome.unique_id) else {
                 continue;
             };
-            if let Entry::Vacant(entry) = self.last.entry(place) {
+            if let Entry::Vacant(entry) = self.last.entry(index) {
                 entry.insert(outcome);
             } else if outcome.is_success {
-                self.earlier_success.entry(place).or_insert(outcome);
+                self.earlier_success.entry(index).or_insert(outcome);
             }
         }
     }
 
     /// Takes the results of all nodes as read.
     pub(crate) fn no_more_results(&mut self) {
-        self.wanted.read_results.extend(self.scope.graph.places());
+        self.wanted.read_results.extend(self.scope.graph.indices());
     }
 
     /// Reads the freshness checks of these nodes now, since a filter needs them.
     pub(crate) async fn read_freshness(
         &mut self,
         connection: &mut PgConnection,
-        places: &[Place],
+        indices: &[NodeIndex],
     ) -> Result<(), Error> {
-        self.wanted.freshness.extend(places);
+        self.wanted.freshness.extend(indices);
         self.load_freshness(connection).await
     }
 
     async fn load_freshness(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
-        let mut places: Vec<Place> = self.wanted.freshness.drain().collect();
-        places.retain(|place| !self.wanted.read_freshness.contains(place));
-        if places.is_empty() {
+        let mut indices: Vec<NodeIndex> = self.wanted.freshness.drain().collect();
+        indices.retain(|index| !self.wanted.read_freshness.contains(index));
+        if indices.is_empty() {
             return Ok(());
         }
-        let ids = self.ids(&places);
-        self.wanted.read_freshness.extend(places);
+        let ids = self.ids(&indices);
+        self.wanted.read_freshness.extend(indices);
         let scope = &self.scope;
         let checks = discovery::freshness(connection, scope.account, scope.environment, scope.run, &ids).await?;
         for check in checks {
-            if let Some(place) = self.graph().find(&check.unique_id) {
-                self.freshness.insert(place, check);
+            if let Some(index) = self.graph().find(&check.unique_id) {
+                self.freshness.insert(index, check);
             }
         }
         Ok(())
@@ -170,11 +191,12 @@ impl Data {
     /// Reads the attributes of all nodes, unless they are known.
     pub(crate) async fn read_attributes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
         let graph = Arc::clone(&self.scope.graph);
-        if graph.attributes().is_some() {
-            return Ok(());
-        }
+        graph.keep_attributes(self.attributes_of(connection, &graph)).await
+    }
+
+    async fn attributes_of(&self, connection: &mut PgConnection, graph: &Graph) -> Result<Vec<Attributes>, Error> {
         let mut attributes = vec![Attributes::default(); graph.len()];
-        let by_id: HashMap<i64, Place> = graph.places().map(|place| (graph.node(place).node.id, place)).collect();
+        let by_id: HashMap<i64, NodeIndex> = graph.indices().map(|index| (graph.node(index).id, index)).collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         // In batches, so that the definitions need not be in memory at once.
         for ids in ids.chunks(BATCH) {
@@ -191,25 +213,24 @@ impl Data {
             });
             let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
             for (id, of_node) in read {
-                if let Some(place) = by_id.get(&id) {
-                    attributes[*place as usize] = of_node;
+                if let Some(index) = by_id.get(&id) {
+                    attributes[*index as usize] = of_node;
                 }
             }
         }
-        graph.keep_attributes(attributes);
-        Ok(())
+        Ok(attributes)
     }
 
     /// Reads what `read` makes of the definitions of these nodes. The definitions themselves are not kept.
     pub(crate) async fn read_definitions<T>(
         &mut self,
         connection: &mut PgConnection,
-        places: &[Place],
+        indices: &[NodeIndex],
         read: impl Fn(&Doc<'_>) -> T,
-    ) -> Result<HashMap<Place, T>, Error> {
-        let by_id: HashMap<i64, Place> = places
+    ) -> Result<HashMap<NodeIndex, T>, Error> {
+        let by_id: HashMap<i64, NodeIndex> = indices
             .iter()
-            .map(|place| (self.graph().node(*place).node.id, *place))
+            .map(|index| (self.graph().node(*index).id, *index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         let mut found = HashMap::new();
@@ -217,8 +238,8 @@ impl Data {
         for ids in ids.chunks(BATCH) {
             for (id, doc) in queries::docs(connection, self.scope.account, ids).await? {
                 let json = decoder.decode(&doc).ok().and_then(|json| String::from_utf8(json).ok());
-                if let Some((place, json)) = by_id.get(&id).zip(json) {
-                    found.insert(*place, read(&Doc::of(&json)));
+                if let Some((index, json)) = by_id.get(&id).zip(json) {
+                    found.insert(*index, read(&Doc::of(&json)));
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! The graphs that were used last.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemas::{AccountId, Sha256};
+use tokio::sync::OnceCell;
 
 use super::Graph;
 
@@ -19,31 +20,42 @@ pub(crate) struct Graphs(Arc<Mutex<VecDeque<Kept>>>);
 #[derive(Debug)]
 struct Kept {
     key: (AccountId, Sha256),
-    graph: Arc<Graph>,
+    /// Empty until the first request that needs the graph has read it.
+    graph: Arc<OnceCell<Arc<Graph>>>,
 }
 
 impl Graphs {
-    pub(crate) fn get(&self, account: AccountId, node_set: Sha256) -> Option<Arc<Graph>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|kept| kept.key == (account, node_set))?;
-        let found = kept.remove(at)?;
-        let graph = Arc::clone(&found.graph);
-        kept.push_front(found);
-        Some(graph)
-    }
-
-    pub(crate) fn keep(&self, account: AccountId, node_set: Sha256, graph: &Arc<Graph>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|kept| kept.key != (account, node_set));
-        kept.push_front(Kept {
-            key: (account, node_set),
-            graph: Arc::clone(graph),
-        });
+    /// Returns the graph of a node set. If it is not kept, one request reads it, and the others wait for it: each would need much memory.
+    pub(crate) async fn get<E>(
+        &self,
+        account: AccountId,
+        node_set: Sha256,
+        read: impl Future<Output = Result<Graph, E>>,
+    ) -> Result<Arc<Graph>, E> {
+        let cell = self.cell((account, node_set));
+        let graph = cell.get_or_try_init(|| async move { read.await.map(Arc::new) }).await?;
         let mut nodes = 0;
-        kept.retain(|kept| {
-            nodes += kept.graph.len();
+        self.kept().retain(|kept| {
+            nodes += kept.graph.get().map_or(0, |graph| graph.len());
             nodes <= MAX_NODES
         });
+        Ok(Arc::clone(graph))
+    }
+
+    fn cell(&self, key: (AccountId, Sha256)) -> Arc<OnceCell<Arc<Graph>>> {
+        let mut kept = self.kept();
+        let found = kept.iter().position(|kept| kept.key == key);
+        let found = found.and_then(|at| kept.remove(at)).unwrap_or_else(|| Kept {
+            key,
+            graph: Arc::default(),
+        });
+        let graph = Arc::clone(&found.graph);
+        kept.push_front(found);
+        graph
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,13 +64,22 @@ mod tests {
     use super::super::tests::node;
     use super::*;
 
-    #[test]
-    fn graphs_are_kept_by_account_and_set() {
+    #[tokio::test]
+    async fn graphs_are_kept_by_account_and_set() {
         let graphs = Graphs::default();
-        let graph = Arc::new(Graph::new(vec![node("model.p.a", &[])]));
         let set = Sha256::of(b"set");
-        graphs.keep(AccountId(1), set, &graph);
-        assert!(graphs.get(AccountId(1), set).is_some());
-        assert!(graphs.get(AccountId(2), set).is_none());
+        let get = async |account: i64, nodes: usize| {
+            let nodes = (0..nodes).map(|number| node(&format!("model.p.{number:06}"), &[]));
+            let read = async { Ok::<_, ()>(Graph::new(nodes.collect())) };
+            graphs.get(AccountId(account), set, read).await.unwrap().len()
+        };
+        assert_eq!(get(1, 1).await, 1);
+        assert_eq!(get(1, 2).await, 1, "the kept one");
+        assert_eq!(get(2, 2).await, 2);
+        assert_eq!(get(3, MAX_NODES - 1).await, MAX_NODES - 1);
+        assert_eq!(get(1, 2).await, 2, "there was no room for it");
+        let failing = graphs.get(AccountId(4), set, async { Err("failed") });
+        assert_eq!(failing.await.unwrap_err(), "failed");
+        assert_eq!(get(4, 1).await, 1, "errors are not kept");
     }
 }

@@ -9,7 +9,7 @@ use super::{Resolver, required};
 use crate::arguments::{argument, field as field_of, text};
 use crate::doc::Doc;
 use crate::error::Error;
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::{Kind, Shape};
 use crate::plan::Selected;
 use crate::related::kinds;
@@ -82,17 +82,15 @@ impl Resolver<'_> {
                 };
                 let packages: BTreeSet<&str> = graph
                     .of_kind(kind)
-                    .filter_map(|place| graph.node(place).node.package_name.as_deref())
+                    .filter_map(|index| graph.node(index).package_name.as_deref())
                     .collect();
                 json!(packages)
             }
             "resourceCounts" => {
                 let mut counts = BTreeMap::new();
-                for place in graph.places() {
-                    if graph.node(place).kind.is_some() {
-                        *counts
-                            .entry(graph.node(place).node.resource_type.as_str())
-                            .or_insert(0_u32) += 1;
+                for index in graph.indices() {
+                    if graph.node(index).kind.is_some() {
+                        *counts.entry(&*graph.node(index).resource_type).or_insert(0_u32) += 1;
                     }
                 }
                 json!(counts)
@@ -118,7 +116,7 @@ impl Resolver<'_> {
             Kind::Exposure
         };
         let data = &mut self.datas[data];
-        let places: Vec<Place> = data.graph().of_kind(kind).collect();
+        let indices: Vec<NodeIndex> = data.graph().of_kind(kind).collect();
         let owner = |doc: &Doc<'_>| {
             let owner = doc.object("owner").unwrap_or_default();
             let text = |key: &str| {
@@ -130,7 +128,7 @@ impl Resolver<'_> {
             };
             (text("name"), text("email"))
         };
-        let owners = data.read_definitions(self.connection, &places, owner).await?;
+        let owners = data.read_definitions(self.connection, &indices, owner).await?;
         let owners: BTreeSet<(String, String)> = owners.into_values().collect();
         let owners = owners
             .into_iter()

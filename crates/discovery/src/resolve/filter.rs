@@ -117,7 +117,7 @@ impl Filter {
             .identifier
             .as_deref()
             .or(attributes.alias.as_deref())
-            .or(node.node.name.as_deref());
+            .or(node.name.as_deref());
         let has_tag = |wanted: &Vec<String>| {
             wanted
                 .iter()
@@ -129,7 +129,7 @@ impl Filter {
             && is(&self.group, attributes.group.as_deref())
             && is(&self.identifier, identifier)
             && is(&self.modeling_layer, attributes.modeling_layer())
-            && is(&self.package, node.node.package_name.as_deref())
+            && is(&self.package, node.package_name.as_deref())
             && is(&self.schema, attributes.schema.as_deref())
             && is_one_of(&self.source_names, attributes.source_name.as_deref())
             && self.tags.as_ref().is_none_or(has_tag)
@@ -151,7 +151,7 @@ impl Filter {
 }
 
 fn test_type(node: &GraphNode, attributes: &Attributes) -> &'static str {
-    match (node.node.resource_type.as_str(), &attributes.test_name) {
+    match (&*node.resource_type, &attributes.test_name) {
         ("unit_test", _) => "UNIT_TEST",
         (_, Some(_)) => "GENERIC_DATA_TEST",
         (_, None) => "SINGULAR_DATA_TEST",

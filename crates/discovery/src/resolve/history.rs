@@ -11,7 +11,7 @@ use super::{Resolver, required};
 use crate::arguments::{argument, boolean, number, text};
 use crate::data::Data;
 use crate::error::{Error, QueryError};
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::{Kind, Shape};
 use crate::needs::Needs;
 use crate::plan::Selected;
@@ -35,16 +35,16 @@ impl Resolver<'_> {
             let message = format!("invalid `lastRunCount`: expected a whole number from 0 to {MAX_RUNS}, got {count}");
             return Err(QueryError::invalid(message).into());
         }
-        let Some(place) = self.model(data, selected).await? else {
+        let Some(index) = self.model(data, selected).await? else {
             return Ok(Tree::List(Vec::new()));
         };
         let scope = self.datas[data].scope.clone();
         let graph = Arc::clone(&scope.graph);
         let (account, environment) = (scope.account, scope.environment);
         let attempts =
-            discovery::attempts_of_node(self.connection, account, environment, graph.id(place), count).await?;
+            discovery::attempts_of_node(self.connection, account, environment, graph.id(index), count).await?;
         let tests = if has_tests(selected) {
-            graph.node(place).tests.clone()
+            graph.node(index).tests.to_vec()
         } else {
             Vec::new()
         };
@@ -62,7 +62,7 @@ impl Resolver<'_> {
         // The definition, the code and the catalog are the same for all of the runs, and are read once.
         let mut common = Data::new(scope.clone());
         common.no_more_results();
-        self.want_of_model(&mut common, place, selected).await?;
+        self.want_of_model(&mut common, index, selected).await?;
         common.load(self.connection).await?;
         if boolean(argument(selected, "withCatalog")) == Some(false) {
             common.catalogs.clear();
@@ -88,25 +88,25 @@ impl Resolver<'_> {
             rows.push(Tree::Node {
                 data: self.datas.len() - 1,
                 shape: Shape::Job,
-                place: Some(place),
+                index: Some(index),
                 selected: Arc::clone(selected),
             });
         }
         Ok(Tree::List(rows))
     }
 
-    async fn want_of_model(&mut self, data: &mut Data, place: Place, selected: &Selected) -> Result<(), Error> {
+    async fn want_of_model(&mut self, data: &mut Data, index: NodeIndex, selected: &Selected) -> Result<(), Error> {
         if selected.needs(Needs::ATTRIBUTES) {
             data.read_attributes(self.connection).await?;
         }
-        data.want(&[place], Shape::Job, selected);
+        data.want(&[index], Shape::Job, selected);
         Ok(())
     }
 
     /// The model that the arguments `uniqueId` or `identifier` name.
-    async fn model(&mut self, data: usize, selected: &Selected) -> Result<Option<Place>, Error> {
+    async fn model(&mut self, data: usize, selected: &Selected) -> Result<Option<NodeIndex>, Error> {
         let graph = Arc::clone(&self.datas[data].scope.graph);
-        let is_model = |place: &Place| graph.node(*place).kind == Some(Kind::Model);
+        let is_model = |index: &NodeIndex| graph.node(*index).kind == Some(Kind::Model);
         if let Some(id) = text(argument(selected, "uniqueId")) {
             return Ok(graph.find(id).filter(is_model));
         }

@@ -81,15 +81,15 @@ impl Resolver<'_> {
             return self.nodes(data, Shape::Job, kind, &filter, selected).await;
         }
         let graph = Arc::clone(&self.datas[data].scope.graph);
-        let place = match text(argument(selected, "uniqueId")) {
-            Some(id) => graph.find(id).filter(|place| graph.node(*place).kind == Some(kind)),
+        let index = match text(argument(selected, "uniqueId")) {
+            Some(id) => graph.find(id).filter(|index| graph.node(*index).kind == Some(kind)),
             None => {
                 let name = text(argument(selected, "name"));
                 graph
                     .of_kind(kind)
-                    .find(|place| graph.node(*place).node.name.as_deref() == name)
+                    .find(|index| graph.node(*index).name.as_deref() == name)
             }
         };
-        self.node(data, Shape::Job, place, selected).await
+        self.node(data, Shape::Job, index, selected).await
     }
 }

@@ -7,7 +7,7 @@ use super::Resolver;
 use super::filter::Filter;
 use crate::arguments::{argument, field, text};
 use crate::error::Error;
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::{Kind, Shape};
 use crate::plan::Selected;
 use crate::related::kinds;
@@ -23,7 +23,7 @@ impl Resolver<'_> {
             .into_iter()
             .filter(|kind| Shape::Lineage.type_name(*kind).is_some())
             .collect();
-        let mut places = self
+        let mut indices = self
             .chosen(data, types.as_ref().unwrap_or(&all), &Filter::of(filter))
             .await?;
         let is_selection = [select, exclude]
@@ -32,17 +32,21 @@ impl Resolver<'_> {
             .any(|text| !text.trim().is_empty());
         if is_selection {
             let chosen = self.selected(data, select, exclude).await?;
-            places.retain(|place| chosen.binary_search(place).is_ok());
+            indices.retain(|index| chosen.binary_search(index).is_ok());
         } else if types.is_none() {
             // Macros are part of a lineage only if they are asked for.
             let graph = Arc::clone(&self.datas[data].scope.graph);
-            places.retain(|place| graph.node(*place).kind != Some(Kind::Macro));
+            indices.retain(|index| graph.node(*index).kind != Some(Kind::Macro));
         }
-        self.want(data, &places, Shape::Lineage, selected).await?;
+        self.want(data, &indices, Shape::Lineage, selected).await?;
+        let graph = self.datas[data].graph();
+        if indices.iter().any(|index| graph.node(*index).kind == Some(Kind::Macro)) {
+            self.datas[data].want_macros(&indices);
+        }
         Ok(Tree::Nodes {
             data,
             shape: Shape::Lineage,
-            places,
+            indices,
             selected: Arc::clone(selected),
         })
     }
@@ -53,13 +57,13 @@ impl Resolver<'_> {
         data: usize,
         select: Option<&str>,
         exclude: Option<&str>,
-    ) -> Result<Vec<Place>, Error> {
+    ) -> Result<Vec<NodeIndex>, Error> {
         let selector = Selector::parse(select, exclude)?;
         let data = &mut self.datas[data];
         data.read_attributes(self.connection).await?;
         let configs = if selector.needs_configs() {
-            let places: Vec<Place> = data.graph().places().collect();
-            data.read_definitions(self.connection, &places, |doc| doc.json("config"))
+            let indices: Vec<NodeIndex> = data.graph().indices().collect();
+            data.read_definitions(self.connection, &indices, |doc| doc.json("config"))
                 .await?
         } else {
             HashMap::new()

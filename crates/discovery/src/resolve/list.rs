@@ -6,7 +6,7 @@ use super::Resolver;
 use super::filter::Filter;
 use crate::arguments::{argument, field, text};
 use crate::error::Error;
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::{Kind, Shape};
 use crate::needs::Needs;
 use crate::page::{Window, connection};
@@ -23,30 +23,30 @@ impl Resolver<'_> {
         selected: &Arc<Selected>,
     ) -> Result<Tree, Error> {
         let filter = Filter::of(argument(selected, "filter"));
-        let mut places = self.chosen(data, kinds, &filter).await?;
-        let is_sorted_by_id = self.sort(data, &mut places, selected).await?;
+        let mut indices = self.chosen(data, kinds, &filter).await?;
+        let is_sorted_by_id = self.sort(data, &mut indices, selected).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
-        let window = Window::of(selected, places.len(), |cursor| {
+        let window = Window::of(selected, indices.len(), |cursor| {
             if is_sorted_by_id {
-                return places.binary_search_by(|place| graph.id(*place).cmp(cursor));
+                return indices.binary_search_by(|index| graph.id(*index).cmp(cursor));
             }
-            let found = places.iter().position(|place| graph.id(*place) == cursor);
-            found.ok_or(places.len())
+            let found = indices.iter().position(|index| graph.id(*index) == cursor);
+            found.ok_or(indices.len())
         })?;
-        let page = &places[window.start..window.end];
+        let page = &indices[window.start..window.end];
         for edges in selected.only().fields.iter().filter(|field| field.name == "edges") {
             for node in edges.only().fields.iter().filter(|field| field.name == "node") {
                 self.want(data, page, shape, node).await?;
             }
         }
-        let edges = page.iter().map(|place| {
+        let edges = page.iter().map(|index| {
             let node = EdgeNode::Node {
                 data,
                 shape,
-                place: *place,
+                index: *index,
             };
             Edge {
-                cursor: graph.id(*place).to_owned(),
+                cursor: graph.id(*index).to_owned(),
                 node,
             }
         });
@@ -57,70 +57,75 @@ impl Resolver<'_> {
     pub(super) async fn want(
         &mut self,
         data: usize,
-        places: &[Place],
+        indices: &[NodeIndex],
         shape: Shape,
         selected: &Selected,
     ) -> Result<(), Error> {
         if selected.needs(Needs::ATTRIBUTES) || selected.sub.contains_key("GroupNode") {
             self.datas[data].read_attributes(self.connection).await?;
         }
-        self.datas[data].want(places, shape, selected);
+        self.datas[data].want(indices, shape, selected);
         Ok(())
     }
 
     /// The nodes of these kinds that a filter lets through, sorted by id.
-    pub(super) async fn chosen(&mut self, data: usize, kinds: &[Kind], filter: &Filter) -> Result<Vec<Place>, Error> {
+    pub(super) async fn chosen(
+        &mut self,
+        data: usize,
+        kinds: &[Kind],
+        filter: &Filter,
+    ) -> Result<Vec<NodeIndex>, Error> {
         let data = &mut self.datas[data];
         let graph = Arc::clone(&data.scope.graph);
-        let is_kind = |place: &Place| graph.node(*place).kind.is_some_and(|kind| kinds.contains(&kind));
-        let mut places: Vec<Place> = match &filter.unique_ids {
+        let is_kind = |index: &NodeIndex| graph.node(*index).kind.is_some_and(|kind| kinds.contains(&kind));
+        let mut indices: Vec<NodeIndex> = match &filter.unique_ids {
             Some(ids) => {
-                let mut places: Vec<Place> = ids.iter().filter_map(|id| graph.find(id)).filter(is_kind).collect();
-                places.sort_unstable();
-                places.dedup();
-                places
+                let mut indices: Vec<NodeIndex> = ids.iter().filter_map(|id| graph.find(id)).filter(is_kind).collect();
+                indices.sort_unstable();
+                indices.dedup();
+                indices
             }
-            None => graph.places().filter(is_kind).collect(),
+            None => graph.indices().filter(is_kind).collect(),
         };
         if filter.needs_attributes() {
             data.read_attributes(self.connection).await?;
             if let Some(attributes) = graph.attributes() {
-                places.retain(|place| filter.lets_in(graph.node(*place), &attributes[*place as usize]));
+                indices.retain(|index| filter.lets_in(graph.node(*index), &attributes[*index as usize]));
             }
         }
         if let Some(status) = &filter.status {
-            data.read_results(self.connection, &places).await?;
-            places.retain(|place| data.last.get(place).is_some_and(|last| status.is(&last.status)));
+            data.read_results(self.connection, &indices).await?;
+            indices.retain(|index| data.last.get(index).is_some_and(|last| status.is(&last.status)));
         }
         if let Some(wanted) = &filter.last_known_results {
-            data.read_results(self.connection, &places).await?;
+            data.read_results(self.connection, &indices).await?;
             let is_wanted = |known: &str| wanted.iter().any(|wanted| wanted == known);
-            places.retain(|place| data.last_known_result(*place).is_some_and(is_wanted));
+            indices.retain(|index| data.last_known_result(*index).is_some_and(is_wanted));
         }
         if filter.needs_freshness() {
-            data.read_freshness(self.connection, &places).await?;
-            places.retain(|place| filter.lets_freshness_in(data.freshness.get(place)));
+            data.read_freshness(self.connection, &indices).await?;
+            indices.retain(|index| filter.lets_freshness_in(data.freshness.get(index)));
         }
-        Ok(places)
+        Ok(indices)
     }
 
     /// Sorts nodes, which are sorted by id. Returns whether they still are.
-    async fn sort(&mut self, data: usize, places: &mut [Place], selected: &Selected) -> Result<bool, Error> {
+    async fn sort(&mut self, data: usize, indices: &mut [NodeIndex], selected: &Selected) -> Result<bool, Error> {
         let sort = argument(selected, "sort");
         let is_descending = text(field(sort, "direction")) == Some("desc");
         let data = &mut self.datas[data];
         match text(field(sort, "field")) {
             Some("executeCompletedAt") => {
-                data.read_results(self.connection, places).await?;
+                data.read_results(self.connection, indices).await?;
                 // Nodes that were never built come last in both directions.
-                places.sort_by_key(|place| {
-                    let at = data.success(*place).map(|success| success.at.timestamp_micros());
+                indices.sort_by_key(|index| {
+                    let at = data.success(*index).map(|success| success.at.timestamp_micros());
                     (at.is_none(), at.map(|at| if is_descending { -at } else { at }))
                 });
                 Ok(false)
             }
             Some("uniqueId") if is_descending => {
-                places.reverse();
+                indices.reverse();
                 Ok(false)
             }
             // How often a model is queried is not known here, and how many rows it has only where the adapter says so.
@@ -137,18 +142,18 @@ impl Resolver<'_> {
         filter: &Filter,
         selected: &Arc<Selected>,
     ) -> Result<Tree, Error> {
-        let mut places = self.chosen(data, &[kind], filter).await?;
+        let mut indices = self.chosen(data, &[kind], filter).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
-        let window = Window::of_whole(selected, places.len(), |cursor| {
-            places.binary_search_by(|place| graph.id(*place).cmp(cursor))
+        let window = Window::of_whole(selected, indices.len(), |cursor| {
+            indices.binary_search_by(|index| graph.id(*index).cmp(cursor))
         })?;
-        places.truncate(window.end);
-        places.drain(..window.start);
-        self.want(data, &places, shape, selected).await?;
+        indices.truncate(window.end);
+        indices.drain(..window.start);
+        self.want(data, &indices, shape, selected).await?;
         Ok(Tree::Nodes {
             data,
             shape,
-            places,
+            indices,
             selected: Arc::clone(selected),
         })
     }
@@ -158,14 +163,14 @@ impl Resolver<'_> {
         &mut self,
         data: usize,
         shape: Shape,
-        place: Option<Place>,
+        index: Option<NodeIndex>,
         selected: &Arc<Selected>,
     ) -> Result<Tree, Error> {
-        self.want(data, place.as_slice(), shape, selected).await?;
+        self.want(data, index.as_slice(), shape, selected).await?;
         Ok(Tree::Node {
             data,
             shape,
-            place,
+            index,
             selected: Arc::clone(selected),
         })
     }

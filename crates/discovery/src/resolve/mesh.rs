@@ -10,7 +10,7 @@ use super::{Resolver, required};
 use crate::arguments::{argument, field as field_of, text, texts};
 use crate::error::{Error, QueryError};
 use crate::facts::time_json;
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::Kind;
 use crate::page::{Window, connection};
 use crate::plan::Selected;
@@ -61,12 +61,12 @@ impl Resolver<'_> {
     }
 
     /// The public models of an environment, and its data.
-    async fn public_models_of(&mut self, environment: i64) -> Result<(usize, Vec<Place>), Error> {
+    async fn public_models_of(&mut self, environment: i64) -> Result<(usize, Vec<NodeIndex>), Error> {
         let data = self.data_of_environment(environment).await?;
         self.datas[data].read_attributes(self.connection).await?;
         let graph = &self.datas[data].scope.graph;
         let attributes = graph.attributes().unwrap_or_default();
-        let is_public = |place: &Place| attributes[*place as usize].access.as_deref() == Some("public");
+        let is_public = |index: &NodeIndex| attributes[*index as usize].access.as_deref() == Some("public");
         Ok((data, graph.of_kind(Kind::Model).filter(is_public).collect()))
     }
 
@@ -128,20 +128,18 @@ impl Resolver<'_> {
         };
         let mut models = Vec::new();
         for environment in self.environments(lets_in).await? {
-            let (data, places) = self.public_models_of(environment.id).await?;
+            let (data, indices) = self.public_models_of(environment.id).await?;
             let graph = &self.datas[data].scope.graph;
-            let chosen = places.into_iter().filter(|place| {
-                let node = &graph.node(*place).node;
+            let chosen = indices.into_iter().filter(|index| {
+                let node = graph.node(*index);
                 dbt_project.is_none_or(|project| node.package_name.as_deref() == Some(project))
-                    && unique_ids
-                        .as_ref()
-                        .is_none_or(|ids| ids.contains(&node.unique_id.as_str()))
+                    && unique_ids.as_ref().is_none_or(|ids| ids.contains(&&*node.unique_id))
             });
             let environment = Arc::new(environment);
-            models.extend(chosen.map(|place| (data, Arc::clone(&environment), place)));
+            models.extend(chosen.map(|index| (data, Arc::clone(&environment), index)));
         }
-        let cursor = |(data, environment, place): &(usize, Arc<Environment>, Place)| {
-            format!("{}:{}", environment.id, self.datas[*data].scope.graph.id(*place))
+        let cursor = |(data, environment, index): &(usize, Arc<Environment>, NodeIndex)| {
+            format!("{}:{}", environment.id, self.datas[*data].scope.graph.id(*index))
         };
         let cursors: Vec<String> = models.iter().map(cursor).collect();
         let window = Window::of(selected, models.len(), |cursor| {
@@ -150,13 +148,13 @@ impl Resolver<'_> {
         let mut edges = Vec::new();
         let shown = &models[window.start..window.end];
         let page = shown.iter().zip(&cursors[window.start..window.end]);
-        let mut read: HashMap<usize, HashMap<Place, Definition>> = HashMap::new();
-        for ((data, environment, place), cursor) in page {
+        let mut read: HashMap<usize, HashMap<NodeIndex, Definition>> = HashMap::new();
+        for ((data, environment, index), cursor) in page {
             if !read.contains_key(data) {
-                let of_data: Vec<Place> = shown
+                let of_data: Vec<NodeIndex> = shown
                     .iter()
                     .filter(|(one, ..)| one == data)
-                    .map(|(.., place)| *place)
+                    .map(|(.., index)| *index)
                     .collect();
                 let of_data = &of_data[..];
                 let data_of_page = &mut self.datas[*data];
@@ -171,30 +169,30 @@ impl Resolver<'_> {
             }
             let definition = read
                 .get_mut(data)
-                .and_then(|of_data| of_data.remove(place))
+                .and_then(|of_data| of_data.remove(index))
                 .unwrap_or_default();
             edges.push(Edge {
                 cursor: cursor.clone(),
-                node: EdgeNode::Json(self.public_model(*data, environment, *place, definition)),
+                node: EdgeNode::Json(self.public_model(*data, environment, *index, definition)),
             });
         }
         Ok(connection(selected, window, edges))
     }
 
-    fn public_model(&self, data: usize, environment: &Environment, place: Place, definition: Definition) -> Json {
+    fn public_model(&self, data: usize, environment: &Environment, index: NodeIndex, definition: Definition) -> Json {
         let data = &self.datas[data];
-        let (scope, node) = (&data.scope, &data.graph().node(place).node);
+        let (scope, node) = (&data.scope, data.graph().node(index));
         let attributes = scope
             .graph
             .attributes()
-            .map(|attributes| attributes[place as usize].clone())
+            .map(|attributes| attributes[index as usize].clone())
             .unwrap_or_default();
         let fqn: Vec<&str> = attributes.fqn.iter().map(AsRef::as_ref).collect();
         json!({
             "accountId": scope.account.0,
             "columnCount": definition.columns,
             "database": attributes.database,
-            "dbtCoreProject": node.package_name,
+            "dbtCoreProject": node.package_name.as_deref(),
             "deprecationDate": definition.deprecation_date,
             "description": definition.description,
             "environmentDeploymentType": environment.environment_type,
@@ -202,11 +200,11 @@ impl Resolver<'_> {
             "fqn": fqn,
             "group": attributes.group,
             "identifier": attributes.alias,
-            "lastRunStatus": data.last.get(&place).map(|last| last.status.as_str()),
+            "lastRunStatus": data.last.get(&index).map(|last| last.status.as_str()),
             "latestVersion": attributes.latest_version,
-            "materializationType": node.materialized,
+            "materializationType": node.materialized.as_deref(),
             "name": node.name,
-            "packageName": node.package_name,
+            "packageName": node.package_name.as_deref(),
             "projectId": environment.project_id,
             "relationName": definition.relation_name,
             "runGeneratedAt": time_json(scope.head.as_ref().map(|head| head.generated_at)),

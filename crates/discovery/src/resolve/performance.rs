@@ -89,7 +89,7 @@ impl Resolver<'_> {
                 .parents
                 .iter()
                 .filter(|parent| graph.node(**parent).tests.contains(&test));
-            for model in tested.filter(|place| graph.node(**place).node.resource_type == "model") {
+            for model in tested.filter(|index| &*graph.node(**index).resource_type == "model") {
                 let (all, failed) = runs.entry(graph.id(*model)).or_default();
                 all.insert(run);
                 if !execution.has_passed {

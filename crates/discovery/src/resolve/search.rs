@@ -9,7 +9,7 @@ use super::filter::Filter;
 use crate::arguments::{argument, field, text, texts};
 use crate::doc::Doc;
 use crate::error::{Error, QueryError};
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::{Kind, Shape};
 use crate::page::{Window, connection};
 use crate::plan::Selected;
@@ -23,7 +23,7 @@ const FIELDS: [&str; 5] = ["name", "description", "column", "relation", "code"];
 const AROUND: usize = 60;
 
 struct Hit {
-    place: Place,
+    index: NodeIndex,
     field: &'static str,
     highlight: String,
 }
@@ -45,23 +45,23 @@ impl Resolver<'_> {
             .filter(|kind| Shape::Applied.type_name(*kind).is_some())
             .collect();
         let types = field(filter, "resourceTypes").map(kinds);
-        let mut places = self
+        let mut indices = self
             .chosen(data, types.as_ref().unwrap_or(&all), &Filter::of(filter))
             .await?;
-        self.keep_filtered(data, &mut places, selected).await?;
-        let hits = self.hits(data, &places, &wanted, &fields).await?;
+        self.keep_filtered(data, &mut indices, selected).await?;
+        let hits = self.hits(data, &indices, &wanted, &fields).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let window = Window::of(selected, hits.len(), |cursor| {
             hits.iter()
-                .position(|hit| graph.id(hit.place) == cursor)
+                .position(|hit| graph.id(hit.index) == cursor)
                 .ok_or(hits.len())
         })?;
         let page = &hits[window.start..window.end];
-        let places: Vec<Place> = page.iter().map(|hit| hit.place).collect();
+        let indices: Vec<NodeIndex> = page.iter().map(|hit| hit.index).collect();
         for edges in selected.only().fields.iter().filter(|field| field.name == "edges") {
             for node in edges.only().fields.iter().filter(|field| field.name == "node") {
                 for hit in node.only().fields.iter().filter(|field| field.name == "hit") {
-                    self.want(data, &places, Shape::Applied, hit).await?;
+                    self.want(data, &indices, Shape::Applied, hit).await?;
                 }
             }
         }
@@ -69,11 +69,11 @@ impl Resolver<'_> {
             let about = json!({ "highlight": hit.highlight, "matchedField": hit.field });
             let node = EdgeNode::Hit {
                 data,
-                place: hit.place,
+                index: hit.index,
                 about,
             };
             Edge {
-                cursor: graph.id(hit.place).to_owned(),
+                cursor: graph.id(hit.index).to_owned(),
                 node,
             }
         });
@@ -81,7 +81,12 @@ impl Resolver<'_> {
     }
 
     /// Applies the criteria that only a search has.
-    async fn keep_filtered(&mut self, data: usize, places: &mut Vec<Place>, selected: &Selected) -> Result<(), Error> {
+    async fn keep_filtered(
+        &mut self,
+        data: usize,
+        indices: &mut Vec<NodeIndex>,
+        selected: &Selected,
+    ) -> Result<(), Error> {
         let filter = argument(selected, "filter");
         let list = |name: &str| texts(field(filter, name));
         let (access, layers, materializations) = (
@@ -99,11 +104,11 @@ impl Resolver<'_> {
             list.as_ref()
                 .is_none_or(|list| found.is_some_and(|found| list.contains(&found)))
         };
-        places.retain(|place| {
-            let of = &attributes[*place as usize];
+        indices.retain(|index| {
+            let of = &attributes[*index as usize];
             is_in(&access, of.access.as_deref())
                 && is_in(&layers, of.modeling_layer())
-                && is_in(&materializations, graph.node(*place).node.materialized.as_deref())
+                && is_in(&materializations, graph.node(*index).materialized.as_deref())
         });
         Ok(())
     }
@@ -111,7 +116,7 @@ impl Resolver<'_> {
     async fn hits(
         &mut self,
         data: usize,
-        places: &[Place],
+        indices: &[NodeIndex],
         wanted: &str,
         fields: &[&'static str],
     ) -> Result<Vec<Hit>, Error> {
@@ -119,17 +124,19 @@ impl Resolver<'_> {
             let mut fields = fields.iter();
             fields.find_map(|field| Some((*field, highlight(&text_of(doc, field), wanted)?)))
         };
-        let found = self.datas[data].read_definitions(self.connection, places, find).await?;
-        let hits = found.into_iter().filter_map(|(place, found)| {
+        let found = self.datas[data]
+            .read_definitions(self.connection, indices, find)
+            .await?;
+        let hits = found.into_iter().filter_map(|(index, found)| {
             let (field, highlight) = found?;
             Some(Hit {
-                place,
+                index,
                 field,
                 highlight,
             })
         });
         let mut hits: Vec<Hit> = hits.collect();
-        hits.sort_by_key(|hit| (FIELDS.iter().position(|field| *field == hit.field), hit.place));
+        hits.sort_by_key(|hit| (FIELDS.iter().position(|field| *field == hit.field), hit.index));
         Ok(hits)
     }
 }

@@ -2,7 +2,7 @@
 
 /// Whether a text has a wildcard.
 pub(super) fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
+    text.contains(['*', '?', '[', ']'])
 }
 
 /// Whether a text matches a pattern with `*`, `?` and `[…]`, like Python's `fnmatch`: `*` matches anything.
@@ -69,10 +69,22 @@ fn set_has(set: &[char], character: char) -> bool {
 
 /// Whether a path, or a folder that it is in, matches a pattern. `*` stays within a folder, and `**` does not.
 pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
-    let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-    let pattern: Vec<&str> = pattern.split('/').collect();
-    let path: Vec<&str> = path.split(['/', '\\']).collect();
+    let (pattern, path) = (pattern_of(pattern), segments(path));
     (1..=path.len()).any(|length| segments_match(&pattern, &path[..length]))
+}
+
+/// Whether a file matches a pattern, and not only a folder that it is in.
+pub(super) fn file_matches(pattern: &str, path: &str) -> bool {
+    segments_match(&pattern_of(pattern), &segments(path))
+}
+
+fn pattern_of(pattern: &str) -> Vec<&str> {
+    let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+    pattern.split('/').collect()
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.split(['/', '\\']).collect()
 }
 
 fn segments_match(pattern: &[&str], path: &[&str]) -> bool {
@@ -99,24 +111,43 @@ pub(super) fn fqn_matches(selector: &str, fqn: &[Box<str>], is_versioned: bool) 
 }
 
 fn names(selector: &str, fqn: &[Box<str>], is_versioned: bool) -> bool {
-    let Some(last) = fqn.last() else { return false };
-    if is_versioned && fqn.len() > 1 {
-        let name = &fqn[fqn.len() - 2];
-        if **name == *selector || selector.replace('.', "_") == format!("{name}_{last}") {
-            return true;
+    let leaf = match fqn {
+        // A versioned model is named without its version, or with it after a dot or an underscore.
+        [.., name, version] if is_versioned => {
+            let wanted: Vec<&str> = selector.split('.').collect();
+            if wanted[wanted.len().saturating_sub(2)..].join("_") == format!("{name}_{version}") {
+                return true;
+            }
+            name
         }
-    } else if **last == *selector {
+        [.., name] => name,
+        [] => return false,
+    };
+    if **leaf == *selector {
         return true;
     }
     // A dot in a name separates like one between folders.
-    let parts: Vec<&str> = fqn.iter().flat_map(|part| part.split('.')).collect();
-    let wanted: Vec<&str> = selector.split('.').collect();
-    if parts.len() < wanted.len() {
-        return false;
+    let parts = || fqn.iter().flat_map(|part| part.split('.'));
+    let (mut rest, mut wanted) = (parts(), selector);
+    loop {
+        let (part, others) = wanted
+            .split_once('.')
+            .map_or((wanted, None), |(part, others)| (part, Some(others)));
+        if is_pattern(part) {
+            let has_enough = parts().count() >= selector.split('.').count();
+            return has_enough
+                && (matches(wanted, &join(rest)) || (!selector.contains('.') && matches(selector, leaf)));
+        }
+        if rest.next() != Some(part) {
+            return false;
+        }
+        match others {
+            Some(others) => wanted = others,
+            None => return true,
+        }
     }
-    let plain = wanted.iter().position(|part| is_pattern(part)).unwrap_or(wanted.len());
-    if wanted[..plain] != parts[..plain] {
-        return false;
-    }
-    plain == wanted.len() || matches(&wanted[plain..].join("."), &parts[plain..].join("."))
+}
+
+fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    parts.collect::<Vec<_>>().join(".")
 }

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::Nodes;
-use super::matching::{fqn_matches, matches, path_matches};
+use super::matching::{file_matches, fqn_matches, matches, path_matches};
 use crate::error::QueryError;
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 
 /// A method and its value.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +29,7 @@ pub(super) enum Method {
 }
 
 /// The resource types that `resource_type:` takes.
-const RESOURCE_TYPES: [&str; 13] = [
-    "all",
+const RESOURCE_TYPES: [&str; 12] = [
     "analysis",
     "exposure",
     "function",
@@ -43,6 +42,23 @@ const RESOURCE_TYPES: [&str; 13] = [
     "source",
     "test",
     "unit_test",
+];
+
+/// The values that `test_type:` takes.
+const TEST_TYPES: [&str; 5] = ["data", "generic", "schema", "singular", "unit"];
+
+/// The values that `version:` takes.
+const VERSIONS: [&str; 4] = ["latest", "none", "old", "prerelease"];
+
+/// The resource types that dbt calls nodes.
+const NODES: [&str; 7] = [
+    "analysis",
+    "model",
+    "operation",
+    "seed",
+    "snapshot",
+    "sql_operation",
+    "test",
 ];
 
 /// The methods, for messages.
@@ -77,6 +93,30 @@ impl Method {
             );
             return Err(QueryError::invalid(message));
         }
+        let parts = value.split('.').count();
+        let one_of = |values: &[&str], what: &str| match values.contains(&value.as_str()) {
+            true => Ok(()),
+            false => Err(QueryError::invalid(format!(
+                "invalid selection `{text}`: expected {what} ({}), got `{value}`",
+                values.join(", ")
+            ))),
+        };
+        let at_most = |most: usize, form: &str| match parts > most {
+            true => Err(QueryError::invalid(format!(
+                "invalid selection `{text}`: expected {form}, got `{value}`"
+            ))),
+            false => Ok(()),
+        };
+        match name {
+            "exposure" | "metric" | "saved_query" | "semantic_model" | "unit_test" => {
+                at_most(2, "`name` or `package.name`")?;
+            }
+            "resource_type" => one_of(&RESOURCE_TYPES, "a resource type")?,
+            "source" => at_most(3, "`source`, `source.table` or `package.source.table`")?,
+            "test_type" => one_of(&TEST_TYPES, "a type of tests")?,
+            "version" => one_of(&VERSIONS, "a state of versions")?,
+            _ => {}
+        }
         Ok(match name {
             "access" => Self::Access(value),
             "exposure" => Self::Named("exposure", value),
@@ -86,12 +126,7 @@ impl Method {
             "metric" => Self::Named("metric", value),
             "package" => Self::Package(value),
             "path" => Self::Path(value),
-            "resource_type" if RESOURCE_TYPES.contains(&value.as_str()) => Self::ResourceType(value),
-            "resource_type" => {
-                let types = RESOURCE_TYPES.join(", ");
-                let message = format!("invalid selection `{text}`: expected a resource type ({types}), got `{value}`");
-                return Err(QueryError::invalid(message));
-            }
+            "resource_type" => Self::ResourceType(value),
             "saved_query" => Self::Named("saved_query", value),
             "semantic_model" => Self::Named("semantic_model", value),
             "source" => Self::Source(value),
@@ -116,7 +151,8 @@ impl Method {
 
     /// What dbt takes a value without a method for.
     fn of_plain(text: &str) -> Self {
-        let is_file = [".sql", ".py", ".csv"].iter().any(|ending| text.ends_with(ending));
+        let lower = text.to_lowercase();
+        let is_file = [".sql", ".py", ".csv"].iter().any(|ending| lower.ends_with(ending));
         if text.contains('/') {
             Self::Path(text.to_owned())
         } else if is_file {
@@ -130,18 +166,22 @@ impl Method {
         matches!(self, Self::Config(..))
     }
 
-    pub(super) fn matches(&self, nodes: &Nodes<'_>, place: Place) -> bool {
-        let node = &nodes.graph.node(place).node;
-        let attributes = &nodes.attributes[place as usize];
-        let resource_type = node.resource_type.as_str();
+    pub(super) fn matches(&self, nodes: &Nodes<'_>, index: NodeIndex) -> bool {
+        let node = nodes.graph.node(index);
+        let attributes = &nodes.attributes[index as usize];
+        let resource_type = &*node.resource_type;
         let package = node.package_name.as_deref().unwrap_or_default();
         let name = node.name.as_deref().unwrap_or_default();
+        let is_node = NODES.contains(&resource_type);
         match self {
-            Self::Access(wanted) => attributes.access.as_deref() == Some(wanted),
-            Self::Config(keys, wanted) => nodes
-                .configs
-                .get(&place)
-                .is_some_and(|config| config_has(config, keys, wanted)),
+            Self::Access(wanted) => resource_type == "model" && attributes.access.as_deref() == Some(wanted),
+            Self::Config(keys, wanted) => {
+                let config = nodes
+                    .configs
+                    .get(&index)
+                    .filter(|_| is_node || resource_type == "source");
+                config.is_some_and(|config| config_has(config, keys, wanted))
+            }
             Self::Named(wanted_type, wanted) => *wanted_type == resource_type && is_named(wanted, package, name),
             Self::File(wanted) => {
                 let file = attributes.path.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -150,26 +190,33 @@ impl Method {
             }
             // dbt selects sources, macros and groups only by their own methods, never by a name.
             Self::Fqn(_) if ["source", "macro", "group"].contains(&resource_type) => false,
-            Self::Fqn(wanted) => fqn_matches(wanted, &attributes.fqn, attributes.version.is_some()),
-            Self::Group(wanted) => attributes.group.as_deref() == Some(wanted),
+            Self::Fqn(wanted) => {
+                let is_versioned = resource_type == "model" && attributes.version.is_some();
+                fqn_matches(wanted, &attributes.fqn, is_versioned)
+            }
+            Self::Group(wanted) => {
+                let group = attributes.group.as_deref();
+                (is_node || resource_type == "metric") && group.is_some_and(|group| matches(wanted, group))
+            }
             Self::Package(wanted) if wanted == "this" => nodes.project == Some(package),
             Self::Package(wanted) => matches(wanted, package),
             Self::Path(wanted) => {
                 let of_patch = attributes.patch_path.as_deref();
                 let patch = of_patch.map(|path| path.split_once("://").map_or(path, |(_, path)| path));
-                path_matches(wanted, &attributes.path)
-                    || patch.is_some_and(|patch| patch == wanted.trim_start_matches("./"))
+                path_matches(wanted, &attributes.path) || patch.is_some_and(|patch| file_matches(wanted, patch))
             }
-            Self::ResourceType(wanted) => wanted == "all" || wanted == resource_type,
+            Self::ResourceType(wanted) => wanted == resource_type,
             Self::Source(wanted) => {
                 let source = attributes.source_name.as_deref().unwrap_or_default();
                 resource_type == "source" && is_source(wanted, package, source, name)
             }
             Self::Tag(wanted) => attributes.tags.iter().any(|tag| matches(wanted, tag)),
-            Self::TestName(wanted) => attributes
-                .test_name
-                .as_deref()
-                .is_some_and(|test| matches(wanted, test)),
+            // A unit test is called by its own name.
+            Self::TestName(wanted) if resource_type == "unit_test" => matches(wanted, name),
+            Self::TestName(wanted) => {
+                let test = attributes.test_name.as_deref();
+                test.is_some_and(|test| matches(wanted, test))
+            }
             Self::TestType(wanted) => match wanted.as_str() {
                 "unit" => resource_type == "unit_test",
                 "data" => resource_type == "test",
@@ -229,6 +276,7 @@ pub(crate) fn order_of_versions(one: &str, other: &str) -> Option<std::cmp::Orde
     }
 }
 
+/// Whether a configuration has a value, or a list with this value. As in dbt, wildcards and numbers are not understood.
 fn config_has(config: &Value, keys: &[String], wanted: &str) -> bool {
     let mut value = config;
     for key in keys {
@@ -237,15 +285,14 @@ fn config_has(config: &Value, keys: &[String], wanted: &str) -> bool {
             None => return false,
         }
     }
+    let is_severity = keys == ["severity"];
     let is_wanted = |value: &Value| match value {
-        Value::String(text) => matches(wanted, text),
+        Value::String(text) => text == wanted || (is_severity && text.eq_ignore_ascii_case(wanted)),
         Value::Bool(value) => wanted.eq_ignore_ascii_case(&value.to_string()),
-        Value::Number(number) => wanted == number.to_string(),
         _ => false,
     };
     match value {
         Value::Array(items) => items.iter().any(is_wanted),
-        Value::Object(fields) => fields.contains_key(wanted),
         other => is_wanted(other),
     }
 }

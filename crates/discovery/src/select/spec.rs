@@ -59,8 +59,8 @@ impl Spec {
     pub(super) fn apply(&self, nodes: &Nodes<'_>) -> Vec<bool> {
         let start: Vec<bool> = nodes
             .graph
-            .places()
-            .map(|place| self.method.matches(nodes, place))
+            .indices()
+            .map(|index| self.method.matches(nodes, index))
             .collect();
         if self.reach == Reach::default() {
             return start;

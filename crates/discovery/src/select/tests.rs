@@ -90,10 +90,10 @@ fn selected_of(select: Option<&str>, exclude: Option<&str>) -> String {
         configs: &configs,
         project: Some("p"),
     };
-    let places = selector.apply(&nodes);
-    let names: Vec<&str> = places
+    let indices = selector.apply(&nodes);
+    let names: Vec<&str> = indices
         .into_iter()
-        .map(|place| graph.id(place).splitn(3, '.').last().unwrap())
+        .map(|index| graph.id(index).splitn(3, '.').last().unwrap())
         .collect();
     names.join(" ")
 }
@@ -159,7 +159,7 @@ fn names_may_be_qualified_and_have_wildcards() {
     assert_eq!(selected("marts"), "orders revenue unique_orders.1");
     assert_eq!(selected("marts.*"), "orders revenue unique_orders.1");
     assert_eq!(selected("p.*.stg_?"), "stg_a stg_b");
-    assert_eq!(selected("fqn:stg_[a]"), "");
+    assert_eq!(selected("fqn:stg_[a]"), "stg_a");
     assert_eq!(selected("fqn:*.stg_[!b]"), "stg_a");
     assert_eq!(selected("util"), "util");
     assert_eq!(selected("dim"), "dim.v1 dim.v2");

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use artifacts::{CatalogColumn, CatalogNode};
 use serde_json::{Value as Json, json};
 
 use super::Read;
 use super::definition::text_json;
 use crate::doc::Doc;
-use crate::facts::{Catalog, Facts, Value, time_json};
+use crate::facts::{Catalog, Facts, Object, Value};
 use crate::needs::Needs;
 
 pub(super) fn field(field: &str) -> Option<(Needs, Read)> {
@@ -18,7 +17,7 @@ pub(super) fn field(field: &str) -> Option<(Needs, Read)> {
         // Only what the warehouse has: clients take these columns for the table's, with types.
         "columns" => (needs.and(Needs::DEFINITION), |facts| {
             let catalog = facts.catalog.as_ref();
-            catalog.map_or(Value::Null, |catalog| Value::Json(columns(catalog, declared(facts))))
+            catalog.map_or(Value::Null, |catalog| columns(catalog, &facts.doc))
         }),
         "comment" => (needs, |facts| of_metadata(facts, "comment")),
         "owner" => (needs, |facts| of_metadata(facts, "owner")),
@@ -44,20 +43,18 @@ fn table<'f>(facts: &'f Facts<'f>) -> Value<'f> {
         return Value::Null;
     };
     let scope = facts.scope;
-    let metadata = catalog.doc.object("metadata").unwrap_or_default();
-    Value::Json(json!({
-        "bytesStat": stat(catalog, &["bytes", "num_bytes", "size"]),
-        "columns": columns(catalog, declared(facts)),
-        "comment": text_json(&metadata, "comment"),
-        "environmentId": scope.environment.0,
-        "jobDefinitionId": scope.run.and(scope.job),
-        "owner": text_json(&metadata, "owner"),
-        "rowCountStat": stat(catalog, &["row_count", "num_rows", "rows"]),
-        "runGeneratedAt": time_json(Some(catalog.generated_at)),
-        "runId": catalog.run_id,
-        "stats": stats(catalog),
-        "type": text_json(&metadata, "type"),
-        "uniqueId": facts.node.node.unique_id,
+    Value::Object(Object::new(move |field| match field {
+        "bytesStat" => Value::of_int(stat(catalog, &["bytes", "num_bytes", "size"])),
+        "columns" => columns(catalog, &facts.doc),
+        "comment" | "owner" | "type" => of_metadata(facts, field),
+        "environmentId" => Value::Int(scope.environment.0),
+        "jobDefinitionId" => Value::of_int(scope.run.and(scope.job)),
+        "rowCountStat" => Value::of_int(stat(catalog, &["row_count", "num_rows", "rows"])),
+        "runGeneratedAt" => Value::Time(catalog.generated_at),
+        "runId" => Value::of_int(catalog.run_id),
+        "stats" => Value::Json(stats(catalog)),
+        "uniqueId" => Value::of_str(Some(&facts.node.unique_id)),
+        _ => Value::Null,
     }))
 }
 
@@ -89,57 +86,80 @@ fn stats(catalog: &Catalog<'_>) -> Json {
     stats.collect()
 }
 
-type Declared<'f> = Vec<(Cow<'f, str>, Doc<'f>)>;
-
-/// The columns that the node declares, in the order of dbt.
-fn declared<'f>(facts: &Facts<'f>) -> Declared<'f> {
-    let columns = facts.doc.entries("columns").into_iter();
-    columns
-        .map(|(key, column)| (column.text("name").unwrap_or(key), column))
-        .collect()
+/// A column of the warehouse, with what the node says of it.
+struct Column<'f> {
+    name: Cow<'f, str>,
+    in_warehouse: Doc<'f>,
+    declared: Option<Doc<'f>>,
 }
 
-/// The columns of the warehouse in its order, with what the node says of them.
+/// The columns of the warehouse in its order.
 ///
 /// Columns with exactly the same name are matched first. The rest are matched ignoring case, since some warehouses change the case of names.
-fn columns(catalog: &Catalog<'_>, mut declared: Declared<'_>) -> Json {
-    let in_warehouse = CatalogNode::columns_of(catalog.json.as_bytes());
-    let mut matched: Vec<Option<Doc<'_>>> = Vec::with_capacity(in_warehouse.len());
-    for column in &in_warehouse {
-        let at = declared.iter().position(|(name, _)| *name == column.name);
-        matched.push(at.map(|at| declared.remove(at).1));
-    }
-    for (column, found) in in_warehouse.iter().zip(&mut matched) {
-        if found.is_none() && !declared.is_empty() {
+fn columns<'f>(catalog: &Catalog<'f>, definition: &Doc<'f>) -> Value<'f> {
+    let named = |doc: &Doc<'f>| {
+        let entries = doc.entries("columns").into_iter();
+        entries
+            .map(|(key, column)| (column.text("name").unwrap_or(key), column))
+            .collect()
+    };
+    let mut declared: Vec<(Cow<'f, str>, Doc<'f>)> = named(definition);
+    let mut in_warehouse: Vec<(Cow<'f, str>, Doc<'f>)> = named(&catalog.doc);
+    in_warehouse.sort_by_key(|(_, column)| column.integer("index"));
+    let mut columns: Vec<Column<'f>> = in_warehouse
+        .into_iter()
+        .map(|(name, in_warehouse)| {
+            let at = declared.iter().position(|(other, _)| *other == name);
+            Column {
+                name,
+                in_warehouse,
+                declared: at.map(|at| declared.remove(at).1),
+            }
+        })
+        .collect();
+    for column in &mut columns {
+        if column.declared.is_none() && !declared.is_empty() {
             let name = column.name.to_lowercase();
             let at = declared.iter().position(|(other, _)| other.to_lowercase() == name);
-            *found = at.map(|at| declared.remove(at).1);
+            column.declared = at.map(|at| declared.remove(at).1);
         }
     }
-    let columns = in_warehouse.iter().zip(&matched);
-    columns
-        .map(|(column, declared)| column_json(column, declared.as_ref()))
-        .collect()
+    Value::Objects(
+        columns
+            .into_iter()
+            .map(|column| Object::new(move |field| column.field(field)))
+            .collect(),
+    )
 }
 
-fn column_json(column: &CatalogColumn, declared: Option<&Doc<'_>>) -> Json {
-    let config = declared.and_then(|declared| declared.object("config"));
-    let of_either = |key: &str| -> Json {
-        let own = declared.map(|declared| declared.json(key)).unwrap_or_default();
+impl<'f> Column<'f> {
+    fn field(&self, field: &str) -> Value<'f> {
+        let declared = self.declared.as_ref();
+        match field {
+            "name" => Value::Text(self.name.clone()),
+            "index" => Value::of_int(self.in_warehouse.integer("index")),
+            "type" | "comment" => Value::of_text(self.in_warehouse.text(field)),
+            "description" => Value::of_text(declared.and_then(|declared| declared.text("description"))),
+            "meta" => Value::Json(
+                Some(self.configured("meta"))
+                    .filter(Json::is_object)
+                    .unwrap_or_default(),
+            ),
+            "tags" => Value::Json(Some(self.configured("tags")).filter(Json::is_array).unwrap_or_default()),
+            _ => Value::Null,
+        }
+    }
+
+    /// What the node says of the column itself, or else in its configuration.
+    fn configured(&self, key: &str) -> Json {
+        let Some(declared) = &self.declared else {
+            return Json::Null;
+        };
+        let own = declared.json(key);
         let is_empty = own.is_null() || own == json!([]) || own == json!({});
-        match &config {
-            Some(config) if is_empty && config.raw(key).is_some() => config.json(key),
+        match declared.object("config").filter(|_| is_empty) {
+            Some(config) if config.raw(key).is_some() => config.json(key),
             _ => own,
         }
-    };
-    let tags = of_either("tags");
-    json!({
-        "name": column.name,
-        "index": column.index,
-        "type": column.data_type,
-        "comment": column.comment,
-        "description": declared.map_or(Json::Null, |declared| text_json(declared, "description")),
-        "meta": of_either("meta"),
-        "tags": if tags.is_array() { tags } else { json!([]) },
-    })
+    }
 }

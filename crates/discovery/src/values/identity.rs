@@ -14,7 +14,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
             Value::of_str(facts.scope.head.as_ref().and_then(|head| head.dbt_version.as_deref()))
         }),
         "dbtProjectName" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.node.node.package_name.as_deref())
+            Value::of_str(facts.node.package_name.as_deref())
         }),
         "environmentId" => (Needs::NOTHING, |facts| Value::Int(facts.scope.environment.0)),
         "filePath" if is_lineage => (Needs::ATTRIBUTES, |facts| {
@@ -40,23 +40,21 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
             )
         }),
         "name" => (Needs::NOTHING, |facts| {
-            let node = &facts.node.node;
+            let node = facts.node;
             Value::of_str(node.name.as_deref().or_else(|| node.unique_id.rsplit('.').next()))
         }),
         "packageName" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.node.node.package_name.as_deref())
+            Value::of_str(facts.node.package_name.as_deref())
         }),
         // Pages end after a node, and the place of a node in a list is its id's.
-        "paginationCursor" | "uniqueId" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.node.unique_id))),
+        "paginationCursor" | "uniqueId" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.unique_id))),
         "path" => (Needs::DEFINITION, |facts| facts.text("path")),
         "patchPath" => (Needs::DEFINITION, |facts| facts.text("patch_path")),
         "projectId" => (Needs::NOTHING, |facts| Value::Int(facts.scope.project)),
         "resourceType" if is_lineage => (Needs::NOTHING, |facts| {
             Value::of_str(facts.node.kind.map(crate::kind::Kind::name))
         }),
-        "resourceType" => (Needs::NOTHING, |facts| {
-            Value::of_str(Some(&facts.node.node.resource_type))
-        }),
+        "resourceType" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.resource_type))),
         "rootPath" => (Needs::NOTHING, unknown),
         "runGeneratedAt" => (Needs::NOTHING, generated_at),
         "runId" => (Needs::NOTHING, |facts| {

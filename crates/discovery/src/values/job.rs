@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::execution::{is_error, run_status};
+use super::execution::{message, run_status};
 use super::{Read, unknown};
 use crate::facts::{Attempt, Facts, Value, time_json};
 use crate::kind::Kind;
@@ -17,19 +17,30 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
                 Value::Json(children.map(Json::from).collect())
             }));
         }
-        "dependsOn" => return Some((Needs::NOTHING, |facts| Value::Json(json!(facts.node.node.depends_on)))),
+        "dependsOn" if ["TestNode", "MacroNode"].contains(&type_name) => {
+            return Some((Needs::MACROS, |facts| {
+                let mut ids = facts.macros();
+                ids.extend(facts.scope.graph.depends_on(facts.node));
+                Value::Json(json!(ids))
+            }));
+        }
+        "dependsOn" => {
+            return Some((Needs::NOTHING, |facts| {
+                Value::Json(json!(facts.scope.graph.depends_on(facts.node)))
+            }));
+        }
         _ if !is_of_job => return None,
         _ => {}
     }
     let read: Read = match field {
         // dbt writes its arguments as an object, and in no fixed form.
         "args" => unknown,
-        "compileCompletedAt" => |facts| of(facts, |it| Value::of_time(it.result.compile.completed_at)),
-        "compileStartedAt" => |facts| of(facts, |it| Value::of_time(it.result.compile.started_at)),
+        "compileCompletedAt" => |facts| of(facts, |it| Value::of_time(it.result().compile.completed_at)),
+        "compileStartedAt" => |facts| of(facts, |it| Value::of_time(it.result().compile.started_at)),
         "error" => |facts| of(facts, |it| Value::of_str(message(it))),
-        "executeCompletedAt" => |facts| of(facts, |it| Value::of_time(it.result.execute.completed_at)),
-        "executeStartedAt" => |facts| of(facts, |it| Value::of_time(it.result.execute.started_at)),
-        "executionTime" => |facts| of(facts, |it| Value::of_float(it.result.execution_time)),
+        "executeCompletedAt" => |facts| of(facts, |it| Value::of_time(it.result().execute.completed_at)),
+        "executeStartedAt" => |facts| of(facts, |it| Value::of_time(it.result().execute.started_at)),
+        "executionTime" => |facts| of(facts, |it| Value::of_float(it.result().execution_time)),
         "fail" => |facts| of(facts, |it| Value::Bool(it.row.status == "fail")),
         "invocationId" => |facts| of(facts, |it| Value::of_str(it.row.invocation_id.as_deref())),
         "runElapsedTime" => |facts| of(facts, |it| Value::of_float(Some(it.row.elapsed_time))),
@@ -47,7 +58,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "skip" => |facts| of(facts, |it| Value::Bool(run_status(&it.row.status) == "skipped")),
         "state" if type_name == "TestNode" => |facts| of(facts, |it| Value::of_str(Some(&it.row.status))),
         "status" => |facts| of(facts, |it| Value::of_str(Some(&it.row.status))),
-        "threadId" | "thread_id" => |facts| of(facts, |it| Value::of_str(it.result.thread_id.as_deref())),
+        "threadId" | "thread_id" => |facts| of(facts, |it| Value::of_str(it.result().thread_id.as_deref())),
         "warn" => |facts| of(facts, |it| Value::Bool(it.row.status == "warn")),
         _ => return None,
     };
@@ -76,16 +87,8 @@ fn of<'f>(facts: &'f Facts<'f>, read: fn(&'f Attempt<'f>) -> Value<'f>) -> Value
     attempt(facts).map_or(Value::Null, read)
 }
 
-fn message<'f>(attempt: &'f Attempt<'f>) -> Option<&'f str> {
-    attempt
-        .result
-        .message
-        .as_deref()
-        .filter(|_| is_error(&attempt.row.status))
-}
-
 fn run_info(attempt: &Attempt<'_>) -> Json {
-    let (row, result) = (attempt.row, &attempt.result);
+    let (row, result) = (attempt.row, attempt.result());
     json!({
         "compileStartedAt": time_json(result.compile.started_at),
         "compileCompletedAt": time_json(result.compile.completed_at),

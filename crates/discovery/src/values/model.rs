@@ -9,7 +9,7 @@ use serde_json::json;
 use super::definition::text_json;
 use super::{Read, unknown};
 use crate::facts::{Facts, Value};
-use crate::graph::{Attributes, Place, modeling_layer};
+use crate::graph::{Attributes, NodeIndex, modeling_layer};
 use crate::needs::Needs;
 use crate::select::order_of_versions;
 
@@ -37,14 +37,11 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "language" => (Needs::DEFINITION, |facts| facts.text("language")),
         "latestVersion" => (Needs::DEFINITION, |facts| facts.text("latest_version")),
         "materializedType" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.node.node.materialized.as_deref())
+            Value::of_str(facts.node.materialized.as_deref())
         }),
         "modelingLayer" => (Needs::DEFINITION, |facts| {
             let path = facts.doc.text("original_file_path").unwrap_or_default();
-            Value::of_str(modeling_layer(
-                &path,
-                facts.node.node.name.as_deref().unwrap_or_default(),
-            ))
+            Value::of_str(modeling_layer(&path, facts.node.name.as_deref().unwrap_or_default()))
         }),
         "packages" => (Needs::NOTHING, packages),
         "rawCode" | "rawSql" => (Needs::DEFINITION, |facts| facts.first_text(&["raw_code", "raw_sql"])),
@@ -78,12 +75,14 @@ fn lineage(field: &str) -> Option<(Needs, Read)> {
         // Only nodes that were selected are in the answer; how they were selected is not kept.
         "matchesMethod" => (Needs::NOTHING, unknown),
         "materializationType" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.node.node.materialized.as_deref())
+            Value::of_str(facts.node.materialized.as_deref())
         }),
         "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(Attributes::modeling_layer))),
         "parentIds" => (Needs::NOTHING, |facts| {
-            let parents = facts.node.parents.iter().map(|parent| facts.scope.graph.id(*parent));
-            Value::Json(parents.map(serde_json::Value::from).collect())
+            let graph = &facts.scope.graph;
+            let parents = facts.node.parents.iter().map(|parent| Cow::Borrowed(graph.id(*parent)));
+            let macros = facts.macros().into_iter().filter(|id| graph.find(id).is_some());
+            Value::of_texts(parents.chain(macros.map(Cow::Owned)).collect())
         }),
         // Projects do not share models here.
         "publicParentIds" => (Needs::NOTHING, |_| Value::Json(json!([]))),
@@ -131,7 +130,7 @@ fn constraints<'f>(facts: &'f Facts<'f>) -> Value<'f> {
 fn packages<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let parents = facts.node.parents.iter();
     let packages: BTreeSet<&str> = parents
-        .filter_map(|parent| facts.scope.graph.node(*parent).node.package_name.as_deref())
+        .filter_map(|parent| facts.scope.graph.node(*parent).package_name.as_deref())
         .collect();
     Value::of_texts(packages.into_iter().map(Cow::Borrowed).collect())
 }
@@ -151,7 +150,7 @@ fn release(version: Option<&str>, latest: Option<&str>) -> &'static str {
 /// All versions of a model that has versions.
 fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let graph = &facts.scope.graph;
-    let node = &facts.node.node;
+    let node = facts.node;
     let (Some(_), Some(attributes)) = (facts.doc.text("version"), graph.attributes()) else {
         return Value::Json(json!([]));
     };
@@ -159,18 +158,18 @@ fn versions<'f>(facts: &'f Facts<'f>) -> Value<'f> {
         return Value::Json(json!([]));
     };
     // Nodes are sorted by id, and the ids of the versions differ only in their ends.
-    let is_other = |place: &Place| {
-        let other = &graph.node(*place).node;
+    let is_other = |index: &NodeIndex| {
+        let other = graph.node(*index);
         other.name == node.name && other.package_name == node.package_name && other.resource_type == node.resource_type
     };
     let before = (0..own).rev().take_while(is_other).count();
-    let first = own - Place::try_from(before).unwrap_or_default();
-    let others = (first..graph.places().end).take_while(is_other);
-    let versions = others.map(|place| {
-        let other = &attributes[place as usize];
+    let first = own - NodeIndex::try_from(before).unwrap_or_default();
+    let others = (first..graph.indices().end).take_while(is_other);
+    let versions = others.map(|index| {
+        let other = &attributes[index as usize];
         json!({
-            "uniqueId": graph.id(place),
-            "name": graph.node(place).node.name.as_deref().unwrap_or_default(),
+            "uniqueId": graph.id(index),
+            "name": graph.node(index).name.as_deref().unwrap_or_default(),
             "releaseVersion": release(other.version.as_deref(), other.latest_version.as_deref()),
         })
     });

@@ -88,12 +88,12 @@ fn list<'f>(facts: &'f Facts<'f>, key: &str, fields: &[(&str, &str)]) -> Value<'
 
 fn models_of_group(facts: &Facts<'_>) -> usize {
     let graph = &facts.scope.graph;
-    let (name, Some(attributes)) = (facts.node.node.name.as_deref(), graph.attributes()) else {
+    let (name, Some(attributes)) = (facts.node.name.as_deref(), graph.attributes()) else {
         return 0;
     };
     let models = graph.of_kind(Kind::Model);
     models
-        .filter(|place| attributes[*place as usize].group.as_deref() == name)
+        .filter(|index| attributes[*index as usize].group.as_deref() == name)
         .count()
 }
 

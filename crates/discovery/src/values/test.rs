@@ -45,12 +45,10 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "overrides" => (Needs::DEFINITION, |facts| {
             Value::of_raw(facts.doc.raw_object("overrides"))
         }),
-        "resource" => (Needs::NOTHING, |facts| {
-            Value::of_str(Some(&facts.node.node.resource_type))
-        }),
+        "resource" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.resource_type))),
         "testMetadata" => (Needs::DEFINITION, metadata),
         "testType" => (Needs::DEFINITION, |facts| {
-            let is_unit = facts.node.node.resource_type == "unit_test";
+            let is_unit = &*facts.node.resource_type == "unit_test";
             let is_generic = facts.doc.object("test_metadata").is_some();
             Value::of_str(Some(match (is_unit, is_generic) {
                 (true, _) => "UNIT_TEST",
@@ -66,10 +64,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
 
 fn last_known<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let status = |attempt: Option<&'f Attempt<'f>>| attempt.map(|attempt| attempt.row.status.as_str());
-    Value::of_str(last_known_result(
-        status(facts.last.as_ref()),
-        status(facts.success.as_ref()),
-    ))
+    Value::of_str(last_known_result(status(facts.last.as_ref()), status(facts.success())))
 }
 
 /// The status of the last attempt that says something about the data; of tests that never said anything, that of the last attempt.
@@ -97,7 +92,6 @@ fn rows(rows: &serde_json::Value) -> Option<i64> {
 }
 
 fn tested_node<'f>(facts: &'f Facts<'f>) -> Value<'f> {
-    let node = &facts.node.node;
     let attached = facts
         .doc
         .text("tested_node_unique_id")
@@ -106,8 +100,8 @@ fn tested_node<'f>(facts: &'f Facts<'f>) -> Value<'f> {
         return Value::of_text(attached);
     }
     // Singular tests are about all that they depend on.
-    match node.depends_on.as_slice() {
-        [only] => Value::of_str(Some(only)),
+    match facts.scope.graph.depends_on(facts.node).as_slice() {
+        [only] => Value::Text(only.clone().into()),
         _ => Value::Null,
     }
 }

@@ -1,6 +1,5 @@
 //! Writes a node.
 
-use artifacts::NodeResult;
 use read_model::queries::discovery::Outcome;
 use serde_json::Value as Json;
 
@@ -8,8 +7,8 @@ use super::{Writer, base};
 use crate::data::Data;
 use crate::doc::Doc;
 use crate::error::Error;
-use crate::facts::{Attempt, Catalog, Check, Facts, Value, time};
-use crate::graph::Place;
+use crate::facts::{Attempt, Catalog, Check, Facts, Object, Value, time};
+use crate::graph::NodeIndex;
 use crate::kind::Shape;
 use crate::needs::Needs;
 use crate::plan::{Selected, TYPENAME};
@@ -17,20 +16,20 @@ use crate::related::related;
 use crate::types::TYPES;
 use crate::values::Reader;
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
     pub(super) fn nodes(
         &mut self,
         data: usize,
         shape: Shape,
-        places: &[Place],
+        indices: &[NodeIndex],
         selected: &Selected,
     ) -> Result<(), Error> {
         self.raw("[")?;
-        for (number, place) in places.iter().enumerate() {
+        for (number, index) in indices.iter().enumerate() {
             if number > 0 {
                 self.raw(",")?;
             }
-            self.node(data, shape, *place, selected)?;
+            self.node(data, shape, *index, selected)?;
         }
         self.raw("]")
     }
@@ -39,39 +38,32 @@ impl Writer<'_> {
         &mut self,
         data_number: usize,
         shape: Shape,
-        place: Place,
+        index: NodeIndex,
         selected: &Selected,
     ) -> Result<(), Error> {
         self.is_late()?;
         let datas = self.datas;
         let data = &datas[data_number];
-        let node = data.graph().node(place);
+        let node = data.graph().node(index);
         let type_name = node.kind.and_then(|kind| shape.type_name(kind));
         let Some((type_name, selection)) = type_name.and_then(|name| Some((name, selected.sub.get(name)?))) else {
             return self.raw("null");
         };
         let needs = selection.needs;
-        let definition = self.json_of(
-            data,
-            place,
-            needs.has(Needs::DEFINITION).then(|| data.definitions.get(&place)),
-        );
-        let code = self.json_of(data, place, needs.has(Needs::CODE).then(|| data.codes.get(&place)));
-        let entry = data.catalogs.get(&place).filter(|_| needs.has(Needs::CATALOG));
-        let catalog = self.json_of(data, place, entry.map(|entry| Some(&entry.doc)));
-        let outcomes = (data.last.get(&place), data.success(place));
-        let (last, success) = if needs.has(Needs::RESULTS) {
-            outcomes
-        } else {
-            (None, None)
+        let frames = self.frames;
+        let read = |frame: Option<&Vec<u8>>| frame.and_then(|frame| frames.json(frame, &node.unique_id));
+        let definition = read(data.definitions.get(&index).filter(|_| needs.has(Needs::DEFINITION)));
+        let code = read(data.codes.get(&index).filter(|_| needs.has(Needs::CODE)));
+        let macros = read(data.macros.get(&index));
+        let entry = data.catalogs.get(&index).filter(|_| needs.has(Needs::CATALOG));
+        let catalog = read(entry.map(|entry| &entry.doc));
+        let attempt = |row: Option<&'w Outcome>| {
+            let row = row.filter(|_| needs.has(Needs::RESULTS));
+            row.map(|row| Attempt::new(row, frames))
         };
-        let check = data.freshness.get(&place).filter(|_| needs.has(Needs::FRESHNESS));
-        let of_check = match check {
-            Some(row) => self.result_of(data, place, &row.doc),
-            None => NodeResult::default(),
-        };
+        let check = data.freshness.get(&index).filter(|_| needs.has(Needs::FRESHNESS));
         let test_statuses = if needs.has(Needs::TESTS) {
-            statuses(data, place)
+            statuses(data, index)
         } else {
             Vec::new()
         };
@@ -79,18 +71,21 @@ impl Writer<'_> {
         let facts = Facts {
             scope: &data.scope,
             node,
-            attributes: attributes.map(|attributes| &attributes[place as usize]),
+            attributes: attributes.map(|attributes| &attributes[index as usize]),
             doc: definition.as_deref().map(Doc::of).unwrap_or_default(),
             code: code.as_deref(),
+            macros: macros.as_deref(),
             catalog: entry.zip(catalog.as_deref()).map(|(entry, json)| Catalog {
                 generated_at: entry.generated_at,
                 run_id: entry.run_id,
-                json,
                 doc: Doc::of(json),
             }),
-            last: last.map(|row| self.attempt_of(data, place, row)),
-            success: success.map(|row| self.attempt_of(data, place, row)),
-            freshness: check.map(|row| Check { row, result: of_check }),
+            last: attempt(data.last.get(&index)),
+            earlier_success: attempt(data.earlier_success.get(&index)),
+            freshness: check.map(|row| Check {
+                row,
+                result: frames.result(&row.doc, &node.unique_id),
+            }),
             test_statuses,
         };
         self.raw("{")?;
@@ -99,7 +94,7 @@ impl Writer<'_> {
             match field.reader {
                 Some(Reader::Value(_, read)) => self.value(read(&facts), field)?,
                 Some(Reader::Nodes(relation)) => {
-                    let others = related(data.graph(), place, shape, relation, field);
+                    let others = related(data.graph(), index, shape, relation, field);
                     if field.ty.is_some_and(|ty| ty.is_list) {
                         self.nodes(data_number, shape.nested(), &others, field)?;
                     } else {
@@ -116,6 +111,19 @@ impl Writer<'_> {
         self.raw("}")
     }
 
+    fn object(&mut self, object: &Object<'_>, selected: &Selected) -> Result<(), Error> {
+        self.raw("{")?;
+        for (number, field) in selected.only().fields.iter().enumerate() {
+            self.key(&field.key, number == 0)?;
+            if field.name == TYPENAME {
+                self.output.text(base(selected.ty))?;
+            } else {
+                self.value(object.field(&field.name), field)?;
+            }
+        }
+        self.raw("}")
+    }
+
     fn value(&mut self, value: Value<'_>, field: &Selected) -> Result<(), Error> {
         match value {
             Value::Null => self.null(field),
@@ -125,44 +133,37 @@ impl Writer<'_> {
             Value::Text(text) => self.output.text(&text),
             Value::Time(at) => self.output.text(&time(at)),
             Value::Raw(raw) => self.raw(raw.get()),
+            Value::Texts(texts) => {
+                self.raw("[")?;
+                for (number, text) in texts.iter().enumerate() {
+                    if number > 0 {
+                        self.raw(",")?;
+                    }
+                    self.output.text(text)?;
+                }
+                self.raw("]")
+            }
+            Value::Object(object) => self.object(&object, field),
+            Value::Objects(objects) => {
+                self.raw("[")?;
+                for (number, object) in objects.iter().enumerate() {
+                    if number > 0 {
+                        self.raw(",")?;
+                    }
+                    self.object(object, field)?;
+                }
+                self.raw("]")
+            }
             Value::Json(Json::Null) => self.null(field),
             Value::Json(value) if TYPES.is_composite(base(field.ty)) => self.json(&value, field),
             Value::Json(value) => self.output.json(&value),
         }
     }
-
-    /// Decompresses a stored text, if the query needs it and there is one.
-    fn json_of(&mut self, data: &Data, place: Place, frame: Option<Option<&Vec<u8>>>) -> Option<String> {
-        let frame = frame??;
-        let read = self.decoder.decode(frame).map_err(|error| error.to_string());
-        match read.and_then(|json| String::from_utf8(json).map_err(|error| error.to_string())) {
-            Ok(json) => Some(json),
-            Err(error) => {
-                let id = data.graph().id(place);
-                self.unreadable
-                    .get_or_insert_with(|| format!("cannot read what is stored of `{id}`: {error}"));
-                None
-            }
-        }
-    }
-
-    fn result_of(&mut self, data: &Data, place: Place, frame: &Vec<u8>) -> NodeResult {
-        let json = self.json_of(data, place, Some(Some(frame)));
-        json.and_then(|json| NodeResult::from_json(json.as_bytes()))
-            .unwrap_or_default()
-    }
-
-    fn attempt_of<'r>(&mut self, data: &Data, place: Place, row: &'r Outcome) -> Attempt<'r> {
-        Attempt {
-            row,
-            result: self.result_of(data, place, &row.doc),
-        }
-    }
 }
 
 /// The last statuses of a node's tests, by their ids.
-fn statuses(data: &Data, place: Place) -> Vec<(&str, &str)> {
-    let tests = data.graph().node(place).tests.iter();
+fn statuses(data: &Data, index: NodeIndex) -> Vec<(&str, &str)> {
+    let tests = data.graph().node(index).tests.iter();
     let statuses = tests.filter_map(|test| Some((data.graph().id(*test), data.last.get(test)?.status.as_str())));
     statuses.collect()
 }

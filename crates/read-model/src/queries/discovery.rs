@@ -6,6 +6,7 @@ mod freshness;
 mod head;
 mod history;
 mod index;
+mod macros;
 mod performance;
 mod results;
 
@@ -15,5 +16,6 @@ pub use freshness::{Freshness, freshness};
 pub use head::{Head, head_of_environment, head_of_run, newest_run_with_manifest};
 pub use history::{attempts_of_node, results_in_runs};
 pub use index::{IndexedNode, index};
+pub use macros::macros_of_nodes;
 pub use performance::{Execution, executions};
 pub use results::{Outcome, outcomes, outcomes_of_run};
