@@ -8,6 +8,7 @@ mod consume;
 mod content;
 mod error;
 mod manifest;
+mod pack;
 mod placement;
 mod prune;
 mod rebuild;
@@ -59,6 +60,10 @@ impl Projector {
 
     /// Applies events as they arrive until the shutdown. Events that were begun are finished.
     pub async fn run(self, stream: Stream, shutdown: CancellationToken) {
-        tokio::join!(consume::run(&self, &stream, &shutdown), sweep::run(&self, &shutdown),);
+        tokio::join!(
+            consume::run(&self, &stream, &shutdown),
+            sweep::run(&self, &shutdown),
+            pack::run(&self, &shutdown),
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bucket::Settings;
@@ -50,6 +51,7 @@ impl S3Server {
             root: root.path().into(),
             service: service.build(),
             creations: Arc::default(),
+            requests: Arc::default(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
@@ -116,6 +118,12 @@ impl S3Server {
         self.settings_of("closed", "wrong-secret-key")
     }
 
+    /// Returns the number of requests that were answered so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.handler.requests.load(Ordering::Relaxed)
+    }
+
     /// Stops the server: new connections are refused, and open ones are cut.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -176,10 +184,12 @@ struct Handler {
     service: S3Service,
     /// A lock for each key that was ever created conditionally.
     creations: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+    requests: Arc<AtomicU64>,
 }
 
 impl Handler {
     async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let path = request.uri().path().to_owned();
         if !self.has_bucket_of(&path) {
             return Ok(no_such_bucket(request).await);
