@@ -122,18 +122,18 @@ impl Bucket {
                 }
             }
         }
-        let events = batch.ids.iter().map(|id| {
-            let packed = packed.get(id).and_then(|bytes| parse_packed(*id, bytes));
+        let events = batch.ids.into_iter().map(|id| {
+            let packed = packed.get(&id).and_then(|bytes| parse_packed(id, bytes));
             async move {
                 let event = match packed {
                     Some(event) => Ok(event),
                     None => {
                         // The semaphore is never closed.
                         let _permit = requests.acquire().await;
-                        self.get_event(place, *id).await
+                        self.get_event(place, id).await
                     }
                 };
-                (*id, event)
+                (id, event)
             }
         });
         events.collect::<FuturesOrdered<_>>().collect().await

@@ -122,8 +122,8 @@ impl Bucket {
     /// Reads the indexes of segments. A damaged segment is left out with an error in the log, as long as the single objects of its events are
     /// still there.
     pub(crate) async fn open_segments(&self, listed: &[Listed], extent: Extent) -> Result<Vec<Arc<Segment>>, Error> {
-        let opened = stream::iter(listed).map(|listed| async move {
-            match self.open_segment(listed, extent).await {
+        let opened = stream::iter(listed.to_vec()).map(|listed| async move {
+            match self.open_segment(&listed, extent).await {
                 Ok(segment) => Ok(Some(segment)),
                 Err(error) if error.is_unavailable() => Err(error),
                 Err(error) if listed.trimmed => Err(Error::corrupt(

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bucket::Settings;
 use http_body_util::BodyExt;
@@ -52,6 +53,7 @@ impl S3Server {
             service: service.build(),
             creations: Arc::default(),
             requests: Arc::default(),
+            delay_millis: Arc::default(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
@@ -116,6 +118,12 @@ impl S3Server {
     pub fn wrong_credentials_settings(&self) -> anyhow::Result<Settings> {
         self.settings("closed")?;
         self.settings_of("closed", "wrong-secret-key")
+    }
+
+    /// Delays the answer to each request, as a server that is far away does.
+    pub fn set_delay(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.handler.delay_millis.store(millis, Ordering::Relaxed);
     }
 
     /// Returns the number of requests that were answered so far.
@@ -185,11 +193,16 @@ struct Handler {
     /// A lock for each key that was ever created conditionally.
     creations: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
     requests: Arc<AtomicU64>,
+    delay_millis: Arc<AtomicU64>,
 }
 
 impl Handler {
     async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        let delay = Duration::from_millis(self.delay_millis.load(Ordering::Relaxed));
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let path = request.uri().path().to_owned();
         if !self.has_bucket_of(&path) {
             return Ok(no_such_bucket(request).await);
