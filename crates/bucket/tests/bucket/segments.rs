@@ -1,6 +1,7 @@
 //! Tests that events are found and read whether they are single objects, in segments or both.
 
 mod damage;
+mod recorded;
 
 use std::path::{Path, PathBuf};
 
