@@ -15,6 +15,7 @@ mod projections;
 mod reads;
 mod rebuilds;
 mod report;
+mod segments;
 mod start;
 mod statements;
 mod states;
@@ -75,6 +76,7 @@ enum What {
     Latency,
     Sustained,
     Rebuilds,
+    Segments,
     Reads,
     Downloads,
     Start,
@@ -114,6 +116,7 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
             What::Latency => projections::measure_latency(binary).await?,
             What::Sustained => sustained::measure(binary, &arguments.python).await?,
             What::Rebuilds => rebuilds::measure(binary).await?,
+            What::Segments => segments::measure().await?,
             What::Reads => reads::measure(binary).await?,
             What::Downloads => downloads::measure(binary).await?,
             What::Start => start::measure(binary).await?,

@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Inspect the events in the bucket's journal.
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Pack past hours of the bucket's journal, and delete what is packed.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Apply events of the journal that have not been applied.
     Replay {
         #[command(flatten)]
@@ -122,6 +125,22 @@ pub(crate) enum EventsCommand {
     Tail {
         #[command(flatten)]
         selection: SelectionArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Copy the events of all hours older than eight days into segments, as projectors do once a day.
+    Pack,
+    /// Delete the single objects of events that are in segments, after comparing both. Without `--apply`, only count them. Earlier versions of
+    /// dbt-api cannot read these events any more.
+    Trim {
+        /// Only events of hours that ended longer ago than this, such as 90d.
+        #[arg(long)]
+        older_than: Period,
+        /// Delete the objects.
+        #[arg(long)]
+        apply: bool,
     },
 }
 

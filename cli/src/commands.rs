@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod events;
 pub(crate) mod healthcheck;
 pub(crate) mod import;
+pub(crate) mod journal;
 pub(crate) mod migrate;
 pub(crate) mod project;
 pub(crate) mod prune;

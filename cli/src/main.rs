@@ -84,6 +84,7 @@ async fn run_command(settings: &Settings, command: Command, output: Output) -> a
         Command::Environment(command) => commands::environment::run(settings, command, output).await,
         Command::Token(command) => commands::token::run(settings, command, output).await,
         Command::Events(command) => commands::events::run(settings, command, output).await,
+        Command::Journal(command) => commands::journal::run(settings, command, output).await,
         Command::Replay { selection, again } => commands::replay::run(settings, &selection, again, output).await,
         Command::Rebuild(arguments) => commands::rebuild::run(settings, &arguments, output).await,
         Command::Recover => commands::recover::run(settings, output).await,

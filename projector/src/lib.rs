@@ -6,6 +6,7 @@ mod consume;
 mod content;
 mod error;
 mod numbers;
+mod pack;
 mod placement;
 mod project;
 mod rebuild;
@@ -56,6 +57,10 @@ impl Projector {
 
     /// Applies events as they arrive until the shutdown. Events that were begun are finished.
     pub async fn run(self, stream: Stream, shutdown: CancellationToken) {
-        tokio::join!(consume::run(&self, &stream, &shutdown), sweep::run(&self, &shutdown),);
+        tokio::join!(
+            consume::run(&self, &stream, &shutdown),
+            sweep::run(&self, &shutdown),
+            pack::run(&self, &shutdown),
+        );
     }
 }

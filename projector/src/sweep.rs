@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bucket::{Journal, made_at};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use read_model::dead_letters::count_dead_letters;
 use read_model::journal::{set_swept_upto, swept_upto, unknown_of};
 use schemas::{Event, EventId};
@@ -25,9 +25,6 @@ const LONG_MARGIN: TimeDelta = TimeDelta::days(7);
 
 /// Younger events are left to the stream, so that both do not do the same work.
 const YOUNG: TimeDelta = TimeDelta::seconds(5);
-
-/// The number of events that are read from the bucket at the same time.
-const READ_AT_ONCE: usize = 64;
 
 /// Sweeps at startup and regularly until the shutdown.
 pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
@@ -195,10 +192,6 @@ impl Projector {
         journal: Journal,
         ids: &[EventId],
     ) -> Vec<(EventId, Result<Event, bucket::Error>)> {
-        stream::iter(ids.iter().copied())
-            .map(|id| async move { (id, self.bucket.get_event(journal, id).await) })
-            .buffered(READ_AT_ONCE)
-            .collect()
-            .await
+        self.bucket.read_events(journal, ids.to_vec()).collect().await
     }
 }

@@ -1,14 +1,13 @@
 //! Implements `dbt-api events`.
 
 use std::collections::HashSet;
-use std::future::ready;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bucket::{Bucket, Journal};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::StreamExt;
 use projector::Selection;
 use schemas::{Event, EventId};
 use serde::Serialize;
@@ -19,8 +18,11 @@ use crate::args::EventsCommand;
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// The number of events read from the bucket at the same time.
-const CONCURRENT_READS: usize = 16;
+/// The fewest events that are read together.
+const MIN_PART: usize = 16;
+
+/// The most events that are read together.
+const MAX_PART: usize = 4_096;
 
 /// How often `tail` lists the journal.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -105,25 +107,32 @@ async fn read_back(
     bucket: &Bucket,
     selection: &Selection,
     journal: Journal,
-    ids: Vec<EventId>,
+    mut ids: Vec<EventId>,
     limit: usize,
     found: &mut Vec<Event>,
 ) -> anyhow::Result<()> {
-    let ids = ids.into_iter().rev().filter(|id| selection.may_mean(*id));
-    let mut events = stream::iter(ids)
-        .map(|id| read(bucket, journal, id))
-        .buffered(CONCURRENT_READS);
-    while found.len() < limit
-        && let Some(event) = events.try_next().await?
-    {
-        found.extend(event.filter(|event| selection.matches(event)));
+    ids.retain(|id| selection.may_mean(*id));
+    ids.reverse();
+    // No more are read than are wanted, unless only few of them are selected.
+    let mut part = limit.clamp(MIN_PART, MAX_PART);
+    let mut rest = ids.as_slice();
+    while !rest.is_empty() && found.len() < limit {
+        let (next, others) = rest.split_at(part.min(rest.len()));
+        let mut events = bucket.read_events(journal, next.to_vec());
+        while found.len() < limit
+            && let Some((id, event)) = events.next().await
+        {
+            found.extend(readable(id, event)?.filter(|event| selection.matches(event)));
+        }
+        rest = others;
+        part = (part * 2).min(MAX_PART);
     }
     Ok(())
 }
 
-/// Reads an event; none if it is unreadable, so that the other events are still shown.
-async fn read(bucket: &Bucket, journal: Journal, id: EventId) -> anyhow::Result<Option<Event>> {
-    match bucket.get_event(journal, id).await {
+/// Returns no event if it is unreadable, so that the other events are still shown.
+fn readable(id: EventId, event: Result<Event, bucket::Error>) -> anyhow::Result<Option<Event>> {
+    match event {
         Ok(event) => Ok(Some(event)),
         Err(error) if error.is_unavailable() => Err(error).context("the bucket is unavailable"),
         Err(error) => {
@@ -156,12 +165,14 @@ async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow:
         let now = Clock::System.now();
         let ids = since.find(bucket, now).await?;
         let new: Vec<(Journal, EventId)> = ids.into_iter().filter(|(_, id)| seen.insert(*id)).collect();
-        let mut events: Vec<Event> = stream::iter(new)
-            .map(|(journal, id)| read(bucket, journal, id))
-            .buffer_unordered(CONCURRENT_READS)
-            .try_filter_map(|event| ready(Ok(event.filter(|event| since.matches(event)))))
-            .try_collect()
-            .await?;
+        let mut events: Vec<Event> = Vec::new();
+        for new in new.chunk_by(|(one, _), (next, _)| one == next) {
+            let ids = new.iter().map(|(_, id)| *id).collect();
+            let mut read = bucket.read_events(new[0].0, ids);
+            while let Some((id, event)) = read.next().await {
+                events.extend(readable(id, event)?.filter(|event| since.matches(event)));
+            }
+        }
         events.sort_by_key(|event| (event.time, event.id));
         for event in &events {
             output.line(&Line::of(event))?;

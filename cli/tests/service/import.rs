@@ -54,7 +54,7 @@ fn uploads(system: &System) -> Vec<Value> {
 }
 
 /// Counts the files below a folder. A name with `#` belongs to an unfinished file.
-fn files_below(folder: &Path) -> usize {
+pub(crate) fn files_below(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths

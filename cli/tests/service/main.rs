@@ -21,6 +21,7 @@ mod files_v3;
 mod hostile;
 mod import;
 mod isolation;
+mod journal;
 mod limits;
 mod nodes;
 mod outages;

@@ -1,15 +1,23 @@
 //! The journal has one object per event, which is never changed. Upload events are in folders by the hour in which their id was made, so
-//! that the newest are found by listing a single folder. Directory events are in one folder, because they are few and always read together.
+//! that the newest are found by listing a single folder. Past hours are also in segments, and what is listed and read is the union of both.
+//! Directory events are in one folder, because they are few and always read together.
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::{Event, EventId, EventType};
 
-use crate::{Bucket, Error};
+use crate::hours::{Folders, folder_of};
+use crate::segments::{Extent, Listed};
+use crate::{Bucket, Error, Hours};
 
-const UPLOADS: &str = "events/uploads";
+pub(crate) const UPLOADS: &str = "events/uploads";
 const DIRECTORY: &str = "events/directory";
+
+/// The number of days that are listed at the same time.
+const DAYS_AT_ONCE: usize = 8;
 
 /// The two parts of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,23 +93,37 @@ impl Bucket {
     /// Fails if the bucket is unavailable, the event is not found, the object is not this event, or the id is not a UUIDv7.
     pub async fn get_event(&self, place: Journal, id: EventId) -> Result<Event, Error> {
         let key = key(place, id)?;
-        let bytes = self.read(&key).await?;
-        let event = Event::from_json(&bytes).map_err(|error| Error::corrupt(&key, error))?;
-        if event.id != id {
-            return Err(Error::corrupt(
-                &key,
-                format_args!("it contains the event `{}`", event.id),
-            ));
+        if let Some(event) = self.kept_event(place, id).await {
+            return Ok(event);
         }
-        Ok(event)
+        match self.read_single(&key, id).await {
+            // It may have been packed and its single object deleted.
+            Err(error) if place == Journal::Uploads && !error.is_unavailable() => match self.packed_event(id).await? {
+                Some(event) => Ok(event),
+                None => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    async fn read_single(&self, key: &str, id: EventId) -> Result<Event, Error> {
+        parse_event(key, id, &self.read(key).await?)
+    }
+
+    /// Reads the single object of an event, as it was written.
+    pub(crate) async fn read_single_bytes(&self, id: EventId) -> Result<Bytes, Error> {
+        let key = key(Journal::Uploads, id)?;
+        let bytes = self.read(&key).await?;
+        parse_event(&key, id, &bytes)?;
+        Ok(bytes)
     }
 
     /// Lists the ids of the upload events made in the hour that contains `hour`, in ascending order.
     ///
     /// # Errors
-    /// Fails if the bucket is unavailable.
+    /// Fails if the bucket is unavailable, or if a segment cannot be read whose single objects were trimmed.
     pub async fn list_events_of_hour(&self, hour: DateTime<Utc>) -> Result<Vec<EventId>, Error> {
-        self.list_events(&folder_of(hour)).await
+        self.list_packed_and_single(&folder_of(hour)).await
     }
 
     /// Lists the ids of all directory events in ascending order.
@@ -109,105 +131,84 @@ impl Bucket {
     /// # Errors
     /// Fails if the bucket is unavailable.
     pub async fn list_directory_events(&self) -> Result<Vec<EventId>, Error> {
-        self.list_events(DIRECTORY).await
+        Ok(ids_of(&self.list(DIRECTORY).await?))
     }
 
     /// Lists the ids of all upload events in ascending order.
     ///
     /// # Errors
-    /// Fails if the bucket is unavailable.
+    /// Fails like [`Bucket::list_events_of_hour`].
     pub async fn list_upload_events(&self) -> Result<Vec<EventId>, Error> {
-        self.list_events(UPLOADS).await
+        let days = Folders::days(self).all().await?;
+        let ids: Vec<Vec<EventId>> = stream::iter(days)
+            .map(|day| async move { self.list_packed_and_single(&day).await })
+            .buffered(DAYS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(ids.concat())
     }
 
     /// Returns the first hour with upload events, where a replay begins.
     ///
     /// # Errors
-    /// Fails if the bucket is unavailable.
+    /// Fails like [`Bucket::list_events_of_hour`].
     pub async fn first_hour(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        let mut hours = Hours {
-            newest_first: false,
-            ..self.hours_back(None, None)
-        };
-        Ok(hours.next().await?.map(|(hour, _)| hour))
+        Ok(Hours::forward(self).next().await?.map(|(hour, _)| hour))
     }
 
     /// Returns the hours with upload events, the newest first, from the hour that contains `to` back to the hour that contains `from`.
     #[must_use]
     pub fn hours_back(&self, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Hours {
-        Hours {
-            bucket: self.clone(),
-            folders: vec![Vec::new()],
-            newest_first: true,
-            from: from.map(parts_of_hour),
-            to: to.map(parts_of_hour),
-        }
+        Hours::back(self, from, to)
     }
 
-    async fn list_events(&self, folder: &str) -> Result<Vec<EventId>, Error> {
-        let names = self.list(folder).await?;
-        let ids = names
-            .iter()
-            .filter_map(|name| parse(name.strip_suffix(".json").unwrap_or(name)));
-        let mut ids: Vec<EventId> = ids.collect();
-        ids.sort_unstable();
+    /// Lists the single objects under a folder such as `2026/11/23` or `2026/11/23/17`, and then its segments. An event that is packed and
+    /// trimmed in between is in both.
+    pub(crate) async fn list_folder(&self, folder: &str) -> Result<(Vec<EventId>, Vec<Listed>), Error> {
+        let single = self.list(&format!("{UPLOADS}/{folder}")).await?;
+        let segments = self.list_segments(folder).await?;
+        Ok((ids_of(&single), segments))
+    }
+
+    pub(crate) async fn list_packed_and_single(&self, folder: &str) -> Result<Vec<EventId>, Error> {
+        let (mut ids, mut segments) = self.list_folder(folder).await?;
+        // All events of a segment that was not trimmed have single objects.
+        segments.retain(|segment| segment.trimmed);
+        if !segments.is_empty() {
+            for segment in self.open_segments(&segments, Extent::Index).await? {
+                ids.extend(segment.ids());
+            }
+            ids.sort_unstable();
+            ids.dedup();
+        }
         Ok(ids)
     }
 }
 
-/// Iterates over hours of the journal.
-pub struct Hours {
-    bucket: Bucket,
-    /// A stack of folders to visit: years, months, days and hours, each as the numbers in its path.
-    folders: Vec<Vec<u32>>,
-    newest_first: bool,
-    from: Option<[u32; 4]>,
-    to: Option<[u32; 4]>,
+/// Parses the names of objects. The ids are in ascending order.
+fn ids_of(names: &[String]) -> Vec<EventId> {
+    let ids = names
+        .iter()
+        .filter_map(|name| parse(name.strip_suffix(".json").unwrap_or(name)));
+    let mut ids: Vec<EventId> = ids.collect();
+    ids.sort_unstable();
+    ids
 }
 
-impl Hours {
-    /// Returns the next hour and the ids of its events in ascending order.
-    ///
-    /// # Errors
-    /// Fails if the bucket is unavailable.
-    pub async fn next(&mut self) -> Result<Option<(DateTime<Utc>, Vec<EventId>)>, Error> {
-        // Depth first, because a local folder may be empty: it is created just before the object in it.
-        while let Some(parts) = self.folders.pop() {
-            if parts.len() == 4 {
-                if let Some(hour) = hour_of_parts(&parts) {
-                    let ids = self.bucket.list_events_of_hour(hour).await?;
-                    if !ids.is_empty() {
-                        return Ok(Some((hour, ids)));
-                    }
-                }
-                continue;
-            }
-            let prefix = parts
-                .iter()
-                .fold(UPLOADS.to_owned(), |path, part| format!("{path}/{part:02}"));
-            let names = self.bucket.list_folders(&prefix).await?;
-            let numbers = names.iter().filter_map(|name| parse(name));
-            let mut inner: Vec<Vec<u32>> = numbers
-                .map(|number| [parts.as_slice(), &[number]].concat())
-                .filter(|parts| self.may_hold(parts))
-                .collect();
-            inner.sort_unstable();
-            if !self.newest_first {
-                inner.reverse();
-            }
-            self.folders.extend(inner);
-        }
-        Ok(None)
+/// Parses an event that was read from this key.
+pub(crate) fn parse_event(key: &str, id: EventId, bytes: &[u8]) -> Result<Event, Error> {
+    let event = Event::from_json(bytes).map_err(|error| Error::corrupt(key, error))?;
+    if event.id != id {
+        return Err(Error::corrupt(
+            key,
+            format_args!("it contains the event `{}`", event.id),
+        ));
     }
-
-    fn may_hold(&self, parts: &[u32]) -> bool {
-        self.from.is_none_or(|from| *parts >= from[..parts.len()])
-            && self.to.is_none_or(|to| *parts <= to[..parts.len()])
-    }
+    Ok(event)
 }
 
 /// Parses a name. Foreign names are skipped with a warning.
-fn parse<T: FromStr>(name: &str) -> Option<T> {
+pub(crate) fn parse<T: FromStr>(name: &str) -> Option<T> {
     let parsed = name.parse().ok();
     if parsed.is_none() {
         tracing::warn!(name, "the journal contains an object that is not an event");
@@ -215,18 +216,16 @@ fn parse<T: FromStr>(name: &str) -> Option<T> {
     parsed
 }
 
-fn key(place: Journal, id: EventId) -> Result<String, Error> {
+pub(crate) fn key(place: Journal, id: EventId) -> Result<String, Error> {
     match place {
         Journal::Directory => Ok(format!("{DIRECTORY}/{id}.json")),
-        Journal::Uploads => {
-            let hour = made_at(id).ok_or(Error::InvalidEventId(id))?;
-            Ok(format!("{}/{id}.json", folder_of(hour)))
-        }
+        Journal::Uploads => Ok(format!("{UPLOADS}/{}/{id}.json", hour_of(id)?)),
     }
 }
 
-fn folder_of(hour: DateTime<Utc>) -> String {
-    format!("{UPLOADS}/{}", hour.format("%Y/%m/%d/%H"))
+/// The folder of the hour in which an event id was made.
+pub(crate) fn hour_of(id: EventId) -> Result<String, Error> {
+    made_at(id).map(folder_of).ok_or(Error::InvalidEventId(id))
 }
 
 /// Returns the time at which an event id was made, or `None` if it is not a UUIDv7.
@@ -237,17 +236,6 @@ pub fn made_at(id: EventId) -> Option<DateTime<Utc>> {
     }
     let (seconds, nanos) = id.0.get_timestamp()?.to_unix();
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
-}
-
-fn parts_of_hour(hour: DateTime<Utc>) -> [u32; 4] {
-    let year = u32::try_from(hour.year()).unwrap_or(0);
-    [year, hour.month(), hour.day(), hour.hour()]
-}
-
-fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {
-    let &[year, month, day, hour] = parts else { return None };
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
-    Some(date.and_time(NaiveTime::default()).with_hour(hour)?.and_utc())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::local::LocalFileSystem;
@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 use tokio_util::io::ReaderStream;
 
 use crate::error::{Error, Problem};
+use crate::segments::Cache;
 use crate::settings::Settings;
 
 /// [`Bucket::check`] writes this object once. Later checks try to create it again, which must fail.
@@ -35,6 +36,8 @@ pub struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The bucket's description for messages.
     pub(crate) place: Arc<str>,
+    /// The segments of the journal that were used last.
+    pub(crate) segments: Arc<Cache>,
 }
 
 /// Whether an object was created now or existed before.
@@ -104,6 +107,7 @@ impl Bucket {
         Ok(Self {
             store,
             place: place.into(),
+            segments: Arc::default(),
         })
     }
 
@@ -194,6 +198,27 @@ impl Bucket {
         let listing = self.store.list(Some(&Path::from(prefix)));
         let names = listing.map_ok(|object| object.location.filename().unwrap_or_default().to_owned());
         names.try_collect().await.map_err(|e| self.error(prefix, e))
+    }
+
+    /// Lists the keys and sizes of all objects under a prefix, unordered.
+    pub(crate) async fn list_objects(&self, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
+        let listing = self.store.list(Some(&Path::from(prefix)));
+        let objects = listing.map_ok(|object| (object.location.as_ref().to_owned(), object.size));
+        objects.try_collect().await.map_err(|e| self.error(prefix, e))
+    }
+
+    /// Deletes objects. Those that are missing count as deleted.
+    pub(crate) async fn delete(&self, keys: Vec<String>) -> Result<(), Error> {
+        let first = keys.first().cloned().unwrap_or_default();
+        let paths = keys.into_iter().map(|key| Ok(Path::from(key)));
+        let mut deleted = self.store.delete_stream(stream::iter(paths).boxed());
+        while let Some(result) = deleted.next().await {
+            match result {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.error(&first, error)),
+            }
+        }
+        Ok(())
     }
 
     /// Lists the names of the folders directly under a prefix.

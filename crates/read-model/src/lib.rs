@@ -14,6 +14,7 @@ pub mod ids;
 pub mod journal;
 pub mod manifests;
 pub mod outage;
+pub mod pack;
 pub mod placement;
 pub mod projects;
 pub mod prune;

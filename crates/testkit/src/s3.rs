@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bucket::Settings;
 use http_body_util::BodyExt;
@@ -50,6 +52,8 @@ impl S3Server {
             root: root.path().into(),
             service: service.build(),
             creations: Arc::default(),
+            requests: Arc::default(),
+            delay_millis: Arc::default(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
@@ -116,6 +120,18 @@ impl S3Server {
         self.settings_of("closed", "wrong-secret-key")
     }
 
+    /// Delays the answer to each request, as a server that is far away does.
+    pub fn set_delay(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.handler.delay_millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// Returns the number of requests that were answered so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.handler.requests.load(Ordering::Relaxed)
+    }
+
     /// Stops the server: new connections are refused, and open ones are cut.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -176,10 +192,17 @@ struct Handler {
     service: S3Service,
     /// A lock for each key that was ever created conditionally.
     creations: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+    requests: Arc<AtomicU64>,
+    delay_millis: Arc<AtomicU64>,
 }
 
 impl Handler {
     async fn handle(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let delay = Duration::from_millis(self.delay_millis.load(Ordering::Relaxed));
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let path = request.uri().path().to_owned();
         if !self.has_bucket_of(&path) {
             return Ok(no_such_bucket(request).await);

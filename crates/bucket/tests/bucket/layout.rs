@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::journal::{at, upload};
 use crate::stores::local;
 
-fn files(root: &Path, folder: &Path) -> Vec<String> {
+pub(crate) fn files(root: &Path, folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -45,6 +45,25 @@ async fn each_kind_of_object_has_its_key() {
             "revocations/00000000-0000-0000-0000-000000000000".to_owned(),
         ]
     );
+}
+
+#[tokio::test]
+async fn segments_are_named_by_their_hour_the_number_of_their_events_and_a_hash() {
+    let (folder, bucket) = local();
+    for minute in [5, 6] {
+        bucket.put_event(&upload(at(17, minute))).await.unwrap();
+    }
+    bucket.pack(at(18, 0), &|_, _| {}).await.unwrap();
+    bucket.trim(at(18, 0), true, &|_, _| {}).await.unwrap();
+    let names = files(folder.path(), folder.path());
+    let [mark, segment] = names.as_slice() else {
+        panic!("{names:?}")
+    };
+    let hash = segment
+        .strip_prefix("events/segments/2026/11/23/17/2-")
+        .and_then(|name| name.strip_suffix(".zst"));
+    assert!(hash.unwrap().parse::<Sha256>().is_ok(), "{segment}");
+    assert_eq!(mark, &segment.replace(".zst", ".trimmed"));
 }
 
 #[tokio::test]

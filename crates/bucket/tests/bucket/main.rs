@@ -12,5 +12,6 @@ mod layout;
 mod legacy;
 mod outages;
 mod revocations;
+mod segments;
 mod settings;
 mod stores;

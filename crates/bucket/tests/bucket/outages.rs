@@ -51,6 +51,9 @@ async fn errors_of_everything(bucket: &Bucket) -> Vec<Error> {
         revoked.unwrap_err(),
         bucket.segment_owners(ClaimKind::Run, 1).await.unwrap_err(),
         bucket.revoke(token).await.unwrap_err(),
+        bucket.pack(at(18, 0), &|_, _| {}).await.unwrap_err(),
+        bucket.trim(at(18, 0), true, &|_, _| {}).await.unwrap_err(),
+        bucket.list_upload_events().await.unwrap_err(),
     ]
 }
 

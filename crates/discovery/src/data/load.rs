@@ -1,7 +1,7 @@
 //! Reads what was noted.
 
-use std::collections::hash_map::Entry;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use read_model::doc::DocDecoder;

@@ -9,7 +9,7 @@ use super::{Resolver, required};
 use crate::arguments::{argument, field as field_of, number, text, texts};
 use crate::doc::Doc;
 use crate::error::{Error, QueryError};
-use crate::graph::Place;
+use crate::graph::NodeIndex;
 use crate::kind::Kind;
 use crate::plan::{Selected, TYPENAME};
 use crate::semantic::{Metric, Named, Resolved, SemanticModel, Semantics, Shared, saved_query};
@@ -75,10 +75,10 @@ impl Resolver<'_> {
     /// Reads the definitions of a kind, in the order of dbt's ids. Those without a name are left out.
     async fn read<T>(&mut self, data: usize, kind: Kind, read: impl Fn(&str, &Doc<'_>) -> T) -> Result<Vec<T>, Error> {
         let data = &mut self.datas[data];
-        let places: Vec<Place> = data.graph().of_kind(kind).collect();
+        let indices: Vec<NodeIndex> = data.graph().of_kind(kind).collect();
         let read = |doc: &Doc<'_>| doc.text("name").map(|name| read(&name, doc));
-        let mut found = data.read_definitions(self.connection, &places, read).await?;
-        Ok(places.iter().filter_map(|place| found.remove(place)?).collect())
+        let mut found = data.read_definitions(self.connection, &indices, read).await?;
+        Ok(indices.iter().filter_map(|index| found.remove(index)?).collect())
     }
 }
 
