@@ -1,5 +1,8 @@
 //! The Discovery API: GraphQL about the nodes of environments and runs.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State as Extracted};
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -12,9 +15,16 @@ use crate::State;
 use crate::error::Error;
 use crate::view::Reader;
 
+/// How long a connection to PostgreSQL is kept for a client that is still sending its query.
+const SOON: Duration = Duration::from_millis(100);
+
 /// Answers a query. Its errors are in the body of a 200, as clients of GraphQL expect.
-pub(crate) async fn query(Extracted(state): Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
-    match answer(&state, &reader, body).await {
+pub(crate) async fn query(
+    Extracted(state): Extracted<State>,
+    mut reader: Reader,
+    body: Body,
+) -> Result<Response, Error> {
+    match answer(&state, &mut reader, body).await {
         Ok(answer) => Ok(response(answer)),
         Err(discovery::Error::Query(errors)) => Ok(response(Answer::of_errors(&errors))),
         Err(discovery::Error::Database(error)) => Err(error.into()),
@@ -28,8 +38,15 @@ pub(crate) async fn query(Extracted(state): Extracted<State>, reader: Reader, bo
     }
 }
 
-async fn answer(state: &State, reader: &Reader, body: Body) -> Result<Answer, discovery::Error> {
-    let read = tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)).await;
+async fn answer(state: &State, reader: &mut Reader, body: Body) -> Result<Answer, discovery::Error> {
+    let mut reading = pin!(tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)));
+    let read = match tokio::time::timeout(SOON, &mut reading).await {
+        Ok(read) => read,
+        Err(_) => {
+            reader.rest();
+            reading.await
+        }
+    };
     let body = read.map_err(|_| discovery::Error::Late)?.map_err(|_| {
         let limit = MAX_BODY >> 10;
         QueryError::too_large(format!("the request is longer than {limit} KiB"))
@@ -43,13 +60,13 @@ async fn answer(state: &State, reader: &Reader, body: Body) -> Result<Answer, di
 }
 
 /// Reads the data from the first account of the token that has all that the query names.
-async fn loaded(state: &State, reader: &Reader, query: &Query) -> Result<Loaded, discovery::Error> {
+async fn loaded(state: &State, reader: &mut Reader, query: &Query) -> Result<Loaded, discovery::Error> {
     let mut not_found = None;
     for account in reader.accounts() {
-        let Some(mut view) = reader.view(state, *account).await? else {
+        let Some(mut view) = reader.view(state, account).await? else {
             continue;
         };
-        let loaded = state.discovery.load(query, view.connection(), *account).await?;
+        let loaded = state.discovery.load(query, view.connection(), account).await?;
         if !loaded.is_not_found() {
             return Ok(loaded);
         }

@@ -25,6 +25,7 @@ mod limits;
 mod nodes;
 mod outages;
 mod paths;
+mod reads;
 mod results;
 mod situations;
 mod state;

@@ -18,8 +18,8 @@ use crate::CloudError;
 /// How long a request may wait for earlier ones. Clients give up soon after that.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// How many requests may wait for each one that is processed.
-const WAITING_PER_WORKER: usize = 4;
+/// How many requests may wait for each one that is processed. Reads take milliseconds, so that many are answered long before they give up.
+const WAITING_PER_WORKER: usize = 16;
 
 /// Limits how many requests of a group of routes are processed at once, and how many wait. Cheap to clone.
 #[derive(Clone, Debug)]
