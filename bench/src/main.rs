@@ -94,7 +94,11 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let mut all = What::value_variants().to_vec();
     all.retain(|what| *what != What::States || arguments.before.is_some());
-    let chosen = if arguments.what.is_empty() { all } else { arguments.what.clone() };
+    let chosen = if arguments.what.is_empty() {
+        all
+    } else {
+        arguments.what.clone()
+    };
     let (mut lines, mut curves) = (Vec::<Line>::new(), Vec::new());
     let mut failed = Vec::new();
     for what in chosen {

@@ -121,7 +121,14 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
 
 /// A line for requests that failed, which should be none.
 fn failures(name: &str, failed: u64) -> Option<Line> {
-    (failed > 0).then(|| Line::alone(format!("{name}, requests that failed"), failed as f64, "", Goal::AtMost(0.0)))
+    (failed > 0).then(|| {
+        Line::alone(
+            format!("{name}, requests that failed"),
+            failed as f64,
+            "",
+            Goal::AtMost(0.0),
+        )
+    })
 }
 
 /// The number of requests among which the slowest is looked for.

@@ -98,7 +98,10 @@ pub(crate) fn earlier_runs_page(key_sha256: &str) -> Vec<Statement> {
 
 /// Returns the statements with which commit 9b56660 answered this run of account 1.
 pub(crate) fn earlier_run(key_sha256: &str, run: &str) -> Vec<Statement> {
-    of_9b56660(key_sha256, [Statement::with(&format!("{RUN} AND id = $2"), &["1", run])])
+    of_9b56660(
+        key_sha256,
+        [Statement::with(&format!("{RUN} AND id = $2"), &["1", run])],
+    )
 }
 
 /// Returns the statements logged since `begin`, those of a simple query one by one. Settings are left to the connection.

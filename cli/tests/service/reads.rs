@@ -159,3 +159,22 @@ async fn reads_survive_the_loss_of_all_connections() {
         "{before:?} {after:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_waits_until_the_use_of_its_token_is_recorded() {
+    let reads = Reads::start().await;
+    let forget = "UPDATE directory.token_use SET last_used_at = last_used_at - interval '1 hour'";
+    sqlx::query(forget).execute(&reads.pool).await.unwrap();
+    // Another process is recording the same.
+    let mut other = reads.pool.begin().await.unwrap();
+    sqlx::query(forget).execute(&mut *other).await.unwrap();
+    let answers = join_all((0..64).map(|_| reads.status(PAGE))).await;
+    assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
+    other.rollback().await.unwrap();
+    wait_until("the use is recorded", async || {
+        assert_eq!(reads.status(PAGE).await, StatusCode::OK);
+        let recent = "SELECT count(*) FROM directory.token_use WHERE last_used_at > now() - interval '1 minute'";
+        (reads.installation.count(recent).await == 1).then_some(())
+    })
+    .await;
+}

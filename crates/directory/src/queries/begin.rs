@@ -29,10 +29,12 @@ pub fn begin_in_account(account: AccountId, environments: Option<&[i64]>) -> Str
     format!("BEGIN READ ONLY; SET LOCAL app.account_id = '{account}'; SET LOCAL app.environment_ids = '{seen}'")
 }
 
-/// Records that a token was used, unless that was done within the last minute. It must not be in a read-only transaction.
+/// Records that a token was used, unless that was done within the last minute. It is a transaction of its own.
 #[must_use]
 pub fn note_use(token: TokenId) -> String {
-    format!("SELECT directory.note_token_use('{}')", token.0)
+    // It does not hold its connection until the commit is on the disk: the loss of such a record does no harm.
+    let token = token.0;
+    format!("BEGIN; SET LOCAL synchronous_commit = off; SELECT directory.note_token_use('{token}'); COMMIT")
 }
 
 /// The holder of a key, as found when a transaction began.
