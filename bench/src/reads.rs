@@ -139,7 +139,7 @@ async fn slowest(installation: &Installation, api: &Service) -> Vec<Line> {
     let (_, path) = REQUESTS[0];
     let left = AtomicUsize::new(PAGES);
     let client = || async {
-        let (mut times, mut failed) = (Vec::new(), 0);
+        let (mut times, mut failed) = (Vec::new(), 0_u64);
         while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
             let begun = Instant::now();
             match get(installation, api, path).await {
@@ -150,7 +150,7 @@ async fn slowest(installation: &Installation, api: &Service) -> Vec<Line> {
         (times, failed)
     };
     let measured = join_all((0..CONNECTIONS).map(|_| client())).await;
-    let failed = measured.iter().map(|(_, failed)| failed).sum();
+    let failed: u64 = measured.iter().map(|(_, failed)| failed).sum();
     let times: Vec<f64> = measured.into_iter().flat_map(|(times, _)| times).collect();
     let what = format!("the slowest of {PAGES} pages of runs, {CONNECTIONS} connections; their p99");
     let (slowest, p99) = (percentile(times.clone(), 100.0), percentile(times, 99.0));

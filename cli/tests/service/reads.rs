@@ -131,7 +131,7 @@ async fn clients_that_leave_cost_no_connection() {
         let waiting =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&reads.pool).await.unwrap();
-        (waiting == 20).then_some(())
+        (waiting == i64::try_from(CONNECTIONS).unwrap()).then_some(())
     })
     .await;
     drop(clients);

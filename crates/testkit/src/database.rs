@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
-use service::{ReadPool, WarmUp};
+use ::service::{ReadPool, WarmUp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
@@ -135,7 +135,7 @@ impl Database {
             ("search_path", read_model::SEARCH_PATH),
             ("client_min_messages", "error"),
         ];
-        ReadPool::open(self.options().options(settings), 2, PATIENCE, warm_up)
+        ReadPool::open(self.options().options(settings), 4, PATIENCE, warm_up)
     }
 }
 
