@@ -12,9 +12,11 @@ mod resources;
 mod routes;
 mod settings;
 mod table;
+mod token_use;
 mod trimmed_manifests;
 mod unchanged;
 mod view;
+mod warm_up;
 
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ use bucket::Bucket;
 use clock::Clock;
 use discovery::Discovery;
 use edge::{RateLimit, Shield, Signer, Verifier, shield};
-use sqlx::PgPool;
+use service::ReadPool;
 use tokio::sync::OnceCell;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -32,7 +34,9 @@ use utoipa_axum::router::OpenApiRouter;
 pub use contents::ContentMemory;
 pub use openapi::documentation;
 pub use settings::Settings;
+pub use token_use::TokenUse;
 pub use trimmed_manifests::TrimmedManifests;
+pub use warm_up::warm_up;
 
 /// The number of files sent at once. Each takes a few MiB for the buffers of the bucket and of zstd.
 const MAX_DOWNLOADS: usize = 64;
@@ -41,7 +45,7 @@ const MAX_DOWNLOADS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct State {
     /// Connections under the role `dbt_api_reader`, with the read model's search path.
-    pub pool: PgPool,
+    pub pool: ReadPool,
     /// The bucket that holds the artifacts.
     pub bucket: Bucket,
     /// The URL at which clients reach the service, without a trailing slash.
@@ -54,6 +58,8 @@ pub struct State {
     pub verifier: Option<Verifier>,
     /// Limits the requests of each token.
     pub rate: Arc<RateLimit>,
+    /// Records when tokens were used.
+    pub token_use: TokenUse,
     /// Limits the memory of file contents in answers.
     pub contents: ContentMemory,
     /// Makes trimmed manifests.
@@ -88,7 +94,7 @@ fn compression() -> CompressionLayer {
 /// these routes become part of.
 pub fn router(state: State) -> OpenApiRouter<()> {
     // A read holds its database connection until it is answered, a download only at its beginning.
-    let connections = usize::try_from(state.pool.options().get_max_connections()).unwrap_or(1);
+    let connections = state.pool.size();
     let unchanged = from_fn_with_state(state.clone(), unchanged::unchanged);
     let reads = from_fn_with_state(Shield::new("reads", connections), shield);
     let downloads = from_fn_with_state(Shield::new("downloads", MAX_DOWNLOADS), shield);

@@ -29,7 +29,7 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
     {
         return (StatusCode::NOT_MODIFIED, [(ETAG, format!("W/{tag}"))]).into_response();
     }
-    request.extensions_mut().insert(bearer);
+    bearer.hand_over(request.extensions_mut());
     let mut response = next.run(request).await;
     if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(format!("W/{tag}")).ok())
         && response.status() == StatusCode::OK

@@ -1,14 +1,17 @@
 //! What a request may see: one account of its token, in one read-only transaction.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::extract::{FromRequestParts, Path, RawPathParams};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use directory::{Access, Environments, IdOrSlug, hash_of_key, is_own_key, queries};
 use edge::{CloudError, Purpose, UploadError, read_query};
 use schemas::{AccountId, EnvironmentId, RecordState, Scope};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use service::Lent;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
@@ -21,7 +24,7 @@ pub(crate) struct View {
     accounts: Vec<AccountId>,
     /// The environments that are visible; none means all of the account.
     environments: Option<Vec<i64>>,
-    transaction: Transaction<'static, Postgres>,
+    transaction: Lent,
 }
 
 impl View {
@@ -73,7 +76,7 @@ impl View {
 
     /// Checks the request's key. Its token must have one of these scopes.
     async fn enter(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
-        let bearer = Bearer::of(parts, state, scopes).await?;
+        let mut bearer = Bearer::of(parts, state, scopes).await?;
         let path = RawPathParams::from_request_parts(parts, &())
             .await
             .map_err(|_| CloudError::not_found())?;
@@ -100,13 +103,18 @@ impl View {
 pub(crate) struct Reader(Bearer);
 
 impl Reader {
-    pub(crate) fn accounts(&self) -> &[AccountId] {
-        &self.0.access.accounts
+    pub(crate) fn accounts(&self) -> Vec<AccountId> {
+        self.0.access.accounts.clone()
     }
 
     /// A view of one of the token's accounts; none if the account is not active.
-    pub(crate) async fn view(&self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
+    pub(crate) async fn view(&mut self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
         self.0.view(state, account).await
+    }
+
+    /// Gives the connection back for now, since the client is slow.
+    pub(crate) fn rest(&mut self) {
+        self.0.begun = None;
     }
 }
 
@@ -118,23 +126,20 @@ impl FromRequestParts<State> for Reader {
     }
 }
 
-/// Begins a transaction in a task of its own. If a request is cancelled while its transaction begins, sqlx returns the connection to the
-/// pool with the transaction open, and the next request reads in it.
-async fn begin_with(pool: &PgPool, statement: String) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let pool = pool.clone();
-    let beginning = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
-    beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
-}
-
 /// The holder of a request's key.
-#[derive(Clone)]
 pub(crate) struct Bearer {
     pub(crate) access: Access,
     /// The key was issued by Datacoves, not by this service.
     is_verified: bool,
     /// The version of the account's data when the key was looked up; none if it is not known.
     pub(crate) account_version: Option<Uuid>,
+    /// The transaction in which the key was looked up. It sees what the holder may see.
+    begun: Option<Lent>,
 }
+
+/// Hands a bearer from the middleware to the handler.
+#[derive(Clone)]
+struct Handover(Arc<Mutex<Option<Bearer>>>);
 
 impl Bearer {
     /// Finds the bearer of the request's key, and counts the request against the rate limit.
@@ -150,14 +155,9 @@ impl Bearer {
                     access,
                     is_verified: true,
                     account_version: None,
+                    begun: None,
                 }),
-            None => queries::key_holder(&state.pool, hash_of_key(key))
-                .await?
-                .map(|holder| Self {
-                    access: holder.access,
-                    is_verified: false,
-                    account_version: holder.account_version,
-                }),
+            None => Self::begin(key, state).await?,
         };
         let bearer = bearer.ok_or_else(CloudError::unauthorized)?;
         if let [account] = bearer.access.accounts[..] {
@@ -167,9 +167,32 @@ impl Bearer {
         Ok(bearer)
     }
 
+    /// Looks up a key that this service issued, in the transaction that the request then reads in.
+    async fn begin(key: &str, state: &State) -> sqlx::Result<Option<Self>> {
+        let (lent, rows) = state.pool.begin(queries::begin_by_key(hash_of_key(key))).await?;
+        let Some(found) = queries::Found::read(&rows)? else {
+            return Ok(None);
+        };
+        if !found.use_noted {
+            state.token_use.note(&state.pool, found.holder.access.token_id);
+        }
+        Ok(Some(Self {
+            access: found.holder.access,
+            is_verified: false,
+            account_version: found.holder.account_version,
+            begun: Some(lent),
+        }))
+    }
+
+    /// Hands this bearer to the handler of the request.
+    pub(crate) fn hand_over(self, extensions: &mut Extensions) {
+        extensions.insert(Handover(Arc::new(Mutex::new(Some(self)))));
+    }
+
     /// Takes the bearer that the middleware found, or authenticates. The token must have one of these scopes.
     async fn of(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
-        let bearer = match parts.extensions.remove::<Self>() {
+        let handed = parts.extensions.remove::<Handover>();
+        let bearer = match handed.and_then(|Handover(it)| it.lock().unwrap_or_else(PoisonError::into_inner).take()) {
             Some(bearer) => bearer,
             None => Self::authenticate(&parts.headers, state).await?,
         };
@@ -180,21 +203,24 @@ impl Bearer {
     }
 
     /// A view of one of the token's accounts; none if the account is not active.
-    async fn view(&self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
+    async fn view(&mut self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
         let environments = match &self.access.environments {
             Environments::Only(names) => numbers(names),
             Environments::All | Environments::OfProjects(_) => None,
         };
-        let seen = environments.as_deref().map(array).unwrap_or_default();
-        // Only numbers are inserted. It is one simple query, so that no read can come before the settings.
-        let begin = format!(
-            "BEGIN READ ONLY; SET LOCAL app.account_id = '{account}'; SET LOCAL app.environment_ids = '{seen}'"
-        );
+        let transaction = match self.begun.take() {
+            // A key that this service issued belongs to a single account.
+            Some(begun) => begun,
+            None => {
+                let begin = queries::begin_in_account(account, environments.as_deref());
+                state.pool.begin(begin).await?.0
+            }
+        };
         let mut view = View {
             account,
             accounts: self.access.accounts.clone(),
             environments,
-            transaction: begin_with(&state.pool, begin).await?,
+            transaction,
         };
         if self.is_verified {
             let row = queries::account(view.connection(), account).await?;
@@ -217,9 +243,9 @@ impl Bearer {
     }
 
     /// A view of the token's first active account.
-    async fn first_view(&self, state: &State) -> sqlx::Result<Option<View>> {
-        for account in &self.access.accounts {
-            if let Some(view) = self.view(state, *account).await? {
+    async fn first_view(&mut self, state: &State) -> sqlx::Result<Option<View>> {
+        for account in self.access.accounts.clone() {
+            if let Some(view) = self.view(state, account).await? {
                 return Ok(Some(view));
             }
         }
@@ -227,12 +253,12 @@ impl Bearer {
     }
 
     /// A view of the account that has the named environment or project, or of the first account if none has it.
-    async fn view_of_named(&self, state: &State, named: &Named) -> Result<Option<View>, UploadError> {
+    async fn view_of_named(&mut self, state: &State, named: &Named) -> Result<Option<View>, UploadError> {
         let mut found = None;
-        for account in &self.access.accounts {
-            let view = self.view(state, *account).await.map_err(Error::from)?;
+        for account in self.access.accounts.clone() {
+            let view = self.view(state, account).await.map_err(Error::from)?;
             let Some(mut view) = view else { continue };
-            if named.is_in(&mut view).await.map_err(Error::from)? && found.replace(*account).is_some() {
+            if named.is_in(&mut view).await.map_err(Error::from)? && found.replace(account).is_some() {
                 let message = "exists in several of the token's accounts: use a token for a single account";
                 return Err(UploadError::unprocessable(named.field, message));
             }
@@ -305,12 +331,6 @@ fn numbers(names: &[IdOrSlug]) -> Option<Vec<i64>> {
     numbers.collect()
 }
 
-/// Formats an array as PostgreSQL writes it.
-fn array(numbers: &[i64]) -> String {
-    let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    format!("{{{}}}", texts.join(","))
-}
-
 impl FromRequestParts<State> for View {
     type Rejection = Error;
 
@@ -338,7 +358,7 @@ impl FromRequestParts<State> for UploaderView {
     type Rejection = UploadError;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, UploadError> {
-        let bearer = Bearer::of(parts, state, &[Scope::Read, Scope::Upload]).await?;
+        let mut bearer = Bearer::of(parts, state, &[Scope::Read, Scope::Upload]).await?;
         let view = match Named::of(parts).await {
             Some(named) if bearer.access.accounts.len() > 1 => bearer.view_of_named(state, &named).await?,
             _ => bearer.first_view(state).await.map_err(Error::from)?,

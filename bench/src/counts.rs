@@ -20,7 +20,7 @@ const MODELS: usize = 20;
 const ROUNDS: u64 = 5;
 
 /// The number of statements that each of [`REQUESTS`] may send, including those that begin and end its transaction.
-const STATEMENTS: [usize; 4] = [5, 4, 5, 7];
+const STATEMENTS: [usize; 4] = [4, 4, 4, 7];
 
 /// The number of statements that the projection of a manifest with only known nodes may send.
 const OF_A_REPEAT: usize = 40;

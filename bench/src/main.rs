@@ -105,28 +105,21 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let mut all = What::value_variants().to_vec();
     all.retain(|what| !matches!(what, What::States | What::Batches) || arguments.before.is_some());
-    let chosen = if arguments.what.is_empty() { all } else { arguments.what };
+    let chosen = if arguments.what.is_empty() {
+        all
+    } else {
+        arguments.what.clone()
+    };
     let (mut lines, mut curves) = (Vec::<Line>::new(), Vec::new());
+    let mut failed = Vec::new();
     for what in chosen {
         let begun = Instant::now();
-        let binary = &arguments.binary;
-        let measured = match what {
-            What::Uploads => uploads::measure(binary).await?,
-            What::Projections => projections::measure(binary).await?,
-            What::Latency => projections::measure_latency(binary).await?,
-            What::Sustained => sustained::measure(binary, &arguments.python).await?,
-            What::Rebuilds => rebuilds::measure(binary).await?,
-            What::Segments => segments::measure().await?,
-            What::Reads => reads::measure(binary).await?,
-            What::Downloads => downloads::measure(binary).await?,
-            What::Start => start::measure(binary).await?,
-            What::Batches => batches::measure(binary, arguments.before.as_deref()).await?,
-            What::Discovery => discovery::measure(binary, arguments.datahub.as_deref()).await?,
-            What::States => states::measure(binary, arguments.before.as_deref()).await?,
-            What::Growth => {
-                let (lines, measured) = growth::measure(binary).await?;
-                curves = measured;
-                lines
+        let measured = match measure_one(what, &arguments, &mut curves).await {
+            Ok(measured) => measured,
+            Err(error) => {
+                print(&format!("{what:?} failed: {error:#}\n"));
+                failed.push(what);
+                continue;
             }
         };
         print(&format!(
@@ -140,7 +133,32 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
     if !curves.is_empty() {
         growth::write(&curves, &arguments.out)?;
     }
-    report::write(&lines, &machine::describe(), &arguments.out)
+    report::write(&lines, &machine::describe(), &arguments.out)?;
+    ensure!(failed.is_empty(), "could not be measured: {failed:?}");
+    Ok(())
+}
+
+async fn measure_one(what: What, arguments: &Measure, curves: &mut Vec<growth::Curve>) -> anyhow::Result<Vec<Line>> {
+    let binary = &arguments.binary;
+    match what {
+        What::Uploads => uploads::measure(binary).await,
+        What::Projections => projections::measure(binary).await,
+        What::Latency => projections::measure_latency(binary).await,
+        What::Sustained => sustained::measure(binary, &arguments.python).await,
+        What::Rebuilds => rebuilds::measure(binary).await,
+        What::Reads => reads::measure(binary).await,
+        What::Downloads => downloads::measure(binary).await,
+        What::Start => start::measure(binary).await,
+        What::Segments => segments::measure().await,
+        What::Batches => batches::measure(binary, arguments.before.as_deref()).await,
+        What::Discovery => discovery::measure(binary, arguments.datahub.as_deref()).await,
+        What::States => states::measure(binary, arguments.before.as_deref()).await,
+        What::Growth => {
+            let (lines, measured) = growth::measure(binary).await?;
+            *curves = measured;
+            Ok(lines)
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "output for the user of the command line")]

@@ -1,27 +1,39 @@
 //! Reads of the API, compared with the same statements run by pgbench.
 
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use chrono::Timelike;
 use clock::Clock;
+use futures_util::future::join_all;
+use sha2::{Digest, Sha256};
 use testkit::Service;
 
 use crate::history;
-use crate::installation::Installation;
+use crate::installation::{Installation, percentile};
 use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
-use crate::statements::{Rate, begin_log, end_log, end_of_log, logged_since, pgbench};
+use crate::statements::{
+    Rate, Statement, begin_log, earlier_run, earlier_runs_page, end_log, end_of_log, logged_since, pgbench,
+};
 
 pub(crate) const CONNECTIONS: u32 = 32;
 
 pub(crate) const SECONDS: u32 = 5;
 
+const RUNS: &str = "runs, a page of 100";
+const RUN: &str = "one run";
+
+/// The run of the request for one run.
+const RUN_NUMBER: &str = "10050000";
+
 /// The name and path of each request.
 pub(crate) const REQUESTS: [(&str, &str); 4] = [
-    ("runs, a page of 100", "/api/v2/accounts/1/runs/?limit=100&order_by=-id"),
-    ("one run", "/api/v2/accounts/1/runs/10050000/"),
+    (RUNS, "/api/v2/accounts/1/runs/?limit=100&order_by=-id"),
+    (RUN, "/api/v2/accounts/1/runs/10050000/"),
     ("one job", "/api/v2/accounts/1/jobs/10050/"),
     (
         "nodes, a page of 100",
@@ -47,29 +59,39 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         for _ in 0..3 {
             get(&installation, &api, path).await?;
         }
-        let begin = end_of_log(database).await?;
-        get(&installation, &api, path).await?;
-        statements.push(logged_since(database, begin).await?);
+        let mut sent = Vec::new();
+        // The transaction of the request before this one may end, and be logged, after its answer.
+        let is_whole = |sent: &[Statement]| {
+            sent.first().is_some_and(Statement::is_begin) && sent.last().is_some_and(|last| last.is("ROLLBACK"))
+        };
+        while !is_whole(&sent) {
+            let begin = end_of_log(database).await?;
+            get(&installation, &api, path).await?;
+            sent = logged_since(database, begin).await?;
+        }
+        statements.push(sent);
     }
     drop(api);
     end_log(database).await?;
 
     let api = installation.start("api").await?;
     let mut lines = Vec::new();
+    let key = hex(&Sha256::digest(&installation.key));
     for ((name, path), statements) in REQUESTS.iter().zip(statements) {
+        let (id, statements, whose) = match *name {
+            RUNS => (Some("runs_page"), earlier_runs_page(&key), "commit 9b56660's"),
+            RUN => (Some("one_run"), earlier_run(&key, RUN_NUMBER), "commit 9b56660's"),
+            _ => (None, statements, "its"),
+        };
         let peer = pgbench(database, &statements, CONNECTIONS, SECONDS)?;
         let own = wrk(&installation, &api, path, CONNECTIONS, &[])?;
         let what = format!(
-            "{name}, {CONNECTIONS} connections; pgbench with its {} statements",
+            "{name}, {CONNECTIONS} connections; pgbench with {whose} {} statements",
             statements.len()
         );
-        lines.push(Line::beside(
-            what,
-            own.per_second,
-            "/s",
-            peer.per_second,
-            Goal::AtLeast(0.6),
-        ));
+        let mut line = Line::beside(what, own.per_second, "/s", peer.per_second, Goal::AtLeast(0.6));
+        line.id = id;
+        lines.push(line);
         lines.push(Line::beside(
             format!("{name}, p99"),
             own.p99,
@@ -77,6 +99,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             peer.p99,
             Goal::AtMost(3.0),
         ));
+        lines.extend(failures(name, own.failed));
         wait_for_a_long_minute().await;
         let tag = get(&installation, &api, path)
             .await?
@@ -96,8 +119,53 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             own.per_second,
             Goal::AtLeast(3.0),
         ));
+        lines.extend(failures(&format!("{name}, unchanged"), unchanged.failed));
     }
+    lines.extend(slowest(&installation, &api).await);
     Ok(lines)
+}
+
+/// A line for requests that failed, which should be none.
+fn failures(name: &str, failed: u64) -> Option<Line> {
+    (failed > 0).then(|| {
+        Line::alone(
+            format!("{name}, requests that failed"),
+            failed as f64,
+            "",
+            Goal::AtMost(0.0),
+        )
+    })
+}
+
+/// The number of requests among which the slowest is looked for.
+const PAGES: usize = 10_000;
+
+/// Compares the slowest page of runs with their 99th percentile.
+async fn slowest(installation: &Installation, api: &Service) -> Vec<Line> {
+    let (_, path) = REQUESTS[0];
+    let left = AtomicUsize::new(PAGES);
+    let client = || async {
+        let (mut times, mut failed) = (Vec::new(), 0_u64);
+        while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            let begun = Instant::now();
+            match get(installation, api, path).await {
+                Ok(_) => times.push(begun.elapsed().as_secs_f64() * 1000.0),
+                Err(_) => failed += 1,
+            }
+        }
+        (times, failed)
+    };
+    let measured = join_all((0..CONNECTIONS).map(|_| client())).await;
+    let failed: u64 = measured.iter().map(|(_, failed)| failed).sum();
+    let times: Vec<f64> = measured.into_iter().flat_map(|(times, _)| times).collect();
+    let what = format!("the slowest of {PAGES} pages of runs, {CONNECTIONS} connections; their p99");
+    let (slowest, p99) = (percentile(times.clone(), 100.0), percentile(times, 99.0));
+    let line = Line::beside(what, slowest, "ms", p99, Goal::AtMost(5.0)).named("slowest_read");
+    std::iter::once(line).chain(failures("pages of runs", failed)).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Waits until enough of a minute is left, because a tag is only valid within the minute in which it was issued.
@@ -150,7 +218,7 @@ pub(crate) fn wrk(
         .context("cannot run wrk: `./dev bench` installs it")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
-        output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors"),
+        output.status.success(),
         "wrk: {text}{}",
         api.log().iter().rev().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
@@ -163,7 +231,17 @@ pub(crate) fn wrk(
     Ok(Rate {
         per_second: rate.parse()?,
         p99: milliseconds(p99).with_context(|| format!("unexpected latency from wrk: {p99}"))?,
+        failed: failed_in(&text),
     })
+}
+
+/// Returns how many requests wrk reports as failed: `Non-2xx or 3xx responses: 3`, `Socket errors: connect 0, read 1, write 0, timeout 2`.
+fn failed_in(text: &str) -> u64 {
+    let reports = text
+        .lines()
+        .filter(|line| line.contains("Non-2xx or 3xx responses:") || line.contains("Socket errors:"));
+    let numbers = reports.flat_map(|line| line.split_once(':').unwrap_or_default().1.split([' ', ',']));
+    numbers.filter_map(|word| word.parse::<u64>().ok()).sum()
 }
 
 fn milliseconds(text: &str) -> Option<f64> {
@@ -173,4 +251,16 @@ fn milliseconds(text: &str) -> Option<f64> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_read_from_the_report_of_wrk() {
+        let report = "  1602 requests in 5.10s, 94.63MB read\n  Socket errors: connect 0, read 1, write 0, timeout 2\n  Non-2xx or 3xx responses: 3\n";
+        assert_eq!(failed_in(report), 6);
+        assert_eq!(failed_in("Requests/sec:   1577.01\n"), 0);
+    }
 }

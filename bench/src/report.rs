@@ -15,6 +15,9 @@ pub(crate) enum Goal {
 /// A line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Line {
+    /// A short name that stays the same; none for a figure that nothing refers to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'static str>,
     /// What was measured, and what it is compared with.
     pub(crate) what: String,
     pub(crate) figure: f64,
@@ -51,6 +54,7 @@ impl Line {
     pub(crate) fn beside(what: impl Into<String>, figure: f64, unit: &'static str, limit: f64, goal: Goal) -> Self {
         let ratio = figure / limit;
         Self {
+            id: None,
             what: what.into(),
             figure,
             unit,
@@ -65,6 +69,7 @@ impl Line {
     /// A figure that has a goal itself.
     pub(crate) fn alone(what: impl Into<String>, figure: f64, unit: &'static str, goal: Goal) -> Self {
         Self {
+            id: None,
             what: what.into(),
             figure,
             unit,
@@ -74,6 +79,12 @@ impl Line {
             met: goal.used(figure) <= 1.0,
             used: goal.used(figure),
         }
+    }
+
+    /// Gives the line a name.
+    pub(crate) fn named(mut self, id: &'static str) -> Self {
+        self.id = Some(id);
+        self
     }
 }
 

@@ -57,15 +57,54 @@ impl Statement {
         self.text == text
     }
 
+    /// Returns whether the statement begins a transaction.
+    pub(crate) fn is_begin(&self) -> bool {
+        self.text.starts_with("BEGIN")
+    }
+
     fn plain(text: &str) -> Self {
+        Self::with(text, &[])
+    }
+
+    fn with(text: &str, parameters: &[&str]) -> Self {
         Self {
             text: text.to_owned(),
-            parameters: Vec::new(),
+            parameters: parameters.iter().map(|value| Some((*value).to_owned())).collect(),
         }
     }
 }
 
-/// Returns the statements logged since `begin`. Transactions begin and end as logged; settings within them are left to the connection.
+/// Returns the statements of commit 9b56660 that a transaction with these queries sent, for the holder of a key.
+fn of_9b56660(key_sha256: &str, queries: impl IntoIterator<Item = Statement>) -> Vec<Statement> {
+    let holder = "SELECT id AS \"id!\", account_id AS \"account_id!\", environment_id, scopes AS \"scopes!\", use_noted AS \"use_noted!\", \
+        account_version FROM directory.token_by_key($1)";
+    let mut statements = vec![Statement::with(holder, &[&format!("\\x{key_sha256}")])];
+    statements.push(Statement::plain("BEGIN READ ONLY"));
+    statements.extend(queries);
+    statements.push(Statement::plain("ROLLBACK"));
+    statements
+}
+
+/// The columns of a run in commit 9b56660.
+const RUN: &str = "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at, \
+    started_at, finished_at, kinds FROM runs WHERE account_id = $1";
+
+/// Returns the statements with which commit 9b56660 answered a page of 100 runs of account 1, the newest first.
+pub(crate) fn earlier_runs_page(key_sha256: &str) -> Vec<Statement> {
+    let page = Statement::with(&format!("{RUN} ORDER BY id DESC LIMIT 100"), &["1"]);
+    let count = "SELECT coalesce(sum(runs), 0)::bigint FROM run_counts WHERE account_id = $1";
+    of_9b56660(key_sha256, [page, Statement::with(count, &["1"])])
+}
+
+/// Returns the statements with which commit 9b56660 answered this run of account 1.
+pub(crate) fn earlier_run(key_sha256: &str, run: &str) -> Vec<Statement> {
+    of_9b56660(
+        key_sha256,
+        [Statement::with(&format!("{RUN} AND id = $2"), &["1", run])],
+    )
+}
+
+/// Returns the statements logged since `begin`, those of a simple query one by one. Settings are left to the connection.
 pub(crate) async fn logged_since(database: &Database, begin: i64) -> anyhow::Result<Vec<Statement>> {
     let read = sqlx::query_scalar("SELECT pg_read_file('server.log', $1, 10000000)").bind(begin);
     let log: String = read.fetch_one(&superuser(database)).await?;
@@ -90,7 +129,10 @@ fn statements_in(log: &str) -> Vec<Statement> {
         });
         match statement {
             Some(statement) if statement.contains("pg_stat_file") || statement.contains("pg_read_file") => {}
-            Some(statement) if statement.starts_with("BEGIN") => statements.push(Statement::plain("BEGIN READ ONLY")),
+            Some(statement) if statement.starts_with("BEGIN") => {
+                let parts = statement.split("; ").filter(|part| !part.starts_with("SET LOCAL"));
+                statements.extend(parts.map(Statement::plain));
+            }
             Some(statement) => statements.push(Statement::plain(statement.trim_end_matches(';'))),
             None => {}
         }
@@ -129,6 +171,8 @@ fn parameters_in(text: &str) -> Vec<Option<String>> {
 pub(crate) struct Rate {
     pub(crate) per_second: f64,
     pub(crate) p99: f64,
+    /// The number of requests that were not answered, or not with success.
+    pub(crate) failed: u64,
 }
 
 /// Runs the statements with pgbench on this many connections, with the reader's role, under row-level security.
@@ -167,6 +211,7 @@ pub(crate) fn pgbench(
     Ok(Rate {
         per_second: rate.context("pgbench reported no rate")?,
         p99: percentile(times_in(folder.path())?, 99.0),
+        failed: 0,
     })
 }
 

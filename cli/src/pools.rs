@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use service::DatabaseSettings;
+use service::{DatabaseSettings, ReadPool};
 use sqlx::PgPool;
 
 /// The most connections of each role, so that all roles together stay below PostgreSQL's default limit of 100.
 const CONNECTIONS: u32 = 20;
+
+/// The connections of the read side.
+pub(crate) const READER_CONNECTIONS: usize = 20;
+
+/// The connections with which a write side that runs alone serves the reads of uploaders.
+pub(crate) const UPLOADERS_READER_CONNECTIONS: usize = 4;
 
 /// The connections of a command's projector, which applies several events at the same time.
 const COMMAND_CONNECTIONS: u32 = 10;
@@ -28,9 +34,10 @@ pub(crate) fn ingest(database: &DatabaseSettings) -> PgPool {
     database.pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT)
 }
 
-/// The pool of the read side.
-pub(crate) fn reader(database: &DatabaseSettings) -> PgPool {
-    database.pool("dbt_api_reader", read_model::SEARCH_PATH, CONNECTIONS, READ_STATEMENT)
+/// The pool of the read side, with this many connections, which are open all the time.
+pub(crate) fn reader(database: &DatabaseSettings, connections: usize) -> ReadPool {
+    let role = "dbt_api_reader";
+    database.read_pool(role, read_model::SEARCH_PATH, connections, READ_STATEMENT, api::warm_up)
 }
 
 /// The pool of the read side's health check. It is separate, so that a busy read side is not mistaken for an unavailable database.

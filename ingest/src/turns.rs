@@ -10,6 +10,9 @@ use crate::body::ClientBody;
 /// How long an upload may wait for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
+/// How many uploads may wait for each one that is read.
+const WAITING_PER_TURN: usize = 4;
+
 /// How many bytes an upload must send within [`PACE_PERIOD`] while others wait.
 const PACE: u64 = 32 << 10;
 
@@ -30,7 +33,7 @@ impl Turns {
     /// Allows this many uploads at once.
     pub(crate) fn new(at_once: usize) -> Self {
         Self {
-            queue: Queue::new(at_once),
+            queue: Queue::new(at_once, at_once.saturating_mul(WAITING_PER_TURN)),
         }
     }
 

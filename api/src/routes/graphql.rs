@@ -1,5 +1,8 @@
 //! GraphQL: the Discovery API, about the nodes of environments and runs, and the lists of the Semantic Layer.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State as Extracted};
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -12,18 +15,21 @@ use crate::State;
 use crate::error::Error;
 use crate::view::Reader;
 
+/// How long a connection to PostgreSQL is kept for a client that is still sending its query.
+const SOON: Duration = Duration::from_millis(100);
+
 /// Answers a query of the Discovery API.
-pub(crate) async fn discovery(state: Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
-    query(Api::Discovery, &state, &reader, body).await
+pub(crate) async fn discovery(state: Extracted<State>, mut reader: Reader, body: Body) -> Result<Response, Error> {
+    query(Api::Discovery, &state, &mut reader, body).await
 }
 
 /// Answers a query of the Semantic Layer.
-pub(crate) async fn semantic_layer(state: Extracted<State>, reader: Reader, body: Body) -> Result<Response, Error> {
-    query(Api::SemanticLayer, &state, &reader, body).await
+pub(crate) async fn semantic_layer(state: Extracted<State>, mut reader: Reader, body: Body) -> Result<Response, Error> {
+    query(Api::SemanticLayer, &state, &mut reader, body).await
 }
 
 /// Answers a query. Its errors are in the body of a 200, as clients of GraphQL expect.
-async fn query(api: Api, state: &State, reader: &Reader, body: Body) -> Result<Response, Error> {
+async fn query(api: Api, state: &State, reader: &mut Reader, body: Body) -> Result<Response, Error> {
     match answer(api, state, reader, body).await {
         Ok(answer) => Ok(response(answer)),
         Err(discovery::Error::Query(errors)) => Ok(response(Answer::of_errors(&errors))),
@@ -38,8 +44,15 @@ async fn query(api: Api, state: &State, reader: &Reader, body: Body) -> Result<R
     }
 }
 
-async fn answer(api: Api, state: &State, reader: &Reader, body: Body) -> Result<Answer, discovery::Error> {
-    let read = tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)).await;
+async fn answer(api: Api, state: &State, reader: &mut Reader, body: Body) -> Result<Answer, discovery::Error> {
+    let mut reading = pin!(tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)));
+    let read = match tokio::time::timeout(SOON, &mut reading).await {
+        Ok(read) => read,
+        Err(_) => {
+            reader.rest();
+            reading.await
+        }
+    };
     let body = read.map_err(|_| discovery::Error::Late)?.map_err(|_| {
         let limit = MAX_BODY >> 10;
         QueryError::too_large(format!("the request is longer than {limit} KiB"))
@@ -53,13 +66,13 @@ async fn answer(api: Api, state: &State, reader: &Reader, body: Body) -> Result<
 }
 
 /// Reads the data from the first account of the token that has all that the query names.
-async fn loaded(state: &State, reader: &Reader, query: &Query) -> Result<Loaded, discovery::Error> {
+async fn loaded(state: &State, reader: &mut Reader, query: &Query) -> Result<Loaded, discovery::Error> {
     let mut not_found = None;
     for account in reader.accounts() {
-        let Some(mut view) = reader.view(state, *account).await? else {
+        let Some(mut view) = reader.view(state, account).await? else {
             continue;
         };
-        let loaded = state.discovery.load(query, view.connection(), *account).await?;
+        let loaded = state.discovery.load(query, view.connection(), account).await?;
         if !loaded.is_not_found() {
             return Ok(loaded);
         }

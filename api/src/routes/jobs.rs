@@ -129,9 +129,9 @@ async fn answers(
     view: &mut View,
     related: &Related<RelatedToJob>,
     rows: Vec<queries::Job>,
+    mut facts: HashMap<i64, JobFacts>,
 ) -> Result<Vec<Answer>, Error> {
     let account = view.account();
-    let mut facts = facts_of(view, &rows).await?;
     let newest = related.has(RelatedToJob::MostRecentRun);
     let completed = related.has(RelatedToJob::MostRecentCompletedRun);
     let wanted: Vec<i64> = facts
@@ -187,7 +187,8 @@ pub(crate) async fn list(
     let account = view.account();
     let Listing { order, paging } = listing;
     let page = queries::jobs(view.connection(), account, &filters.filter(), order, paging).await?;
-    let jobs = answers(&state, &mut view, &related, page.rows).await?;
+    let facts = facts_of(&mut view, &page.rows).await?;
+    let jobs = answers(&state, &mut view, &related, page.rows, facts).await?;
     Ok(many(jobs, page.total, listing, applied(account, &filters)))
 }
 
@@ -203,7 +204,9 @@ pub(crate) async fn show(
     Ids((account, id)): Ids<(AccountId, JobId)>,
     related: Related<RelatedToJob>,
 ) -> Result<One<Answer>, Error> {
-    let row = queries::job(view.connection(), account, id).await?;
-    let mut jobs = answers(&state, &mut view, &related, row.into_iter().collect()).await?;
+    let found = queries::job_with_facts(view.connection(), account, id).await?;
+    let (row, facts) = found.ok_or_else(CloudError::not_found)?;
+    let facts = HashMap::from([(row.id, facts)]);
+    let mut jobs = answers(&state, &mut view, &related, vec![row], facts).await?;
     Ok(one(jobs.pop().ok_or_else(CloudError::not_found)?))
 }

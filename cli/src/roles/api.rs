@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{ContentMemory, State, TrimmedManifests};
+use api::{ContentMemory, State, TokenUse, TrimmedManifests};
 use clock::Clock;
 use edge::RateLimit;
 use service::{Health, Need};
@@ -17,7 +17,7 @@ pub(super) fn part(process: &Process) -> Part {
     let health = Health::default()
         .part("database", Need::Required, database_check(&check))
         .part("bucket", Need::Degrading, bucket_check(&process.bucket));
-    let (routes, document) = api::router(state(process)).split_for_parts();
+    let (routes, document) = api::router(state(process, pools::READER_CONNECTIONS)).split_for_parts();
     Part {
         routes,
         document: Some(document),
@@ -28,7 +28,8 @@ pub(super) fn part(process: &Process) -> Part {
 
 /// The reads of uploaders, for a process that runs ingest without this role.
 pub(super) fn uploaders_part(process: &Process) -> Part {
-    let (routes, document) = api::uploader_routes(state(process)).split_for_parts();
+    let (routes, document) =
+        api::uploader_routes(state(process, pools::UPLOADERS_READER_CONNECTIONS)).split_for_parts();
     Part {
         routes,
         document: Some(document),
@@ -36,10 +37,10 @@ pub(super) fn uploaders_part(process: &Process) -> Part {
     }
 }
 
-fn state(process: &Process) -> State {
+fn state(process: &Process, connections: usize) -> State {
     let settings = &process.settings;
     State {
-        pool: pools::reader(&settings.database),
+        pool: pools::reader(&settings.database, connections),
         bucket: process.bucket.clone(),
         public_url: settings.public_url(),
         clock: Clock::System,
@@ -48,6 +49,7 @@ fn state(process: &Process) -> State {
         rate: Arc::new(RateLimit::per_minute(settings.api.requests_per_minute)),
         contents: ContentMemory::default(),
         trimmed_manifests: TrimmedManifests::new(settings.ingest.spool_dir.clone()),
+        token_use: TokenUse::default(),
         discovery: discovery::Discovery::default(),
     }
 }

@@ -26,6 +26,7 @@ mod limits;
 mod nodes;
 mod outages;
 mod paths;
+mod reads;
 mod results;
 mod semantic_layer;
 mod situations;

@@ -1,7 +1,7 @@
 //! Tests of tokens.
 
 use reqwest::StatusCode;
-use testkit::Service;
+use testkit::{Service, wait_until};
 
 use crate::installation::{BINARY, Installation, newest_manifest};
 
@@ -13,9 +13,12 @@ async fn every_process_refuses_a_deleted_token_at_its_next_request() {
     let runs = "/api/v2/accounts/1/runs/";
     installation.upload_manifest(&token, "run", newest_manifest()).await;
     assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
-    let listed = installation.command(&["token", "list", "--account", "1"]);
-    assert_eq!(listed[0]["id"], token.id.as_str());
-    assert!(listed[0]["last_used_at"].is_string());
+    wait_until("the use of the token is recorded", async || {
+        let listed = installation.command(&["token", "list", "--account", "1"]);
+        assert_eq!(listed[0]["id"], token.id.as_str());
+        listed[0]["last_used_at"].is_string().then_some(())
+    })
+    .await;
 
     installation.command(&["token", "delete", &token.id]);
     for _ in 0..2 {

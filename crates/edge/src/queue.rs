@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many may wait for each one that works. Others are refused at once, which is better than letting all of them wait in vain.
-pub(crate) const WAITING_PER_WORKER: usize = 4;
-
-/// Limits how many work at the same time, and how many wait. Cheap to clone.
+/// Limits how many work at the same time, and how many wait. More are refused at once, which is better than letting all of them wait in vain.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queue {
     work: Arc<Semaphore>,
@@ -34,13 +32,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Queue {
-    /// Creates a queue for work of which up to `at_once` is done at the same time.
+    /// Creates a queue for work of which up to `at_once` is done at the same time, while up to `max_waiting` wait.
     #[must_use]
-    pub fn new(at_once: usize) -> Self {
+    pub fn new(at_once: usize, max_waiting: usize) -> Self {
         Self {
             work: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::default(),
-            max_waiting: at_once.saturating_mul(WAITING_PER_WORKER),
+            max_waiting,
         }
     }
 

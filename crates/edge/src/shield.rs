@@ -16,6 +16,9 @@ use crate::{CloudError, Queue};
 /// How long a request may wait for earlier ones. Clients give up soon after that.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+/// How many requests may wait for each one that is processed. Reads take milliseconds, so that many are answered long before they give up.
+const WAITING_PER_WORKER: usize = 16;
+
 /// Limits how many requests of a group of routes are processed at once, and how many wait. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shield {
@@ -29,7 +32,7 @@ impl Shield {
     pub fn new(name: &'static str, at_once: usize) -> Self {
         Self {
             name,
-            queue: Queue::new(at_once),
+            queue: Queue::new(at_once, at_once.saturating_mul(WAITING_PER_WORKER)),
         }
     }
 }
@@ -84,7 +87,6 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::queue::WAITING_PER_WORKER;
 
     #[tokio::test]
     async fn requests_without_room_are_refused_at_once_and_bodies_keep_their_permit() {

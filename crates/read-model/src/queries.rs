@@ -20,7 +20,7 @@ pub use aspects::{called_macros, catalog_entry, compiled_code, node_set_of_envir
 pub use deferral::{ManifestFilter, manifest_to_defer_to};
 pub use files::{File, FileKey, FileScope, file, files, is_applied};
 pub use graph::{Difference, GraphNode, Neighbour, differences, docs, graph, neighbours};
-pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, jobs, jobs_by_id};
+pub use jobs::{Job, JobFacts, JobFilter, JobOrder, job, job_facts, job_with_facts, jobs, jobs_by_id};
 pub use logs::{StepLog, step_logs};
 pub use nodes::{NewestManifest, Node, NodeFilter, newest_manifests, node, nodes};
 pub use page::{Order, Page, Paging};

@@ -9,6 +9,8 @@ use ::settings::Reader;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 
+use crate::read_pool::{ReadPool, WarmUp};
+
 /// What the URL of a database looks like, for messages.
 const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME";
 
@@ -70,19 +72,42 @@ impl DatabaseSettings {
     /// Creates a pool whose connections use this role and search path. It does not connect before it is used.
     #[must_use]
     pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(self.options_of_role(role, search_path, statement_timeout))
+    }
+
+    /// Opens a pool for read-only transactions with this role and search path, whose connections `warm_up` prepares. It does not wait for
+    /// PostgreSQL.
+    ///
+    /// # Panics
+    /// Panics outside of a Tokio runtime.
+    #[must_use]
+    pub fn read_pool(
+        &self,
+        role: &str,
+        search_path: &str,
+        connections: usize,
+        statement_timeout: Duration,
+        warm_up: WarmUp,
+    ) -> ReadPool {
+        let options = self.options_of_role(role, search_path, statement_timeout);
+        // The pool also rolls back where there is no transaction, of which PostgreSQL would warn.
+        let options = options.options([("client_min_messages", "error")]);
+        ReadPool::open(options, connections, statement_timeout, warm_up)
+    }
+
+    fn options_of_role(&self, role: &str, search_path: &str, statement_timeout: Duration) -> PgConnectOptions {
         let timeout = format!("{}ms", statement_timeout.as_millis());
         // Shorter, so that waiting for a lock ends with another error than a statement that takes too long by itself.
         let lock_timeout = format!("{}ms", statement_timeout.as_millis() / 2);
-        let settings = [
+        self.options().options([
             ("role", role),
             ("search_path", search_path),
             ("statement_timeout", &timeout),
             ("lock_timeout", &lock_timeout),
-        ];
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(self.options().options(settings))
+        ])
     }
 
     /// Creates a pool with a single connection to another product's database. It does not connect before it is used.

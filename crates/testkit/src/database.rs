@@ -3,10 +3,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
+use ::service::{ReadPool, WarmUp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
-use crate::unique_name;
+use crate::{PATIENCE, unique_name};
 
 /// A test's own database on the server that `DATABASE_URL` names. Dropping it drops the database.
 pub struct Database {
@@ -124,6 +125,17 @@ impl Database {
             .options()
             .options([("role", role), ("search_path", read_model::SEARCH_PATH)]);
         PgPoolOptions::new().max_connections(8).connect_lazy_with(options)
+    }
+
+    /// Opens a pool for reads, as the service does.
+    #[must_use]
+    pub fn read_pool(&self, warm_up: WarmUp) -> ReadPool {
+        let settings = [
+            ("role", "dbt_api_reader"),
+            ("search_path", read_model::SEARCH_PATH),
+            ("client_min_messages", "error"),
+        ];
+        ReadPool::open(self.options().options(settings), 4, PATIENCE, warm_up)
     }
 }
 

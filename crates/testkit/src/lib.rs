@@ -14,6 +14,7 @@ pub mod nats;
 pub mod s3;
 mod service;
 mod shared;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub use database::Database;
 pub use gate::{Gate, Passage};
 pub use service::{PATIENCE, Service, run_command, try_command};
 pub use shared::shared_folder;
+pub use wire::Wire;
 
 /// Everything that one installation needs, in its own folders and on its own ports.
 pub struct System {

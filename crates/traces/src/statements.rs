@@ -34,6 +34,10 @@ impl<S: Subscriber> Layer<S> for Statements {
         }
         let mut statement = Statement::default();
         event.record(&mut statement);
+        // It contains values.
+        if statement.summary.starts_with("BEGIN") {
+            return;
+        }
         let end = SystemTime::from(Clock::System.now());
         let span = statement.into_span(end);
         self.tracer.build_with_context(span, &parent).end_with_timestamp(end);

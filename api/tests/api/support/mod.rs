@@ -67,7 +67,8 @@ impl Api {
                 .unwrap();
         }
         let router = api::router(api::State {
-            pool: database.pool("dbt_api_reader"),
+            pool: database.read_pool(api::warm_up),
+            token_use: api::TokenUse::default(),
             bucket,
             public_url: "https://dbt.example".to_owned(),
             clock: Clock::Fixed("2026-11-24T12:00:00Z".parse().unwrap()),

@@ -72,15 +72,16 @@ pub async fn jobs(
         JobOrder::CreatedAt => ("created_at", false),
         JobOrder::UpdatedAt => ("updated_at", false),
     };
-    let mut page = QueryBuilder::new(
-        "SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at, cron FROM jobs",
-    );
-    filter.push(&mut page, account);
-    order.push(&mut page, column);
-    paging.push(&mut page);
-    let mut count = QueryBuilder::new("SELECT count(*) FROM jobs");
-    filter.push(&mut count, account);
-    paging.fetch(connection, page, count).await
+    let list = |query: &mut QueryBuilder<Postgres>| {
+        query.push("SELECT id, account_id, project_id, environment_id, dag_id, created_at, updated_at, cron FROM jobs");
+        filter.push(query, account);
+        order.push(query, column);
+    };
+    let count = |query: &mut QueryBuilder<Postgres>| {
+        query.push("SELECT count(*) FROM jobs");
+        filter.push(query, account);
+    };
+    paging.fetch(connection, list, count).await
 }
 
 impl JobFilter {
@@ -155,6 +156,60 @@ pub async fn job_facts(connection: &mut PgConnection, account: AccountId, jobs: 
     )
     .fetch_all(connection)
     .await
+}
+
+/// Returns a job of an account by its number, with what its runs show about it, in a single query.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn job_with_facts(
+    connection: &mut PgConnection,
+    account: AccountId,
+    id: JobId,
+) -> sqlx::Result<Option<(Job, JobFacts)>> {
+    // Not the query for several jobs with a list of one id: PostgreSQL would plan it every time.
+    let row = sqlx::query!(
+        r#"SELECT j.id, j.account_id, j.project_id, j.environment_id, j.dag_id, j.created_at, j.updated_at, j.cron,
+            coalesce(
+                (SELECT id FROM runs WHERE account_id = $1 AND job_id = j.id AND finished_at IS NULL ORDER BY id DESC LIMIT 1),
+                r.id) AS newest_run,
+            r.id AS "last_run?", r.dbt_version AS "dbt_version?", coalesce(r.kinds, '{}') AS "kinds!",
+            ARRAY(SELECT s.command FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.command IS NOT NULL
+                AND s.which IS DISTINCT FROM 'freshness' ORDER BY s.started_at, s.id) AS "commands!",
+            EXISTS (SELECT FROM run_steps s WHERE s.account_id = $1 AND s.run_id = r.id AND s.which = 'freshness') AS "checks_freshness!"
+         FROM jobs j
+         LEFT JOIN LATERAL (
+            SELECT id, dbt_version, kinds FROM runs WHERE account_id = $1 AND job_id = $2 AND finished_at IS NOT NULL
+            ORDER BY finished_at DESC NULLS LAST, id DESC LIMIT 1
+         ) r ON true
+         WHERE j.account_id = $1 AND j.id = $2"#,
+        account.0,
+        id.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| {
+        let job = Job {
+            id: row.id,
+            account_id: row.account_id,
+            project_id: row.project_id,
+            environment_id: row.environment_id,
+            dag_id: row.dag_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            cron: row.cron,
+        };
+        let facts = JobFacts {
+            job_id: row.id,
+            newest_run: row.newest_run,
+            last_run: row.last_run,
+            dbt_version: row.dbt_version,
+            kinds: row.kinds,
+            commands: row.commands,
+            checks_freshness: row.checks_freshness,
+        };
+        (job, facts)
+    }))
 }
 
 /// Returns a job of an account by its number.

@@ -1,7 +1,7 @@
 //! A page of a list.
 
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
 /// The range of rows to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,21 +59,44 @@ impl Paging {
         is_last.then_some(self.offset + rows)
     }
 
-    /// Fetches the page, and counts the rows only if the page does not show their number.
+    /// Fetches the page, and the length of the list in the same statement. PostgreSQL counts only if the page does not show the length.
+    ///
+    /// `list` adds the query of the whole list in its order, whose rows have an `id`; `count` adds the query that counts it.
     pub(super) async fn fetch<T>(
         &self,
         connection: &mut PgConnection,
-        mut page: QueryBuilder<Postgres>,
-        mut count: QueryBuilder<Postgres>,
+        list: impl FnOnce(&mut QueryBuilder<Postgres>),
+        count: impl FnOnce(&mut QueryBuilder<Postgres>),
     ) -> sqlx::Result<Page<T>>
     where
-        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+        T: for<'r> FromRow<'r, PgRow>,
     {
-        let rows = page.build_query_as().fetch_all(&mut *connection).await?;
-        let total = match self.total_if_last(rows.len()) {
-            Some(total) => total,
-            None => count.build_query_scalar().fetch_one(connection).await?,
+        let mut query = QueryBuilder::new("WITH page AS MATERIALIZED (");
+        list(&mut query);
+        self.push(&mut query);
+        query.push(format_args!(
+            ") SELECT page.*, total FROM (SELECT CASE WHEN (SELECT count(*) FROM page) = {}",
+            self.limit
+        ));
+        if self.offset != 0 {
+            query.push(" OR NOT EXISTS (SELECT FROM page)");
+        }
+        query.push(" THEN (");
+        count(&mut query);
+        // An empty page still has a row, which shows the length.
+        query.push(") END AS total) AS length LEFT JOIN page ON true");
+        let rows = query.build().fetch_all(connection).await?;
+        let total = match rows.first() {
+            Some(row) => row.try_get("total")?,
+            None => None,
         };
+        let is_row = |row: &&PgRow| !matches!(row.try_get::<Option<i64>, _>("id"), Ok(None));
+        let rows = rows
+            .iter()
+            .filter(is_row)
+            .map(T::from_row)
+            .collect::<sqlx::Result<Vec<T>>>()?;
+        let total = total.or_else(|| self.total_if_last(rows.len())).unwrap_or_default();
         Ok(Page { rows, total })
     }
 }

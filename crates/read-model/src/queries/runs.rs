@@ -95,14 +95,16 @@ pub async fn runs(
         RunOrder::UpdatedAt => ("updated_at", false),
         RunOrder::FinishedAt => ("finished_at", true),
     };
-    let mut page = QueryBuilder::new(
-        "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at,
+    let list = |query: &mut QueryBuilder<Postgres>| {
+        query.push(
+            "SELECT id, account_id, project_id, environment_id, job_id, airflow_run_id, status, dbt_version, created_at, updated_at,
             started_at, finished_at, kinds FROM runs",
-    );
-    filter.push(&mut page, account);
-    order.push(&mut page, column);
-    paging.push(&mut page);
-    paging.fetch(connection, page, filter.count(account)).await
+        );
+        filter.push(query, account);
+        order.push(query, column);
+    };
+    let count = |query: &mut QueryBuilder<Postgres>| filter.push_count(query, account);
+    paging.fetch(connection, list, count).await
 }
 
 impl RunFilter {
@@ -163,8 +165,8 @@ impl RunFilter {
         }
     }
 
-    /// Counts the runs, from the stored counts if they are sufficient.
-    fn count(&self, account: AccountId) -> QueryBuilder<Postgres> {
+    /// Adds the query that counts the runs, from the stored counts if they are sufficient.
+    fn push_count(&self, query: &mut QueryBuilder<Postgres>, account: AccountId) {
         let is_counted = self.ids.is_none()
             && self.id_above.is_none()
             && self.dbt_versions.is_none()
@@ -172,17 +174,13 @@ impl RunFilter {
             && self.updated.is_none()
             && self.finished.is_none()
             && self.kinds.is_empty();
-        let mut count = QueryBuilder::new(if is_counted {
-            "SELECT coalesce(sum(runs), 0)::bigint FROM run_counts"
-        } else {
-            "SELECT count(*) FROM runs"
-        });
         if is_counted {
-            self.push_counted(&mut count, account);
+            query.push("SELECT coalesce(sum(runs), 0)::bigint FROM run_counts");
+            self.push_counted(query, account);
         } else {
-            self.push(&mut count, account);
+            query.push("SELECT count(*) FROM runs");
+            self.push(query, account);
         }
-        count
     }
 }
 

@@ -1,0 +1,35 @@
+//! Prepares a new connection, so that the first requests on it are as fast as later ones.
+
+use directory::queries::{begin_by_key, begin_in_account};
+use futures_util::future::BoxFuture;
+use read_model::queries::{self, Order, Paging, RunFilter, RunOrder};
+use schemas::{AccountId, JobId, RunId, Sha256};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// No account has this number.
+const NOBODY: AccountId = AccountId(0);
+
+/// Prepares the most frequent statements on a connection, and fills the caches of its process. The transaction that it begins stays open.
+pub fn warm_up(connection: &mut PgConnection) -> BoxFuture<'_, sqlx::Result<()>> {
+    Box::pin(execute(connection))
+}
+
+async fn execute(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let unknown = begin_by_key(Sha256::of(b""));
+    sqlx::raw_sql(AssertSqlSafe(unknown)).execute(&mut *connection).await?;
+    sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
+    let begin = begin_in_account(NOBODY, None);
+    sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
+    let page = Paging { limit: 100, offset: 0 };
+    // Once only: PostgreSQL decides by the first five executions whether it plans a statement anew each time, and these find no rows.
+    for descending in [false, true] {
+        let order = Order {
+            field: RunOrder::Id,
+            descending,
+        };
+        queries::runs(connection, NOBODY, &RunFilter::default(), order, page).await?;
+    }
+    queries::run(connection, NOBODY, RunId(0)).await?;
+    queries::job_with_facts(connection, NOBODY, JobId(0)).await?;
+    Ok(())
+}
