@@ -74,7 +74,7 @@ impl Bucket {
         if self.create(&key, json.into()).await? == Created::Now {
             return Ok(SegmentClaim::Mine);
         }
-        let holders = self.read_segment(&key).await?;
+        let holders = self.read_owners(&key).await?;
         Ok(if holders == owners {
             SegmentClaim::Mine
         } else {
@@ -87,14 +87,14 @@ impl Bucket {
     /// # Errors
     /// Fails if the bucket is unavailable or the claim is invalid.
     pub async fn segment_owners(&self, kind: ClaimKind, first: i64) -> Result<Option<Vec<Value>>, Error> {
-        match self.read_segment(&key(kind, first)).await {
+        match self.read_owners(&key(kind, first)).await {
             Ok(owners) => Ok(Some(owners)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn read_segment(&self, key: &str) -> Result<Vec<Value>, Error> {
+    async fn read_owners(&self, key: &str) -> Result<Vec<Value>, Error> {
         let bytes = self.read(key).await?;
         let content: Content = serde_json::from_slice(&bytes).map_err(|error| Error::corrupt(key, error))?;
         let owners = content.into_owners();

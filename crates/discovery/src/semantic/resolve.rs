@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::joins::{Item, Reachable};
 use super::metric::Source;
-use super::{Budget, Grain, Metric, Named, Semantics, Shared};
+use super::{Budget, Grain, Named, Semantics, Shared};
 use crate::error::QueryError;
 
 /// The time dimension that all metrics have.
