@@ -1,7 +1,7 @@
 //! The numbers of jobs and runs. The claims in the bucket decide, so that a database that was lost, or restored from an old backup, never
 //! assigns a number twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bucket::{Bucket, ClaimKind, SegmentClaim};
 use read_model::ids::{
@@ -115,9 +115,10 @@ async fn assign(
         return Ok(known);
     }
     lock_ids(transaction).await?;
+    let mut first = next_number(transaction, bucket, numbers).await?;
+    // Others may have recorded them before the lock was free, or they were lost and are recorded again.
     known.extend(numbers_of(transaction, numbers, &missing).await?);
     missing = without(&missing, &known);
-    let mut first = next_number(transaction, bucket, numbers).await?;
     while !missing.is_empty() {
         let claims = missing.iter().map(claim_of).collect::<Result<Vec<_>, _>>()?;
         let taken = match bucket.claim_segment(claims_of(numbers), first, claims).await? {
@@ -140,7 +141,7 @@ async fn assign(
 
 /// Returns the owners that have no number yet, each once.
 fn without(owners: &[NumberOwner], known: &HashMap<NumberOwner, i64>) -> Vec<NumberOwner> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let missing = owners.iter().filter(|owner| !known.contains_key(owner));
     missing.filter(|owner| seen.insert(*owner)).cloned().collect()
 }

@@ -131,7 +131,7 @@ async fn a_killed_rebuild_continues_unless_another_version_started_it() {
     let bucket = bucket_of(&installation.system);
     let events = FIRST_BATCH + write_history(&bucket, &files, 60, 9).await.len();
     for number in 0..FIRST_BATCH {
-        let minutes = 20_000 - i64::try_from(number).unwrap();
+        let minutes = 400_000 - i64::try_from(number).unwrap();
         write_upload(&bucket, (1, 1), &format!("early-{number}"), minutes, &files[0]).await;
     }
     run_command(BINARY, &["replay"], &installation.system);
