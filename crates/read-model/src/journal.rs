@@ -1,6 +1,7 @@
 //! Tracks which events were applied, which are being applied, and which are dead letters.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Event, EventId};
@@ -178,6 +179,21 @@ pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -
         "INSERT INTO removals AS r (account_id, count) VALUES ($1, 1)
          ON CONFLICT (account_id) DO UPDATE SET count = r.count + 1",
         account.0
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Limits how long each statement of the transaction waits for locks. Afterwards it fails with an error that [`crate::outage::is_outage`]
+/// recognizes.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn limit_lock_waits(transaction: &mut PgConnection, limit: Duration) -> sqlx::Result<()> {
+    sqlx::query!(
+        "SELECT set_config('lock_timeout', $1, true)",
+        limit.as_millis().to_string()
     )
     .execute(transaction)
     .await?;

@@ -1,11 +1,14 @@
 //! Projects events that only add something, for any number of accounts, in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use read_model::airflow::{Observation, insert_observation};
 use read_model::artifacts::{Artifact, Uploaded, insert_artifacts};
 use read_model::files::{StoredBy, delete_files, insert_files};
-use read_model::journal::{Generation, add_to_ledger, generations, lock_account_alone, lock_accounts, lock_contents};
+use read_model::journal::{
+    Generation, add_to_ledger, generations, limit_lock_waits, lock_account_alone, lock_accounts, lock_contents,
+};
 use read_model::placement::lock_placement;
 use read_model::prune::pruned_of;
 use schemas::{AccountId, AirflowRunObserved, EnvironmentId, Event, EventData, EventId, FileDeleted, UploadedFile};
@@ -21,6 +24,10 @@ const MAX_BYTES: u64 = 32 << 20;
 
 /// An event with more bytes of new files is applied alone.
 const LARGE: u64 = 16 << 20;
+
+/// How long several events wait together for a lock. Then they are split, so that an account whose lock others hold for long, because they
+/// write a large manifest, does not keep the other accounts waiting.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// Events to apply in one transaction.
 pub(super) struct Together {
@@ -197,6 +204,9 @@ impl Projector {
             return Ok(Some(applied));
         }
         let mut change = self.begin_change().await?;
+        if members.len() > 1 {
+            limit_lock_waits(&mut change, MAX_LOCK_WAIT).await?;
+        }
         match together.reading {
             Reading::WhatIsNew => lock_accounts(&mut change, &before.accounts).await?,
             Reading::Everything => lock_account_alone(&mut change, members[0].account).await?,
