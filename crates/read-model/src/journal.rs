@@ -192,10 +192,10 @@ pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -
 /// Returns an error if the query fails.
 pub async fn limit_lock_waits(transaction: &mut PgConnection, limit: Duration) -> sqlx::Result<()> {
     sqlx::query!(
-        "SELECT set_config('lock_timeout', $1, true)",
+        "SELECT set_config('lock_timeout', $1, true) AS lock_timeout",
         limit.as_millis().to_string()
     )
-    .execute(transaction)
+    .fetch_one(transaction)
     .await?;
     Ok(())
 }
