@@ -41,16 +41,20 @@ async fn a_page_of_models_takes_few_statements_whatever_its_size() {
         again: models(first: $first) { edges { node { name children { name } } } } } } }";
     let mut counts = Vec::new();
     for first in [1, 50, 500] {
-        let before = statements.load(Ordering::SeqCst);
-        let answer = data(&installation, &token, query, json!({ "first": first })).await;
-        counts.push(statements.load(Ordering::SeqCst) - before);
+        let (mut least, mut answer) = (usize::MAX, Value::Null);
+        // Connections that are opened meanwhile, beside the requests, are warmed with statements of their own.
+        for _ in 0..5 {
+            let before = statements.load(Ordering::SeqCst);
+            answer = data(&installation, &token, query, json!({ "first": first })).await;
+            least = least.min(statements.load(Ordering::SeqCst) - before);
+        }
+        counts.push(least);
         let edges = answer["environment"]["applied"]["models"]["edges"].as_array().unwrap();
         assert_eq!(edges.len(), first);
         let last = &edges[first - 1]["node"];
         assert_eq!(last["tests"][0]["executionInfo"]["lastRunStatus"], "pass");
         assert_eq!(last["catalog"]["columns"][0]["type"], "INT");
     }
-    // The first one also reads the graph, which is then kept.
     let most = counts.iter().copied().max().unwrap();
     assert!(most <= MAX_STATEMENTS + 1, "{counts:?}");
     assert_eq!(counts[1], counts[2], "{counts:?}");
