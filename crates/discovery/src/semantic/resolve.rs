@@ -1,6 +1,6 @@
 //! What metrics are computed from, and by what they can be grouped.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -63,9 +63,10 @@ impl Resolved {
             }
         }
         let mut measures = HashSet::new();
-        let mut waiting: Vec<(&str, bool)> = names.iter().rev().map(|name| (*name, false)).collect();
+        // The nearest inputs first, as in MetricFlow, which takes an entity from the first model that has it.
+        let mut waiting: VecDeque<(&str, bool)> = names.iter().map(|name| (*name, false)).collect();
         let mut seen = HashSet::new();
-        while let Some((name, is_conversion)) = waiting.pop() {
+        while let Some((name, is_conversion)) = waiting.pop_front() {
             self.budget.step()?;
             let Some(metric) = self.semantics.metric_by_name.get(name) else {
                 sources.is_incomplete = true;
@@ -77,9 +78,9 @@ impl Resolved {
             }
             sources.requires_time |= metric.requires_time;
             sources.is_incomplete |= metric.inputs.is_empty();
-            for input in metric.inputs.iter().rev() {
+            for input in &metric.inputs {
                 if let Source::Metric(name) = &input.source {
-                    waiting.push((name, is_conversion || input.is_conversion));
+                    waiting.push_back((name, is_conversion || input.is_conversion));
                 }
             }
             for input in &metric.inputs {
