@@ -302,9 +302,11 @@ async fn saved_queries_and_the_environment_are_shown() {
         answer["environmentInfo"],
         json!({"dialect": "DUCKDB", "sqlDialect": "DUCKDB", "hasMetricsDefined": true, "dialectSupportedBySlg": false})
     );
-    installation.add_environment("empty");
-    let query = "{ metricsPaginated(environmentId: 2, pageSize: 9) { totalItems totalPages items { name } }
-        environmentInfo(environmentId: 2) { dialect hasMetricsDefined } }";
+    let empty = installation.add_environment("empty");
+    let query = &format!(
+        "{{ metricsPaginated(environmentId: {empty}, pageSize: 9) {{ totalItems totalPages items {{ name }} }}
+        environmentInfo(environmentId: {empty}) {{ dialect hasMetricsDefined }} }}"
+    );
     let answer = data(&installation, &token, query, json!({})).await;
     assert_eq!(
         answer["metricsPaginated"],

@@ -43,7 +43,7 @@ async fn a_page_of_models_takes_few_statements_whatever_its_size() {
     for first in [1, 50, 500] {
         let (mut least, mut answer) = (usize::MAX, Value::Null);
         // Connections that are opened meanwhile, beside the requests, are warmed with statements of their own.
-        for _ in 0..5 {
+        for _ in 0..25 {
             let before = statements.load(Ordering::SeqCst);
             answer = data(&installation, &token, query, json!({ "first": first })).await;
             least = least.min(statements.load(Ordering::SeqCst) - before);

@@ -33,10 +33,8 @@ impl Attributes {
             list.unwrap_or_default().into_iter().map(Box::from).collect()
         };
         let configured = |key: &str| text(key).or_else(|| config.text(key).map(Box::from));
-        let mut tags = texts(doc.texts("tags"));
-        if tags.is_empty() {
-            tags = texts(config.texts("tags"));
-        }
+        // Where dbt writes both, it goes by the first: the configured tags of a metric are not among them.
+        let tags = texts(doc.texts("tags").or_else(|| config.texts("tags")));
         let metadata = doc.object("test_metadata");
         Self {
             access: configured("access"),
@@ -44,7 +42,8 @@ impl Attributes {
             database: text("database"),
             exposure_type: text("type"),
             fqn: texts(doc.texts("fqn")),
-            group: configured("group"),
+            // Tests have the group of their model beside their configuration, and dbt does not select them by it.
+            group: config.text("group").map(Box::from),
             identifier: text("identifier"),
             path: text("original_file_path").or_else(|| text("path")).unwrap_or_default(),
             patch_path: text("patch_path"),
