@@ -26,8 +26,13 @@ impl Resolver<'_> {
             "savedQueries" | "savedQueriesPaginated" => self.saved_queries(data, field).await,
             "query" => Err(QueryError::no_warehouse().into()),
             _ => {
-                let resolved = self.semantics(data).await?;
-                Ok(list(resolved, field)?)
+                let mut resolved = self.semantics(data).await?;
+                let selected = Arc::clone(field);
+                // Joins may take long, and must not hold up other requests.
+                let making = tokio::task::spawn_blocking(move || (list(&mut resolved, &selected), resolved));
+                let (tree, resolved) = making.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+                self.semantics.insert(data, resolved);
+                Ok(tree?)
             }
         }
     }
@@ -60,16 +65,15 @@ impl Resolver<'_> {
         })?)
     }
 
-    /// The semantic models and metrics of an environment, which are read once.
-    async fn semantics(&mut self, data: usize) -> Result<&mut Resolved, Error> {
-        if !self.semantics.contains_key(&data) {
-            let models = self.read(data, Kind::SemanticModel, SemanticModel::of).await?;
-            let metrics = self.read(data, Kind::Metric, Metric::of).await?;
-            let semantics = Semantics::new(models, metrics.into_iter().flatten().collect());
-            self.semantics.insert(data, Resolved::new(semantics));
+    /// Takes the semantic models and metrics of an environment, which are read once.
+    async fn semantics(&mut self, data: usize) -> Result<Resolved, Error> {
+        if let Some(known) = self.semantics.remove(&data) {
+            return Ok(known);
         }
-        let found = self.semantics.get_mut(&data);
-        found.ok_or_else(|| Error::Internal("the semantic models were not kept".to_owned()))
+        let models = self.read(data, Kind::SemanticModel, SemanticModel::of).await?;
+        let metrics = self.read(data, Kind::Metric, Metric::of).await?;
+        let semantics = Semantics::new(models, metrics.into_iter().flatten().collect());
+        Ok(Resolved::new(semantics))
     }
 
     /// Reads the definitions of a kind, in the order of dbt's ids. Those without a name are left out.
