@@ -28,6 +28,9 @@ const HOURS_AT_ONCE: usize = 2;
 /// Fewer events of an hour than this are read as single objects, because listing and reading segments would not be faster.
 const WORTH_SEGMENTS: usize = 8;
 
+/// The size in bytes up to which the segments of an hour are read in one go. Larger ones are read one after the other, as they are needed.
+const WHOLE: u64 = 32 * 1024 * 1024;
+
 /// Events of the same hour, or of the directory.
 struct Batch {
     ids: Vec<EventId>,
@@ -67,7 +70,7 @@ impl Bucket {
                         .chunks(BATCH)
                         .map(|ids| Batch {
                             ids: ids.to_vec(),
-                            segments: segments.clone(),
+                            segments: containing(&segments, ids),
                         })
                         .collect();
                     stream::iter(batches)
@@ -92,7 +95,7 @@ impl Bucket {
         if ids.len() < WORTH_SEGMENTS {
             return self.segments.of_hour(&hour);
         }
-        match self.segments_of_hour(&hour, Extent::Whole).await {
+        match self.open_for_reading(&hour).await {
             Ok(segments) => segments,
             Err(error) => {
                 // Whatever has no single object either gets an error of its own.
@@ -100,6 +103,13 @@ impl Bucket {
                 Vec::new()
             }
         }
+    }
+
+    async fn open_for_reading(&self, hour: &str) -> Result<Vec<Arc<Segment>>, Error> {
+        let listed = self.list_segments(hour).await?;
+        let size: u64 = listed.iter().map(|segment| segment.size).sum();
+        let extent = if size <= WHOLE { Extent::Whole } else { Extent::Index };
+        self.open_segments(&listed, extent).await
     }
 
     async fn read_batch(
@@ -174,6 +184,12 @@ impl Bucket {
         }
         damaged.map_or(Ok(None), Err)
     }
+}
+
+/// Those of the segments that contain any of these events. Others would only stay in memory.
+fn containing(segments: &[Arc<Segment>], ids: &[EventId]) -> Vec<Arc<Segment>> {
+    let contains = |segment: &&Arc<Segment>| ids.iter().any(|id| segment.contains(*id));
+    segments.iter().filter(contains).cloned().collect()
 }
 
 /// Parses an event of a segment. A segment contains only events that could be parsed when it was written.

@@ -38,7 +38,7 @@ pub(crate) struct Listed {
     pub(crate) hour: String,
     name: Name,
     /// The size of the object in bytes.
-    size: u64,
+    pub(crate) size: u64,
     /// Whether single objects of its events may have been deleted.
     pub(crate) trimmed: bool,
 }
