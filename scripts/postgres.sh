@@ -49,8 +49,8 @@ cluster_start() { # folder, setting…
   cluster_running "$1" && return
   port=$(free_port "$1/port")
   echo "$port" >"$1/port"
-  # No unix socket: the path to it may not be longer than 107 bytes.
-  options="-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 ${*/#/-c }"
+  # Enough connections for many tests at once: each service keeps 20 open. No unix socket: the path to it may not be longer than 107 bytes.
+  options="-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=1000 ${*/#/-c }"
   options=${options/"-c $1"/}
   quietly as_postgres "$(postgres_bin)/pg_ctl" -D "$1/data" -l "$1/data/server.log" -w -t 60 -o "$options" start
 }
