@@ -19,7 +19,7 @@ use crate::sustained::Pattern;
 
 const MODELS: usize = 100;
 
-/// The number of events in the journal, unless `BENCH_EVENTS` says otherwise.
+/// The number of events in the journal.
 const EVENTS: usize = 20_000;
 
 /// The number of runs that upload the same manifest.
@@ -34,12 +34,8 @@ const DELAY: Duration = Duration::from_millis(30);
 const BUCKET: &str = "bench";
 
 pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Line>> {
-    let events = std::env::var("BENCH_EVENTS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(EVENTS);
-    let all = Journal::write(binary, events).await?;
-    let few = Journal::write(binary, events / SHARE_OF_BEFORE).await?;
+    let all = Journal::write(binary, EVENTS).await?;
+    let few = Journal::write(binary, EVENTS / SHARE_OF_BEFORE).await?;
 
     let own = all.rebuild_rate(binary).await?;
     let earlier = few.rebuild_rate(before).await?;

@@ -222,7 +222,8 @@ async fn requests_to_a_stuck_database_time_out_and_the_service_stays_up() {
     let token = installation.token("1", "read", &[]);
     let runs = "/api/v2/accounts/1/runs/";
     assert_eq!(installation.get(&token, runs).await.0, StatusCode::OK);
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dbt-api'";
+    let open =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'dbt-api'";
     wait_until("all connections are open", async || {
         (installation.count(open).await >= 20).then_some(())
     })

@@ -21,7 +21,7 @@ pub async fn keys_of_runs(
     files: &[(EnvironmentId, &Artifact)],
 ) -> sqlx::Result<Vec<Option<RunKey>>> {
     let mut known = Known::default();
-    let invocations: BTreeSet<Key> = files.iter().filter_map(|file| invocation_of(file)).collect();
+    let invocations: BTreeSet<Key> = files.iter().filter_map(invocation_of).collect();
     known.runs_of_invocations = runs_of_invocations(connection, &invocations).await?;
     // These files belong to the same run as the other files of their invocation.
     let dependent = files.iter().filter(|(_, artifact)| !artifact.makes_run);
