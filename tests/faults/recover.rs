@@ -18,7 +18,7 @@ async fn everything_is_restored_from_the_bucket_alone() {
     let mut installation = Installation::start().await;
     let files = stored_files(&installation).await;
     let bucket = bucket_of(&installation.system);
-    let events = write_history(&bucket, &files, number("FAULTS_EVENTS", 1_500) / 5, 21).await;
+    let events = write_history(&bucket, &files, 150, 21).await;
     // One by one, which must lead to the same state as the batches of the recovery.
     let projector = Projector::new(pool_of(&installation.system), bucket, Clock::System);
     for event in &events {
