@@ -8,7 +8,7 @@ use crate::support::{ALL_OF_ACCOUNT_2, Api, DEV_OF_ACCOUNT_1, UPLOADER_OF_ACCOUN
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn invalid_keys_are_refused() {
     let api = Api::start().await;
     let status = async |path: &str, key: &str| api.request(Method::GET, path, key).await.status;
@@ -44,7 +44,7 @@ async fn invalid_keys_are_refused() {
     assert!(body["data"].is_null());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_one_environment_sees_only_that_environment() {
     let api = Api::start().await;
     let get = async |path: &str| api.request(Method::GET, path, DEV_OF_ACCOUNT_1).await;
@@ -64,7 +64,7 @@ async fn a_token_of_one_environment_sees_only_that_environment() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_sees_only_its_own_account() {
     let api = Api::start().await;
     let answer = api.request(Method::GET, "/api/v2/accounts/", ALL_OF_ACCOUNT_2).await;
@@ -75,7 +75,7 @@ async fn a_token_sees_only_its_own_account() {
     assert_eq!((answer.ids(), answer.total()), (vec![9], 1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn writes_are_refused_and_unknown_paths_are_not_found() {
     let api = Api::start().await;
     for (method, path, status) in [
@@ -104,7 +104,7 @@ async fn writes_are_refused_and_unknown_paths_are_not_found() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn public_routes_need_no_token() {
     let api = Api::start().await;
     let get = async |path: &str| api.send(Request::get(path).body(Body::empty()).unwrap()).await;

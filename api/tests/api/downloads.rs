@@ -6,7 +6,7 @@ use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use axum::http::{Request, StatusCode};
 use serde_json::json;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn artifact_names_are_listed() {
     let api = Api::start().await;
     let names = async |path: &str| api.get(&format!("/api/v2/accounts/1/runs/{path}")).await.json()["data"].clone();
@@ -22,7 +22,7 @@ async fn artifact_names_are_listed() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_sent_as_they_were_uploaded() {
     let api = Api::start().await;
     let get = async |path: &str| api.get(&format!("/api/v2/accounts/1/runs/1/artifacts/{path}")).await;
@@ -50,7 +50,7 @@ async fn files_are_sent_as_they_were_uploaded() {
     assert_eq!(get("manifest.json?step=last").await.status, StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn run_results_have_the_variables_of_dbt_cloud() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/1/artifacts/run_results.json";
@@ -68,7 +68,7 @@ async fn run_results_have_the_variables_of_dbt_cloud() {
     assert_eq!(extended["results"], stored["results"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_has_each_file_of_its_newest_run_that_has_it() {
     let api = Api::start().await;
     let get = async |path: &str| api.get(&format!("/api/v2/accounts/1/jobs/{path}")).await;
@@ -78,7 +78,7 @@ async fn a_job_has_each_file_of_its_newest_run_that_has_it() {
     assert_eq!(get("6/artifacts/manifest.json").await.status, StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_the_client_has_is_not_sent_again() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/1/artifacts/manifest.json";

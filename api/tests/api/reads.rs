@@ -4,7 +4,7 @@ use crate::support::Api;
 use axum::http::StatusCode;
 use serde_json::json;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_have_a_total_order_with_nulls_last() {
     let api = Api::start().await;
     let ids = async |query: &str| api.get(&format!("/api/v2/accounts/1/runs/?{query}")).await.ids();
@@ -18,7 +18,7 @@ async fn runs_have_a_total_order_with_nulls_last() {
     assert_eq!(ids("order_by=-updated_at&limit=2").await, [3, 2]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_are_filtered_and_counted() {
     let api = Api::start().await;
     let get = async |query: &str| api.get(&format!("/api/v2/accounts/1/runs/?{query}")).await;
@@ -58,7 +58,7 @@ async fn runs_are_filtered_and_counted() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_has_all_fields_of_dbt_cloud() {
     let api = Api::start().await;
     let run = api.get("//api/v2/accounts/1/runs/1/").await.json()["data"].clone();
@@ -79,7 +79,7 @@ async fn a_run_has_all_fields_of_dbt_cloud() {
     assert_eq!(running["artifacts_saved"], false);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn related_objects_are_included_on_request() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/runs/?include_related=[\"job\",\"environment\",\"run_steps\",\"nothing\"]";
@@ -99,7 +99,7 @@ async fn related_objects_are_included_on_request() {
     assert_eq!(runs["data"][3]["run_steps"], json!([]));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_shown_with_its_fields() {
     let api = Api::start().await;
     assert_eq!(api.get("/api/v2/accounts/1/jobs/?order_by=-name").await.ids(), [5, 6]);
@@ -112,7 +112,7 @@ async fn a_job_is_shown_with_its_fields() {
     assert_eq!(job["schedule"]["time"], json!({"type": "every_hour", "interval": 1}));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_include_their_most_recent_runs() {
     let api = Api::start().await;
     let path = "/api/v2/accounts/1/jobs/?include_related=['most_recent_run','most_recent_completed_run']&include_related=environment";
@@ -139,7 +139,7 @@ async fn jobs_include_their_most_recent_runs() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_filter_of_runs_works() {
     let api = Api::start().await;
     for (query, ids) in [
@@ -176,7 +176,7 @@ async fn every_filter_of_runs_works() {
     assert_eq!(triggered["data"]["trigger"]["cause"], "Airflow: a");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_single_step_is_shown() {
     let api = Api::start().await;
     let step = api.get("/api/v2/accounts/1/steps/8001/").await.json();
@@ -190,7 +190,7 @@ async fn a_single_step_is_shown() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn version_3_also_shows_the_directory() {
     let api = Api::start().await;
     assert_eq!(api.get("/api/v3/accounts/").await.ids(), [1]);
@@ -248,7 +248,7 @@ async fn version_3_also_shows_the_directory() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn collections_that_do_not_exist_here_are_empty() {
     let api = Api::start().await;
     for path in [
@@ -271,7 +271,7 @@ async fn collections_that_do_not_exist_here_are_empty() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn projects_and_environments_are_shown() {
     let api = Api::start().await;
     let project = api.get("/api/v2/accounts/1/projects/10/").await.json()["data"].clone();
@@ -300,7 +300,7 @@ async fn projects_and_environments_are_shown() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_come_from_the_newest_manifest() {
     let api = Api::start().await;
     let get = async |query: &str| {

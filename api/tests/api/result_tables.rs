@@ -78,7 +78,7 @@ async fn send(api: &Api, path: &str, accept: &str, tag: &str) -> Answer {
     api.send(request.body(Body::empty()).unwrap()).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn results_of_many_runs_are_filtered() {
     let api = start().await;
     let all = [
@@ -146,7 +146,7 @@ async fn results_of_many_runs_are_filtered() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_has_the_results_of_its_runs() {
     let api = start().await;
     let of = async |job: i64| {
@@ -202,7 +202,7 @@ async fn pages(api: &Api, path: &str, between: &'static str) -> Vec<Vec<String>>
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_neither_overlap_nor_miss_rows_while_rows_are_added() {
     // One row before, and one after the first page.
     const MORE: &str = "INSERT INTO node_results (account_id, environment_id, sha256, place, unique_id, status, is_attempt, has_passed,
@@ -229,7 +229,7 @@ async fn pages_neither_overlap_nor_miss_rows_while_rows_are_added() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_search_for_what_is_rare_ends_early_with_a_cursor() {
     const MANY: &str = "INSERT INTO node_results (account_id, environment_id, sha256, place, unique_id, status, is_attempt, has_passed,
             is_success, at, doc)
@@ -258,7 +258,7 @@ async fn a_search_for_what_is_rare_ends_early_with_a_cursor() {
     assert_eq!(largest["data"].as_array().unwrap().len(), 5_000);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_client_chooses_the_format() {
     let api = start().await;
     let json = send(&api, TABLE, "*/*", "").await;

@@ -21,7 +21,7 @@ async fn tag_of(api: &Api, path: &str) -> String {
     answer.headers[ETAG].to_str().unwrap().to_owned()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_the_answer_gets_304() {
     let api = Api::start().await;
     let tag = tag_of(&api, RUNS).await;
@@ -38,7 +38,7 @@ async fn a_client_that_has_the_answer_gets_304() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_is_valid_only_for_its_path_and_token() {
     let api = Api::start().await;
     let tag = tag_of(&api, RUNS).await;
@@ -57,7 +57,7 @@ async fn a_tag_is_valid_only_for_its_path_and_token() {
     assert_eq!(ask(&api, RUNS, "nobody", &tag).await.status, StatusCode::UNAUTHORIZED);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_object_is_not_found_whatever_the_tag() {
     let api = Api::start().await;
     let missing = "/api/v2/accounts/1/runs/77/";
