@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
 use ::service::{ReadPool, WarmUp};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use crate::{PATIENCE, unique_name};
@@ -68,10 +68,13 @@ impl Database {
         format!("{}:{}", self.server.get_host(), self.server.get_port())
     }
 
-    /// Returns the same URL as [`Database::url`], with another address.
+    /// Returns the same URL as [`Database::url`], with another address, and without TLS, so that what passes there can be read.
     #[must_use]
     pub fn url_through(&self, address: &str) -> String {
-        self.url().replacen(&self.address(), address, 1)
+        use sqlx::ConnectOptions;
+        let options = self.options().ssl_mode(PgSslMode::Disable);
+        let url = options.to_url_lossy().to_string();
+        url.replacen(&self.address(), address, 1)
     }
 
     /// Returns the options to connect as a superuser.
