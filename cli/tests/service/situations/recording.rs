@@ -214,8 +214,8 @@ impl Invocation {
     }
 }
 
-/// Returns the orders in which to upload: as dbt wrote the files, and once more in the opposite order, so that each comes twice and the
-/// oldest last. With `DBT_API_TEST_ALL`, also all orders of few uploads, and some of more.
+/// Returns the orders in which to upload: as dbt wrote the files and then in the opposite order, so that each comes twice and the oldest last.
+/// With `DBT_API_TEST_ALL`, also once as dbt wrote them, all orders of few uploads, and some of more.
 pub(super) fn orders(uploads: &[Upload]) -> Vec<Vec<Upload>> {
     if uploads.is_empty() {
         return Vec::new();
@@ -224,7 +224,7 @@ pub(super) fn orders(uploads: &[Upload]) -> Vec<Vec<Upload>> {
     #[expect(clippy::disallowed_methods, reason = "it is the developer who sets it")]
     let is_thorough = std::env::var_os("DBT_API_TEST_ALL").is_some();
     if !is_thorough {
-        return vec![uploads.to_vec(), twice];
+        return vec![twice];
     }
     let mut orders = Vec::new();
     if uploads.len() <= ALL_ORDERS {
