@@ -91,11 +91,13 @@ mod tests {
 
     #[test]
     fn tags_and_groups_may_stand_in_the_configuration() {
-        let json = r#"{"tags": [], "config": {"tags": ["daily"], "group": "finance", "access": "public"}, "fqn": ["p", "m"], "version": 2}"#;
+        let json = r#"{"config": {"tags": ["daily"], "group": "finance", "access": "public"}, "fqn": ["p", "m"], "version": 2}"#;
         let attributes = Attributes::of(&Doc::of(json));
         assert_eq!(*attributes.tags[0], *"daily");
         assert_eq!(attributes.group.as_deref(), Some("finance"));
         assert_eq!(attributes.version.as_deref(), Some("2"));
+        let json = r#"{"tags": [], "config": {"tags": ["daily"]}}"#;
+        assert!(Attributes::of(&Doc::of(json)).tags.is_empty());
     }
 
     #[test]
