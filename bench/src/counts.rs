@@ -91,6 +91,7 @@ async fn wal_bytes(installation: &Installation) -> anyhow::Result<i64> {
 async fn of_requests(installation: &Installation) -> anyhow::Result<Vec<Line>> {
     let database = &installation.system.database;
     let api = installation.start("api").await?;
+    installation.prepared().await?;
     let mut lines = Vec::new();
     for ((name, path), most) in REQUESTS.into_iter().zip(STATEMENTS) {
         let mut statements = Vec::new();

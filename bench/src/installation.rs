@@ -14,6 +14,9 @@ use testkit::{Database, Service, System, run_command};
 /// The slug of the environment that receives all uploads.
 pub(crate) const SLUG: &str = "prod";
 
+/// The number of connections that the read side opens and prepares as soon as it starts.
+const READER_CONNECTIONS: i64 = 20;
+
 /// The time limit for anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -83,6 +86,16 @@ impl Installation {
         let service = Service::start(&self.binary, role, &self.system).await;
         until("the role is ready", async || self.is_ready(&service).await).await?;
         Ok(service)
+    }
+
+    /// Waits until a read side has prepared all its connections, which it does beside the first requests.
+    pub(crate) async fn prepared(&self) -> anyhow::Result<()> {
+        let prepared = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND query = 'ROLLBACK'";
+        until("the connections for reads are prepared", async || {
+            let count: Result<i64, _> = sqlx::query_scalar(prepared).fetch_one(&self.owner).await;
+            count.is_ok_and(|count| count >= READER_CONNECTIONS)
+        })
+        .await
     }
 
     pub(crate) async fn is_ready(&self, service: &Service) -> bool {

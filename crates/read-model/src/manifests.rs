@@ -120,18 +120,43 @@ pub(crate) fn columns_of(ids: &[ContentId]) -> (Vec<i64>, Vec<Vec<u8>>) {
         .unzip()
 }
 
-/// Whether this set of nodes is stored.
+/// Which of a manifest's sets are stored.
+#[derive(Debug)]
+pub struct StoredSets {
+    /// Whether the set of nodes is stored.
+    pub nodes: bool,
+    /// The hashes of those sets of texts that are stored.
+    pub texts: Vec<Sha256>,
+}
+
+/// Looks up a manifest's set of nodes and its sets of texts.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn has_node_set(connection: &mut PgConnection, account: AccountId, hash: Sha256) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM node_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
+pub async fn stored_sets(
+    connection: &mut PgConnection,
+    account: AccountId,
+    nodes: Sha256,
+    texts: impl IntoIterator<Item = Sha256>,
+) -> sqlx::Result<StoredSets> {
+    let texts: Vec<Vec<u8>> = texts.into_iter().map(|hash| hash.0.to_vec()).collect();
+    let stored = sqlx::query!(
+        r#"SELECT EXISTS (SELECT FROM node_sets WHERE account_id = $1 AND hash = $2) AS "nodes!",
+            ARRAY(SELECT DISTINCT hash FROM text_sets WHERE account_id = $1 AND hash = ANY($3)) AS "texts!: Vec<Vec<u8>>""#,
         account.0,
-        hash.0.as_slice()
+        nodes.0.as_slice(),
+        &texts
     )
     .fetch_one(connection)
-    .await
+    .await?;
+    Ok(StoredSets {
+        nodes: stored.nodes,
+        texts: stored
+            .texts
+            .into_iter()
+            .filter_map(|hash| hash.try_into().ok().map(Sha256))
+            .collect(),
+    })
 }
 
 /// Returns the ids of those of these definitions that are stored.

@@ -7,7 +7,7 @@ use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use sqlx::PgConnection;
 
 pub use self::several::{OlderManifest, environments_of_several_projects, older_manifests, runs_of_several_projects};
-use crate::manifests::has_node_set;
+use crate::manifests::stored_sets;
 
 /// The maximum number of dbt projects that an environment shows together.
 const MAX_PROJECTS: usize = 50;
@@ -222,7 +222,7 @@ async fn merge(
     sorted.sort_by(|one, other| one.dbt_project.cmp(&other.dbt_project));
     let (plain, ordered) = (hash_of(&sorted, "in any order"), hash_of(projects, "the newest last"));
     for known in [plain, ordered] {
-        if has_node_set(transaction, account, known).await? {
+        if stored_sets(transaction, account, known, []).await?.nodes {
             return Ok(known);
         }
     }

@@ -43,20 +43,6 @@ impl TextSet {
     }
 }
 
-/// Whether this set of texts is stored.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn has_text_set(connection: &mut PgConnection, account: AccountId, hash: Sha256) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM text_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
-        account.0,
-        hash.0.as_slice()
-    )
-    .fetch_one(connection)
-    .await
-}
-
 /// Returns the ids of the texts in this set that are stored.
 ///
 /// # Errors

@@ -9,11 +9,11 @@ use artifacts::{Manifest, Node};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use read_model::doc::DocEncoder;
 use read_model::manifests::{
-    ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, has_node_set, ids_of_nodes, insert_manifest,
-    insert_node_set, insert_nodes,
+    ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, ids_of_nodes, insert_manifest,
+    insert_node_set, insert_nodes, stored_sets,
 };
 use read_model::text::without_nul;
-use read_model::texts::{TextRow, TextSet, has_text_set, ids_of_texts, insert_text_set, insert_texts};
+use read_model::texts::{TextRow, TextSet, ids_of_texts, insert_text_set, insert_texts};
 use schemas::{AccountId, Sha256, UploadedFile};
 use sqlx::PgConnection;
 
@@ -59,19 +59,17 @@ pub(crate) async fn read(
     })
     .await?;
 
-    let mut connection = projector.pool.acquire().await?;
-    let is_reread = reading == Reading::Everything;
-    let is_node_set = is_reread || !has_node_set(&mut connection, account, index.node_set).await?;
+    let mut is_node_set = true;
     let mut new_sets = [index.compiled, index.macros];
-    for set in &mut new_sets {
-        if let Some(known) = set
-            && !is_reread
-            && has_text_set(&mut connection, account, known.hash).await?
-        {
-            *set = None;
+    if reading != Reading::Everything {
+        let hashes = new_sets.iter().flatten().map(|set| set.hash);
+        let mut connection = projector.pool.acquire().await?;
+        let stored = stored_sets(&mut connection, account, index.node_set, hashes).await?;
+        is_node_set = !stored.nodes;
+        for set in &mut new_sets {
+            set.take_if(|set| stored.texts.contains(&set.hash));
         }
     }
-    drop(connection);
     let [compiled, macros] = new_sets;
     let new = (is_node_set || compiled.is_some() || macros.is_some()).then(|| New {
         is_node_set,
