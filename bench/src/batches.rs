@@ -15,6 +15,6 @@ pub(crate) async fn measure(binary: &str, before: Option<&str>) -> anyhow::Resul
 }
 
 /// A figure of this build beside one of the same kind, with the id of the goal.
-fn line(id: &str, what: &str, own: f64, peer: f64, unit: &'static str, goal: Goal) -> Line {
-    Line::beside(format!("{id}: {what}"), own, unit, peer, goal)
+fn line(id: &'static str, what: &str, own: f64, peer: f64, unit: &'static str, goal: Goal) -> Line {
+    Line::beside(what, own, unit, peer, goal).named(id)
 }

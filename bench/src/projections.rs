@@ -86,7 +86,8 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             "s",
             median(first_limit),
             Goal::AtMost(1.3),
-        ),
+        )
+        .named("first_projection"),
         Line::beside(
             "the same manifest parsed again; unzstd + typed parse",
             repeat,

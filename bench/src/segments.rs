@@ -89,7 +89,8 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Line>> {
             "events/s",
             single,
             Goal::AtLeast(100.0),
-        ));
+        )
+        .named("segments"));
     }
     Ok(lines)
 }

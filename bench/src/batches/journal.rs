@@ -14,6 +14,7 @@ use testkit::{Database, System, run_command};
 
 use super::line;
 use crate::installation::Installation;
+use crate::limits::index_rate;
 use crate::report::{Goal, Line};
 use crate::sustained::Pattern;
 
@@ -25,8 +26,14 @@ const EVENTS: usize = 20_000;
 /// The number of runs that upload the same manifest.
 const RUNS_OF_MANIFEST: usize = 20;
 
+/// The number of events in a journal whose manifests are all distinct.
+const DISTINCT_EVENTS: usize = 4_000;
+
+/// The number of manifests with which the limit of distinct ones is measured.
+const FRAMES: u64 = 500;
+
 /// The earlier build gets one in this many events, because it is slow.
-const SHARE_OF_BEFORE: usize = 10;
+const SHARE_OF_BEFORE: usize = 20;
 
 /// The time that is added to each request of the S3 server.
 const DELAY: Duration = Duration::from_millis(30);
@@ -34,11 +41,14 @@ const DELAY: Duration = Duration::from_millis(30);
 const BUCKET: &str = "bench";
 
 pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Line>> {
-    let all = Journal::write(binary, EVENTS).await?;
-    let few = Journal::write(binary, EVENTS / SHARE_OF_BEFORE).await?;
+    let all = Journal::write(binary, EVENTS, RUNS_OF_MANIFEST).await?;
+    let few = Journal::write(binary, EVENTS / SHARE_OF_BEFORE, RUNS_OF_MANIFEST).await?;
+    let distinct = Journal::write(binary, DISTINCT_EVENTS, 1).await?;
 
     let own = all.rebuild_rate(binary).await?;
     let earlier = few.rebuild_rate(before).await?;
+    let own_distinct = distinct.rebuild_rate(binary).await?;
+    let limit = limit_of_distinct()?;
     let own_far = all.far_rates(binary).await?;
     let earlier_far = few.far_rates(before).await?;
     Ok(vec![
@@ -49,6 +59,14 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
             earlier,
             "events/s",
             Goal::AtLeast(8.0),
+        ),
+        line(
+            "rebuild_distinct",
+            "the same, all manifests distinct; unzstd + index + hash of the same bytes on all cores",
+            own_distinct,
+            limit,
+            "events/s",
+            Goal::AtLeast(0.7),
         ),
         line(
             "rebuild_at_30ms",
@@ -82,14 +100,15 @@ struct FarRates {
 }
 
 impl Journal {
-    async fn write(binary: &str, events: usize) -> anyhow::Result<Self> {
+    /// Writes a journal in which each manifest was uploaded by this many runs.
+    async fn write(binary: &str, events: usize, runs_of_manifest: usize) -> anyhow::Result<Self> {
         let installation = Installation::prepare(binary).await;
         let ingest = installation.start("ingest").await?;
         let pattern = Pattern::new(MODELS, 1)?;
         let bucket = bucket_in(installation.storage())?;
         let begin = Clock::System.now() - TimeDelta::days(2);
-        for number in 0..events.div_ceil(RUNS_OF_MANIFEST) {
-            let run = number * RUNS_OF_MANIFEST;
+        for number in 0..events.div_ceil(runs_of_manifest) {
+            let run = number * runs_of_manifest;
             let (_, id) = installation
                 .upload(&ingest, &format!("run-{run}"), pattern.parse(number as u64))
                 .await?;
@@ -97,7 +116,7 @@ impl Journal {
             let EventData::ArtifactsUploaded(mut upload) = event.data()? else {
                 anyhow::bail!("the event is no upload")
             };
-            for run in run + 1..run + RUNS_OF_MANIFEST {
+            for run in run + 1..run + runs_of_manifest {
                 upload.run_id = Some(format!("run-{run}"));
                 let time = begin + TimeDelta::seconds(i64::try_from(run)?);
                 let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.clone().into())?;
@@ -151,6 +170,15 @@ impl Journal {
         );
         Ok(applied as f64 / took.as_secs_f64())
     }
+}
+
+/// Returns the distinct manifests per second that all cores could read if there were nothing else to do.
+fn limit_of_distinct() -> anyhow::Result<f64> {
+    let pattern = Pattern::new(MODELS, 1)?;
+    let frames: std::io::Result<Vec<_>> = (0..FRAMES)
+        .map(|number| zstd::bulk::compress(&pattern.parse(number), 3))
+        .collect();
+    index_rate(&frames?)
 }
 
 fn bucket_in(folder: &Path) -> anyhow::Result<Bucket> {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use testkit::System;
 use testkit::s3::S3Server;
 
 use super::line;
-use crate::installation::{Installation, forget_peak, peak_mib, until};
+use crate::installation::{Installation, forget_peak, peak_mib, percentile, until};
+use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 use crate::sustained::Pattern;
 
@@ -18,6 +20,12 @@ const CLIENTS: usize = 32;
 const SMALL: usize = 1;
 
 const LARGE: usize = 100;
+
+/// The models of a manifest that few projects reach.
+const HUGE: usize = 20_000;
+
+/// The number of uploads whose latency is measured.
+const SINGLE_UPLOADS: u64 = 200;
 
 /// How long clients upload.
 const LASTING: Duration = Duration::from_secs(15);
@@ -29,6 +37,8 @@ struct Load<'a> {
     /// The time that is added to each request of an S3 server, or `None` for a local bucket.
     delay: Option<Duration>,
     projectors: usize,
+    /// A manifest that is uploaded first.
+    huge: Option<Bytes>,
 }
 
 pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Line>> {
@@ -37,9 +47,17 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
         models,
         delay: delay.map(Duration::from_millis),
         projectors,
+        huge: None,
     };
-    let (own, peak) = load(binary, LARGE, None, 1).run().await?;
+    let (own, _) = load(binary, LARGE, None, 1).run().await?;
     let (earlier, _) = load(before, LARGE, None, 1).run().await?;
+    let huge = Bytes::from(Project::new(HUGE)?.manifest(Parse { number: 0, changed: 0 })?);
+    let largest = huge.len() as f64 / f64::from(1 << 20);
+    let with_huge = Load {
+        huge: Some(huge),
+        ..load(binary, LARGE, None, 1)
+    };
+    let (_, peak) = with_huge.run().await?;
     let (near, _) = load(binary, SMALL, Some(0), 1).run().await?;
     let (far, _) = load(binary, SMALL, Some(30), 1).run().await?;
     let (earlier_far, _) = load(before, SMALL, Some(30), 1).run().await?;
@@ -79,12 +97,35 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
             Goal::AtLeast(2.0),
         ),
         Line::alone(
-            "memory_of_batches: peak of a projector while clients upload 100 models",
+            format!("peak memory of a projector under full load, the largest manifest has {largest:.0} MiB"),
             peak,
             "MiB",
-            Goal::AtMost(1.5 * 2.8 + 128.0),
+            Goal::AtMost((1.5 * largest + 128.0).round()),
+        )
+        .named("memory_of_batches"),
+        line(
+            "latency_vs_before",
+            "from 201 to visible for a small manifest on an idle system, p99; the build before",
+            latency(binary).await?,
+            latency(before).await?,
+            "ms",
+            Goal::AtMost(1.1),
         ),
     ])
+}
+
+/// Returns the 99th percentile of the time from the answer to an upload until it is visible, in milliseconds.
+async fn latency(binary: &str) -> anyhow::Result<f64> {
+    let installation = Installation::migrated_by(binary).await;
+    let serve = installation.start("serve").await?;
+    let pattern = Pattern::new(SMALL, 1)?;
+    let mut latencies = Vec::new();
+    for number in 0..SINGLE_UPLOADS {
+        let manifest = pattern.parse(number);
+        let (_, event) = installation.upload(&serve, &format!("run-{number}"), manifest).await?;
+        latencies.push(installation.visible(event).await?.as_secs_f64() * 1000.0);
+    }
+    Ok(percentile(latencies, 99.0))
 }
 
 impl Load<'_> {
@@ -104,6 +145,10 @@ impl Load<'_> {
         }
         forget_peak(&projectors[0])?;
         let pattern = Arc::new(Pattern::new(self.models, 1)?);
+        let first = self.huge.iter().cloned();
+        for manifest in first.clone() {
+            installation.upload(&ingest, "huge", manifest).await?;
+        }
         let sent = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
         let mut clients = tokio::task::JoinSet::new();
@@ -126,7 +171,7 @@ impl Load<'_> {
         while let Some(client) = clients.join_next().await {
             client??;
         }
-        let sent = i64::try_from(sent.load(Ordering::Relaxed))?;
+        let sent = i64::try_from(sent.load(Ordering::Relaxed))? + i64::try_from(first.count())?;
         until("all uploads are applied", async || {
             let applied = sqlx::query_scalar("SELECT count(DISTINCT event_id) FROM artifacts");
             let applied = applied.fetch_one(&installation.pool).await;
