@@ -25,6 +25,21 @@ install_peers() {
 
 build_release() { cargo build --locked --release -p cli -p bench; }
 
+# The build with which `batches` and `states` compare, the last one that applied events one by one.
+BEFORE=9b56660
+
+build_before() {
+  [[ ! -x $DEV/before/$BEFORE ]] || return 0
+  git rev-parse --quiet --verify "$BEFORE^{commit}" >/dev/null ||
+    die "commit $BEFORE, with which this build is compared, is not in this clone: fetch the whole history"
+  rm -rf "$DEV/before"
+  mkdir -p "$DEV/before/source"
+  git archive "$BEFORE" | tar -x -C "$DEV/before/source"
+  (cd "$DEV/before/source" && CARGO_TARGET_DIR=$DEV/before/target cargo build --locked --release --bin dbt-api)
+  mv "$DEV/before/target/release/dbt-api" "$DEV/before/$BEFORE"
+  rm -rf "$DEV/before/source" "$DEV/before/target"
+}
+
 command_bench() {
   local out=docs/benchmarks datahub
   # A part is no table.
@@ -41,9 +56,10 @@ command_bench() {
   forget_settings
   remove_abandoned_clusters
   interruptible "$ROOT/dev" call build_release
+  interruptible "$ROOT/dev" call build_before
   # Without DataHub, what is measured with it is left out.
   datahub=$(python3 tests/clients/run.py --python datahub) || datahub=
   step "Starting a PostgreSQL" start_bench_cluster
   PATH=$(postgres_bin):$PATH interruptible "$TARGET/release/bench" measure --binary "$TARGET/release/dbt-api" --python "$DEV/peers/bin/python" \
-    ${datahub:+--datahub "$datahub"} --out "$out" "$@"
+    --before "$DEV/before/$BEFORE" ${datahub:+--datahub "$datahub"} --out "$out" "$@"
 }

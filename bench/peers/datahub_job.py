@@ -17,8 +17,9 @@ SHARED = {
     "target_platform": "duckdb",
     # The default, to change what DataHub has, needs a DataHub.
     "write_semantics": "OVERRIDE",
-    # The columns of the columns, which DataHub parses from the code, take it minutes in both cases.
+    # DataHub parses the code for them, which takes it minutes in both cases.
     "include_column_lineage": False,
+    "infer_dbt_schemas": False,
 }
 
 

@@ -1,6 +1,6 @@
 //! Applies events in batches. An event that cannot be applied is split out and becomes a dead letter alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use read_model::journal::{
     Admission, Known, begin_attempt, begin_attempts, end_attempts, forget_attempts, insert_dead_letter, lock_events,
@@ -10,11 +10,15 @@ use sqlx::{Postgres, Transaction};
 use tracing::Instrument;
 
 use crate::content::Reading;
-use crate::project::{Applied, Projected};
+use crate::project::{Applied, LockWaits, Projected};
 use crate::{ApplyError, Projector, project};
 
 /// The maximum number of events that one transaction applies. It limits how long others wait for the batch's locks.
 pub(crate) const MAX_EVENTS: usize = 256;
+
+/// How often in a row PostgreSQL may refuse parts of a batch before that counts as an outage, such as a full disk. An event that is refused
+/// alone is found in fewer tries.
+const MAX_REFUSALS: usize = 16;
 
 /// The result of applying an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +93,8 @@ impl Projector {
     /// Prevents others from starting attempts to apply these events, which would be counted. Returns the events whose turn it is; other
     /// projectors are applying the rest.
     ///
-    /// A transaction holds the locks, since it always ends when the attempts do. Each batch uses one connection for this and at most one
-    /// more. Few batches are applied at once, so the pool has enough connections.
+    /// A transaction holds the locks, since it always ends when the attempts do. Beside its connection, a batch uses one to write, and before
+    /// that one for each file that is read. Few batches are applied at once, so the pool has enough connections.
     async fn take_turns(
         &self,
         events: &[EventId],
@@ -163,16 +167,32 @@ impl Projector {
 
     /// Applies events in as few transactions as possible.
     async fn work(&self, events: Vec<Event>, results: &mut Results) {
-        let mut rest = vec![events];
-        while let Some(mut batch) = rest.pop() {
+        let mut rest = VecDeque::from([events]);
+        let mut refusals = 0;
+        while let Some(mut batch) = rest.pop_front() {
             if batch.is_empty() {
                 continue;
             }
-            match self.project_in_task(&batch).await {
-                Ok(Projected::Done(applied)) => self.conclude(&batch, applied, results).await,
-                Ok(Projected::Fits(count)) => {
-                    rest.push(batch.split_off(count.clamp(1, batch.len())));
-                    rest.push(batch);
+            let waits = match batch.len() + rest.len() {
+                1 => LockWaits::Unlimited,
+                _ => LockWaits::Limited,
+            };
+            let mut projected = self.project_in_task(&batch, waits).await;
+            if let Err(ApplyError::Refused(cause)) = &projected {
+                refusals += 1;
+                if refusals == MAX_REFUSALS {
+                    projected = Err(ApplyError::Unavailable(cause.clone()));
+                }
+            }
+            match projected {
+                Ok(Projected::Done(applied)) => {
+                    refusals = 0;
+                    self.conclude(&batch, applied, results).await;
+                }
+                Ok(Projected::TooLarge { first }) => {
+                    let others = batch.iter().position(|event| event.id == first).unwrap_or(batch.len());
+                    rest.push_front(batch.split_off(others.max(1)));
+                    rest.push_front(batch);
                 }
                 // Nothing more can be applied until it is available again.
                 Err(error @ ApplyError::Unavailable(_)) => {
@@ -180,11 +200,13 @@ impl Projector {
                     rest.iter().for_each(|batch| fill(results, &ids_of(batch), &error));
                     return;
                 }
-                // One of the events is at fault: the halves show in which half it is.
+                // One of the events is at fault: the halves show in which half it is. They come after all others, which must not wait while
+                // the event is looked for.
                 Err(_) if batch.len() > 1 => {
-                    rest.push(batch.split_off(batch.len() / 2));
-                    rest.push(batch);
+                    let other = batch.split_off(batch.len() / 2);
+                    rest.extend([batch, other]);
                 }
+                Err(ApplyError::Refused(_)) if !rest.is_empty() => rest.push_back(batch),
                 Err(ApplyError::Refused(cause)) => fill(results, &ids_of(&batch), &ApplyError::Unavailable(cause)),
                 Err(error @ ApplyError::TimedOut(_)) => fill(results, &ids_of(&batch), &error),
                 Err(error @ ApplyError::Rejected(_)) => {
@@ -196,10 +218,10 @@ impl Projector {
     }
 
     /// Applies events in a task of its own, so that a panic affects only them.
-    async fn project_in_task(&self, events: &[Event]) -> Result<Projected, ApplyError> {
+    async fn project_in_task(&self, events: &[Event], waits: LockWaits) -> Result<Projected, ApplyError> {
         let task = tokio::spawn({
             let (projector, events) = (self.clone(), events.to_vec());
-            async move { projector.project(&events, Reading::WhatIsNew).await }.in_current_span()
+            async move { projector.project(&events, Reading::WhatIsNew, waits).await }.in_current_span()
         });
         match task.await {
             Ok(result) => result,
@@ -256,9 +278,10 @@ impl Projector {
         if mine.is_empty() {
             return Ok(Outcome::Busy);
         }
-        let result = match self.project(std::slice::from_ref(event), Reading::Everything).await {
+        let events = std::slice::from_ref(event);
+        let result = match self.project(events, Reading::Everything, LockWaits::Unlimited).await {
             Ok(Projected::Done(mut applied)) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
-            Ok(Projected::Fits(_)) => Ok(Outcome::Busy),
+            Ok(Projected::TooLarge { .. }) => Ok(Outcome::Busy),
             Err(ApplyError::Refused(cause)) => Err(ApplyError::Unavailable(cause)),
             Err(error) => Err(error),
         };

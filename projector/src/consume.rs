@@ -89,7 +89,8 @@ async fn handle(projector: &Projector, messages: Vec<Message>, shutdown: &Cancel
     settle(projector, deliveries, shutdown).await;
 }
 
-/// Applies events, waiting as long as necessary for what is unavailable, and acknowledges them.
+/// Applies events and acknowledges them. While nothing can be applied, it waits as long as necessary. If only some events cannot be applied,
+/// they go back to the stream, so that the others are not kept waiting.
 async fn settle(projector: &Projector, mut deliveries: Vec<Delivery>, shutdown: &CancellationToken) {
     let mut is_waiting = false;
     while !deliveries.is_empty() {
@@ -121,7 +122,10 @@ async fn settle(projector: &Projector, mut deliveries: Vec<Delivery>, shutdown: 
             }
         }
         join_all(ended.iter().map(|(delivery, outcome)| end(delivery, *outcome))).await;
-        drop(ended);
+        if !ended.is_empty() {
+            join_all(waiting.iter().map(|delivery| give_back(&delivery.message))).await;
+            return;
+        }
         deliveries = waiting;
         if !deliveries.is_empty() {
             report_progress(&deliveries).await;
@@ -137,12 +141,15 @@ async fn settle(projector: &Projector, mut deliveries: Vec<Delivery>, shutdown: 
 async fn end(delivery: &Delivery, outcome: Outcome) {
     match outcome {
         // The event is delivered again in case the other projector dies. Until then, other events take its slot.
-        Outcome::Busy => {
-            if let Err(error) = delivery.message.retry_later(PROGRESS).await {
-                tracing::debug!(%error, "could not return an event to the stream");
-            }
-        }
+        Outcome::Busy => give_back(&delivery.message).await,
         Outcome::Applied | Outcome::Known | Outcome::DeadLetter => acknowledge(&delivery.message).await,
+    }
+}
+
+/// Has an event delivered again later.
+async fn give_back(message: &Message) {
+    if let Err(error) = message.retry_later(PROGRESS).await {
+        tracing::debug!(%error, "could not return an event to the stream");
     }
 }
 

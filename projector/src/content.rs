@@ -7,6 +7,7 @@ mod results;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -18,6 +19,7 @@ use read_model::results::known_results;
 use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use self::catalog::ReadCatalog;
 use self::manifest::ReadManifest;
@@ -27,6 +29,9 @@ use crate::{ApplyError, Projector};
 
 /// The number of files that are fetched and read at the same time.
 const READ_AT_ONCE: usize = 8;
+
+/// How long the files of a batch are waited for after one of them was read.
+const MAX_GAP: Duration = Duration::from_secs(5);
 
 /// Identifies the rows of a content. They are written in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,17 +148,29 @@ async fn known(
 /// Contents that were fetched, or the reason why not.
 pub(crate) type Contents = BTreeMap<ContentKey, Result<Content, ApplyError>>;
 
-/// Fetches and reads contents, several at the same time.
+/// Fetches and reads contents, several at the same time. Those that the bucket does not return long after the one before are unavailable, so
+/// that they do not keep the others waiting.
 pub(crate) async fn read_all(
     projector: &Projector,
     unread: BTreeMap<ContentKey, Unread>,
     reading: Reading,
 ) -> Contents {
-    stream::iter(unread)
+    let keys: Vec<ContentKey> = unread.keys().copied().collect();
+    let mut reads = stream::iter(unread)
         .map(|(key, unread)| async move { (key, read(projector, key, &unread, reading).await) })
-        .buffer_unordered(READ_AT_ONCE)
-        .collect()
-        .await
+        .buffer_unordered(READ_AT_ONCE);
+    // The first one may take as long as the bucket allows: something is read in any case.
+    let mut contents: Contents = reads.next().await.into_iter().collect();
+    while let Ok(Some((key, content))) = timeout(MAX_GAP, reads.next()).await {
+        contents.insert(key, content);
+    }
+    for key in keys {
+        contents.entry(key).or_insert_with(|| {
+            let cause = format!("the bucket: a file was not read within {} s", MAX_GAP.as_secs());
+            Err(ApplyError::Unavailable(cause))
+        });
+    }
+    contents
 }
 
 async fn read(
@@ -192,8 +209,8 @@ impl Content {
     }
 }
 
-/// Waits until there is memory for contents of this size, so that two batches never wait for each other. A size above the limit gets all of
-/// the memory.
+/// Waits until there is memory for contents of this size. All of it is taken at once, so that no two batches can each hold a part and wait for
+/// the rest. A size above the limit gets all of the memory.
 pub(crate) async fn reserve(projector: &Projector, bytes: u64) -> Result<OwnedSemaphorePermit, ApplyError> {
     let mib = usize::try_from(bytes >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
     let permits = u32::try_from(mib).unwrap_or(u32::MAX);

@@ -6,8 +6,8 @@ pub enum ApplyError {
     /// Something that the event needs is unavailable. The event waits for it.
     #[error("{0}")]
     Unavailable(String),
-    /// PostgreSQL refused a statement for a reason that may pass, such as a deadlock or a full disk. It may concern only some of the events
-    /// that are applied together. An event alone waits, as if something were unavailable.
+    /// PostgreSQL refused a statement because of a lock, a deadlock or a lack of resources. That passes, and may concern only some of the
+    /// events that are applied together. An event alone waits, as if something were unavailable.
     #[error("{0}")]
     Refused(String),
     /// A statement timed out, which may or may not be the event's fault. The event is tried again, but the start counts.
@@ -23,11 +23,10 @@ impl From<sqlx::Error> for ApplyError {
         let text = format!("PostgreSQL: {error}");
         if read_model::outage::is_timeout(&error) {
             Self::TimedOut(text)
+        } else if read_model::outage::is_contention(&error) {
+            Self::Refused(text)
         } else if read_model::outage::is_outage(&error) {
-            match error {
-                sqlx::Error::Database(_) => Self::Refused(text),
-                _ => Self::Unavailable(text),
-            }
+            Self::Unavailable(text)
         } else {
             Self::Rejected(text)
         }

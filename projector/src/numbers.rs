@@ -7,6 +7,7 @@ use bucket::{Bucket, ClaimKind, SegmentClaim};
 use read_model::ids::{
     NumberOwner, Numbers, RunKey, first_of_segment, last_number, lock_ids, numbers_of, record_segment,
 };
+use read_model::journal::unlimit_lock_waits;
 use schemas::{AccountId, EnvironmentId, JobId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -114,6 +115,8 @@ async fn assign(
     if missing.is_empty() {
         return Ok(known);
     }
+    // Splitting the batch would not help, since each part needs this lock.
+    unlimit_lock_waits(transaction).await?;
     lock_ids(transaction).await?;
     let mut first = next_number(transaction, bucket, numbers).await?;
     // Others may have recorded them before the lock was free, or they were lost and are recorded again.

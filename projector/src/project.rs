@@ -21,8 +21,16 @@ pub(crate) type Applied = Vec<(EventId, Result<Outcome, ApplyError>)>;
 pub(crate) enum Projected {
     /// Each event has a result.
     Done(Applied),
-    /// Nothing was applied, since the new files are too large to be read at once. This many of the first events fit.
-    Fits(usize),
+    /// Nothing was applied, since the new files are too large to be read at once. Those of the events before this one are not.
+    TooLarge { first: EventId },
+}
+
+/// How long a transaction waits for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockWaits {
+    /// Not long, because other events wait for this one.
+    Limited,
+    Unlimited,
 }
 
 /// Whether events of this kind only add something, in any order, so that they can be applied together with others.
@@ -48,14 +56,19 @@ pub(crate) fn has_files(event: &Event) -> bool {
 
 impl Projector {
     /// Applies events that are independent of each other, or a single one.
-    pub(crate) async fn project(&self, events: &[Event], reading: Reading) -> Result<Projected, ApplyError> {
+    pub(crate) async fn project(
+        &self,
+        events: &[Event],
+        reading: Reading,
+        waits: LockWaits,
+    ) -> Result<Projected, ApplyError> {
         if let [event] = events
             && !is_independent(event)
         {
             let outcome = self.project_alone(event).await?;
             return Ok(Projected::Done(vec![(event.id, Ok(outcome))]));
         }
-        let together = Together::of(events, reading);
+        let together = Together::of(events, reading, waits);
         for _ in 0..TRIES {
             if let Some(projected) = self.project_together(&together).await? {
                 return Ok(projected);

@@ -137,10 +137,12 @@ pub(crate) fn event_file(system: &System, event: &Event) -> PathBuf {
     folder.join(format!("{}/{}.json", made.format("%Y/%m/%d/%H"), event.id))
 }
 
-/// Prevents uploads of an environment from being assigned to runs, so that they are not applied while this connection is open.
-pub(crate) async fn hold_placement(system: &System, environment: i64) -> PgConnection {
+/// Prevents uploads of an environment from being assigned to runs in the read model of this schema, so that they are not applied while this
+/// connection is open.
+pub(crate) async fn hold_placement(system: &System, schema: &str, environment: i64) -> PgConnection {
     let mut connection = PgConnection::connect_with(&system.database.options()).await.unwrap();
-    sqlx::query("SELECT pg_advisory_lock(hashtextextended('dbt-api placement', $1))")
+    sqlx::query("SELECT pg_advisory_lock(hashtextextended('dbt-api placement ' || $1, $2))")
+        .bind(schema)
         .bind(environment)
         .execute(&mut connection)
         .await

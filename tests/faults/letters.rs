@@ -102,7 +102,7 @@ async fn an_event_that_takes_long_is_not_mistaken_for_one_that_kills_its_project
     let (system, file) = system_with_file().await;
     let bucket = bucket_of(&system);
     let event = write_upload(&bucket, (1, 1), "run", 50, &file).await;
-    let held = hold_placement(&system, 1).await;
+    let held = hold_placement(&system, "read_model", 1).await;
     let projector = Projector::new(pool_of(&system), bucket.clone(), Clock::System);
     let work = tokio::spawn({
         let (projector, event) = (projector.clone(), event.clone());
@@ -122,6 +122,36 @@ async fn an_event_that_takes_long_is_not_mistaken_for_one_that_kills_its_project
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_environment_whose_lock_is_held_does_not_keep_others_waiting() {
+    let (system, file) = system_with_file().await;
+    let to = ["environment", "add", "--account", "1", "--project", "1"];
+    let staging = [&to[..], &["--name", "Staging", "--slug", "staging"]].concat();
+    let staging = run_command(BINARY, &staging, &system)["id"].as_i64().unwrap();
+    let bucket = bucket_of(&system);
+    let mut events = vec![write_upload(&bucket, (1, 1), "waits", 60, &file).await];
+    for number in 0..7 {
+        events.push(write_upload(&bucket, (1, staging), &format!("run-{number}"), 50, &file).await);
+    }
+    let held = hold_placement(&system, "read_model", 1).await;
+    let projector = Projector::new(pool_of(&system), bucket, Clock::System);
+    let work = tokio::spawn({
+        let events = events.clone();
+        async move { projector.apply_all(&events).await }
+    });
+    let others: Vec<uuid::Uuid> = events[1..].iter().map(|event| event.id.0).collect();
+    wait_until("the others are applied", async || {
+        let applied = sqlx::query_scalar("SELECT count(*) FROM ledger WHERE event_id = ANY($1)").bind(&others);
+        let applied: i64 = applied.fetch_one(&pool_of(&system)).await.unwrap();
+        (applied == 7).then_some(())
+    })
+    .await;
+    held.close().await.unwrap();
+    for result in work.await.unwrap() {
+        assert_eq!(result.unwrap(), Outcome::Applied);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_another_process_applies_is_swept_if_that_process_dies() {
     let (system, file) = system_with_file().await;
     let bucket = bucket_of(&system);
@@ -131,7 +161,7 @@ async fn an_event_that_another_process_applies_is_swept_if_that_process_dies() {
         .execute(&pool_of(&system))
         .await
         .unwrap();
-    let held = hold_placement(&system, 1).await;
+    let held = hold_placement(&system, "read_model", 1).await;
     let dying = begin_command(&system, &["replay"]);
     wait_for_waiters(&system).await;
     let projector = Projector::new(pool_of(&system), bucket, Clock::System);
@@ -164,7 +194,7 @@ async fn a_dead_letter_remains_until_its_event_is_applied() {
         "{output}{errors}"
     );
     stop_refusing(&system).await;
-    let held = hold_placement(&system, 1).await;
+    let held = hold_placement(&system, "read_model", 1).await;
     let dying = begin_command(&system, &["dead-letters", "retry", &id]);
     wait_for_waiters(&system).await;
     drop(dying);

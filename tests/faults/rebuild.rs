@@ -140,7 +140,7 @@ async fn a_killed_rebuild_continues_unless_another_version_started_it() {
     let pool = pool_of(&system);
 
     // It cannot finish before it is killed.
-    let held = hold_placement(&system, 2).await;
+    let held = hold_placement(&system, "read_model_next", 2).await;
     let rebuild = begin_command(&system, &["rebuild"]);
     wait_for_waiters(&system).await;
     let done = wait_until("some events are applied", async || {

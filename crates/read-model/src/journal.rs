@@ -200,6 +200,17 @@ pub async fn limit_lock_waits(transaction: &mut PgConnection, limit: Duration) -
     Ok(())
 }
 
+/// Ends the limit of [`limit_lock_waits`].
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn unlimit_lock_waits(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET LOCAL lock_timeout TO DEFAULT")
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
 /// Prevents the read model from being swapped for a rebuilt one, and the accounts from being pruned, until the transaction ends. The accounts
 /// must be sorted, so that two transactions never wait for each other.
 ///

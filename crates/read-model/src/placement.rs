@@ -63,7 +63,7 @@ impl<T: Into<String>> FromIterator<(EnvironmentId, T)> for InEnvironments {
 pub async fn lock_placement(transaction: &mut PgConnection, environments: &[EnvironmentId]) -> sqlx::Result<()> {
     let ids: Vec<i64> = environments.iter().map(|id| id.0).collect();
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api placement', e.id)) FROM unnest($1::bigint[]) AS e (id)",
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api placement ' || current_schema(), e.id)) FROM unnest($1::bigint[]) AS e (id)",
         &ids
     )
     .execute(transaction)

@@ -146,7 +146,7 @@ pub async fn refresh_run_nodes(
 /// [`crate::placement::lock_placement`].
 async fn lock_merged_sets(transaction: &mut PgConnection, account: AccountId) -> sqlx::Result<()> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api merged node sets', $1))",
+        "SELECT pg_advisory_xact_lock(hashtextextended('dbt-api merged node sets ' || current_schema(), $1))",
         account.0
     )
     .execute(transaction)

@@ -1,6 +1,7 @@
 //! Connections for reads, which are opened and prepared beside the requests.
 
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ const MAX_OPEN: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to end what a client left behind, beyond the time limit of statements.
 const MAX_END: Duration = Duration::from_secs(5);
+
+/// How long the end of a transaction usually takes at most. If it takes longer, its client left during a statement, which is then cancelled.
+const USUAL_END: Duration = Duration::from_millis(100);
 
 /// The first and the longest wait before the next attempt to open a connection.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -41,6 +45,9 @@ pub struct ReadPool(Arc<Shared>);
 
 struct Shared {
     size: usize,
+    options: PgConnectOptions,
+    /// Lets one connection at a time cancel statements.
+    cancelling: tokio::sync::Mutex<()>,
     /// How long a connection may be busy after it was given back.
     max_end: Duration,
     /// The connections that are ready; the one that was used last is the last.
@@ -53,6 +60,8 @@ struct Shared {
 
 struct Kept {
     connection: PgConnection,
+    /// The id of PostgreSQL's process.
+    backend: i32,
     opened: Instant,
     used: Instant,
 }
@@ -74,6 +83,8 @@ impl ReadPool {
         let (missing, to_open) = unbounded_channel();
         let shared = Arc::new(Shared {
             size,
+            options,
+            cancelling: tokio::sync::Mutex::default(),
             max_end: statement_timeout + MAX_END,
             ready: Mutex::default(),
             available: Semaphore::new(0),
@@ -82,7 +93,7 @@ impl ReadPool {
         for _ in 0..size {
             shared.replace();
         }
-        tokio::spawn(keep(Arc::downgrade(&shared), options, warm_up, to_open));
+        tokio::spawn(keep(Arc::downgrade(&shared), warm_up, to_open));
         Self(shared)
     }
 
@@ -129,7 +140,7 @@ impl std::fmt::Debug for ReadPool {
 fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        // PostgreSQL ends the session: it stops, crashed, or was told to drop this connection or its database.
+        // PostgreSQL ends the session: it stops or crashed, or an administrator ended this connection or dropped its database.
         sqlx::Error::Database(error) => error
             .code()
             .is_some_and(|code| ["57P01", "57P02", "57P03", "57P04", "57P05"].contains(&code.as_ref())),
@@ -166,7 +177,7 @@ impl Shared {
 
     /// Ends what was begun on a connection, and makes it ready again.
     async fn take_back(self: Arc<Self>, mut kept: Kept) {
-        let ended = timeout(self.max_end, end(&mut kept.connection)).await;
+        let ended = timeout(self.max_end, self.end(&mut kept)).await;
         match ended {
             Ok(Ok(())) => {
                 kept.used = Instant::now();
@@ -183,7 +194,28 @@ impl Shared {
         }
     }
 
-    /// Takes a connection that is ready and of which this is true, the one first that was not used for longest.
+    /// Rolls the transaction back. A statement that a client left behind is cancelled.
+    async fn end(&self, kept: &mut Kept) -> sqlx::Result<()> {
+        let mut ending = pin!(end(&mut kept.connection));
+        if let Ok(ended) = timeout(USUAL_END, &mut ending).await {
+            return ended;
+        }
+        if let Err(error) = self.cancel(kept.backend).await {
+            tracing::warn!(%error, "cannot cancel a statement whose client left");
+        }
+        ending.await
+    }
+
+    async fn cancel(&self, backend: i32) -> sqlx::Result<()> {
+        let _turn = self.cancelling.lock().await;
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        // The role of reads may not cancel what the user itself began.
+        let cancel = format!("SET ROLE NONE; SELECT pg_cancel_backend({backend})");
+        sqlx::raw_sql(AssertSqlSafe(cancel)).execute(&mut connection).await?;
+        connection.close().await
+    }
+
+    /// Takes the connection that was used longest ago of those that are ready and of which this is true.
     fn take(&self, which: impl Fn(&Kept) -> bool) -> Option<Kept> {
         let permit = self.available.try_acquire().ok()?;
         let mut ready = self.ready();
@@ -220,11 +252,11 @@ async fn roll_back(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Opens the connections that are missing, one after the other, until the pool is dropped.
-async fn keep(pool: Weak<Shared>, options: PgConnectOptions, warm_up: WarmUp, mut missing: UnboundedReceiver<()>) {
+async fn keep(pool: Weak<Shared>, warm_up: WarmUp, mut missing: UnboundedReceiver<()>) {
     loop {
         match timeout(REST, missing.recv()).await {
             Ok(Some(())) => {
-                let Some(kept) = open(&pool, &options, warm_up).await else {
+                let Some(kept) = open(&pool, warm_up).await else {
                     return;
                 };
                 let Some(pool) = pool.upgrade() else { return };
@@ -240,18 +272,12 @@ async fn keep(pool: Weak<Shared>, options: PgConnectOptions, warm_up: WarmUp, mu
 }
 
 /// Opens and prepares a connection, and tries until it succeeds. Returns `None` if the pool was dropped.
-async fn open(pool: &Weak<Shared>, options: &PgConnectOptions, warm_up: WarmUp) -> Option<Kept> {
+async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
+    let options = pool.upgrade()?.options.clone();
     let mut wait = RETRY.0;
     while pool.strong_count() > 0 {
-        match timeout(MAX_OPEN, open_once(options, warm_up)).await {
-            Ok(Ok(connection)) => {
-                let now = Instant::now();
-                return Some(Kept {
-                    connection,
-                    opened: now,
-                    used: now,
-                });
-            }
+        match timeout(MAX_OPEN, open_once(&options, warm_up)).await {
+            Ok(Ok(kept)) => return Some(kept),
             Ok(Err(error)) if wait == RETRY.0 => tracing::warn!(%error, "cannot open a connection for reads"),
             Ok(Err(error)) => tracing::debug!(%error, "cannot open a connection for reads"),
             Err(_) => tracing::warn!("opening a connection for reads takes too long"),
@@ -262,7 +288,7 @@ async fn open(pool: &Weak<Shared>, options: &PgConnectOptions, warm_up: WarmUp) 
     None
 }
 
-async fn open_once(options: &PgConnectOptions, warm_up: WarmUp) -> sqlx::Result<PgConnection> {
+async fn open_once(options: &PgConnectOptions, warm_up: WarmUp) -> sqlx::Result<Kept> {
     let mut connection = PgConnection::connect_with(options).await?;
     match warm_up(&mut connection).await {
         // The tables may not be there yet. The requests say so better than a missing connection does.
@@ -270,7 +296,16 @@ async fn open_once(options: &PgConnectOptions, warm_up: WarmUp) -> sqlx::Result<
         prepared => prepared?,
     }
     end(&mut connection).await?;
-    Ok(connection)
+    let backend = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await?;
+    let now = Instant::now();
+    Ok(Kept {
+        connection,
+        backend,
+        opened: now,
+        used: now,
+    })
 }
 
 impl Lent {

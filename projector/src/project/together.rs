@@ -13,7 +13,7 @@ use read_model::placement::lock_placement;
 use read_model::prune::pruned_of;
 use schemas::{AccountId, AirflowRunObserved, EnvironmentId, Event, EventData, EventId, FileDeleted, UploadedFile};
 
-use super::{Applied, Projected, prune};
+use super::{Applied, LockWaits, Projected, prune};
 use crate::change::Change;
 use crate::content::{self, ContentKey, Contents, Reading, Unread};
 use crate::placement::{self, ObservedRun, Parents, Placing};
@@ -25,13 +25,14 @@ const MAX_BYTES: u64 = 32 << 20;
 /// An event with more bytes of new files is applied alone.
 const LARGE: u64 = 16 << 20;
 
-/// How long several events wait together for a lock. Then they are split, so that an account whose lock others hold for long, because they
-/// write a large manifest, does not keep the other accounts waiting.
+/// The limit of [`LockWaits::Limited`]. After it, the events are split, so that an account whose lock others hold for long, because they write
+/// a large manifest, does not keep the other accounts waiting.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// Events to apply in one transaction.
 pub(super) struct Together {
     reading: Reading,
+    waits: LockWaits,
     members: Vec<Member>,
     /// The events that cannot be read.
     rejected: Applied,
@@ -127,7 +128,7 @@ impl Member {
 }
 
 impl Together {
-    pub(super) fn of(events: &[Event], reading: Reading) -> Self {
+    pub(super) fn of(events: &[Event], reading: Reading, waits: LockWaits) -> Self {
         let (mut members, mut rejected) = (Vec::new(), Vec::new());
         for event in events {
             match Member::of(event) {
@@ -137,6 +138,7 @@ impl Together {
         }
         Self {
             reading,
+            waits,
             members,
             rejected,
         }
@@ -174,8 +176,8 @@ impl Projector {
         let unread = content::unread(&mut connection, read, together.reading).await?;
         // No connection is held while files are fetched and read.
         drop(connection);
-        if let Some(count) = count_that_fits(&together.members, &unread) {
-            return Ok(Some(Projected::Fits(count + together.rejected.len())));
+        if let Some(first) = first_too_large(&together.members, &unread) {
+            return Ok(Some(Projected::TooLarge { first }));
         }
         let memory = content::reserve(self, unread.values().map(Unread::size).sum()).await?;
         let contents = content::read_all(self, unread, together.reading).await;
@@ -204,7 +206,7 @@ impl Projector {
             return Ok(Some(applied));
         }
         let mut change = self.begin_change().await?;
-        if members.len() > 1 {
+        if together.waits == LockWaits::Limited {
             limit_lock_waits(&mut change, MAX_LOCK_WAIT).await?;
         }
         match together.reading {
@@ -324,8 +326,8 @@ async fn write_contents(
     Ok(())
 }
 
-/// Returns how many of the first members can be read at once, or `None` if all can.
-fn count_that_fits(members: &[Member], unread: &BTreeMap<ContentKey, Unread>) -> Option<usize> {
+/// Returns the first event that must not be read together with those before it. It is the second one if the first is large.
+fn first_too_large(members: &[Member], unread: &BTreeMap<ContentKey, Unread>) -> Option<EventId> {
     let (mut bytes, mut seen) = (0_u64, HashSet::new());
     for (count, member) in members.iter().enumerate() {
         let new = member.contents().filter_map(|key| {
@@ -335,11 +337,8 @@ fn count_that_fits(members: &[Member], unread: &BTreeMap<ContentKey, Unread>) ->
         let own: u64 = new.fold(0, u64::saturating_add);
         bytes = bytes.saturating_add(own);
         let is_large = own > LARGE || bytes > MAX_BYTES;
-        if count > 0 && is_large {
-            return Some(count);
-        }
-        if is_large && members.len() > 1 {
-            return Some(1);
+        if is_large {
+            return members.get(count.max(1)).map(|member| member.event.id);
         }
     }
     None

@@ -6,6 +6,7 @@
 )]
 
 mod comparison;
+mod indexes;
 mod migrations;
 
 use sqlx::PgConnection;
