@@ -1,4 +1,5 @@
-//! The nodes of an environment or a run, and how they depend on each other. A set of nodes never changes, so its graph is kept in memory.
+//! The nodes of an environment or a run, and how they depend on each other. A set of nodes never changes where it
+//! is stored, so its graph is kept in memory.
 
 mod attributes;
 mod cache;
@@ -28,7 +29,7 @@ pub(crate) struct Graph {
 /// A node of a graph. An environment may have a hundred thousand of them, so each takes as little memory as is simple.
 #[derive(Debug)]
 pub(crate) struct GraphNode {
-    /// The definition's number, which stands for its content.
+    /// The definition's number, by which it is read.
     pub(crate) id: i64,
     pub(crate) unique_id: Box<str>,
     pub(crate) resource_type: Arc<str>,

@@ -174,7 +174,7 @@ impl<'c> Resolver<'c> {
         };
         let (connection, account) = (&mut *self.connection, self.account);
         let read = async {
-            let rows = discovery::index(connection, account, node_set).await?;
+            let rows = discovery::index(connection, account, node_set.hash).await?;
             let making = tokio::task::spawn_blocking(move || Graph::new(rows));
             making.await.map_err(|panic| Error::Internal(panic.to_string()))
         };
