@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::document::prepare;
 use crate::error::{Error, QueryError};
 use crate::graph::Graphs;
-use crate::plan::{Selection, plan};
+use crate::plan::{Selection, plan, roots};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
@@ -27,6 +27,9 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The memory for answers that are being made or sent, in MiB. Others wait.
 const MEMORY_MIB: usize = MAX_ANSWER >> 20;
+
+/// The fields at the root that are about the schema.
+const OF_SCHEMA: [&str; 2] = ["__schema", "__type"];
 
 /// Answers queries. Cheap to clone; what it keeps in memory is shared.
 #[derive(Clone, Debug)]
@@ -98,7 +101,8 @@ impl Query {
     pub async fn read(api: Api, body: &[u8]) -> Result<Self, Error> {
         let until = Instant::now() + MAX_TIME;
         let document = prepare(&Request::read(body)?, api)?;
-        let is_introspection = asks_for_schema(&document);
+        let roots = roots(&document, api.types())?;
+        let is_introspection = roots.iter().any(|name| OF_SCHEMA.contains(name));
         let mut request = async_graphql::Request::new("");
         request.set_parsed_query(document.clone());
         // The schema's own fields return nothing: only errors and introspection are of interest here.
@@ -145,24 +149,6 @@ impl Query {
             memory: None,
         })
     }
-}
-
-/// Whether a query asks for the schema at its root.
-fn asks_for_schema(document: &ExecutableDocument) -> bool {
-    use async_graphql::parser::types::Selection as Item;
-    let Some((_, operation)) = document.operations.iter().next() else {
-        return false;
-    };
-    operation
-        .node
-        .selection_set
-        .node
-        .items
-        .iter()
-        .any(|item| match &item.node {
-            Item::Field(field) => ["__schema", "__type"].contains(&field.node.name.node.as_str()),
-            Item::FragmentSpread(_) | Item::InlineFragment(_) => false,
-        })
 }
 
 async fn check(api: Api, request: async_graphql::Request) -> Vec<QueryError> {

@@ -29,9 +29,6 @@ const MAX_SCHEMA_DEPTH: usize = 3;
 /// How many fields a query may have, those of a fragment at each place where it stands. The largest known query has 250.
 const MAX_FIELDS: u64 = 5_000;
 
-/// How many fields a query may have at the root: each is read for itself.
-const MAX_ROOTS: usize = 20;
-
 /// How many brackets may be open at once in the text. Fields and values need fewer.
 const MAX_OPEN: usize = 64;
 
@@ -73,12 +70,6 @@ pub(crate) fn prepare(request: &Request, api: Api) -> Result<ExecutableDocument,
         ));
     }
     let used = measure.known;
-    let roots = operation.node.selection_set.node.items.len();
-    if roots > MAX_ROOTS {
-        return Err(QueryError::too_large(format!(
-            "the query has too many fields at its root: {roots}, at most {MAX_ROOTS} are allowed"
-        )));
-    }
     let variables = values_of(&operation.node, &request.variables)?;
     let mut fragments = parsed.fragments;
     fragments.retain(|name, _| used.contains_key(name));

@@ -18,6 +18,9 @@ use crate::values::{Reader, reader};
 /// How many fields a query may have when each is counted for each type that it may be about.
 const MAX_PLANNED: usize = 50_000;
 
+/// How many fields a query may have at the root: each is read for itself.
+const MAX_ROOTS: usize = 20;
+
 /// The name that asks for the type of an object.
 pub(crate) const TYPENAME: &str = "__typename";
 
@@ -65,15 +68,37 @@ impl Selected {
 
 /// Plans the only operation of a document that was checked against the schema.
 pub(crate) fn plan(document: &ExecutableDocument, types: &'static Types) -> Result<Selection, QueryError> {
-    let (Some((_, operation)), Some(query)) = (document.operations.iter().next(), types.object(QUERY)) else {
+    let (Some(query), set) = (types.object(QUERY), root_set(document)) else {
         return Ok(Selection::default());
     };
-    let mut planner = Planner {
-        types,
-        fragments: &document.fragments,
-        planned: 0,
-    };
-    planner.select(query, &[&operation.node.selection_set.node])
+    Planner::new(document, types).select(query, &set)
+}
+
+/// The names of the fields at the root, those of fragments too, in the order of their names in the answer.
+pub(crate) fn roots<'d>(document: &'d ExecutableDocument, types: &'static Types) -> Result<Vec<&'d str>, QueryError> {
+    let mut by_key = IndexMap::new();
+    if let Some(query) = types.object(QUERY) {
+        for set in root_set(document) {
+            Planner::new(document, types).collect(query, set, &mut by_key);
+        }
+    }
+    if by_key.len() > MAX_ROOTS {
+        let roots = by_key.len();
+        return Err(QueryError::too_large(format!(
+            "the query has too many fields at its root: {roots}, at most {MAX_ROOTS} are allowed"
+        )));
+    }
+    Ok(by_key
+        .into_values()
+        .map(|fields| fields[0].name.node.as_str())
+        .collect())
+}
+
+fn root_set(document: &ExecutableDocument) -> Vec<&SelectionSet> {
+    let operations = document.operations.iter().take(1);
+    operations
+        .map(|(_, operation)| &operation.node.selection_set.node)
+        .collect()
 }
 
 struct Planner<'d> {
@@ -83,6 +108,14 @@ struct Planner<'d> {
 }
 
 impl<'d> Planner<'d> {
+    fn new(document: &'d ExecutableDocument, types: &'static Types) -> Self {
+        Self {
+            types,
+            fragments: &document.fragments,
+            planned: 0,
+        }
+    }
+
     fn select(&mut self, ty: &'static ObjectType, sets: &[&'d SelectionSet]) -> Result<Selection, QueryError> {
         let mut by_key: IndexMap<&'d str, Vec<&'d Field>> = IndexMap::new();
         for set in sets {

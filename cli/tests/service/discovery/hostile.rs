@@ -41,6 +41,13 @@ async fn expensive_queries_are_refused_before_they_run() {
             "at its root",
         ),
         (
+            format!(
+                "{{ ...f }} fragment f on Query {{ {} }}",
+                aliases(21, "environment(id: 1) { adapterType }")
+            ),
+            "at its root",
+        ),
+        (
             format!("{{ environment(id: 1) {{ {} }} }}", aliases(5_001, "adapterType")),
             "too many fields",
         ),
