@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::document::prepare;
 use crate::error::{Error, QueryError};
 use crate::graph::Graphs;
-use crate::plan::{Selection, plan, roots};
+use crate::plan::{Selection, TYPENAME, plan, roots};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
@@ -103,6 +103,13 @@ impl Query {
         let document = prepare(&Request::read(body)?, api)?;
         let roots = roots(&document, api.types())?;
         let is_introspection = roots.iter().any(|name| OF_SCHEMA.contains(name));
+        let is_data = |name: &&&str| !OF_SCHEMA.contains(name) && **name != TYPENAME;
+        if let Some(data) = roots.iter().find(is_data).filter(|_| is_introspection) {
+            let message = format!(
+                "`__schema` and `__type` cannot be asked for together with data, here `{data}`: send two queries"
+            );
+            return Err(QueryError::invalid(message).into());
+        }
         let mut request = async_graphql::Request::new("");
         request.set_parsed_query(document.clone());
         // The schema's own fields return nothing: only errors and introspection are of interest here.
