@@ -70,17 +70,17 @@ pub(crate) fn prepare(request: &Request, api: Api) -> Result<ExecutableDocument,
         ));
     }
     let used = measure.known;
-    let variables = values_of(&operation.node, &request.variables)?;
+    let mut variables = values_of(&operation.node, &request.variables)?;
     let mut fragments = parsed.fragments;
     fragments.retain(|name, _| used.contains_key(name));
     for fragment in fragments.values_mut() {
-        replace_in_set(&mut fragment.node.selection_set.node, &variables)?;
-        replace_in_directives(&mut fragment.node.directives, &variables)?;
+        replace_in_set(&mut fragment.node.selection_set.node, &mut variables)?;
+        replace_in_directives(&mut fragment.node.directives, &mut variables)?;
     }
     let mut operation = operation;
     operation.node.variable_definitions.clear();
-    replace_in_set(&mut operation.node.selection_set.node, &variables)?;
-    replace_in_directives(&mut operation.node.directives, &variables)?;
+    replace_in_set(&mut operation.node.selection_set.node, &mut variables)?;
+    replace_in_directives(&mut operation.node.directives, &mut variables)?;
     Ok(ExecutableDocument {
         operations: DocumentOperations::Single(operation),
         fragments,

@@ -126,7 +126,8 @@ mod tests {
             arguments: arguments
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
+                .collect::<HashMap<_, _>>()
+                .into(),
             sub: HashMap::new(),
             reader: None,
         }

@@ -41,7 +41,7 @@ pub(crate) struct Selected {
     pub(crate) name: String,
     /// The type; none for `__typename`.
     pub(crate) ty: Option<&'static FieldType>,
-    pub(crate) arguments: HashMap<String, ConstValue>,
+    pub(crate) arguments: Arc<HashMap<String, ConstValue>>,
     /// What is asked of its objects, by the names of their types.
     pub(crate) sub: HashMap<&'static str, Selection>,
     /// How it is read, if it belongs to a node.
@@ -105,6 +105,8 @@ struct Planner<'d> {
     types: &'static Types,
     fragments: &'d HashMap<Name, Positioned<FragmentDefinition>>,
     planned: usize,
+    /// The arguments of each field of the document, which may be planned for many types.
+    arguments: HashMap<*const Field, Arc<HashMap<String, ConstValue>>>,
 }
 
 impl<'d> Planner<'d> {
@@ -113,6 +115,7 @@ impl<'d> Planner<'d> {
             types,
             fragments: &document.fragments,
             planned: 0,
+            arguments: HashMap::new(),
         }
     }
 
@@ -140,7 +143,6 @@ impl<'d> Planner<'d> {
                     sub.insert(object.name.as_str(), self.select(object, &sets)?);
                 }
             }
-            let arguments = fields[0].arguments.iter();
             let reader = reader(&ty.name, name);
             if let Some(Reader::Value(needs, _)) = reader {
                 selection.needs = selection.needs.and(needs);
@@ -149,14 +151,22 @@ impl<'d> Planner<'d> {
                 key: key.to_owned(),
                 name: name.to_owned(),
                 ty: field_type,
-                arguments: arguments
-                    .filter_map(|(name, value)| Some((name.node.to_string(), value.node.clone().into_const()?)))
-                    .collect(),
+                arguments: self.arguments(fields[0]),
                 sub,
                 reader,
             }));
         }
         Ok(selection)
+    }
+
+    fn arguments(&mut self, field: &'d Field) -> Arc<HashMap<String, ConstValue>> {
+        let read = || {
+            let arguments = field.arguments.iter();
+            let values =
+                arguments.filter_map(|(name, value)| Some((name.node.to_string(), value.node.clone().into_const()?)));
+            Arc::new(values.collect())
+        };
+        Arc::clone(self.arguments.entry(field).or_insert_with(read))
     }
 
     /// Collects the fields that a selection asks of objects of this type.
