@@ -58,7 +58,7 @@ async fn answer(api: Api, state: &State, reader: &mut Reader, body: Body) -> Res
         QueryError::too_large(format!("the request is longer than {limit} KiB"))
     })?;
     let query = Query::read(api, &body).await?;
-    if let Some(answer) = query.introspection().await {
+    if let Some(answer) = state.discovery.introspection(&query).await? {
         return Ok(answer);
     }
     let loaded = loaded(state, reader, &query).await?;

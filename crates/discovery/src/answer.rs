@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::Api;
-use crate::document::prepare;
+use crate::document::{check_of_schema, prepare};
 use crate::error::{Error, QueryError};
 use crate::graph::Graphs;
 use crate::plan::{Selection, TYPENAME, plan, roots};
@@ -31,6 +31,9 @@ const MEMORY_MIB: usize = MAX_ANSWER >> 20;
 /// The fields at the root that are about the schema.
 const OF_SCHEMA: [&str; 2] = ["__schema", "__type"];
 
+/// The memory that an answer about the schema may take while it is made, in MiB.
+const SCHEMA_MIB: usize = 64;
+
 /// Answers queries. Cheap to clone; what it keeps in memory is shared.
 #[derive(Clone, Debug)]
 pub struct Discovery {
@@ -47,7 +50,7 @@ impl Default for Discovery {
     }
 }
 
-/// A query that was checked, and is not about data of an account if [`Query::introspection`] answers it.
+/// A query that was checked, and is not about data of an account if [`Discovery::introspection`] answers it.
 #[derive(Debug)]
 pub struct Query {
     api: Api,
@@ -91,6 +94,15 @@ impl Answer {
             memory: None,
         }
     }
+
+    /// An answer that holds what its text takes of a reservation. The rest is for others while it is sent.
+    fn holding(pieces: Pieces, mut memory: OwnedSemaphorePermit) -> Self {
+        drop(memory.split(memory.num_permits().saturating_sub(mib(pieces.len()))));
+        Self {
+            pieces,
+            memory: Some(memory),
+        }
+    }
 }
 
 impl Query {
@@ -109,6 +121,9 @@ impl Query {
                 "`__schema` and `__type` cannot be asked for together with data, here `{data}`: send two queries"
             );
             return Err(QueryError::invalid(message).into());
+        }
+        if is_introspection {
+            check_of_schema(&document)?;
         }
         let mut request = async_graphql::Request::new("");
         request.set_parsed_query(document.clone());
@@ -134,28 +149,6 @@ impl Query {
             until,
         })
     }
-
-    /// Answers a query about the schema. Returns `None` if the query is about data.
-    ///
-    /// # Errors
-    /// Returns an error if the query is about both.
-    pub async fn introspection(&self) -> Option<Answer> {
-        if !self.is_introspection {
-            return None;
-        }
-        let mut request = async_graphql::Request::new("").only_introspection();
-        request.set_parsed_query(self.document.clone());
-        let response = self.api.schema().execute(request).await;
-        let errors: Vec<QueryError> = response.errors.into_iter().map(QueryError::from).collect();
-        if !errors.is_empty() {
-            return Some(Answer::of_errors(&errors));
-        }
-        let data = response.data.into_json().unwrap_or_default();
-        Some(Answer {
-            pieces: Pieces(vec![json!({ "data": data }).to_string().into()]),
-            memory: None,
-        })
-    }
 }
 
 async fn check(api: Api, request: async_graphql::Request) -> Vec<QueryError> {
@@ -164,6 +157,40 @@ async fn check(api: Api, request: async_graphql::Request) -> Vec<QueryError> {
 }
 
 impl Discovery {
+    /// Answers a query about the schema. Returns `None` if the query is about data.
+    ///
+    /// # Errors
+    /// Returns an error if there is no memory for the answer.
+    pub async fn introspection(&self, query: &Query) -> Result<Option<Answer>, Error> {
+        if !query.is_introspection {
+            return Ok(None);
+        }
+        let memory = self.admit(SCHEMA_MIB).await?;
+        let mut request = async_graphql::Request::new("").only_introspection();
+        request.set_parsed_query(query.document.clone());
+        let schema = query.api.schema();
+        // Nothing in it waits. The task owns the reservation, because it continues when its client leaves.
+        let executing = tokio::task::spawn_blocking(move || {
+            let response = tokio::runtime::Handle::current().block_on(schema.execute(request));
+            let errors: Vec<QueryError> = response.errors.into_iter().map(QueryError::from).collect();
+            if errors.is_empty() {
+                let data = response.data.into_json().unwrap_or_default();
+                (Pieces(vec![json!({ "data": data }).to_string().into()]), memory)
+            } else {
+                (Answer::of_errors(&errors).pieces, memory)
+            }
+        });
+        let (pieces, memory) = executing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+        Ok(Some(Answer::holding(pieces, memory)))
+    }
+
+    /// Reserves memory, for which an answer waits.
+    async fn admit(&self, mib: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let permits = u32::try_from(mib.min(MEMORY_MIB)).unwrap_or(u32::MAX);
+        let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
+        admitted.ok().and_then(Result::ok).ok_or(Error::Busy)
+    }
+
     /// Reads what a query needs. The connection must see only the account.
     ///
     /// # Errors
@@ -190,19 +217,11 @@ impl Discovery {
     pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
         let of_datas: usize = loaded.resolved.datas.iter().map(crate::data::Data::size).sum();
         let size = of_datas + loaded.resolved.tree.as_ref().map_or(0, Tree::size);
-        let permits = u32::try_from(mib(size).min(MEMORY_MIB)).unwrap_or(u32::MAX);
-        let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
-        let memory = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        let memory = self.admit(mib(size)).await?;
         // The task owns the reservation, because it continues when its client leaves.
         let writing = tokio::task::spawn_blocking(move || (write(&loaded), memory));
-        let (pieces, mut memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
-        let pieces = pieces?;
-        // What the text does not take is for others while it is sent.
-        drop(memory.split(memory.num_permits().saturating_sub(mib(pieces.len()))));
-        Ok(Answer {
-            pieces,
-            memory: Some(memory),
-        })
+        let (pieces, memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+        Ok(Answer::holding(pieces?, memory))
     }
 }
 

@@ -53,6 +53,23 @@ async fn expensive_queries_are_refused_before_they_run() {
         ),
         (nested, "nested too deep"),
         (schema, "nested too deep"),
+        (
+            format!("{{ __schema {{ {} }} }}", aliases(2, "types { name }")),
+            "once is enough",
+        ),
+        (
+            "{ __schema { types { ...a ...b } } } fragment a on __Type { x: fields { name } } fragment b on __Type { y: fields { name } }"
+                .to_owned(),
+            "once is enough",
+        ),
+        (
+            format!("{{ __schema {{ types {{ fields {{ {} }} }} }} }}", aliases(500, "name")),
+            "once is enough",
+        ),
+        (
+            "{ a: __type(name: \"Query\") { fields { type { fields { name } } } } b: __type(name: \"Query\") { name } }".to_owned(),
+            "nested too deep",
+        ),
         ("{a".repeat(100), "nested too deep"),
         (
             "{ environment(id: 1) { ...f } } fragment f on Environment { ...f }".to_owned(),
