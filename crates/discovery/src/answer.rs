@@ -202,7 +202,8 @@ impl Discovery {
         account: AccountId,
     ) -> Result<Loaded, Error> {
         let left = query.until.saturating_duration_since(Instant::now());
-        let resolving = Resolver::new(connection, account, &self.graphs).resolve(query.api, &query.selection);
+        let resolver = Resolver::new(connection, account, &self.graphs, query.until);
+        let resolving = resolver.resolve(query.api, &query.selection);
         let resolved = tokio::time::timeout(left, resolving).await.map_err(|_| Error::Late)??;
         Ok(Loaded {
             resolved,

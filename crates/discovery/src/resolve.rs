@@ -14,6 +14,7 @@ mod unknown;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use read_model::queries::discovery::{self, Head};
 use schemas::{AccountId, EnvironmentId, RunId};
@@ -44,6 +45,8 @@ pub(crate) struct Resolver<'c> {
     connection: &'c mut PgConnection,
     account: AccountId,
     graphs: &'c Graphs,
+    /// When nobody waits for the answer any more.
+    until: Instant,
     datas: Vec<Data>,
     extensions: Option<Json>,
     /// The metrics of environments, by the number of their data.
@@ -51,11 +54,17 @@ pub(crate) struct Resolver<'c> {
 }
 
 impl<'c> Resolver<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, account: AccountId, graphs: &'c Graphs) -> Self {
+    pub(crate) fn new(
+        connection: &'c mut PgConnection,
+        account: AccountId,
+        graphs: &'c Graphs,
+        until: Instant,
+    ) -> Self {
         Self {
             connection,
             account,
             graphs,
+            until,
             datas: Vec::new(),
             extensions: None,
             semantics: HashMap::new(),
