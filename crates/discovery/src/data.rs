@@ -7,12 +7,14 @@ use std::collections::{HashMap, HashSet};
 use read_model::doc::doc_size;
 use read_model::queries::discovery::{CatalogEntry, Freshness, Outcome};
 
+use crate::error::QueryError;
 use crate::graph::{Graph, NodeIndex};
 use crate::kind::{Kind, Shape};
 use crate::needs::Needs;
 use crate::plan::Selected;
-use crate::related::related;
+use crate::related::related_of_all;
 use crate::scope::Scope;
+use crate::steps::Steps;
 use crate::values::{Reader, last_known_result};
 
 /// How many definitions one statement reads, so that their rows take little memory at once.
@@ -23,6 +25,7 @@ const BATCH: usize = 5_000;
 pub(crate) struct Data {
     pub(crate) scope: Scope,
     wanted: Wanted,
+    steps: Steps,
     /// The stored definitions.
     pub(crate) definitions: HashMap<NodeIndex, Vec<u8>>,
     /// The stored compiled code.
@@ -56,6 +59,7 @@ impl Data {
         Self {
             scope,
             wanted: Wanted::default(),
+            steps: Steps::default(),
             definitions: HashMap::new(),
             codes: HashMap::new(),
             macros: HashMap::new(),
@@ -83,7 +87,11 @@ impl Data {
     }
 
     /// Notes what a query needs of these nodes and of those related to them.
-    pub(crate) fn want(&mut self, indices: &[NodeIndex], shape: Shape, selected: &Selected) {
+    ///
+    /// # Errors
+    /// Returns an error if these are too many.
+    pub(crate) fn want(&mut self, indices: &[NodeIndex], shape: Shape, selected: &Selected) -> Result<(), QueryError> {
+        self.steps.take(indices.len())?;
         for kind in Kind::ALL {
             let Some(selection) = shape.type_name(kind).and_then(|name| selected.sub.get(name)) else {
                 continue;
@@ -100,16 +108,12 @@ impl Data {
             self.want_of(&of_kind, kind, selection.needs);
             for field in &selection.fields {
                 if let Some(Reader::Nodes(relation)) = field.reader {
-                    let others = of_kind
-                        .iter()
-                        .flat_map(|index| related(&graph, *index, shape, relation, field));
-                    let mut others: Vec<NodeIndex> = others.collect();
-                    others.sort_unstable();
-                    others.dedup();
-                    self.want(&others, shape.nested(), field);
+                    let others = related_of_all(&graph, &of_kind, shape, relation, field, &mut self.steps)?;
+                    self.want(&others, shape.nested(), field)?;
                 }
             }
         }
+        Ok(())
     }
 
     fn want_of(&mut self, indices: &[NodeIndex], kind: Kind, needs: Needs) {

@@ -195,53 +195,43 @@ impl Data {
     }
 
     async fn attributes_of(&self, connection: &mut PgConnection, graph: &Graph) -> Result<Vec<Attributes>, Error> {
+        let indices: Vec<NodeIndex> = graph.indices().collect();
+        let read = self.read_definitions(connection, &indices, Attributes::of).await?;
         let mut attributes = vec![Attributes::default(); graph.len()];
-        let by_id: HashMap<i64, NodeIndex> = graph.indices().map(|index| (graph.node(index).id, index)).collect();
-        let ids: Vec<i64> = by_id.keys().copied().collect();
-        // In batches, so that the definitions need not be in memory at once.
-        for ids in ids.chunks(BATCH) {
-            let docs = queries::docs(connection, self.scope.account, ids).await?;
-            let reading = tokio::task::spawn_blocking(move || -> Vec<(i64, Attributes)> {
-                let Ok(mut decoder) = DocDecoder::new() else {
-                    return Vec::new();
-                };
-                let docs = docs.into_iter().filter_map(|(id, doc)| {
-                    let json = String::from_utf8(decoder.decode(&doc).ok()?).ok()?;
-                    Some((id, Attributes::of(&Doc::of(&json))))
-                });
-                docs.collect()
-            });
-            let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
-            for (id, of_node) in read {
-                if let Some(index) = by_id.get(&id) {
-                    attributes[*index as usize] = of_node;
-                }
-            }
+        for (index, of_node) in read {
+            attributes[index as usize] = of_node;
         }
         Ok(attributes)
     }
 
     /// Reads what `read` makes of the definitions of these nodes. The definitions themselves are not kept.
-    pub(crate) async fn read_definitions<T>(
-        &mut self,
+    pub(crate) async fn read_definitions<T: Send + 'static>(
+        &self,
         connection: &mut PgConnection,
         indices: &[NodeIndex],
-        read: impl Fn(&Doc<'_>) -> T,
+        read: impl Fn(&Doc<'_>) -> T + Send + Sync + 'static,
     ) -> Result<HashMap<NodeIndex, T>, Error> {
         let by_id: HashMap<i64, NodeIndex> = indices
             .iter()
             .map(|index| (self.graph().node(*index).id, *index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
-        let mut found = HashMap::new();
-        let mut decoder = DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?;
+        let (mut found, read) = (HashMap::new(), Arc::new(read));
+        // In batches, so that the definitions need not be in memory at once.
         for ids in ids.chunks(BATCH) {
-            for (id, doc) in queries::docs(connection, self.scope.account, ids).await? {
-                let json = decoder.decode(&doc).ok().and_then(|json| String::from_utf8(json).ok());
-                if let Some((index, json)) = by_id.get(&id).zip(json) {
-                    found.insert(*index, read(&Doc::of(&json)));
-                }
-            }
+            let docs = queries::docs(connection, self.scope.account, ids).await?;
+            let read = Arc::clone(&read);
+            let reading = tokio::task::spawn_blocking(move || -> Result<Vec<(i64, T)>, String> {
+                let mut decoder = DocDecoder::new().map_err(|error| error.to_string())?;
+                let docs = docs.into_iter().filter_map(|(id, doc)| {
+                    let json = String::from_utf8(decoder.decode(&doc).ok()?).ok()?;
+                    Some((id, read(&Doc::of(&json))))
+                });
+                Ok(docs.collect())
+            });
+            let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+            let of_nodes = read.map_err(Error::Internal)?.into_iter();
+            found.extend(of_nodes.filter_map(|(id, read)| Some((*by_id.get(&id)?, read))));
         }
         Ok(found)
     }

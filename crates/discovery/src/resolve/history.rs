@@ -99,7 +99,7 @@ impl Resolver<'_> {
         if selected.needs(Needs::ATTRIBUTES) {
             data.read_attributes(self.connection).await?;
         }
-        data.want(&[index], Shape::Job, selected);
+        data.want(&[index], Shape::Job, selected)?;
         Ok(())
     }
 

@@ -64,7 +64,7 @@ impl Resolver<'_> {
         if selected.needs(Needs::ATTRIBUTES) || selected.sub.contains_key("GroupNode") {
             self.datas[data].read_attributes(self.connection).await?;
         }
-        self.datas[data].want(indices, shape, selected);
+        self.datas[data].want(indices, shape, selected)?;
         Ok(())
     }
 

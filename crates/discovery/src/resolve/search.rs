@@ -120,9 +120,10 @@ impl Resolver<'_> {
         wanted: &str,
         fields: &[&'static str],
     ) -> Result<Vec<Hit>, Error> {
-        let find = |doc: &Doc<'_>| {
+        let (wanted, fields) = (wanted.to_owned(), fields.to_vec());
+        let find = move |doc: &Doc<'_>| {
             let mut fields = fields.iter();
-            fields.find_map(|field| Some((*field, highlight(&text_of(doc, field), wanted)?)))
+            fields.find_map(|field| Some((*field, highlight(&text_of(doc, field), &wanted)?)))
         };
         let found = self.datas[data]
             .read_definitions(self.connection, indices, find)

@@ -94,6 +94,7 @@ impl<'w> Writer<'w> {
             match field.reader {
                 Some(Reader::Value(_, read)) => self.value(read(&facts), field)?,
                 Some(Reader::Nodes(relation)) => {
+                    self.is_late()?;
                     let others = related(data.graph(), index, shape, relation, field);
                     if field.ty.is_some_and(|ty| ty.is_list) {
                         self.nodes(data_number, shape.nested(), &others, field)?;
