@@ -17,7 +17,7 @@ use crate::plan::{Selection, TYPENAME, plan, roots};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
-use crate::write::{Frames, MAX_ANSWER, Pieces, Writer};
+use crate::write::{Frames, MAX_ANSWER, Memory, Pieces, Writer, mib};
 
 /// How long a query may take.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
@@ -96,12 +96,9 @@ impl Answer {
     }
 
     /// An answer that holds what its text takes of a reservation. The rest is for others while it is sent.
-    fn holding(pieces: Pieces, mut memory: OwnedSemaphorePermit) -> Self {
-        drop(memory.split(memory.num_permits().saturating_sub(mib(pieces.len()))));
-        Self {
-            pieces,
-            memory: Some(memory),
-        }
+    fn holding(pieces: Pieces, memory: Memory) -> Self {
+        let memory = Some(memory.of_text(pieces.len()));
+        Self { pieces, memory }
     }
 }
 
@@ -185,10 +182,11 @@ impl Discovery {
     }
 
     /// Reserves memory, for which an answer waits.
-    async fn admit(&self, mib: usize) -> Result<OwnedSemaphorePermit, Error> {
+    async fn admit(&self, mib: usize) -> Result<Memory, Error> {
         let permits = u32::try_from(mib.min(MEMORY_MIB)).unwrap_or(u32::MAX);
         let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
-        admitted.ok().and_then(Result::ok).ok_or(Error::Busy)
+        let reserved = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        Ok(Memory::of(&self.memory, reserved))
     }
 
     /// Reads what a query needs. The connection must see only the account.
@@ -220,20 +218,16 @@ impl Discovery {
         let size = of_datas + loaded.resolved.tree.as_ref().map_or(0, Tree::size);
         let memory = self.admit(mib(size)).await?;
         // The task owns the reservation, because it continues when its client leaves.
-        let writing = tokio::task::spawn_blocking(move || (write(&loaded), memory));
-        let (pieces, memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
-        Ok(Answer::holding(pieces?, memory))
+        let writing = tokio::task::spawn_blocking(move || write(&loaded, memory));
+        let (pieces, memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))??;
+        Ok(Answer::holding(pieces, memory))
     }
 }
 
-fn mib(bytes: usize) -> usize {
-    (bytes >> 20) + 1
-}
-
-fn write(loaded: &Loaded) -> Result<Pieces, Error> {
+fn write(loaded: &Loaded, memory: Memory) -> Result<(Pieces, Memory), Error> {
     let resolved = &loaded.resolved;
     let frames = Frames::new()?;
-    let mut writer = Writer::new(&resolved.datas, &frames, loaded.until);
+    let mut writer = Writer::new(&resolved.datas, &frames, loaded.until, memory);
     writer.raw("{\"data\":")?;
     match &resolved.tree {
         Some(tree) => writer.tree(tree)?,
