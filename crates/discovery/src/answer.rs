@@ -1,5 +1,6 @@
 //! Answers queries.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,13 @@ impl Loaded {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.resolved.errors.iter().any(QueryError::is_not_found)
+    }
+
+    /// About as many bytes as an answer takes that has each node once.
+    fn size(&self) -> usize {
+        let mut counted = HashSet::new();
+        let datas = self.resolved.datas.iter().map(|data| data.size(&mut counted));
+        datas.sum::<usize>() + self.resolved.tree.as_ref().map_or(0, Tree::size)
     }
 }
 
@@ -214,9 +222,7 @@ impl Discovery {
     /// # Errors
     /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
     pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
-        let of_datas: usize = loaded.resolved.datas.iter().map(crate::data::Data::size).sum();
-        let size = of_datas + loaded.resolved.tree.as_ref().map_or(0, Tree::size);
-        let memory = self.admit(mib(size)).await?;
+        let memory = self.admit(mib(loaded.size())).await?;
         // The task owns the reservation, because it continues when its client leaves.
         let writing = tokio::task::spawn_blocking(move || write(&loaded, memory));
         let (pieces, memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))??;

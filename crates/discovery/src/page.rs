@@ -1,5 +1,7 @@
 //! Pages of a list: relay connections.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::arguments::{argument, number, text};
@@ -91,13 +93,14 @@ pub(crate) fn connection(selected: &Selected, window: Window, edges: Vec<Edge>) 
         "hasNextPage": window.end < window.total,
         "hasPreviousPage": window.start > 0,
     });
+    let edges: Arc<[Edge]> = edges.into();
     let fields = selected.only().fields.iter().map(|field| {
         let value = match field.name.as_str() {
-            "edges" => Tree::Edges(edges.clone(), std::sync::Arc::clone(field)),
-            "pageInfo" => Tree::Json(page_info.clone(), std::sync::Arc::clone(field)),
-            "totalCount" => Tree::Json(json!(window.total), std::sync::Arc::clone(field)),
+            "edges" => Tree::Edges(Arc::clone(&edges), Arc::clone(field)),
+            "pageInfo" => Tree::Json(page_info.clone(), Arc::clone(field)),
+            "totalCount" => Tree::Json(json!(window.total), Arc::clone(field)),
             TYPENAME => type_name(selected, field),
-            _ => Tree::Json(serde_json::Value::Null, std::sync::Arc::clone(field)),
+            _ => Tree::Json(serde_json::Value::Null, Arc::clone(field)),
         };
         (field.key.clone(), value)
     });
@@ -105,9 +108,9 @@ pub(crate) fn connection(selected: &Selected, window: Window, edges: Vec<Edge>) 
 }
 
 /// The name of a field's type, for `__typename` in an object of it.
-pub(crate) fn type_name(of: &Selected, field: &std::sync::Arc<Selected>) -> Tree {
+pub(crate) fn type_name(of: &Selected, field: &Arc<Selected>) -> Tree {
     let name = of.ty.map(|ty| ty.base.as_str()).unwrap_or_default();
-    Tree::Json(json!(name), std::sync::Arc::clone(field))
+    Tree::Json(json!(name), Arc::clone(field))
 }
 
 #[cfg(test)]
@@ -119,17 +122,13 @@ mod tests {
     use super::*;
 
     fn selected(arguments: &[(&str, ConstValue)]) -> Selected {
+        let arguments = arguments.iter();
+        let arguments: HashMap<String, ConstValue> = arguments
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
         Selected {
-            key: String::new(),
-            name: String::new(),
-            ty: None,
-            arguments: arguments
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect::<HashMap<_, _>>()
-                .into(),
-            sub: HashMap::new(),
-            reader: None,
+            arguments: arguments.into(),
+            ..Selected::named("models")
         }
     }
 

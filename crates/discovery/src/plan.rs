@@ -49,6 +49,19 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
+    /// A field with nothing but its name.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            key: name.to_owned(),
+            name: name.to_owned(),
+            ty: None,
+            arguments: Arc::default(),
+            sub: HashMap::new(),
+            reader: None,
+        }
+    }
+
     /// What is asked of objects of the field's type, if it is no interface.
     pub(crate) fn only(&self) -> &Selection {
         static NOTHING: Selection = Selection {

@@ -31,7 +31,7 @@ impl Data {
         connection: &mut PgConnection,
         mut indices: Vec<NodeIndex>,
     ) -> Result<(), Error> {
-        indices.retain(|index| !self.definitions.contains_key(index));
+        indices.retain(|index| !self.stored.definitions.contains_key(index));
         if indices.is_empty() {
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl Data {
         for ids in ids.chunks(BATCH) {
             let docs = queries::docs(connection, self.scope.account, ids).await?;
             let docs = docs.into_iter().filter_map(|(id, doc)| Some((*by_id.get(&id)?, doc)));
-            self.definitions.extend(docs);
+            Arc::make_mut(&mut self.stored).definitions.extend(docs);
         }
         Ok(())
     }
@@ -64,9 +64,10 @@ impl Data {
                 discovery::compiled_codes_of_run(connection, account, run, &types).await?
             }
         };
+        let stored = Arc::make_mut(&mut self.stored);
         for (id, code) in codes {
-            if let Some(index) = self.graph().find(&id) {
-                self.codes.insert(index, code);
+            if let Some(index) = self.scope.graph.find(&id) {
+                stored.codes.insert(index, code);
             }
         }
         Ok(())
@@ -80,9 +81,10 @@ impl Data {
         let (scope, types) = (&self.scope, self.types(&indices));
         let macros =
             discovery::macros_of_nodes(connection, scope.account, scope.environment, scope.run, &types).await?;
+        let stored = Arc::make_mut(&mut self.stored);
         for (id, macros) in macros {
-            if let Some(index) = self.graph().find(&id) {
-                self.macros.insert(index, macros);
+            if let Some(index) = self.scope.graph.find(&id) {
+                stored.macros.insert(index, macros);
             }
         }
         Ok(())
@@ -101,9 +103,10 @@ impl Data {
             }
             Some(run) => discovery::catalog_entries_of_run(connection, account, run).await?,
         };
+        let stored = Arc::make_mut(&mut self.stored);
         for entry in entries {
-            if let Some(index) = self.graph().find(&entry.unique_id) {
-                self.catalogs.insert(index, entry);
+            if let Some(index) = self.scope.graph.find(&entry.unique_id) {
+                stored.catalogs.insert(index, entry);
             }
         }
         Ok(())
@@ -180,9 +183,10 @@ impl Data {
         self.wanted.read_freshness.extend(indices);
         let scope = &self.scope;
         let checks = discovery::freshness(connection, scope.account, scope.environment, scope.run, &ids).await?;
+        let stored = Arc::make_mut(&mut self.stored);
         for check in checks {
-            if let Some(index) = self.graph().find(&check.unique_id) {
-                self.freshness.insert(index, check);
+            if let Some(index) = self.scope.graph.find(&check.unique_id) {
+                stored.freshness.insert(index, check);
             }
         }
         Ok(())

@@ -104,7 +104,7 @@ impl Resolver<'_> {
         }
         if filter.needs_freshness() {
             data.read_freshness(self.connection, &indices).await?;
-            indices.retain(|index| filter.lets_freshness_in(data.freshness.get(index)));
+            indices.retain(|index| filter.lets_freshness_in(data.stored.freshness.get(index)));
         }
         Ok(indices)
     }
