@@ -50,6 +50,25 @@ async fn performance_is_counted_over_days() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn performance_leaves_out_no_execution() {
+    let (installation, token) = with_a_build().await;
+    // Half a million executions of one model besides its own.
+    let columns = "account_id, environment_id, sha256, unique_id, status, at, execution_time, is_attempt, is_success, has_passed, is_freshness, doc";
+    let more = format!(
+        "WITH added AS (
+            INSERT INTO read_model.node_results (place, {columns})
+            SELECT 1000 + n, {columns} FROM read_model.node_results, generate_series(1, 500000) AS n
+            WHERE unique_id = 'model.shop.orders' AND is_attempt
+            RETURNING 1)
+         SELECT count(*) FROM added"
+    );
+    assert_eq!(installation.count(more.leak()).await, 500_000);
+    let query = "{ performance(environmentId: 1) { mostExecutedModels(start: \"2026-11-24\", end: \"2026-11-24\") { uniqueId } } }";
+    let message = error(&installation, &token, query).await;
+    assert!(message.contains("more than 500000 executions"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_dbt_cloud_knows_is_empty_and_says_so() {
     let (installation, token) = with_a_build().await;
     let query = "query ($environmentId: BigInt!, $nodeUniqueId: String!, $filters: ColumnLineageFilter) {
