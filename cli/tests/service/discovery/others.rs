@@ -155,3 +155,25 @@ async fn public_models_are_listed_over_all_environments() {
     let filter = json!({"environmentIds": [9], "projectId": null, "dbtCoreProjectName": null, "uniqueIds": null});
     assert_eq!(page(json!({ "filter": filter })).await["totalCount"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_are_shown_however_many_environments_they_have() {
+    let installation = crate::installation::Installation::start().await;
+    let token = installation.token("1", "read", &[]);
+    let added = "WITH added AS (
+            INSERT INTO directory.environments
+            SELECT 1000 + n, account_id, project_id, name, 'more' || n, environment_type, state, created_at, updated_at, event_id
+            FROM directory.environments, generate_series(1, 50) AS n WHERE id = 1
+            RETURNING 1)
+         SELECT count(*) FROM added";
+    assert_eq!(installation.count(added).await, 50);
+    let query = "{ account(id: 1) { meshProjects { projectId defaultEnvironmentId } } }";
+    let answer = data(&installation, &token, query, json!({})).await;
+    assert_eq!(
+        answer["account"]["meshProjects"],
+        json!([{"projectId": 1, "defaultEnvironmentId": 1}])
+    );
+    let query = "{ account(id: 1) { publicModels { totalCount } } }";
+    let message = error(&installation, &token, query).await;
+    assert!(message.contains("more than 50 environments"), "{message}");
+}
