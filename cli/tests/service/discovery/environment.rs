@@ -345,3 +345,27 @@ async fn nodes_keep_their_texts_when_the_read_model_is_rebuilt() {
     installation.command(&["rebuild"]);
     assert_eq!(descriptions().await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_begins_after_a_cursor_or_not_at_all() {
+    let (installation, token) = with_a_build().await;
+    let query = |list: &str| format!("{{ environment(id: 1) {{ applied {{ {list} {{ edges {{ cursor }} }} }} }} }}");
+    // Lists that are sorted by the cursor go on where the node was.
+    let descending = query("models(after: \"model.shop.orders_gone\", sort: {field: uniqueId, direction: desc})");
+    let answer = data(&installation, &token, &descending, json!({})).await;
+    assert_eq!(
+        all(&answer["environment"]["applied"]["models"]["edges"], "cursor"),
+        ["model.shop.orders", "model.shop.customers"]
+    );
+    for list in [
+        "models(after: \"model.shop.gone\", sort: {field: executeCompletedAt, direction: desc})",
+        "models(before: \"model.shop.gone\", sort: {field: executeCompletedAt, direction: asc})",
+        "searchResults(after: \"model.shop.gone\", filter: {query: \"orders\"})",
+    ] {
+        let message = super::error(&installation, &token, &query(list)).await;
+        assert!(
+            message.contains("the list does not have `model.shop.gone`"),
+            "{message}"
+        );
+    }
+}

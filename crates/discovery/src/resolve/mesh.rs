@@ -150,7 +150,7 @@ impl Resolver<'_> {
         };
         let cursors: Vec<String> = models.iter().map(cursor).collect();
         let window = Window::of(selected, models.len(), |cursor| {
-            cursors.iter().position(|one| one == cursor).ok_or(models.len())
+            cursors.iter().position(|one| one == cursor).into()
         })?;
         let mut edges = Vec::new();
         let shown = &models[window.start..window.end];

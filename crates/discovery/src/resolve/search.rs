@@ -52,9 +52,7 @@ impl Resolver<'_> {
         let hits = self.hits(data, &indices, &wanted, &fields).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let window = Window::of(selected, hits.len(), |cursor| {
-            hits.iter()
-                .position(|hit| graph.id(hit.index) == cursor)
-                .ok_or(hits.len())
+            hits.iter().position(|hit| graph.id(hit.index) == cursor).into()
         })?;
         let page = &hits[window.start..window.end];
         let indices: Vec<NodeIndex> = page.iter().map(|hit| hit.index).collect();
