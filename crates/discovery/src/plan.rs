@@ -146,6 +146,14 @@ impl<'d> Planner<'d> {
                 ));
             }
             let name = fields[0].name.node.as_str();
+            // The check against the schema compares only fields of the same type.
+            if let Some(other) = fields[1..].iter().find(|other| !is_same(fields[0], other)) {
+                let message = format!(
+                    "the fields `{key}` of `{}` differ in their names or arguments: give one of them another alias",
+                    ty.name
+                );
+                return Err(QueryError::invalid(message).at(other.name.pos));
+            }
             let field_type = ty.fields.get(name);
             let mut sub = HashMap::new();
             if let Some(field_type) = field_type
@@ -209,6 +217,16 @@ impl<'d> Planner<'d> {
             }
         }
     }
+}
+
+/// Whether two fields ask for the same.
+fn is_same(one: &Field, other: &Field) -> bool {
+    let has = |(name, value): &(Positioned<Name>, Positioned<async_graphql_value::Value>)| {
+        other
+            .get_argument(&name.node)
+            .is_some_and(|found| found.node == value.node)
+    };
+    one.name.node == other.name.node && one.arguments.len() == other.arguments.len() && one.arguments.iter().all(has)
 }
 
 fn is_of(ty: &ObjectType, on: &str) -> bool {

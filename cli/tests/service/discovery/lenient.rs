@@ -218,3 +218,20 @@ async fn the_schema_is_asked_for_by_itself() {
     let answer = data(&installation, &token, query, json!({})).await;
     assert_eq!(answer, json!({"__typename": "Query", "__type": {"name": "Query"}}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_are_merged_must_ask_for_the_same() {
+    let (installation, token) = with_a_build().await;
+    let query = |second: &str| {
+        format!(
+            "{{ environment(id: 1) {{ applied {{ resources(filter: {{types: [Model]}}) {{ edges {{ node {{
+                x: uniqueId ... on ModelAppliedStateNode {{ x: {second} }} }} }} }} }} }} }}"
+        )
+    };
+    data(&installation, &token, &query("uniqueId"), json!({})).await;
+    let message = error(&installation, &token, &query("alias")).await;
+    assert!(
+        message.contains("the fields `x` of `ModelAppliedStateNode` differ in their names or arguments"),
+        "{message}"
+    );
+}
