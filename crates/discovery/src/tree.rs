@@ -12,6 +12,8 @@ use crate::semantic::{Shared, size};
 /// A part of the answer.
 #[derive(Debug)]
 pub(crate) enum Tree {
+    /// A field that failed. Never written as what stands for null: that would be an empty list where there is an error.
+    Null,
     /// The value of a field, of which only what is selected is written.
     Json(Json, Arc<Selected>),
     /// An object, by the names in the answer.
@@ -42,6 +44,7 @@ impl Tree {
     /// About as many bytes as the tree takes, without the data of its nodes.
     pub(crate) fn size(&self) -> usize {
         match self {
+            Self::Null => 0,
             Self::Json(value, _) => size(value),
             Self::Object(fields) => fields.iter().map(|(_, value)| value.size()).sum(),
             Self::List(items) => items.iter().map(Self::size).sum(),

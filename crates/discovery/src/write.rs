@@ -58,6 +58,7 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn tree(&mut self, tree: &Tree) -> Result<(), Error> {
         match tree {
+            Tree::Null => self.raw("null"),
             Tree::Json(value, selected) => self.json(value, selected),
             Tree::Object(fields) => {
                 self.raw("{")?;
