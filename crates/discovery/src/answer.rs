@@ -51,7 +51,7 @@ impl Default for Discovery {
     }
 }
 
-/// A query that was checked, and is not about data of an account if [`Discovery::introspection`] answers it.
+/// A query that was checked. It is about data of an account, unless [`Discovery::introspection`] answers it.
 #[derive(Debug)]
 pub struct Query {
     api: Api,

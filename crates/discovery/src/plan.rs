@@ -62,7 +62,7 @@ impl Selected {
         }
     }
 
-    /// What is asked of objects of the field's type, if it is no interface.
+    /// What is asked of objects of the field's type, if that is an object and not an interface.
     pub(crate) fn only(&self) -> &Selection {
         static NOTHING: Selection = Selection {
             fields: Vec::new(),
