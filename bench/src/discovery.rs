@@ -48,7 +48,7 @@ const RELATED: &str =
         catalog { columns { index name type description } } } } } } } }";
 
 /// All nodes with what a drawing of the lineage needs.
-const LINEAGE: &str = "{ environment(id: 1) { applied { lineage {
+const LINEAGE: &str = "{ environment(id: 1) { applied { lineage(filter: {}) {
     uniqueId name resourceType filePath tags group access materializationType parentIds } } } }";
 
 /// The nodes of a selection.
@@ -117,6 +117,11 @@ async fn of_pages(installation: &Installation, models: usize) -> anyhow::Result<
     drop(api);
     end_log(database).await?;
 
+    let names = if models == SIZES[0] {
+        ["discovery_page", "discovery_relations"]
+    } else {
+        ["discovery_page_of_more", "discovery_relations_of_more"]
+    };
     let api = installation.start("api").await?;
     let peer = pgbench(database, &statements[0], CONNECTIONS, SECONDS)?;
     let own = load(installation, &api, &page, CONNECTIONS)?;
@@ -129,7 +134,8 @@ async fn of_pages(installation: &Installation, models: usize) -> anyhow::Result<
         "/s",
         peer.per_second,
         Goal::AtLeast(0.5),
-    );
+    )
+    .named(names[0]);
     let peer = pgbench(database, &statements[1], 1, SECONDS)?;
     let own = load(installation, &api, &related, 1)?;
     let of_related = Line::beside(
@@ -141,7 +147,8 @@ async fn of_pages(installation: &Installation, models: usize) -> anyhow::Result<
         "ms",
         1000.0 / peer.per_second,
         Goal::AtMost(2.0),
-    );
+    )
+    .named(names[1]);
     Ok(vec![of_page, of_related])
 }
 
@@ -171,11 +178,13 @@ async fn of_lineage(installation: &Installation, manifest: &Bytes) -> anyhow::Re
         line(
             format!("lineage of {nodes} nodes; `serde_json::Value` of the manifest"),
             later,
-        ),
+        )
+        .named("lineage"),
         line(
             format!("lineage of {nodes} nodes, the first since the start; `serde_json::Value` of the manifest"),
             first,
-        ),
+        )
+        .named("first_lineage"),
     ])
 }
 
@@ -228,6 +237,6 @@ fn load(
         "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = [==[{request}]==]\n"
     );
     std::fs::write(&script, text)?;
-    let script = script.path().to_str().context("the path of the script is no text")?;
+    let script = script.path().to_str().context("the path of the script is not UTF-8")?;
     wrk(installation, api, "/graphql", connections, &["-s", script])
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use discovery::{Answer, Api, Loaded, MAX_BODY, MAX_TIME, PAGE, PageFile, Query, QueryError, page_file};
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
+use http_body_util::LengthLimitError;
 
 use crate::State;
 use crate::error::Error;
@@ -53,16 +54,22 @@ async fn answer(api: Api, state: &State, reader: &mut Reader, body: Body) -> Res
             reading.await
         }
     };
-    let body = read.map_err(|_| discovery::Error::Late)?.map_err(|_| {
-        let limit = MAX_BODY >> 10;
-        QueryError::too_large(format!("the request is longer than {limit} KiB"))
-    })?;
+    let body = read.map_err(|_| discovery::Error::Late)?.map_err(unread)?;
     let query = Query::read(api, &body).await?;
-    if let Some(answer) = query.introspection().await {
+    if let Some(answer) = state.discovery.introspection(&query).await? {
         return Ok(answer);
     }
     let loaded = loaded(state, reader, &query).await?;
     state.discovery.write(loaded).await
+}
+
+/// Why a body was not read.
+fn unread(error: axum::Error) -> QueryError {
+    if error.into_inner().is::<LengthLimitError>() {
+        let limit = MAX_BODY >> 10;
+        return QueryError::too_large(format!("the request is longer than {limit} KiB"));
+    }
+    QueryError::incomplete("the request ended before all of it had arrived")
 }
 
 /// Reads the data from the first account of the token that has all that the query names.
@@ -115,4 +122,18 @@ fn file(file: PageFile) -> Response {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_long_bodies_are_too_long() {
+        let long = to_bytes(Body::from("ab"), 1).await.unwrap_err();
+        assert_eq!(unread(long).code, "QUERY_TOO_LARGE");
+        let broken = stream::iter([Err::<&str, _>(std::io::Error::other("the client left"))]);
+        let broken = to_bytes(Body::from_stream(broken), 1).await.unwrap_err();
+        assert_eq!(unread(broken).code, "BAD_USER_INPUT");
+    }
 }

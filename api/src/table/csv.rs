@@ -31,7 +31,7 @@ pub(super) fn write(rows: &[ResultRow]) -> String {
     csv
 }
 
-/// Adds a number as it is: a negative one is no formula.
+/// Adds a number as it is: spreadsheets read a negative one as a number.
 fn push_number(csv: &mut String, number: Option<impl std::fmt::Display>) {
     if let Some(number) = number {
         // Writing to a string does not fail.

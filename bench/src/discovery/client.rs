@@ -38,7 +38,8 @@ pub(super) async fn measure(installation: &Installation, python: &str, files: &F
         "s",
         median(peer),
         Goal::AtMost(1.2),
-    ))
+    )
+    .named("datahub"))
 }
 
 fn seconds(python: &str, folder: &Path, arguments: &[&str]) -> anyhow::Result<f64> {

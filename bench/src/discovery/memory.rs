@@ -27,7 +27,8 @@ pub(super) async fn measure(installation: &Installation, models: usize) -> anyho
         peak_mib(&api)? - idle,
         "MiB",
         Goal::AtMost(128.0),
-    ))
+    )
+    .named("api_memory"))
 }
 
 /// Reads all pages, of the largest size.

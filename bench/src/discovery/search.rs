@@ -55,7 +55,8 @@ pub(super) async fn measure(installation: &Installation, manifest: &[u8], models
         "ms",
         median(peer),
         Goal::AtMost(3.0),
-    ))
+    )
+    .named("selection"))
 }
 
 #[derive(Deserialize)]

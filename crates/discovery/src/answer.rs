@@ -1,5 +1,6 @@
 //! Answers queries.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,14 @@ use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::Api;
-use crate::document::prepare;
+use crate::document::{check_of_schema, prepare};
 use crate::error::{Error, QueryError};
 use crate::graph::Graphs;
-use crate::plan::{Selection, plan};
+use crate::plan::{Selection, TYPENAME, plan, roots};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
-use crate::write::{Frames, MAX_ANSWER, Pieces, Writer};
+use crate::write::{Frames, MAX_ANSWER, Memory, Pieces, Writer, mib};
 
 /// How long a query may take.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
@@ -27,6 +28,12 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The memory for answers that are being made or sent, in MiB. Others wait.
 const MEMORY_MIB: usize = MAX_ANSWER >> 20;
+
+/// The fields at the root that are about the schema.
+const OF_SCHEMA: [&str; 2] = ["__schema", "__type"];
+
+/// The memory that an answer about the schema may take while it is made, in MiB.
+const SCHEMA_MIB: usize = 64;
 
 /// Answers queries. Cheap to clone; what it keeps in memory is shared.
 #[derive(Clone, Debug)]
@@ -44,7 +51,7 @@ impl Default for Discovery {
     }
 }
 
-/// A query that was checked, and is not about data of an account if [`Query::introspection`] answers it.
+/// A query that was checked. It is about data of an account, unless [`Discovery::introspection`] answers it.
 #[derive(Debug)]
 pub struct Query {
     api: Api,
@@ -65,6 +72,13 @@ impl Loaded {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.resolved.errors.iter().any(QueryError::is_not_found)
+    }
+
+    /// About as many bytes as an answer takes that has each node once.
+    fn size(&self) -> usize {
+        let mut counted = HashSet::new();
+        let datas = self.resolved.datas.iter().map(|data| data.size(&mut counted));
+        datas.sum::<usize>() + self.resolved.tree.as_ref().map_or(0, Tree::size)
     }
 }
 
@@ -88,6 +102,12 @@ impl Answer {
             memory: None,
         }
     }
+
+    /// An answer that holds what its text takes of a reservation. The rest is for others while it is sent.
+    fn holding(pieces: Pieces, memory: Memory) -> Self {
+        let memory = Some(memory.of_text(pieces.len()));
+        Self { pieces, memory }
+    }
 }
 
 impl Query {
@@ -98,7 +118,18 @@ impl Query {
     pub async fn read(api: Api, body: &[u8]) -> Result<Self, Error> {
         let until = Instant::now() + MAX_TIME;
         let document = prepare(&Request::read(body)?, api)?;
-        let is_introspection = asks_for_schema(&document);
+        let roots = roots(&document, api.types())?;
+        let is_introspection = roots.iter().any(|name| OF_SCHEMA.contains(name));
+        let is_data = |name: &&&str| !OF_SCHEMA.contains(name) && **name != TYPENAME;
+        if let Some(data) = roots.iter().find(is_data).filter(|_| is_introspection) {
+            let message = format!(
+                "`__schema` and `__type` cannot be asked for together with data, here `{data}`: send two queries"
+            );
+            return Err(QueryError::invalid(message).into());
+        }
+        if is_introspection {
+            check_of_schema(&document)?;
+        }
         let mut request = async_graphql::Request::new("");
         request.set_parsed_query(document.clone());
         // The schema's own fields return nothing: only errors and introspection are of interest here.
@@ -123,46 +154,6 @@ impl Query {
             until,
         })
     }
-
-    /// Answers a query about the schema. Returns `None` if the query is about data.
-    ///
-    /// # Errors
-    /// Returns an error if the query is about both.
-    pub async fn introspection(&self) -> Option<Answer> {
-        if !self.is_introspection {
-            return None;
-        }
-        let mut request = async_graphql::Request::new("").only_introspection();
-        request.set_parsed_query(self.document.clone());
-        let response = self.api.schema().execute(request).await;
-        let errors: Vec<QueryError> = response.errors.into_iter().map(QueryError::from).collect();
-        if !errors.is_empty() {
-            return Some(Answer::of_errors(&errors));
-        }
-        let data = response.data.into_json().unwrap_or_default();
-        Some(Answer {
-            pieces: Pieces(vec![json!({ "data": data }).to_string().into()]),
-            memory: None,
-        })
-    }
-}
-
-/// Whether a query asks for the schema at its root.
-fn asks_for_schema(document: &ExecutableDocument) -> bool {
-    use async_graphql::parser::types::Selection as Item;
-    let Some((_, operation)) = document.operations.iter().next() else {
-        return false;
-    };
-    operation
-        .node
-        .selection_set
-        .node
-        .items
-        .iter()
-        .any(|item| match &item.node {
-            Item::Field(field) => ["__schema", "__type"].contains(&field.node.name.node.as_str()),
-            Item::FragmentSpread(_) | Item::InlineFragment(_) => false,
-        })
 }
 
 async fn check(api: Api, request: async_graphql::Request) -> Vec<QueryError> {
@@ -171,6 +162,41 @@ async fn check(api: Api, request: async_graphql::Request) -> Vec<QueryError> {
 }
 
 impl Discovery {
+    /// Answers a query about the schema. Returns `None` if the query is about data.
+    ///
+    /// # Errors
+    /// Returns an error if there is no memory for the answer.
+    pub async fn introspection(&self, query: &Query) -> Result<Option<Answer>, Error> {
+        if !query.is_introspection {
+            return Ok(None);
+        }
+        let memory = self.admit(SCHEMA_MIB).await?;
+        let mut request = async_graphql::Request::new("").only_introspection();
+        request.set_parsed_query(query.document.clone());
+        let schema = query.api.schema();
+        // Nothing in it waits. The task owns the reservation, because it continues when its client leaves.
+        let executing = tokio::task::spawn_blocking(move || {
+            let response = tokio::runtime::Handle::current().block_on(schema.execute(request));
+            let errors: Vec<QueryError> = response.errors.into_iter().map(QueryError::from).collect();
+            if errors.is_empty() {
+                let data = response.data.into_json().unwrap_or_default();
+                (Pieces(vec![json!({ "data": data }).to_string().into()]), memory)
+            } else {
+                (Answer::of_errors(&errors).pieces, memory)
+            }
+        });
+        let (pieces, memory) = executing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+        Ok(Some(Answer::holding(pieces, memory)))
+    }
+
+    /// Reserves memory, for which an answer waits.
+    async fn admit(&self, mib: usize) -> Result<Memory, Error> {
+        let permits = u32::try_from(mib.min(MEMORY_MIB)).unwrap_or(u32::MAX);
+        let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
+        let reserved = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        Ok(Memory::of(&self.memory, reserved))
+    }
+
     /// Reads what a query needs. The connection must see only the account.
     ///
     /// # Errors
@@ -182,7 +208,8 @@ impl Discovery {
         account: AccountId,
     ) -> Result<Loaded, Error> {
         let left = query.until.saturating_duration_since(Instant::now());
-        let resolving = Resolver::new(connection, account, &self.graphs).resolve(query.api, &query.selection);
+        let resolver = Resolver::new(connection, account, &self.graphs, query.until);
+        let resolving = resolver.resolve(query.api, &query.selection);
         let resolved = tokio::time::timeout(left, resolving).await.map_err(|_| Error::Late)??;
         Ok(Loaded {
             resolved,
@@ -195,32 +222,18 @@ impl Discovery {
     /// # Errors
     /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
     pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
-        let of_datas: usize = loaded.resolved.datas.iter().map(crate::data::Data::size).sum();
-        let size = of_datas + loaded.resolved.tree.as_ref().map_or(0, Tree::size);
-        let permits = u32::try_from(mib(size).min(MEMORY_MIB)).unwrap_or(u32::MAX);
-        let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
-        let memory = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        let memory = self.admit(mib(loaded.size())).await?;
         // The task owns the reservation, because it continues when its client leaves.
-        let writing = tokio::task::spawn_blocking(move || (write(&loaded), memory));
-        let (pieces, mut memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))?;
-        let pieces = pieces?;
-        // What the text does not take is for others while it is sent.
-        drop(memory.split(memory.num_permits().saturating_sub(mib(pieces.len()))));
-        Ok(Answer {
-            pieces,
-            memory: Some(memory),
-        })
+        let writing = tokio::task::spawn_blocking(move || write(&loaded, memory));
+        let (pieces, memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))??;
+        Ok(Answer::holding(pieces, memory))
     }
 }
 
-fn mib(bytes: usize) -> usize {
-    (bytes >> 20) + 1
-}
-
-fn write(loaded: &Loaded) -> Result<Pieces, Error> {
+fn write(loaded: &Loaded, memory: Memory) -> Result<(Pieces, Memory), Error> {
     let resolved = &loaded.resolved;
     let frames = Frames::new()?;
-    let mut writer = Writer::new(&resolved.datas, &frames, loaded.until);
+    let mut writer = Writer::new(&resolved.datas, &frames, loaded.until, memory);
     writer.raw("{\"data\":")?;
     match &resolved.tree {
         Some(tree) => writer.tree(tree)?,

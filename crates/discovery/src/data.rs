@@ -3,16 +3,19 @@
 mod load;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use read_model::doc::doc_size;
 use read_model::queries::discovery::{CatalogEntry, Freshness, Outcome};
 
+use crate::error::QueryError;
 use crate::graph::{Graph, NodeIndex};
 use crate::kind::{Kind, Shape};
 use crate::needs::Needs;
 use crate::plan::Selected;
-use crate::related::related;
+use crate::related::related_of_all;
 use crate::scope::Scope;
+use crate::steps::Steps;
 use crate::values::{Reader, last_known_result};
 
 /// How many definitions one statement reads, so that their rows take little memory at once.
@@ -23,6 +26,18 @@ const BATCH: usize = 5_000;
 pub(crate) struct Data {
     pub(crate) scope: Scope,
     wanted: Wanted,
+    steps: Steps,
+    /// What was read of definitions, files and checks. Rows of a history share it.
+    pub(crate) stored: Arc<Stored>,
+    /// The last attempts.
+    pub(crate) last: HashMap<NodeIndex, Outcome>,
+    /// The last successes, where they are not the last attempts.
+    pub(crate) earlier_success: HashMap<NodeIndex, Outcome>,
+}
+
+/// What was read of the nodes of an environment or a run, besides their results.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
     /// The stored definitions.
     pub(crate) definitions: HashMap<NodeIndex, Vec<u8>>,
     /// The stored compiled code.
@@ -30,10 +45,6 @@ pub(crate) struct Data {
     /// The stored lists of the macros that the nodes call.
     pub(crate) macros: HashMap<NodeIndex, Vec<u8>>,
     pub(crate) catalogs: HashMap<NodeIndex, CatalogEntry>,
-    /// The last attempts.
-    pub(crate) last: HashMap<NodeIndex, Outcome>,
-    /// The last successes, where they are not the last attempts.
-    pub(crate) earlier_success: HashMap<NodeIndex, Outcome>,
     pub(crate) freshness: HashMap<NodeIndex, Freshness>,
 }
 
@@ -56,13 +67,10 @@ impl Data {
         Self {
             scope,
             wanted: Wanted::default(),
-            definitions: HashMap::new(),
-            codes: HashMap::new(),
-            macros: HashMap::new(),
-            catalogs: HashMap::new(),
+            steps: Steps::default(),
+            stored: Arc::default(),
             last: HashMap::new(),
             earlier_success: HashMap::new(),
-            freshness: HashMap::new(),
         }
     }
 
@@ -83,12 +91,16 @@ impl Data {
     }
 
     /// Notes what a query needs of these nodes and of those related to them.
-    pub(crate) fn want(&mut self, indices: &[NodeIndex], shape: Shape, selected: &Selected) {
+    ///
+    /// # Errors
+    /// Returns an error if these are too many.
+    pub(crate) fn want(&mut self, indices: &[NodeIndex], shape: Shape, selected: &Selected) -> Result<(), QueryError> {
+        self.steps.take(indices.len())?;
         for kind in Kind::ALL {
             let Some(selection) = shape.type_name(kind).and_then(|name| selected.sub.get(name)) else {
                 continue;
             };
-            let graph = std::sync::Arc::clone(&self.scope.graph);
+            let graph = Arc::clone(&self.scope.graph);
             let of_kind: Vec<NodeIndex> = indices
                 .iter()
                 .copied()
@@ -100,16 +112,12 @@ impl Data {
             self.want_of(&of_kind, kind, selection.needs);
             for field in &selection.fields {
                 if let Some(Reader::Nodes(relation)) = field.reader {
-                    let others = of_kind
-                        .iter()
-                        .flat_map(|index| related(&graph, *index, shape, relation, field));
-                    let mut others: Vec<NodeIndex> = others.collect();
-                    others.sort_unstable();
-                    others.dedup();
-                    self.want(&others, shape.nested(), field);
+                    let others = related_of_all(&graph, &of_kind, shape, relation, field, &mut self.steps)?;
+                    self.want(&others, shape.nested(), field)?;
                 }
             }
         }
+        Ok(())
     }
 
     fn want_of(&mut self, indices: &[NodeIndex], kind: Kind, needs: Needs) {
@@ -143,20 +151,20 @@ impl Data {
         self.wanted.macros.extend(indices);
     }
 
-    /// The size of what was read when it is decompressed, in bytes: more than an answer takes that has each node once.
-    pub(crate) fn size(&self) -> usize {
-        let frames = self.definitions.values().chain(self.codes.values());
-        let frames = frames.chain(self.macros.values());
-        let results = self
-            .last
-            .values()
-            .chain(self.earlier_success.values())
-            .map(|outcome| &outcome.doc);
-        let others = self.catalogs.values().map(|entry| &entry.doc);
-        let frames = frames.chain(results).chain(others);
-        frames
-            .map(|frame| frame.len() + doc_size(frame).unwrap_or_default())
-            .sum()
+    /// The size of what was read when it is decompressed, in bytes: more than an answer takes that has each node once. What another one shares
+    /// is counted once; `counted` has what was counted.
+    pub(crate) fn size(&self, counted: &mut HashSet<*const Stored>) -> usize {
+        let results = self.last.values().chain(self.earlier_success.values());
+        let results: usize = results.map(|outcome| size_of_doc(&outcome.doc)).sum();
+        if !counted.insert(Arc::as_ptr(&self.stored)) {
+            return results;
+        }
+        let stored = &self.stored;
+        let texts = stored.definitions.values().chain(stored.codes.values());
+        let texts = texts.chain(stored.macros.values());
+        let texts = texts.chain(stored.catalogs.values().map(|entry| &entry.doc));
+        let texts = texts.chain(stored.freshness.values().map(|check| &check.doc));
+        results + texts.map(|doc| size_of_doc(doc)).sum::<usize>()
     }
 
     /// The resource types of these nodes.
@@ -171,4 +179,9 @@ impl Data {
     fn ids(&self, indices: &[NodeIndex]) -> Vec<String> {
         indices.iter().map(|index| self.graph().id(*index).to_owned()).collect()
     }
+}
+
+/// The size of a stored text, as it is and decompressed.
+fn size_of_doc(doc: &[u8]) -> usize {
+    doc.len() + doc_size(doc).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 mod brackets;
 mod measure;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -14,6 +15,7 @@ use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Opera
 
 use brackets::check_brackets;
 use measure::Measure;
+pub(crate) use schema::check_of_schema;
 use variables::{replace_in_directives, replace_in_set, values_of};
 
 use crate::api::Api;
@@ -23,14 +25,8 @@ use crate::request::Request;
 /// How deep fields may be nested. The introspection query of GraphiQL needs 14.
 pub(crate) const MAX_DEPTH: usize = 24;
 
-/// How deep lists of the schema may be nested in a query about it. That of GraphiQL needs 2.
-const MAX_SCHEMA_DEPTH: usize = 3;
-
 /// How many fields a query may have, those of a fragment at each place where it stands. The largest known query has 250.
 const MAX_FIELDS: u64 = 5_000;
-
-/// How many fields a query may have at the root: each is read for itself.
-const MAX_ROOTS: usize = 20;
 
 /// How many brackets may be open at once in the text. Fields and values need fewer.
 const MAX_OPEN: usize = 64;
@@ -66,30 +62,18 @@ pub(crate) fn prepare(request: &Request, api: Api) -> Result<ExecutableDocument,
             "the query has too many fields: at most {MAX_FIELDS} are allowed, and those of a fragment count at each place"
         )));
     }
-    let of_schema = measure.schema_depth(&operation.node.selection_set.node);
-    if of_schema > MAX_SCHEMA_DEPTH {
-        return Err(QueryError::too_large(
-            "the query is nested too deep: the schema is asked for the types of types of types",
-        ));
-    }
     let used = measure.known;
-    let roots = operation.node.selection_set.node.items.len();
-    if roots > MAX_ROOTS {
-        return Err(QueryError::too_large(format!(
-            "the query has too many fields at its root: {roots}, at most {MAX_ROOTS} are allowed"
-        )));
-    }
-    let variables = values_of(&operation.node, &request.variables)?;
+    let mut variables = values_of(&operation.node, &request.variables)?;
     let mut fragments = parsed.fragments;
     fragments.retain(|name, _| used.contains_key(name));
     for fragment in fragments.values_mut() {
-        replace_in_set(&mut fragment.node.selection_set.node, &variables)?;
-        replace_in_directives(&mut fragment.node.directives, &variables)?;
+        replace_in_set(&mut fragment.node.selection_set.node, &mut variables)?;
+        replace_in_directives(&mut fragment.node.directives, &mut variables)?;
     }
     let mut operation = operation;
     operation.node.variable_definitions.clear();
-    replace_in_set(&mut operation.node.selection_set.node, &variables)?;
-    replace_in_directives(&mut operation.node.directives, &variables)?;
+    replace_in_set(&mut operation.node.selection_set.node, &mut variables)?;
+    replace_in_directives(&mut operation.node.directives, &mut variables)?;
     Ok(ExecutableDocument {
         operations: DocumentOperations::Single(operation),
         fragments,

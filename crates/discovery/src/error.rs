@@ -46,6 +46,11 @@ impl QueryError {
         Self::new("QUERY_TOO_LARGE", message)
     }
 
+    /// The request did not arrive as a whole.
+    pub fn incomplete(message: impl Into<String>) -> Self {
+        Self::new("BAD_USER_INPUT", message)
+    }
+
     /// The answer takes too long.
     pub fn too_slow(message: impl Into<String>) -> Self {
         Self::new("TIMEOUT", message)

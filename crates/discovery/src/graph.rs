@@ -1,4 +1,5 @@
-//! The nodes of an environment or a run, and how they depend on each other. A set of nodes never changes, so its graph is kept in memory.
+//! The nodes of an environment or a run, and how they depend on each other. A set of nodes never changes where it
+//! is stored, so its graph is kept in memory.
 
 mod attributes;
 mod cache;
@@ -28,7 +29,7 @@ pub(crate) struct Graph {
 /// A node of a graph. An environment may have a hundred thousand of them, so each takes as little memory as is simple.
 #[derive(Debug)]
 pub(crate) struct GraphNode {
-    /// The definition's number, which stands for its content.
+    /// The definition's number, by which it is read.
     pub(crate) id: i64,
     pub(crate) unique_id: Box<str>,
     pub(crate) resource_type: Arc<str>,
@@ -141,13 +142,26 @@ impl Graph {
         self.indices().filter(move |index| self.node(*index).kind == Some(kind))
     }
 
-    /// The nodes that a node depends on, directly or not, sorted by `unique_id`.
-    pub(crate) fn ancestors(&self, index: NodeIndex) -> Vec<NodeIndex> {
+    /// The models of a group, if the attributes are known.
+    pub(crate) fn models_of_group(&self, group: &GraphNode) -> impl Iterator<Item = NodeIndex> {
+        let attributes = self.attributes().unwrap_or_default();
+        let is_in_group = move |index: &NodeIndex| {
+            let of_model = attributes.get(*index as usize);
+            of_model.is_some_and(|of_model| of_model.group.is_some() && of_model.group == group.name)
+        };
+        self.of_kind(Kind::Model).filter(is_in_group)
+    }
+
+    /// The nodes that any of these nodes depends on, directly or not, sorted by `unique_id`. A node is not an ancestor of itself.
+    pub(crate) fn ancestors(&self, indices: &[NodeIndex]) -> Vec<NodeIndex> {
         let mut seen = HashSet::new();
-        let mut waiting = self.node(index).parents.to_vec();
-        while let Some(next) = waiting.pop() {
-            if next != index && seen.insert(next) {
-                waiting.extend(&self.node(next).parents);
+        let mut waiting = Vec::new();
+        for start in indices {
+            waiting.extend(&self.node(*start).parents);
+            while let Some(next) = waiting.pop() {
+                if next != *start && seen.insert(next) {
+                    waiting.extend(&self.node(next).parents);
+                }
             }
         }
         let mut ancestors: Vec<NodeIndex> = seen.into_iter().collect();
@@ -222,8 +236,13 @@ pub(crate) mod tests {
         assert_eq!(*a.tests, [index("test.p.singular")]);
         assert_eq!(*graph.node(index("model.p.b")).tests, [index("test.p.t")]);
         assert_eq!(graph.depends_on(a), ["source.p.s.x", "model.p.gone"]);
-        let ancestors = graph.ancestors(index("model.p.b"));
+        let ancestors = graph.ancestors(&[index("model.p.b")]);
         assert_eq!(ancestors, [index("model.p.a"), index("source.p.s.x")]);
+        let of_several = graph.ancestors(&[index("model.p.a"), index("test.p.t")]);
+        assert_eq!(
+            of_several,
+            [index("model.p.a"), index("model.p.b"), index("source.p.s.x")]
+        );
         assert_eq!(graph.find("model.p.gone"), None);
     }
 }

@@ -156,7 +156,7 @@ impl Shape {
         })
     }
 
-    /// All forms whose nodes have fields of this type's kind. The schema's types of nodes are unique but for those without results.
+    /// The form in which the neighbours of a node in this form are shown.
     pub(crate) fn nested(self) -> Self {
         match self {
             Self::Applied | Self::AppliedNested => Self::AppliedNested,

@@ -20,6 +20,7 @@ mod resolve;
 mod scope;
 mod select;
 mod semantic;
+mod steps;
 mod tree;
 mod types;
 mod values;

@@ -1,5 +1,7 @@
 //! Pages of a list: relay connections.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::arguments::{argument, number, text};
@@ -9,6 +11,28 @@ use crate::tree::{Edge, Tree};
 
 /// The most nodes of a page, and how many a page has where the client does not say.
 const MAX_FIRST: i64 = 500;
+
+/// Where in a list a cursor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    At(usize),
+    /// What it stood for is gone, and this is the place of what came next.
+    Before(usize),
+    /// What it stood for is gone, and nobody knows where it was.
+    Unknown,
+}
+
+impl From<Result<usize, usize>> for Place {
+    fn from(found: Result<usize, usize>) -> Self {
+        found.map_or_else(Self::Before, Self::At)
+    }
+}
+
+impl From<Option<usize>> for Place {
+    fn from(found: Option<usize>) -> Self {
+        found.map_or(Self::Unknown, Self::At)
+    }
+}
 
 /// The range of a list that a page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +44,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// Cuts the page that is asked for out of a list of this length. `find` tells where in the list a cursor stands.
-    pub(crate) fn of(
-        selected: &Selected,
-        total: usize,
-        find: impl Fn(&str) -> Result<usize, usize>,
-    ) -> Result<Self, QueryError> {
+    pub(crate) fn of(selected: &Selected, total: usize, find: impl Fn(&str) -> Place) -> Result<Self, QueryError> {
         Self::cut(selected, total, usize::try_from(MAX_FIRST).unwrap_or_default(), find)
     }
 
@@ -32,7 +52,7 @@ impl Window {
     pub(crate) fn of_whole(
         selected: &Selected,
         total: usize,
-        find: impl Fn(&str) -> Result<usize, usize>,
+        find: impl Fn(&str) -> Place,
     ) -> Result<Self, QueryError> {
         Self::cut(selected, total, total, find)
     }
@@ -41,20 +61,23 @@ impl Window {
         selected: &Selected,
         total: usize,
         default_first: usize,
-        find: impl Fn(&str) -> Result<usize, usize>,
+        find: impl Fn(&str) -> Place,
     ) -> Result<Self, QueryError> {
         let first = limit(selected, "first")?;
         let last = limit(selected, "last")?;
         let (mut start, mut end) = (0, total);
         if let Some(after) = text(argument(selected, "after")).filter(|after| !after.is_empty()) {
-            // A node that is gone since the last page leaves its place to the next.
             start = match find(after) {
-                Ok(place) => place + 1,
-                Err(place) => place,
+                Place::At(place) => place + 1,
+                Place::Before(place) => place,
+                Place::Unknown => return Err(gone("after", after)),
             };
         }
         if let Some(before) = text(argument(selected, "before")).filter(|before| !before.is_empty()) {
-            end = find(before).unwrap_or_else(|place| place);
+            end = match find(before) {
+                Place::At(place) | Place::Before(place) => place,
+                Place::Unknown => return Err(gone("before", before)),
+            };
         }
         end = end.max(start);
         match (first, last) {
@@ -70,6 +93,12 @@ impl Window {
         }
         Ok(Self { start, end, total })
     }
+}
+
+fn gone(name: &str, cursor: &str) -> QueryError {
+    QueryError::invalid(format!(
+        "invalid `{name}`: the list does not have `{cursor}`, or not any more: begin with the first page"
+    ))
 }
 
 fn limit(selected: &Selected, name: &str) -> Result<Option<usize>, QueryError> {
@@ -91,13 +120,14 @@ pub(crate) fn connection(selected: &Selected, window: Window, edges: Vec<Edge>) 
         "hasNextPage": window.end < window.total,
         "hasPreviousPage": window.start > 0,
     });
+    let edges: Arc<[Edge]> = edges.into();
     let fields = selected.only().fields.iter().map(|field| {
         let value = match field.name.as_str() {
-            "edges" => Tree::Edges(edges.clone(), std::sync::Arc::clone(field)),
-            "pageInfo" => Tree::Json(page_info.clone(), std::sync::Arc::clone(field)),
-            "totalCount" => Tree::Json(json!(window.total), std::sync::Arc::clone(field)),
+            "edges" => Tree::Edges(Arc::clone(&edges), Arc::clone(field)),
+            "pageInfo" => Tree::Json(page_info.clone(), Arc::clone(field)),
+            "totalCount" => Tree::Json(json!(window.total), Arc::clone(field)),
             TYPENAME => type_name(selected, field),
-            _ => Tree::Json(serde_json::Value::Null, std::sync::Arc::clone(field)),
+            _ => Tree::Json(serde_json::Value::Null, Arc::clone(field)),
         };
         (field.key.clone(), value)
     });
@@ -105,9 +135,9 @@ pub(crate) fn connection(selected: &Selected, window: Window, edges: Vec<Edge>) 
 }
 
 /// The name of a field's type, for `__typename` in an object of it.
-pub(crate) fn type_name(of: &Selected, field: &std::sync::Arc<Selected>) -> Tree {
+pub(crate) fn type_name(of: &Selected, field: &Arc<Selected>) -> Tree {
     let name = of.ty.map(|ty| ty.base.as_str()).unwrap_or_default();
-    Tree::Json(json!(name), std::sync::Arc::clone(field))
+    Tree::Json(json!(name), Arc::clone(field))
 }
 
 #[cfg(test)]
@@ -119,22 +149,21 @@ mod tests {
     use super::*;
 
     fn selected(arguments: &[(&str, ConstValue)]) -> Selected {
+        let arguments = arguments.iter();
+        let arguments: HashMap<String, ConstValue> = arguments
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
         Selected {
-            key: String::new(),
-            name: String::new(),
-            ty: None,
-            arguments: arguments
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-            sub: HashMap::new(),
-            reader: None,
+            arguments: arguments.into(),
+            ..Selected::named("models")
         }
     }
 
     fn window(arguments: &[(&str, ConstValue)]) -> Result<(usize, usize), QueryError> {
         let list = ["b", "d", "f", "h"];
-        let window = Window::of(&selected(arguments), list.len(), |cursor| list.binary_search(&cursor))?;
+        let window = Window::of(&selected(arguments), list.len(), |cursor| {
+            list.binary_search(&cursor).into()
+        })?;
         Ok((window.start, window.end))
     }
 
@@ -160,12 +189,23 @@ mod tests {
     #[test]
     fn a_list_is_whole_unless_a_page_is_asked_for() {
         let is = |arguments: &[(&str, ConstValue)]| {
-            let window = Window::of_whole(&selected(arguments), 600, |cursor| Ok(cursor.len())).unwrap();
+            let window = Window::of_whole(&selected(arguments), 600, |cursor| Place::At(cursor.len())).unwrap();
             (window.start, window.end)
         };
         assert_eq!(is(&[]), (0, 600));
         assert_eq!(is(&[("after", "abc".into())]), (4, 600));
         assert_eq!(is(&[("first", 2.into()), ("after", "abc".into())]), (4, 6));
+    }
+
+    #[test]
+    fn a_cursor_without_a_place_is_refused() {
+        for name in ["after", "before"] {
+            let cut = Window::of(&selected(&[(name, "x".into())]), 4, |_| None.into());
+            assert_eq!(
+                cut.unwrap_err().message,
+                format!("invalid `{name}`: the list does not have `x`, or not any more: begin with the first page")
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::values::{Reader, reader};
 /// How many fields a query may have when each is counted for each type that it may be about.
 const MAX_PLANNED: usize = 50_000;
 
+/// How many fields a query may have at the root: each is read for itself.
+const MAX_ROOTS: usize = 20;
+
 /// The name that asks for the type of an object.
 pub(crate) const TYPENAME: &str = "__typename";
 
@@ -38,7 +41,7 @@ pub(crate) struct Selected {
     pub(crate) name: String,
     /// The type; none for `__typename`.
     pub(crate) ty: Option<&'static FieldType>,
-    pub(crate) arguments: HashMap<String, ConstValue>,
+    pub(crate) arguments: Arc<HashMap<String, ConstValue>>,
     /// What is asked of its objects, by the names of their types.
     pub(crate) sub: HashMap<&'static str, Selection>,
     /// How it is read, if it belongs to a node.
@@ -46,7 +49,20 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// What is asked of objects of the field's type, if it is no interface.
+    /// A field with nothing but its name.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            key: name.to_owned(),
+            name: name.to_owned(),
+            ty: None,
+            arguments: Arc::default(),
+            sub: HashMap::new(),
+            reader: None,
+        }
+    }
+
+    /// What is asked of objects of the field's type, if that is an object and not an interface.
     pub(crate) fn only(&self) -> &Selection {
         static NOTHING: Selection = Selection {
             fields: Vec::new(),
@@ -65,24 +81,57 @@ impl Selected {
 
 /// Plans the only operation of a document that was checked against the schema.
 pub(crate) fn plan(document: &ExecutableDocument, types: &'static Types) -> Result<Selection, QueryError> {
-    let (Some((_, operation)), Some(query)) = (document.operations.iter().next(), types.object(QUERY)) else {
+    let (Some(query), set) = (types.object(QUERY), root_set(document)) else {
         return Ok(Selection::default());
     };
-    let mut planner = Planner {
-        types,
-        fragments: &document.fragments,
-        planned: 0,
-    };
-    planner.select(query, &[&operation.node.selection_set.node])
+    Planner::new(document, types).select(query, &set)
+}
+
+/// The names of the fields at the root, those of fragments too, in the order of their names in the answer.
+pub(crate) fn roots<'d>(document: &'d ExecutableDocument, types: &'static Types) -> Result<Vec<&'d str>, QueryError> {
+    let mut by_key = IndexMap::new();
+    if let Some(query) = types.object(QUERY) {
+        for set in root_set(document) {
+            Planner::new(document, types).collect(query, set, &mut by_key);
+        }
+    }
+    if by_key.len() > MAX_ROOTS {
+        let roots = by_key.len();
+        return Err(QueryError::too_large(format!(
+            "the query has too many fields at its root: {roots}, at most {MAX_ROOTS} are allowed"
+        )));
+    }
+    Ok(by_key
+        .into_values()
+        .map(|fields| fields[0].name.node.as_str())
+        .collect())
+}
+
+fn root_set(document: &ExecutableDocument) -> Vec<&SelectionSet> {
+    let operations = document.operations.iter().take(1);
+    operations
+        .map(|(_, operation)| &operation.node.selection_set.node)
+        .collect()
 }
 
 struct Planner<'d> {
     types: &'static Types,
     fragments: &'d HashMap<Name, Positioned<FragmentDefinition>>,
     planned: usize,
+    /// The arguments of each field of the document, which may be planned for many types.
+    arguments: HashMap<*const Field, Arc<HashMap<String, ConstValue>>>,
 }
 
 impl<'d> Planner<'d> {
+    fn new(document: &'d ExecutableDocument, types: &'static Types) -> Self {
+        Self {
+            types,
+            fragments: &document.fragments,
+            planned: 0,
+            arguments: HashMap::new(),
+        }
+    }
+
     fn select(&mut self, ty: &'static ObjectType, sets: &[&'d SelectionSet]) -> Result<Selection, QueryError> {
         let mut by_key: IndexMap<&'d str, Vec<&'d Field>> = IndexMap::new();
         for set in sets {
@@ -97,6 +146,14 @@ impl<'d> Planner<'d> {
                 ));
             }
             let name = fields[0].name.node.as_str();
+            // The check against the schema compares only fields of the same type.
+            if let Some(other) = fields[1..].iter().find(|other| !is_same(fields[0], other)) {
+                let message = format!(
+                    "the fields `{key}` of `{}` differ in their names or arguments: give one of them another alias",
+                    ty.name
+                );
+                return Err(QueryError::invalid(message).at(other.name.pos));
+            }
             let field_type = ty.fields.get(name);
             let mut sub = HashMap::new();
             if let Some(field_type) = field_type
@@ -107,7 +164,6 @@ impl<'d> Planner<'d> {
                     sub.insert(object.name.as_str(), self.select(object, &sets)?);
                 }
             }
-            let arguments = fields[0].arguments.iter();
             let reader = reader(&ty.name, name);
             if let Some(Reader::Value(needs, _)) = reader {
                 selection.needs = selection.needs.and(needs);
@@ -116,14 +172,22 @@ impl<'d> Planner<'d> {
                 key: key.to_owned(),
                 name: name.to_owned(),
                 ty: field_type,
-                arguments: arguments
-                    .filter_map(|(name, value)| Some((name.node.to_string(), value.node.clone().into_const()?)))
-                    .collect(),
+                arguments: self.arguments(fields[0]),
                 sub,
                 reader,
             }));
         }
         Ok(selection)
+    }
+
+    fn arguments(&mut self, field: &'d Field) -> Arc<HashMap<String, ConstValue>> {
+        let read = || {
+            let arguments = field.arguments.iter();
+            let values =
+                arguments.filter_map(|(name, value)| Some((name.node.to_string(), value.node.clone().into_const()?)));
+            Arc::new(values.collect())
+        };
+        Arc::clone(self.arguments.entry(field).or_insert_with(read))
     }
 
     /// Collects the fields that a selection asks of objects of this type.
@@ -153,6 +217,16 @@ impl<'d> Planner<'d> {
             }
         }
     }
+}
+
+/// Whether two fields ask for the same.
+fn is_same(one: &Field, other: &Field) -> bool {
+    let has = |(name, value): &(Positioned<Name>, Positioned<async_graphql_value::Value>)| {
+        other
+            .get_argument(&name.node)
+            .is_some_and(|found| found.node == value.node)
+    };
+    one.name.node == other.name.node && one.arguments.len() == other.arguments.len() && one.arguments.iter().all(has)
 }
 
 fn is_of(ty: &ObjectType, on: &str) -> bool {

@@ -14,6 +14,7 @@ mod unknown;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use read_model::queries::discovery::{self, Head};
 use schemas::{AccountId, EnvironmentId, RunId};
@@ -44,19 +45,32 @@ pub(crate) struct Resolver<'c> {
     connection: &'c mut PgConnection,
     account: AccountId,
     graphs: &'c Graphs,
+    /// When nobody waits for the answer any more.
+    until: Instant,
     datas: Vec<Data>,
+    errors: Vec<QueryError>,
+    /// The names in the answer of the fields that are being resolved.
+    path: Vec<String>,
     extensions: Option<Json>,
     /// The metrics of environments, by the number of their data.
     semantics: HashMap<usize, crate::semantic::Resolved>,
 }
 
 impl<'c> Resolver<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, account: AccountId, graphs: &'c Graphs) -> Self {
+    pub(crate) fn new(
+        connection: &'c mut PgConnection,
+        account: AccountId,
+        graphs: &'c Graphs,
+        until: Instant,
+    ) -> Self {
         Self {
             connection,
             account,
             graphs,
+            until,
             datas: Vec::new(),
+            errors: Vec::new(),
+            path: Vec::new(),
             extensions: None,
             semantics: HashMap::new(),
         }
@@ -64,32 +78,22 @@ impl<'c> Resolver<'c> {
 
     /// Resolves all fields at the root, and reads what they need.
     pub(crate) async fn resolve(mut self, api: Api, selection: &Selection) -> Result<Resolved, Error> {
-        let (mut fields, mut errors) = (Vec::new(), Vec::new());
+        let mut fields = Vec::new();
         let mut must_be_null = false;
         for field in &selection.fields {
+            self.path.push(field.key.clone());
             let value = match api {
                 Api::Discovery => self.root(field).await,
                 Api::SemanticLayer => self.semantic_root(field).await,
             };
-            let value = match value {
-                Ok(value) => value,
+            match self.or_null(field, value) {
+                Ok(value) => fields.push((field.key.clone(), value)),
                 Err(Error::Query(found)) => {
-                    must_be_null |= field.ty.is_some_and(|ty| ty.is_non_null);
-                    errors.extend(found.into_iter().map(|mut error| {
-                        error.path.insert(0, field.key.clone());
-                        error
-                    }));
-                    // Never written as what stands for null: that would be an empty list where there is an error.
-                    Tree::Node {
-                        data: 0,
-                        shape: crate::kind::Shape::Job,
-                        index: None,
-                        selected: Arc::clone(field),
-                    }
+                    must_be_null = true;
+                    self.errors.extend(found);
                 }
                 Err(error) => return Err(error),
-            };
-            fields.push((field.key.clone(), value));
+            }
         }
         for data in &mut self.datas {
             data.load(self.connection).await?;
@@ -97,9 +101,29 @@ impl<'c> Resolver<'c> {
         Ok(Resolved {
             tree: (!must_be_null).then_some(Tree::Object(fields)),
             datas: self.datas,
-            errors,
+            errors: self.errors,
             extensions: self.extensions,
         })
+    }
+
+    /// Ends the field that is being resolved. If it failed and may be null, it is, and the error is noted. Otherwise the object that has the field
+    /// failed, too.
+    fn or_null(&mut self, field: &Selected, value: Result<Tree, Error>) -> Result<Tree, Error> {
+        let path = self.path.clone();
+        self.path.pop();
+        match value {
+            Err(Error::Query(mut found)) => {
+                for error in found.iter_mut().filter(|error| error.path.is_empty()) {
+                    error.path.clone_from(&path);
+                }
+                if field.ty.is_some_and(|ty| ty.is_non_null) {
+                    return Err(Error::Query(found));
+                }
+                self.errors.extend(found);
+                Ok(Tree::Null)
+            }
+            value => value,
+        }
     }
 
     async fn root(&mut self, field: &Arc<Selected>) -> Result<Tree, Error> {
@@ -116,7 +140,7 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    /// Resolves the fields of an object one after the other.
+    /// The type of an object, or null for a field that has no value.
     fn typename_or_null(of: &Selected, field: &Arc<Selected>) -> Tree {
         if field.name == TYPENAME {
             return type_name(of, field);
@@ -174,7 +198,7 @@ impl<'c> Resolver<'c> {
         };
         let (connection, account) = (&mut *self.connection, self.account);
         let read = async {
-            let rows = discovery::index(connection, account, node_set).await?;
+            let rows = discovery::index(connection, account, node_set.hash).await?;
             let making = tokio::task::spawn_blocking(move || Graph::new(rows));
             making.await.map_err(|panic| Error::Internal(panic.to_string()))
         };

@@ -9,12 +9,16 @@ mod spec;
 mod tests;
 
 use std::collections::HashMap;
+use std::time::Instant;
 
-use crate::error::QueryError;
+use crate::error::{Error, QueryError};
 use crate::graph::{Attributes, Graph, NodeIndex};
 use spec::{Reach, Spec};
 
 pub(crate) use methods::order_of_versions;
+
+/// How many parts a selection may have, such as `+tag:daily`. Each is compared with all nodes.
+const MAX_PARTS: usize = 500;
 
 /// A selection: what is selected, without what is excluded.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,11 +36,13 @@ pub(crate) struct Nodes<'a> {
     pub(crate) configs: &'a HashMap<NodeIndex, serde_json::Value>,
     /// dbt's name of the project, for `package:this`.
     pub(crate) project: Option<&'a str>,
+    /// When nobody waits for the selection any more.
+    pub(crate) until: Instant,
 }
 
 /// Which list a word belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Into {
+enum Target {
     Select,
     Exclude,
 }
@@ -45,7 +51,11 @@ impl Selector {
     /// Reads what stands in `select` and `exclude`. Both may be whole command lines, such as `--select a+ --exclude b`.
     pub(crate) fn parse(select: Option<&str>, exclude: Option<&str>) -> Result<Self, QueryError> {
         let (mut selected, mut excluded) = (Vec::new(), Vec::new());
-        for (text, name, default) in [(select, "select", Into::Select), (exclude, "exclude", Into::Exclude)] {
+        let mut count = 0;
+        for (text, name, default) in [
+            (select, "select", Target::Select),
+            (exclude, "exclude", Target::Exclude),
+        ] {
             let mut into = default;
             for word in words(text.unwrap_or_default()) {
                 let rest = match option(&word, name)? {
@@ -58,10 +68,15 @@ impl Selector {
                 if rest.is_empty() {
                     continue;
                 }
+                count += rest.split(',').count();
+                if count > MAX_PARTS {
+                    let message = format!("invalid `{name}`: the selection has more than {MAX_PARTS} parts");
+                    return Err(QueryError::too_large(message));
+                }
                 let parts: Result<Vec<Spec>, QueryError> = rest.split(',').map(Spec::parse).collect();
                 match into {
-                    Into::Select => selected.push(parts?),
-                    Into::Exclude => excluded.push(parts?),
+                    Target::Select => selected.push(parts?),
+                    Target::Exclude => excluded.push(parts?),
                 }
             }
         }
@@ -78,20 +93,21 @@ impl Selector {
     }
 
     /// Returns the selected nodes, sorted by id.
-    pub(crate) fn apply(&self, nodes: &Nodes<'_>) -> Vec<NodeIndex> {
+    ///
+    /// # Errors
+    /// Returns an error if it takes too long.
+    pub(crate) fn apply(&self, nodes: &Nodes<'_>) -> Result<Vec<NodeIndex>, Error> {
         let count = nodes.graph.len();
         let mut chosen = match &self.select {
-            Some(select) => union(select, nodes),
+            Some(select) => union(select, nodes)?,
             None => vec![true; count],
         };
-        for (index, is_excluded) in union(&self.exclude, nodes).into_iter().enumerate() {
+        for (index, is_excluded) in union(&self.exclude, nodes)?.into_iter().enumerate() {
             chosen[index] &= !is_excluded;
         }
         let indices = nodes.graph.indices().zip(chosen);
-        indices
-            .filter(|(index, is_chosen)| *is_chosen && is_selectable(nodes.graph, *index))
-            .map(|(index, _)| index)
-            .collect()
+        let selected = indices.filter(|(index, is_chosen)| *is_chosen && is_selectable(nodes.graph, *index));
+        Ok(selected.map(|(index, _)| index).collect())
     }
 }
 
@@ -103,11 +119,14 @@ fn is_selectable(graph: &Graph, index: NodeIndex) -> bool {
     )
 }
 
-fn union(of: &[Vec<Spec>], nodes: &Nodes<'_>) -> Vec<bool> {
+fn union(of: &[Vec<Spec>], nodes: &Nodes<'_>) -> Result<Vec<bool>, Error> {
     let mut chosen = vec![false; nodes.graph.len()];
     for specs in of {
         let mut all: Option<Vec<bool>> = None;
         for spec in specs {
+            if Instant::now() > nodes.until {
+                return Err(Error::Late);
+            }
             let found = spec.apply(nodes);
             all = Some(match all {
                 None => found,
@@ -118,7 +137,7 @@ fn union(of: &[Vec<Spec>], nodes: &Nodes<'_>) -> Vec<bool> {
             *chosen |= found;
         }
     }
-    chosen
+    Ok(chosen)
 }
 
 /// Follows the graph from the nodes that match.
@@ -187,14 +206,14 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Reads a word that is an option, and what follows it after `=`.
-fn option<'a>(word: &'a str, of: &str) -> Result<Option<(Into, &'a str)>, QueryError> {
+fn option<'a>(word: &'a str, of: &str) -> Result<Option<(Target, &'a str)>, QueryError> {
     if !word.starts_with('-') {
         return Ok(None);
     }
     let (name, rest) = word.split_once('=').unwrap_or((word, ""));
     let into = match name {
-        "--select" | "-s" | "--models" | "--model" | "-m" => Into::Select,
-        "--exclude" => Into::Exclude,
+        "--select" | "-s" | "--models" | "--model" | "-m" => Target::Select,
+        "--exclude" => Target::Exclude,
         _ => {
             let message = format!("invalid `{of}`: expected `--select` or `--exclude`, got the option `{name}`");
             return Err(QueryError::invalid(message));

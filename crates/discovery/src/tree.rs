@@ -12,6 +12,8 @@ use crate::semantic::{Shared, size};
 /// A part of the answer.
 #[derive(Debug)]
 pub(crate) enum Tree {
+    /// A field that failed. Never written as what stands for null: that would be an empty list where there is an error.
+    Null,
     /// The value of a field, of which only what is selected is written.
     Json(Json, Arc<Selected>),
     /// An object, by the names in the answer.
@@ -31,7 +33,7 @@ pub(crate) enum Tree {
         selected: Arc<Selected>,
     },
     /// The edges of a page, each with its node. Before the node, they may have other fields.
-    Edges(Vec<Edge>, Arc<Selected>),
+    Edges(Arc<[Edge]>, Arc<Selected>),
     /// A list of trees.
     List(Vec<Tree>),
     /// A list that several parts of the answer share.
@@ -39,27 +41,41 @@ pub(crate) enum Tree {
 }
 
 impl Tree {
-    /// About as many bytes as the values take that are not nodes.
+    /// About as many bytes as the tree takes, without the data of its nodes.
     pub(crate) fn size(&self) -> usize {
         match self {
+            Self::Null => 0,
             Self::Json(value, _) => size(value),
             Self::Object(fields) => fields.iter().map(|(_, value)| value.size()).sum(),
             Self::List(items) => items.iter().map(Self::size).sum(),
             Self::Shared(shared, _) => shared.size,
-            Self::Nodes { .. } | Self::Node { .. } | Self::Edges(..) => 0,
+            Self::Nodes { indices, .. } => size_of_val(&indices[..]),
+            Self::Node { .. } => size_of::<Self>(),
+            Self::Edges(edges, _) => edges.iter().map(Edge::size).sum(),
         }
     }
 }
 
 /// An edge of a page.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) cursor: String,
     pub(crate) node: EdgeNode,
 }
 
+impl Edge {
+    fn size(&self) -> usize {
+        let value = match &self.node {
+            EdgeNode::Node { .. } => 0,
+            EdgeNode::Hit { about, .. } => size(about),
+            EdgeNode::Json(value) => size(value),
+        };
+        size_of::<Self>() + self.cursor.len() + value
+    }
+}
+
 /// What an edge leads to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum EdgeNode {
     Node {
         data: usize,
@@ -68,6 +84,31 @@ pub(crate) enum EdgeNode {
     },
     /// A found node, with where it was found.
     Hit { data: usize, index: NodeIndex, about: Json },
-    /// What is no node of the data.
+    /// What is not a node of the data.
     Json(Json),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_and_nodes_have_a_size() {
+        let selected = || Arc::new(Selected::named("edges"));
+        let edge = |value: &str| Edge {
+            cursor: "c".repeat(100),
+            node: EdgeNode::Json(value.into()),
+        };
+        let edges: Arc<[Edge]> = vec![edge(&"x".repeat(1_000)), edge("")].into();
+        let tree = Tree::List(vec![
+            Tree::Edges(Arc::clone(&edges), selected()),
+            Tree::Nodes {
+                data: 0,
+                shape: Shape::Applied,
+                indices: vec![1; 500],
+                selected: selected(),
+            },
+        ]);
+        assert!(tree.size() > 1_200 + 2_000, "{}", tree.size());
+    }
 }

@@ -16,7 +16,7 @@ use crate::needs::Needs;
 // The words of the schema for statuses, which filters take too.
 pub(crate) use execution::run_status;
 pub(crate) use freshness::status as freshness_status;
-pub(crate) use test::last_known_result;
+pub(crate) use test::{last_known_result, test_type};
 
 /// Reads a field.
 pub(crate) type Read = for<'f> fn(&'f Facts<'f>) -> Value<'f>;
@@ -43,7 +43,7 @@ pub(crate) enum Relation {
     Tests,
 }
 
-/// Returns how a field of a type is read, or `None` if the type is no node's.
+/// Returns how a field of a type is read, or `None` if the type is not that of a node.
 pub(crate) fn reader(type_name: &str, field: &str) -> Option<Reader> {
     if !is_node(type_name) {
         return None;

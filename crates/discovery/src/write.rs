@@ -1,6 +1,7 @@
 //! Writes an answer as JSON, node by node, so that only its text and the stored data are in memory.
 
 mod frames;
+mod memory;
 mod node;
 mod output;
 
@@ -17,6 +18,7 @@ use crate::types::FieldType;
 use output::Output;
 
 pub(crate) use frames::Frames;
+pub(crate) use memory::{Memory, mib};
 pub(crate) use output::MAX_ANSWER;
 pub use output::Pieces;
 
@@ -29,16 +31,16 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(datas: &'a [Data], frames: &'a Frames, deadline: Instant) -> Self {
+    pub(crate) fn new(datas: &'a [Data], frames: &'a Frames, deadline: Instant, memory: Memory) -> Self {
         Self {
             datas,
-            output: Output::default(),
+            output: Output::new(memory),
             frames,
             deadline,
         }
     }
 
-    pub(crate) fn finish(self) -> Pieces {
+    pub(crate) fn finish(self) -> (Pieces, Memory) {
         self.output.finish()
     }
 
@@ -56,6 +58,7 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn tree(&mut self, tree: &Tree) -> Result<(), Error> {
         match tree {
+            Tree::Null => self.raw("null"),
             Tree::Json(value, selected) => self.json(value, selected),
             Tree::Object(fields) => {
                 self.raw("{")?;

@@ -308,3 +308,64 @@ async fn an_environment_without_manifests_is_empty() {
         (&json!([]), &json!([]), &json!([]))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_keep_their_texts_when_the_read_model_is_rebuilt() {
+    let installation = crate::installation::Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    // A rebuild numbers the nodes from 1 on. In use, pruned nodes leave such gaps.
+    let gap = "SELECT max(nextval(pg_get_serial_sequence('read_model.nodes', 'id'))) FROM generate_series(1, 2)";
+    installation.count(gap).await;
+    let model = |name: &str| {
+        json!({"unique_id": format!("model.p.{name}"), "resource_type": "model", "name": name, "package_name": "p", "fqn": ["p", name],
+            "description": format!("About {name}"), "depends_on": {"nodes": []}})
+    };
+    let nodes: serde_json::Map<String, Value> = ["a", "b", "c", "d"]
+        .into_iter()
+        .map(|name| (format!("model.p.{name}"), model(name)))
+        .collect();
+    let manifest = super::hostile::manifest(nodes.into());
+    installation.upload_manifest(&token, "run", manifest).await;
+    installation.run_with_total(&token, "1", 1).await;
+    let query = "{ environment(id: 1) { definition { models { edges { node { description } } } } } }";
+    let descriptions = async || {
+        let answer = data(&installation, &token, query, json!({})).await;
+        let edges = answer["environment"]["definition"]["models"]["edges"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let descriptions: Vec<String> = edges
+            .iter()
+            .map(|edge| edge["node"]["description"].to_string())
+            .collect();
+        descriptions.join(" ")
+    };
+    let before = descriptions().await;
+    assert_eq!(before, r#""About a" "About b" "About c" "About d""#);
+    installation.command(&["rebuild"]);
+    assert_eq!(descriptions().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_begins_after_a_cursor_or_not_at_all() {
+    let (installation, token) = with_a_build().await;
+    let query = |list: &str| format!("{{ environment(id: 1) {{ applied {{ {list} {{ edges {{ cursor }} }} }} }} }}");
+    // Lists that are sorted by the cursor go on where the node was.
+    let descending = query("models(after: \"model.shop.orders_gone\", sort: {field: uniqueId, direction: desc})");
+    let answer = data(&installation, &token, &descending, json!({})).await;
+    assert_eq!(
+        all(&answer["environment"]["applied"]["models"]["edges"], "cursor"),
+        ["model.shop.orders", "model.shop.customers"]
+    );
+    for list in [
+        "models(after: \"model.shop.gone\", sort: {field: executeCompletedAt, direction: desc})",
+        "models(before: \"model.shop.gone\", sort: {field: executeCompletedAt, direction: asc})",
+        "searchResults(after: \"model.shop.gone\", filter: {query: \"orders\"})",
+    ] {
+        let message = super::error(&installation, &token, &query(list)).await;
+        assert!(
+            message.contains("the list does not have `model.shop.gone`"),
+            "{message}"
+        );
+    }
+}

@@ -41,11 +41,35 @@ async fn expensive_queries_are_refused_before_they_run() {
             "at its root",
         ),
         (
+            format!(
+                "{{ ...f }} fragment f on Query {{ {} }}",
+                aliases(21, "environment(id: 1) { adapterType }")
+            ),
+            "at its root",
+        ),
+        (
             format!("{{ environment(id: 1) {{ {} }} }}", aliases(5_001, "adapterType")),
             "too many fields",
         ),
         (nested, "nested too deep"),
         (schema, "nested too deep"),
+        (
+            format!("{{ __schema {{ {} }} }}", aliases(2, "types { name }")),
+            "once is enough",
+        ),
+        (
+            "{ __schema { types { ...a ...b } } } fragment a on __Type { x: fields { name } } fragment b on __Type { y: fields { name } }"
+                .to_owned(),
+            "once is enough",
+        ),
+        (
+            format!("{{ __schema {{ types {{ fields {{ {} }} }} }} }}", aliases(500, "name")),
+            "once is enough",
+        ),
+        (
+            "{ a: __type(name: \"Query\") { fields { type { fields { name } } } } b: __type(name: \"Query\") { name } }".to_owned(),
+            "nested too deep",
+        ),
         ("{a".repeat(100), "nested too deep"),
         (
             "{ environment(id: 1) { ...f } } fragment f on Environment { ...f }".to_owned(),
@@ -78,10 +102,10 @@ async fn answers_that_multiply_end_at_their_limits() {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     installation
-        .upload_manifest(&token, "run", layered_manifest(10, 12))
+        .upload_manifest(&token, "run", layered_manifest(10, 20))
         .await;
     installation.run_with_total(&token, "1", 1).await;
-    // Each model of a layer has all models of the layer before as parents: 12 to the power of 9 ways.
+    // Each model of a layer has all models of the layer before as parents: 20 to the power of 9 ways.
     let query = format!(
         "{{ job(id: 1) {{ models {{ {} uniqueId rawCode {} }} }} }}",
         "parentsModels { ".repeat(10),
@@ -92,7 +116,18 @@ async fn answers_that_multiply_end_at_their_limits() {
         message.contains("larger than 512 MiB") || message.contains("longer than 30 s"),
         "{message}"
     );
-    // Others are answered meanwhile and afterwards.
+    // Each of these fields looks at 3,600 parents before anything is written.
+    let aliases: String = (0..2_000)
+        .map(|number| format!("a{number}: parentsModels {{ uniqueId }} "))
+        .collect();
+    let message = error(
+        &installation,
+        &token,
+        &format!("{{ job(id: 1) {{ models {{ {aliases} }} }} }}"),
+    )
+    .await;
+    assert!(message.contains("follows too many relations"), "{message}");
+    // Others are answered afterwards.
     let answer = super::data(
         &installation,
         &token,
@@ -100,7 +135,7 @@ async fn answers_that_multiply_end_at_their_limits() {
         json!({}),
     )
     .await;
-    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 120);
+    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 200);
 }
 
 /// A manifest with layers of models that depend on all models of the layer before.

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{ask, data, send, with_a_build};
+use super::{ask, data, error, send, with_a_build};
 use crate::installation::Installation;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,4 +199,39 @@ async fn tokens_see_their_account_and_environments_only() {
     assert_eq!(status(&token.key).await, StatusCode::OK);
     assert_eq!(status("nonsense").await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&upload.key).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_is_asked_for_by_itself() {
+    let (installation, token) = with_a_build().await;
+    for query in [
+        "{ __schema { queryType { name } } environment(id: 1) { adapterType } }",
+        "{ ...f environment(id: 1) { adapterType } } fragment f on Query { __type(name: \"Query\") { name } }",
+    ] {
+        let message = error(&installation, &token, query).await;
+        assert!(
+            message.contains("cannot be asked for together with data, here `environment`"),
+            "{message}"
+        );
+    }
+    let query = "{ __typename ...f } fragment f on Query { __type(name: \"Query\") { name } }";
+    let answer = data(&installation, &token, query, json!({})).await;
+    assert_eq!(answer, json!({"__typename": "Query", "__type": {"name": "Query"}}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_are_merged_must_ask_for_the_same() {
+    let (installation, token) = with_a_build().await;
+    let query = |second: &str| {
+        format!(
+            "{{ environment(id: 1) {{ applied {{ resources(filter: {{types: [Model]}}) {{ edges {{ node {{
+                x: uniqueId ... on ModelAppliedStateNode {{ x: {second} }} }} }} }} }} }} }}"
+        )
+    };
+    data(&installation, &token, &query("uniqueId"), json!({})).await;
+    let message = error(&installation, &token, &query("alias")).await;
+    assert!(
+        message.contains("the fields `x` of `ModelAppliedStateNode` differ in their names or arguments"),
+        "{message}"
+    );
 }

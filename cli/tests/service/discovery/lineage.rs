@@ -88,5 +88,18 @@ async fn lineages_have_parents_and_follow_selections() {
         answer["errors"][0]["message"].as_str().unwrap().contains("`state`"),
         "{answer}"
     );
-    assert_eq!(answer["errors"][0]["path"][0], "environment");
+    assert_eq!(
+        answer["errors"][0]["path"],
+        json!(["environment", "applied", "lineage"])
+    );
+    // Only what cannot be without the field is null.
+    let query = "{ environment(id: 1) { adapterType wrong: applied { models { totalCount } lineage(filter: {select: \"state:new\"}) { name } }
+        applied { models { totalCount } } } }";
+    let answer = ask(&installation, &token, query, json!({})).await;
+    assert_eq!(
+        answer["data"]["environment"],
+        json!({"adapterType": "duckdb", "wrong": null, "applied": {"models": {"totalCount": 5}}})
+    );
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["errors"][0]["path"], json!(["environment", "wrong", "lineage"]));
 }

@@ -50,6 +50,25 @@ async fn performance_is_counted_over_days() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn performance_leaves_out_no_execution() {
+    let (installation, token) = with_a_build().await;
+    // Half a million executions of one model besides its own.
+    let columns = "account_id, environment_id, sha256, unique_id, status, at, execution_time, is_attempt, is_success, has_passed, is_freshness, doc";
+    let more = format!(
+        "WITH added AS (
+            INSERT INTO read_model.node_results (place, {columns})
+            SELECT 1000 + n, {columns} FROM read_model.node_results, generate_series(1, 500000) AS n
+            WHERE unique_id = 'model.shop.orders' AND is_attempt
+            RETURNING 1)
+         SELECT count(*) FROM added"
+    );
+    assert_eq!(installation.count(more.leak()).await, 500_000);
+    let query = "{ performance(environmentId: 1) { mostExecutedModels(start: \"2026-11-24\", end: \"2026-11-24\") { uniqueId } } }";
+    let message = error(&installation, &token, query).await;
+    assert!(message.contains("more than 500000 executions"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_dbt_cloud_knows_is_empty_and_says_so() {
     let (installation, token) = with_a_build().await;
     let query = "query ($environmentId: BigInt!, $nodeUniqueId: String!, $filters: ColumnLineageFilter) {
@@ -135,4 +154,26 @@ async fn public_models_are_listed_over_all_environments() {
     assert_eq!(second["pageInfo"]["hasNextPage"], false);
     let filter = json!({"environmentIds": [9], "projectId": null, "dbtCoreProjectName": null, "uniqueIds": null});
     assert_eq!(page(json!({ "filter": filter })).await["totalCount"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_are_shown_however_many_environments_they_have() {
+    let installation = crate::installation::Installation::start().await;
+    let token = installation.token("1", "read", &[]);
+    let added = "WITH added AS (
+            INSERT INTO directory.environments
+            SELECT 1000 + n, account_id, project_id, name, 'more' || n, environment_type, state, created_at, updated_at, event_id
+            FROM directory.environments, generate_series(1, 50) AS n WHERE id = 1
+            RETURNING 1)
+         SELECT count(*) FROM added";
+    assert_eq!(installation.count(added).await, 50);
+    let query = "{ account(id: 1) { meshProjects { projectId defaultEnvironmentId } } }";
+    let answer = data(&installation, &token, query, json!({})).await;
+    assert_eq!(
+        answer["account"]["meshProjects"],
+        json!([{"projectId": 1, "defaultEnvironmentId": 1}])
+    );
+    let query = "{ account(id: 1) { publicModels { totalCount } } }";
+    let message = error(&installation, &token, query).await;
+    assert!(message.contains("more than 50 environments"), "{message}");
 }

@@ -31,7 +31,7 @@ impl Data {
         connection: &mut PgConnection,
         mut indices: Vec<NodeIndex>,
     ) -> Result<(), Error> {
-        indices.retain(|index| !self.definitions.contains_key(index));
+        indices.retain(|index| !self.stored.definitions.contains_key(index));
         if indices.is_empty() {
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl Data {
         for ids in ids.chunks(BATCH) {
             let docs = queries::docs(connection, self.scope.account, ids).await?;
             let docs = docs.into_iter().filter_map(|(id, doc)| Some((*by_id.get(&id)?, doc)));
-            self.definitions.extend(docs);
+            Arc::make_mut(&mut self.stored).definitions.extend(docs);
         }
         Ok(())
     }
@@ -64,9 +64,10 @@ impl Data {
                 discovery::compiled_codes_of_run(connection, account, run, &types).await?
             }
         };
+        let stored = Arc::make_mut(&mut self.stored);
         for (id, code) in codes {
-            if let Some(index) = self.graph().find(&id) {
-                self.codes.insert(index, code);
+            if let Some(index) = self.scope.graph.find(&id) {
+                stored.codes.insert(index, code);
             }
         }
         Ok(())
@@ -80,9 +81,10 @@ impl Data {
         let (scope, types) = (&self.scope, self.types(&indices));
         let macros =
             discovery::macros_of_nodes(connection, scope.account, scope.environment, scope.run, &types).await?;
+        let stored = Arc::make_mut(&mut self.stored);
         for (id, macros) in macros {
-            if let Some(index) = self.graph().find(&id) {
-                self.macros.insert(index, macros);
+            if let Some(index) = self.scope.graph.find(&id) {
+                stored.macros.insert(index, macros);
             }
         }
         Ok(())
@@ -101,9 +103,10 @@ impl Data {
             }
             Some(run) => discovery::catalog_entries_of_run(connection, account, run).await?,
         };
+        let stored = Arc::make_mut(&mut self.stored);
         for entry in entries {
-            if let Some(index) = self.graph().find(&entry.unique_id) {
-                self.catalogs.insert(index, entry);
+            if let Some(index) = self.scope.graph.find(&entry.unique_id) {
+                stored.catalogs.insert(index, entry);
             }
         }
         Ok(())
@@ -180,9 +183,10 @@ impl Data {
         self.wanted.read_freshness.extend(indices);
         let scope = &self.scope;
         let checks = discovery::freshness(connection, scope.account, scope.environment, scope.run, &ids).await?;
+        let stored = Arc::make_mut(&mut self.stored);
         for check in checks {
-            if let Some(index) = self.graph().find(&check.unique_id) {
-                self.freshness.insert(index, check);
+            if let Some(index) = self.scope.graph.find(&check.unique_id) {
+                stored.freshness.insert(index, check);
             }
         }
         Ok(())
@@ -195,53 +199,43 @@ impl Data {
     }
 
     async fn attributes_of(&self, connection: &mut PgConnection, graph: &Graph) -> Result<Vec<Attributes>, Error> {
+        let indices: Vec<NodeIndex> = graph.indices().collect();
+        let read = self.read_definitions(connection, &indices, Attributes::of).await?;
         let mut attributes = vec![Attributes::default(); graph.len()];
-        let by_id: HashMap<i64, NodeIndex> = graph.indices().map(|index| (graph.node(index).id, index)).collect();
-        let ids: Vec<i64> = by_id.keys().copied().collect();
-        // In batches, so that the definitions need not be in memory at once.
-        for ids in ids.chunks(BATCH) {
-            let docs = queries::docs(connection, self.scope.account, ids).await?;
-            let reading = tokio::task::spawn_blocking(move || -> Vec<(i64, Attributes)> {
-                let Ok(mut decoder) = DocDecoder::new() else {
-                    return Vec::new();
-                };
-                let docs = docs.into_iter().filter_map(|(id, doc)| {
-                    let json = String::from_utf8(decoder.decode(&doc).ok()?).ok()?;
-                    Some((id, Attributes::of(&Doc::of(&json))))
-                });
-                docs.collect()
-            });
-            let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
-            for (id, of_node) in read {
-                if let Some(index) = by_id.get(&id) {
-                    attributes[*index as usize] = of_node;
-                }
-            }
+        for (index, of_node) in read {
+            attributes[index as usize] = of_node;
         }
         Ok(attributes)
     }
 
     /// Reads what `read` makes of the definitions of these nodes. The definitions themselves are not kept.
-    pub(crate) async fn read_definitions<T>(
-        &mut self,
+    pub(crate) async fn read_definitions<T: Send + 'static>(
+        &self,
         connection: &mut PgConnection,
         indices: &[NodeIndex],
-        read: impl Fn(&Doc<'_>) -> T,
+        read: impl Fn(&Doc<'_>) -> T + Send + Sync + 'static,
     ) -> Result<HashMap<NodeIndex, T>, Error> {
         let by_id: HashMap<i64, NodeIndex> = indices
             .iter()
             .map(|index| (self.graph().node(*index).id, *index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
-        let mut found = HashMap::new();
-        let mut decoder = DocDecoder::new().map_err(|error| Error::Internal(error.to_string()))?;
+        let (mut found, read) = (HashMap::new(), Arc::new(read));
+        // In batches, so that the definitions need not be in memory at once.
         for ids in ids.chunks(BATCH) {
-            for (id, doc) in queries::docs(connection, self.scope.account, ids).await? {
-                let json = decoder.decode(&doc).ok().and_then(|json| String::from_utf8(json).ok());
-                if let Some((index, json)) = by_id.get(&id).zip(json) {
-                    found.insert(*index, read(&Doc::of(&json)));
-                }
-            }
+            let docs = queries::docs(connection, self.scope.account, ids).await?;
+            let read = Arc::clone(&read);
+            let reading = tokio::task::spawn_blocking(move || -> Result<Vec<(i64, T)>, String> {
+                let mut decoder = DocDecoder::new().map_err(|error| error.to_string())?;
+                let docs = docs.into_iter().filter_map(|(id, doc)| {
+                    let json = String::from_utf8(decoder.decode(&doc).ok()?).ok()?;
+                    Some((id, read(&Doc::of(&json))))
+                });
+                Ok(docs.collect())
+            });
+            let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+            let of_nodes = read.map_err(Error::Internal)?.into_iter();
+            found.extend(of_nodes.filter_map(|(id, read)| Some((*by_id.get(&id)?, read))));
         }
         Ok(found)
     }

@@ -47,23 +47,6 @@ impl Measure<'_> {
         Ok(size)
     }
 
-    /// How deep lists of fields and types of the schema are nested. Each level may multiply the answer by hundreds.
-    pub(super) fn schema_depth(&self, set: &SelectionSet) -> usize {
-        let depths = set.items.iter().map(|item| match &item.node {
-            Selection::Field(field) => {
-                let lists = ["fields", "inputFields", "interfaces", "possibleTypes"];
-                let is_list = lists.contains(&field.node.name.node.as_str());
-                self.schema_depth(&field.node.selection_set.node) + usize::from(is_list)
-            }
-            Selection::InlineFragment(fragment) => self.schema_depth(&fragment.node.selection_set.node),
-            Selection::FragmentSpread(spread) => {
-                let fragment = self.fragments.get(&spread.node.fragment_name.node);
-                fragment.map_or(0, |fragment| self.schema_depth(&fragment.node.selection_set.node))
-            }
-        });
-        depths.max().unwrap_or_default()
-    }
-
     fn fragment(&mut self, name: &Name) -> Result<Size, QueryError> {
         if let Some(size) = self.known.get(name) {
             return Ok(*size);

@@ -70,3 +70,18 @@ fn depth_is_limited_before_parsing() {
     );
     assert!(prepared(&text, serde_json::Value::Null).is_ok());
 }
+
+#[test]
+fn variables_are_counted_at_each_place() {
+    let query = |uses: usize| {
+        let uses: String = (0..uses).map(|number| format!(" a{number}: f(a: $a)")).collect();
+        format!("query ($a: [String]) {{ x {{ {uses} }} }}")
+    };
+    let many = serde_json::json!({ "a": vec!["b"; 999] });
+    assert!(prepared(&query(100), many.clone()).is_ok());
+    let error = prepared(&query(101), many).unwrap_err();
+    assert_eq!(error.code, "QUERY_TOO_LARGE", "{}", error.message);
+    let long = serde_json::json!({ "a": ["b".repeat(64_000)] });
+    assert!(prepared(&query(90), long.clone()).is_ok());
+    assert_eq!(prepared(&query(101), long).unwrap_err().code, "QUERY_TOO_LARGE");
+}

@@ -8,12 +8,21 @@ use async_graphql_value::{ConstValue, Name, Value, Variables};
 
 use crate::error::QueryError;
 
-/// The values of the declared variables. A variable without a value is `None`: it counts as not given.
-pub(super) fn values_of(
-    operation: &OperationDefinition,
-    given: &Variables,
-) -> Result<HashMap<Name, Option<ConstValue>>, QueryError> {
-    let mut values = HashMap::new();
+/// How much the variables may have where they stand: each value counts, and of a text each 64 bytes.
+const MAX_SIZE: usize = 100_000;
+
+/// The values of the declared variables.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    /// With their sizes. A variable without a value is `None`: it counts as not given.
+    by_name: HashMap<Name, (Option<ConstValue>, usize)>,
+    /// The size of what was put where a variable stood.
+    size: usize,
+}
+
+/// Reads the values of the declared variables.
+pub(super) fn values_of(operation: &OperationDefinition, given: &Variables) -> Result<Values, QueryError> {
+    let mut values = Values::default();
     for definition in &operation.variable_definitions {
         let name = &definition.node.name.node;
         let default = definition.node.default_value.as_ref().map(|value| value.node.clone());
@@ -24,14 +33,38 @@ pub(super) fn values_of(
             let message = format!("variable `${name}` of the type `{ty}` needs a value");
             return Err(QueryError::invalid(message).at(definition.pos));
         }
-        values.insert(name.clone(), value);
+        let size = value.as_ref().map_or(0, size);
+        values.by_name.insert(name.clone(), (value, size));
     }
     Ok(values)
 }
 
-type Values = HashMap<Name, Option<ConstValue>>;
+fn size(value: &ConstValue) -> usize {
+    1 + match value {
+        ConstValue::List(items) => items.iter().map(size).sum(),
+        ConstValue::Object(fields) => fields.values().map(size).sum(),
+        ConstValue::String(text) => text.len() / 64,
+        _ => 0,
+    }
+}
 
-pub(super) fn replace_in_set(set: &mut SelectionSet, values: &Values) -> Result<(), QueryError> {
+impl Values {
+    /// Returns the value of a variable for another place where it stands.
+    fn take(&mut self, name: &Name) -> Result<Option<Value>, QueryError> {
+        let Some((value, size)) = self.by_name.get(name) else {
+            return Err(QueryError::invalid(format!("variable `${name}` is not declared")));
+        };
+        self.size += size;
+        if self.size > MAX_SIZE {
+            return Err(QueryError::too_large(format!(
+                "the variables have too many values: at most {MAX_SIZE} are allowed, and those of a variable count at each place"
+            )));
+        }
+        Ok(value.clone().map(ConstValue::into_value))
+    }
+}
+
+pub(super) fn replace_in_set(set: &mut SelectionSet, values: &mut Values) -> Result<(), QueryError> {
     for item in &mut set.items {
         match &mut item.node {
             Selection::Field(field) => replace_in_field(&mut field.node, values)?,
@@ -45,7 +78,7 @@ pub(super) fn replace_in_set(set: &mut SelectionSet, values: &Values) -> Result<
     Ok(())
 }
 
-fn replace_in_field(field: &mut Field, values: &Values) -> Result<(), QueryError> {
+fn replace_in_field(field: &mut Field, values: &mut Values) -> Result<(), QueryError> {
     replace_in_arguments(&mut field.arguments, values)?;
     replace_in_directives(&mut field.directives, values)?;
     replace_in_set(&mut field.selection_set.node, values)
@@ -53,7 +86,7 @@ fn replace_in_field(field: &mut Field, values: &Values) -> Result<(), QueryError
 
 pub(super) fn replace_in_directives(
     directives: &mut [Positioned<Directive>],
-    values: &Values,
+    values: &mut Values,
 ) -> Result<(), QueryError> {
     for directive in directives {
         replace_in_arguments(&mut directive.node.arguments, values)?;
@@ -63,7 +96,7 @@ pub(super) fn replace_in_directives(
 
 fn replace_in_arguments(
     arguments: &mut Vec<(Positioned<Name>, Positioned<Value>)>,
-    values: &Values,
+    values: &mut Values,
 ) -> Result<(), QueryError> {
     let mut replaced = Vec::with_capacity(arguments.len());
     for (name, value) in arguments.drain(..) {
@@ -77,12 +110,9 @@ fn replace_in_arguments(
 }
 
 /// Returns the value with its variables replaced, or `None` if it is a variable that was not given.
-fn with_values(value: Value, values: &Values) -> Result<Option<Value>, QueryError> {
+fn with_values(value: Value, values: &mut Values) -> Result<Option<Value>, QueryError> {
     Ok(Some(match value {
-        Value::Variable(name) => match values.get(&name) {
-            Some(value) => return Ok(value.clone().map(ConstValue::into_value)),
-            None => return Err(QueryError::invalid(format!("variable `${name}` is not declared"))),
-        },
+        Value::Variable(name) => return values.take(&name),
         Value::List(items) => {
             let mut replaced = Vec::with_capacity(items.len());
             for item in items {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use schemas::{AccountId, Sha256};
+use read_model::queries::discovery::NodeSet;
+use schemas::AccountId;
 use tokio::sync::OnceCell;
 
 use super::Graph;
@@ -13,13 +14,14 @@ const MAX_NODES: usize = 100_000;
 
 /// The graphs that were used last. Cheap to clone.
 ///
-/// A graph is asked for by the key of its node set, which a request only learns if row-level security shows it.
+/// A graph is asked for by its node set, which a request only learns if row-level security shows it. A graph has the numbers of the nodes, so it
+/// is of use only as long as the set is stored where it was read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graphs(Arc<Mutex<VecDeque<Kept>>>);
 
 #[derive(Debug)]
 struct Kept {
-    key: (AccountId, Sha256),
+    key: (AccountId, NodeSet),
     /// Empty until the first request that needs the graph has read it.
     graph: Arc<OnceCell<Arc<Graph>>>,
 }
@@ -29,7 +31,7 @@ impl Graphs {
     pub(crate) async fn get<E>(
         &self,
         account: AccountId,
-        node_set: Sha256,
+        node_set: NodeSet,
         read: impl Future<Output = Result<Graph, E>>,
     ) -> Result<Arc<Graph>, E> {
         let cell = self.cell((account, node_set));
@@ -42,7 +44,7 @@ impl Graphs {
         Ok(Arc::clone(graph))
     }
 
-    fn cell(&self, key: (AccountId, Sha256)) -> Arc<OnceCell<Arc<Graph>>> {
+    fn cell(&self, key: (AccountId, NodeSet)) -> Arc<OnceCell<Arc<Graph>>> {
         let mut kept = self.kept();
         let found = kept.iter().position(|kept| kept.key == key);
         let found = found.and_then(|at| kept.remove(at)).unwrap_or_else(|| Kept {
@@ -61,13 +63,18 @@ impl Graphs {
 
 #[cfg(test)]
 mod tests {
+    use schemas::Sha256;
+
     use super::super::tests::node;
     use super::*;
 
     #[tokio::test]
     async fn graphs_are_kept_by_account_and_set() {
         let graphs = Graphs::default();
-        let set = Sha256::of(b"set");
+        let set = NodeSet {
+            hash: Sha256::of(b"set"),
+            written: (1, 1),
+        };
         let get = async |account: i64, nodes: usize| {
             let nodes = (0..nodes).map(|number| node(&format!("model.p.{number:06}"), &[]));
             let read = async { Ok::<_, ()>(Graph::new(nodes.collect())) };

@@ -39,31 +39,48 @@ impl Resolver<'_> {
         Ok(Tree::Object(fields))
     }
 
-    /// The fields of `applied` or `definition`, most of which have the same names.
+    /// `applied` or `definition`, which have fields with the same names.
     async fn state(&mut self, data: usize, shape: Shape, selected: &Arc<Selected>) -> Result<Tree, Error> {
+        self.path.push(selected.key.clone());
+        let value = self.fields_of_state(data, shape, selected).await;
+        self.or_null(selected, value)
+    }
+
+    async fn fields_of_state(&mut self, data: usize, shape: Shape, selected: &Arc<Selected>) -> Result<Tree, Error> {
         let mut fields = Vec::new();
         for field in &selected.only().fields {
-            let value = match field.name.as_str() {
-                "resources" => {
-                    let types = field_of(argument(field, "filter"), "types")
-                        .map(kinds)
-                        .unwrap_or_default();
-                    self.connection(data, shape, &types, field).await?
-                }
-                "lineage" => self.lineage(data, field).await?,
-                "modelHistoricalRuns" => self.historical_runs(data, field).await?,
-                "searchResults" => self.search(data, field).await?,
-                name => match kind_of_list(name) {
-                    Some(kind) => self.connection(data, shape, &[kind], field).await?,
-                    None => self
-                        .summary(data, field)
-                        .await?
-                        .unwrap_or_else(|| Self::typename_or_null(selected, field)),
-                },
-            };
-            fields.push((field.key.clone(), value));
+            self.path.push(field.key.clone());
+            let value = self.field_of_state(data, shape, selected, field).await;
+            fields.push((field.key.clone(), self.or_null(field, value)?));
         }
         Ok(Tree::Object(fields))
+    }
+
+    async fn field_of_state(
+        &mut self,
+        data: usize,
+        shape: Shape,
+        selected: &Selected,
+        field: &Arc<Selected>,
+    ) -> Result<Tree, Error> {
+        match field.name.as_str() {
+            "resources" => {
+                let types = field_of(argument(field, "filter"), "types")
+                    .map(kinds)
+                    .unwrap_or_default();
+                self.connection(data, shape, &types, field).await
+            }
+            "lineage" => self.lineage(data, field).await,
+            "modelHistoricalRuns" => self.historical_runs(data, field).await,
+            "searchResults" => self.search(data, field).await,
+            name => match kind_of_list(name) {
+                Some(kind) => self.connection(data, shape, &[kind], field).await,
+                None => {
+                    let summary = self.summary(data, field).await?;
+                    Ok(summary.unwrap_or_else(|| Self::typename_or_null(selected, field)))
+                }
+            },
+        }
     }
 
     /// The fields that are about all nodes together.

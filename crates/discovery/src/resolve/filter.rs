@@ -5,7 +5,7 @@ use read_model::queries::discovery::Freshness;
 
 use crate::arguments::{boolean, field, text, texts};
 use crate::graph::{Attributes, GraphNode};
-use crate::values::{freshness_status, run_status};
+use crate::values::{freshness_status, run_status, test_type};
 
 /// Selects nodes. A node must meet all criteria that are given.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Filter {
         Self {
             unique_ids: list("uniqueIds"),
             status: run_status.or_else(|| one("status").map(Status::Exact)),
-            // An empty list is no filter.
+            // An empty list lets everything in.
             last_known_results: last_known_results.filter(|wanted| !wanted.is_empty()),
             access: one("access"),
             database: one("database"),
@@ -133,7 +133,10 @@ impl Filter {
             && is(&self.schema, attributes.schema.as_deref())
             && is_one_of(&self.source_names, attributes.source_name.as_deref())
             && self.tags.as_ref().is_none_or(has_tag)
-            && is_one_of(&self.test_types, Some(test_type(node, attributes)))
+            && is_one_of(
+                &self.test_types,
+                Some(test_type(&node.resource_type, attributes.test_name.is_some())),
+            )
     }
 
     pub(super) fn needs_freshness(&self) -> bool {
@@ -147,13 +150,5 @@ impl Filter {
                 .freshness_status
                 .as_deref()
                 .is_none_or(|wanted| status == Some(wanted))
-    }
-}
-
-fn test_type(node: &GraphNode, attributes: &Attributes) -> &'static str {
-    match (&*node.resource_type, &attributes.test_name) {
-        ("unit_test", _) => "UNIT_TEST",
-        (_, Some(_)) => "GENERIC_DATA_TEST",
-        (_, None) => "SINGULAR_DATA_TEST",
     }
 }

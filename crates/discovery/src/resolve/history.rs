@@ -65,7 +65,7 @@ impl Resolver<'_> {
         self.want_of_model(&mut common, index, selected).await?;
         common.load(self.connection).await?;
         if boolean(argument(selected, "withCatalog")) == Some(false) {
-            common.catalogs.clear();
+            Arc::make_mut(&mut common.stored).catalogs.clear();
         }
         let mut rows = Vec::new();
         for attempt in attempts {
@@ -73,10 +73,7 @@ impl Resolver<'_> {
             scope.run = attempt.run_id.map(RunId).or(scope.run);
             scope.job = attempt.job_id.or(scope.job);
             let mut of_run = Data::new(scope);
-            of_run.definitions.clone_from(&common.definitions);
-            of_run.codes.clone_from(&common.codes);
-            of_run.catalogs.clone_from(&common.catalogs);
-            of_run.freshness.clone_from(&common.freshness);
+            of_run.stored = Arc::clone(&common.stored);
             let results = attempt
                 .run_id
                 .and_then(|run| of_tests.get(&run))
@@ -99,7 +96,7 @@ impl Resolver<'_> {
         if selected.needs(Needs::ATTRIBUTES) {
             data.read_attributes(self.connection).await?;
         }
-        data.want(&[index], Shape::Job, selected);
+        data.want(&[index], Shape::Job, selected)?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use read_model::queries::{self, discovery};
 use schemas::{JobId, RunId};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::filter::Filter;
 use super::{Resolver, required};
@@ -73,7 +73,8 @@ impl Resolver<'_> {
             "semanticModel" | "semanticModels" => Kind::SemanticModel,
             "snapshot" | "snapshots" => Kind::Snapshot,
             "source" | "sources" => Kind::Source,
-            _ => Kind::Test,
+            "test" | "tests" => Kind::Test,
+            _ => return Ok(Tree::Json(Json::Null, Arc::clone(selected))),
         };
         if selected.ty.is_some_and(|ty| ty.is_list) {
             let of = |name: &str| text(argument(selected, name));

@@ -70,14 +70,16 @@ impl Resolver<'_> {
         };
         let scope = data.scope.clone();
         let project = scope.head.and_then(|head| head.project_name);
+        let until = self.until;
         let selecting = tokio::task::spawn_blocking(move || {
             selector.apply(&Nodes {
                 graph: &scope.graph,
                 attributes: scope.graph.attributes().unwrap_or_default(),
                 configs: &configs,
                 project: project.as_deref(),
+                until,
             })
         });
-        selecting.await.map_err(|panic| Error::Internal(panic.to_string()))
+        selecting.await.map_err(|panic| Error::Internal(panic.to_string()))?
     }
 }

@@ -13,6 +13,14 @@ use crate::page::{Window, connection};
 use crate::plan::Selected;
 use crate::tree::{Edge, EdgeNode, Tree};
 
+/// By what a list is sorted.
+#[derive(Clone, Copy)]
+enum Order {
+    Id,
+    IdDescending,
+    Other,
+}
+
 impl Resolver<'_> {
     /// A page of nodes of these kinds, filtered and sorted as the field's arguments say.
     pub(super) async fn connection(
@@ -24,14 +32,15 @@ impl Resolver<'_> {
     ) -> Result<Tree, Error> {
         let filter = Filter::of(argument(selected, "filter"));
         let mut indices = self.chosen(data, kinds, &filter).await?;
-        let is_sorted_by_id = self.sort(data, &mut indices, selected).await?;
+        let order = self.sort(data, &mut indices, selected).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let window = Window::of(selected, indices.len(), |cursor| {
-            if is_sorted_by_id {
-                return indices.binary_search_by(|index| graph.id(*index).cmp(cursor));
+            let by_id = |index: &NodeIndex| graph.id(*index).cmp(cursor);
+            match order {
+                Order::Id => indices.binary_search_by(by_id).into(),
+                Order::IdDescending => indices.binary_search_by(|index| by_id(index).reverse()).into(),
+                Order::Other => indices.iter().position(|index| by_id(index).is_eq()).into(),
             }
-            let found = indices.iter().position(|index| graph.id(*index) == cursor);
-            found.ok_or(indices.len())
         })?;
         let page = &indices[window.start..window.end];
         for edges in selected.only().fields.iter().filter(|field| field.name == "edges") {
@@ -64,7 +73,7 @@ impl Resolver<'_> {
         if selected.needs(Needs::ATTRIBUTES) || selected.sub.contains_key("GroupNode") {
             self.datas[data].read_attributes(self.connection).await?;
         }
-        self.datas[data].want(indices, shape, selected);
+        self.datas[data].want(indices, shape, selected)?;
         Ok(())
     }
 
@@ -104,13 +113,13 @@ impl Resolver<'_> {
         }
         if filter.needs_freshness() {
             data.read_freshness(self.connection, &indices).await?;
-            indices.retain(|index| filter.lets_freshness_in(data.freshness.get(index)));
+            indices.retain(|index| filter.lets_freshness_in(data.stored.freshness.get(index)));
         }
         Ok(indices)
     }
 
-    /// Sorts nodes, which are sorted by id. Returns whether they still are.
-    async fn sort(&mut self, data: usize, indices: &mut [NodeIndex], selected: &Selected) -> Result<bool, Error> {
+    /// Sorts nodes, which are sorted by id. Returns their new order.
+    async fn sort(&mut self, data: usize, indices: &mut [NodeIndex], selected: &Selected) -> Result<Order, Error> {
         let sort = argument(selected, "sort");
         let is_descending = text(field(sort, "direction")) == Some("desc");
         let data = &mut self.datas[data];
@@ -122,14 +131,14 @@ impl Resolver<'_> {
                     let at = data.success(*index).map(|success| success.at.timestamp_micros());
                     (at.is_none(), at.map(|at| if is_descending { -at } else { at }))
                 });
-                Ok(false)
+                Ok(Order::Other)
             }
             Some("uniqueId") if is_descending => {
                 indices.reverse();
-                Ok(false)
+                Ok(Order::IdDescending)
             }
             // How often a model is queried is not known here, and how many rows it has only where the adapter says so.
-            _ => Ok(true),
+            _ => Ok(Order::Id),
         }
     }
 
@@ -145,7 +154,7 @@ impl Resolver<'_> {
         let mut indices = self.chosen(data, &[kind], filter).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let window = Window::of_whole(selected, indices.len(), |cursor| {
-            indices.binary_search_by(|index| graph.id(*index).cmp(cursor))
+            indices.binary_search_by(|index| graph.id(*index).cmp(cursor)).into()
         })?;
         indices.truncate(window.end);
         indices.drain(..window.start);

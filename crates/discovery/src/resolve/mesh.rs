@@ -17,7 +17,7 @@ use crate::plan::Selected;
 use crate::tree::{Edge, EdgeNode, Tree};
 use crate::types::integer;
 
-/// The most environments whose nodes one field reads.
+/// The most environments whose nodes one field reads: of `meshProjects`, one of each project.
 const MAX_ENVIRONMENTS: usize = 50;
 
 /// A part of a model's definition.
@@ -51,12 +51,6 @@ impl Resolver<'_> {
     async fn environments(&mut self, lets_in: impl Fn(&Environment) -> bool) -> Result<Vec<Environment>, Error> {
         let mut environments = directory::queries::environments(self.connection, self.account).await?;
         environments.retain(|environment| environment.state == "active" && lets_in(environment));
-        if environments.len() > MAX_ENVIRONMENTS {
-            let message = format!(
-                "the account has more than {MAX_ENVIRONMENTS} environments: name some of them in `filter.environmentIds`"
-            );
-            return Err(QueryError::too_large(message).into());
-        }
         Ok(environments)
     }
 
@@ -75,14 +69,20 @@ impl Resolver<'_> {
         let projects = directory::queries::projects(self.connection, self.account).await?;
         let mut environments = self.environments(|_| true).await?;
         environments.sort_by_key(|environment| (environment.environment_type != "production", environment.id));
+        let with_default = projects.into_iter().filter_map(|project| {
+            let mut of_project = environments.iter().filter(|one| one.project_id == project.id);
+            of_project.next().map(|default| (project, default))
+        });
+        let projects: Vec<_> = with_default.collect();
+        if projects.len() > MAX_ENVIRONMENTS {
+            let message = format!(
+                "the account has too many projects for `meshProjects`: {}, at most {MAX_ENVIRONMENTS} are read",
+                projects.len()
+            );
+            return Err(QueryError::too_large(message).into());
+        }
         let mut found = Vec::new();
-        for project in projects {
-            let Some(default) = environments
-                .iter()
-                .find(|environment| environment.project_id == project.id)
-            else {
-                continue;
-            };
+        for (project, default) in projects {
             let (data, public) = self.public_models_of(default.id).await?;
             let scope = &self.datas[data].scope;
             let count = |kind: Kind| scope.graph.of_kind(kind).count();
@@ -126,8 +126,15 @@ impl Resolver<'_> {
             ids.as_ref().is_none_or(|ids| ids.contains(&environment.id))
                 && project.is_none_or(|project| project == environment.project_id)
         };
+        let environments = self.environments(lets_in).await?;
+        if environments.len() > MAX_ENVIRONMENTS {
+            let message = format!(
+                "the account has more than {MAX_ENVIRONMENTS} environments: name some of them in `filter.environmentIds`"
+            );
+            return Err(QueryError::too_large(message).into());
+        }
         let mut models = Vec::new();
-        for environment in self.environments(lets_in).await? {
+        for environment in environments {
             let (data, indices) = self.public_models_of(environment.id).await?;
             let graph = &self.datas[data].scope.graph;
             let chosen = indices.into_iter().filter(|index| {
@@ -143,7 +150,7 @@ impl Resolver<'_> {
         };
         let cursors: Vec<String> = models.iter().map(cursor).collect();
         let window = Window::of(selected, models.len(), |cursor| {
-            cursors.iter().position(|one| one == cursor).ok_or(models.len())
+            cursors.iter().position(|one| one == cursor).into()
         })?;
         let mut edges = Vec::new();
         let shown = &models[window.start..window.end];

@@ -18,7 +18,7 @@ use crate::types::date;
 /// The longest period, in days.
 const MAX_DAYS: i64 = 366;
 
-/// The most executions that are read for one field.
+/// The most executions that one field is made from.
 const MAX_EXECUTIONS: i64 = 500_000;
 
 /// How many models and jobs are listed where the query does not say.
@@ -71,9 +71,16 @@ impl Resolver<'_> {
             period,
             &types,
             unique_id,
-            MAX_EXECUTIONS,
+            MAX_EXECUTIONS + 1,
         );
-        Ok(rows.await?)
+        let rows = rows.await?;
+        if i64::try_from(rows.len()).is_ok_and(|rows| rows > MAX_EXECUTIONS) {
+            return Err(QueryError::too_large(format!(
+                "the period has more than {MAX_EXECUTIONS} executions: ask for fewer days"
+            ))
+            .into());
+        }
+        Ok(rows)
     }
 
     /// The models with the runs in which one of their tests failed.

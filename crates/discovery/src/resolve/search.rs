@@ -52,9 +52,7 @@ impl Resolver<'_> {
         let hits = self.hits(data, &indices, &wanted, &fields).await?;
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let window = Window::of(selected, hits.len(), |cursor| {
-            hits.iter()
-                .position(|hit| graph.id(hit.index) == cursor)
-                .ok_or(hits.len())
+            hits.iter().position(|hit| graph.id(hit.index) == cursor).into()
         })?;
         let page = &hits[window.start..window.end];
         let indices: Vec<NodeIndex> = page.iter().map(|hit| hit.index).collect();
@@ -120,9 +118,10 @@ impl Resolver<'_> {
         wanted: &str,
         fields: &[&'static str],
     ) -> Result<Vec<Hit>, Error> {
-        let find = |doc: &Doc<'_>| {
+        let (wanted, fields) = (wanted.to_owned(), fields.to_vec());
+        let find = move |doc: &Doc<'_>| {
             let mut fields = fields.iter();
-            fields.find_map(|field| Some((*field, highlight(&text_of(doc, field), wanted)?)))
+            fields.find_map(|field| Some((*field, highlight(&text_of(doc, field), &wanted)?)))
         };
         let found = self.datas[data]
             .read_definitions(self.connection, indices, find)

@@ -77,10 +77,15 @@ impl Resolver<'_> {
     }
 
     /// Reads the definitions of a kind, in the order of dbt's ids. Those without a name are left out.
-    async fn read<T>(&mut self, data: usize, kind: Kind, read: impl Fn(&str, &Doc<'_>) -> T) -> Result<Vec<T>, Error> {
+    async fn read<T: Send + 'static>(
+        &mut self,
+        data: usize,
+        kind: Kind,
+        read: fn(&str, &Doc<'_>) -> T,
+    ) -> Result<Vec<T>, Error> {
         let data = &mut self.datas[data];
         let indices: Vec<NodeIndex> = data.graph().of_kind(kind).collect();
-        let read = |doc: &Doc<'_>| doc.text("name").map(|name| read(&name, doc));
+        let read = move |doc: &Doc<'_>| doc.text("name").map(|name| read(&name, doc));
         let mut found = data.read_definitions(self.connection, &indices, read).await?;
         Ok(indices.iter().filter_map(|index| found.remove(index)?).collect())
     }

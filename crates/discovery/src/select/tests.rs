@@ -89,8 +89,9 @@ fn selected_of(select: Option<&str>, exclude: Option<&str>) -> String {
         attributes: &attributes,
         configs: &configs,
         project: Some("p"),
+        until: Instant::now() + crate::answer::MAX_TIME,
     };
-    let indices = selector.apply(&nodes);
+    let indices = selector.apply(&nodes).unwrap();
     let names: Vec<&str> = indices
         .into_iter()
         .map(|index| graph.id(index).splitn(3, '.').last().unwrap())
@@ -226,4 +227,25 @@ fn patterns_do_not_take_exponential_time() {
         &format!("{}y", "**/".repeat(50)),
         &"x/".repeat(500)
     ));
+}
+
+#[test]
+fn selections_have_an_end() {
+    assert!(Selector::parse(Some(&"a ".repeat(250)), Some(&["a"; 250].join(","))).is_ok());
+    let error = Selector::parse(Some(&"a ".repeat(250)), Some(&"b ".repeat(251))).unwrap_err();
+    assert_eq!(error.code, "QUERY_TOO_LARGE");
+    assert_eq!(
+        error.message,
+        "invalid `exclude`: the selection has more than 500 parts"
+    );
+    let (graph, attributes) = graph();
+    let nodes = Nodes {
+        graph: &graph,
+        attributes: &attributes,
+        configs: &HashMap::new(),
+        project: None,
+        until: Instant::now(),
+    };
+    let late = Selector::parse(Some("orders"), None).unwrap().apply(&nodes);
+    assert!(matches!(late, Err(Error::Late)), "{late:?}");
 }

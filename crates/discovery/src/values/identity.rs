@@ -10,11 +10,11 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
     let is_lineage = type_name.ends_with("LineageNode");
     Some(match field {
         "accountId" => (Needs::NOTHING, |facts| Value::Int(facts.scope.account.0)),
-        "dbtProjectName" | "dbtVersion" if field == "dbtVersion" => (Needs::NOTHING, |facts| {
-            Value::of_str(facts.scope.head.as_ref().and_then(|head| head.dbt_version.as_deref()))
-        }),
         "dbtProjectName" => (Needs::NOTHING, |facts| {
             Value::of_str(facts.node.package_name.as_deref())
+        }),
+        "dbtVersion" => (Needs::NOTHING, |facts| {
+            Value::of_str(facts.scope.head.as_ref().and_then(|head| head.dbt_version.as_deref()))
         }),
         "environmentId" => (Needs::NOTHING, |facts| Value::Int(facts.scope.environment.0)),
         "filePath" if is_lineage => (Needs::ATTRIBUTES, |facts| {

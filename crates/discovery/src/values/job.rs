@@ -43,6 +43,9 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "executionTime" => |facts| of(facts, |it| Value::of_float(it.result().execution_time)),
         "fail" => |facts| of(facts, |it| Value::Bool(it.row.status == "fail")),
         "invocationId" => |facts| of(facts, |it| Value::of_str(it.row.invocation_id.as_deref())),
+        "runElapsedTime" if type_name == "SourceNode" => {
+            |facts| Value::of_float(facts.freshness.as_ref().map(|check| check.row.elapsed_time))
+        }
         "runElapsedTime" => |facts| of(facts, |it| Value::of_float(Some(it.row.elapsed_time))),
         "runGeneratedAt" => |facts| {
             let of_result = attempt(facts).and_then(|it| it.row.generated_at);
@@ -79,11 +82,6 @@ fn attempt<'f>(facts: &'f Facts<'f>) -> Option<&'f Attempt<'f>> {
 }
 
 fn of<'f>(facts: &'f Facts<'f>, read: fn(&'f Attempt<'f>) -> Value<'f>) -> Value<'f> {
-    if let Some(check) = &facts.freshness
-        && facts.node.kind == Some(Kind::Source)
-    {
-        return Value::of_float(Some(check.row.elapsed_time));
-    }
     attempt(facts).map_or(Value::Null, read)
 }
 

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::definition::{picked, text_json};
 use super::{Read, unknown};
 use crate::facts::{Facts, Value};
-use crate::kind::Kind;
 use crate::needs::Needs;
 
 pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
@@ -66,7 +65,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
             )
         }),
         "modelCount" => (Needs::ATTRIBUTES, |facts| {
-            Value::of_int(i64::try_from(models_of_group(facts)).ok())
+            Value::of_int(i64::try_from(facts.scope.graph.models_of_group(facts.node).count()).ok())
         }),
         "queryParams" => (Needs::DEFINITION, query_params),
         "sql" if is_metric => (Needs::DEFINITION, |facts| facts.first_text(&["sql", "expression"])),
@@ -84,17 +83,6 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
 
 fn list<'f>(facts: &'f Facts<'f>, key: &str, fields: &[(&str, &str)]) -> Value<'f> {
     Value::Json(facts.doc.objects(key).iter().map(|item| picked(item, fields)).collect())
-}
-
-fn models_of_group(facts: &Facts<'_>) -> usize {
-    let graph = &facts.scope.graph;
-    let (name, Some(attributes)) = (facts.node.name.as_deref(), graph.attributes()) else {
-        return 0;
-    };
-    let models = graph.of_kind(Kind::Model);
-    models
-        .filter(|index| attributes[*index as usize].group.as_deref() == name)
-        .count()
 }
 
 fn exports<'f>(facts: &'f Facts<'f>) -> Value<'f> {

@@ -48,13 +48,8 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "resource" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.resource_type))),
         "testMetadata" => (Needs::DEFINITION, metadata),
         "testType" => (Needs::DEFINITION, |facts| {
-            let is_unit = &*facts.node.resource_type == "unit_test";
             let is_generic = facts.doc.object("test_metadata").is_some();
-            Value::of_str(Some(match (is_unit, is_generic) {
-                (true, _) => "UNIT_TEST",
-                (false, true) => "GENERIC_DATA_TEST",
-                (false, false) => "SINGULAR_DATA_TEST",
-            }))
+            Value::of_str(Some(test_type(&facts.node.resource_type, is_generic)))
         }),
         "testedNodeUniqueId" => (Needs::DEFINITION, tested_node),
         "thisInputNodeUniqueId" => (Needs::DEFINITION, |facts| facts.text("this_input_node_unique_id")),
@@ -65,6 +60,15 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
 fn last_known<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     let status = |attempt: Option<&'f Attempt<'f>>| attempt.map(|attempt| attempt.row.status.as_str());
     Value::of_str(last_known_result(status(facts.last.as_ref()), status(facts.success())))
+}
+
+/// The word of the schema's `TestType` for a test.
+pub(crate) fn test_type(resource_type: &str, is_generic: bool) -> &'static str {
+    match (resource_type, is_generic) {
+        ("unit_test", _) => "UNIT_TEST",
+        (_, true) => "GENERIC_DATA_TEST",
+        (_, false) => "SINGULAR_DATA_TEST",
+    }
 }
 
 /// The status of the last attempt that says something about the data; of tests that never said anything, that of the last attempt.

@@ -52,16 +52,25 @@ impl<'w> Writer<'w> {
         let needs = selection.needs;
         let frames = self.frames;
         let read = |frame: Option<&Vec<u8>>| frame.and_then(|frame| frames.json(frame, &node.unique_id));
-        let definition = read(data.definitions.get(&index).filter(|_| needs.has(Needs::DEFINITION)));
-        let code = read(data.codes.get(&index).filter(|_| needs.has(Needs::CODE)));
-        let macros = read(data.macros.get(&index));
-        let entry = data.catalogs.get(&index).filter(|_| needs.has(Needs::CATALOG));
+        let definition = read(
+            data.stored
+                .definitions
+                .get(&index)
+                .filter(|_| needs.has(Needs::DEFINITION)),
+        );
+        let code = read(data.stored.codes.get(&index).filter(|_| needs.has(Needs::CODE)));
+        let macros = read(data.stored.macros.get(&index));
+        let entry = data.stored.catalogs.get(&index).filter(|_| needs.has(Needs::CATALOG));
         let catalog = read(entry.map(|entry| &entry.doc));
         let attempt = |row: Option<&'w Outcome>| {
             let row = row.filter(|_| needs.has(Needs::RESULTS));
             row.map(|row| Attempt::new(row, frames))
         };
-        let check = data.freshness.get(&index).filter(|_| needs.has(Needs::FRESHNESS));
+        let check = data
+            .stored
+            .freshness
+            .get(&index)
+            .filter(|_| needs.has(Needs::FRESHNESS));
         let test_statuses = if needs.has(Needs::TESTS) {
             statuses(data, index)
         } else {
@@ -94,6 +103,7 @@ impl<'w> Writer<'w> {
             match field.reader {
                 Some(Reader::Value(_, read)) => self.value(read(&facts), field)?,
                 Some(Reader::Nodes(relation)) => {
+                    self.is_late()?;
                     let others = related(data.graph(), index, shape, relation, field);
                     if field.ty.is_some_and(|ty| ty.is_list) {
                         self.nodes(data_number, shape.nested(), &others, field)?;

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
+use super::memory::Memory;
 use crate::error::{Error, QueryError};
 
 /// The largest answer, in bytes.
@@ -40,14 +41,24 @@ impl IntoIterator for Pieces {
 }
 
 /// Collects the text of an answer.
-#[derive(Default)]
 pub(super) struct Output {
     full: Vec<Bytes>,
     length: usize,
     piece: Vec<u8>,
+    memory: Memory,
 }
 
 impl Output {
+    /// A text that takes what is reserved, and as much more as there is.
+    pub(super) fn new(memory: Memory) -> Self {
+        Self {
+            full: Vec::new(),
+            length: 0,
+            piece: Vec::new(),
+            memory,
+        }
+    }
+
     pub(super) fn raw(&mut self, text: &str) -> Result<(), Error> {
         self.piece.extend_from_slice(text.as_bytes());
         self.cut()
@@ -88,34 +99,60 @@ impl Output {
             ))
             .into());
         }
+        self.memory.grow_to(self.length)?;
         self.full.push(std::mem::take(&mut self.piece).into());
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Pieces {
+    pub(super) fn finish(mut self) -> (Pieces, Memory) {
         self.full.push(self.piece.into());
-        Pieces(self.full)
+        (Pieces(self.full), self.memory)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
+
+    /// An output with a reservation of 1 MiB of this many.
+    fn output(all: &Arc<Semaphore>) -> Output {
+        Output::new(Memory::of(all, Arc::clone(all).try_acquire_owned().unwrap()))
+    }
 
     #[test]
     fn answers_end_at_the_limit() {
-        let mut output = Output::default();
+        let all = Arc::new(Semaphore::new(1_000));
+        let mut output = output(&all);
         let text = "x".repeat(1 << 20);
         let written = (0..1_000).take_while(|_| output.raw(&text).is_ok()).count();
         assert!((500..=512).contains(&written), "{written}");
     }
 
     #[test]
+    fn answers_end_where_others_take_the_memory() {
+        let all = Arc::new(Semaphore::new(10));
+        let mut output = output(&all);
+        let text = "x".repeat(1 << 20);
+        output.raw(&text).unwrap();
+        assert_eq!(all.available_permits(), 8, "more than one MiB takes two");
+        let others = Arc::clone(&all).try_acquire_many_owned(7).unwrap();
+        output.raw(&text).unwrap();
+        assert!(matches!(output.raw(&text), Err(Error::Busy)));
+        drop(others);
+        drop(output);
+        assert_eq!(all.available_permits(), 10);
+    }
+
+    #[test]
     fn texts_are_escaped() {
-        let mut output = Output::default();
+        let mut output = output(&Arc::new(Semaphore::new(1)));
         output.text("a\"b\\\n\u{1}ü").unwrap();
         assert_eq!(
-            output.finish().0.concat(),
+            output.finish().0.0.concat(),
             br#""a\"b\\\n\u0001"#.iter().chain("ü\"".as_bytes()).copied().collect::<Vec<_>>()
         );
     }

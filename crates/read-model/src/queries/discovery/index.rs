@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 /// A node of a node set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexedNode {
-    /// The definition's number, which stands for its content.
+    /// The definition's number, by which it is read. A rebuild gives it another one.
     pub id: i64,
     /// dbt's id.
     pub unique_id: String,
