@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bucket::Journal;
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use read_model::compare::{Difference, compare};
 use read_model::journal::set_swept_upto;
 use read_model::rebuild::{
@@ -16,6 +17,7 @@ use read_model::rebuild::{
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};
 
+use crate::selection::Found;
 use crate::{ApplyError, Outcomes, Projector, Selection};
 
 /// The schema in which the new read model is built.
@@ -162,13 +164,15 @@ async fn apply(projector: &Projector, ids: &[EventId]) -> Result<(), ApplyError>
     } else {
         projector.bucket.list_directory_events().await?
     };
-    let journal_of = |id: &EventId| match of_directory.binary_search(id) {
-        Ok(_) => Journal::Directory,
-        Err(_) => Journal::Uploads,
-    };
-    let events: Vec<(Journal, EventId)> = ids.iter().map(|id| (journal_of(id), *id)).collect();
+    let is_of_directory = |id: &EventId| of_directory.binary_search(id).is_ok();
+    let (directory, uploads) = ids.iter().partition(|id| is_of_directory(id));
+    let found = [
+        Found::of(Journal::Directory, directory),
+        Found::of(Journal::Uploads, uploads),
+    ];
+    let found = stream::iter(found).map(Ok).boxed();
     projector
-        .apply_events(&events, &Selection::default(), false, &|_, _| {})
+        .apply_found(found, &Selection::default(), false, &|_, _| {})
         .await?;
     Ok(())
 }

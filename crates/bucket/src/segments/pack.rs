@@ -9,7 +9,7 @@ use schemas::EventId;
 
 use super::format::{self, MAX_CONTENT, MAX_EVENTS};
 use super::{Extent, Listed, SEGMENTS};
-use crate::hours::{Folders, folder_of};
+use crate::hours::{Folders, folder_of, path};
 use crate::journal::hour_of;
 use crate::store::Created;
 use crate::{Bucket, Error};
@@ -47,11 +47,11 @@ impl Bucket {
     /// read whose single objects were trimmed.
     pub async fn pack(&self, before: DateTime<Utc>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Packed, Error> {
         let mut packed = Packed::default();
-        let days = Folders::days(self).all().await?;
+        let days = Folders::days(self, None, Some(before)).all().await?;
         let mut damaged = Ok(());
         progress(0, days.len() as u64);
         for (done, day) in (1..).zip(&days) {
-            for (hour, contents) in self.contents_of_day(day, before).await? {
+            for (hour, contents) in self.contents_of_day(&path(day), before).await? {
                 match self.pack_hour(&hour, contents, &mut packed).await {
                     Err(error) if error.is_unavailable() => return Err(error),
                     result => damaged = damaged.and(result),
@@ -73,7 +73,7 @@ impl Bucket {
         if day > first_to_leave.as_str() {
             return Ok(hours);
         }
-        let (single, segments) = self.list_folder(day).await?;
+        let (single, segments) = self.list_folder(day, usize::MAX).await?.unwrap_or_default();
         for id in single {
             // No reader finds the others either, because the id names the folder.
             if let Ok(hour) = hour_of(id) {

@@ -9,7 +9,7 @@ use schemas::EventId;
 
 use super::pack::Contents;
 use super::{Extent, Listed};
-use crate::hours::Folders;
+use crate::hours::{Folders, path};
 use crate::journal::{Journal, key};
 use crate::{Bucket, Error};
 
@@ -40,10 +40,10 @@ impl Bucket {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Trimmed, Error> {
         let mut trimmed = Trimmed::default();
-        let days = Folders::days(self).all().await?;
+        let days = Folders::days(self, None, Some(before)).all().await?;
         progress(0, days.len() as u64);
         for (done, day) in (1..).zip(&days) {
-            for contents in self.contents_of_day(day, before).await?.into_values() {
+            for contents in self.contents_of_day(&path(day), before).await?.into_values() {
                 self.trim_hour(contents, apply, &mut trimmed).await?;
             }
             progress(done, days.len() as u64);
