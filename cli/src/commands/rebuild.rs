@@ -20,7 +20,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
     if !rebuild.prepare().await? {
         output.note("Continuing a rebuild that was started earlier.")?;
     }
-    let progress = Progress::begin("rebuild", output);
+    let progress = Progress::estimate("rebuild", output);
     let outcomes = rebuild.replay(&|done, total| progress.update(done, total)).await?;
     progress.end();
     let accepts =
