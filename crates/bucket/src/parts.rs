@@ -12,7 +12,7 @@ use crate::{Bucket, Error, Hours};
 const DAYS_AT_ONCE: usize = 8;
 
 /// The most events of a day that is listed as one part. A day with more is listed hour by hour.
-const MAX_OF_DAY: usize = 25_000;
+pub(crate) const MAX_OF_DAY: usize = 25_000;
 
 /// The most hours that are listed at the same time.
 const HOURS_AT_ONCE: usize = 8;
