@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use batch::Outcome;
 pub use error::ApplyError;
-pub use rebuild::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
+pub use rebuild::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 pub use replay::Outcomes;
 pub use selection::Selection;
 pub use sweep::Swept;
