@@ -200,7 +200,7 @@ async fn apply(projector: &Projector, ids: &[EventId]) -> Result<(), ApplyError>
         projector.bucket.list_directory_events().await?
     };
     let is_of_directory = |id: &EventId| of_directory.binary_search(id).is_ok();
-    let (directory, uploads) = ids.iter().partition(|id| is_of_directory(id));
+    let (directory, uploads): (Vec<EventId>, Vec<EventId>) = ids.iter().copied().partition(is_of_directory);
     let found = [
         Found::of(Journal::Directory, directory),
         Found::of(Journal::Uploads, uploads),

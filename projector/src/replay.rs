@@ -185,11 +185,11 @@ impl Replay<'_> {
         let mut result = Ok(());
         let applied = batches
             .take_until(stop.cancelled())
-            .map(async |batch| {
+            .map(|batch| async move {
                 let mut batch: Batch = batch?;
-                let part = self.apply(&batch).await;
-                batch.ids = part.later.clone();
-                Ok((batch, part))
+                let mut part = self.apply(&batch).await;
+                batch.ids = std::mem::take(&mut part.later);
+                Ok::<_, ApplyError>((batch, part))
             })
             .buffer_unordered(at_once);
         let mut applied = pin!(applied);

@@ -67,7 +67,10 @@ impl Selection {
         let journals = self.journals();
         let directory = journals.contains(&Journal::Directory).then(|| {
             let bucket = bucket.clone();
-            let listed = async move { Ok(Found::of(Journal::Directory, bucket.list_directory_events().await?)) };
+            let listed = async move {
+                let ids = bucket.list_directory_events().await?;
+                Ok::<_, bucket::Error>(Found::of(Journal::Directory, ids))
+            };
             stream::once(listed).boxed()
         });
         let uploads = journals.contains(&Journal::Uploads).then(|| {

@@ -32,7 +32,7 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         let now = projector.clock.now();
         let long = next_long_sweep.is_none_or(|next| next <= now);
-        let result = async {
+        let result: Result<_, ApplyError> = async {
             // A failure in the directory does not delay uploads.
             let directory = projector.sweep_directory_until(shutdown).await;
             let margin = if long { LONG_MARGIN } else { MARGIN };
@@ -40,9 +40,9 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
             let directory = directory?;
             let mut connection = projector.pool.acquire().await?;
             let dead_letters = count_dead_letters(&mut connection).await?;
-            Ok::<_, ApplyError>((directory.applied + uploads.applied, uploads.busy, dead_letters))
-        };
-        let result = result.await;
+            Ok((directory.applied + uploads.applied, uploads.busy, dead_letters))
+        }
+        .await;
         if shutdown.is_cancelled() {
             return;
         }
