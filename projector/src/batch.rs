@@ -321,7 +321,7 @@ fn fill(results: &mut Results, events: &[EventId], error: &ApplyError) {
     }
 }
 
-async fn end_turn(turn: Transaction<'static, Postgres>) {
+pub(crate) async fn end_turn(turn: Transaction<'static, Postgres>) {
     if let Err(error) = turn.rollback().await {
         // The locks end with their connection anyway.
         tracing::debug!(%error, "could not release the locks of events");

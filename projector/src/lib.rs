@@ -12,6 +12,7 @@ mod project;
 mod rebuild;
 mod recover;
 mod replay;
+mod selection;
 mod state;
 mod sweep;
 mod trace;
@@ -27,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use batch::Outcome;
 pub use error::ApplyError;
-pub use rebuild::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
-pub use replay::{Outcomes, Selection};
+pub use rebuild::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
+pub use replay::Outcomes;
+pub use selection::Selection;
 pub use sweep::Swept;
 
 /// The maximum size of the artifacts that are processed at the same time, in MiB. Each needs some two times its size in memory.

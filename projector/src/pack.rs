@@ -45,7 +45,7 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
 }
 
 impl Projector {
-    /// Packs the hours of the journal that are old enough, as [`bucket::Bucket::pack`] does. Returns none if another projector is packing.
+    /// Packs the hours of the journal that are old enough, as [`bucket::Bucket::pack_new`] does. Returns none if another projector is packing.
     ///
     /// # Errors
     /// Returns an error if the database or the bucket is unavailable, or if the journal is damaged.
@@ -55,7 +55,7 @@ impl Projector {
         if !lock_packing(&mut transaction).await? {
             return Ok(None);
         }
-        let packed = self.bucket.pack(self.clock.now() - PACKED_AFTER, &|_, _| {}).await?;
+        let packed = self.bucket.pack_new(self.clock.now() - PACKED_AFTER).await?;
         Ok(Some(packed))
     }
 }

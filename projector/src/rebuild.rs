@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use bucket::Journal;
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use read_model::compare::{Difference, compare};
 use read_model::journal::set_swept_upto;
 use read_model::rebuild::{
-    analyze, copy_dropped, create_schema, drop_schema, has_schema, is_lock_conflict, is_of_this_version,
+    analyze, copy_dropped, create_schema, drop_schema, end_help, has_schema, is_lock_conflict, is_of_this_version,
+    join_rebuild,
     lock_read_model, lock_rebuild, missing_in, swap,
 };
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};
 
+use crate::selection::Found;
 use crate::{ApplyError, Outcomes, Projector, Selection};
 
 /// The schema in which the new read model is built.
@@ -35,6 +38,17 @@ const SWAP_TRIES: usize = 60;
 /// The time between two attempts to swap, in which readers continue.
 const SWAP_PAUSE: Duration = Duration::from_millis(300);
 
+/// How a rebuild begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The tables of the new read model are empty.
+    New,
+    /// An interrupted rebuild is continued.
+    Continued,
+    /// Another process rebuilds. This one only helps it to apply events.
+    Joined,
+}
+
 /// A rebuild of the read model.
 pub struct Rebuild {
     /// Writes to the read model in use.
@@ -46,37 +60,58 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
-    /// Creates the tables of the new read model, or continues an interrupted rebuild of the same version. Returns true if the tables are
-    /// new. No other rebuild can run while the owner's connection lives.
+    /// Creates the tables of the new read model, continues an interrupted rebuild of the same version, or joins the one that is running. No
+    /// other rebuild can run while the owner's connection lives.
     ///
     /// # Errors
-    /// Returns an error if the database is unavailable, another rebuild is running, or the user may not create schemas.
-    pub async fn prepare(&mut self) -> Result<bool, ApplyError> {
+    /// Returns an error if the database is unavailable, a rebuild is running that cannot be joined, or the user may not create schemas.
+    pub async fn prepare(&mut self, may_join: bool) -> Result<Begun, ApplyError> {
         if !lock_rebuild(&mut self.owner).await? {
-            let cause = "another rebuild of this database is running: wait until it ends, or stop it and run this command again to continue";
+            if may_join && self.can_join().await? {
+                return Ok(Begun::Joined);
+            }
+            let cause = "another rebuild of this database is running: run `dbt-api rebuild` of the same version without options to help it before it compares the read models, or wait until it ends";
             return Err(ApplyError::Unavailable(cause.to_owned()));
         }
         if has_schema(&mut self.owner, NEXT_SCHEMA).await? {
             if is_of_this_version(&mut self.owner, NEXT_SCHEMA).await? {
-                return Ok(false);
+                return Ok(Begun::Continued);
             }
+            // Those who helped the interrupted rebuild are of the other version.
+            end_help(&mut self.owner).await?;
             drop_schema(&mut self.owner, NEXT_SCHEMA).await?;
         }
         create_schema(&mut self.owner, NEXT_SCHEMA).await?;
         copy_dropped(&mut self.owner, LIVE_SCHEMA, NEXT_SCHEMA).await?;
-        Ok(true)
+        Ok(Begun::New)
     }
 
-    /// Applies the whole journal to the new read model. `progress` receives the number of processed events and the total.
+    async fn can_join(&mut self) -> Result<bool, ApplyError> {
+        // The tables stay as they are while this process helps, so they are looked at afterwards.
+        Ok(join_rebuild(&mut self.owner).await?
+            && has_schema(&mut self.owner, NEXT_SCHEMA).await?
+            && is_of_this_version(&mut self.owner, NEXT_SCHEMA).await?)
+    }
+
+    /// Applies the whole journal to the new read model. `progress` receives the number of processed events and the total, as in
+    /// [`Projector::replay`].
     ///
     /// # Errors
     /// Returns an error if the database or the bucket is unavailable. Calling it again continues the work.
     pub async fn replay(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Outcomes, ApplyError> {
         let begun: DateTime<Utc> = self.next.clock.now();
-        let outcomes = self.next.replay(&Selection::default(), false, progress).await?;
+        let outcomes = self.help(progress).await?;
         let mut connection = self.next.pool.acquire().await?;
         set_swept_upto(&mut connection, begun).await?;
         Ok(outcomes)
+    }
+
+    /// Applies the events of the journal that nobody else is applying, for a rebuild that was joined.
+    ///
+    /// # Errors
+    /// Returns an error in the same cases as [`Rebuild::replay`].
+    pub async fn help(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Outcomes, ApplyError> {
+        self.next.replay(&Selection::default(), false, progress).await
     }
 
     /// Compares both read models. If `accepts` returns true, replaces the old one by the new one in the same transaction. Returns the
@@ -88,6 +123,8 @@ impl Rebuild {
         &mut self,
         accepts: impl Fn(&[Difference]) -> bool,
     ) -> Result<(Vec<Difference>, bool), ApplyError> {
+        // Whoever helps would apply events that only one of the two read models has.
+        end_help(&mut self.owner).await?;
         analyze(&mut self.owner, NEXT_SCHEMA).await?;
         for _ in 0..TRIES {
             let mut transaction = self.owner.begin().await?;
@@ -162,13 +199,15 @@ async fn apply(projector: &Projector, ids: &[EventId]) -> Result<(), ApplyError>
     } else {
         projector.bucket.list_directory_events().await?
     };
-    let journal_of = |id: &EventId| match of_directory.binary_search(id) {
-        Ok(_) => Journal::Directory,
-        Err(_) => Journal::Uploads,
-    };
-    let events: Vec<(Journal, EventId)> = ids.iter().map(|id| (journal_of(id), *id)).collect();
+    let is_of_directory = |id: &EventId| of_directory.binary_search(id).is_ok();
+    let (directory, uploads): (Vec<EventId>, Vec<EventId>) = ids.iter().copied().partition(is_of_directory);
+    let found = [
+        Found::of(Journal::Directory, directory),
+        Found::of(Journal::Uploads, uploads),
+    ];
+    let found = stream::iter(found).map(Ok).boxed();
     projector
-        .apply_events(&events, &Selection::default(), false, &|_, _| {})
+        .apply_found(found, &Selection::default(), false, &|_, _| {})
         .await?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bucket::{Journal, made_at};
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use futures_util::StreamExt;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, TryStreamExt};
 use read_model::dead_letters::count_dead_letters;
 use read_model::journal::{set_swept_upto, swept_upto, unknown_of};
 use schemas::{Event, EventId};
@@ -32,19 +32,20 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         let now = projector.clock.now();
         let long = next_long_sweep.is_none_or(|next| next <= now);
-        let sweep = async {
+        let result: Result<_, ApplyError> = async {
             // A failure in the directory does not delay uploads.
-            let directory = projector.sweep_directory().await;
-            let uploads = projector.sweep_uploads(if long { LONG_MARGIN } else { MARGIN }).await?;
+            let directory = projector.sweep_directory_until(shutdown).await;
+            let margin = if long { LONG_MARGIN } else { MARGIN };
+            let uploads = projector.sweep_uploads_until(margin, shutdown).await?;
             let directory = directory?;
             let mut connection = projector.pool.acquire().await?;
             let dead_letters = count_dead_letters(&mut connection).await?;
-            Ok::<_, ApplyError>((directory.applied + uploads.applied, uploads.busy, dead_letters))
-        };
-        let result = tokio::select! {
-            result = sweep => result,
-            () = shutdown.cancelled() => return,
-        };
+            Ok((directory.applied + uploads.applied, uploads.busy, dead_letters))
+        }
+        .await;
+        if shutdown.is_cancelled() {
+            return;
+        }
         match result {
             Ok((found, busy, dead_letters)) => {
                 metrics::gauge!("dbt_api_dead_letters").set(dead_letters as f64);
@@ -108,15 +109,22 @@ impl Projector {
     /// Returns an error if the database or the bucket is unavailable, or if an event could not be applied because something was
     /// unavailable. The other events were applied.
     pub async fn sweep_directory(&self) -> Result<Swept, ApplyError> {
-        let ids = self.bucket.list_directory_events().await?;
+        self.sweep_directory_until(&CancellationToken::new()).await
+    }
+
+    async fn sweep_directory_until(&self, shutdown: &CancellationToken) -> Result<Swept, ApplyError> {
+        let mut swept = Swept::default();
+        let Some(ids) = shutdown.run_until_cancelled(self.bucket.list_directory_events()).await else {
+            return Ok(swept);
+        };
+        let ids = ids?;
         let mut connection = self.pool.acquire().await?;
         let applied = directory::applied(&mut connection, &ids).await?;
         let others: Vec<EventId> = ids.into_iter().filter(|id| !applied.contains(id)).collect();
         // Retention events are in this journal but belong to the read model.
         let missing = unknown_of(&mut connection, &others).await?;
         drop(connection);
-        let mut swept = Swept::default();
-        self.sweep_events(Journal::Directory, &missing, &mut swept).await;
+        self.sweep_events(Journal::Directory, &missing, &mut swept, shutdown).await;
         swept.end()
     }
 
@@ -125,6 +133,14 @@ impl Projector {
     /// # Errors
     /// Returns an error in the same cases as [`Projector::sweep_directory`].
     pub async fn sweep_uploads(&self, margin: TimeDelta) -> Result<Swept, ApplyError> {
+        self.sweep_uploads_until(margin, &CancellationToken::new()).await
+    }
+
+    async fn sweep_uploads_until(
+        &self,
+        margin: TimeDelta,
+        shutdown: &CancellationToken,
+    ) -> Result<Swept, ApplyError> {
         let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
         let watermark = swept_upto(&mut connection).await?;
@@ -136,31 +152,40 @@ impl Projector {
                 None => now,
             },
         };
-        let mut hour = first.duration_trunc(TimeDelta::hours(1)).unwrap_or(first);
         let mut swept = Swept::default();
         // It includes one hour in the future, since clocks may be fast.
-        while hour <= now + TimeDelta::hours(1) {
-            let mut ids = self.bucket.list_events_of_hour(hour).await?;
+        let mut hours = self.bucket.events_of_hours(first, now + TimeDelta::hours(1));
+        while let Some(mut ids) = shutdown.run_until_cancelled(hours.try_next()).await.transpose()?.flatten() {
             ids.retain(|id| made_at(*id).is_none_or(|time| time <= now - YOUNG || time > now));
             let mut connection = self.pool.acquire().await?;
             let missing = unknown_of(&mut connection, &ids).await?;
             drop(connection);
-            self.sweep_events(Journal::Uploads, &missing, &mut swept).await;
-            hour += TimeDelta::hours(1);
+            self.sweep_events(Journal::Uploads, &missing, &mut swept, shutdown).await;
         }
         let swept = swept.end()?;
-        if swept.busy == 0 {
+        // The shutdown leaves events for the next sweep.
+        if swept.busy == 0 && !shutdown.is_cancelled() {
             let mut connection = self.pool.acquire().await?;
             set_swept_upto(&mut connection, now).await?;
         }
         Ok(swept)
     }
 
-    /// Applies these events. An event that cannot be applied at the moment does not stop the others.
-    async fn sweep_events(&self, journal: Journal, ids: &[EventId], swept: &mut Swept) {
+    /// Applies these events. An event that cannot be applied at the moment does not stop the others. A batch that was begun before the shutdown
+    /// is finished: otherwise its events would count as begun without an end, like those that kill their projector.
+    async fn sweep_events(
+        &self,
+        journal: Journal,
+        ids: &[EventId],
+        swept: &mut Swept,
+        shutdown: &CancellationToken,
+    ) {
         for ids in ids.chunks(MAX_EVENTS) {
+            let Some(read) = shutdown.run_until_cancelled(self.read_events(journal, ids)).await else {
+                return;
+            };
             let mut events = Vec::new();
-            for (id, read) in self.read_events(journal, ids).await {
+            for (id, read) in read {
                 match read {
                     Ok(event) => events.push(event),
                     Err(error) if error.is_unavailable() => swept.fail(id, &error.into()),

@@ -18,11 +18,13 @@ mod events;
 mod history;
 mod kills;
 mod letters;
+mod moments;
 mod order;
 mod parts;
 mod prune;
 mod rebuild;
 mod recover;
+mod sharing;
 mod soak;
 
 /// Reads a number from the environment, with a default.

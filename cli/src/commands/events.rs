@@ -163,12 +163,21 @@ async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow:
     };
     loop {
         let now = Clock::System.now();
-        let ids = since.find(bucket, now).await?;
-        let new: Vec<(Journal, EventId)> = ids.into_iter().filter(|(_, id)| seen.insert(*id)).collect();
         let mut events: Vec<Event> = Vec::new();
-        for new in new.chunk_by(|(one, _), (next, _)| one == next) {
-            let ids = new.iter().map(|(_, id)| *id).collect();
-            let mut read = bucket.read_events(new[0].0, ids);
+        for journal in since.journals() {
+            let mut ids = match journal {
+                Journal::Directory => bucket.list_directory_events().await?,
+                Journal::Uploads => {
+                    let (mut ids, mut hours) = (Vec::new(), since.hours_back(bucket));
+                    while let Some((_, of_hour)) = hours.next().await? {
+                        ids.extend(of_hour);
+                    }
+                    ids.sort_unstable();
+                    ids
+                }
+            };
+            ids.retain(|id| since.may_mean(*id) && seen.insert(*id));
+            let mut read = bucket.read_events(*journal, ids);
             while let Some((id, event)) = read.next().await {
                 events.extend(readable(id, event)?.filter(|event| since.matches(event)));
             }

@@ -28,7 +28,7 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
     if !arguments.dry_run {
         done = import.import_all(found.new, output).await?;
         // Also applies events that an earlier, interrupted import put into the journal.
-        let progress = Progress::begin("apply", output);
+        let progress = Progress::estimate("apply", output);
         let projector = settings.projector(read_model::SEARCH_PATH)?;
         events = projector
             .replay(&import.selection(), false, &|done, total| progress.update(done, total))

@@ -1,7 +1,7 @@
 //! Implements `dbt-api rebuild`.
 
 use anyhow::{bail, ensure};
-use projector::{NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
+use projector::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 use read_model::compare::Difference;
 use read_model::rebuild::search_path;
 use serde_json::json;
@@ -17,10 +17,20 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
         next: settings.projector(&search_path(NEXT_SCHEMA))?,
         owner: settings.owner().await?,
     };
-    if !rebuild.prepare().await? {
-        output.note("Continuing a rebuild that was started earlier.")?;
+    let has_options = arguments.verify || arguments.accept_differences || arguments.keep_old;
+    let begun = rebuild.prepare(!has_options).await?;
+    match begun {
+        Begun::New => {}
+        Begun::Continued => output.note("Continuing a rebuild that was started earlier.")?,
+        Begun::Joined => output.note("Another process is rebuilding the read model. This one helps it to apply events.")?,
     }
-    let progress = Progress::begin("rebuild", output);
+    let progress = Progress::estimate("rebuild", output);
+    if begun == Begun::Joined {
+        let outcomes = rebuild.help(&|done, total| progress.update(done, total)).await?;
+        progress.end();
+        output.one(&json!({ "joined": true, "events": outcomes }))?;
+        return output.note("All events are applied. The other process compares the read models and replaces the old one.");
+    }
     let outcomes = rebuild.replay(&|done, total| progress.update(done, total)).await?;
     progress.end();
     let accepts =

@@ -18,7 +18,7 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
         .await?;
     progress.end();
     let directory = projector.sweep_directory().await?;
-    let progress = Progress::begin("events", output);
+    let progress = Progress::estimate("events", output);
     let outcomes = projector
         .replay(&Selection::default(), false, &|done, total| {
             progress.update(done, total)

@@ -20,7 +20,7 @@ pub(crate) async fn run(
         "`--again` needs --account or --from: to apply everything again, use `dbt-api rebuild`, which is faster and compares the result"
     );
     let projector = settings.projector(read_model::SEARCH_PATH)?;
-    let progress = Progress::begin("replay", output);
+    let progress = Progress::estimate("replay", output);
     let outcomes = projector
         .replay(&selection, again, &|done, total| progress.update(done, total))
         .await?;

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
 use futures_util::stream::FuturesOrdered;
 use schemas::EventId;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::journal::{UPLOADS, parse};
 use crate::segments::SEGMENTS;
@@ -39,6 +40,15 @@ impl Hours {
         Self::of(Folders::to_depth(bucket, 4))
     }
 
+    /// Iterates from the hour that contains `from` to the hour that contains `to`, the oldest first.
+    pub(crate) fn between(bucket: &Bucket, from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        Self::of(Folders {
+            from: Some(parts_of_hour(from)),
+            to: Some(parts_of_hour(to)),
+            ..Folders::to_depth(bucket, 4)
+        })
+    }
+
     fn of(folders: Folders) -> Self {
         Self {
             folders,
@@ -59,7 +69,7 @@ impl Hours {
                 if let Some(hour) = hour_of_parts(&parts) {
                     let bucket = self.folders.bucket.clone();
                     let list = async move { Ok((hour, bucket.list_events_of_hour(hour).await?)) };
-                    self.ahead.push_back(Box::pin(list));
+                    self.ahead.push_back(Box::pin(beside(list)));
                 }
             }
             match self.ahead.next().await.transpose()? {
@@ -99,16 +109,20 @@ impl Folders {
         }
     }
 
-    /// Finds all days, the oldest first.
-    pub(crate) fn days(bucket: &Bucket) -> Self {
-        Self::to_depth(bucket, 3)
+    /// Finds the days from the one that contains `from` to the one that contains `to`, the oldest first.
+    pub(crate) fn days(bucket: &Bucket, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Self {
+        Self {
+            from: from.map(parts_of_hour),
+            to: to.map(parts_of_hour),
+            ..Self::to_depth(bucket, 3)
+        }
     }
 
-    /// Returns the rest of the folders, for example `2026/11/23`.
-    pub(crate) async fn all(mut self) -> Result<Vec<String>, Error> {
+    /// Returns the rest of the folders, each as the numbers in its path.
+    pub(crate) async fn all(mut self) -> Result<Vec<Vec<u32>>, Error> {
         let mut all = Vec::new();
         while let Some(parts) = self.next().await? {
-            all.push(path(&parts));
+            all.push(parts);
         }
         Ok(all)
     }
@@ -144,7 +158,21 @@ impl Folders {
     }
 }
 
-fn path(parts: &[u32]) -> String {
+/// Starts work that goes on while nobody asks for its result: a server would cut a list that is not read for a while. The work ends when the
+/// future is dropped.
+pub(crate) fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> impl Future<Output = T> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    async move {
+        match task.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(result) => result,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this task with it.
+            Err(Err(_)) => future::pending().await,
+        }
+    }
+}
+
+pub(crate) fn path(parts: &[u32]) -> String {
     let parts: Vec<String> = parts.iter().map(|part| format!("{part:02}")).collect();
     parts.join("/")
 }
@@ -159,8 +187,13 @@ fn parts_of_hour(hour: DateTime<Utc>) -> [u32; 4] {
     [year, hour.month(), hour.day(), hour.hour()]
 }
 
+pub(crate) fn day_of_parts(parts: &[u32]) -> Option<NaiveDate> {
+    let &[year, month, day] = parts else { return None };
+    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
+}
+
 fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {
-    let &[year, month, day, hour] = parts else { return None };
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    let (&hour, day) = parts.split_last()?;
+    let date = day_of_parts(day)?;
     Some(date.and_time(NaiveTime::default()).with_hour(hour)?.and_utc())
 }

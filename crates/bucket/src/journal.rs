@@ -6,18 +6,15 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use schemas::{Event, EventId, EventType};
 
-use crate::hours::{Folders, folder_of};
+use crate::hours::folder_of;
 use crate::segments::{Extent, Listed};
 use crate::{Bucket, Error, Hours};
 
 pub(crate) const UPLOADS: &str = "events/uploads";
 const DIRECTORY: &str = "events/directory";
-
-/// The number of days that are listed at the same time.
-const DAYS_AT_ONCE: usize = 8;
 
 /// The two parts of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +120,8 @@ impl Bucket {
     /// # Errors
     /// Fails if the bucket is unavailable, or if a segment cannot be read whose single objects were trimmed.
     pub async fn list_events_of_hour(&self, hour: DateTime<Utc>) -> Result<Vec<EventId>, Error> {
-        self.list_packed_and_single(&folder_of(hour)).await
+        let ids = self.list_packed_and_single(&folder_of(hour), usize::MAX).await?;
+        Ok(ids.unwrap_or_default())
     }
 
     /// Lists the ids of all directory events in ascending order.
@@ -131,21 +129,20 @@ impl Bucket {
     /// # Errors
     /// Fails if the bucket is unavailable.
     pub async fn list_directory_events(&self) -> Result<Vec<EventId>, Error> {
-        Ok(ids_of(&self.list(DIRECTORY).await?))
+        Ok(self.list_ids(DIRECTORY, usize::MAX).await?.unwrap_or_default())
     }
 
-    /// Lists the ids of all upload events in ascending order.
+    /// Lists the ids of all upload events in ascending order. They take 16 bytes each: [`Bucket::upload_events`] lists them in parts.
     ///
     /// # Errors
     /// Fails like [`Bucket::list_events_of_hour`].
     pub async fn list_upload_events(&self) -> Result<Vec<EventId>, Error> {
-        let days = Folders::days(self).all().await?;
-        let ids: Vec<Vec<EventId>> = stream::iter(days)
-            .map(|day| async move { self.list_packed_and_single(&day).await })
-            .buffered(DAYS_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(ids.concat())
+        let mut parts = self.upload_events(None, None);
+        let mut ids = Vec::new();
+        while let Some(part) = parts.try_next().await? {
+            ids.extend(part.ids);
+        }
+        Ok(ids)
     }
 
     /// Returns the first hour with upload events, where a replay begins.
@@ -163,17 +160,32 @@ impl Bucket {
     }
 
     /// Lists the single objects under a folder such as `2026/11/23` or `2026/11/23/17`, and then its segments. An event that is packed and
-    /// trimmed in between is in both.
-    pub(crate) async fn list_folder(&self, folder: &str) -> Result<(Vec<EventId>, Vec<Listed>), Error> {
-        let single = self.list(&format!("{UPLOADS}/{folder}")).await?;
-        let segments = self.list_segments(folder).await?;
-        Ok((ids_of(&single), segments))
+    /// trimmed in between is in both. Returns none if there are more than `most` single objects.
+    pub(crate) async fn list_folder(
+        &self,
+        folder: &str,
+        most: usize,
+    ) -> Result<Option<(Vec<EventId>, Vec<Listed>)>, Error> {
+        let Some(single) = self.list_ids(&format!("{UPLOADS}/{folder}"), most).await? else {
+            return Ok(None);
+        };
+        Ok(Some((single, self.list_segments(folder).await?)))
     }
 
-    pub(crate) async fn list_packed_and_single(&self, folder: &str) -> Result<Vec<EventId>, Error> {
-        let (mut ids, mut segments) = self.list_folder(folder).await?;
+    /// Lists the ids of the events under a folder in ascending order. Returns none if there may be more than `most`.
+    pub(crate) async fn list_packed_and_single(
+        &self,
+        folder: &str,
+        most: usize,
+    ) -> Result<Option<Vec<EventId>>, Error> {
+        let Some((mut ids, mut segments)) = self.list_folder(folder, most).await? else {
+            return Ok(None);
+        };
         // All events of a segment that was not trimmed have single objects.
         segments.retain(|segment| segment.trimmed);
+        if segments.iter().map(Listed::events).sum::<usize>() > most {
+            return Ok(None);
+        }
         if !segments.is_empty() {
             for segment in self.open_segments(&segments, Extent::Index).await? {
                 ids.extend(segment.ids());
@@ -181,18 +193,22 @@ impl Bucket {
             ids.sort_unstable();
             ids.dedup();
         }
-        Ok(ids)
+        Ok(Some(ids))
     }
-}
 
-/// Parses the names of objects. The ids are in ascending order.
-fn ids_of(names: &[String]) -> Vec<EventId> {
-    let ids = names
-        .iter()
-        .filter_map(|name| parse(name.strip_suffix(".json").unwrap_or(name)));
-    let mut ids: Vec<EventId> = ids.collect();
-    ids.sort_unstable();
-    ids
+    /// Lists the ids in the names of the objects under a prefix, in ascending order. Returns none as soon as there are more than `most`.
+    async fn list_ids(&self, prefix: &str, most: usize) -> Result<Option<Vec<EventId>>, Error> {
+        let mut names = self.names(prefix);
+        let mut ids: Vec<EventId> = Vec::new();
+        while let Some(name) = names.try_next().await? {
+            ids.extend(parse::<EventId>(name.strip_suffix(".json").unwrap_or(&name)));
+            if ids.len() > most {
+                return Ok(None);
+            }
+        }
+        ids.sort_unstable();
+        Ok(Some(ids))
+    }
 }
 
 /// Parses an event that was read from this key.

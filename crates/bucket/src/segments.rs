@@ -6,6 +6,7 @@
 mod cache;
 mod format;
 mod pack;
+mod passes;
 mod trim;
 
 use std::collections::{BTreeMap, HashMap};

@@ -195,9 +195,15 @@ impl Bucket {
 
     /// Lists the last parts of all keys under a prefix, unordered.
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.names(prefix).try_collect().await
+    }
+
+    /// Lists the last parts of all keys under a prefix, unordered, page by page.
+    pub(crate) fn names(&self, prefix: &str) -> BoxStream<'_, Result<String, Error>> {
         let listing = self.store.list(Some(&Path::from(prefix)));
         let names = listing.map_ok(|object| object.location.filename().unwrap_or_default().to_owned());
-        names.try_collect().await.map_err(|e| self.error(prefix, e))
+        let prefix = prefix.to_owned();
+        names.map_err(move |e| self.error(&prefix, e)).boxed()
     }
 
     /// Lists the keys and sizes of all objects under a prefix, unordered.

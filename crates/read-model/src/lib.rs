@@ -20,6 +20,7 @@ pub mod projects;
 pub mod prune;
 pub mod queries;
 pub mod rebuild;
+pub mod replay;
 pub mod results;
 pub mod run_keys;
 pub mod runs;

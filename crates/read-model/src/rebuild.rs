@@ -57,6 +57,29 @@ pub async fn lock_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
         .await
 }
 
+/// Helps the rebuild that is running while the connection lives. Returns false if it is about to end.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn join_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_lock_shared(hashtextextended('dbt-api rebuild helpers', 0)) AS "joined!""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Waits until nobody helps, and prevents others from helping while the connection lives.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn end_help(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SELECT pg_advisory_lock(hashtextextended('dbt-api rebuild helpers', 0))")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Creates an empty read model in a schema with this name, from the same migrations as the first one. Requires the database's owner.
 ///
 /// # Errors

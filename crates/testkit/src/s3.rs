@@ -54,6 +54,7 @@ impl S3Server {
             creations: Arc::default(),
             requests: Arc::default(),
             delay_millis: Arc::default(),
+            unreadable: Arc::default(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
@@ -126,6 +127,14 @@ impl S3Server {
         self.handler.delay_millis.store(millis, Ordering::Relaxed);
     }
 
+    /// Refuses to read the objects whose keys contain one of these texts, instead of those before.
+    ///
+    /// # Panics
+    /// Panics only if another thread panicked.
+    pub fn set_unreadable(&self, keys: Vec<String>) {
+        *self.handler.unreadable.lock().expect("no panic") = keys;
+    }
+
     /// Returns the number of requests that were answered so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -194,6 +203,8 @@ struct Handler {
     creations: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
     requests: Arc<AtomicU64>,
     delay_millis: Arc<AtomicU64>,
+    /// The parts of keys of objects that cannot be read.
+    unreadable: Arc<Mutex<Vec<String>>>,
 }
 
 impl Handler {
@@ -206,6 +217,11 @@ impl Handler {
         let path = request.uri().path().to_owned();
         if !self.has_bucket_of(&path) {
             return Ok(no_such_bucket(request).await);
+        }
+        if *request.method() == Method::GET && self.is_unreadable(&path) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            return Ok(response);
         }
         let service = self.service.clone();
         let answer = if request.headers().contains_key(IF_NONE_MATCH) {
@@ -226,6 +242,11 @@ impl Handler {
     fn has_bucket_of(&self, path: &str) -> bool {
         let bucket = path.split('/').nth(1).unwrap_or_default();
         self.root.join(bucket).is_dir()
+    }
+
+    fn is_unreadable(&self, path: &str) -> bool {
+        let keys = self.unreadable.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        keys.iter().any(|key| path.contains(key.as_str()))
     }
 
     fn lock_of(&self, path: String) -> Arc<tokio::sync::Mutex<()>> {

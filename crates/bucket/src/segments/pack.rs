@@ -1,16 +1,18 @@
 //! Packs the events of past hours into segments.
 
 use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use schemas::EventId;
 
 use super::format::{self, MAX_CONTENT, MAX_EVENTS};
 use super::{Extent, Listed, SEGMENTS};
-use crate::hours::{Folders, folder_of};
+use crate::hours::{Folders, folder_of, path};
 use crate::journal::hour_of;
+use crate::parts::MAX_OF_DAY;
 use crate::store::Created;
 use crate::{Bucket, Error};
 
@@ -47,33 +49,67 @@ impl Bucket {
     /// read whose single objects were trimmed.
     pub async fn pack(&self, before: DateTime<Utc>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Packed, Error> {
         let mut packed = Packed::default();
-        let days = Folders::days(self).all().await?;
+        let days = Folders::days(self, None, Some(before)).all().await?;
         let mut damaged = Ok(());
         progress(0, days.len() as u64);
         for (done, day) in (1..).zip(&days) {
-            for (hour, contents) in self.contents_of_day(day, before).await? {
-                match self.pack_hour(&hour, contents, &mut packed).await {
-                    Err(error) if error.is_unavailable() => return Err(error),
-                    result => damaged = damaged.and(result),
-                }
-            }
+            damaged = damaged.and(self.pack_day(&path(day), before, &mut packed).await?);
             progress(done, days.len() as u64);
         }
         damaged.map(|()| packed)
     }
 
-    /// Lists the hours of a day, given as in keys, that ended before `before`.
-    pub(super) async fn contents_of_day(
+    /// Packs the hours of a day that ended before `before`. The inner error is that of a damaged hour; the others are packed.
+    pub(super) async fn pack_day(
         &self,
         day: &str,
         before: DateTime<Utc>,
-    ) -> Result<BTreeMap<String, Contents>, Error> {
+        packed: &mut Packed,
+    ) -> Result<Result<(), Error>, Error> {
+        let mut damaged = Ok(());
+        let mut hours = pin!(self.contents_of_day(day, before));
+        while let Some((hour, contents)) = hours.try_next().await? {
+            match self.pack_hour(&hour, contents, packed).await {
+                Err(error) if error.is_unavailable() => return Err(error),
+                result => damaged = damaged.and(result),
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Lists the hours of a day, given as in keys, that ended before `before`: all at once, or one after the other if there are many events.
+    pub(super) fn contents_of_day<'a>(
+        &'a self,
+        day: &'a str,
+        before: DateTime<Utc>,
+    ) -> impl Stream<Item = Result<(String, Contents), Error>> + 'a {
+        stream::once(self.contents_of(day.to_owned(), before, MAX_OF_DAY))
+            .map_ok(move |hours| match hours {
+                Some(hours) => stream::iter(hours).map(Ok).boxed(),
+                None => stream::iter(0..24)
+                    .then(move |hour| self.contents_of(format!("{day}/{hour:02}"), before, usize::MAX))
+                    .map_ok(|hours| stream::iter(hours.unwrap_or_default()).map(Ok))
+                    .try_flatten()
+                    .boxed(),
+            })
+            .try_flatten()
+    }
+
+    /// Lists the hours in a folder. Returns none if there are more than `most` single objects.
+    async fn contents_of(
+        &self,
+        folder: String,
+        before: DateTime<Utc>,
+        most: usize,
+    ) -> Result<Option<BTreeMap<String, Contents>>, Error> {
         let first_to_leave = folder_of(before);
         let mut hours: BTreeMap<String, Contents> = BTreeMap::new();
-        if day > first_to_leave.as_str() {
-            return Ok(hours);
+        if folder >= first_to_leave {
+            return Ok(Some(hours));
         }
-        let (single, segments) = self.list_folder(day).await?;
+        let Some((single, segments)) = self.list_folder(&folder, most).await? else {
+            return Ok(None);
+        };
         for id in single {
             // No reader finds the others either, because the id names the folder.
             if let Ok(hour) = hour_of(id) {
@@ -84,7 +120,7 @@ impl Bucket {
             hours.entry(segment.hour.clone()).or_default().segments.push(segment);
         }
         hours.retain(|hour, _| *hour < first_to_leave);
-        Ok(hours)
+        Ok(Some(hours))
     }
 
     async fn pack_hour(&self, hour: &str, contents: Contents, packed: &mut Packed) -> Result<(), Error> {
@@ -121,12 +157,10 @@ impl Bucket {
         if contents.single.is_empty() {
             return Ok(Vec::new());
         }
-        // Without a mark, each event of a segment has a single object. So if there are as many of them, the segment contains them all, and its
-        // index need not be read.
-        if let [segment] = contents.segments.as_slice()
-            && !segment.trimmed
-            && segment.events() == contents.single.len()
-        {
+        // Without a mark, each event of a segment has a single object. So if there are as many of them, the segments contain them all, and their
+        // indexes need not be read. Should two processes have packed the same event, late ones might be missed; they stay single objects.
+        let packed: usize = contents.segments.iter().map(Listed::events).sum();
+        if packed == contents.single.len() && contents.segments.iter().all(|segment| !segment.trimmed) {
             return Ok(Vec::new());
         }
         let mut known = HashSet::new();

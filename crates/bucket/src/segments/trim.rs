@@ -1,15 +1,16 @@
 //! Deletes single objects of events that are in segments.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::EventId;
 
 use super::pack::Contents;
 use super::{Extent, Listed};
-use crate::hours::Folders;
+use crate::hours::{Folders, path};
 use crate::journal::{Journal, key};
 use crate::{Bucket, Error};
 
@@ -40,10 +41,12 @@ impl Bucket {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Trimmed, Error> {
         let mut trimmed = Trimmed::default();
-        let days = Folders::days(self).all().await?;
+        let days = Folders::days(self, None, Some(before)).all().await?;
         progress(0, days.len() as u64);
         for (done, day) in (1..).zip(&days) {
-            for contents in self.contents_of_day(day, before).await?.into_values() {
+            let day = path(day);
+            let mut hours = pin!(self.contents_of_day(&day, before));
+            while let Some((_, contents)) = hours.try_next().await? {
                 self.trim_hour(contents, apply, &mut trimmed).await?;
             }
             progress(done, days.len() as u64);

@@ -1,13 +1,14 @@
 //! Tests that events are found and read whether they are single objects, in segments or both.
 
 mod damage;
+mod passes;
 mod recorded;
 
 use std::path::{Path, PathBuf};
 
-use bucket::{Bucket, Journal, Packed, Trimmed};
+use bucket::{Bucket, Journal, Packed, Part, Trimmed};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use schemas::{Event, EventId};
 
 use crate::journal::{at, upload};
@@ -75,6 +76,16 @@ pub(crate) async fn assert_readable(bucket: &Bucket, events: &[Event]) {
         first_hour.map(|hour| hour.timestamp() / 3600),
         first.map(|time| time.timestamp() / 3600)
     );
+
+    let (first, last) = (ids.first().copied(), ids.last().copied());
+    if let (Some(from), Some(to)) = (first.and_then(bucket::made_at), last.and_then(bucket::made_at)) {
+        let hours: Vec<Vec<EventId>> = bucket.events_of_hours(from, to).try_collect().await.unwrap();
+        assert_eq!(hours.concat(), ids);
+        // The last hour without its day.
+        let parts: Vec<Part> = bucket.upload_events(Some(to), Some(to)).try_collect().await.unwrap();
+        let of_hour: Vec<EventId> = parts.into_iter().flat_map(|part| part.ids).collect();
+        assert_eq!(of_hour, bucket.list_events_of_hour(to).await.unwrap());
+    }
 
     let read: Vec<_> = bucket.read_events(Journal::Uploads, ids).collect().await;
     assert_eq!(read.len(), events.len());
