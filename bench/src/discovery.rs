@@ -55,20 +55,29 @@ const LINEAGE: &str = "{ environment(id: 1) { applied { lineage(filter: {}) {
 const SELECTION: &str =
     "query ($select: String!) { environment(id: 1) { applied { lineage(filter: {select: $select}) { uniqueId } } } }";
 
-pub(crate) async fn measure(binary: &str, datahub: Option<&str>) -> anyhow::Result<Vec<Line>> {
+/// An installation with a run of this many models.
+async fn installation_with(binary: &str, models: usize) -> anyhow::Result<(Installation, Files)> {
+    let files = files_of(&Project::new(models)?)?;
+    let installation = Installation::prepare(binary).await;
+    upload(&installation, &files).await?;
+    sqlx::query("VACUUM ANALYZE").execute(&installation.owner).await?;
+    Ok((installation, files))
+}
+
+/// Measures DataHub, which this Python has.
+pub(crate) async fn measure_datahub(binary: &str, python: Option<&str>) -> anyhow::Result<Vec<Line>> {
+    let python = python.context("`datahub` needs a Python that has DataHub: pass it as --datahub")?;
+    let (installation, files) = installation_with(binary, SIZES[0]).await?;
+    Ok(vec![client::measure(&installation, python, &files).await?])
+}
+
+pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
     let mut lines = Vec::new();
     for models in SIZES {
-        let project = Project::new(models)?;
-        let files = files_of(&project)?;
-        let installation = Installation::prepare(binary).await;
-        upload(&installation, &files).await?;
-        sqlx::query("VACUUM ANALYZE").execute(&installation.owner).await?;
+        let (installation, files) = installation_with(binary, models).await?;
         lines.extend(of_pages(&installation, models).await?);
         if models == SIZES[0] {
             lines.extend(of_lineage(&installation, &files.manifest).await?);
-            if let Some(python) = datahub {
-                lines.push(client::measure(&installation, python, &files).await?);
-            }
         } else {
             lines.push(search::measure(&installation, &files.manifest, models).await?);
             lines.push(memory::measure(&installation, models).await?);
@@ -103,6 +112,7 @@ async fn of_pages(installation: &Installation, models: usize) -> anyhow::Result<
     let database = &installation.system.database;
     begin_log(database).await?;
     let api = installation.start("api").await?;
+    installation.prepared().await?;
     let asker = Asker::of(installation, &api);
     let mut statements = Vec::new();
     for request in [&page, &related] {

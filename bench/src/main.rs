@@ -59,10 +59,10 @@ struct Measure {
     /// A Python that has the libraries of the peers.
     #[arg(long)]
     python: String,
-    /// An earlier build of the program, with which `states` compares.
+    /// An earlier build of the program, with which `states` and `batches` compare.
     #[arg(long)]
     before: Option<String>,
-    /// A Python that has DataHub, which `discovery` runs as a client.
+    /// A Python that has DataHub, which `datahub` runs as a client.
     #[arg(long)]
     datahub: Option<String>,
     /// What to measure; by default, everything.
@@ -81,6 +81,8 @@ enum What {
     Downloads,
     Start,
     Discovery,
+    /// With the Python named by `--datahub`; skipped without it.
+    Datahub,
     Growth,
     /// Compared with the build named by `--before`; skipped without it.
     States,
@@ -104,7 +106,11 @@ async fn main() -> anyhow::Result<()> {
 
 async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let mut all = What::value_variants().to_vec();
-    all.retain(|what| !matches!(what, What::States | What::Batches) || arguments.before.is_some());
+    all.retain(|what| match what {
+        What::States | What::Batches => arguments.before.is_some(),
+        What::Datahub => arguments.datahub.is_some(),
+        _ => true,
+    });
     let chosen = if arguments.what.is_empty() {
         all
     } else {
@@ -151,7 +157,8 @@ async fn measure_one(what: What, arguments: &Measure, curves: &mut Vec<growth::C
         What::Start => start::measure(binary).await,
         What::Segments => segments::measure().await,
         What::Batches => batches::measure(binary, arguments.before.as_deref()).await,
-        What::Discovery => discovery::measure(binary, arguments.datahub.as_deref()).await,
+        What::Discovery => discovery::measure(binary).await,
+        What::Datahub => discovery::measure_datahub(binary, arguments.datahub.as_deref()).await,
         What::States => states::measure(binary, arguments.before.as_deref()).await,
         What::Growth => {
             let (lines, measured) = growth::measure(binary).await?;

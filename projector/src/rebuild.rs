@@ -12,8 +12,7 @@ use read_model::compare::{Difference, compare};
 use read_model::journal::set_swept_upto;
 use read_model::rebuild::{
     analyze, copy_dropped, create_schema, drop_schema, end_help, has_schema, is_lock_conflict, is_of_this_version,
-    join_rebuild,
-    lock_read_model, lock_rebuild, missing_in, swap,
+    join_rebuild, lock_read_model, lock_rebuild, missing_in, swap,
 };
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};

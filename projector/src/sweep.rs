@@ -124,7 +124,8 @@ impl Projector {
         // Retention events are in this journal but belong to the read model.
         let missing = unknown_of(&mut connection, &others).await?;
         drop(connection);
-        self.sweep_events(Journal::Directory, &missing, &mut swept, shutdown).await;
+        self.sweep_events(Journal::Directory, &missing, &mut swept, shutdown)
+            .await;
         swept.end()
     }
 
@@ -136,11 +137,7 @@ impl Projector {
         self.sweep_uploads_until(margin, &CancellationToken::new()).await
     }
 
-    async fn sweep_uploads_until(
-        &self,
-        margin: TimeDelta,
-        shutdown: &CancellationToken,
-    ) -> Result<Swept, ApplyError> {
+    async fn sweep_uploads_until(&self, margin: TimeDelta, shutdown: &CancellationToken) -> Result<Swept, ApplyError> {
         let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
         let watermark = swept_upto(&mut connection).await?;
@@ -155,12 +152,18 @@ impl Projector {
         let mut swept = Swept::default();
         // It includes one hour in the future, since clocks may be fast.
         let mut hours = self.bucket.events_of_hours(first, now + TimeDelta::hours(1));
-        while let Some(mut ids) = shutdown.run_until_cancelled(hours.try_next()).await.transpose()?.flatten() {
+        while let Some(mut ids) = shutdown
+            .run_until_cancelled(hours.try_next())
+            .await
+            .transpose()?
+            .flatten()
+        {
             ids.retain(|id| made_at(*id).is_none_or(|time| time <= now - YOUNG || time > now));
             let mut connection = self.pool.acquire().await?;
             let missing = unknown_of(&mut connection, &ids).await?;
             drop(connection);
-            self.sweep_events(Journal::Uploads, &missing, &mut swept, shutdown).await;
+            self.sweep_events(Journal::Uploads, &missing, &mut swept, shutdown)
+                .await;
         }
         let swept = swept.end()?;
         // The shutdown leaves events for the next sweep.
@@ -173,13 +176,7 @@ impl Projector {
 
     /// Applies these events. An event that cannot be applied at the moment does not stop the others. A batch that was begun before the shutdown
     /// is finished: otherwise its events would count as begun without an end, like those that kill their projector.
-    async fn sweep_events(
-        &self,
-        journal: Journal,
-        ids: &[EventId],
-        swept: &mut Swept,
-        shutdown: &CancellationToken,
-    ) {
+    async fn sweep_events(&self, journal: Journal, ids: &[EventId], swept: &mut Swept, shutdown: &CancellationToken) {
         for ids in ids.chunks(MAX_EVENTS) {
             let Some(read) = shutdown.run_until_cancelled(self.read_events(journal, ids)).await else {
                 return;

@@ -44,7 +44,12 @@ impl Setup {
             events.push(event);
         }
         let database = Database::create().await;
-        Self { database, server, bucket, events }
+        Self {
+            database,
+            server,
+            bucket,
+            events,
+        }
     }
 
     fn pool(&self) -> PgPool {
@@ -91,5 +96,8 @@ async fn events_that_stay_unreadable_are_reported_at_the_end() {
     };
     assert!(cause.contains("1 events could not be applied"), "{cause}");
     let applied = setup.projector().apply_all(&setup.events[1..]).await;
-    assert!(applied.iter().all(|result| *result.as_ref().unwrap() == Outcome::Known), "{applied:?}");
+    assert!(
+        applied.iter().all(|result| *result.as_ref().unwrap() == Outcome::Known),
+        "{applied:?}"
+    );
 }

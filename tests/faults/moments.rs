@@ -44,7 +44,9 @@ async fn a_projector_killed_between_claim_and_commit_uses_no_second_number() {
     assert_eq!(wait_for_run(&pool, "first").await, (1, 1, 1));
 
     // The claim in the bucket succeeds, and recording it waits.
-    let mut owner = PgConnection::connect_with(&installation.system.database.options()).await.unwrap();
+    let mut owner = PgConnection::connect_with(&installation.system.database.options())
+        .await
+        .unwrap();
     owner
         .execute("BEGIN; LOCK TABLE ids.segments IN SHARE MODE")
         .await
@@ -80,7 +82,7 @@ async fn a_projector_killed_between_commit_and_acknowledgement_applies_nothing_t
     installation.upload_manifest(&token, "first", newest_manifest()).await;
     wait_for_run(&pool, "first").await;
 
-    let held = hold_placement(&installation.system, 1).await;
+    let held = hold_placement(&installation.system, "read_model", 1).await;
     installation.upload_manifest(&token, "second", newest_manifest()).await;
     wait_for_waiters(&installation.system).await;
     // The event is applied, but the acknowledgement does not reach NATS.
@@ -105,7 +107,7 @@ async fn a_sweep_finishes_its_batch_at_the_shutdown() {
     installation.system.nats.stop();
     write_upload(&bucket_of(&installation.system), (1, 1), "swept", 90, &file).await;
     let pool = pool_of(&installation.system);
-    let held = hold_placement(&installation.system, 1).await;
+    let held = hold_placement(&installation.system, "read_model", 1).await;
     let mut projector = Service::start(BINARY, "projector", &installation.system).await;
     wait_for_waiters(&installation.system).await;
     let pid = projector.process_id().to_string();

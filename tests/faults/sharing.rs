@@ -84,7 +84,10 @@ async fn a_batch_that_another_replay_applies_is_not_read() {
         let minutes = 4_000 - i64::try_from(number).unwrap();
         events.push(write_upload(&bucket, (1, 1), &format!("run-{number}"), minutes, &files[0]).await);
     }
-    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger").fetch_one(&pool).await.unwrap();
+    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
 
     // Another replay applies the first batch. Its events cannot be read meanwhile.
     let mut other = pool.begin().await.unwrap();
@@ -99,7 +102,10 @@ async fn a_batch_that_another_replay_applies_is_not_read() {
     }
     let projector = Projector::new(pool.clone(), bucket, Clock::System);
     let from = Some(bucket::made_at(events[0].id).unwrap());
-    let selection = Selection { from, ..Selection::default() };
+    let selection = Selection {
+        from,
+        ..Selection::default()
+    };
     let replay = tokio::spawn(async move { projector.replay(&selection, false, &|_, _| {}).await });
     wait_until("the other batch is applied", async || {
         let applied = "SELECT count(*) FROM ledger";
@@ -112,7 +118,11 @@ async fn a_batch_that_another_replay_applies_is_not_read() {
     }
     other.rollback().await.unwrap();
     let outcomes = replay.await.unwrap().unwrap();
-    assert_eq!((outcomes.applied, outcomes.unreadable), (events.len() as u64, 0), "{outcomes:?}");
+    assert_eq!(
+        (outcomes.applied, outcomes.unreadable),
+        (events.len() as u64, 0),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +138,7 @@ async fn another_process_helps_a_rebuild() {
     let before = visible_state(&pool).await;
 
     // Neither can finish before the other began.
-    let held = hold_placement(&system, 2).await;
+    let held = hold_placement(&system, "read_model_next", 2).await;
     let rebuild = tokio::task::spawn_blocking({
         let system = Arc::clone(&system);
         move || run_command(BINARY, &["rebuild"], &system)
@@ -149,8 +159,15 @@ async fn another_process_helps_a_rebuild() {
     held.close().await.unwrap();
     let (rebuilt, helped) = (rebuild.await.unwrap(), helper.await.unwrap());
     assert_eq!(helped["joined"], true, "{helped}");
-    assert_eq!((&rebuilt["in_place"], &rebuilt["differences"]), (&json!(true), &json!([])), "{rebuilt:#}");
-    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger").fetch_one(&pool).await.unwrap();
+    assert_eq!(
+        (&rebuilt["in_place"], &rebuilt["differences"]),
+        (&json!(true), &json!([])),
+        "{rebuilt:#}"
+    );
+    let known: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     let applied = |said: &Value| said["events"]["applied"].as_i64().unwrap();
     assert_eq!(applied(&rebuilt) + applied(&helped), known, "{rebuilt} {helped}");
     assert_same(&visible_state(&pool).await, &before);
@@ -172,7 +189,7 @@ async fn a_killed_recovery_continues_and_restores_the_same_ids() {
     let before = visible_state(&pool_of(&system)).await;
 
     system.database = testkit::Database::create_empty().await;
-    let held = hold_placement(&system, 2).await;
+    let held = hold_placement(&system, "read_model", 2).await;
     let recovery = begin_command(&system, &["recover"]);
     wait_for_waiters(&system).await;
     let pool = pool_of(&system);

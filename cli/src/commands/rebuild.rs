@@ -22,14 +22,17 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
     match begun {
         Begun::New => {}
         Begun::Continued => output.note("Continuing a rebuild that was started earlier.")?,
-        Begun::Joined => output.note("Another process is rebuilding the read model. This one helps it to apply events.")?,
+        Begun::Joined => {
+            output.note("Another process is rebuilding the read model. This one helps it to apply events.")?
+        }
     }
     let progress = Progress::estimate("rebuild", output);
     if begun == Begun::Joined {
         let outcomes = rebuild.help(&|done, total| progress.update(done, total)).await?;
         progress.end();
         output.one(&json!({ "joined": true, "events": outcomes }))?;
-        return output.note("All events are applied. The other process compares the read models and replaces the old one.");
+        return output
+            .note("All events are applied. The other process compares the read models and replaces the old one.");
     }
     let outcomes = rebuild.replay(&|done, total| progress.update(done, total)).await?;
     progress.end();

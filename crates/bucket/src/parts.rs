@@ -51,7 +51,9 @@ impl Bucket {
         stream::once(folders.all())
             .map_ok(move |folders| {
                 let days = folders.iter().filter_map(|parts| day_of_parts(parts));
-                bucket.clone().parts_of(days.map(|day| Day::between(day, from, to)).collect())
+                bucket
+                    .clone()
+                    .parts_of(days.map(|day| Day::between(day, from, to)).collect())
             })
             .try_flatten()
             .boxed()
@@ -89,7 +91,11 @@ impl Bucket {
             .map_ok(move |(number, day, listed)| match listed {
                 Some(ids) => {
                     let hours_listed = 24 * (number + 1);
-                    let part = Part { ids, hours_listed, hours };
+                    let part = Part {
+                        ids,
+                        hours_listed,
+                        hours,
+                    };
                     stream::once(async { Ok(part) }).boxed()
                 }
                 None => {
@@ -97,7 +103,14 @@ impl Bucket {
                     stream::try_unfold(of_day, move |mut of_day| async move {
                         Ok(of_day.next().await?.map(|(hour, ids)| {
                             let hours_listed = 24 * number + u64::from(hour.hour()) + 1;
-                            (Part { ids, hours_listed, hours }, of_day)
+                            (
+                                Part {
+                                    ids,
+                                    hours_listed,
+                                    hours,
+                                },
+                                of_day,
+                            )
                         }))
                     })
                     .boxed()

@@ -245,7 +245,10 @@ impl Handler {
     }
 
     fn is_unreadable(&self, path: &str) -> bool {
-        let keys = self.unreadable.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let keys = self
+            .unreadable
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         keys.iter().any(|key| path.contains(key.as_str()))
     }
 

@@ -76,7 +76,12 @@ impl Windows {
         while self.ids.len() < WINDOW {
             let found = match self.next.take() {
                 Some(found) => Some(found),
-                None => self.found.next().await.transpose()?.inspect(|found| tally.add_listed(found)),
+                None => self
+                    .found
+                    .next()
+                    .await
+                    .transpose()?
+                    .inspect(|found| tally.add_listed(found)),
             };
             let Some(mut found) = found else {
                 tally.end_list();

@@ -28,7 +28,10 @@ impl Bucket {
     /// Fails like [`Bucket::pack`].
     pub async fn pack_new(&self, before: DateTime<Utc>) -> Result<Packed, Error> {
         let before = before.duration_trunc(TimeDelta::hours(1)).unwrap_or(before);
-        let new = Pass { begun: before, done: None };
+        let new = Pass {
+            begun: before,
+            done: None,
+        };
         let mut pass = self.last_pass().await?.unwrap_or(new);
         if pass.done >= Some(pass.begun) && before - pass.begun >= ALL_AGAIN {
             pass = new;
@@ -41,7 +44,8 @@ impl Bucket {
             if let (Some(day), Ok(())) = (day_of_parts(&day), &damaged) {
                 let end = day.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(1);
                 pass.done = pass.done.max(Some(end.min(before)));
-                self.overwrite(&key(), serde_json::to_vec(&pass).unwrap_or_default().into()).await?;
+                self.overwrite(&key(), serde_json::to_vec(&pass).unwrap_or_default().into())
+                    .await?;
             }
         }
         damaged.map(|()| packed)
