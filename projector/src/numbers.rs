@@ -84,7 +84,7 @@ impl RunOfAccount {
 }
 
 /// Returns the numbers of runs and of their jobs. New numbers are assigned in the order of the runs. The lock on numbers, which all accounts
-/// share, is then held until the transaction ends, so call it as late as possible.
+/// share, is then held until the transaction ends, so that numbers become visible in their order. Call it as late as possible.
 pub(crate) async fn numbers_of_runs(
     transaction: &mut PgConnection,
     bucket: &Bucket,

@@ -208,7 +208,7 @@ async fn move_files(
     let wanted: Vec<RunOfAccount> = targets.iter().flatten().cloned().chain(observed).collect();
     let wanted: Vec<RunOfAccount> = wanted.into_iter().filter(|run| seen.insert(run.clone())).collect();
     let mut others = places_of_files(transaction, &changed.iter().copied().collect::<Vec<_>>()).await?;
-    // Numbers are assigned last, so that their lock, which all accounts share, is held only briefly.
+    // As late as possible, because all accounts share the lock on numbers, which is held until the commit.
     let numbers = numbers_of_runs(transaction, bucket, &wanted).await?;
 
     let mut places = Places::default();

@@ -7,15 +7,14 @@ use crate::output::Output;
 use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
-    let were_claimed_one_by_one = read_model::ids::are_claimed_one_by_one(&mut settings.owner().await?).await?;
-    migrate(settings).await?;
-    output.done("The tables are up to date.")?;
-    if were_claimed_one_by_one {
+    if read_model::ids::are_claimed_one_by_one(&mut settings.owner().await?).await? {
         output.note(
-            "Numbers of runs are now claimed in segments, which earlier versions cannot read: stop all projectors of earlier versions before \
-             you start one of this version.",
+            "This version claims the numbers of runs in segments, which earlier versions cannot read: stop all projectors of earlier versions \
+             before you start one of this version.",
         )?;
     }
+    migrate(settings).await?;
+    output.done("The tables are up to date.")?;
     if read_model::format::needs_rebuild(&mut settings.owner().await?).await? {
         output.note(
             "Earlier uploads were projected by an older version. Run `dbt-api rebuild --accept-differences` soon; uploads and reads continue \
