@@ -7,6 +7,7 @@ use projector::{Projector, Selection};
 use read_model::replay::lock_batch;
 use schemas::Event;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use testkit::{System, run_command, wait_until};
 
 use crate::history::{
