@@ -42,7 +42,7 @@ build_before() {
 
 command_bench() {
   local out=docs/benchmarks datahub
-  # A part is no table.
+  # The results of some parts do not replace the whole table.
   (($# == 0)) || out=$DEV/benchmarks
   needs "building" build-essential
   needs "the service" postgresql nats-server

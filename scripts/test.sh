@@ -51,7 +51,7 @@ start_test_cluster() {
   cluster_start "$TEST_CLUSTER" fsync=off synchronous_commit=off full_page_writes=off ssl=on \
     "ssl_cert_file=$TEST_CLUSTER/certificate.pem" "ssl_key_file=$TEST_CLUSTER/key.pem"
   DATABASE_URL=$(cluster_url "$TEST_CLUSTER" postgres)
-  # The folder itself is closed to others; a certificate is no secret.
+  # The folder itself is closed to others; a certificate is not secret.
   cp "$TEST_CLUSTER/certificate.pem" "$DEV/test-certificate.pem"
   export DATABASE_URL DATABASE_CERTIFICATE=$DEV/test-certificate.pem
 }
@@ -68,8 +68,10 @@ remove_abandoned_clusters() { # of runs that were killed; their process id is in
 
 # Tests say themselves what they use: a developer's settings must not change what they find.
 forget_settings() {
+  local settings # in the README's table, which a test compares with the program
+  settings=$(sed -n 's/^| \(`[A-Z][^|]*\)|.*/\1/p' README.md | grep -oE '[A-Z][A-Z0-9_]+')
   # shellcheck disable=SC2046 # names
-  unset $(compgen -e | grep -E '^(DATACOVES|DB|NATS|STORAGE|S3|MINIO|BLOB|OTEL)_|^(HOST|PORT|PUBLIC_URL|LOG_LEVEL|LOG_FORMAT)$')
+  unset $(compgen -e | grep -xF "$settings") $(compgen -e | grep '^DATACOVES_')
 }
 
 python_commands() { # steps…
@@ -177,7 +179,7 @@ command_test() {
     elif is_one_of "$word" "${STEPS[@]}"; then
       named+=("$word")
     else
-      die "./dev test was given \"$word\", which is no step. The steps: ${STEPS[*]}. The options: --all, --no-install"
+      die "./dev test was given \"$word\", which is not a step. The steps: ${STEPS[*]}. The options: --all, --no-install"
     fi
   done
   ! needs_build "${named[@]}" || named+=(build)

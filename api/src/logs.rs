@@ -8,7 +8,7 @@ use read_model::queries::{RunFile, StepLog};
 use schemas::AccountId;
 
 use crate::State;
-use crate::resources::step::Step;
+use crate::resources::step::{Log, Step};
 
 /// How many lines of a log are shown, as in dbt Cloud.
 const MAX_LINES: usize = 1_000;
@@ -30,14 +30,6 @@ const AT_ONCE: usize = 4;
 
 /// What is shown in place of a log that is too large.
 const TOO_LARGE: &str = "This log is too large to be shown here. The whole file is among the artifacts of the run.";
-
-/// The log of a step as it is shown.
-pub(crate) struct Log {
-    /// The last lines.
-    pub(crate) end: Arc<str>,
-    /// The whole log if the client asked for it, or else the last lines.
-    pub(crate) debug: Arc<str>,
-}
 
 /// A log to read: the place of its step, the file, and how many bytes of its end are wanted.
 struct Wanted(usize, RunFile, usize);

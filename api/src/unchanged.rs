@@ -48,7 +48,11 @@ fn tag_of(state: &State, bearer: &Bearer, uri: &Uri, headers: &HeaderMap) -> Opt
     let release = env!("CARGO_PKG_VERSION");
     // Some answers have several formats.
     let accepted: Vec<&[u8]> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
-    let accepted = String::from_utf8_lossy(&accepted.join(&b',')).into_owned();
+    let accepted = match accepted.as_slice() {
+        // A client that does not say what it accepts accepts everything (RFC 9110, 12.5.1).
+        [] => "*/*".to_owned(),
+        accepted => String::from_utf8_lossy(&accepted.join(&b',')).into_owned(),
+    };
     let text = format!(
         "{release} {version} {} {moment} {uri} {accepted}",
         bearer.access.token_id

@@ -21,7 +21,7 @@ async fn execute(connection: &mut PgConnection) -> sqlx::Result<()> {
     let begin = begin_in_account(NOBODY, None);
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let page = Paging { limit: 100, offset: 0 };
-    // Once only: PostgreSQL decides by the first five executions whether it plans a statement anew each time, and these find no rows.
+    // Once only: PostgreSQL decides by the first five executions whether it plans a statement again each time, and these find no rows.
     for descending in [false, true] {
         let order = Order {
             field: RunOrder::Id,

@@ -8,7 +8,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::format::{clock_duration, humanized_duration, spaced_time};
-use crate::logs::Log;
+
+/// The log of a step as it is shown.
+pub(crate) struct Log {
+    /// The last lines.
+    pub(crate) end: Arc<str>,
+    /// The whole log if the client asked for it, or else the last lines.
+    pub(crate) debug: Arc<str>,
+}
 
 /// A step of a run.
 #[derive(Serialize, ToSchema)]

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_cursors() {
+    fn other_texts_are_not_cursors() {
         let hash = Sha256::of(b"file");
         for text in [
             String::new(),

@@ -1,7 +1,7 @@
 //! Conditional reads with `If-None-Match`.
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{Request, StatusCode};
 
 use crate::support::{ALL_OF_ACCOUNT_1, ALL_OF_ACCOUNT_2, Answer, Api, DEV_OF_ACCOUNT_1};
@@ -36,6 +36,21 @@ async fn a_client_that_has_the_answer_gets_304() {
         assert_eq!(answer.headers[ETAG], tag.as_str());
         assert!(answer.body.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_accepts_everything_need_not_say_so() {
+    let api = Api::start().await;
+    let tag = tag_of(&api, RUNS).await;
+    let ask = |accepted: &'static str| {
+        let request = Request::get(RUNS)
+            .header(AUTHORIZATION, format!("Token {ALL_OF_ACCOUNT_1}"))
+            .header(ACCEPT, accepted)
+            .header(IF_NONE_MATCH, &tag);
+        api.send(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(ask("*/*").await.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(ask("text/csv").await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,7 +114,7 @@ impl Journal {
                 .await?;
             let event = bucket.get_event(bucket::Journal::Uploads, EventId(id)).await?;
             let EventData::ArtifactsUploaded(mut upload) = event.data()? else {
-                anyhow::bail!("the event is no upload")
+                anyhow::bail!("the event is not an upload")
             };
             for run in run + 1..run + runs_of_manifest {
                 upload.run_id = Some(format!("run-{run}"));

@@ -230,7 +230,7 @@ async fn everything_else_works_while_airflow_is_unreachable() {
     let token = installation.token("1", "read,upload", &[]);
     let ready = wait_until("readiness reports Airflow as away", async || {
         let ready = installation.readiness().await;
-        (ready["parts"]["airflow"]["status"] == "away").then_some(ready)
+        (ready["parts"]["airflow"]["status"] == "down").then_some(ready)
     })
     .await;
     assert_eq!(ready["status"], "degraded", "{ready}");

@@ -302,7 +302,7 @@ async fn the_last_known_directory_is_used_while_datacoves_database_is_down() {
         let ready = installation.readiness().await;
         let part = &ready["parts"]["datacoves"];
         (ready["status"] == "degraded"
-            && part["status"] == "away"
+            && part["status"] == "down"
             && part["required"] == false
             && part["error"].as_str()?.contains("Datacoves' database"))
         .then_some(())

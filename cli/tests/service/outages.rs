@@ -20,7 +20,7 @@ async fn the_sweep_applies_uploads_that_nats_did_not_deliver() {
     installation.run_with_total(&token, "1", 1).await;
     let ready = installation.readiness().await;
     assert_eq!(ready["status"], "degraded");
-    assert_eq!(ready["parts"]["stream"]["status"], "away");
+    assert_eq!(ready["parts"]["stream"]["status"], "down");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -314,7 +314,7 @@ async fn while_datacoves_is_silent_uploads_continue_and_refusals_remain() {
         let message = answer["errors"]["message"].as_str().unwrap();
         assert!(message.starts_with("Datacoves, which issued this token"), "{message}");
         let ready = installation.readiness().await;
-        assert_eq!(ready["parts"]["verifier"]["status"], "away", "{ready}");
+        assert_eq!(ready["parts"]["verifier"]["status"], "down", "{ready}");
         assert_eq!(ready["status"], "degraded");
     }
     assert_eq!(datacoves.followed(), 0, "a redirect was followed");

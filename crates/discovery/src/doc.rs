@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields of an object. Each is parsed when it is asked for; one of an unexpected type counts as absent.
@@ -67,13 +67,9 @@ impl<'a> Doc<'a> {
 
     /// The objects in a field that is an object, in the order of the file.
     pub(crate) fn entries(&self, key: &str) -> Vec<(Cow<'a, str>, Doc<'a>)> {
-        let object = self.object(key).unwrap_or_default();
-        object
-            .0
-            .into_iter()
-            .filter(|(_, value)| value.get().starts_with('{'))
-            .map(|(name, value)| (name, Doc::of(value.get())))
-            .collect()
+        let object = self.raw_object(key);
+        let entries = object.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        entries.map_or_else(Vec::new, |Entries(entries)| entries)
     }
 
     /// A field that is a whole number, also one such as `3.0`.
@@ -121,22 +117,105 @@ impl<'de: 'a, 'a> Deserialize<'de> for Doc<'a> {
         struct Fields;
 
         impl<'de> Visitor<'de> for Fields {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+            type Value = Doc<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                fields(map)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+fn fields<'de, A: MapAccess<'de>>(mut map: A) -> Result<Doc<'de>, A::Error> {
+    let mut fields = Vec::with_capacity(8);
+    while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+        fields.push((key.0, value));
+    }
+    Ok(Doc(fields))
+}
+
+/// The objects in an object. They are read in one pass, because tables have many columns.
+struct Entries<'a>(Vec<(Cow<'a, str>, Doc<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Objects;
+
+        impl<'de> Visitor<'de> for Objects {
+            type Value = Vec<(Cow<'de, str>, Doc<'de>)>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(8);
-                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    fields.push((key.0, value));
+                let mut objects = Vec::with_capacity(32);
+                while let Some((key, object)) = map.next_entry::<Key<'de>, MaybeObject<'de>>()? {
+                    objects.extend(object.0.map(|object| (key.0, object)));
                 }
-                Ok(fields)
+                Ok(objects)
             }
         }
 
-        deserializer.deserialize_map(Fields).map(Doc)
+        deserializer.deserialize_map(Objects).map(Self)
+    }
+}
+
+/// A value that may be an object.
+struct MaybeObject<'a>(Option<Doc<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for MaybeObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Option<Doc<'de>>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a value")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                fields(map).map(Some)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+                while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(None)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(None)
+            }
+        }
+
+        deserializer.deserialize_any(Any).map(Self)
     }
 }
 
@@ -185,5 +264,16 @@ mod tests {
         assert_eq!(doc.integer("a"), None);
         assert_eq!(doc.text("g\n").as_deref(), Some("h"));
         assert!(Doc::of("[1]").raw("a").is_none());
+    }
+
+    #[test]
+    fn only_the_objects_in_an_object_are_its_entries() {
+        let json = r#"{"o": {"a": {"x": {"y": 1}}, "b": [{}], "c": "t", "d": 1.5, "e": -1, "f": null, "g": true, "h\n": {}}, "n": null}"#;
+        let doc = Doc::of(json);
+        let entries = doc.entries("o");
+        let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_ref()).collect();
+        assert_eq!(names, ["a", "h\n"]);
+        assert_eq!(entries[0].1.object("x").unwrap().integer("y"), Some(1));
+        assert!(doc.entries("n").is_empty() && doc.entries("absent").is_empty());
     }
 }

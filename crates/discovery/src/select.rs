@@ -111,7 +111,7 @@ impl Selector {
     }
 }
 
-/// Macros, groups and operations are no part of a selection.
+/// Macros, groups and operations cannot be selected.
 fn is_selectable(graph: &Graph, index: NodeIndex) -> bool {
     !matches!(
         &*graph.node(index).resource_type,

@@ -145,7 +145,7 @@ async fn sum_up_runs(transaction: &mut PgConnection, runs: &[(AccountId, RunId)]
                 least(o.created_at, min(s.created_at)), greatest(o.event_time, max(s.updated_at)),
                 CASE WHEN o.status IS NULL THEN min(s.started_at) ELSE o.started_at END,
                 CASE WHEN o.status IS NULL THEN max(s.finished_at)
-                    -- An end that Airflow does not tell was before it was seen.
+                    -- Airflow did not report the end: it was before this was seen.
                     WHEN o.status >= 10 THEN coalesce(o.finished_at, o.event_time)
                     ELSE o.finished_at END
             FROM (SELECT) AS one

@@ -98,7 +98,7 @@ impl Health {
                 Err(error) => {
                     unready |= part.need == Need::Required;
                     degraded = true;
-                    json!({ "status": "away", "required": part.need == Need::Required, "error": error })
+                    json!({ "status": "down", "required": part.need == Need::Required, "error": error })
                 }
             };
             parts.insert(part.name.to_owned(), value);

@@ -1,4 +1,4 @@
-"""Checks that Airflow's OpenLineage tells of a run what its files say: jobs, datasets, tests and the task that waited for the run.
+"""Checks that Airflow's OpenLineage reports of a run what its files say: jobs, datasets, tests and the task that waited for the run.
 
 The tasks run in Airflow, which has a database here and writes events into a file. The run succeeds in one DAG run and fails in the other.
 """

@@ -39,7 +39,8 @@ async fn a_model_is_shown_with_everything_known_about_it() {
     let environment = &answer["environment"];
     assert_eq!(environment["adapterType"], "duckdb");
     assert_eq!(environment["dbtProjectName"], "shop");
-    assert!(environment["applied"]["lastUpdatedAt"].as_str().unwrap().ends_with('Z'));
+    // That of the catalog, which is the newest file.
+    assert_eq!(environment["applied"]["lastUpdatedAt"], "2026-11-24T11:20:45.350Z");
     let models = &environment["applied"]["models"];
     assert_eq!(models["totalCount"], 1);
     assert_eq!(models["pageInfo"]["hasNextPage"], false);

@@ -150,7 +150,7 @@ async fn the_same_results_in_two_runs_count_as_an_attempt_of_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn checks_of_freshness_are_no_steps_of_a_job() {
+async fn checks_of_freshness_are_not_steps_of_a_job() {
     let mut environment = Environment::start().await;
     environment.send("r1", &build(1, &[(A, "success")])).await;
     let job = environment.get("jobs/1/").await;

@@ -22,7 +22,7 @@ on_each_store!(
     two_packers_at_once_do_no_harm,
     trimmed_events_are_found_and_read,
     an_event_that_is_not_packed_is_not_trimmed,
-    trimming_only_counts_unless_it_is_told_to_delete,
+    trimming_only_counts_unless_deleting_is_asked_for,
     events_are_read_in_the_given_order,
 );
 
@@ -177,7 +177,7 @@ async fn an_event_that_is_not_packed_is_not_trimmed(bucket: &Bucket) {
     assert_readable(bucket, &events).await;
 }
 
-async fn trimming_only_counts_unless_it_is_told_to_delete(bucket: &Bucket) {
+async fn trimming_only_counts_unless_deleting_is_asked_for(bucket: &Bucket) {
     let events = put(bucket, 17, 0..5).await;
     pack(bucket, at(18, 0)).await;
     for _ in 0..2 {

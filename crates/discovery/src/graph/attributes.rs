@@ -1,5 +1,6 @@
 //! What filters, selections and lineages must know of each node's definition.
 
+use super::GraphNode;
 use crate::doc::Doc;
 
 /// A part of a node's definition.
@@ -57,8 +58,8 @@ impl Attributes {
     }
 
     /// The layer that a model belongs to by the usual conventions: `staging`, `intermediate` or `marts`. dbt does not record it.
-    pub(crate) fn modeling_layer(&self) -> Option<&'static str> {
-        modeling_layer(&self.path, self.fqn.last().map(AsRef::as_ref).unwrap_or_default())
+    pub(crate) fn modeling_layer(&self, node: &GraphNode) -> Option<&'static str> {
+        modeling_layer(&self.path, node.name.as_deref().unwrap_or_default())
     }
 }
 

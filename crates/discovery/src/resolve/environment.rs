@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use read_model::queries::discovery;
 use serde_json::json;
 
 use super::{Resolver, required};
@@ -76,7 +77,7 @@ impl Resolver<'_> {
             name => match kind_of_list(name) {
                 Some(kind) => self.connection(data, shape, &[kind], field).await,
                 None => {
-                    let summary = self.summary(data, field).await?;
+                    let summary = self.summary(data, shape, field).await?;
                     Ok(summary.unwrap_or_else(|| Self::typename_or_null(selected, field)))
                 }
             },
@@ -84,9 +85,13 @@ impl Resolver<'_> {
     }
 
     /// The fields that are about all nodes together.
-    async fn summary(&mut self, data: usize, selected: &Arc<Selected>) -> Result<Option<Tree>, Error> {
+    async fn summary(&mut self, data: usize, shape: Shape, selected: &Arc<Selected>) -> Result<Option<Tree>, Error> {
         let graph = Arc::clone(&self.datas[data].scope.graph);
         let value = match selected.name.as_str() {
+            "lastUpdatedAt" if shape == Shape::Applied => {
+                let environment = self.datas[data].scope.environment;
+                crate::facts::time_json(discovery::last_update(self.connection, self.account, environment).await?)
+            }
             "lastUpdatedAt" => {
                 let head = self.datas[data].scope.head.as_ref();
                 crate::facts::time_json(head.map(|head| head.generated_at))

@@ -128,7 +128,7 @@ impl Filter {
             && is(&self.exposure_type, attributes.exposure_type.as_deref())
             && is(&self.group, attributes.group.as_deref())
             && is(&self.identifier, identifier)
-            && is(&self.modeling_layer, attributes.modeling_layer())
+            && is(&self.modeling_layer, attributes.modeling_layer(node))
             && is(&self.package, node.package_name.as_deref())
             && is(&self.schema, attributes.schema.as_deref())
             && is_one_of(&self.source_names, attributes.source_name.as_deref())

@@ -8,7 +8,7 @@ use schemas::RunId;
 
 use super::filter::Filter;
 use super::{Resolver, required};
-use crate::arguments::{argument, boolean, number, text};
+use crate::arguments::{argument, number, text};
 use crate::data::Data;
 use crate::error::{Error, QueryError};
 use crate::graph::NodeIndex;
@@ -64,9 +64,6 @@ impl Resolver<'_> {
         common.no_more_results();
         self.want_of_model(&mut common, index, selected).await?;
         common.load(self.connection).await?;
-        if boolean(argument(selected, "withCatalog")) == Some(false) {
-            Arc::make_mut(&mut common.stored).catalogs.clear();
-        }
         let mut rows = Vec::new();
         for attempt in attempts {
             let mut scope = scope.clone();

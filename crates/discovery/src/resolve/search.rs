@@ -105,7 +105,7 @@ impl Resolver<'_> {
         indices.retain(|index| {
             let of = &attributes[*index as usize];
             is_in(&access, of.access.as_deref())
-                && is_in(&layers, of.modeling_layer())
+                && is_in(&layers, of.modeling_layer(graph.node(*index)))
                 && is_in(&materializations, graph.node(*index).materialized.as_deref())
         });
         Ok(())

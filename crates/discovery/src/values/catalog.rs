@@ -105,7 +105,7 @@ fn columns<'f>(catalog: &Catalog<'f>, definition: &Doc<'f>) -> Value<'f> {
     };
     let mut declared: Vec<(Cow<'f, str>, Doc<'f>)> = named(definition);
     let mut in_warehouse: Vec<(Cow<'f, str>, Doc<'f>)> = named(&catalog.doc);
-    in_warehouse.sort_by_key(|(_, column)| column.integer("index"));
+    in_warehouse.sort_by_cached_key(|(_, column)| column.integer("index"));
     let mut columns: Vec<Column<'f>> = in_warehouse
         .into_iter()
         .map(|(name, in_warehouse)| {

@@ -46,11 +46,14 @@ pub(crate) fn status(is_outdated: bool, status: &str) -> &'static str {
 }
 
 fn info(facts: &Facts<'_>) -> Json {
+    let criteria = criteria(facts);
     let Some(check) = &facts.freshness else {
-        return json!({ "criteria": criteria(facts), "freshnessChecked": false });
+        // Nothing is known of a source that defines no limits: dbt does not check it.
+        let is_defined = criteria["warnAfter"].is_object() || criteria["errorAfter"].is_object();
+        return json!({ "criteria": criteria, "freshnessChecked": is_defined.then_some(false) });
     };
     json!({
-        "criteria": criteria(facts),
+        "criteria": criteria,
         "freshnessChecked": true,
         "freshnessJobDefinitionId": check.row.job_id,
         "freshnessRunGeneratedAt": time_json(check.row.generated_at),

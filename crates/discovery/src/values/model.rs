@@ -77,7 +77,7 @@ fn lineage(field: &str) -> Option<(Needs, Read)> {
         "materializationType" => (Needs::NOTHING, |facts| {
             Value::of_str(facts.node.materialized.as_deref())
         }),
-        "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(Attributes::modeling_layer))),
+        "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(|of| of.modeling_layer(facts.node)))),
         "parentIds" => (Needs::NOTHING, |facts| {
             let graph = &facts.scope.graph;
             let parents = facts.node.parents.iter().map(|parent| Cow::Borrowed(graph.id(*parent)));

@@ -13,7 +13,7 @@ mod results;
 pub use catalog::{CatalogEntry, catalog_entries, catalog_entries_of_run};
 pub use code::{compiled_codes, compiled_codes_of_run};
 pub use freshness::{Freshness, freshness};
-pub use head::{Head, NodeSet, head_of_environment, head_of_run, newest_run_with_manifest};
+pub use head::{Head, NodeSet, head_of_environment, head_of_run, last_update, newest_run_with_manifest};
 pub use history::{attempts_of_node, results_in_runs};
 pub use index::{IndexedNode, index};
 pub use macros::macros_of_nodes;

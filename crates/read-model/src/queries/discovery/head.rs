@@ -140,6 +140,28 @@ pub async fn head_of_run(
     row.map(Row::head).transpose()
 }
 
+/// Returns the time of dbt's last work of which an environment has a file.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn last_update(
+    connection: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "SELECT max(newest.done_at) FROM unnest(ARRAY['manifest', 'run_results', 'catalog', 'sources', 'freshness']) AS k (kind)
+         CROSS JOIN LATERAL (
+            SELECT done_at FROM artifacts WHERE account_id = $1 AND environment_id = $2 AND kind = k.kind
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1
+         ) AS newest",
+        account.0,
+        environment.0
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Returns the run of a job that ended last among those with a manifest.
 ///
 /// # Errors
