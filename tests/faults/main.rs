@@ -19,6 +19,7 @@ mod history;
 mod kills;
 mod letters;
 mod moments;
+mod objects;
 mod order;
 mod parts;
 mod prune;

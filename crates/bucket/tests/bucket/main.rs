@@ -11,6 +11,7 @@ mod journal;
 mod layout;
 mod legacy;
 mod outages;
+mod parts;
 mod revocations;
 mod segments;
 mod settings;
