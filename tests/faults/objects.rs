@@ -18,7 +18,11 @@ async fn uploads_whose_files_can_be_read_do_not_wait_for_the_others_of_their_bat
     let installation = Installation::of(prepare(system), "ingest").await;
     let token = installation.token("1", "read,upload", &[]);
     let other = br#"{"metadata":{},"nodes":{},"macros":{}}"#.to_vec();
-    for (run, manifest) in [("first", newest_manifest()), ("second", other), ("third", newest_manifest())] {
+    for (run, manifest) in [
+        ("first", newest_manifest()),
+        ("second", other),
+        ("third", newest_manifest()),
+    ] {
         installation.upload_manifest(&token, run, manifest).await;
     }
     let bucket = Bucket::open(&server.settings("artifacts").unwrap()).unwrap();
@@ -36,7 +40,11 @@ async fn uploads_whose_files_can_be_read_do_not_wait_for_the_others_of_their_bat
     assert!(
         matches!(
             results.as_slice(),
-            [Ok(Outcome::Applied), Err(ApplyError::Unavailable(_)), Ok(Outcome::Applied)]
+            [
+                Ok(Outcome::Applied),
+                Err(ApplyError::Unavailable(_)),
+                Ok(Outcome::Applied)
+            ]
         ),
         "{results:?}"
     );

@@ -15,12 +15,16 @@ async fn a_day_with_many_events_is_listed_hour_by_hour() {
     // An object that is only listed may be empty.
     let put = |time: DateTime<Utc>| {
         let id = EventId(Clock::System.new_id(time));
-        let hour = folder.path().join(time.format("events/uploads/%Y/%m/%d/%H").to_string());
+        let hour = folder
+            .path()
+            .join(time.format("events/uploads/%Y/%m/%d/%H").to_string());
         std::fs::create_dir_all(&hour).unwrap();
         std::fs::write(hour.join(format!("{id}.json")), "").unwrap();
         id
     };
-    let mut ids: Vec<EventId> = [at(3, 0) - TimeDelta::days(2), at(4, 0) - TimeDelta::days(2)].map(put).to_vec();
+    let mut ids: Vec<EventId> = [at(3, 0) - TimeDelta::days(2), at(4, 0) - TimeDelta::days(2)]
+        .map(put)
+        .to_vec();
     ids.extend((0..13_000).map(|_| put(at(16, 0))));
     ids.extend((0..13_000).map(|_| put(at(17, 0))));
     ids.push(put(at(0, 0) + TimeDelta::days(1)));
