@@ -356,7 +356,11 @@ async fn a_page_begins_after_a_cursor_or_not_at_all() {
     let answer = data(&installation, &token, &descending, json!({})).await;
     assert_eq!(
         all(&answer["environment"]["applied"]["models"]["edges"], "cursor"),
-        ["model.shop.orders", "model.shop.customers"]
+        [
+            "model.shop.orders",
+            "model.shop.metricflow_time_spine",
+            "model.shop.customers"
+        ]
     );
     for list in [
         "models(after: \"model.shop.gone\", sort: {field: executeCompletedAt, direction: desc})",
