@@ -76,6 +76,7 @@ impl Settings {
 
     /// A projector for an operator's command.
     pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
+        projector::start_threads()?;
         let pool = pools::command_projector(&self.database, search_path);
         Ok(Projector::new(pool, self.open_bucket()?, Clock::System))
     }

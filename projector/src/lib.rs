@@ -26,6 +26,7 @@ use stream::Stream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use artifacts::start_threads;
 pub use batch::Outcome;
 pub use error::ApplyError;
 pub use rebuild::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};

@@ -208,7 +208,7 @@ async fn an_event_that_kills_its_projector_becomes_a_dead_letter_and_blocks_noth
     );
 }
 
-/// Starts a projector that may use 800 MB of address space.
+/// Starts a projector that may use 700 MB of address space.
 async fn limited_projector(system: &System) -> Service {
-    Service::start_limited(BINARY, "projector", "-v 800000", system).await
+    Service::start_limited(BINARY, "projector", "-v 700000", system).await
 }

@@ -12,8 +12,9 @@ use crate::pools;
 /// Starts the role. It has no routes.
 ///
 /// # Errors
-/// Fails if the settings of NATS cannot be used.
+/// Fails if the settings of NATS cannot be used, or if there is no room for the threads that read manifests.
 pub(super) async fn part(process: &Process) -> anyhow::Result<Part> {
+    projector::start_threads()?;
     // The projector has its own connection, so that its messages and those of ingest do not wait for each other.
     let stream = Stream::connect(&process.settings.stream).await?;
     let pool = pools::projector(&process.settings.database);

@@ -12,7 +12,7 @@ mod trim;
 
 pub use catalog::{Catalog, CatalogColumn, CatalogNode};
 pub use change::changed_fields;
-pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode};
+pub use manifest::{Manifest, ManifestMetadata, QuarantinedNode, start_threads};
 pub use node::{Column, DEFINITION_FORMAT, Node, NodeContent};
 pub use results::{Failure, NodeResult, Outcome, Results, Span};
 pub use scan::{ScanError, Scanned, Scanner};

@@ -8,11 +8,13 @@ mod sections;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::error::Error;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use md5::{Digest, Md5};
 use rayon::prelude::*;
+use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
 use serde_json::value::RawValue;
 
 use super::Node;
@@ -20,6 +22,19 @@ use super::raw::{Entries, text};
 use super::scan::read_time;
 use super::text::{InvalidArtifact, may_have_lone_surrogates, repair, utf8};
 use sections::{Section, Sections};
+
+/// Starts the threads of [`Manifest::map_nodes`]. A process that has no room for them then fails when it starts, and not when it reads a
+/// manifest, which would seem to be the manifest's fault.
+///
+/// # Errors
+/// Returns an error if the system does not start them.
+pub fn start_threads() -> Result<(), ThreadPoolBuildError> {
+    match ThreadPoolBuilder::new().build_global() {
+        Err(error) if error.source().is_some() => Err(error),
+        // They may have been started before.
+        _ => Ok(()),
+    }
+}
 
 /// The maximum length of the name of an unknown section, in bytes.
 const MAX_SECTION_NAME: usize = 100;
