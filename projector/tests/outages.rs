@@ -11,11 +11,10 @@ use bucket::Bucket;
 use chrono::TimeDelta;
 use clock::Clock;
 use projector::{ApplyError, Outcome, Projector, Selection};
-use schemas::{AccountId, DeletedFiles, Event, EventId, FileDeleted, ProjectId, TokenId};
+use schemas::Event;
 use sqlx::PgPool;
 use testkit::s3::S3Server;
-use testkit::{Database, wait_until};
-use uuid::Uuid;
+use testkit::{Database, deletion, wait_until};
 
 /// A database, and a bucket whose journal contains deletions of files.
 struct Setup {
@@ -32,14 +31,7 @@ impl Setup {
         let mut events = Vec::new();
         for number in 0..count {
             let time = Clock::System.now() - TimeDelta::hours(3) + TimeDelta::minutes(number);
-            let data = FileDeleted {
-                account_id: AccountId(1),
-                project_id: ProjectId(1),
-                environment_id: None,
-                files: DeletedFiles::Slug(Uuid::nil()),
-                deleted_by: TokenId(Uuid::nil()),
-            };
-            let event = Event::new(EventId(Clock::System.new_id(time)), time, &data.into()).unwrap();
+            let event = deletion(time);
             bucket.put_event(&event).await.unwrap();
             events.push(event);
         }
@@ -94,7 +86,7 @@ async fn events_that_stay_unreadable_are_reported_at_the_end() {
     let Err(ApplyError::Unavailable(cause)) = replay else {
         panic!("{replay:?}");
     };
-    assert!(cause.contains("1 events could not be applied"), "{cause}");
+    assert!(cause.contains("could not be applied in 10 attempts: 1;"), "{cause}");
     let applied = setup.projector().apply_all(&setup.events[1..]).await;
     assert!(
         applied.iter().all(|result| *result.as_ref().unwrap() == Outcome::Known),

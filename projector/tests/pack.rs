@@ -9,9 +9,7 @@ use bucket::{Bucket, PACKED_AFTER, Settings};
 use chrono::TimeDelta;
 use clock::Clock;
 use projector::Projector;
-use schemas::{AccountId, DeletedFiles, Event, EventId, FileDeleted, ProjectId, TokenId};
-use testkit::Database;
-use uuid::Uuid;
+use testkit::{Database, deletion};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_projector_at_a_time_packs_the_hours_that_are_old_enough() {
@@ -23,16 +21,7 @@ async fn one_projector_at_a_time_packs_the_hours_that_are_old_enough() {
     let bucket = Bucket::open(&settings).unwrap();
     let now = Clock::System.now();
     for age in [PACKED_AFTER + TimeDelta::hours(1), PACKED_AFTER - TimeDelta::hours(1)] {
-        let data = FileDeleted {
-            account_id: AccountId(1),
-            project_id: ProjectId(1),
-            environment_id: None,
-            files: DeletedFiles::Slug(Uuid::nil()),
-            deleted_by: TokenId(Uuid::nil()),
-        };
-        let time = now - age;
-        let event = Event::new(EventId(Clock::Fixed(time).new_id(time)), time, &data.into()).unwrap();
-        bucket.put_event(&event).await.unwrap();
+        bucket.put_event(&deletion(now - age)).await.unwrap();
     }
     let pool = database.pool("dbt_api_projector");
     let projector = Projector::new(pool.clone(), bucket, Clock::System);

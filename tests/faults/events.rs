@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::{PATIENCE, run_command};
 
 use crate::history::{
-    begin_command, bucket_of, event_file, pool_of, store_file, stored_files, write_history, write_upload,
+    begin_command, bucket_of, event_file, pool_of, stopped_with_files, store_file, write_history, write_upload,
 };
 use crate::installation::{BINARY, Installation, newest_manifest};
 
@@ -93,11 +93,7 @@ async fn tail_shows_each_new_event_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_applies_only_selected_events() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    assert_eq!(installation.service.stop().await, Some(0));
-    let system = installation.system;
-    run_command(BINARY, &["replay"], &system);
+    let (system, files) = stopped_with_files().await;
     let pool = pool_of(&system);
     let applied = async || -> BTreeSet<uuid::Uuid> {
         let applied = "SELECT event_id FROM ledger";

@@ -13,7 +13,7 @@ use schemas::{
     UploadRoute, UploadedFile,
 };
 use sqlx::{Connection, PgConnection, PgPool};
-use testkit::{System, repository_file, wait_until};
+use testkit::{System, repository_file, run_command, wait_until};
 use uuid::Uuid;
 
 use crate::installation::{BINARY, Installation, SLUG, Token};
@@ -46,6 +46,15 @@ impl Dice {
 pub(crate) fn bucket_of(system: &System) -> Bucket {
     let path = system.storage().to_owned();
     Bucket::open(&Settings::Local { path }).unwrap()
+}
+
+/// Returns a system whose service was stopped, and files in its bucket that events may name. All of its events are applied.
+pub(crate) async fn stopped_with_files() -> (System, Vec<UploadedFile>) {
+    let installation = Installation::start().await;
+    let files = stored_files(&installation).await;
+    assert_eq!(installation.service.stop().await, Some(0));
+    run_command(BINARY, &["replay"], &installation.system);
+    (installation.system, files)
 }
 
 /// The files that events may name. They are uploaded once, so that their bytes are in the bucket.

@@ -10,58 +10,92 @@ use testkit::s3::S3Server;
 use crate::history::pool_of;
 use crate::installation::{Installation, newest_manifest, prepare};
 
+/// Three uploads that nothing has applied. The second has a manifest of its own.
+struct Uploads {
+    server: S3Server,
+    installation: Installation,
+    projector: Projector,
+    events: Vec<Event>,
+    /// What the key of the second manifest contains.
+    second: String,
+}
+
+impl Uploads {
+    async fn start() -> Self {
+        let server = S3Server::start().await.unwrap();
+        let mut system = System::start().await;
+        system.variables.extend(server.variables("artifacts").unwrap());
+        let installation = Installation::of(prepare(system), "ingest").await;
+        let token = installation.token("1", "read,upload", &[]);
+        let other = br#"{"metadata":{},"nodes":{},"macros":{}}"#.to_vec();
+        for (run, manifest) in [
+            ("first", newest_manifest()),
+            ("second", other),
+            ("third", newest_manifest()),
+        ] {
+            installation.upload_manifest(&token, run, manifest).await;
+        }
+        let bucket = Bucket::open(&server.settings("artifacts").unwrap()).unwrap();
+        let mut events: Vec<Event> = Vec::new();
+        for id in bucket.list_upload_events().await.unwrap() {
+            events.push(bucket.get_event(Journal::Uploads, id).await.unwrap());
+        }
+        let Ok(EventData::ArtifactsUploaded(second)) = events[1].data() else {
+            panic!("not an upload")
+        };
+        Self {
+            projector: Projector::new(pool_of(&installation.system), bucket, Clock::System),
+            second: second.files[0].sha256.to_string(),
+            server,
+            installation,
+            events,
+        }
+    }
+
+    /// Applies all uploads while the second manifest cannot be read. Returns why it was not.
+    async fn apply_without_second(&self) -> String {
+        let results = self.projector.apply_all(&self.events).await;
+        let [
+            Ok(Outcome::Applied),
+            Err(ApplyError::Unavailable(cause)),
+            Ok(Outcome::Applied),
+        ] = results.as_slice()
+        else {
+            panic!("{results:?}")
+        };
+        let begun = "SELECT count(*) FROM attempts WHERE starts > 0";
+        assert_eq!(self.installation.count(begun).await, 0);
+        cause.clone()
+    }
+
+    async fn apply_second(&self) {
+        let results = self.projector.apply_all(&self.events).await;
+        assert!(
+            matches!(
+                results.as_slice(),
+                [Ok(Outcome::Known), Ok(Outcome::Applied), Ok(Outcome::Known)]
+            ),
+            "{results:?}"
+        );
+        assert_eq!(self.installation.count("SELECT count(*) FROM runs").await, 3);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_whose_files_can_be_read_do_not_wait_for_the_others_of_their_batch() {
-    let server = S3Server::start().await.unwrap();
-    let mut system = System::start().await;
-    system.variables.extend(server.variables("artifacts").unwrap());
-    let installation = Installation::of(prepare(system), "ingest").await;
-    let token = installation.token("1", "read,upload", &[]);
-    let other = br#"{"metadata":{},"nodes":{},"macros":{}}"#.to_vec();
-    for (run, manifest) in [
-        ("first", newest_manifest()),
-        ("second", other),
-        ("third", newest_manifest()),
-    ] {
-        installation.upload_manifest(&token, run, manifest).await;
-    }
-    let bucket = Bucket::open(&server.settings("artifacts").unwrap()).unwrap();
-    let mut events: Vec<Event> = Vec::new();
-    for id in bucket.list_upload_events().await.unwrap() {
-        events.push(bucket.get_event(Journal::Uploads, id).await.unwrap());
-    }
-    let Ok(EventData::ArtifactsUploaded(second)) = events[1].data() else {
-        panic!("no upload")
-    };
-    let projector = Projector::new(pool_of(&installation.system), bucket, Clock::System);
+    let uploads = Uploads::start().await;
+    uploads.server.set_unreadable(vec![uploads.second.clone()]);
+    uploads.apply_without_second().await;
+    uploads.server.set_unreadable(Vec::new());
+    uploads.apply_second().await;
+}
 
-    server.set_unreadable(vec![second.files[0].sha256.to_string()]);
-    let results = projector.apply_all(&events).await;
-    assert!(
-        matches!(
-            results.as_slice(),
-            [
-                Ok(Outcome::Applied),
-                Err(ApplyError::Unavailable(_)),
-                Ok(Outcome::Applied)
-            ]
-        ),
-        "{results:?}"
-    );
-    assert_eq!(
-        installation
-            .count("SELECT count(*) FROM attempts WHERE starts > 0")
-            .await,
-        0
-    );
-    server.set_unreadable(Vec::new());
-    let results = projector.apply_all(&events).await;
-    assert!(
-        matches!(
-            results.as_slice(),
-            [Ok(Outcome::Known), Ok(Outcome::Applied), Ok(Outcome::Known)]
-        ),
-        "{results:?}"
-    );
-    assert_eq!(installation.count("SELECT count(*) FROM runs").await, 3);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_does_not_wait_until_the_bucket_gives_up_a_file_that_it_never_returns() {
+    let uploads = Uploads::start().await;
+    uploads.server.set_silent(vec![uploads.second.clone()]);
+    let cause = uploads.apply_without_second().await;
+    assert!(cause.contains("not read within 5 s"), "{cause}");
+    uploads.server.set_silent(Vec::new());
+    uploads.apply_second().await;
 }

@@ -4,17 +4,15 @@ use clock::Clock;
 use projector::Projector;
 use serde_json::json;
 
-use crate::history::{Dice, assert_same, bucket_of, pool_of, stored_files, visible_state, write_history, write_prune};
-use crate::installation::{BINARY, Installation};
+use crate::history::{
+    Dice, assert_same, bucket_of, pool_of, stopped_with_files, visible_state, write_history, write_prune,
+};
+use crate::installation::BINARY;
 use crate::number;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_projectors_reach_the_same_state_in_any_order_of_events() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    assert_eq!(installation.service.stop().await, Some(0));
-    let system = installation.system;
-    testkit::run_command(BINARY, &["replay"], &system);
+    let (system, files) = stopped_with_files().await;
     let bucket = bucket_of(&system);
     let mut events = write_history(&bucket, &files, number("FAULTS_EVENTS", 1_500), 4).await;
     // Some uploads are pruned by events that may be applied before them.

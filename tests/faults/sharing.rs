@@ -11,10 +11,10 @@ use sqlx::Connection;
 use testkit::{System, run_command, wait_until};
 
 use crate::history::{
-    assert_same, begin_command, bucket_of, event_file, hold_placement, pool_of, stored_files, visible_state,
+    assert_same, begin_command, bucket_of, event_file, hold_placement, pool_of, stopped_with_files, visible_state,
     wait_for_waiters, write_history, write_upload,
 };
-use crate::installation::{BINARY, Installation};
+use crate::installation::BINARY;
 use crate::number;
 
 /// So many events are applied at once.
@@ -22,11 +22,7 @@ const BATCH: usize = 256;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_lead_to_the_same_state_as_single_events_in_each_table() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    assert_eq!(installation.service.stop().await, Some(0));
-    let system = installation.system;
-    run_command(BINARY, &["replay"], &system);
+    let (system, files) = stopped_with_files().await;
     let bucket = bucket_of(&system);
     let events = write_history(&bucket, &files, number("FAULTS_EVENTS", 1_500), 51).await;
     let projector = Projector::new(pool_of(&system), bucket, Clock::System);
@@ -59,11 +55,8 @@ async fn at_once(system: &Arc<System>, times: usize, arguments: &'static [&'stat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_replays_at_once_apply_each_event_once() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    assert_eq!(installation.service.stop().await, Some(0));
-    let system = Arc::new(installation.system);
-    run_command(BINARY, &["replay"], &system);
+    let (system, files) = stopped_with_files().await;
+    let system = Arc::new(system);
     let events = write_history(&bucket_of(&system), &files, 400, 52).await;
     let said = at_once(&system, 3, &["replay"]).await;
     let applied: u64 = said.iter().map(|said| said["applied"].as_u64().unwrap()).sum();
@@ -74,12 +67,8 @@ async fn several_replays_at_once_apply_each_event_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_another_replay_applies_is_not_read() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    assert_eq!(installation.service.stop().await, Some(0));
-    let system = installation.system;
+    let (system, files) = stopped_with_files().await;
     let (bucket, pool) = (bucket_of(&system), pool_of(&system));
-    run_command(BINARY, &["replay"], &system);
     let mut events: Vec<Event> = Vec::new();
     for number in 0..BATCH + 5 {
         let minutes = 4_000 - i64::try_from(number).unwrap();
@@ -128,13 +117,10 @@ async fn a_batch_that_another_replay_applies_is_not_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_helps_a_rebuild() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    let bucket = bucket_of(&installation.system);
-    write_history(&bucket, &files, 150, 53).await;
-    run_command(BINARY, &["replay"], &installation.system);
-    assert_eq!(installation.service.stop().await, Some(0));
-    let system = Arc::new(installation.system);
+    let (system, files) = stopped_with_files().await;
+    write_history(&bucket_of(&system), &files, 150, 53).await;
+    run_command(BINARY, &["replay"], &system);
+    let system = Arc::new(system);
     let pool = pool_of(&system);
     let before = visible_state(&pool).await;
 
@@ -176,17 +162,14 @@ async fn another_process_helps_a_rebuild() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_recovery_continues_and_restores_the_same_ids() {
-    let installation = Installation::start().await;
-    let files = stored_files(&installation).await;
-    let bucket = bucket_of(&installation.system);
+    let (mut system, files) = stopped_with_files().await;
+    let bucket = bucket_of(&system);
     write_history(&bucket, &files, 60, 54).await;
     for number in 0..BATCH {
         let minutes = 400_000 - i64::try_from(number).unwrap();
         write_upload(&bucket, (1, 1), &format!("early-{number}"), minutes, &files[0]).await;
     }
-    run_command(BINARY, &["replay"], &installation.system);
-    assert_eq!(installation.service.stop().await, Some(0));
-    let mut system = installation.system;
+    run_command(BINARY, &["replay"], &system);
     let before = visible_state(&pool_of(&system)).await;
 
     system.database = testkit::Database::create_empty().await;

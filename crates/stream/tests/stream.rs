@@ -3,26 +3,16 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clock::Clock;
-use schemas::{AccountId, DeletedFiles, Event, EventId, FileDeleted, ProjectId, TokenId};
+use schemas::{Event, EventId};
 use settings::Source;
 use stream::{Error, Messages, Settings, Stream};
 use testkit::nats::NatsServer;
-use testkit::wait_until;
+use testkit::{deletion, wait_until};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 fn event() -> Event {
-    let now: DateTime<Utc> = Clock::System.now();
-    let data = FileDeleted {
-        account_id: AccountId(7),
-        project_id: ProjectId(2),
-        environment_id: None,
-        files: DeletedFiles::Slug(Uuid::nil()),
-        deleted_by: TokenId(Uuid::nil()),
-    };
-    Event::new(EventId(Clock::System.new_id(now)), now, &data.into()).unwrap()
+    deletion(Clock::System.now())
 }
 
 async fn connected(server: &NatsServer) -> Stream {

@@ -9,6 +9,7 @@
 pub mod airflow;
 pub mod conformance;
 mod database;
+mod events;
 mod gate;
 pub mod nats;
 pub mod s3;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use clock::Clock;
 
 pub use database::Database;
+pub use events::deletion;
 pub use gate::{Gate, Passage};
 pub use service::{PATIENCE, Service, run_command, try_command};
 pub use shared::shared_folder;

@@ -55,6 +55,7 @@ impl S3Server {
             requests: Arc::default(),
             delay_millis: Arc::default(),
             unreadable: Arc::default(),
+            silent: Arc::default(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
@@ -135,6 +136,14 @@ impl S3Server {
         *self.handler.unreadable.lock().expect("no panic") = keys;
     }
 
+    /// Never answers reads of the objects whose keys contain one of these texts, instead of those before.
+    ///
+    /// # Panics
+    /// Panics only if another thread panicked.
+    pub fn set_silent(&self, keys: Vec<String>) {
+        *self.handler.silent.lock().expect("no panic") = keys;
+    }
+
     /// Returns the number of requests that were answered so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -205,6 +214,8 @@ struct Handler {
     delay_millis: Arc<AtomicU64>,
     /// The parts of keys of objects that cannot be read.
     unreadable: Arc<Mutex<Vec<String>>>,
+    /// The parts of keys of objects whose reads are not answered.
+    silent: Arc<Mutex<Vec<String>>>,
 }
 
 impl Handler {
@@ -218,7 +229,11 @@ impl Handler {
         if !self.has_bucket_of(&path) {
             return Ok(no_such_bucket(request).await);
         }
-        if *request.method() == Method::GET && self.is_unreadable(&path) {
+        let is_read = *request.method() == Method::GET;
+        if is_read && has_one_of(&self.silent, &path) {
+            std::future::pending::<()>().await;
+        }
+        if is_read && has_one_of(&self.unreadable, &path) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::FORBIDDEN;
             return Ok(response);
@@ -244,18 +259,15 @@ impl Handler {
         self.root.join(bucket).is_dir()
     }
 
-    fn is_unreadable(&self, path: &str) -> bool {
-        let keys = self
-            .unreadable
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        keys.iter().any(|key| path.contains(key.as_str()))
-    }
-
     fn lock_of(&self, path: String) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.creations.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         locks.entry(path).or_default().clone()
     }
+}
+
+fn has_one_of(keys: &Mutex<Vec<String>>, path: &str) -> bool {
+    let keys = keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    keys.iter().any(|key| path.contains(key.as_str()))
 }
 
 /// For an absent bucket, s3s-fs answers that the object is absent, and creates the bucket when an object is put. S3 answers that the bucket

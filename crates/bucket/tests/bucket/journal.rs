@@ -1,7 +1,7 @@
 use bucket::{Bucket, Error, Journal};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use clock::Clock;
-use schemas::{AccountId, DeletedFiles, Event, EventData, EventId, FileDeleted, ProjectId, TokenId, TokenRevoked};
+use schemas::{AccountId, Event, EventData, EventId, TokenId, TokenRevoked};
 use uuid::Uuid;
 
 use crate::stores::on_each_store;
@@ -22,14 +22,7 @@ pub(crate) fn at(hour: u32, minute: u32) -> DateTime<Utc> {
 }
 
 pub(crate) fn upload(moment: DateTime<Utc>) -> Event {
-    let data = FileDeleted {
-        account_id: AccountId(1),
-        project_id: ProjectId(2),
-        environment_id: None,
-        files: DeletedFiles::Slug(Uuid::nil()),
-        deleted_by: TokenId(Uuid::nil()),
-    };
-    event(moment, data)
+    testkit::deletion(moment)
 }
 
 fn revocation(moment: DateTime<Utc>) -> Event {
