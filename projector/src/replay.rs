@@ -162,7 +162,7 @@ impl State {
         match self.failed {
             0 => Ok(self.outcomes),
             failed => Err(ApplyError::Unavailable(format!(
-                "{failed} events could not be applied in {TRIES} attempts; the log names them, and running the command again continues; the last error: {}",
+                "events that could not be applied in {TRIES} attempts: {failed}; the log names them, and running the command again continues; the last error: {}",
                 self.cause
             ))),
         }

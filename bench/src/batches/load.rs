@@ -145,9 +145,8 @@ impl Load<'_> {
         }
         forget_peak(&projectors[0])?;
         let pattern = Arc::new(Pattern::new(self.models, 1)?);
-        let first = self.huge.iter().cloned();
-        for manifest in first.clone() {
-            installation.upload(&ingest, "huge", manifest).await?;
+        if let Some(manifest) = &self.huge {
+            installation.upload(&ingest, "huge", manifest.clone()).await?;
         }
         let sent = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
@@ -171,7 +170,7 @@ impl Load<'_> {
         while let Some(client) = clients.join_next().await {
             client??;
         }
-        let sent = i64::try_from(sent.load(Ordering::Relaxed))? + i64::try_from(first.count())?;
+        let sent = i64::try_from(sent.load(Ordering::Relaxed))? + i64::from(self.huge.is_some());
         until("all uploads are applied", async || {
             let applied = sqlx::query_scalar("SELECT count(DISTINCT event_id) FROM artifacts");
             let applied = applied.fetch_one(&installation.pool).await;

@@ -59,7 +59,8 @@ impl Bucket {
             .boxed()
     }
 
-    /// Lists the upload events of each hour from the one that contains `from` to the one that contains `to`, several hours at the same time.
+    /// Lists the upload events of each hour from the one that contains `from` to the one that contains `to`, several hours at the same time. It
+    /// does not look for the hours first, which would take more requests than the few hours of a sweep.
     ///
     /// The errors are those of [`Bucket::list_events_of_hour`].
     #[must_use]

@@ -14,7 +14,7 @@ const MAX_FIRST: i64 = 500;
 
 /// Where in a list a cursor stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Position {
     At(usize),
     /// What it stood for is gone, and this is the place of what came next.
     Before(usize),
@@ -22,13 +22,13 @@ pub(crate) enum Place {
     Unknown,
 }
 
-impl From<Result<usize, usize>> for Place {
+impl From<Result<usize, usize>> for Position {
     fn from(found: Result<usize, usize>) -> Self {
         found.map_or_else(Self::Before, Self::At)
     }
 }
 
-impl From<Option<usize>> for Place {
+impl From<Option<usize>> for Position {
     fn from(found: Option<usize>) -> Self {
         found.map_or(Self::Unknown, Self::At)
     }
@@ -44,7 +44,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// Cuts the page that is asked for out of a list of this length. `find` tells where in the list a cursor stands.
-    pub(crate) fn of(selected: &Selected, total: usize, find: impl Fn(&str) -> Place) -> Result<Self, QueryError> {
+    pub(crate) fn of(selected: &Selected, total: usize, find: impl Fn(&str) -> Position) -> Result<Self, QueryError> {
         Self::cut(selected, total, usize::try_from(MAX_FIRST).unwrap_or_default(), find)
     }
 
@@ -52,7 +52,7 @@ impl Window {
     pub(crate) fn of_whole(
         selected: &Selected,
         total: usize,
-        find: impl Fn(&str) -> Place,
+        find: impl Fn(&str) -> Position,
     ) -> Result<Self, QueryError> {
         Self::cut(selected, total, total, find)
     }
@@ -61,22 +61,22 @@ impl Window {
         selected: &Selected,
         total: usize,
         default_first: usize,
-        find: impl Fn(&str) -> Place,
+        find: impl Fn(&str) -> Position,
     ) -> Result<Self, QueryError> {
         let first = limit(selected, "first")?;
         let last = limit(selected, "last")?;
         let (mut start, mut end) = (0, total);
         if let Some(after) = text(argument(selected, "after")).filter(|after| !after.is_empty()) {
             start = match find(after) {
-                Place::At(place) => place + 1,
-                Place::Before(place) => place,
-                Place::Unknown => return Err(gone("after", after)),
+                Position::At(place) => place + 1,
+                Position::Before(place) => place,
+                Position::Unknown => return Err(gone("after", after)),
             };
         }
         if let Some(before) = text(argument(selected, "before")).filter(|before| !before.is_empty()) {
             end = match find(before) {
-                Place::At(place) | Place::Before(place) => place,
-                Place::Unknown => return Err(gone("before", before)),
+                Position::At(place) | Position::Before(place) => place,
+                Position::Unknown => return Err(gone("before", before)),
             };
         }
         end = end.max(start);
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_list_is_whole_unless_a_page_is_asked_for() {
         let is = |arguments: &[(&str, ConstValue)]| {
-            let window = Window::of_whole(&selected(arguments), 600, |cursor| Place::At(cursor.len())).unwrap();
+            let window = Window::of_whole(&selected(arguments), 600, |cursor| Position::At(cursor.len())).unwrap();
             (window.start, window.end)
         };
         assert_eq!(is(&[]), (0, 600));

@@ -70,7 +70,7 @@ impl Selector {
                 }
                 count += rest.split(',').count();
                 if count > MAX_PARTS {
-                    let message = format!("invalid `{name}`: the selection has more than {MAX_PARTS} parts");
+                    let message = format!("invalid `{name}`: expected at most {MAX_PARTS} parts, got more");
                     return Err(QueryError::too_large(message));
                 }
                 let parts: Result<Vec<Spec>, QueryError> = rest.split(',').map(Spec::parse).collect();

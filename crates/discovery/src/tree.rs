@@ -12,7 +12,7 @@ use crate::semantic::{Shared, size};
 /// A part of the answer.
 #[derive(Debug)]
 pub(crate) enum Tree {
-    /// A field that failed. Never written as what stands for null: that would be an empty list where there is an error.
+    /// A field that failed: always `null`, also where a field without a value is written as an empty list.
     Null,
     /// The value of a field, of which only what is selected is written.
     Json(Json, Arc<Selected>),

@@ -55,16 +55,16 @@ async fn expensive_queries_are_refused_before_they_run() {
         (schema, "nested too deep"),
         (
             format!("{{ __schema {{ {} }} }}", aliases(2, "types { name }")),
-            "once is enough",
+            "at most once is allowed",
         ),
         (
             "{ __schema { types { ...a ...b } } } fragment a on __Type { x: fields { name } } fragment b on __Type { y: fields { name } }"
                 .to_owned(),
-            "once is enough",
+            "at most once is allowed",
         ),
         (
             format!("{{ __schema {{ types {{ fields {{ {} }} }} }} }}", aliases(500, "name")),
-            "once is enough",
+            "at most once is allowed",
         ),
         (
             "{ a: __type(name: \"Query\") { fields { type { fields { name } } } } b: __type(name: \"Query\") { name } }".to_owned(),

@@ -54,7 +54,7 @@ impl<'d> Checker<'d> {
             let is_type = name == TYPE;
             if !seen.insert(name) && !is_type {
                 return Err(QueryError::too_large(format!(
-                    "the schema is asked for `{name}` of the same object several times: once is enough"
+                    "`{name}` of the same object of the schema is selected several times: at most once is allowed"
                 )));
             }
             let is_list = LISTS.contains(&name) || (is_type && types > 1);

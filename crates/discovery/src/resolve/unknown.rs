@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Resolver, required};
 use crate::error::Error;
-use crate::page::{Place, Window, connection};
+use crate::page::{Position, Window, connection};
 use crate::plan::Selected;
 use crate::tree::Tree;
 
@@ -35,7 +35,7 @@ impl Resolver<'_> {
         for field in &selected.only().fields {
             let is_page = field.ty.is_some_and(|ty| ty.base.ends_with("Connection"));
             let value = if is_page {
-                let window = Window::of(field, 0, |_| Place::Before(0))?;
+                let window = Window::of(field, 0, |_| Position::Before(0))?;
                 connection(field, window, Vec::new())
             } else {
                 Self::typename_or_null(selected, field)

@@ -234,10 +234,7 @@ fn selections_have_an_end() {
     assert!(Selector::parse(Some(&"a ".repeat(250)), Some(&["a"; 250].join(","))).is_ok());
     let error = Selector::parse(Some(&"a ".repeat(250)), Some(&"b ".repeat(251))).unwrap_err();
     assert_eq!(error.code, "QUERY_TOO_LARGE");
-    assert_eq!(
-        error.message,
-        "invalid `exclude`: the selection has more than 500 parts"
-    );
+    assert_eq!(error.message, "invalid `exclude`: expected at most 500 parts, got more");
     let (graph, attributes) = graph();
     let nodes = Nodes {
         graph: &graph,
