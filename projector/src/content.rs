@@ -5,7 +5,8 @@ mod manifest;
 mod reading;
 mod results;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use read_model::catalogs::known_catalogs;
 use read_model::manifests::{ContentId, known_manifests};
 use read_model::placement::ResultsId;
 use read_model::results::known_results;
-use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, EnvironmentId, UploadedFile};
+use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -69,13 +70,6 @@ impl ContentKey {
     }
 
     /// The environment, for results.
-    pub(crate) fn environment(&self) -> Option<EnvironmentId> {
-        match self {
-            Self::Results(id) => Some(id.environment),
-            Self::Manifest(_) | Self::Catalog(_) => None,
-        }
-    }
-
     pub(crate) fn account(&self) -> AccountId {
         match self {
             Self::Manifest((account, _)) | Self::Catalog((account, _)) => *account,
@@ -197,15 +191,52 @@ pub(crate) enum Content {
     Catalog(ReadCatalog),
 }
 
-impl Content {
-    /// Writes the rows. Manifests and catalogs require [`read_model::journal::lock_contents`], and results
-    /// [`read_model::placement::lock_placement`].
-    pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
-        match self {
-            Self::Manifest(manifest) => manifest.write(transaction, account).await,
-            Self::Results(results) => results.write(transaction).await,
-            Self::Catalog(catalog) => catalog.write(transaction, account).await,
+/// Files that were read, in the order in which they are written.
+#[derive(Default)]
+pub(crate) struct Ready {
+    manifests: BTreeMap<AccountId, Vec<ReadManifest>>,
+    catalogs: Vec<(AccountId, ReadCatalog)>,
+    results: Vec<ReadResults>,
+}
+
+impl Ready {
+    /// Returns the error of the first file that could not be read.
+    pub(crate) fn from_contents(contents: Contents) -> Result<Self, ApplyError> {
+        let mut ready = Self::default();
+        for (key, content) in contents {
+            match content? {
+                Content::Manifest(manifest) => ready.manifests.entry(key.account()).or_default().push(*manifest),
+                Content::Catalog(catalog) => ready.catalogs.push((key.account(), catalog)),
+                Content::Results(results) => ready.results.push(results),
+            }
         }
+        Ok(ready)
+    }
+
+    /// Returns the accounts to which manifests and catalogs are added, sorted.
+    pub(crate) fn accounts(&self) -> Vec<AccountId> {
+        let of_catalogs = self.catalogs.iter().map(|(account, _)| account);
+        let accounts: BTreeSet<AccountId> = self.manifests.keys().chain(of_catalogs).copied().collect();
+        accounts.into_iter().collect()
+    }
+
+    /// Writes the manifests and catalogs, under [`read_model::journal::lock_contents`].
+    pub(crate) async fn write_of_accounts(&mut self, transaction: &mut PgConnection) -> Result<(), ApplyError> {
+        for (account, manifests) in mem::take(&mut self.manifests) {
+            manifest::write_all(transaction, account, manifests).await?;
+        }
+        for (account, catalog) in mem::take(&mut self.catalogs) {
+            catalog.write(transaction, account).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the results, under [`read_model::placement::lock_placement`].
+    pub(crate) async fn write_results(self, transaction: &mut PgConnection) -> Result<(), ApplyError> {
+        for results in self.results {
+            results.write(transaction).await?;
+        }
+        Ok(())
     }
 }
 

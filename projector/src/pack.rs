@@ -56,6 +56,8 @@ impl Projector {
             return Ok(None);
         }
         let packed = self.bucket.pack_new(self.clock.now() - PACKED_AFTER).await?;
+        // A transaction that is only dropped ends some time later, and holds its lock until then.
+        transaction.rollback().await?;
         Ok(Some(packed))
     }
 }

@@ -1,12 +1,16 @@
 //! The contents of manifests. Each content is read only once, and each node is stored once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod insert;
+
+use std::collections::{HashMap, HashSet};
 
 use artifacts::DEFINITION_FORMAT;
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
+pub(crate) use self::insert::SetRows;
+pub use self::insert::{ManifestRow, insert_manifests, insert_node_sets};
 use crate::text::fold;
 
 /// The data of a manifest apart from its nodes.
@@ -166,9 +170,9 @@ pub async fn stored_sets(
 pub async fn ids_of_nodes(
     connection: &mut PgConnection,
     account: AccountId,
-    members: &[NodeSetMember],
+    hashes: &[Sha256],
 ) -> sqlx::Result<HashMap<Sha256, i64>> {
-    let hashes: Vec<&[u8]> = members.iter().map(|member| member.hash.0.as_slice()).collect();
+    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
     let rows = sqlx::query!(
         "SELECT id, hash FROM nodes WHERE account_id = $1 AND hash = ANY($2)",
         account.0,
@@ -239,89 +243,6 @@ fn array_of(texts: &[String]) -> String {
         .map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
         .collect();
     format!("{{{}}}", quoted.join(","))
-}
-
-/// Stores a set of nodes with these ids.
-///
-/// # Errors
-/// Returns an error if the query fails, or `RowNotFound` if a node has no id.
-pub async fn insert_node_set(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    hash: Sha256,
-    members: &[NodeSetMember],
-    ids: &HashMap<Sha256, i64>,
-) -> sqlx::Result<()> {
-    let mut by_type: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for member in members {
-        let id = ids.get(&member.hash).ok_or(sqlx::Error::RowNotFound)?;
-        by_type.entry(&member.resource_type).or_default().push(*id);
-    }
-    for (resource_type, node_ids) in by_type {
-        sqlx::query!(
-            "INSERT INTO node_sets (account_id, hash, resource_type, node_ids) VALUES ($1, $2, $3, $4)
-             ON CONFLICT DO NOTHING",
-            account.0,
-            hash.0.as_slice(),
-            resource_type,
-            &node_ids
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    Ok(())
-}
-
-/// Stores the metadata of a manifest, the key of its nodes, and the entries that could not be read.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn insert_manifest(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    sha256: Sha256,
-    node_set: Sha256,
-    facts: &ManifestFacts,
-    quarantine: &[QuarantineRow],
-) -> sqlx::Result<()> {
-    let inserted = sqlx::query!(
-        "INSERT INTO manifests
-            (account_id, sha256, node_set, dbt_schema_version, dbt_version, project_name, adapter_type, generated_at, compiled_set,
-             macro_set, start_hooks, end_hooks, checks_freshness, has_traces)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
-        account.0,
-        sha256.0.as_slice(),
-        node_set.0.as_slice(),
-        facts.dbt_schema_version,
-        facts.dbt_version,
-        facts.project_name,
-        facts.adapter_type,
-        facts.generated_at,
-        facts.texts.compiled.as_ref().map(|hash| hash.0.as_slice()),
-        facts.texts.macros.as_ref().map(|hash| hash.0.as_slice()),
-        &facts.start_hooks,
-        &facts.end_hooks,
-        facts.checks_freshness,
-        facts.has_traces
-    )
-    .execute(&mut *transaction)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        return Ok(());
-    }
-    for row in quarantine {
-        sqlx::query!(
-            "INSERT INTO quarantined_nodes (account_id, sha256, section, unique_id, reason) VALUES ($1, $2, $3, $4, $5)",
-            account.0,
-            sha256.0.as_slice(),
-            row.section,
-            row.unique_id,
-            row.reason
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

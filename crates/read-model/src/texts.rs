@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use crate::manifests::NodeSetMember;
+use crate::manifests::{NodeSetMember, SetRows};
 
 /// The text of each node of a manifest.
 #[derive(Clone, Debug)]
@@ -43,16 +43,16 @@ impl TextSet {
     }
 }
 
-/// Returns the ids of the texts in this set that are stored.
+/// Returns the ids of those of these texts that are stored.
 ///
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn ids_of_texts(
     connection: &mut PgConnection,
     account: AccountId,
-    set: &TextSet,
+    hashes: &[Sha256],
 ) -> sqlx::Result<HashMap<Sha256, i64>> {
-    let hashes: Vec<&[u8]> = set.texts.iter().flatten().map(|hash| hash.0.as_slice()).collect();
+    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
     let rows = sqlx::query!(
         "SELECT id, hash FROM texts WHERE account_id = $1 AND hash = ANY($2)",
         account.0,
@@ -93,39 +93,39 @@ pub async fn insert_texts(
         .collect())
 }
 
-/// Stores a set of texts with these ids, for the members of a node set.
+/// Stores sets of texts with these ids, each for the members of a node set.
 ///
 /// # Errors
 /// Returns an error if the query fails, or `RowNotFound` if a text has no id.
-pub async fn insert_text_set(
+pub async fn insert_text_sets(
     transaction: &mut PgConnection,
     account: AccountId,
-    set: &TextSet,
-    members: &[NodeSetMember],
+    sets: &[(&TextSet, &[NodeSetMember])],
     ids: &HashMap<Sha256, i64>,
 ) -> sqlx::Result<()> {
-    let mut by_type: BTreeMap<&str, Vec<Option<i64>>> = BTreeMap::new();
-    for (member, text) in members.iter().zip(&set.texts) {
-        let id = match text {
-            Some(hash) => Some(*ids.get(hash).ok_or(sqlx::Error::RowNotFound)?),
-            None => None,
-        };
-        by_type.entry(&member.resource_type).or_default().push(id);
-    }
-    for (resource_type, text_ids) in by_type {
-        if text_ids.iter().all(Option::is_none) {
-            continue;
+    let mut rows = SetRows::default();
+    for (set, members) in sets {
+        let mut by_type: BTreeMap<&str, Vec<Option<i64>>> = BTreeMap::new();
+        for (member, text) in members.iter().zip(&set.texts) {
+            let id = match text {
+                Some(hash) => Some(*ids.get(hash).ok_or(sqlx::Error::RowNotFound)?),
+                None => None,
+            };
+            by_type.entry(&member.resource_type).or_default().push(id);
         }
-        sqlx::query!(
-            "INSERT INTO text_sets (account_id, hash, resource_type, text_ids) VALUES ($1, $2, $3, $4)
-             ON CONFLICT DO NOTHING",
-            account.0,
-            set.hash.0.as_slice(),
-            resource_type,
-            &text_ids as &[Option<i64>]
-        )
-        .execute(&mut *transaction)
-        .await?;
+        by_type.retain(|_, ids| ids.iter().any(Option::is_some));
+        rows.add(set.hash, by_type);
     }
+    sqlx::query!(
+        "INSERT INTO text_sets (account_id, hash, resource_type, text_ids)
+         SELECT $1, s.hash, s.resource_type, s.ids::bigint[] FROM unnest($2::bytea[], $3::text[], $4::text[]) AS s (hash, resource_type, ids)
+         ON CONFLICT DO NOTHING",
+        account.0,
+        &rows.hashes,
+        &rows.resource_types as &[&str],
+        &rows.ids
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
 }

@@ -1,38 +1,28 @@
 //! Converts a manifest to rows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod write;
+
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::pin::pin;
 use std::sync::Arc;
 
 use artifacts::{Manifest, Node};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use read_model::doc::DocEncoder;
 use read_model::manifests::{
-    ManifestFacts, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, ids_of_nodes, insert_manifest,
-    insert_node_set, insert_nodes, stored_sets,
+    ManifestFacts, ManifestRow, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, stored_sets,
 };
 use read_model::text::without_nul;
-use read_model::texts::{TextRow, TextSet, ids_of_texts, insert_text_set, insert_texts};
+use read_model::texts::{TextRow, TextSet};
 use schemas::{AccountId, Sha256, UploadedFile};
-use sqlx::PgConnection;
+
+pub(super) use self::write::write_all;
 
 use super::reading::{Reading, off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
-/// The number of rows in a batch: enough to be worth a switch to another core, and few compared with a manifest.
-const BATCH: usize = 500;
-
-/// The number of batches that are prepared while one is written.
-const AHEAD: usize = 2;
-
 /// A manifest that was read.
 pub(crate) struct ReadManifest {
-    /// The hash of the manifest's bytes.
-    sha256: Sha256,
-    facts: ManifestFacts,
-    node_set: Sha256,
-    quarantine: Vec<QuarantineRow>,
+    row: ManifestRow,
     new: Option<New>,
 }
 
@@ -77,90 +67,13 @@ pub(crate) async fn read(
         macros,
         source: Arc::new(source),
     });
-    Ok(ReadManifest {
+    let row = ManifestRow {
         sha256: file.sha256,
-        facts: index.facts,
         node_set: index.node_set,
+        facts: index.facts,
         quarantine: index.quarantine,
-        new,
-    })
-}
-
-impl ReadManifest {
-    /// Writes the rows, under [`read_model::journal::lock_contents`].
-    pub(crate) async fn write(self, transaction: &mut PgConnection, account: AccountId) -> Result<(), ApplyError> {
-        if let Some(new) = &self.new {
-            if new.is_node_set {
-                let ids = add_nodes(transaction, account, &new.source).await?;
-                insert_node_set(transaction, account, self.node_set, &new.source.members, &ids).await?;
-            }
-            for (set, make) in [
-                (&new.compiled, Source::code_rows as MakeTexts),
-                (&new.macros, Source::macro_rows),
-            ] {
-                if let Some(set) = set {
-                    let ids = add_texts(transaction, account, set, &new.source, make).await?;
-                    insert_text_set(transaction, account, set, &new.source.members, &ids).await?;
-                }
-            }
-        }
-        insert_manifest(
-            transaction,
-            account,
-            self.sha256,
-            self.node_set,
-            &self.facts,
-            &self.quarantine,
-        )
-        .await?;
-        Ok(())
-    }
-}
-
-/// Adds the nodes that are not stored yet, and returns the ids of all nodes.
-async fn add_nodes(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    source: &Arc<Source>,
-) -> Result<HashMap<Sha256, i64>, ApplyError> {
-    let mut ids = ids_of_nodes(transaction, account, &source.members).await?;
-    let hashes = source.members.iter().map(|member| Some(member.hash));
-    let new = firsts(hashes, &ids);
-    let mut batches = pin!(source.batches(new, Source::node_rows));
-    while let Some(rows) = batches.try_next().await? {
-        ids.extend(insert_nodes(transaction, account, &rows).await?);
-    }
-    Ok(ids)
-}
-
-type MakeTexts = fn(&Source, &[usize]) -> Result<Vec<TextRow>, ApplyError>;
-
-/// Adds the texts that are not stored yet, and returns the ids of all texts.
-async fn add_texts(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    set: &TextSet,
-    source: &Arc<Source>,
-    make: MakeTexts,
-) -> Result<HashMap<Sha256, i64>, ApplyError> {
-    let mut ids = ids_of_texts(transaction, account, set).await?;
-    let new = firsts(set.texts.iter().copied(), &ids);
-    let mut batches = pin!(source.batches(new, make));
-    while let Some(rows) = batches.try_next().await? {
-        ids.extend(insert_texts(transaction, account, &rows).await?);
-    }
-    Ok(ids)
-}
-
-/// Returns the first position of each hash that has no id.
-fn firsts(hashes: impl Iterator<Item = Option<Sha256>>, ids: &HashMap<Sha256, i64>) -> Vec<usize> {
-    let mut seen = HashSet::new();
-    hashes
-        .enumerate()
-        .filter_map(|(at, hash)| Some((at, hash?)))
-        .filter(|(_, hash)| !ids.contains_key(hash) && seen.insert(*hash))
-        .map(|(at, _)| at)
-        .collect()
+    };
+    Ok(ReadManifest { row, new })
 }
 
 /// The data of a manifest that is known before any of its nodes is stored.
@@ -310,22 +223,6 @@ impl Source {
             places,
         };
         (source, index)
-    }
-
-    /// Makes the rows of these members in batches, while earlier batches are written.
-    fn batches<T: Send + 'static>(
-        self: &Arc<Self>,
-        of: Vec<usize>,
-        make: fn(&Self, &[usize]) -> Result<Vec<T>, ApplyError>,
-    ) -> impl Stream<Item = Result<Vec<T>, ApplyError>> {
-        let source = Arc::clone(self);
-        let batches: Vec<Vec<usize>> = of.chunks(BATCH).map(<[_]>::to_vec).collect();
-        stream::iter(batches)
-            .map(move |batch| {
-                let source = Arc::clone(&source);
-                off_the_runtime(move || make(&source, &batch))
-            })
-            .buffered(AHEAD)
     }
 
     fn node_rows(&self, of: &[usize]) -> Result<Vec<NodeRow>, ApplyError> {

@@ -15,7 +15,7 @@ use schemas::{AccountId, AirflowRunObserved, EnvironmentId, Event, EventData, Ev
 
 use super::{Applied, LockWaits, Projected, prune};
 use crate::change::Change;
-use crate::content::{self, ContentKey, Contents, Reading, Unread};
+use crate::content::{self, ContentKey, Contents, Reading, Ready, Unread};
 use crate::placement::{self, ObservedRun, Parents, Placing};
 use crate::{ApplyError, Outcome, Projector};
 
@@ -305,23 +305,17 @@ async fn write_contents(
     environments: &BTreeMap<EnvironmentId, Parents>,
     contents: Contents,
 ) -> Result<(), ApplyError> {
-    let environments: Vec<EnvironmentId> = environments.keys().copied().collect();
-    let of_accounts = contents.keys().filter(|key| key.environment().is_none());
-    let accounts = sorted(of_accounts.map(ContentKey::account));
+    let mut ready = Ready::from_contents(contents)?;
+    let accounts = ready.accounts();
     if !accounts.is_empty() {
         lock_contents(change, &accounts).await?;
+        ready.write_of_accounts(change).await?;
     }
-    let mut is_locked = false;
-    for (key, content) in contents {
-        // Manifests and catalogs come first, and writing them may take long.
-        if key.environment().is_some() && !is_locked {
-            lock_placement(change, &environments).await?;
-            is_locked = true;
-        }
-        content?.write(change, key.account()).await?;
-    }
-    if !is_locked && !environments.is_empty() {
+    // Later, because writing manifests and catalogs may take long.
+    let environments: Vec<EnvironmentId> = environments.keys().copied().collect();
+    if !environments.is_empty() {
         lock_placement(change, &environments).await?;
+        ready.write_results(change).await?;
     }
     Ok(())
 }
