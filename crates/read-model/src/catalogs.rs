@@ -111,8 +111,10 @@ async fn insert_tables(
     let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
     sqlx::query!(
         r#"INSERT INTO catalog_sets (account_id, hash, node_ids)
-         SELECT $1, $2, ARRAY(SELECT id FROM catalog_nodes WHERE account_id = $1 AND hash = ANY($3::bytea[])
-            ORDER BY unique_id COLLATE "C", hash)
+         SELECT $1, $2, ARRAY(
+            SELECT n.id FROM unnest($3::bytea[]) AS w (hash)
+            CROSS JOIN LATERAL (SELECT id, unique_id FROM catalog_nodes WHERE account_id = $1 AND hash = w.hash LIMIT 1) n
+            GROUP BY n.id, n.unique_id, w.hash ORDER BY n.unique_id COLLATE "C", w.hash)
          ON CONFLICT DO NOTHING"#,
         account.0,
         set.0.as_slice(),

@@ -174,7 +174,9 @@ pub async fn ids_of_nodes(
 ) -> sqlx::Result<HashMap<Sha256, i64>> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
     let rows = sqlx::query!(
-        "SELECT id, hash FROM nodes WHERE account_id = $1 AND hash = ANY($2)",
+        // Each by its whole key: without statistics, PostgreSQL reads all rows of the account to find many of them.
+        r#"SELECT n.id AS "id!", w.hash AS "hash!" FROM unnest($2::bytea[]) AS w (hash)
+         CROSS JOIN LATERAL (SELECT id FROM nodes WHERE account_id = $1 AND hash = w.hash LIMIT 1) n"#,
         account.0,
         &hashes as &[&[u8]]
     )

@@ -47,6 +47,7 @@ pub(super) async fn point_heads(
     Ok(())
 }
 
+/// Each head is looked up by its whole key: without statistics, PostgreSQL compares each node with each head.
 async fn changed_nodes(
     transaction: &mut PgConnection,
     account: AccountId,
@@ -60,7 +61,9 @@ async fn changed_nodes(
             SELECT DISTINCT ON (node_md5) node_md5, content_id FROM aspect_members
             WHERE account_id = $1 AND aspect = $3 AND node_set = $4 AND content_set = $5
             ORDER BY node_md5, resource_type, place
-         ) m LEFT JOIN aspect_heads h ON h.environment_id = $2 AND h.aspect = $3 AND h.node_md5 = m.node_md5
+         ) m LEFT JOIN LATERAL (
+            SELECT content_id, pointed_at FROM aspect_heads WHERE environment_id = $2 AND aspect = $3 AND node_md5 = m.node_md5 LIMIT 1
+         ) h ON true
          WHERE h.content_id IS NULL OR (h.content_id <> m.content_id AND h.pointed_at <= $6)"#,
         account.0,
         environment.0,
@@ -170,8 +173,8 @@ pub(super) async fn add_heads(
     let found = sqlx::query_scalar!(
         "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
          SELECT DISTINCT ON (m.node_md5) $1, $2, $3, m.node_md5, m.content_id, $6
-         FROM aspect_members m JOIN unnest($7::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
-         WHERE m.account_id = $1 AND m.aspect = $3 AND m.node_set = $4 AND m.content_set = $5
+         FROM aspect_members m
+         WHERE m.account_id = $1 AND m.aspect = $3 AND m.node_set = $4 AND m.content_set = $5 AND m.node_md5 = ANY($7::uuid[])
          ORDER BY m.node_md5, m.resource_type, m.place
          RETURNING node_md5",
         account.0,
@@ -196,8 +199,8 @@ pub(super) async fn nodes_in(
     nodes: &[Uuid],
 ) -> sqlx::Result<HashSet<Uuid>> {
     let found = sqlx::query_scalar!(
-        r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m JOIN unnest($5::uuid[]) AS w (node_md5) ON w.node_md5 = m.node_md5
-         WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4"#,
+        r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m
+         WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4 AND m.node_md5 = ANY($5::uuid[])"#,
         account.0,
         aspect,
         set.node_set,
