@@ -1,6 +1,7 @@
 //! Files that clients store and find again by tag, name or slug.
 
 mod answer;
+mod naming;
 pub(crate) mod v2;
 pub(crate) mod v3;
 
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{Form, FormFile};
-use crate::parameters::{Parameters, number_in_batch};
+use crate::parameters::Parameters;
 use crate::spool::Expected;
 use crate::store::{NamedFile, Upload, to_the_end};
 
@@ -98,17 +99,6 @@ fn named_file(name: String, file: FormFile) -> Result<NamedFile, UploadError> {
     let checked = spooled.check_name(&name);
     checked.map_err(|error| UploadError::unprocessable(part, error.to_string()))?;
     Ok(NamedFile::new(name, spooled))
-}
-
-/// Returns the tag of a file in a form: `tag` for `file`, `files[N][tag]` for `files[N][file]`.
-fn tag_of(file: &FormFile, parameters: &Parameters) -> Result<String, UploadError> {
-    let name = match number_in_batch(&file.part, "file") {
-        None => "tag".to_owned(),
-        Some(number) => format!("files[{number}][tag]"),
-    };
-    parameters
-        .text(&name)
-        .ok_or_else(|| UploadError::unprocessable(name, "can't be blank"))
 }
 
 impl Ingest {

@@ -254,8 +254,8 @@ mod tests {
             let (parameters, file) = form.into_file().unwrap();
             assert_eq!(file.spooled.sha256, Sha256::of(MANIFEST.as_bytes()));
             assert_eq!(file.spooled.scanned.kind, ArtifactKind::Manifest);
-            let values = ["environment_slug", "run_id", "tag"].map(|name| parameters.get(name));
-            assert_eq!(values, [Some("dev123"), Some("r-1"), None]);
+            let values = ["environment_slug", "run_id", "tag"].map(|name| parameters.text(name));
+            assert_eq!(values, [Some("dev123".to_owned()), Some("r-1".to_owned()), None]);
         }
     }
 

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use directory::{Access, EnvironmentEntry};
 use edge::UploadError;
 use schemas::{ArtifactsUploaded, UploadRoute};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::Ingest;
@@ -40,6 +40,20 @@ struct ManifestForm {
     run_id: Option<String>,
     /// A name for the upload.
     #[schema(example = "")]
+    tag: Option<String>,
+}
+
+/// The parameters of an upload, from the form or else from the query.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ManifestParams {
+    /// The same as in the form, which takes precedence.
+    environment_slug: Option<String>,
+    /// The same as in the form, which takes precedence.
+    dag_id: Option<String>,
+    /// The same as in the form, which takes precedence.
+    run_id: Option<String>,
+    /// The same as in the form, which takes precedence.
     tag: Option<String>,
 }
 
@@ -88,12 +102,7 @@ struct Accepted {
     path = "/manifests",
     tag = "Uploads",
     request_body(content = ManifestForm, content_type = "multipart/form-data"),
-    params(
-        ("environment_slug" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
-        ("dag_id" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
-        ("run_id" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
-        ("tag" = Option<String>, Query, description = "The same as in the form, which takes precedence"),
-    ),
+    params(ManifestParams),
     responses(
         (status = 201, description = "Stored durably", body = Answer),
         (status = 400, description = "The form is broken"),
@@ -136,8 +145,8 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     let form = Form::read(head, body, &ingest.settings, Expected::Artifact);
     let form = ingest.turns.unless_slow(body, form).await?;
     let (parameters, file) = form.into_file()?;
-    let parameters = parameters.or(query);
-    let slug = parameters.get("environment_slug");
+    let params: ManifestParams = parameters.or(query).read()?;
+    let slug = params.environment_slug.as_deref();
     let entry = ingest.find_environment(&access, slug).await?.ok_or_else(|| {
         let message = format!(
             "`{}` is not an active environment of this account",
@@ -148,7 +157,7 @@ async fn accept(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<Acce
     let ingest = ingest.clone();
     to_the_end(async move {
         let _turn = turn;
-        store(&ingest, &access, entry, parameters, file.spooled).await
+        store(&ingest, &access, entry, params, file.spooled).await
     })
     .await
 }
@@ -157,13 +166,18 @@ async fn store(
     ingest: &Ingest,
     access: &Access,
     entry: EnvironmentEntry,
-    parameters: Parameters,
+    params: ManifestParams,
     file: Spooled,
 ) -> Result<Accepted, UploadError> {
     let kind = file.scanned.kind;
     let file = NamedFile::new(kind.file_name().unwrap_or("file").to_owned(), file);
     let uploaded = file.uploaded.clone();
-    let [dag_id, run_id, tag] = ["dag_id", "run_id", "tag"].map(|name| parameters.text(name));
+    let ManifestParams {
+        environment_slug,
+        dag_id,
+        run_id,
+        tag,
+    } = params;
     let (files, contents) = NamedFile::split(vec![file]);
     let data = ArtifactsUploaded {
         account_id: entry.account_id,
@@ -189,7 +203,7 @@ async fn store(
         sha256: uploaded.sha256.to_string(),
         size: uploaded.size,
         environment_id: entry.environment_id.0,
-        environment_slug: parameters.text("environment_slug"),
+        environment_slug,
         dag_id,
         run_id,
         tag,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use edge::UploadError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The largest number of characters in a parameter.
 pub(crate) const MAX_CHARACTERS: usize = 1000;
@@ -88,9 +90,10 @@ impl Parameters {
         self
     }
 
-    /// Returns the value of a parameter.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    /// Returns those that a route reads, which are also what it documents.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, UploadError> {
+        let values = self.0.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        serde_json::from_value(Value::Object(values.collect())).map_err(|error| UploadError::internal(&error))
     }
 
     /// Returns an owned copy of the value of a parameter.

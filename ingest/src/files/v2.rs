@@ -8,13 +8,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use directory::{Access, EnvironmentEntry};
-use edge::UploadError;
+use edge::{UPLOAD_PREFIX, UploadError};
 use read_model::queries::FileKey;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Answer, Described, NewFile, NewFiles, answer, named_file, of_environment, plain_name, read_form, tag_of};
+use super::naming::{FileNaming, NewFileParams, tag_of};
+use super::{Answer, Described, NewFile, NewFiles, answer, named_file, of_environment, plain_name, read_form};
 use crate::Ingest;
 use crate::body::ClientBody;
 use crate::form::{self, Form, FormFile};
@@ -33,16 +34,6 @@ struct FilesForm {
     file: String,
     /// The tag to find the file by. If several files have the same tag, the newest one is found.
     tag: String,
-}
-
-/// The files to delete.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "only its schema is used: JSON and forms are read alike")]
-struct FileNaming {
-    /// The slug of the file to delete.
-    slug: Option<Uuid>,
-    /// The tag of the files to delete.
-    tag: Option<String>,
 }
 
 /// The form that replaces a file.
@@ -65,7 +56,7 @@ struct NewVersionForm {
 /// The answer is sent once the files are stored durably. Artifacts of dbt are shown with the DAG run whose id and `-` their tag begins with.
 #[utoipa::path(
     post, path = "/environments/{slug}/files", tag = "Files",
-    params(("slug" = String, Path, description = "The environment's slug")),
+    params(("slug" = String, Path, description = "The environment's slug"), NewFileParams),
     request_body(content = FilesForm, content_type = "multipart/form-data"),
     responses(
         (status = 201, description = "Stored durably", body = Answer<Described>),
@@ -88,9 +79,10 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
     let (access, entry) = enter(ingest, head, slug).await?;
     let received = read_form(ingest, head, body).await?;
     let is_batch = received.files.iter().any(|file| file.part != "file");
+    let params: NewFileParams = received.parameters.read()?;
     let mut files = Vec::with_capacity(received.files.len());
     for file in received.files {
-        let tag = tag_of(&file, &received.parameters)?;
+        let tag = tag_of(&file, &params, &received.parameters)?;
         files.push(new_file(ingest.new_slug(), Some(tag), file)?);
     }
     let new = NewFiles {
@@ -101,7 +93,7 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
     let mut stored = ingest.store_files(&access, of_environment(&entry), slug, new).await?;
     match stored.pop() {
         Some(data) if !is_batch => {
-            let location = format!("/api/v2/datacoves/environments/{slug}/files?slug={}", data.facts.slug);
+            let location = format!("{UPLOAD_PREFIX}/environments/{slug}/files?slug={}", data.facts.slug);
             Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Answer { data })).into_response())
         }
         last => {
@@ -116,7 +108,7 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
 /// The new version keeps the slug.
 #[utoipa::path(
     put, path = "/environments/{slug}/files", tag = "Files",
-    params(("slug" = String, Path, description = "The environment's slug")),
+    params(("slug" = String, Path, description = "The environment's slug"), FileNaming),
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Stored durably", body = Answer<Described>),
@@ -138,7 +130,7 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(slug): Path<String>, 
 /// The same as `PUT`.
 #[utoipa::path(
     patch, path = "/environments/{slug}/files", tag = "Files",
-    params(("slug" = String, Path, description = "The environment's slug")),
+    params(("slug" = String, Path, description = "The environment's slug"), FileNaming),
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "Stored durably", body = Answer<Described>),
@@ -171,7 +163,8 @@ async fn put_version(
     let mut received = read_form(ingest, head, body).await?;
     let file = received.files.pop().filter(|_| received.files.is_empty());
     let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
-    let key = key_in(&received.parameters)?;
+    let naming: FileNaming = received.parameters.read()?;
+    let key = naming.key()?;
     let (new, after) = match ingest.file(of_environment(&entry), key).await {
         Ok(Some(found)) => (new_file(found.slug, found.tag, file)?, Some(found.inserted_at)),
         Ok(None) => return Err(UploadError::no_file()),
@@ -182,7 +175,7 @@ async fn put_version(
                 FileKey::Slug(slug) => slug,
                 FileKey::Tag(_) | FileKey::Filename(_) => ingest.new_slug(),
             };
-            (new_file(slug, received.parameters.text("tag"), file)?, None)
+            (new_file(slug, naming.tag.clone(), file)?, None)
         }
     };
     let new = NewFiles {
@@ -202,10 +195,7 @@ async fn put_version(
 /// Deletes the file with the given slug, or all files with the given tag. Either may be sent in the query, as a form, or as JSON.
 #[utoipa::path(
     delete, path = "/environments/{slug}/files", tag = "Files",
-    params(
-        ("slug" = String, Path, description = "The environment's slug. The file's own `slug` goes into the query or the body, and wins over `tag`"),
-        ("tag" = Option<String>, Query, description = "The tag of the files"),
-    ),
+    params(("slug" = String, Path, description = "The environment's slug"), FileNaming),
     request_body(
         content((FileNaming = "application/json"), (FileNaming = "application/x-www-form-urlencoded")),
         description = "Instead of the query",
@@ -253,9 +243,9 @@ async fn delete_named(
         let body = body.map_err(|_| UploadError::timeout())?;
         parameters_in(&body.map_err(|error| UploadError::bad_request(format!("the body cannot be read: {error}")))?)?
     };
-    let parameters = in_body.or(query);
+    let naming: FileNaming = in_body.or(query).read()?;
     let deleted = ingest
-        .delete_files(&access, of_environment(&entry), key_in(&parameters)?)
+        .delete_files(&access, of_environment(&entry), naming.key()?)
         .await?;
     deleted.ok_or_else(UploadError::no_file)?;
     Ok(StatusCode::OK)
@@ -285,21 +275,6 @@ fn parameters_in(body: &[u8]) -> Result<Parameters, UploadError> {
     Ok(parameters)
 }
 
-/// Returns the key of the file, by slug or else by tag.
-fn key_in(parameters: &Parameters) -> Result<FileKey<'_>, UploadError> {
-    match (parameters.get("slug"), parameters.get("tag")) {
-        (Some(slug), _) => {
-            let slug: Uuid = slug.parse().map_err(|_| UploadError::no_file())?;
-            Ok(FileKey::Slug(slug))
-        }
-        (None, Some(tag)) => Ok(FileKey::Tag(tag)),
-        (None, None) => Err(UploadError::unprocessable(
-            "slug",
-            "can't be blank: send `slug` or `tag`",
-        )),
-    }
-}
-
 fn new_file(slug: Uuid, tag: Option<String>, file: FormFile) -> Result<NewFile, UploadError> {
     let filename = plain_name(file.filename.as_deref(), "file")?;
     Ok(NewFile {
@@ -320,17 +295,21 @@ async fn enter(ingest: &Ingest, head: &Parts, slug: &str) -> Result<(Access, Env
 mod tests {
     use super::*;
 
+    fn naming_in(body: &str) -> FileNaming {
+        parameters_in(body.as_bytes()).unwrap().read().unwrap()
+    }
+
     #[test]
     fn a_file_may_be_named_in_json_or_in_a_form() {
         for body in [r#"{"tag": "a b", "n": 1}"#, "tag=a+b", "n=1&tag=a%20b"] {
-            let parameters = parameters_in(body.as_bytes()).unwrap();
-            assert_eq!(key_in(&parameters).unwrap(), FileKey::Tag("a b"), "{body}");
+            let naming = naming_in(body);
+            assert_eq!(naming.key().unwrap(), FileKey::Tag("a b"), "{body}");
         }
         for body in [r#"{"tag": 1}"#, r#"{"tag": ["x"]}"#, r#"{"tag": "x""#] {
             assert!(parameters_in(body.as_bytes()).is_err(), "{body}");
         }
-        assert!(key_in(&parameters_in(b"").unwrap()).is_err());
-        assert!(key_in(&parameters_in(br#"{"tag": null}"#).unwrap()).is_err());
-        assert!(key_in(&parameters_in(b"slug=nowhere&tag=x").unwrap()).is_err());
+        for body in ["", r#"{"tag": null}"#, "slug=nowhere&tag=x"] {
+            assert!(naming_in(body).key().is_err(), "{body}");
+        }
     }
 }

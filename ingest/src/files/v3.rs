@@ -8,13 +8,13 @@ use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
 use edge::{CloudError, One, UploadError, one};
 use read_model::queries::{FileKey, FileScope};
 use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
-use utoipa::ToSchema;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Described, NewFile, NewFiles, answer, named_file, of_environment, plain_name, read_form};
 use crate::Ingest;
 use crate::body::{ClientBody, head_of};
 use crate::form;
-use crate::parameters::Parameters;
 
 /// The form that stores a file under its name.
 #[derive(ToSchema)]
@@ -30,6 +30,17 @@ struct NamedFileForm {
     is_manifest: Option<bool>,
 }
 
+/// The parameters of a file to store, from the form or else from the query.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct NamedFileParams {
+    /// The same as in the form, which takes precedence.
+    filename: Option<String>,
+    /// The same as in the form, which takes precedence.
+    #[param(value_type = Option<bool>)]
+    is_manifest: Option<String>,
+}
+
 /// Store a file in an environment, under its name
 #[utoipa::path(
     post, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files", tag = "Files",
@@ -38,6 +49,7 @@ struct NamedFileForm {
         ("account_id" = i64, Path),
         ("project_id" = String, Path, description = "The project's number or slug"),
         ("environment_id" = String, Path, description = "The environment's number or slug"),
+        NamedFileParams,
     ),
     request_body(content = NamedFileForm, content_type = "multipart/form-data"),
     responses(
@@ -62,12 +74,13 @@ pub(crate) async fn post_v3(
         let mut received = read_form(&ingest, &head, &body).await?;
         let file = received.files.pop().filter(|_| received.files.is_empty());
         let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
-        if is_manifest(&received.parameters)? && file.spooled.scanned.kind != ArtifactKind::Manifest {
+        let params: NamedFileParams = received.parameters.read()?;
+        if is_manifest(&params)? && file.spooled.scanned.kind != ArtifactKind::Manifest {
             return Err(CloudError::unprocessable(
                 "`file` is not a manifest, but `is_manifest` is set",
             ));
         }
-        let filename = received.parameters.get("filename").or(file.filename.as_deref());
+        let filename = params.filename.as_deref().or(file.filename.as_deref());
         let filename = plain_name(filename, "filename")?;
         let new = NewFile {
             slug: ingest.new_slug(),
@@ -90,8 +103,8 @@ pub(crate) async fn post_v3(
 }
 
 /// Reads `is_manifest`; the default is false.
-fn is_manifest(parameters: &Parameters) -> Result<bool, CloudError> {
-    match parameters.get("is_manifest").map(str::to_ascii_lowercase).as_deref() {
+fn is_manifest(params: &NamedFileParams) -> Result<bool, CloudError> {
+    match params.is_manifest.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("true" | "1") => Ok(true),
         Some("false" | "0") | None => Ok(false),
         Some(other) => {
