@@ -1,5 +1,7 @@
 //! The parameters that all lists have in common, and the envelope of a page.
 
+mod order;
+
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,6 +16,8 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterS
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Required, Schema};
 use utoipa::{IntoParams, ToSchema};
+
+pub(crate) use order::OrderBy;
 
 /// The most that one page holds, and what it holds by default.
 const MAX_PAGE: i64 = 100;
@@ -48,13 +52,18 @@ pub(crate) struct Listing<F> {
 pub(crate) struct PageOnly(pub(crate) Paging);
 
 #[derive(Deserialize)]
-struct ListingParams {
-    order_by: Option<String>,
+#[serde(bound = "F: Choice")]
+struct OrderParams<F> {
+    order_by: Option<OrderBy<F>>,
+}
+
+#[derive(Deserialize)]
+struct PagingParams {
     limit: Option<i64>,
     offset: Option<i64>,
 }
 
-impl ListingParams {
+impl PagingParams {
     /// A limit above the highest one counts as the highest, as in dbt Cloud.
     fn paging(&self) -> Result<Paging, InvalidParam> {
         let limit = self.limit.unwrap_or(MAX_PAGE);
@@ -75,27 +84,13 @@ impl ListingParams {
 impl<F: Choice> Listing<F> {
     /// Reads a query.
     pub(crate) fn read(query: &str) -> Result<Self, InvalidParam> {
-        let params: ListingParams = read_query(query)?;
+        let paging: PagingParams = read_query(query)?;
+        let OrderParams { order_by } = read_query(query)?;
         Ok(Self {
-            order: order(params.order_by.as_deref())?,
-            paging: params.paging()?,
+            order: order_by.unwrap_or_default().0,
+            paging: paging.paging()?,
         })
     }
-}
-
-/// Reads `order_by`.
-pub(crate) fn order<F: Choice>(order_by: Option<&str>) -> Result<Order<F>, InvalidParam> {
-    let order_by = order_by.unwrap_or(F::ALL[0].0);
-    let (name, descending) = match order_by.strip_prefix('-') {
-        Some(name) => (name, true),
-        None => (order_by, false),
-    };
-    let field = F::named(name).ok_or_else(|| {
-        let names: Vec<String> = F::ALL.iter().map(|(name, _)| format!("`{name}`")).collect();
-        let expected = format!("{}, or one of them with `-` in front", names.join(", "));
-        InvalidParam::new("order_by", order_by, expected)
-    })?;
-    Ok(Order { field, descending })
 }
 
 impl<F: Choice, S: Sync> FromRequestParts<S> for Listing<F> {
@@ -110,18 +105,15 @@ impl<S: Sync> FromRequestParts<S> for PageOnly {
     type Rejection = InvalidParam;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, InvalidParam> {
-        let params: ListingParams = read_query(parts.uri.query().unwrap_or_default())?;
+        let params: PagingParams = read_query(parts.uri.query().unwrap_or_default())?;
         params.paging().map(Self)
     }
 }
 
 impl<F: Choice> IntoParams for Listing<F> {
     fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let fields = F::ALL
-            .iter()
-            .flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]);
         let description = "The field to order by; `-` in front reverses the order.";
-        let mut params = vec![parameter("order_by", description, text_of(fields))];
+        let mut params = vec![parameter("order_by", description, OrderBy::<F>::values())];
         params.extend(PageOnly::into_params(parameter_in));
         params
     }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::Error;
-use crate::listing::{Choice, order};
+use crate::listing::{Choice, OrderBy};
 use crate::resources::result_row::ResultRow;
 
 /// The most rows of one page, and how many there are by default.
@@ -33,6 +33,9 @@ impl Choice for TableOrder {
     const ALL: &'static [(&'static str, Self)] = &[("completed_at", Self::CompletedAt)];
 }
 
+/// A type without parameters, whose schema utoipa can show in its place.
+type TableOrderBy = OrderBy<TableOrder>;
+
 /// Which page of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TablePaging {
@@ -45,11 +48,11 @@ pub(crate) struct TablePaging {
 #[into_params(parameter_in = Query)]
 pub(crate) struct TablePagingParams {
     /// `completed_at`, or `-completed_at` for the newest results first.
-    #[param(default = "completed_at")]
-    order_by: Option<String>,
+    #[param(inline)]
+    order_by: Option<TableOrderBy>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
-    /// How many rows to return at most. A page can have fewer rows although others follow: `next_cursor` tells.
+    /// How many rows to return at most. A page can have fewer rows although others follow; `next_cursor` is set then.
     #[param(minimum = 1, maximum = 5000, default = 100)]
     limit: Option<i64>,
 }
@@ -65,7 +68,7 @@ impl TablePaging {
                 "a number from 1 to 5000",
             ));
         }
-        let order = order::<TableOrder>(params.order_by.as_deref())?;
+        let order = params.order_by.unwrap_or_default().0;
         let after = params.cursor.as_deref().map(cursor::read).transpose()?;
         Ok(Self {
             order,

@@ -162,7 +162,7 @@ pub(super) async fn page(
     scope: FileScope,
     paging: Paging,
 ) -> Result<(Vec<FileFacts>, Pagination), Error> {
-    let (files, total_count) = queries::files(view.connection(), scope, paging.limit, paging.offset).await?;
+    let (files, total_count) = queries::files(view.connection(), scope, paging).await?;
     let data: Vec<_> = files.into_iter().map(|file| facts(file, scope)).collect();
     let count = data.len();
     Ok((data, Pagination { count, total_count }))

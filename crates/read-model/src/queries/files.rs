@@ -5,6 +5,7 @@ use schemas::{AccountId, EnvironmentId, EventId, ProjectId, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use super::Paging;
 use super::artifacts::sha256_of_column;
 
 /// The environment or project that has files.
@@ -142,16 +143,11 @@ async fn newest_slug(connection: &mut PgConnection, scope: FileScope, key: FileK
     }
 }
 
-/// Returns the files of an environment, or all files of a project, with the newest first, and their number.
+/// Returns the files of an environment, or all files of a project, with the newest first, and the number of all of them.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn files(
-    connection: &mut PgConnection,
-    scope: FileScope,
-    limit: i64,
-    offset: i64,
-) -> sqlx::Result<(Vec<File>, i64)> {
+pub async fn files(connection: &mut PgConnection, scope: FileScope, paging: Paging) -> sqlx::Result<(Vec<File>, i64)> {
     let environment = scope.environment.map(|id| id.0);
     let rows = sqlx::query_as!(
         Row,
@@ -163,8 +159,8 @@ pub async fn files(
         scope.account.0,
         scope.project.0,
         environment,
-        limit,
-        offset
+        paging.limit,
+        paging.offset
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -1,0 +1,63 @@
+//! `order_by`: the field that a list is ordered by.
+
+use std::borrow::Cow;
+
+use read_model::queries::Order;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::{Choice, text_of};
+
+/// The value of `order_by`: one of the fields, with `-` in front to reverse the order. By default the first field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderBy<F>(pub(crate) Order<F>);
+
+impl<F: Choice> OrderBy<F> {
+    /// All values that are allowed, as a schema.
+    pub(super) fn values() -> ObjectBuilder {
+        text_of(
+            F::ALL
+                .iter()
+                .flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]),
+        )
+    }
+}
+
+impl<F: Choice> Default for OrderBy<F> {
+    fn default() -> Self {
+        Self(Order {
+            field: F::ALL[0].1,
+            descending: false,
+        })
+    }
+}
+
+impl<'de, F: Choice> Deserialize<'de> for OrderBy<F> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (name, descending) = match text.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (text.as_str(), false),
+        };
+        let field = F::named(name).ok_or_else(|| {
+            let names: Vec<String> = F::ALL.iter().map(|(name, _)| format!("`{name}`")).collect();
+            D::Error::custom(format_args!("{}, or one of them with `-` in front", names.join(", ")))
+        })?;
+        Ok(Self(Order { field, descending }))
+    }
+}
+
+impl<F: Choice> PartialSchema for OrderBy<F> {
+    fn schema() -> RefOr<Schema> {
+        Self::values().default(Some(F::ALL[0].0.into())).into()
+    }
+}
+
+impl<F: Choice> ToSchema for OrderBy<F> {
+    fn name() -> Cow<'static, str> {
+        "OrderBy".into()
+    }
+}
