@@ -95,7 +95,7 @@ impl Ingest {
     }
 }
 
-/// Returns the routes with their documentation, under `/api/v2/datacoves` and under the older `/api/internal`.
+/// Returns the routes with their documentation, under the two prefixes for clients that upload.
 pub fn router(ingest: Ingest) -> OpenApiRouter {
     let routes = || {
         OpenApiRouter::new()

@@ -7,6 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::UPLOAD_PREFIX;
+
 /// A stored file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FileFacts {
@@ -62,7 +64,7 @@ impl FileFacts {
     ) -> Self {
         let (path, environment_slug) = match owner {
             FileOwner::Environment(environment) => {
-                let path = format!("/api/v2/datacoves/environments/{environment}/files/{slug}/download");
+                let path = format!("{UPLOAD_PREFIX}/environments/{environment}/files/{slug}/download");
                 (path, Some(environment))
             }
             FileOwner::Project(account, project) => {
