@@ -1,5 +1,6 @@
 //! Environments.
 
+use schemas::EnvironmentType;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,10 +65,9 @@ struct UnknownOfEnvironment {
 
 impl Environment {
     pub(crate) fn new(row: directory::queries::Environment, dbt_version: Option<String>) -> Self {
-        let (kind, deployment_type) = match row.environment_type.as_str() {
-            "production" => ("deployment", Some("production")),
-            "staging" => ("deployment", Some("staging")),
-            _ => ("development", None),
+        let (kind, deployment_type) = match row.deployment_type() {
+            kind @ (EnvironmentType::Production | EnvironmentType::Staging) => ("deployment", Some(kind.as_str())),
+            EnvironmentType::Development => ("development", None),
         };
         Self {
             id: row.id,

@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use edge::{CloudError, One, Query, one};
 use read_model::queries::{self, ManifestFilter, RunFile};
-use schemas::{AccountId, EnvironmentId, ProjectId, Sha256};
+use schemas::{AccountId, EnvironmentId, EnvironmentType, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -72,7 +72,7 @@ pub(super) async fn newest_of_project(
     let ids_of = |production: bool| -> Vec<i64> {
         let of_type = environments
             .iter()
-            .filter(|environment| (environment.environment_type == "production") == production);
+            .filter(|environment| (environment.deployment_type() == EnvironmentType::Production) == production);
         of_type.map(|environment| environment.id).collect()
     };
     for environments in [&ids_of(true), &ids_of(false)] {

@@ -1,7 +1,7 @@
 //! Queries of accounts, projects and environments.
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, ConnectionDetails, EnvironmentId, ProjectId};
+use schemas::{AccountId, ConnectionDetails, EnvironmentId, EnvironmentType, ProjectId};
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
@@ -63,6 +63,14 @@ pub struct Environment {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Environment {
+    /// The purpose of the environment. A word that this version does not know counts as development.
+    #[must_use]
+    pub fn deployment_type(&self) -> EnvironmentType {
+        self.environment_type.parse().unwrap_or_default()
+    }
 }
 
 /// A row of `connections`.

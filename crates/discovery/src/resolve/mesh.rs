@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use directory::queries::Environment;
+use schemas::EnvironmentType;
 use serde_json::{Value as Json, json};
 
 use super::{Resolver, required};
@@ -68,7 +69,10 @@ impl Resolver<'_> {
     async fn mesh_projects(&mut self) -> Result<Json, Error> {
         let projects = directory::queries::projects(self.connection, self.account).await?;
         let mut environments = self.environments(|_| true).await?;
-        environments.sort_by_key(|environment| (environment.environment_type != "production", environment.id));
+        environments.sort_by_key(|environment| {
+            let is_production = environment.deployment_type() == EnvironmentType::Production;
+            (!is_production, environment.id)
+        });
         let with_default = projects.into_iter().filter_map(|project| {
             let mut of_project = environments.iter().filter(|one| one.project_id == project.id);
             of_project.next().map(|default| (project, default))
