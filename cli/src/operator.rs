@@ -3,6 +3,8 @@
 //! Each change is first written to the bucket as an event, then applied to the database. If the database fails in between, the projectors'
 //! next sweep applies the event.
 
+use std::fmt::Display;
+
 use anyhow::{Context, bail, ensure};
 use bucket::{Bucket, Claim, ClaimKind};
 use chrono::TimeDelta;
@@ -124,11 +126,7 @@ impl Operator {
         directory::begin_change(&mut change).await?;
         require_account(&mut change, account).await?;
         let found = queries::project_named(&mut change, account, project).await?;
-        let found = found.with_context(|| {
-            format!(
-                "account {account} has no project `{project}`: `dbt-api project list --account {account}` lists its projects"
-            )
-        })?;
+        let found = found.with_context(|| no_project(account, project))?;
         let data = ConnectionRecorded {
             account_id: account,
             project_id: ProjectId(found.id),
@@ -152,9 +150,7 @@ impl Operator {
         directory::begin_change(&mut change).await?;
         require_account(&mut change, account).await?;
         if queries::project(&mut change, account, project).await?.is_none() {
-            bail!(
-                "unknown project {project}: `dbt-api project list --account {account}` lists the projects of account {account}"
-            );
+            bail!(no_project(account, project));
         }
         let environments = queries::environments(&mut change, account).await?;
         ensure!(
@@ -220,7 +216,7 @@ impl Operator {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
         let Some(account) = queries::account_of_token(&mut change, token).await? else {
-            bail!("unknown token {token}: `dbt-api token list` lists all tokens");
+            bail!("unknown token `{token}`: `dbt-api token list` lists all tokens");
         };
         self.bucket.revoke(token).await?;
         let data = TokenRevoked {
@@ -265,17 +261,27 @@ pub(crate) async fn environment_named(
     let found = environments
         .iter()
         .find(|environment| name.names(environment.id, Some(&environment.slug)));
-    let found = found.with_context(|| {
-        format!(
-            "account {account} has no environment `{name}`: `dbt-api environment list --account {account}` lists its environments"
-        )
-    })?;
+    let found = found.with_context(|| no_environment(account, name))?;
     Ok(EnvironmentId(found.id))
+}
+
+/// What to say where the account has no such project.
+pub(crate) fn no_project(account: AccountId, project: impl Display) -> String {
+    format!(
+        "unknown project `{project}`: `dbt-api project list --account {account}` lists the projects of account {account}"
+    )
+}
+
+/// What to say where the account has no such environment.
+pub(crate) fn no_environment(account: AccountId, environment: impl Display) -> String {
+    format!(
+        "unknown environment `{environment}`: `dbt-api environment list --account {account}` lists the environments of account {account}"
+    )
 }
 
 async fn require_account(connection: &mut PgConnection, account: AccountId) -> anyhow::Result<()> {
     match queries::account(connection, account).await? {
         Some(_) => Ok(()),
-        None => bail!("unknown account {account}: `dbt-api account list` lists all accounts"),
+        None => bail!("unknown account `{account}`: `dbt-api account list` lists all accounts"),
     }
 }

@@ -19,7 +19,7 @@ impl FromStr for Period {
             .filter(|length| *length <= TimeDelta::days(36_500))
             .map(Self)
             .ok_or_else(|| {
-                format!("invalid period `{text}`: expected a number and a unit, such as 90d, 12h, 30m or 45s")
+                format!("invalid period: expected a number and a unit, such as 90d, 12h, 30m or 45s, got `{text}`")
             })
     }
 }
@@ -53,7 +53,7 @@ impl FromStr for Moment {
             .map(|time| Self::At(time.to_utc()))
             .map_err(|_| {
                 format!(
-                    "invalid time `{text}`: expected a time such as 2026-11-24T09:00:00Z, or an age such as 2h or 7d"
+                    "invalid time: expected a time such as 2026-11-24T09:00:00Z, or an age such as 2h or 7d, got `{text}`"
                 )
             })
     }

@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 /// The text is not a number.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a number: expected a whole number")]
+#[error("invalid id: expected a whole number, got `{0}`")]
 pub struct InvalidNumber(String);
 
 /// The text is not a UUID.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a UUID: expected an id such as 01989f0e-5c40-7a3b-8f2d-0123456789ab")]
+#[error("invalid id: expected a UUID such as 01989f0e-5c40-7a3b-8f2d-0123456789ab, got `{0}`")]
 pub struct InvalidUuid(String);
 
 macro_rules! number {
@@ -118,7 +118,7 @@ impl fmt::Debug for Sha256 {
 
 /// The text is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a SHA-256: expected 64 hexadecimal digits")]
+#[error("invalid SHA-256: expected 64 hexadecimal digits, got `{0}`")]
 pub struct InvalidSha256(String);
 
 impl FromStr for Sha256 {
@@ -178,7 +178,7 @@ impl fmt::Display for Slug {
 /// The text breaks the rules of [`Slug`].
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a slug: expected 1 to 63 lower-case letters, digits, `-` or `_`, starting with a letter or a digit and not all digits"
+    "invalid slug: expected 1 to 63 lower-case letters, digits, `-` or `_`, starting with a letter or a digit and not all digits, got `{0}`"
 )]
 pub struct InvalidSlug(String);
 

@@ -24,7 +24,8 @@ pub(crate) async fn run(settings: &Settings, command: AccountCommand, output: Ou
         AccountCommand::Show { id } => {
             let account = queries::account(&mut *operator.connection().await?, id).await?;
             output.one(
-                &account.with_context(|| format!("unknown account {id}: `dbt-api account list` lists all accounts"))?,
+                &account
+                    .with_context(|| format!("unknown account `{id}`: `dbt-api account list` lists all accounts"))?,
             )
         }
     }

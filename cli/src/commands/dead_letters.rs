@@ -53,7 +53,7 @@ pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output
 
 async fn letter_of(operator: &Operator, event: EventId) -> anyhow::Result<DeadLetter> {
     let letter = dead_letter(&mut *operator.connection().await?, event).await?;
-    letter.with_context(|| format!("unknown dead letter {event}: `dbt-api dead-letters list` lists all dead letters"))
+    letter.with_context(|| format!("unknown dead letter `{event}`: `dbt-api dead-letters list` lists all dead letters"))
 }
 
 /// Applies each dead letter. Those that cannot be applied remain dead letters, and do not stop the others from being tried.

@@ -5,7 +5,7 @@ use directory::{IdOrSlug, queries};
 use schemas::{AccountId, DbtProjectRetired, ProjectId};
 
 use crate::args::EnvironmentCommand;
-use crate::operator::environment_named;
+use crate::operator::{environment_named, no_environment};
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
             let found = environments
                 .into_iter()
                 .find(|known| known.slug == environment || known.id.to_string() == environment);
-            output.one(&found.with_context(|| format!("account {} has no environment `{environment}`", of.account))?)
+            output.one(&found.with_context(|| no_environment(of.account, &environment))?)
         }
         EnvironmentCommand::RetireProject {
             of,
@@ -58,7 +58,7 @@ async fn retire(
     let mut connection = operator.connection().await?;
     let id = environment_named(&mut connection, account, environment).await?;
     let row = queries::environment(&mut connection, account, id).await?;
-    let row = row.with_context(|| format!("account {account} has no environment `{id}`"))?;
+    let row = row.with_context(|| no_environment(account, id))?;
     let mut known: Vec<String> = read_model::projects::projects_of_environment(&mut connection, account, id)
         .await?
         .into_iter()

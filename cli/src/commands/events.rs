@@ -150,7 +150,7 @@ async fn event_of(bucket: &Bucket, id: EventId) -> anyhow::Result<Event> {
             Err(_) => {}
         }
     }
-    bail!("unknown event {id}: `dbt-api events list` lists the events in the journal")
+    bail!("unknown event `{id}`: `dbt-api events list` lists the events in the journal")
 }
 
 async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow::Result<()> {

@@ -114,7 +114,7 @@ impl<'a> Import<'a> {
             None => to.clone(),
             Some(name) => {
                 let beside = settings.bucket.beside(name);
-                let beside = beside.map_err(|problem| anyhow!("--from is {problem}"))?;
+                let beside = beside.map_err(|problem| anyhow!("invalid --from: {problem}"))?;
                 Bucket::open(&beside).context("cannot open the bucket of --from")?
             }
         };

@@ -5,6 +5,7 @@ use directory::queries;
 use schemas::ConnectionDetails;
 
 use crate::args::ProjectCommand;
+use crate::operator::no_project;
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -27,7 +28,7 @@ pub(crate) async fn run(settings: &Settings, command: ProjectCommand, output: Ou
             let found = projects
                 .into_iter()
                 .find(|known| known.slug == project || known.id.to_string() == project);
-            output.one(&found.with_context(|| format!("account {} has no project `{project}`", of.account))?)
+            output.one(&found.with_context(|| no_project(of.account, &project))?)
         }
         ProjectCommand::SetConnection { of, project, details } => {
             let details = ConnectionDetails::of_pairs(&details)?;

@@ -324,10 +324,10 @@ async fn config_check_reports_every_problem_of_the_airflow_file() {
     let (code, _, errors) = try_command(BINARY, &["config", "check"], &system);
     assert_eq!(code, Some(1), "{errors}");
     for part in [
-        "[dev]: environment: is missing",
+        "[dev]: missing `environment`: this key is required",
         "[dev]: url:",
         "[dev]: expected either username",
-        "[x]: account:",
+        "[x]: missing `account`: this key is required",
         "invalid AIRFLOW_POLL_SECONDS: expected a number from 1 to 3600, got `0`",
     ] {
         assert!(errors.contains(part), "{part}: {errors}");

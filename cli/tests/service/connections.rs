@@ -66,10 +66,10 @@ async fn an_operator_says_where_the_warehouse_of_a_project_is() {
         )
         .2
     };
-    assert!(fails(&["--account", "1", "shop", "password=x"]).contains("invalid detail `password`"));
+    assert!(fails(&["--account", "1", "shop", "password=x"]).contains("got `password`"));
     assert!(fails(&["--account", "1", "shop", "port=x"]).contains("expected a number from 1 to 65535, got `x`"));
-    assert!(fails(&["--account", "1", "2", "host=x"]).contains("account 1 has no project `2`"));
-    assert!(fails(&["--account", "9", "shop", "host=x"]).contains("unknown account 9"));
+    assert!(fails(&["--account", "1", "2", "host=x"]).contains("unknown project `2`"));
+    assert!(fails(&["--account", "9", "shop", "host=x"]).contains("unknown account `9`"));
 
     set(&[]);
     assert_eq!(

@@ -277,10 +277,10 @@ async fn invalid_rows_are_skipped_and_queries_can_be_replaced() {
     let log = installation.service.log();
     for problem in [
         "environment 2: the slug `one` is taken",
-        "environment 3: `123` is not a slug",
+        "environment 3: invalid slug",
         "environment 4: its project 99 does not exist",
         "environment without a number",
-        "account 9: `Not A Slug` is not a slug",
+        "account 9: invalid slug",
     ] {
         let logged = log.iter().filter(|line| line.contains(problem)).count();
         assert_eq!(logged, 1, "{problem}: {log:#?}");

@@ -353,7 +353,10 @@ async fn one_environment_can_be_imported_from_another_folder_after_a_dry_run() {
     let elsewhere = system.storage().join("elsewhere");
     let from = elsewhere.to_str().unwrap();
     let (code, _, errors) = try_command(BINARY, &["import", "--from", from], &system);
-    assert!(code == Some(1) && errors.contains("which is not a folder"), "{errors}");
+    assert!(
+        code == Some(1) && errors.contains("invalid --from: expected a folder that exists, got `"),
+        "{errors}"
+    );
     for account in ["1", "2"] {
         put(&elsewhere, &key_of_manifest(account, SLUG, "1"), SMALL, long_ago());
         put(&elsewhere, &key_of_manifest(account, "other", "1"), SMALL, long_ago());

@@ -242,11 +242,11 @@ async fn errors_tokens_and_limits_are_those_of_the_discovery_api() {
         ("{ environment(id: 1) { adapterType } }", "environment"),
         (
             "{ metricsPaginated(environmentId: 1, pageNum: 0) { pageNum } }",
-            "invalid `pageNum`: expected a whole number from 1, got 0",
+            "invalid `pageNum`: expected a whole number from 1, got `0`",
         ),
         (
             "{ metricsPaginated(environmentId: 1, pageSize: -1) { pageNum } }",
-            "invalid `pageSize`: expected a whole number from 1, got -1",
+            "invalid `pageSize`: expected a whole number from 1, got `-1`",
         ),
         (
             "{ dimensions(environmentId: 1, metrics: [{name: \"x\"}]) { name } }",

@@ -147,9 +147,10 @@ mod tests {
         let text = invalid.to_string();
         for part in [
             "`loose` is not in a table",
-            "[a]: account: expected the number of an account",
-            "[a]: environment: `No Slug` is not a slug",
+            "[a]: account: expected the number of an account, got the text `one`",
+            "[a]: environment: invalid slug",
             "[a]: url: expected http://HOST or https://HOST",
+            "got `https://…@airflow`",
             "[a]: expected either username and password, or token",
             "[b]: token_file: `token` is set too",
             "[b]: passwrod: unknown key",

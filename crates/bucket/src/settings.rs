@@ -56,19 +56,19 @@ impl Settings {
     /// Returns the settings for another bucket, container or folder in the same store with the same credentials.
     ///
     /// # Errors
-    /// What is wrong with the name, as the rest of a sentence that ends in "is".
+    /// What is expected instead, and the name.
     pub fn beside(&self, name: &str) -> Result<Self, String> {
         let mut settings = self.clone();
         match &mut settings {
             Self::Local { path } => {
                 *path = name.into();
                 if !path.is_dir() {
-                    return Err(format!("`{name}`, which is not a folder"));
+                    return Err(format!("expected a folder that exists, got `{name}`"));
                 }
             }
             Self::S3 { bucket, .. } | Self::Minio { bucket, .. } | Self::Blob { container: bucket, .. } => {
                 if !read::is_bucket_name(name) {
-                    return Err(format!("`{name}`, but must be {}", read::BUCKET_NAME));
+                    return Err(format!("expected {}, got `{name}`", read::BUCKET_NAME));
                 }
                 name.clone_into(bucket);
             }

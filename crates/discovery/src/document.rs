@@ -94,7 +94,7 @@ fn operation(
             match (operations.next(), operations.next()) {
                 (Some(only), None) => Ok(only),
                 _ => Err(QueryError::invalid(
-                    "`operationName` is missing: the query has several operations",
+                    "missing `operationName`: the query has several operations",
                 )),
             }
         }

@@ -106,7 +106,7 @@ fn limit(selected: &Selected, name: &str) -> Result<Option<usize>, QueryError> {
         None => Ok(None),
         Some(limit) if (0..=MAX_FIRST).contains(&limit) => Ok(usize::try_from(limit).ok()),
         Some(limit) => Err(QueryError::invalid(format!(
-            "invalid `{name}`: expected a whole number from 0 to {MAX_FIRST}, got {limit}"
+            "invalid `{name}`: expected a whole number from 0 to {MAX_FIRST}, got `{limit}`"
         ))),
     }
 }
@@ -213,7 +213,7 @@ mod tests {
         let error = window(&[("first", 501.into())]).unwrap_err();
         assert_eq!(
             error.message,
-            "invalid `first`: expected a whole number from 0 to 500, got 501"
+            "invalid `first`: expected a whole number from 0 to 500, got `501`"
         );
         assert!(window(&[("last", (-1).into())]).is_err());
     }

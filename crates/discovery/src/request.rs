@@ -38,7 +38,7 @@ impl Request {
         })?;
         let query = body
             .query
-            .ok_or_else(|| QueryError::invalid("invalid request: `query` is missing"))?;
+            .ok_or_else(|| QueryError::invalid("missing `query`: expected a JSON object with `query`"))?;
         let variables = match body.variables {
             None | Some(Value::Null) => Variables::default(),
             // Some clients send them as a text.
@@ -93,7 +93,7 @@ mod tests {
         for (body, expected) in [
             (r#" [{"query":"{a}"}]"#, "batched"),
             ("nothing", "expected a JSON object"),
-            ("{}", "`query` is missing"),
+            ("{}", "missing `query`"),
             (r#"{"query":"{a}","variables":3}"#, "`variables`"),
         ] {
             let error = Request::read(body.as_bytes()).unwrap_err();

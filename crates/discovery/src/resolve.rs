@@ -208,5 +208,6 @@ impl<'c> Resolver<'c> {
 
 /// A required number.
 fn required(field: &Selected, name: &str) -> Result<i64, QueryError> {
-    crate::arguments::number(field, name).ok_or_else(|| QueryError::invalid(format!("`{name}` is missing")))
+    crate::arguments::number(field, name)
+        .ok_or_else(|| QueryError::invalid(format!("missing `{name}`: this argument is required")))
 }

@@ -79,7 +79,7 @@ enum AskError {
     Request(reqwest::Error),
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Late,
-    #[error("invalid status of the answer: expected 200, 401 or 403, got {0}")]
+    #[error("invalid status of the answer: expected 200, 401 or 403, got `{0}`")]
     Status(StatusCode),
     #[error("the answer is larger than {LARGEST_ANSWER} bytes")]
     TooLong,

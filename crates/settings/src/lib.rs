@@ -9,4 +9,4 @@ mod urls;
 pub use invalid::Invalid;
 pub use reader::Reader;
 pub use source::{LoadError, Source};
-pub use urls::{BASE_URL, base_url};
+pub use urls::{BASE_URL, base_url, shown as shown_url};

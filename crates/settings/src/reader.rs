@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::Source;
 use crate::source::FILE_VARIABLE;
-use crate::urls::{BASE_URL, base_url, http_url};
+use crate::urls::{BASE_URL, base_url, http_url, shown};
 
 /// Reads settings from a source. A setting that is invalid is recorded as a problem, and a default is returned in its place, so what was
 /// read may be used only after [`Reader::finish`] has returned it.
@@ -104,17 +104,14 @@ impl<'a> Reader<'a> {
     /// Reads the URL of an HTTP server, without a login.
     pub fn url(&mut self, name: &str) -> Option<Url> {
         let text = self.text(name)?;
-        self.valid(
-            name,
-            "http://HOST or https://HOST, with or without a path, and without a login",
-            http_url(&text),
-        )
+        let expected = "http://HOST or https://HOST, with or without a path, and without a login";
+        self.valid_url(name, expected, &text, http_url(&text))
     }
 
     /// Reads a URL to which paths are appended, so it also has no query and no fragment.
     pub fn base_url(&mut self, name: &str) -> Option<Url> {
         let text = self.text(name)?;
-        self.valid(name, BASE_URL, base_url(&text))
+        self.valid_url(name, BASE_URL, &text, base_url(&text))
     }
 
     /// Reads a secret.
@@ -178,7 +175,18 @@ impl<'a> Reader<'a> {
     /// it is a secret, or may contain a password.
     pub fn valid<T>(&mut self, name: &str, expected: &str, parsed: Option<T>) -> Option<T> {
         if parsed.is_none() {
-            self.problem(format!("invalid {name}: expected {expected}"));
+            self.problem(format!(
+                "invalid {name}: expected {expected}; the value is not shown, because it may contain a secret"
+            ));
+        }
+        parsed
+    }
+
+    /// Returns the URL that a setting was parsed as, and records a problem if it was not. The message shows the value without what may be
+    /// secret in it.
+    pub fn valid_url<T>(&mut self, name: &str, expected: &str, text: &str, parsed: Option<T>) -> Option<T> {
+        if parsed.is_none() {
+            self.problem(format!("invalid {name}: expected {expected}, got {}", shown(text)));
         }
         parsed
     }

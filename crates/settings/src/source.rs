@@ -139,7 +139,12 @@ fn entries(text: &str) -> Result<BTreeMap<String, Entry>, String> {
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(truth) => truth.to_string(),
-            _ => return Err(format!("invalid `{key}`: expected a string, a number or a boolean")),
+            other => {
+                let kind = other.type_str();
+                return Err(format!(
+                    "invalid `{key}`: expected a string, a number or a boolean, got a value of the type {kind}"
+                ));
+            }
         };
         let (name, value) = (key.to_uppercase(), text.trim().to_owned());
         if name == FILE_VARIABLE {

@@ -19,9 +19,47 @@ pub(crate) fn http_url(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_login).then_some(url)
 }
 
+/// Shows what was given in place of a URL: without the login, the path, the query and the fragment, which may contain secrets.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let parsed = Url::parse(text).ok().filter(Url::has_host);
+    if let Some(url) = parsed {
+        let hidden = |is_there: bool, marked: &'static str| if is_there { marked } else { "" };
+        let login = hidden(!url.username().is_empty() || url.password().is_some(), "…@");
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let path = hidden(!matches!(url.path(), "" | "/"), "/…");
+        let query = hidden(url.query().is_some(), "?…");
+        let fragment = hidden(url.fragment().is_some(), "#…");
+        let host = url.host_str().unwrap_or_default();
+        return format!("`{}://{login}{host}{port}{path}{query}{fragment}`", url.scheme());
+    }
+    if text.contains(['@', '/', '?', '#', '=']) {
+        return "a text that is not shown, because it may contain a secret".to_owned();
+    }
+    format!("`{text}`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        for (text, expected) in [
+            ("nowhere", "`nowhere`"),
+            ("host:80", "`host:80`"),
+            ("ftp://host", "`ftp://host`"),
+            (
+                "https://me:pa55@host:8443/pa55?key=pa55#pa55",
+                "`https://…@host:8443/…?…#…`",
+            ),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        for text in ["me:pa55@host", "host/pa55", "host?key=pa55", "https://me:pa55@"] {
+            assert!(!shown(text).contains("pa55"), "{text}");
+        }
+    }
 
     #[test]
     fn logins_are_refused_and_base_urls_have_no_query() {

@@ -64,7 +64,8 @@ impl Settings {
 fn read_urls(reader: &mut Reader<'_>, urls: &str) -> (Vec<ServerAddr>, Option<Login>) {
     let (mut servers, mut common) = (Vec::new(), None);
     for text in urls.split(',') {
-        let read = reader.valid("NATS_URL", "nats://HOST:PORT or tls://HOST:PORT", read_url(text.trim()));
+        let text = text.trim();
+        let read = reader.valid_url("NATS_URL", "nats://HOST:PORT or tls://HOST:PORT", text, read_url(text));
         let Some((server, login)) = read else { break };
         if !servers.is_empty() && login != common {
             reader.problem("NATS_URL contains different logins: all of its URLs must have the same".to_owned());

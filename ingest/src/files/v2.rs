@@ -268,7 +268,11 @@ fn parameters_in(body: &[u8]) -> Result<Parameters, UploadError> {
         match value {
             Value::String(text) => parameters.set(&name, text.as_bytes())?,
             Value::Null => {}
-            _ if name == "tag" || name == "slug" => return Err(UploadError::unprocessable(name, "is not a string")),
+            other if name == "tag" || name == "slug" => {
+                let beginning: String = other.to_string().chars().take(100).collect();
+                let rule = format!("expected a string, got `{beginning}`");
+                return Err(UploadError::unprocessable(name, rule));
+            }
             _ => {}
         }
     }

@@ -267,10 +267,9 @@ impl std::str::FromStr for EnvironmentType {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("unknown environment type `{text}`: expected production, staging or development"))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            format!("invalid environment type: expected production, staging or development, got `{text}`")
+        })
     }
 }
 
@@ -326,7 +325,7 @@ impl std::str::FromStr for Scope {
         Self::ALL
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| format!("unknown scope `{text}`: expected read or upload"))
+            .ok_or_else(|| format!("invalid scope: expected read or upload, got `{text}`"))
     }
 }
 

@@ -115,7 +115,7 @@ async fn errors_say_what_is_wrong() {
         ("{ environment(id: true) { adapterType } }", "BigInt"),
         (
             "{ environment(id: 1) { applied { models(first: 501) { totalCount } } } }",
-            "from 0 to 500, got 501",
+            "from 0 to 500, got `501`",
         ),
         (
             "{ environment(id: 1) { applied { models(filter: {name: \"x\"}) { totalCount } } } }",

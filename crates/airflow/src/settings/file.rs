@@ -77,14 +77,24 @@ impl TableReader<'_> {
     }
 
     fn account(&mut self) -> Option<AccountId> {
-        let number = match self.table.remove("account") {
-            Some(toml::Value::Integer(number)) => Some(number),
-            _ => None,
-        };
-        if number.is_none() {
-            self.problem("account", "expected the number of an account");
+        match self.table.remove("account") {
+            Some(toml::Value::Integer(number)) => return Some(AccountId(number)),
+            Some(toml::Value::String(text)) => {
+                self.problem(
+                    "account",
+                    &format!("expected the number of an account, got the text `{text}`"),
+                );
+            }
+            Some(other) => {
+                let kind = other.type_str();
+                self.problem(
+                    "account",
+                    &format!("expected the number of an account, got a value of the type {kind}"),
+                );
+            }
+            None => self.missing("account"),
         }
-        number.map(AccountId)
+        None
     }
 
     fn slug(&mut self, text: &str) -> Option<Slug> {
@@ -94,10 +104,12 @@ impl TableReader<'_> {
     }
 
     fn url(&mut self, text: &str) -> Option<Url> {
-        // The value is not shown, because it may contain a password.
         let url = base_url(text);
         if url.is_none() {
-            self.problem("url", &format!("expected {BASE_URL}"));
+            self.problem(
+                "url",
+                &format!("expected {BASE_URL}, got {}", settings::shown_url(text)),
+            );
         }
         url
     }
@@ -151,7 +163,7 @@ impl TableReader<'_> {
         let is_set = self.table.contains_key(key);
         let text = self.text(key);
         if !is_set {
-            self.problem(key, "is missing");
+            self.missing(key);
         }
         text
     }
@@ -164,6 +176,11 @@ impl TableReader<'_> {
                 None
             }
         }
+    }
+
+    fn missing(&mut self, key: &str) {
+        self.problems
+            .push(format!("[{}]: missing `{key}`: this key is required", self.name));
     }
 
     fn problem(&mut self, key: &str, rule: &str) {

@@ -56,7 +56,7 @@ fn minio(reader: &mut Reader<'_>) -> Option<Settings> {
     let url = reader.required("MINIO_URL", advice).and_then(|text| {
         let has_scheme = text.contains("://");
         let url = if has_scheme { text } else { format!("http://{text}") };
-        reader.valid("MINIO_URL", BASE_URL, base_url(&url))
+        reader.valid_url("MINIO_URL", BASE_URL, &url, base_url(&url))
     });
     let bucket = bucket_name(reader, "MINIO_BUCKET_NAME", advice);
     let access_key = reader.required("MINIO_ACCESS_KEY", advice);

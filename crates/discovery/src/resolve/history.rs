@@ -32,7 +32,8 @@ impl Resolver<'_> {
     pub(super) async fn historical_runs(&mut self, data: usize, selected: &Arc<Selected>) -> Result<Tree, Error> {
         let count = number(selected, "lastRunCount").unwrap_or(1);
         if !(0..=MAX_RUNS).contains(&count) {
-            let message = format!("invalid `lastRunCount`: expected a whole number from 0 to {MAX_RUNS}, got {count}");
+            let message =
+                format!("invalid `lastRunCount`: expected a whole number from 0 to {MAX_RUNS}, got `{count}`");
             return Err(QueryError::invalid(message).into());
         }
         let Some(index) = self.model(data, selected).await? else {
@@ -105,7 +106,7 @@ impl Resolver<'_> {
             return Ok(graph.find(id).filter(is_model));
         }
         let Some(identifier) = text(argument(selected, "identifier")) else {
-            return Err(QueryError::invalid("`uniqueId` or `identifier` is missing").into());
+            return Err(QueryError::invalid("missing `uniqueId`: it or `identifier` is required").into());
         };
         let filter = Filter::of_table(None, None, Some(identifier));
         Ok(self.chosen(data, &[Kind::Model], &filter).await?.first().copied())

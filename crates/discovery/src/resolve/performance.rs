@@ -127,13 +127,13 @@ impl Resolver<'_> {
 fn period(field: &Selected) -> Result<(DateTime<Utc>, DateTime<Utc>), QueryError> {
     let day = |names: [&str; 2]| -> Result<NaiveDate, QueryError> {
         let found = names.iter().find_map(|name| argument(field, name)).and_then(date);
-        found.ok_or_else(|| QueryError::invalid(format!("`{}` is missing", names[0])))
+        found.ok_or_else(|| QueryError::invalid(format!("missing `{}`: this argument is required", names[0])))
     };
     let (from, to) = (day(["start", "startDate"])?, day(["end", "endDate"])?);
     let days = to.signed_duration_since(from).num_days();
     if !(0..=MAX_DAYS).contains(&days) {
         return Err(QueryError::invalid(format!(
-            "invalid period: expected 0 to {MAX_DAYS} days from the start to the end, got {days}"
+            "invalid period: expected 0 to {MAX_DAYS} days from the start to the end, got `{days}`"
         )));
     }
     let at = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();

@@ -33,7 +33,9 @@ impl Resolver<'_> {
         let filter = argument(selected, "filter");
         let wanted = text(field(filter, "query")).unwrap_or_default().to_lowercase();
         if wanted.is_empty() {
-            return Err(QueryError::invalid("invalid `filter.query`: expected a text that is not empty").into());
+            return Err(
+                QueryError::invalid("invalid `filter.query`: expected a text that is not empty, got ``").into(),
+            );
         }
         let fields = texts(field(filter, "fields"));
         let fields: Vec<&'static str> = FIELDS

@@ -223,7 +223,7 @@ fn positive(selected: &Selected, name: &str) -> Result<Option<usize>, QueryError
         Some(given) => match usize::try_from(given) {
             Ok(number) if number > 0 => Ok(Some(number)),
             _ => Err(QueryError::invalid(format!(
-                "invalid `{name}`: expected a whole number from 1, got {given}"
+                "invalid `{name}`: expected a whole number from 1, got `{given}`"
             ))),
         },
     }
