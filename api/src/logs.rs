@@ -31,24 +31,24 @@ const AT_ONCE: usize = 4;
 /// What is shown in place of a log that is too large.
 const TOO_LARGE: &str = "This log is too large to be shown here. The whole file is among the artifacts of the run.";
 
-/// A log to read: the place of its step, the file, and how many bytes of its end are wanted.
+/// A log to read: the index of its step, the file, and how many bytes of its end are wanted.
 struct Wanted(usize, RunFile, usize);
 
 /// Adds the logs to these steps. Later steps come first if not all of them can be shown. A log that cannot be read is left out, because the
 /// rest of the answer does not depend on the bucket.
 pub(crate) async fn add(state: &State, account: AccountId, steps: &mut [Step], logs: &[StepLog], is_whole: bool) {
     let wanted = plan(steps, logs, if is_whole { MAX_WHOLE } else { MAX_TEXT });
-    let ends = stream::iter(wanted).map(|Wanted(place, file, limit)| async move {
+    let ends = stream::iter(wanted).map(|Wanted(index, file, limit)| async move {
         let end = end_of(&state.bucket, account, file, limit).await;
-        (place, end.map(|(text, is_cut)| text_of(&text, is_cut, limit)))
+        (index, end.map(|(text, is_cut)| text_of(&text, is_cut, limit)))
     });
     let ends: Vec<_> = ends.buffer_unordered(AT_ONCE).collect().await;
-    for (place, text) in ends {
+    for (index, text) in ends {
         match text {
             Ok(text) => {
                 let end: Arc<str> = last_lines(&text).into();
                 let debug = if is_whole { text.into() } else { Arc::clone(&end) };
-                steps[place].set_log(Log { end, debug });
+                steps[index].set_log(Log { end, debug });
             }
             Err(error) => tracing::warn!(%error, "cannot read the log of a step"),
         }
@@ -59,7 +59,7 @@ pub(crate) async fn add(state: &State, account: AccountId, steps: &mut [Step], l
 fn plan(steps: &mut [Step], logs: &[StepLog], limit: usize) -> Vec<Wanted> {
     let (mut left_to_read, mut left_to_show) = (MAX_READ, MAX_TOTAL);
     let mut wanted = Vec::new();
-    for (place, step) in steps.iter_mut().enumerate().rev() {
+    for (index, step) in steps.iter_mut().enumerate().rev() {
         let Some(log) = logs.iter().find(|log| log.step_id == step.id()) else {
             continue;
         };
@@ -74,7 +74,7 @@ fn plan(steps: &mut [Step], logs: &[StepLog], limit: usize) -> Vec<Wanted> {
         }
         left_to_read -= log.file.size;
         left_to_show -= usize::try_from(log.file.size).map_or(limit, |size| size.min(limit));
-        wanted.push(Wanted(place, log.file, limit));
+        wanted.push(Wanted(index, log.file, limit));
     }
     wanted
 }

@@ -258,8 +258,8 @@ pub(crate) fn write(curves: &[Curve], folder: &Path) -> anyhow::Result<()> {
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
-    for (place, against) in panels.iter().enumerate() {
-        let (x, y) = ((place % 2) as f64 * WIDTH, (place / 2) as f64 * HEIGHT);
+    for (index, against) in panels.iter().enumerate() {
+        let (x, y) = ((index % 2) as f64 * WIDTH, (index / 2) as f64 * HEIGHT);
         let of_panel: Vec<&Curve> = curves.iter().filter(|curve| curve.against == *against).collect();
         let _ = writeln!(
             text,

@@ -206,6 +206,6 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 /// Returns the value that this percentage of the values does not exceed.
 pub(crate) fn percentile(mut values: Vec<f64>, percent: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    let place = (values.len() as f64 * percent / 100.0).ceil() as usize;
-    values.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    let rank = (values.len() as f64 * percent / 100.0).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }

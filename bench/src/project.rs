@@ -81,14 +81,14 @@ impl Project {
     pub(crate) fn manifest(&self, parse: Parse) -> anyhow::Result<Vec<u8>> {
         let mut text = Vec::with_capacity(self.models * 22_000 + 800_000);
         text.push(b'{');
-        for (place, (section, fixture)) in self
+        for (index, (section, fixture)) in self
             .fixture
             .as_object()
             .context("the fixture is not a JSON object")?
             .iter()
             .enumerate()
         {
-            if place > 0 {
+            if index > 0 {
                 text.extend_from_slice(b", ");
             }
             write(section, &mut text)?;

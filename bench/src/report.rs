@@ -111,14 +111,14 @@ pub(crate) fn table(lines: &[Line]) -> String {
     };
     let widths: Vec<usize> = (0..6).map(width).collect();
     let mut text = String::new();
-    for (place, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:width$}"))
             .collect();
         let _ = writeln!(text, "| {} |", cells.join(" | "));
-        if place == 0 {
+        if index == 0 {
             let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
             let _ = writeln!(text, "| {} |", rules.join(" | "));
         }
@@ -155,13 +155,13 @@ const ROW: f64 = 22.0;
 
 /// Draws a bar for the share of each goal that is used, on a logarithmic scale from a hundredth to ten times.
 fn plot(lines: &[Line]) -> String {
-    let place = |used: f64| LEFT + (RIGHT - LEFT) * ((used.max(0.01).log10() + 2.0) / 3.0).clamp(0.0, 1.0);
+    let x_of = |used: f64| LEFT + (RIGHT - LEFT) * ((used.max(0.01).log10() + 2.0) / 3.0).clamp(0.0, 1.0);
     let height = ROW * (lines.len() as f64 + 2.0);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n"
     );
     for (used, label) in [(0.01, "0.01"), (0.1, "0.1"), (1.0, "goal"), (10.0, "10")] {
-        let (x, color) = (place(used), if label == "goal" { "black" } else { "#ccc" });
+        let (x, color) = (x_of(used), if label == "goal" { "black" } else { "#ccc" });
         let _ = writeln!(
             text,
             "<line x1=\"{x}\" y1=\"{ROW}\" x2=\"{x}\" y2=\"{height}\" stroke=\"{color}\"/><text x=\"{x}\" y=\"15\" text-anchor=\"middle\">{label}</text>"
@@ -171,7 +171,7 @@ fn plot(lines: &[Line]) -> String {
         let y = ROW * (row as f64 + 1.5);
         let color = if line.met { "#4c9a52" } else { "#c8553d" };
         let what = line.what.replace('&', "&amp;").replace('<', "&lt;");
-        let width = place(line.used) - LEFT;
+        let width = x_of(line.used) - LEFT;
         let _ = writeln!(
             text,
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{what}</text><rect x=\"{LEFT}\" y=\"{y}\" width=\"{width}\" height=\"14\" fill=\"{color}\"/>",

@@ -216,7 +216,7 @@ pub(crate) fn pgbench(
 }
 
 /// The longest value that pgbench is given as an argument, in bytes.
-const LONGEST_ARGUMENT: usize = 100_000;
+const MAX_ARGUMENT: usize = 100_000;
 
 /// Returns pgbench's script and its variables, which hold the parameters, so that the statements are prepared as before.
 fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
@@ -224,18 +224,18 @@ fn script_of(statements: &[Statement]) -> (String, Vec<String>) {
     for (number, statement) in statements.iter().enumerate() {
         let mut text = without_variables(&statement.text);
         // From the last parameter to the first, so that $1 is not found in $10.
-        for (place, parameter) in statement.parameters.iter().enumerate().rev() {
-            let name = format!("p{number}_{place}");
+        for (index, parameter) in statement.parameters.iter().enumerate().rev() {
+            let name = format!("p{number}_{index}");
             let stands = match parameter {
                 // The system limits the length of an argument to 128 KiB.
-                Some(value) if value.len() > LONGEST_ARGUMENT => format!("'{}'", value.replace('\'', "''")),
+                Some(value) if value.len() > MAX_ARGUMENT => format!("'{}'", value.replace('\'', "''")),
                 Some(value) => {
                     variables.push(format!("{name}={value}"));
                     format!(":{name}")
                 }
                 None => "NULL".to_owned(),
             };
-            text = text.replace(&format!("${}", place + 1), &stands);
+            text = text.replace(&format!("${}", index + 1), &stands);
         }
         script += &(text + ";\n");
     }

@@ -26,7 +26,7 @@ const OF_PIPELINE: u64 = 20;
 pub(crate) struct Pattern {
     text: Vec<u8>,
     /// Where the number of the parse is in the text.
-    places: Vec<usize>,
+    positions: Vec<usize>,
 }
 
 /// The number that is replaced by the number of the parse.
@@ -42,17 +42,17 @@ impl Pattern {
         let mark = digits(PLACEHOLDER);
         let in_code = PLACEHOLDER.to_string();
         let text = String::from_utf8(text)?.replace(&format!("changed in {in_code}"), &format!("changed in {mark}"));
-        let places = text.match_indices(&mark).map(|(place, _)| place).collect();
+        let positions = text.match_indices(&mark).map(|(position, _)| position).collect();
         Ok(Self {
             text: text.into_bytes(),
-            places,
+            positions,
         })
     }
 
     pub(crate) fn parse(&self, number: u64) -> Bytes {
         let mut text = self.text.clone();
-        for place in &self.places {
-            text[*place..place + 12].copy_from_slice(digits(number).as_bytes());
+        for position in &self.positions {
+            text[*position..position + 12].copy_from_slice(digits(number).as_bytes());
         }
         text.into()
     }

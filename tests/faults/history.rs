@@ -37,8 +37,8 @@ impl Dice {
     }
 
     pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
-        for place in (1..things.len()).rev() {
-            things.swap(place, usize::try_from(self.roll(place as u64 + 1)).unwrap());
+        for index in (1..things.len()).rev() {
+            things.swap(index, usize::try_from(self.roll(index as u64 + 1)).unwrap());
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::view::{Ids, View};
 
 /// The largest run results, in bytes, to which variables are added, since they are held in memory meanwhile. Larger ones are sent as they are.
-const LARGEST_CHANGED: i64 = 64 << 20;
+const MAX_CHANGED: i64 = 64 << 20;
 
 /// Which artifacts.
 #[derive(Deserialize, IntoParams)]
@@ -89,7 +89,7 @@ pub(crate) async fn download(
         Some(step) => queries::step_file(view.connection(), account, id, &path, step, path == "manifest.json").await?,
     };
     let file = file.ok_or_else(CloudError::not_found)?;
-    if path != "run_results.json" || raw == Some(true) || file.size > LARGEST_CHANGED {
+    if path != "run_results.json" || raw == Some(true) || file.size > MAX_CHANGED {
         // A slow client must not hold a connection of the database.
         drop(view);
         return whole(account, &path, file).send(&state, &headers).await;

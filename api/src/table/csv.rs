@@ -15,8 +15,8 @@ pub(super) fn write(rows: &[ResultRow]) -> String {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     let mut csv = names.join(",") + "\r\n";
     for row in rows {
-        for (place, (_, column)) in COLUMNS.iter().enumerate() {
-            if place > 0 {
+        for (index, (_, column)) in COLUMNS.iter().enumerate() {
+            if index > 0 {
                 csv.push(',');
             }
             match column {

@@ -5,7 +5,7 @@ use edge::InvalidParam;
 use read_model::queries::TablePosition;
 use schemas::Sha256;
 
-/// Writes a place in the table: the time in microseconds, the file, and the place in it.
+/// Writes a position in the table: the time in microseconds, the file, and the place of the result in it.
 pub(super) fn write(position: TablePosition) -> String {
     let TablePosition { at, sha256, place } = position;
     format!("{:x}-{sha256}-{place:x}", at.timestamp_micros())

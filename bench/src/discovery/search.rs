@@ -77,7 +77,7 @@ struct DependsOn {
     nodes: Vec<String>,
 }
 
-/// A graph by places, as one would keep it for many searches.
+/// A graph by indices, as one would keep it for many searches.
 struct Graph {
     ids: Vec<String>,
     parents: Vec<Vec<usize>>,
@@ -100,9 +100,9 @@ impl Graph {
         };
         for (id, node) in manifest.nodes.iter().chain(&manifest.exposures) {
             for parent in &node.depends_on.nodes {
-                if let (Some(place), Some(parent)) = (graph.find(id), graph.find(parent)) {
-                    graph.parents[place].push(parent);
-                    graph.children[parent].push(place);
+                if let (Some(index), Some(parent)) = (graph.find(id), graph.find(parent)) {
+                    graph.parents[index].push(parent);
+                    graph.children[parent].push(index);
                 }
             }
         }
@@ -119,11 +119,11 @@ impl Graph {
         for next in [&self.parents, &self.children] {
             let mut seen = HashSet::from([start]);
             let mut waiting = vec![start];
-            while let Some(place) = waiting.pop() {
-                waiting.extend(next[place].iter().copied().filter(|other| seen.insert(*other)));
+            while let Some(index) = waiting.pop() {
+                waiting.extend(next[index].iter().copied().filter(|other| seen.insert(*other)));
             }
             found.extend(seen);
         }
-        found.into_iter().map(|place| self.ids[place].as_str()).collect()
+        found.into_iter().map(|index| self.ids[index].as_str()).collect()
     }
 }

@@ -84,21 +84,21 @@ async fn v3_finds_files_by_name_in_environments_and_projects() {
     let path = format!("{environment}/files/state.json/download");
     assert!(installation.send(Method::GET, &token, &path).await.1 == newest_manifest());
     let value: Value = serde_json::from_slice(&newest_manifest()).unwrap();
-    for place in [&environment, &project.to_owned()] {
+    for owner in [&environment, &project.to_owned()] {
         let (_, whole) = send(
             &installation,
             &token,
             Method::GET,
-            &format!("{place}/manifest?trim=false"),
+            &format!("{owner}/manifest?trim=false"),
             None,
         )
         .await;
-        assert_eq!(whole["data"]["contents"], value, "{place}");
+        assert_eq!(whole["data"]["contents"], value, "{owner}");
         let (_, trimmed) = send(
             &installation,
             &token,
             Method::GET,
-            &format!("{place}/manifest?trim=true"),
+            &format!("{owner}/manifest?trim=true"),
             None,
         )
         .await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use testkit::wait_until;
 
 use crate::installation::{Installation, SLUG, newest_manifest};
-use crate::paths::{Places, filled};
+use crate::paths::{PathValues, filled};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_shows_data_of_another_account() {
@@ -30,14 +30,14 @@ async fn no_route_shows_data_of_another_account() {
         .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
         .await;
     let step = &run["data"]["run_steps"][0]["id"];
-    let own_places = Places {
+    let own_values = PathValues {
         account: "1",
         slug: SLUG,
         step,
     };
-    let other_places = Places {
+    let other_values = PathValues {
         account: "2",
-        ..own_places
+        ..own_values
     };
 
     let (status, document) = installation.get(&own, "/api/v2/openapi").await;
@@ -48,14 +48,14 @@ async fn no_route_shows_data_of_another_account() {
     let is_read = |path: &&String| path.contains("{account_id}") && paths[*path]["get"].is_object();
     for path in paths.keys().filter(is_read) {
         // The owner must see the object, so that a 404 below means something.
-        let (status, _) = installation.send(Method::GET, &own, &filled(path, &own_places)).await;
+        let (status, _) = installation.send(Method::GET, &own, &filled(path, &own_values)).await;
         assert_eq!(status, StatusCode::OK, "{path} as the owner");
-        let (status, body) = installation.get(&other, &filled(path, &own_places)).await;
+        let (status, body) = installation.get(&other, &filled(path, &own_values)).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path} of another account");
         assert_eq!(body["data"], Value::Null);
         // The other token's own account, with the ids of account 1.
         let (status, body) = installation
-            .send(Method::GET, &other, &filled(path, &other_places))
+            .send(Method::GET, &other, &filled(path, &other_values))
             .await;
         let body = String::from_utf8(body).unwrap();
         assert!(
@@ -64,7 +64,7 @@ async fn no_route_shows_data_of_another_account() {
         );
         let anonymous = installation
             .client
-            .get(format!("{}{}", installation.service.url, filled(path, &own_places)));
+            .get(format!("{}{}", installation.service.url, filled(path, &own_values)));
         assert_eq!(
             anonymous.send().await.unwrap().status(),
             StatusCode::UNAUTHORIZED,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a walk puts into the paths.
-pub(crate) struct Places<'a> {
+pub(crate) struct PathValues<'a> {
     /// The number of an account.
     pub(crate) account: &'a str,
     /// The slug of an environment and of a project.
@@ -16,13 +16,13 @@ pub(crate) struct Places<'a> {
 ///
 /// # Panics
 /// Panics if the path has a parameter that is not known here. A value that leads to no object would make the walk prove nothing.
-pub(crate) fn filled(template: &str, places: &Places) -> String {
+pub(crate) fn filled(template: &str, values: &PathValues) -> String {
     let mut parts = Vec::new();
     let mut before = "";
     for part in template.split('/') {
         let parameter = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
         parts.push(match parameter {
-            Some(name) => value_of(name, before, template, places),
+            Some(name) => value_of(name, before, template, values),
             None => part.to_owned(),
         });
         before = part;
@@ -36,12 +36,12 @@ pub(crate) fn filled(template: &str, places: &Places) -> String {
 }
 
 /// Returns the value of a parameter; `before` is the part of the path in front of it.
-fn value_of(name: &str, before: &str, template: &str, places: &Places) -> String {
+fn value_of(name: &str, before: &str, template: &str, values: &PathValues) -> String {
     match name {
-        "account_id" => places.account.to_owned(),
-        "id" if before == "steps" => places.step.to_string(),
+        "account_id" => values.account.to_owned(),
+        "id" if before == "steps" => values.step.to_string(),
         "id" | "environment_id" | "job_id" | "project_id" | "run_id" => "1".to_owned(),
-        "slug" | "project_slug" => places.slug.to_owned(),
+        "slug" | "project_slug" => values.slug.to_owned(),
         "unique_id" => "model.shop.orders".to_owned(),
         "collection" if template.contains("project_id") => "repositories".to_owned(),
         "collection" => "users".to_owned(),
@@ -58,7 +58,7 @@ fn value_of(name: &str, before: &str, template: &str, places: &Places) -> String
 #[test]
 fn a_path_is_filled() {
     let step = Value::from(7);
-    let places = Places {
+    let values = PathValues {
         account: "2",
         slug: "shop",
         step: &step,
@@ -75,17 +75,17 @@ fn a_path_is_filled() {
             "/api/v2/accounts/2/runs/1/changes?from=1",
         ),
     ] {
-        assert_eq!(filled(template, &places), expected);
+        assert_eq!(filled(template, &values), expected);
     }
 }
 
 #[test]
 #[should_panic(expected = "unknown path parameter `new_id`")]
 fn an_unknown_parameter_is_not_filled() {
-    let places = Places {
+    let values = PathValues {
         account: "2",
         slug: "shop",
         step: &Value::Null,
     };
-    let _ = filled("/api/v2/accounts/{account_id}/things/{new_id}", &places);
+    let _ = filled("/api/v2/accounts/{account_id}/things/{new_id}", &values);
 }

@@ -154,22 +154,22 @@ async fn manifests_are_served_trimmed_and_whole() {
     let value: Value = serde_json::from_slice(&whole).unwrap();
     let trimmed = json!({"metadata": value["metadata"], "nodes": value["nodes"]});
     for prefix in PREFIXES {
-        for place in [
+        for path in [
             format!("{prefix}/manifests?environment_slug={SLUG}"),
             format!("{prefix}/manifests?environment_slug={SLUG}&dag_id=daily"),
             format!("{prefix}/projects/shop/latest-manifest?"),
         ] {
-            let (status, body) = installation.send(Method::GET, &token, &place).await;
-            assert_eq!(status, StatusCode::OK, "{place}");
-            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), trimmed, "{place}");
+            let (status, body) = installation.send(Method::GET, &token, &path).await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), trimmed, "{path}");
             let (_, body) = installation
-                .send(Method::GET, &token, &format!("{place}&trimmed=true"))
+                .send(Method::GET, &token, &format!("{path}&trimmed=true"))
                 .await;
-            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), trimmed, "{place}");
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), trimmed, "{path}");
             let (status, body) = installation
-                .send(Method::GET, &token, &format!("{place}&trimmed=false"))
+                .send(Method::GET, &token, &format!("{path}&trimmed=false"))
                 .await;
-            assert!(status == 200 && body == whole, "{place}");
+            assert!(status == 200 && body == whole, "{path}");
         }
         for filter in ["dag_id=weekly", "tag=older"] {
             let path = format!("{prefix}/manifests?environment_slug={SLUG}&{filter}&trimmed=false");

@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::installation::{Installation, newest_manifest};
-use crate::paths::{Places, filled};
+use crate::paths::{PathValues, filled};
 
 /// A text that only data of account 1 contains.
 const SECRET: &str = "secret-of-account-1";
@@ -61,14 +61,14 @@ impl Walk<'_> {
         let answer = naming(request).send().await.unwrap();
         let status = answer.status();
         let body = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
-        let place = format!("{} {}: {status} {body:.300}", self.method, self.path);
-        assert!(status.is_success() || status.is_client_error(), "{place}");
+        let request = format!("{} {}: {status} {body:.300}", self.method, self.path);
+        assert!(status.is_success() || status.is_client_error(), "{request}");
         // An error may repeat the slug of the request.
-        assert!(!status.is_success() || !body.contains(SECRET), "{place}");
-        assert!(!body.contains("secret_run"), "{place}");
+        assert!(!status.is_success() || !body.contains(SECRET), "{request}");
+        assert!(!body.contains("secret_run"), "{request}");
         assert!(
             key.len() < 20 || !body.contains(key),
-            "the answer contains the key: {place}"
+            "the answer contains the key: {request}"
         );
         status
     }
@@ -121,7 +121,7 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let (_, run) = installation
         .get(&own, "/api/v2/accounts/1/runs/1/?include_related=run_steps")
         .await;
-    let places = Places {
+    let values = PathValues {
         account: "1",
         slug: SECRET,
         step: &run["data"]["run_steps"][0]["id"],
@@ -136,7 +136,7 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let (_, document) = installation.get(&own, "/api/v2/openapi").await;
     let (mut operations, mut writes) = (0, 0);
     for (template, operations_of_path) in document["paths"].as_object().unwrap() {
-        let path = filled(template, &places);
+        let path = filled(template, &values);
         for method in METHODS {
             let operation = &operations_of_path[method.as_str().to_lowercase()];
             let walk = Walk {
@@ -145,21 +145,21 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
                 operation,
                 method: method.clone(),
             };
-            let place = format!("{method} {template}");
+            let request = format!("{method} {template}");
             for naming in walk.bodies() {
                 for key in invalid {
                     let status = walk.ask(key, *naming).await;
                     if !operation.is_null() && walk.needs_a_token() {
-                        assert_eq!(status, StatusCode::UNAUTHORIZED, "{place} with `{key:.20}`");
+                        assert_eq!(status, StatusCode::UNAUTHORIZED, "{request} with `{key:.20}`");
                     }
                 }
                 for key in [&other.key, &elsewhere.key] {
                     let status = walk.ask(key, *naming).await;
                     let may_be_read = method == Method::GET || !walk.needs_a_token();
-                    assert!(may_be_read || status.is_client_error(), "{place}: {status}");
+                    assert!(may_be_read || status.is_client_error(), "{request}: {status}");
                     let of_another = key == &other.key && template.contains("{account_id}");
                     if of_another && !operation.is_null() {
-                        assert_eq!(status, StatusCode::NOT_FOUND, "{place}");
+                        assert_eq!(status, StatusCode::NOT_FOUND, "{request}");
                     }
                 }
             }

@@ -21,7 +21,7 @@ const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// The largest answer, in bytes. A run may contain a configuration of any size.
-const LARGEST_ANSWER: usize = 16 << 20;
+const MAX_ANSWER: usize = 16 << 20;
 
 /// The page size, which is Airflow's default maximum.
 const PAGE: u64 = 100;
@@ -183,8 +183,8 @@ impl Airflow {
             Version::V2 => "v2",
         };
         let mut url = format!("{}/api/{api}/{path}", self.url);
-        for (place, (name, value)) in query.iter().enumerate() {
-            let mark = if place == 0 { '?' } else { '&' };
+        for (index, (name, value)) in query.iter().enumerate() {
+            let mark = if index == 0 { '?' } else { '&' };
             url.extend([mark.to_string(), format!("{name}={}", encoded(value))]);
         }
         let mut tries = 0;
@@ -299,8 +299,8 @@ fn date_of(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 async fn body_of(mut answer: Response) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            let cause = format!("it is larger than {LARGEST_ANSWER} bytes");
+        if body.len() + chunk.len() > MAX_ANSWER {
+            let cause = format!("it is larger than {MAX_ANSWER} bytes");
             return Err(Error::Unreadable { what: "data", cause });
         }
         body.extend_from_slice(&chunk);

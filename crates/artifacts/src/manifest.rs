@@ -55,7 +55,7 @@ struct NodeEntry {
     key: String,
     /// The default resource type of the section.
     resource_type: Cow<'static, str>,
-    place: Range<usize>,
+    range: Range<usize>,
 }
 
 /// The minimum number of nodes per parallel task. Fewer are not worth the cost of another core.
@@ -135,7 +135,7 @@ impl Manifest {
         let nodes = self.nodes.par_iter().with_min_len(MIN_NODES_PER_TASK);
         nodes
             .map(|entry| {
-                let text = &self.text[entry.place.clone()];
+                let text = &self.text[entry.range.clone()];
                 make(Node::read(&entry.key, &entry.resource_type, text))
             })
             .collect()
@@ -143,14 +143,14 @@ impl Manifest {
 
     /// The byte range of a node of this manifest in the text.
     #[must_use]
-    pub fn place_of(&self, node: &Node<'_>) -> Range<usize> {
-        place_in(&self.text, node.source())
+    pub fn range_of(&self, node: &Node<'_>) -> Range<usize> {
+        range_in(&self.text, node.source())
     }
 
     /// Returns the node at this byte range, given its id and resource type.
     #[must_use]
-    pub fn node_at(&self, place: Range<usize>, unique_id: &str, resource_type: &str) -> Option<Node<'_>> {
-        Some(Node::read(unique_id, resource_type, self.text.get(place)?))
+    pub fn node_at(&self, range: Range<usize>, unique_id: &str, resource_type: &str) -> Option<Node<'_>> {
+        Some(Node::read(unique_id, resource_type, self.text.get(range)?))
     }
 }
 
@@ -188,7 +188,7 @@ impl Manifest {
                 self.nodes.push(NodeEntry {
                     key: key.clone().into_owned(),
                     resource_type: resource_type.clone(),
-                    place: place_in(text, value.get()),
+                    range: range_in(text, value.get()),
                 });
             } else {
                 self.quarantined.push(QuarantinedNode {
@@ -202,7 +202,7 @@ impl Manifest {
 }
 
 /// The byte range of `piece` in the text that contains it.
-fn place_in(text: &str, piece: &str) -> Range<usize> {
+fn range_in(text: &str, piece: &str) -> Range<usize> {
     let begin = piece.as_ptr() as usize - text.as_ptr() as usize;
     begin..begin + piece.len()
 }

@@ -109,7 +109,7 @@ fn check(path: &Path, bytes: &[u8]) -> usize {
                 node.unique_id()
             );
         }
-        let found = manifest.node_at(manifest.place_of(&node), node.unique_id(), node.resource_type());
+        let found = manifest.node_at(manifest.range_of(&node), node.unique_id(), node.resource_type());
         assert_eq!(found.unwrap().content(), node.content());
         node.resource_type().to_owned()
     });

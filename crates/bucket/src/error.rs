@@ -7,10 +7,10 @@ use schemas::EventId;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The bucket cannot be used at the moment.
-    #[error("{place} {problem}")]
+    #[error("{location} {problem}")]
     Unavailable {
         /// The bucket and its location.
-        place: String,
+        location: String,
         /// The cause, and how to fix it.
         problem: Problem,
         /// The error of the store.
@@ -77,7 +77,7 @@ impl Error {
     }
 
     /// Converts an error of the store for the object `key`.
-    pub(crate) fn from_store(place: &str, key: &str, source: StoreError) -> Self {
+    pub(crate) fn from_store(location: &str, key: &str, source: StoreError) -> Self {
         let problem = match &source {
             StoreError::NotFound { .. } if !says_missing_bucket(&source) => {
                 return Self::NotFound { key: key.to_owned() };
@@ -88,16 +88,16 @@ impl Error {
             _ if was_not_answered(&source) => Problem::Unreachable,
             _ => Problem::Failed,
         };
-        Self::unavailable(place, problem, source)
+        Self::unavailable(location, problem, source)
     }
 
     pub(crate) fn unavailable(
-        place: &str,
+        location: &str,
         problem: Problem,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Unavailable {
-            place: place.to_owned(),
+            location: location.to_owned(),
             problem,
             source: source.into(),
         }

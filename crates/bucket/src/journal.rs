@@ -88,17 +88,19 @@ impl Bucket {
     ///
     /// # Errors
     /// Fails if the bucket is unavailable, the event is not found, the object is not this event, or the id is not a UUIDv7.
-    pub async fn get_event(&self, place: Journal, id: EventId) -> Result<Event, Error> {
-        let key = key(place, id)?;
-        if let Some(event) = self.kept_event(place, id).await {
+    pub async fn get_event(&self, journal: Journal, id: EventId) -> Result<Event, Error> {
+        let key = key(journal, id)?;
+        if let Some(event) = self.kept_event(journal, id).await {
             return Ok(event);
         }
         match self.read_single(&key, id).await {
             // It may have been packed and its single object deleted.
-            Err(error) if place == Journal::Uploads && !error.is_unavailable() => match self.packed_event(id).await? {
-                Some(event) => Ok(event),
-                None => Err(error),
-            },
+            Err(error) if journal == Journal::Uploads && !error.is_unavailable() => {
+                match self.packed_event(id).await? {
+                    Some(event) => Ok(event),
+                    None => Err(error),
+                }
+            }
             result => result,
         }
     }
@@ -232,8 +234,8 @@ pub(crate) fn parse<T: FromStr>(name: &str) -> Option<T> {
     parsed
 }
 
-pub(crate) fn key(place: Journal, id: EventId) -> Result<String, Error> {
-    match place {
+pub(crate) fn key(journal: Journal, id: EventId) -> Result<String, Error> {
+    match journal {
         Journal::Directory => Ok(format!("{DIRECTORY}/{id}.json")),
         Journal::Uploads => Ok(format!("{UPLOADS}/{}/{id}.json", hour_of(id)?)),
     }

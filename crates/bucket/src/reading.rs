@@ -45,10 +45,10 @@ impl Bucket {
     #[must_use]
     pub fn read_events(
         &self,
-        place: Journal,
+        journal: Journal,
         ids: Vec<EventId>,
     ) -> BoxStream<'static, (EventId, Result<Event, Error>)> {
-        let hours: Vec<Vec<EventId>> = match place {
+        let hours: Vec<Vec<EventId>> = match journal {
             Journal::Directory => vec![ids],
             Journal::Uploads => {
                 let hour = |id: &EventId| made_at(*id).map(|time| time.timestamp() / 3600);
@@ -62,7 +62,7 @@ impl Bucket {
             .map(move |ids| {
                 let bucket = opening.clone();
                 async move {
-                    let segments = match place {
+                    let segments = match journal {
                         Journal::Uploads => bucket.segments_for(&ids).await,
                         Journal::Directory => Vec::new(),
                     };
@@ -80,7 +80,7 @@ impl Bucket {
             .flatten()
             .map(move |batch| {
                 let (bucket, requests) = (reading.clone(), requests.clone());
-                async move { stream::iter(bucket.read_batch(place, batch, &requests).await) }
+                async move { stream::iter(bucket.read_batch(journal, batch, &requests).await) }
             })
             .buffered(BATCHES_AT_ONCE)
             .flatten()
@@ -114,7 +114,7 @@ impl Bucket {
 
     async fn read_batch(
         &self,
-        place: Journal,
+        journal: Journal,
         batch: Batch,
         requests: &Semaphore,
     ) -> Vec<(EventId, Result<Event, Error>)> {
@@ -140,7 +140,7 @@ impl Bucket {
                     None => {
                         // The semaphore is never closed.
                         let _permit = requests.acquire().await;
-                        self.get_event(place, id).await
+                        self.get_event(journal, id).await
                     }
                 };
                 (id, event)
@@ -150,8 +150,8 @@ impl Bucket {
     }
 
     /// Reads an event from a segment that is in memory, if one contains it.
-    pub(crate) async fn kept_event(&self, place: Journal, id: EventId) -> Option<Event> {
-        if place == Journal::Directory {
+    pub(crate) async fn kept_event(&self, journal: Journal, id: EventId) -> Option<Event> {
+        if journal == Journal::Directory {
             return None;
         }
         for segment in self.segments.of_hour(&hour_of(id).ok()?) {

@@ -249,7 +249,7 @@ impl Segment {
         let content = match self.bytes.get() {
             Some(whole) => self.open_in(whole, block),
             None => {
-                let bytes = bucket.read_range(&self.key, self.index.place_of(block)).await?;
+                let bytes = bucket.read_range(&self.key, self.index.range_of(block)).await?;
                 self.index.open(block, &bytes)
             }
         };
@@ -272,9 +272,9 @@ impl Segment {
     }
 
     fn open_in(&self, whole: &Bytes, block: usize) -> Result<Bytes, String> {
-        let place = self.index.place_of(block);
-        let place = usize::try_from(place.start).ok().zip(usize::try_from(place.end).ok());
-        let bytes = place.and_then(|(start, end)| whole.get(start..end));
+        let range = self.index.range_of(block);
+        let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        let bytes = range.and_then(|(start, end)| whole.get(start..end));
         self.index
             .open(block, bytes.ok_or("it is shorter than its index says")?)
     }

@@ -77,7 +77,7 @@ impl Settings {
     }
 
     /// Returns the bucket's description for messages.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         match self {
             Self::Local { path } => format!("the storage folder `{}`", path.display()),
             Self::S3 {

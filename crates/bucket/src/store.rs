@@ -35,7 +35,7 @@ const CREATE_ATTEMPTS: usize = 3;
 pub struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The bucket's description for messages.
-    pub(crate) place: Arc<str>,
+    pub(crate) location: Arc<str>,
     /// The segments of the journal that were used last.
     pub(crate) segments: Arc<Cache>,
 }
@@ -53,13 +53,13 @@ impl Bucket {
     /// # Errors
     /// Fails if a local folder cannot be created, or the settings do not make a valid HTTP client.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
-        let place = settings.place();
+        let location = settings.location();
         let store: Arc<dyn ObjectStore> = match settings {
             Settings::Local { path } => {
-                let failed = |source| Error::unavailable(&place, Problem::Failed, source);
+                let failed = |source| Error::unavailable(&location, Problem::Failed, source);
                 std::fs::create_dir_all(path).map_err(failed)?;
                 let local = LocalFileSystem::new_with_prefix(path);
-                Arc::new(local.map_err(|e| Error::from_store(&place, "", e))?.with_fsync(true))
+                Arc::new(local.map_err(|e| Error::from_store(&location, "", e))?.with_fsync(true))
             }
             Settings::S3 {
                 bucket,
@@ -73,7 +73,7 @@ impl Bucket {
                 if let Some(endpoint) = endpoint {
                     builder = builder.with_endpoint(endpoint.as_str());
                 }
-                Arc::new(builder.build().map_err(|e| Error::from_store(&place, "", e))?)
+                Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
             }
             Settings::Minio {
                 url,
@@ -84,7 +84,7 @@ impl Bucket {
                 let builder = s3(bucket, access_key.expose_secret(), secret_key.expose_secret())
                     .with_region("us-east-1")
                     .with_endpoint(url.as_str());
-                Arc::new(builder.build().map_err(|e| Error::from_store(&place, "", e))?)
+                Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
             }
             Settings::Blob {
                 container,
@@ -101,12 +101,12 @@ impl Bucket {
                 if let Some(endpoint) = endpoint {
                     builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned());
                 }
-                Arc::new(builder.build().map_err(|e| Error::from_store(&place, "", e))?)
+                Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
             }
         };
         Ok(Self {
             store,
-            place: place.into(),
+            location: location.into(),
             segments: Arc::default(),
         })
     }
@@ -123,7 +123,7 @@ impl Bucket {
         match self.create_once(CHECK_KEY, Bytes::new()).await? {
             Created::Before => Ok(()),
             Created::Now => Err(Error::unavailable(
-                &self.place,
+                &self.location,
                 Problem::Unconditional,
                 "creating the same object twice succeeded",
             )),
@@ -142,7 +142,7 @@ impl Bucket {
             }
         }
         let reason = format!("`{key}` was neither created nor found");
-        Err(Error::unavailable(&self.place, Problem::Failed, reason))
+        Err(Error::unavailable(&self.location, Problem::Failed, reason))
     }
 
     async fn create_once(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
@@ -236,13 +236,13 @@ impl Bucket {
     }
 
     pub(crate) fn error(&self, key: &str, error: object_store::Error) -> Error {
-        Error::from_store(&self.place, key, error)
+        Error::from_store(&self.location, key, error)
     }
 
     /// Converts an error of a write. A write does not need an existing object, so a 404 means that the bucket is missing.
     pub(crate) fn write_error(&self, key: &str, error: object_store::Error) -> Error {
         match error {
-            object_store::Error::NotFound { .. } => Error::unavailable(&self.place, Problem::Missing, error),
+            object_store::Error::NotFound { .. } => Error::unavailable(&self.location, Problem::Missing, error),
             error => self.error(key, error),
         }
     }

@@ -16,7 +16,7 @@ const MAX_FIRST: i64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
     At(usize),
-    /// What it stood for is gone, and this is the place of what came next.
+    /// What it stood for is gone, and this is the index of what came next.
     Before(usize),
     /// What it stood for is gone, and nobody knows where it was.
     Unknown,
@@ -68,14 +68,14 @@ impl Window {
         let (mut start, mut end) = (0, total);
         if let Some(after) = text(argument(selected, "after")).filter(|after| !after.is_empty()) {
             start = match find(after) {
-                Position::At(place) => place + 1,
-                Position::Before(place) => place,
+                Position::At(index) => index + 1,
+                Position::Before(index) => index,
                 Position::Unknown => return Err(gone("after", after)),
             };
         }
         if let Some(before) = text(argument(selected, "before")).filter(|before| !before.is_empty()) {
             end = match find(before) {
-                Position::At(place) | Position::Before(place) => place,
+                Position::At(index) | Position::Before(index) => index,
                 Position::Unknown => return Err(gone("before", before)),
             };
         }

@@ -33,7 +33,7 @@ pub(crate) struct Semantics {
     metrics: Vec<Metric>,
     model_by_name: HashMap<String, usize>,
     metric_by_name: HashMap<String, usize>,
-    /// The model of each measure, and its place there.
+    /// The model of each measure, and its index there.
     measures: HashMap<String, (usize, usize)>,
     /// The models that have an entity.
     models_of_entity: HashMap<String, Vec<usize>>,
@@ -47,18 +47,18 @@ impl Semantics {
         metrics.sort_by(|one, other| one.name.cmp(&other.name));
         metrics.dedup_by(|one, other| one.name == other.name);
         let mut semantics = Self::default();
-        for (place, model) in models.iter().enumerate() {
-            semantics.model_by_name.insert(model.name.clone(), place);
+        for (index, model) in models.iter().enumerate() {
+            semantics.model_by_name.insert(model.name.clone(), index);
             for (at, measure) in model.measures.iter().enumerate() {
-                semantics.measures.entry(measure.name.clone()).or_insert((place, at));
+                semantics.measures.entry(measure.name.clone()).or_insert((index, at));
             }
             for entity in &model.entities {
                 let models = semantics.models_of_entity.entry(entity.name.clone()).or_default();
-                models.push(place);
+                models.push(index);
             }
         }
-        for (place, metric) in metrics.iter().enumerate() {
-            semantics.metric_by_name.insert(metric.name.clone(), place);
+        for (index, metric) in metrics.iter().enumerate() {
+            semantics.metric_by_name.insert(metric.name.clone(), index);
         }
         Self {
             models,

@@ -105,14 +105,14 @@ mod tests {
         assert_eq!(signer.open::<i64>("read", &signed, now), Err(NotPermitted::Forged));
         let other = Signer::new(&[8; 32]);
         assert_eq!(other.open::<i64>("upload", &signed, now), Err(NotPermitted::Forged));
-        for place in 0..signed.len() {
+        for index in 0..signed.len() {
             let mut changed = signed.clone().into_bytes();
-            changed[place] ^= 1;
+            changed[index] ^= 1;
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(
                 signer.open::<i64>("upload", &changed, now),
                 Err(NotPermitted::Forged),
-                "{place}"
+                "{index}"
             );
         }
     }

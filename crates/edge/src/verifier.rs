@@ -28,7 +28,7 @@ pub use settings::VerifierSettings;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The largest answer, in bytes.
-const LARGEST_ANSWER: usize = 1 << 20;
+const MAX_ANSWER: usize = 1 << 20;
 
 /// The longest key that is verified, in bytes.
 const MAX_KEY_LEN: usize = 1024;
@@ -81,7 +81,7 @@ enum AskError {
     Late,
     #[error("invalid status of the answer: expected 200, 401 or 403, got `{0}`")]
     Status(StatusCode),
-    #[error("the answer is larger than {LARGEST_ANSWER} bytes")]
+    #[error("the answer is larger than {MAX_ANSWER} bytes")]
     TooLong,
     #[error(transparent)]
     Answer(#[from] answer::InvalidAnswer),
@@ -234,7 +234,7 @@ impl Inner {
 async fn whole(response: &mut reqwest::Response) -> Result<Bytes, AskError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
+        if body.len() + chunk.len() > MAX_ANSWER {
             return Err(AskError::TooLong);
         }
         body.extend_from_slice(&chunk);

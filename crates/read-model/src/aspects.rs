@@ -155,8 +155,8 @@ pub async fn note_aspects(transaction: &mut PgConnection, events: &[EventId]) ->
         .map(|((account, environment, _), uploaded)| (account, environment, uploaded))
         .collect();
     // The newest first, which then point the heads that the others would point only for a moment.
-    sets.sort_by(|(_, one_place, one), (_, other_place, other)| {
-        (other_place, other.age()).cmp(&(one_place, one.age()))
+    sets.sort_by(|(_, one_environment, one), (_, other_environment, other)| {
+        (other_environment, other.age()).cmp(&(one_environment, one.age()))
     });
     for (account, environment, uploaded) in sets {
         // `None` means that the same set was already uploaded with a later time.
@@ -373,7 +373,7 @@ pub(crate) async fn uploads_in_use(
     account: AccountId,
     environment: Option<EnvironmentId>,
 ) -> sqlx::Result<Vec<(Uuid, i32)>> {
-    let places = sqlx::query!(
+    let pairs = sqlx::query!(
         r#"SELECT DISTINCT environment_id, aspect FROM aspect_sets
          WHERE account_id = $1 AND ($2::bigint IS NULL OR environment_id = $2)"#,
         account.0,
@@ -382,14 +382,14 @@ pub(crate) async fn uploads_in_use(
     .fetch_all(&mut *connection)
     .await?;
     let mut uploads = Vec::new();
-    for place in places {
-        let environment = EnvironmentId(place.environment_id);
-        let mut nodes = defined_nodes_with_heads(connection, account, environment, &place.aspect).await?;
-        for set in sets_of(connection, environment, &place.aspect).await? {
+    for pair in pairs {
+        let environment = EnvironmentId(pair.environment_id);
+        let mut nodes = defined_nodes_with_heads(connection, account, environment, &pair.aspect).await?;
+        for set in sets_of(connection, environment, &pair.aspect).await? {
             if nodes.is_empty() {
                 break;
             }
-            let found = nodes_in(connection, account, &place.aspect, &set, &nodes).await?;
+            let found = nodes_in(connection, account, &pair.aspect, &set, &nodes).await?;
             if !found.is_empty() {
                 uploads.push((set.event_id, set.place));
                 nodes.retain(|node| !found.contains(node));

@@ -142,8 +142,8 @@ pub async fn numbers_of(
         .map(|row| (row.place, row.id))
         .collect(),
     };
-    let found = found.into_iter().filter_map(|(place, id)| {
-        let owner = owners.get(usize::try_from(place - 1).ok()?)?;
+    let found = found.into_iter().filter_map(|(position, id)| {
+        let owner = owners.get(usize::try_from(position - 1).ok()?)?;
         Some((owner.clone(), id))
     });
     Ok(found.collect())

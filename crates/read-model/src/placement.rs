@@ -190,8 +190,8 @@ pub async fn set_placements(
     }
     let events: Vec<Uuid> = files.iter().map(|(artifact, _)| artifact.event_id.0).collect();
     let places: Vec<i32> = files.iter().map(|(artifact, _)| artifact.place).collect();
-    let runs: Vec<Option<i64>> = files.iter().map(|(_, place)| place.map(|(run, _)| run.0)).collect();
-    let steps: Vec<Option<i64>> = files.iter().map(|(_, place)| place.map(|(_, step)| step.0)).collect();
+    let runs: Vec<Option<i64>> = files.iter().map(|(_, step)| step.map(|(run, _)| run.0)).collect();
+    let steps: Vec<Option<i64>> = files.iter().map(|(_, step)| step.map(|(_, step)| step.0)).collect();
     sqlx::query!(
         "UPDATE artifacts a SET run_id = p.run_id, step_id = p.step_id
          FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[]) AS p (event_id, place, run_id, step_id)

@@ -93,7 +93,7 @@ pub async fn known_results(connection: &mut PgConnection, files: &[ResultsId]) -
     )
     .fetch_all(connection)
     .await?;
-    Ok(at_places(files, known))
+    Ok(at_positions(files, known))
 }
 
 /// Limits the times of the results of files to their first uploads, so that a fast clock does not make them newer than they are. Returns the
@@ -124,13 +124,15 @@ pub async fn limit_times(transaction: &mut PgConnection, files: &[ResultsId]) ->
     )
     .fetch_all(transaction)
     .await?;
-    Ok(at_places(files, limited))
+    Ok(at_positions(files, limited))
 }
 
-/// Returns the files at these places, counted from 1.
-fn at_places(files: &[ResultsId], places: Vec<i64>) -> HashSet<ResultsId> {
-    let places = places.into_iter().filter_map(|place| usize::try_from(place - 1).ok());
-    places.filter_map(|place| files.get(place).copied()).collect()
+/// Returns the files at these positions, counted from 1.
+fn at_positions(files: &[ResultsId], positions: Vec<i64>) -> HashSet<ResultsId> {
+    let indices = positions
+        .into_iter()
+        .filter_map(|position| usize::try_from(position - 1).ok());
+    indices.filter_map(|index| files.get(index).copied()).collect()
 }
 
 /// Stores the results of a file if they are not stored yet.

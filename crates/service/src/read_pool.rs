@@ -219,9 +219,9 @@ impl Shared {
     fn take(&self, which: impl Fn(&Kept) -> bool) -> Option<Kept> {
         let permit = self.available.try_acquire().ok()?;
         let mut ready = self.ready();
-        let place = ready.iter().position(which)?;
+        let index = ready.iter().position(which)?;
         permit.forget();
-        Some(ready.remove(place))
+        Some(ready.remove(index))
     }
 
     /// Tests the connections that were not used for long, and replaces one that is old.

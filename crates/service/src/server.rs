@@ -23,7 +23,7 @@ const MAX_HEAD_TIME: Duration = Duration::from_secs(30);
 const MAX_STALL: Duration = Duration::from_secs(30);
 
 /// The largest head of a request, in bytes. Larger ones are answered with 431.
-const LARGEST_HEAD: usize = 64 << 10;
+const MAX_HEAD: usize = 64 << 10;
 
 /// The largest number of headers in a request. More are answered with 431.
 const MAX_HEADERS: usize = 100;
@@ -43,20 +43,20 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     let address = listener.local_addr()?;
     tracing::info!(%address, "listening");
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
-        let Some((connection, place)) = accepted else { continue };
+        let Some((connection, permit)) = accepted else { continue };
         let mut connection = TimeoutStream::new(connection);
         connection.set_write_timeout(Some(MAX_STALL));
         let service = TowerToHyperService::new(router.clone());
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(MAX_HEAD_TIME)
-            .max_buf_size(LARGEST_HEAD)
+            .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(Box::pin(connection)), service);
         let serving = graceful.watch(serving);
@@ -65,7 +65,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
                 // It is normal that clients disconnect.
                 tracing::debug!(%error, "a connection ended");
             }
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -77,16 +77,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((connection, _)) => {
             // Answers are written as a whole, so waiting to fill packets would only delay them.
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
-            Some((connection, place))
+            Some((connection, permit))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept connections");

@@ -58,9 +58,9 @@ pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// Whether this difference is intended. docs/dbt-cloud.md explains why.
-fn is_deviation(place: &str) -> bool {
+fn is_deviation(path: &str) -> bool {
     // dbt Cloud does not have these adapters.
-    place.ends_with("/connection/type") || place.ends_with("/adapter_version")
+    path.ends_with("/connection/type") || path.ends_with("/adapter_version")
 }
 
 fn matches(template: &[String], parts: &[&str]) -> bool {

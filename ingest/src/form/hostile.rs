@@ -41,10 +41,10 @@ const WORDS: &[&str] = &[
 
 /// Returns the contents of a form, or the status of the refusal. Both must not depend on how the form is cut.
 fn outcome(text: &[u8], cuts: &[Index]) -> Result<(Parameters, Sha256, u64), u16> {
-    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
-    places.extend([0, text.len()]);
-    places.sort_unstable();
-    let pieces: Vec<_> = places
+    let mut positions: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+    positions.extend([0, text.len()]);
+    positions.sort_unstable();
+    let pieces: Vec<_> = positions
         .windows(2)
         .map(|ends| Ok::<_, std::io::Error>(Bytes::copy_from_slice(&text[ends[0]..ends[1]])))
         .collect();

@@ -91,12 +91,12 @@ struct Index {
 struct Source {
     manifest: Manifest,
     members: Vec<NodeSetMember>,
-    /// The place of each member in the text.
-    places: Vec<Place>,
+    /// The range of each member in the text, and more data of it.
+    facts: Vec<NodeFacts>,
 }
 
-/// The place of a node in the text, and more data of the node.
-struct Place {
+/// The range of a node in the text, and more data of the node.
+struct NodeFacts {
     range: Range<usize>,
     /// The hash of the compiled code, if there is any.
     code: Option<Sha256>,
@@ -150,22 +150,22 @@ impl Source {
                 unique_id: without_nul(node.unique_id()),
                 hash: node.content().sha256,
             };
-            let place = Place {
-                range: manifest.place_of(&node),
+            let facts = NodeFacts {
+                range: manifest.range_of(&node),
                 code: node.compiled_code().map(|code| Sha256::of(code.as_bytes())),
                 macros: macros_of(&node).map(|macros| Sha256::of(macros.as_bytes())),
                 has_traces: node.says_where_built().then(|| node.has_traces()),
                 sign: Sign::of(&node),
             };
-            (member, place)
+            (member, facts)
         });
         nodes.sort_unstable_by(|(one, at), (other, there)| {
             let order = one.cmp(other);
             order.then((at.code, at.macros).cmp(&(there.code, there.macros)))
         });
-        let (members, places): (Vec<NodeSetMember>, Vec<Place>) = nodes.into_iter().unzip();
-        let codes = places.iter().map(|place| place.code).collect();
-        let macros = places.iter().map(|place| place.macros).collect();
+        let (members, facts): (Vec<NodeSetMember>, Vec<NodeFacts>) = nodes.into_iter().unzip();
+        let codes = facts.iter().map(|one| one.code).collect();
+        let macros = facts.iter().map(|one| one.macros).collect();
         let mut all = Vec::with_capacity(members.len() * 32);
         for member in &members {
             all.extend_from_slice(&member.hash.0);
@@ -174,9 +174,9 @@ impl Source {
         let text = |value: &Option<String>| value.as_deref().map(without_nul);
         let (compiled, macros) = (TextSet::of(codes), TextSet::of(macros));
         let hooks = |is_wanted: fn(&Sign) -> bool| -> Vec<String> {
-            let signs = members.iter().zip(&places);
+            let signs = members.iter().zip(&facts);
             signs
-                .filter(|(_, place)| place.sign.as_ref().is_some_and(is_wanted))
+                .filter(|(_, one)| one.sign.as_ref().is_some_and(is_wanted))
                 .map(|(member, _)| member.unique_id.clone())
                 .collect()
         };
@@ -193,12 +193,10 @@ impl Source {
                 generated_at: metadata.generated_at,
                 start_hooks: hooks(|sign| matches!(sign, Sign::StartHook)),
                 end_hooks: hooks(|sign| matches!(sign, Sign::EndHook)),
-                checks_freshness: places
-                    .iter()
-                    .any(|place| matches!(place.sign, Some(Sign::CheckedSource))),
+                checks_freshness: facts.iter().any(|one| matches!(one.sign, Some(Sign::CheckedSource))),
                 // A manifest without this information counts as complete.
-                has_traces: places.iter().any(|place| place.has_traces == Some(true))
-                    || places.iter().all(|place| place.has_traces.is_none()),
+                has_traces: facts.iter().any(|one| one.has_traces == Some(true))
+                    || facts.iter().all(|one| one.has_traces.is_none()),
                 texts: ManifestTexts {
                     compiled: compiled.as_ref().map(|set| set.hash),
                     macros: macros.as_ref().map(|set| set.hash),
@@ -220,7 +218,7 @@ impl Source {
         let source = Self {
             manifest,
             members,
-            places,
+            facts,
         };
         (source, index)
     }
@@ -237,23 +235,23 @@ impl Source {
     }
 
     fn code_rows(&self, of: &[usize]) -> Result<Vec<TextRow>, ApplyError> {
-        let hash = |place: &Place| place.code;
+        let hash = |facts: &NodeFacts| facts.code;
         self.text_rows(of, hash, |node| node.compiled_code().map(|code| code.into_owned()))
     }
 
     fn macro_rows(&self, of: &[usize]) -> Result<Vec<TextRow>, ApplyError> {
-        self.text_rows(of, |place| place.macros, macros_of)
+        self.text_rows(of, |facts| facts.macros, macros_of)
     }
 
     fn text_rows(
         &self,
         of: &[usize],
-        hash: fn(&Place) -> Option<Sha256>,
+        hash: fn(&NodeFacts) -> Option<Sha256>,
         text: fn(&Node<'_>) -> Option<String>,
     ) -> Result<Vec<TextRow>, ApplyError> {
         let (mut rows, mut encoder) = (Vec::new(), DocEncoder::new().map_err(rejected)?);
         for at in of {
-            if let (Some(hash), Some(text)) = (hash(&self.places[*at]), text(&self.node(*at)?)) {
+            if let (Some(hash), Some(text)) = (hash(&self.facts[*at]), text(&self.node(*at)?)) {
                 let text = encoder.encode(text.as_bytes()).map_err(rejected)?;
                 rows.push(TextRow { hash, text });
             }
@@ -262,10 +260,10 @@ impl Source {
     }
 
     fn node(&self, at: usize) -> Result<Node<'_>, ApplyError> {
-        let (member, place) = (&self.members[at], &self.places[at]);
+        let (member, facts) = (&self.members[at], &self.facts[at]);
         self.manifest
-            .node_at(place.range.clone(), &member.unique_id, &member.resource_type)
-            .ok_or_else(|| rejected("a node was not found at its place in the manifest"))
+            .node_at(facts.range.clone(), &member.unique_id, &member.resource_type)
+            .ok_or_else(|| rejected("a node was not found at its position in the manifest"))
     }
 }
 

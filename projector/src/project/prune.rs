@@ -149,20 +149,20 @@ async fn shrink(transaction: &mut PgConnection, account: AccountId, files: &[Fil
         let invocations: InEnvironments = of_it
             .filter_map(|file| Some((environment, file.invocation.clone()?)))
             .collect();
-        for place in places_of_invocations(transaction, &invocations).await? {
-            runs.insert(place.run);
-            steps.insert(place.step);
+        for step in places_of_invocations(transaction, &invocations).await? {
+            runs.insert(step.run);
+            steps.insert(step.step);
         }
     }
     refresh_steps(transaction, steps.into_iter().map(|step| (account, step))).await?;
     for run in runs {
         shrink_run(transaction, account, run).await?;
     }
-    let places: BTreeSet<(EnvironmentId, RunId)> = files
+    let runs_of_files: BTreeSet<(EnvironmentId, RunId)> = files
         .iter()
         .filter_map(|file| Some((file.environment, file.run?)))
         .collect();
-    for (environment, run) in places {
+    for (environment, run) in runs_of_files {
         refresh_run_nodes(transaction, account, environment, run).await?;
     }
     Ok(())

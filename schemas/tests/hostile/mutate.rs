@@ -27,28 +27,28 @@ enum Change {
 
 /// Damage of any kind. `words` are the texts that may be inserted.
 pub(crate) fn damage(words: &'static [&'static str]) -> impl Strategy<Value = Damage> {
-    let place = any::<Index>;
+    let any_index = any::<Index>;
     let change = prop_oneof![
-        1 => place().prop_map(Change::Cut),
-        4 => (place(), 1u8..).prop_map(|(at, bits)| Change::Flip(at, bits)),
-        2 => (place(), place()).prop_map(|(from, to)| Change::Remove(from, to)),
-        2 => (place(), place()).prop_map(|(from, to)| Change::Repeat(from, to)),
-        4 => (place(), select(words)).prop_map(|(at, word)| Change::Insert(at, word)),
-        2 => (place(), place(), place()).prop_map(|(at, other, from)| Change::Splice(at, other, from)),
+        1 => any_index().prop_map(Change::Cut),
+        4 => (any_index(), 1u8..).prop_map(|(at, bits)| Change::Flip(at, bits)),
+        2 => (any_index(), any_index()).prop_map(|(from, to)| Change::Remove(from, to)),
+        2 => (any_index(), any_index()).prop_map(|(from, to)| Change::Repeat(from, to)),
+        4 => (any_index(), select(words)).prop_map(|(at, word)| Change::Insert(at, word)),
+        2 => (any_index(), any_index(), any_index()).prop_map(|(at, other, from)| Change::Splice(at, other, from)),
     ];
-    (place(), vec(change, 1..4)).prop_map(|(file, changes)| Damage { file, changes })
+    (any_index(), vec(change, 1..4)).prop_map(|(file, changes)| Damage { file, changes })
 }
 
 impl Damage {
     pub(crate) fn apply(&self, files: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.file.get(files).clone();
         for change in &self.changes {
-            let place = |index: &Index| index.index(bytes.len() + 1);
-            let range = |one: &Index, other: &Index| place(one).min(place(other))..place(one).max(place(other));
+            let offset = |index: &Index| index.index(bytes.len() + 1);
+            let range = |one: &Index, other: &Index| offset(one).min(offset(other))..offset(one).max(offset(other));
             match change {
-                Change::Cut(at) => bytes.truncate(place(at)),
+                Change::Cut(at) => bytes.truncate(offset(at)),
                 Change::Flip(at, bits) => {
-                    let at = place(at);
+                    let at = offset(at);
                     bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= bits);
                 }
                 Change::Remove(from, to) => {
@@ -60,12 +60,12 @@ impl Damage {
                     bytes.splice(range.end..range.end, part);
                 }
                 Change::Insert(at, word) => {
-                    let at = place(at);
+                    let at = offset(at);
                     bytes.splice(at..at, word.bytes());
                 }
                 Change::Splice(at, other, from) => {
                     let other = other.get(files);
-                    bytes.truncate(place(at));
+                    bytes.truncate(offset(at));
                     bytes.extend_from_slice(&other[from.index(other.len() + 1)..]);
                 }
             }

@@ -142,8 +142,8 @@ async fn answers_that_multiply_end_at_their_limits() {
 fn layered_manifest(layers: usize, width: usize) -> Vec<u8> {
     let mut nodes = serde_json::Map::new();
     for layer in 0..layers {
-        for place in 0..width {
-            let name = format!("m_{layer}_{place}");
+        for index in 0..width {
+            let name = format!("m_{layer}_{index}");
             let parents: Vec<String> = match layer {
                 0 => Vec::new(),
                 _ => (0..width)

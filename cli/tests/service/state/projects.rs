@@ -24,8 +24,8 @@ async fn dbt_projects_share_an_environment_until_one_is_retired() {
     environment.send("r1", &manifest_of("beta", 1, &beta)).await;
     environment.send("r1", &manifest_of("alpha", 2, &alpha)).await;
     let run = environment.run("r1").await["id"].clone();
-    for place in ["environments/1".to_owned(), format!("runs/{run}")] {
-        let nodes = environment.get(&format!("{place}/nodes/")).await;
+    for owner in ["environments/1".to_owned(), format!("runs/{run}")] {
+        let nodes = environment.get(&format!("{owner}/nodes/")).await;
         let of = |id: &str| {
             nodes
                 .as_array()

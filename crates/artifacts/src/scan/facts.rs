@@ -55,8 +55,8 @@ impl Facts {
         match depth {
             1 => {
                 let key = String::from_utf8_lossy(text).into_owned();
-                if let Some(place) = IDENTIFYING.iter().position(|identifying| *identifying == key) {
-                    self.seen |= 1 << place;
+                if let Some(index) = IDENTIFYING.iter().position(|identifying| *identifying == key) {
+                    self.seen |= 1 << index;
                 }
                 if self.keys.len() < KEYS_NAMED {
                     self.keys.push(key.clone());
@@ -107,7 +107,7 @@ impl Facts {
         IDENTIFYING
             .iter()
             .position(|identifying| *identifying == key)
-            .is_some_and(|place| self.seen & (1 << place) != 0)
+            .is_some_and(|index| self.seen & (1 << index) != 0)
     }
 
     fn kind(&self) -> Option<ArtifactKind> {

@@ -92,8 +92,8 @@ pub(crate) struct Index {
 
 #[derive(Debug)]
 struct Block {
-    /// Its place in the segment.
-    place: Range<u64>,
+    /// Its bytes in the segment.
+    range: Range<u64>,
     sha256: [u8; 32],
     /// The size of its events.
     content: usize,
@@ -103,8 +103,8 @@ struct Block {
 struct Entry {
     id: EventId,
     block: u32,
-    /// The place in the content of the block.
-    place: Range<u32>,
+    /// Its bytes in the content of the block.
+    range: Range<u32>,
 }
 
 /// Makes a segment of events in ascending order of their ids.
@@ -189,13 +189,13 @@ impl Index {
                 found.events.push(Entry {
                     id,
                     block: u32::try_from(block).map_err(|error| error.to_string())?,
-                    place: content..end,
+                    range: content..end,
                 });
                 content = end;
             }
             let end = start + u64::from(length);
             found.blocks.push(Block {
-                place: start..end,
+                range: start..end,
                 sha256,
                 content: content as usize,
             });
@@ -222,9 +222,9 @@ impl Index {
         self.events[position].block as usize
     }
 
-    /// The place of a block in the segment.
-    pub(crate) fn place_of(&self, block: usize) -> Range<u64> {
-        self.blocks[block].place.clone()
+    /// The bytes of a block in the segment.
+    pub(crate) fn range_of(&self, block: usize) -> Range<u64> {
+        self.blocks[block].range.clone()
     }
 
     /// Decompresses a block. The error says what is wrong with it.
@@ -233,7 +233,7 @@ impl Index {
         if Sha256::of(bytes).0 != block.sha256 {
             return Err(format!(
                 "its bytes {} to {} are not those that its index promises",
-                block.place.start, block.place.end
+                block.range.start, block.range.end
             ));
         }
         let content = zstd::bulk::decompress(bytes, block.content).map_err(|error| error.to_string())?;
@@ -245,8 +245,8 @@ impl Index {
 
     /// The event at this position, from the content of its block.
     pub(crate) fn event_in(&self, content: &Bytes, position: usize) -> Bytes {
-        let place = &self.events[position].place;
-        content.slice(place.start as usize..place.end as usize)
+        let range = &self.events[position].range;
+        content.slice(range.start as usize..range.end as usize)
     }
 
     /// About how much memory the index takes, in bytes.
@@ -297,8 +297,8 @@ mod tests {
         for id in index.ids() {
             let position = index.position(id).unwrap();
             let block = index.block_of(position);
-            let place = index.place_of(block);
-            let bytes = segment.get(place.start as usize..place.end as usize);
+            let range = index.range_of(block);
+            let bytes = segment.get(range.start as usize..range.end as usize);
             let content = index.open(block, bytes.ok_or("a block is missing")?)?;
             events.push((id, index.event_in(&content, position)));
         }

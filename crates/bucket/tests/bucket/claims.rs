@@ -54,7 +54,7 @@ async fn kinds_and_numbers_are_independent(bucket: &Bucket) {
 }
 
 async fn one_of_many_concurrent_segments_succeeds_whole(bucket: &Bucket) {
-    let owners = |claim: i64| -> Vec<Value> { (0..=claim).map(|place| json!({ "key": [claim, place] })).collect() };
+    let owners = |claim: i64| -> Vec<Value> { (0..=claim).map(|index| json!({ "key": [claim, index] })).collect() };
     let claims =
         (0..8).map(|claim| async move { bucket.claim_segment(ClaimKind::Run, 7, owners(claim)).await.unwrap() });
     let claims = join_all(claims).await;

@@ -93,8 +93,8 @@ async fn directory_events_are_separate(bucket: &Bucket) {
 
 async fn a_missing_event_is_not_found(bucket: &Bucket) {
     let id = upload(at(17, 0)).id;
-    for place in [Journal::Uploads, Journal::Directory] {
-        let error = bucket.get_event(place, id).await.unwrap_err();
+    for journal in [Journal::Uploads, Journal::Directory] {
+        let error = bucket.get_event(journal, id).await.unwrap_err();
         assert!(
             error.is_not_found() && error.to_string().contains(&id.to_string()),
             "{error}"

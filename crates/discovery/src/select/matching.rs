@@ -12,16 +12,16 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     }
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     // Goes back to the last `*` only, which takes at most the product of the lengths.
-    let (mut at, mut place) = (0, 0);
+    let (mut at, mut index) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
-    while place < text.len() {
+    while index < text.len() {
         if pattern.get(at) == Some(&'*') {
-            back = Some((at + 1, place));
+            back = Some((at + 1, index));
             at += 1;
-        } else if let Some(next) = one(&pattern, at, text[place]) {
-            (at, place) = (next, place + 1);
+        } else if let Some(next) = one(&pattern, at, text[index]) {
+            (at, index) = (next, index + 1);
         } else if let Some((after, from)) = back {
-            (at, place) = (after, from + 1);
+            (at, index) = (after, from + 1);
             back = Some((after, from + 1));
         } else {
             return false;
@@ -30,7 +30,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     pattern[at..].iter().all(|rest| *rest == '*')
 }
 
-/// Matches one character, and returns the place in the pattern after it.
+/// Matches one character, and returns the index in the pattern after it.
 fn one(pattern: &[char], at: usize, character: char) -> Option<usize> {
     match pattern.get(at)? {
         '?' => Some(at + 1),
@@ -93,11 +93,11 @@ fn segments_match(pattern: &[&str], path: &[&str]) -> bool {
     reached[0] = true;
     for segment in pattern {
         let mut next = vec![false; path.len() + 1];
-        for place in 0..=path.len() {
+        for index in 0..=path.len() {
             if *segment == "**" {
-                next[place] = reached[place] || (place > 0 && next[place - 1]);
-            } else if place > 0 {
-                next[place] = reached[place - 1] && matches(segment, path[place - 1]);
+                next[index] = reached[index] || (index > 0 && next[index - 1]);
+            } else if index > 0 {
+                next[index] = reached[index - 1] && matches(segment, path[index - 1]);
             }
         }
         reached = next;

@@ -13,7 +13,7 @@ use crate::error::QueryError;
 /// A dimension or an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Item {
-    /// The place of the model, and the place in its dimensions or entities.
+    /// The index of the model, and the index in its dimensions or entities.
     pub(super) model: usize,
     pub(super) at: usize,
     pub(super) is_entity: bool,
@@ -57,10 +57,10 @@ impl Semantics {
         let left = &self.models[from];
         let mut joined = Vec::new();
         for entity in &left.entities {
-            for place in self.models_of_entity.get(&entity.name).into_iter().flatten() {
+            for index in self.models_of_entity.get(&entity.name).into_iter().flatten() {
                 budget.step()?;
-                if *place != from && can_join(left, entity.kind, &self.models[*place], &entity.name) {
-                    joined.push((entity.name.as_str(), *place));
+                if *index != from && can_join(left, entity.kind, &self.models[*index], &entity.name) {
+                    joined.push((entity.name.as_str(), *index));
                 }
             }
         }

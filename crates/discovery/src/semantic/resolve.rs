@@ -131,8 +131,8 @@ impl Resolved {
             })
             .collect();
         if let Some(grain) = sources.grain {
-            let place = items.partition_point(|item| &*item.name < METRIC_TIME);
-            items.insert(place, metric_time(grain));
+            let index = items.partition_point(|item| &*item.name < METRIC_TIME);
+            items.insert(index, metric_time(grain));
         }
         let shared = Arc::new(Shared::new(items));
         self.dimensions.insert(key, Arc::clone(&shared));
@@ -146,17 +146,17 @@ impl Resolved {
             return Ok(Arc::clone(known));
         }
         let found = self.common(sources)?.into_iter().map(|(_, item)| item);
-        let places: BTreeSet<(usize, usize)> = found
+        let indices: BTreeSet<(usize, usize)> = found
             .filter(|item| item.is_entity)
             .map(|item| (item.model, item.at))
             .collect();
-        let shared = Arc::new(self.entities_at(places));
+        let shared = Arc::new(self.entities_at(indices));
         self.entities.insert(sources.grouped.clone(), Arc::clone(&shared));
         Ok(shared)
     }
 
-    fn entities_at(&self, places: impl IntoIterator<Item = (usize, usize)>) -> Shared {
-        let mut items: Vec<Named> = places
+    fn entities_at(&self, indices: impl IntoIterator<Item = (usize, usize)>) -> Shared {
+        let mut items: Vec<Named> = indices
             .into_iter()
             .map(|(model, at)| {
                 let entity = &self.semantics.models[model].entities[at];
@@ -188,8 +188,8 @@ impl Resolved {
     /// All entities.
     pub(crate) fn all_entities(&self) -> Arc<Shared> {
         let models = self.semantics.models.iter().enumerate();
-        let places = models.flat_map(|(place, model)| (0..model.entities.len()).map(move |at| (place, at)));
-        Arc::new(self.entities_at(places))
+        let indices = models.flat_map(|(index, model)| (0..model.entities.len()).map(move |at| (index, at)));
+        Arc::new(self.entities_at(indices))
     }
 
     /// The fields of a metric that depend on its sources, without the lists.

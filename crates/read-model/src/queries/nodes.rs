@@ -92,22 +92,22 @@ pub async fn nodes(
         offset: paging.offset.min(i32::MAX.into()),
         ..paging
     };
-    let by_place = filter.name_contains.is_none() && filter.unique_id.is_none();
-    let rows = if by_place {
-        nodes_by_place(connection, account, node_set, filter, paging).await?
+    let by_position = filter.name_contains.is_none() && filter.unique_id.is_none();
+    let rows = if by_position {
+        nodes_by_position(connection, account, node_set, filter, paging).await?
     } else {
         nodes_by_filter(connection, account, node_set, filter, paging).await?
     };
     let total = match paging.total_if_last(rows.len()) {
         Some(total) => total,
-        None if by_place => size_of_set(connection, account, node_set, filter).await?,
+        None if by_position => size_of_set(connection, account, node_set, filter).await?,
         None => count_by_filter(connection, account, node_set, filter).await?,
     };
     Ok(Page { rows, total })
 }
 
 /// Cuts the page out of the concatenated arrays, which is equally fast at any offset.
-async fn nodes_by_place(
+async fn nodes_by_position(
     connection: &mut PgConnection,
     account: AccountId,
     node_set: Sha256,

@@ -45,7 +45,7 @@ pub struct TableRow {
     place: i32,
 }
 
-/// A place between two rows. It stays the same when rows are added, and after a rebuild.
+/// A position between two rows. It stays the same when rows are added, and after a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TablePosition {
     /// When the node of the row before it was completed.
@@ -86,13 +86,13 @@ pub struct TableFilter {
 pub struct TableRange {
     /// Whether the newest results come first.
     pub descending: bool,
-    /// The place from which on rows are wanted, or `None` for the beginning.
+    /// The position from which on rows are wanted, or `None` for the beginning.
     pub after: Option<TablePosition>,
     /// The maximum number of rows.
     pub limit: usize,
 }
 
-/// Passes rows of the table to `take`, ordered by the time of completion, until it returns false. Returns the place at which the rest begins,
+/// Passes rows of the table to `take`, ordered by the time of completion, until it returns false. Returns the position at which the rest begins,
 /// or `None` if there is no rest. There may be fewer rows than wanted, even none, although there is a rest.
 ///
 /// # Errors

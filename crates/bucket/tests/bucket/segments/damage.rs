@@ -39,9 +39,9 @@ async fn a_damaged_segment_is_replaced_by_the_single_objects() {
     pack(&bucket, at(18, 0)).await;
     let segment = the_segment(folder.path());
     let intact = std::fs::read(&segment).unwrap();
-    for place in [0, 30, -1] {
+    for position in [0, 30, -1] {
         std::fs::write(&segment, &intact).unwrap();
-        damage(&segment, place);
+        damage(&segment, position);
         assert_readable(&again(folder.path()), &events).await;
         let result = trim(&again(folder.path()), at(18, 0)).await;
         assert_eq!(result.deleted, 0, "{result:?}");
