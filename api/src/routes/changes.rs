@@ -6,29 +6,18 @@ use edge::{CloudError, Query};
 use read_model::doc::decode_doc;
 use read_model::queries::{self, Difference};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::nodes::NodeOrder;
 use super::scope::Scope;
 use crate::error::Error;
 use crate::listing::{Listing, Many, applied, many};
+use crate::resources::change::Change;
 use crate::view::{Ids, View};
 
 /// How many pairs of definitions are read at once.
 const AT_ONCE: usize = 500;
-
-/// A node that differs between two manifests.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Change {
-    unique_id: String,
-    resource_type: String,
-    name: Option<String>,
-    /// `added`, `removed` or `changed`.
-    change: &'static str,
-    /// For a changed node: the fields that differ, such as `raw_code` or `config`.
-    fields: BTreeSet<String>,
-}
 
 /// The definitions of a node in the two manifests.
 #[derive(Default)]

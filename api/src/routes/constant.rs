@@ -2,14 +2,15 @@
 
 use edge::{CloudError, One, one};
 use schemas::{AccountId, ProjectId};
+use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::listing::{Listing, Many, applied, many};
 use crate::records::RecordField;
+use crate::resources::who_am_i::{Bearer, WhoAmI};
 use crate::view::{Ids, View};
 
 /// Collections of an account in v2: there are no SSH tunnels, invitations, notifications or repositories here, and tokens do not belong to people.
@@ -130,27 +131,6 @@ pub(crate) async fn variables_of_job(
     let known = directory::queries::project(view.connection(), account, project).await?;
     known.ok_or_else(CloudError::not_found)?;
     Ok(one(Map::new()))
-}
-
-/// Whose token it is.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct WhoAmI {
-    user: Bearer,
-}
-
-/// A token belongs to an account, not to a person: what people have is empty.
-#[derive(Serialize, ToSchema)]
-struct Bearer {
-    id: i64,
-    first_name: String,
-    last_name: &'static str,
-    email: &'static str,
-    is_active: bool,
-    is_staff: bool,
-    #[schema(value_type = Vec<Object>)]
-    permissions: [(); 0],
-    #[schema(value_type = Object)]
-    licenses: Map<String, Value>,
 }
 
 /// Show whose token it is

@@ -8,22 +8,16 @@ use edge::{CloudError, One, Query, one};
 use read_model::queries::{self, ManifestFilter, RunFile};
 use schemas::{AccountId, EnvironmentId, EnvironmentType, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::State;
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
+use crate::resources::manifest::ManifestHref;
 use crate::view::{Ids, View};
 
 /// The purpose that URLs of manifests are signed for.
 const PURPOSE: &str = "manifest";
-
-/// Where a manifest is.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct ManifestHref {
-    /// Valid for 15 minutes, without a token.
-    manifest_href: String,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Permitted {

@@ -7,22 +7,16 @@ use axum::response::{IntoResponse, Response};
 use edge::{FileFacts, FileMetadata, FileOwner, Given, UploadError, UploadQuery};
 use read_model::queries::{self, File, FileKey, FileScope, Paging, RunFile};
 use schemas::{EnvironmentId, ProjectId};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::State;
 use crate::contents::{self, Content};
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::listing::{PageOnly, Pagination};
+use crate::resources::file::Files;
 use crate::view::{UploaderView, View};
-
-/// A page of files, without their contents.
-#[derive(Serialize, ToSchema)]
-struct Files {
-    data: Vec<FileFacts>,
-    pagination: Pagination,
-}
 
 /// The JSON before and after the file in an answer with its contents.
 const AROUND: (&str, &str) = ("{\"data\":", "}");

@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use edge::{CloudError, FileFacts, One, Query, one};
 use read_model::queries::{FileKey, FileScope, Order, RunFile};
 use schemas::{AccountId, EnvironmentId, ProjectId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::deferral::{newest_of, newest_of_project};
@@ -19,6 +19,7 @@ use crate::contents::{self, Content};
 use crate::download::Extent;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, PageOnly, applied, many};
+use crate::resources::manifest::AboutManifest;
 use crate::view::{FilesView, Ids, View};
 
 /// dbt Cloud's envelope: the JSON before and after the thing.
@@ -26,14 +27,6 @@ const AROUND: (&str, &str) = (
     r#"{"status":{"code":200,"is_success":true,"user_message":"Success!","developer_message":""},"data":"#,
     r#","extra":{}}"#,
 );
-
-/// What an answer says about a manifest besides its contents.
-#[derive(Serialize)]
-struct AboutManifest {
-    filename: &'static str,
-    environment_slug: Option<String>,
-    inserted_at: String,
-}
 
 /// How much of which manifest.
 #[derive(Deserialize, IntoParams)]

@@ -5,33 +5,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use edge::{CloudError, One, Query, one};
 use read_model::queries::{self, GraphNode};
 use schemas::{AccountId, EnvironmentId, RunId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::scope::Scope;
 use crate::error::Error;
+use crate::resources::lineage::{Lineage, LineageNode};
 use crate::view::{Ids, View};
-
-/// The nodes around a node.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Lineage {
-    unique_id: String,
-    /// Ordered by distance, then by id.
-    nodes: Vec<LineageNode>,
-}
-
-/// A node of a lineage.
-#[derive(Serialize, ToSchema)]
-struct LineageNode {
-    unique_id: String,
-    resource_type: String,
-    name: Option<String>,
-    materialized: Option<String>,
-    /// The distance: negative upstream, positive downstream, 0 for the node itself. Ephemeral models do not count.
-    distance: i64,
-    /// The nodes that it depends on; those that are not in this answer are farther away.
-    depends_on: Vec<String>,
-}
 
 /// Whose lineage, in which direction and how far.
 #[derive(Deserialize, IntoParams)]

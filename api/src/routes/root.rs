@@ -1,15 +1,8 @@
 //! Routes that need no token.
 
 use axum::Json;
-use serde::Serialize;
-use utoipa::ToSchema;
 
-/// The program that answers.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Program {
-    name: &'static str,
-    version: &'static str,
-}
+use crate::resources::program::Program;
 
 /// Show which program answers
 ///
