@@ -82,7 +82,6 @@ impl PagingParams {
 }
 
 impl<F: Choice> Listing<F> {
-    /// Reads a query.
     pub(crate) fn read(query: &str) -> Result<Self, InvalidParam> {
         let paging: PagingParams = read_query(query)?;
         let OrderParams { order_by } = read_query(query)?;

@@ -53,7 +53,6 @@ impl Operator {
         Ok(())
     }
 
-    /// Adds an account.
     pub(crate) async fn add_account(&self, name: String, slug: Option<Slug>) -> anyhow::Result<queries::Account> {
         let mut change = self.pool.begin().await?;
         directory::begin_change(&mut change).await?;
@@ -84,7 +83,6 @@ impl Operator {
         account.context("the account does not exist after it was added")
     }
 
-    /// Adds a project.
     pub(crate) async fn add_project(
         &self,
         account: AccountId,
@@ -137,7 +135,6 @@ impl Operator {
         Ok(data)
     }
 
-    /// Adds an environment.
     pub(crate) async fn add_environment(
         &self,
         account: AccountId,

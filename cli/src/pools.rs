@@ -29,7 +29,6 @@ const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
 /// The time limit for statements of operators' commands.
 const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
 
-/// The pool of ingest.
 pub(crate) fn ingest(database: &DatabaseSettings) -> PgPool {
     database.pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT)
 }

@@ -29,7 +29,6 @@ pub(crate) struct Form {
     pub(crate) files: Vec<FormFile>,
 }
 
-/// A file of a form.
 pub(crate) struct FormFile {
     /// The name of the form part: `file` or `files[N][file]`.
     pub(crate) part: String,

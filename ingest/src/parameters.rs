@@ -28,7 +28,6 @@ pub(crate) struct Parameters(BTreeMap<String, String>);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {rule}")]
 pub(crate) struct InvalidParameter {
-    /// The parameter's name.
     pub(crate) name: String,
     /// What is wrong with it, as the rest of a sentence that begins with the name.
     pub(crate) rule: String,

@@ -68,7 +68,7 @@ pub enum InvalidDetail {
     /// The value is not allowed.
     #[error("invalid `{key}`: expected {expected}, got `{value}`")]
     Value {
-        /// The key.
+        /// One of the keys that [`InvalidDetail::Key`] lists.
         key: String,
         /// What is allowed.
         expected: &'static str,

@@ -92,7 +92,6 @@ impl EnvironmentFilters {
     }
 }
 
-/// Environments by id.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Environment>, Error> {
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;

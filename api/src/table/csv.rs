@@ -10,7 +10,6 @@ use crate::resources::result_row::ResultRow;
 /// of them.
 const BEGINS_FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Writes the rows.
 pub(super) fn write(rows: &[ResultRow]) -> String {
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     let mut csv = names.join(",") + "\r\n";

@@ -72,7 +72,6 @@ struct Import<'a> {
     arguments: &'a ImportArguments,
     from: Bucket,
     to: Bucket,
-    /// The ids of all accounts.
     accounts: Vec<AccountId>,
     /// The environments by account and slug, as the keys of the manifests name them.
     destinations: HashMap<(AccountId, String), EnvironmentEntry>,

@@ -7,12 +7,12 @@ use serde_json::Value;
 /// The longest text that is accepted, in bytes. Airflow's own ids have at most 250 letters.
 const MAX_TEXT_LEN: usize = 1000;
 
-/// A DAG run.
+/// A DAG run, as both versions of Airflow's API describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DagRun {
-    /// The id of the DAG.
+    /// The `dag_id` of its DAG, unique within the Airflow.
     pub dag_id: String,
-    /// The id of the run.
+    /// The run's own id, unique within its DAG only.
     #[serde(rename = "dag_run_id")]
     pub run_id: String,
     /// The state: `queued`, `running`, `success` or `failed`.
@@ -28,10 +28,10 @@ pub struct DagRun {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// A DAG.
+/// A DAG with its schedule, which no run has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dag {
-    /// The id of the DAG.
+    /// Its `dag_id`, unique within the Airflow.
     pub dag_id: String,
     /// The schedule as Airflow writes it, such as `@daily` or `0 6 * * 1`. `None` if the DAG only runs when triggered.
     pub schedule: Option<String>,

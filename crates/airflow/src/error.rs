@@ -34,7 +34,7 @@ pub enum Error {
     Unreadable {
         /// What was requested.
         what: &'static str,
-        /// The cause.
+        /// What is wrong with the answer.
         cause: String,
     },
 }

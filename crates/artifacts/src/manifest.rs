@@ -43,7 +43,7 @@ const MAX_SECTION_NAME: usize = 100;
 #[derive(Default)]
 pub struct Manifest {
     text: String,
-    /// The metadata of the manifest.
+    /// What `metadata` in the text says; fields that it lacks are `None`.
     pub metadata: ManifestMetadata,
     nodes: Vec<NodeEntry>,
     /// The entries that are not nodes although they are in a section of nodes.

@@ -42,7 +42,7 @@ pub struct Results {
     pub results: Vec<NodeResult>,
 }
 
-/// The result for one node.
+/// What dbt did to one node, with the node's fields that are shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     /// dbt's id of the node.

@@ -29,7 +29,7 @@ impl ArtifactText {
         Ok(Self(text))
     }
 
-    /// Returns the text.
+    /// Gives the text back without a copy.
     #[must_use]
     pub fn into_text(self) -> String {
         self.0

@@ -13,15 +13,15 @@ use crate::{Bucket, Error};
 /// The kind of object that an id identifies. Each kind has its own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClaimKind {
-    /// An account.
+    /// Numbers of accounts, each claimed alone.
     Account,
-    /// A project.
+    /// Numbers of projects, each claimed alone.
     Project,
-    /// An environment.
+    /// Numbers of environments, each claimed alone.
     Environment,
-    /// A job.
+    /// Numbers of jobs, of which a claim takes several.
     Job,
-    /// A run.
+    /// Numbers of runs, of which a claim takes several.
     Run,
 }
 

@@ -197,7 +197,6 @@ impl Segment {
         self.index.ids()
     }
 
-    /// Whether it contains this event.
     pub(crate) fn contains(&self, id: EventId) -> bool {
         self.index.position(id).is_some()
     }

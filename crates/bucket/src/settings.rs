@@ -23,7 +23,7 @@ pub enum Settings {
         access_key: SecretString,
         /// The access key's secret.
         secret_key: SecretString,
-        /// The region.
+        /// The region that requests are signed for, such as `us-east-1`.
         region: String,
         /// The URL of a store other than Amazon's.
         endpoint: Option<Url>,

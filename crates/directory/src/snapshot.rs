@@ -17,7 +17,7 @@ pub struct EnvironmentEntry {
     pub project_id: ProjectId,
     /// The project's slug, if it is known.
     pub project_slug: Option<Slug>,
-    /// The environment.
+    /// Its number, unique across all accounts.
     pub environment_id: EnvironmentId,
     /// The environment's slug.
     pub slug: Slug,

@@ -82,7 +82,7 @@ impl Loaded {
     }
 }
 
-/// An answer.
+/// The text of an answer, in pieces, with what it reserves.
 #[derive(Debug)]
 pub struct Answer {
     /// The JSON text.

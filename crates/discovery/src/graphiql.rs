@@ -7,7 +7,7 @@ pub struct PageFile {
     pub content_type: &'static str,
     /// Whether the content is compressed with gzip.
     pub is_gzip: bool,
-    /// The content.
+    /// The bytes to send, compressed where `is_gzip` says so.
     pub content: &'static [u8],
 }
 

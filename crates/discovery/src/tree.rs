@@ -34,7 +34,6 @@ pub(crate) enum Tree {
     },
     /// The edges of a page, each with its node. Before the node, they may have other fields.
     Edges(Arc<[Edge]>, Arc<Selected>),
-    /// A list of trees.
     List(Vec<Tree>),
     /// A list that several parts of the answer share.
     Shared(Arc<Shared>, Arc<Selected>),

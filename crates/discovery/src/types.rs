@@ -62,7 +62,6 @@ pub(crate) struct ObjectType {
     pub(crate) fields: HashMap<String, FieldType>,
 }
 
-/// The type of a field.
 #[derive(Debug)]
 pub(crate) struct FieldType {
     /// The name of the type without lists and exclamation marks.

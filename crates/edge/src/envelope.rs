@@ -13,7 +13,7 @@ pub struct Status {
     pub code: u16,
     /// Whether the request succeeded.
     pub is_success: bool,
-    /// A message for the user.
+    /// `Success!`, or what was wrong with the request.
     pub user_message: String,
     /// A message for the developer of the client.
     pub developer_message: String,

@@ -56,7 +56,7 @@ struct Inner {
 pub enum Purpose {
     /// Reading, which needs a current answer from Datacoves.
     Read,
-    /// Uploading.
+    /// Uploading, for which an earlier answer is enough while Datacoves does not answer.
     Upload,
 }
 

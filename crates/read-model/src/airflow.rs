@@ -54,7 +54,7 @@ impl Observation {
         }
     }
 
-    /// The key of the run.
+    /// The key that gives the run its number.
     #[must_use]
     pub fn key(&self) -> RunKey {
         RunKey {

@@ -121,7 +121,7 @@ fn is_sign_of_run(file: &UploadedFile) -> bool {
 /// An upload with the data of its files.
 #[derive(Clone, Debug)]
 pub struct Uploaded {
-    /// The upload.
+    /// The data of the event, with all files.
     pub upload: ArtifactsUploaded,
     /// The data of each file, in the same order.
     pub artifacts: Vec<Artifact>,

@@ -10,11 +10,11 @@ use crate::text::without_nul;
 /// The event that stored files.
 #[derive(Clone, Debug)]
 pub struct StoredBy {
-    /// The event.
+    /// The id of the event, by which the ledger knows it.
     pub event: EventId,
     /// When the files were accepted.
     pub time: DateTime<Utc>,
-    /// The files.
+    /// Its data, with all files.
     pub stored: FilesStored,
 }
 

@@ -56,7 +56,7 @@ pub enum Numbers {
 pub struct NumberOwner {
     /// The account of the environment.
     pub account: AccountId,
-    /// The environment.
+    /// The environment that the job or the run is in.
     pub environment: EnvironmentId,
     /// The key of the job or the run.
     pub key: String,

@@ -49,7 +49,7 @@ pub enum Known {
     Done,
     /// An attempt began and did not end. The event may have killed its projector.
     Begun,
-    /// Nothing.
+    /// No attempt to apply the event is recorded.
     Nothing,
 }
 

@@ -24,9 +24,9 @@ pub struct Placed {
 pub struct StepOfRun {
     /// The environment of the run.
     pub environment: EnvironmentId,
-    /// The run.
+    /// Its number, unique across all accounts.
     pub run: RunId,
-    /// The step.
+    /// The step of this run that the files belong to.
     pub step: StepId,
 }
 
@@ -76,7 +76,7 @@ pub async fn lock_placement(transaction: &mut PgConnection, environments: &[Envi
 pub struct ResultsId {
     /// The account of the environment.
     pub account: AccountId,
-    /// The environment.
+    /// The environment that the file was uploaded to.
     pub environment: EnvironmentId,
     /// The hash of the file's bytes.
     pub sha256: Sha256,

@@ -12,7 +12,7 @@ use crate::aspects::uploads_in_use;
 /// Selects the runs of an account to remove. A run must meet all criteria that are given.
 #[derive(Clone, Debug)]
 pub struct Prunable {
-    /// The account.
+    /// The account whose runs are removed. Others are never touched.
     pub account: AccountId,
     /// Only runs in this environment.
     pub environment: Option<EnvironmentId>,
@@ -27,7 +27,7 @@ pub struct Prunable {
 /// A run that may be removed.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The run.
+    /// Its number, unique across all accounts.
     pub run: RunId,
     /// The job of the run.
     pub job: JobId,

@@ -10,7 +10,7 @@ use crate::steps::runs_with_failed_step;
 /// A run and the records that it belongs to.
 #[derive(Clone, Debug)]
 pub struct RunParents {
-    /// The run.
+    /// Its number, unique across all accounts.
     pub run_id: RunId,
     /// The job of the run.
     pub job_id: JobId,

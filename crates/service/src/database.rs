@@ -50,7 +50,7 @@ impl DatabaseSettings {
         }
     }
 
-    /// The port.
+    /// The TCP port, which does not count for a Unix socket.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.get_port()

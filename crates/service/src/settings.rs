@@ -22,7 +22,7 @@ pub struct ServiceSettings {
     pub port: u16,
     /// The URL at which clients reach the service, without a trailing slash.
     pub public_url: Option<Url>,
-    /// The format of the log.
+    /// Text unless `LOG_FORMAT` says otherwise.
     pub log_format: LogFormat,
     /// The log level, in the syntax of `tracing`'s `EnvFilter`. If `None`, `info` for services and `warn` for commands.
     pub log_level: Option<String>,

@@ -43,7 +43,7 @@ pub enum Error {
     /// The credentials file cannot be used.
     #[error("NATS_CREDENTIALS_FILE={file} cannot be used ({error}); create it again with `nsc generate creds`")]
     Credentials {
-        /// The file.
+        /// The path, as the setting names it.
         file: PathBuf,
         /// The cause.
         error: std::io::Error,

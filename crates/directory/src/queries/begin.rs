@@ -40,7 +40,7 @@ pub fn note_use(token: TokenId) -> String {
 /// The holder of a key, as found when a transaction began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The holder.
+    /// What the key may do, and in which accounts.
     pub holder: KeyHolder,
     /// Whether the use of the token was recorded within the last minute.
     pub use_noted: bool,

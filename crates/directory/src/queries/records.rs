@@ -76,7 +76,7 @@ impl Environment {
 /// A row of `connections`.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The project.
+    /// The project whose warehouse it is. A project has at most one connection.
     pub project_id: i64,
     /// Where its warehouse is.
     pub details: Json<ConnectionDetails>,

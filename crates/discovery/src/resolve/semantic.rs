@@ -125,7 +125,6 @@ fn list(resolved: &mut Resolved, selected: &Arc<Selected>) -> Result<Tree, Query
     })
 }
 
-/// The names in `metrics`.
 fn metric_names(selected: &Selected) -> Vec<&str> {
     let name = |input| text(field_of(Some(input), "name"));
     match argument(selected, "metrics") {

@@ -7,7 +7,6 @@ use super::model::{Measure, SemanticModel};
 use super::{Grain, Semantics};
 use crate::doc::Doc;
 
-/// A metric.
 #[derive(Debug)]
 pub(crate) struct Metric {
     pub(crate) name: String,

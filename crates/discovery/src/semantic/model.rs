@@ -11,7 +11,6 @@ use crate::doc::Doc;
 /// The unit of a time dimension that names none, as in MetricFlow.
 const DEFAULT_GRAIN: Grain = Grain::Day;
 
-/// A semantic model.
 #[derive(Debug)]
 pub(crate) struct SemanticModel {
     pub(super) name: String,

@@ -18,7 +18,6 @@ const METRIC_TIME: &str = "metric_time";
 pub(crate) struct Sources {
     /// The models whose dimensions they can be grouped by, in the order in which they are found.
     grouped: Vec<usize>,
-    /// All models.
     models: BTreeSet<usize>,
     measures: Vec<Named>,
     /// The smallest unit of time that they have in common.
@@ -185,7 +184,6 @@ impl Resolved {
         Arc::new(Shared::new(items))
     }
 
-    /// All entities.
     pub(crate) fn all_entities(&self) -> Arc<Shared> {
         let models = self.semantics.models.iter().enumerate();
         let indices = models.flat_map(|(index, model)| (0..model.entities.len()).map(move |at| (index, at)));

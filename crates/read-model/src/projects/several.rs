@@ -89,7 +89,7 @@ pub async fn environments_of_several_projects(
 pub struct OlderManifest {
     /// The upload of the manifest.
     pub event: EventId,
-    /// The environment.
+    /// The environment that it was uploaded to.
     pub environment: EnvironmentId,
     /// When the manifest was written, by its own clock.
     pub done_at: DateTime<Utc>,

@@ -115,13 +115,13 @@ impl JobFilter {
 /// What the runs of a job show about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
-    /// The job.
+    /// Its number, unique across all accounts.
     pub job_id: i64,
     /// The unfinished run with the highest number, or else the run that ended last.
     pub newest_run: Option<i64>,
     /// The run that ended last, which all following fields describe.
     pub last_run: Option<i64>,
-    /// The version of dbt.
+    /// The version of dbt in the run's last step that names one.
     pub dbt_version: Option<String>,
     /// The kinds of the run's files.
     pub kinds: Vec<String>,

@@ -8,7 +8,7 @@ use super::RunFile;
 /// The file that has the log of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepLog {
-    /// The step.
+    /// Its number, as the API shows it.
     pub step_id: i64,
     /// Its newest file with the name `dbt.log`, in any folder.
     pub file: RunFile,

@@ -10,7 +10,7 @@ use crate::text::fold;
 /// The newest manifest of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewestManifest {
-    /// The environment.
+    /// The environment that it was uploaded to.
     pub environment_id: i64,
     /// When the manifest was uploaded.
     pub event_time: DateTime<Utc>,

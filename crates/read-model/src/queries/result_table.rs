@@ -35,7 +35,7 @@ pub struct TableRow {
     pub command: Option<String>,
     /// The job of the run.
     pub job_id: i64,
-    /// The run.
+    /// The run that uploaded the result.
     pub run_id: i64,
     /// The step of the run.
     pub step_id: Option<i64>,
@@ -67,7 +67,7 @@ impl TablePosition {
 /// `docs generate`, are never selected.
 #[derive(Clone, Debug)]
 pub struct TableFilter {
-    /// The environment.
+    /// The environment whose results are selected. There is no filter for several.
     pub environment: EnvironmentId,
     /// Only results in runs of this job, which must be one of the environment.
     pub job: Option<JobId>,

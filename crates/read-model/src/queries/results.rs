@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{Page, Paging};
 
-/// The result of a node.
+/// What dbt last did to a node, or tried to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeResult {
     /// dbt's id of the node.
@@ -154,7 +154,7 @@ pub async fn last_freshness(
     .await
 }
 
-/// A result in a run.
+/// What dbt did to a node in one run, which may have several results of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunResult {
     /// dbt's id of the node.

@@ -24,7 +24,7 @@ pub struct Run {
     pub airflow_run_id: Option<String>,
     /// dbt Cloud's number for the status: 1, 2, 3, 10, 20 or 30.
     pub status: i16,
-    /// The version of dbt.
+    /// The version of dbt in its last step that names one.
     pub dbt_version: Option<String>,
     /// When the first upload was accepted.
     pub created_at: DateTime<Utc>,

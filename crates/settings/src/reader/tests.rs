@@ -54,7 +54,6 @@ fn values_are_read() {
     Source::of(&variables).read(read).unwrap();
 }
 
-/// A file that exists.
 fn existing_file() -> &'static str {
     concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")
 }
