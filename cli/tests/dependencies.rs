@@ -1,5 +1,5 @@
-//! Checks the workspace: which crate depends on which, against the table in docs/architecture.md and the READMEs of the crates, and what
-//! the checks assume.
+//! Checks the workspace: which crate depends on which, against the table in docs/architecture.md, and what the checks
+//! assume.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,63 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A crate and the crates of this workspace that it may use. Every crate may use `clock` and `traces`.
-const ALLOWED: [(&str, &[&str]); 16] = [
-    ("schemas", &[]),
-    ("artifacts", &["schemas"]),
-    ("clock", &[]),
-    ("settings", &[]),
-    ("traces", &["settings"]),
-    ("bucket", &["schemas", "settings"]),
-    ("stream", &["schemas", "settings"]),
-    ("directory", &["schemas", "settings"]),
-    ("airflow", &["schemas", "settings"]),
-    ("read-model", &["schemas", "artifacts"]),
-    ("edge", &["schemas", "settings", "directory"]),
-    ("service", &["settings"]),
-    ("discovery", &["schemas", "artifacts", "directory", "read-model"]),
-    (
-        "ingest",
-        &[
-            "schemas",
-            "artifacts",
-            "settings",
-            "bucket",
-            "stream",
-            "directory",
-            "edge",
-            "service",
-            "read-model",
-            "airflow",
-        ],
-    ),
-    (
-        "projector",
-        &[
-            "schemas",
-            "artifacts",
-            "bucket",
-            "stream",
-            "directory",
-            "read-model",
-            "service",
-        ],
-    ),
-    (
-        "api",
-        &[
-            "schemas",
-            "artifacts",
-            "settings",
-            "bucket",
-            "directory",
-            "discovery",
-            "read-model",
-            "edge",
-            "service",
-        ],
-    ),
-];
+/// Crates that are not in the table: the executable may use all others, and the other two are for tests and measurements.
+const NOT_IN_TABLE: [&str; 3] = ["cli", "testkit", "bench"];
 
 /// External crates that only one crate of this workspace may use.
 const OWNED: [(&str, &str); 5] = [
@@ -75,6 +20,36 @@ const OWNED: [(&str, &str); 5] = [
     ("tracing-opentelemetry", "traces"),
 ];
 
+/// Returns the words in backticks.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The table in docs/architecture.md.
+struct Table {
+    /// The crates that every crate may use.
+    common: BTreeSet<String>,
+    /// The other crates that each crate uses.
+    uses: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Table {
+    fn read() -> Self {
+        let text = std::fs::read_to_string(testkit::repository_file("docs/architecture.md")).unwrap();
+        let (_, text) = text.split_once("\n## Crates\n").unwrap();
+        let mut rows = text.lines().filter_map(|line| {
+            let (crates, uses) = line.strip_prefix('|')?.strip_suffix('|')?.split_once('|')?;
+            Some((crates, quoted(uses)))
+        });
+        let (_, common) = rows.next().unwrap();
+        let uses = rows.flat_map(|(crates, uses)| quoted(crates).into_iter().map(move |name| (name, uses.clone())));
+        Self {
+            common,
+            uses: uses.collect(),
+        }
+    }
+}
+
 #[test]
 fn crates_use_only_the_crates_they_may_use() {
     let metadata = cargo_metadata::MetadataCommand::new()
@@ -82,43 +57,32 @@ fn crates_use_only_the_crates_they_may_use() {
         .other_options(["--offline".to_owned()])
         .exec()
         .unwrap();
-    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.into_iter().collect();
+    let table = Table::read();
     let ours: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    let mut uses = BTreeMap::new();
     for package in &metadata.packages {
         let name = package.name.as_str();
-        if matches!(name, "cli" | "testkit" | "bench") {
-            continue;
-        }
-        let may = allowed
-            .get(name)
-            .unwrap_or_else(|| panic!("the crate `{name}` is not in the table"));
-        let readme = std::fs::read_to_string(package.manifest_path.with_file_name("README.md")).unwrap();
-        for used in *may {
-            assert!(
-                readme.contains(&format!("`{used}`")),
-                "the README of `{name}` does not say that it may use `{used}`"
-            );
-        }
         let normal = package
             .dependencies
             .iter()
             .filter(|dependency| dependency.kind == cargo_metadata::DependencyKind::Normal);
-        for dependency in normal {
-            let used = dependency.name.as_str();
-            if ours.contains(used) {
-                assert!(
-                    matches!(used, "clock" | "traces") || may.contains(&used),
-                    "`{name}` may not use `{used}`"
-                );
-            }
-            for (theirs, owner) in OWNED {
-                assert!(
-                    used != theirs || name == owner,
-                    "`{name}` uses `{theirs}`, which only `{owner}` may use"
-                );
-            }
+        let used: BTreeSet<&str> = normal.map(|dependency| dependency.name.as_str()).collect();
+        if NOT_IN_TABLE.contains(&name) {
+            continue;
         }
+        for (theirs, owner) in OWNED {
+            assert!(
+                !used.contains(theirs) || name == owner,
+                "`{name}` uses `{theirs}`, which only `{owner}` may use"
+            );
+        }
+        let used = used.intersection(&ours).filter(|used| !table.common.contains(**used));
+        uses.insert(name.to_owned(), used.map(|used| (*used).to_owned()).collect());
     }
+    assert_eq!(
+        uses, table.uses,
+        "what the crates use (left) is not what the table in docs/architecture.md says (right)"
+    );
 }
 
 /// Cargo refuses a compiler that is older than `rust-version`, so it must be one with which the workspace is known to build.
