@@ -1,6 +1,7 @@
 //! Answers queries.
 
 use std::collections::HashSet;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,15 @@ use crate::write::{Frames, MAX_ANSWER, Memory, Pieces, Writer, mib};
 /// How long a query may take.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// How long an answer waits for memory.
+/// How long an answer waits for its turn, and for memory.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The memory for answers that are being made or sent, in MiB. Others wait.
 const MEMORY_MIB: usize = MAX_ANSWER >> 20;
+
+/// How many answers are written at the same time for each core. More would not be ready sooner, and each takes memory; with only one, small
+/// answers would wait for large ones.
+const WRITERS_OF_CORE: usize = 2;
 
 /// The fields at the root that are about the schema.
 const OF_SCHEMA: [&str; 2] = ["__schema", "__type"];
@@ -40,13 +45,16 @@ const SCHEMA_MIB: usize = 64;
 pub struct Discovery {
     graphs: Graphs,
     memory: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
 }
 
 impl Default for Discovery {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             graphs: Graphs::default(),
             memory: Arc::new(Semaphore::new(MEMORY_MIB)),
+            writers: Arc::new(Semaphore::new(cores * WRITERS_OF_CORE)),
         }
     }
 }
@@ -192,8 +200,7 @@ impl Discovery {
     /// Reserves memory, for which an answer waits.
     async fn admit(&self, mib: usize) -> Result<Memory, Error> {
         let permits = u32::try_from(mib.min(MEMORY_MIB)).unwrap_or(u32::MAX);
-        let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.memory).acquire_many_owned(permits)).await;
-        let reserved = admitted.ok().and_then(Result::ok).ok_or(Error::Busy)?;
+        let reserved = wait_for(&self.memory, permits).await?;
         Ok(Memory::of(&self.memory, reserved))
     }
 
@@ -222,12 +229,21 @@ impl Discovery {
     /// # Errors
     /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
     pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
+        let writer = wait_for(&self.writers, 1).await?;
         let memory = self.admit(mib(loaded.size())).await?;
-        // The task owns the reservation, because it continues when its client leaves.
-        let writing = tokio::task::spawn_blocking(move || write(&loaded, memory));
+        // The task owns the reservations, because it continues when its client leaves.
+        let writing = tokio::task::spawn_blocking(move || {
+            let _writer = writer;
+            write(&loaded, memory)
+        });
         let (pieces, memory) = writing.await.map_err(|panic| Error::Internal(panic.to_string()))??;
         Ok(Answer::holding(pieces, memory))
     }
+}
+
+async fn wait_for(semaphore: &Arc<Semaphore>, permits: u32) -> Result<OwnedSemaphorePermit, Error> {
+    let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(semaphore).acquire_many_owned(permits)).await;
+    admitted.ok().and_then(Result::ok).ok_or(Error::Busy)
 }
 
 fn write(loaded: &Loaded, memory: Memory) -> Result<(Pieces, Memory), Error> {
