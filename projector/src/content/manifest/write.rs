@@ -97,6 +97,9 @@ type Make<T> = fn(&Source, &[usize]) -> Result<Vec<T>, ApplyError>;
 
 type MakeTexts = Make<TextRow>;
 
+/// A row to be made: its source, the member's position in it, and how it is made.
+type Row<T> = (Arc<Source>, usize, Make<T>);
+
 /// The rows that a manifest needs, one for each member.
 struct Part<'a, T> {
     source: &'a Arc<Source>,
@@ -120,7 +123,7 @@ fn batches<T: Send + 'static>(
     ids: &HashMap<Sha256, i64>,
 ) -> impl Stream<Item = Result<Vec<T>, ApplyError>> + use<T> {
     let mut seen = HashSet::new();
-    let mut all: Vec<(Arc<Source>, usize, Make<T>)> = Vec::new();
+    let mut all: Vec<Row<T>> = Vec::new();
     for part in parts {
         let hashes = part
             .hashes
@@ -130,13 +133,13 @@ fn batches<T: Send + 'static>(
         let new = hashes.filter(|(_, hash)| !ids.contains_key(hash) && seen.insert(*hash));
         all.extend(new.map(|(at, _)| (Arc::clone(part.source), at, part.make)));
     }
-    let batches: Vec<Vec<(Arc<Source>, usize, Make<T>)>> = all.chunks(BATCH).map(<[_]>::to_vec).collect();
+    let batches: Vec<Vec<Row<T>>> = all.chunks(BATCH).map(<[_]>::to_vec).collect();
     stream::iter(batches)
         .map(|batch| off_the_runtime(move || rows_of(&batch)))
         .buffered(AHEAD)
 }
 
-fn rows_of<T>(batch: &[(Arc<Source>, usize, Make<T>)]) -> Result<Vec<T>, ApplyError> {
+fn rows_of<T>(batch: &[Row<T>]) -> Result<Vec<T>, ApplyError> {
     let mut rows = Vec::with_capacity(batch.len());
     for of_source in batch.chunk_by(|(one, _, make), (other, _, other_make)| {
         Arc::ptr_eq(one, other) && std::ptr::fn_addr_eq(*make, *other_make)
