@@ -185,8 +185,11 @@ impl Projector {
                 }
             }
             match projected {
-                Ok(Projected::Done(applied)) => {
+                Ok(Projected::Done { applied, late }) => {
                     refusals = 0;
+                    // Alone, each is waited for as long as the bucket allows.
+                    let late = batch.iter().filter(|event| late.contains(&event.id));
+                    rest.extend(late.map(|event| vec![event.clone()]));
                     self.conclude(&batch, applied, results).await;
                 }
                 Ok(Projected::TooLarge { first }) => {
@@ -280,7 +283,7 @@ impl Projector {
         }
         let events = std::slice::from_ref(event);
         let result = match self.project(events, Reading::Everything, LockWaits::Unlimited).await {
-            Ok(Projected::Done(mut applied)) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
+            Ok(Projected::Done { mut applied, .. }) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
             Ok(Projected::TooLarge { .. }) => Ok(Outcome::Busy),
             Err(ApplyError::Refused(cause)) => Err(ApplyError::Unavailable(cause)),
             Err(error) => Err(error),

@@ -31,7 +31,7 @@ use crate::{ApplyError, Projector};
 /// The number of files that are fetched and read at the same time.
 const READ_AT_ONCE: usize = 8;
 
-/// How long the files of a batch are waited for after one of them was read.
+/// How long the files of several events are waited for after one of them was read.
 const MAX_GAP: Duration = Duration::from_secs(5);
 
 /// Identifies the rows of a content. They are written in this order.
@@ -69,7 +69,6 @@ impl ContentKey {
             .filter_map(|file| Some((Self::of(upload, file)?, file)))
     }
 
-    /// The environment, for results.
     pub(crate) fn account(&self) -> AccountId {
         match self {
             Self::Manifest((account, _)) | Self::Catalog((account, _)) => *account,
@@ -142,27 +141,32 @@ async fn known(
 /// Contents that were fetched, or the reason why not.
 pub(crate) type Contents = BTreeMap<ContentKey, Result<Content, ApplyError>>;
 
-/// Fetches and reads contents, several at the same time. Those that the bucket does not return long after the one before are unavailable, so
-/// that they do not keep the others waiting.
+/// Whether a file that takes long to read is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileWaits {
+    /// Not long after the others were read, because other events wait for it.
+    Limited,
+    /// As long as the bucket allows.
+    Unlimited,
+}
+
+/// Fetches and reads contents, several at the same time. Those that are not waited for any longer are left out.
 pub(crate) async fn read_all(
     projector: &Projector,
-    unread: BTreeMap<ContentKey, Unread>,
+    unread: &BTreeMap<ContentKey, Unread>,
     reading: Reading,
+    waits: FileWaits,
 ) -> Contents {
-    let keys: Vec<ContentKey> = unread.keys().copied().collect();
     let mut reads = stream::iter(unread)
-        .map(|(key, unread)| async move { (key, read(projector, key, &unread, reading).await) })
+        .map(|(key, unread)| async move { (*key, read(projector, *key, unread, reading).await) })
         .buffer_unordered(READ_AT_ONCE);
+    if waits == FileWaits::Unlimited {
+        return reads.collect().await;
+    }
     // The first one may take as long as the bucket allows: something is read in any case.
     let mut contents: Contents = reads.next().await.into_iter().collect();
     while let Ok(Some((key, content))) = timeout(MAX_GAP, reads.next()).await {
         contents.insert(key, content);
-    }
-    for key in keys {
-        contents.entry(key).or_insert_with(|| {
-            let cause = format!("the bucket: a file was not read within {} s", MAX_GAP.as_secs());
-            Err(ApplyError::Unavailable(cause))
-        });
     }
     contents
 }

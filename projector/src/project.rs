@@ -19,8 +19,8 @@ pub(crate) type Applied = Vec<(EventId, Result<Outcome, ApplyError>)>;
 
 /// What became of a batch.
 pub(crate) enum Projected {
-    /// Each event has a result.
-    Done(Applied),
+    /// Each event has a result, except those that must be applied alone because reading their files takes long.
+    Done { applied: Applied, late: Vec<EventId> },
     /// Nothing was applied, since the new files are too large to be read at once. Those of the events before this one are not.
     TooLarge { first: EventId },
 }
@@ -66,7 +66,10 @@ impl Projector {
             && !is_independent(event)
         {
             let outcome = self.project_alone(event).await?;
-            return Ok(Projected::Done(vec![(event.id, Ok(outcome))]));
+            return Ok(Projected::Done {
+                applied: vec![(event.id, Ok(outcome))],
+                late: Vec::new(),
+            });
         }
         let together = Together::of(events, reading, waits);
         for _ in 0..TRIES {

@@ -22,6 +22,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 const ACCESS_KEY: &str = "test-access-key";
@@ -55,7 +56,7 @@ impl S3Server {
             requests: Arc::default(),
             delay_millis: Arc::default(),
             unreadable: Arc::default(),
-            silent: Arc::default(),
+            silent: watch::Sender::new(Vec::new()),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Self {
@@ -136,12 +137,9 @@ impl S3Server {
         *self.handler.unreadable.lock().expect("no panic") = keys;
     }
 
-    /// Never answers reads of the objects whose keys contain one of these texts, instead of those before.
-    ///
-    /// # Panics
-    /// Panics only if another thread panicked.
+    /// Does not answer reads of the objects whose keys contain one of these texts, until they are replaced by others.
     pub fn set_silent(&self, keys: Vec<String>) {
-        *self.handler.silent.lock().expect("no panic") = keys;
+        self.handler.silent.send_replace(keys);
     }
 
     /// Returns the number of requests that were answered so far.
@@ -215,7 +213,7 @@ struct Handler {
     /// The parts of keys of objects that cannot be read.
     unreadable: Arc<Mutex<Vec<String>>>,
     /// The parts of keys of objects whose reads are not answered.
-    silent: Arc<Mutex<Vec<String>>>,
+    silent: watch::Sender<Vec<String>>,
 }
 
 impl Handler {
@@ -230,10 +228,19 @@ impl Handler {
             return Ok(no_such_bucket(request).await);
         }
         let is_read = *request.method() == Method::GET;
-        if is_read && has_one_of(&self.silent, &path) {
-            std::future::pending::<()>().await;
+        let has_one_of = |keys: &Vec<String>| keys.iter().any(|key| path.contains(key.as_str()));
+        if is_read {
+            // The sender is in `self`, so that it cannot be gone.
+            let _ = self.silent.subscribe().wait_for(|keys| !has_one_of(keys)).await;
         }
-        if is_read && has_one_of(&self.unreadable, &path) {
+        if is_read
+            && has_one_of(
+                &self
+                    .unreadable
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner),
+            )
+        {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::FORBIDDEN;
             return Ok(response);
@@ -263,11 +270,6 @@ impl Handler {
         let mut locks = self.creations.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         locks.entry(path).or_default().clone()
     }
-}
-
-fn has_one_of(keys: &Mutex<Vec<String>>, path: &str) -> bool {
-    let keys = keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    keys.iter().any(|key| path.contains(key.as_str()))
 }
 
 /// For an absent bucket, s3s-fs answers that the object is absent, and creates the bucket when an object is put. S3 answers that the bucket

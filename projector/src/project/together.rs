@@ -15,7 +15,7 @@ use schemas::{AccountId, AirflowRunObserved, EnvironmentId, Event, EventData, Ev
 
 use super::{Applied, LockWaits, Projected, prune};
 use crate::change::Change;
-use crate::content::{self, ContentKey, Contents, Reading, Ready, Unread};
+use crate::content::{self, ContentKey, Contents, FileWaits, Reading, Ready, Unread};
 use crate::placement::{self, ObservedRun, Parents, Placing};
 use crate::{ApplyError, Outcome, Projector};
 
@@ -180,10 +180,20 @@ impl Projector {
             return Ok(Some(Projected::TooLarge { first }));
         }
         let memory = content::reserve(self, unread.values().map(Unread::size).sum()).await?;
-        let contents = content::read_all(self, unread, together.reading).await;
-        let applied = self.write(together, &before, contents).await?;
+        let waits = match together.members.len() {
+            1 => FileWaits::Unlimited,
+            _ => FileWaits::Limited,
+        };
+        let contents = content::read_all(self, &unread, together.reading, waits).await;
+        let is_late = |key: ContentKey| unread.contains_key(&key) && !contents.contains_key(&key);
+        let (late, members): (Vec<&Member>, Vec<&Member>) = together
+            .members
+            .iter()
+            .partition(|member| member.contents().any(is_late));
+        let late = late.into_iter().map(|member| member.event.id).collect();
+        let applied = self.write(together, &before, members, contents).await?;
         drop(memory);
-        Ok(applied.map(Projected::Done))
+        Ok(applied.map(|applied| Projected::Done { applied, late }))
     }
 
     /// Applies the events whose files were read.
@@ -191,17 +201,16 @@ impl Projector {
         &self,
         together: &Together,
         before: &Before,
+        mut members: Vec<&Member>,
         mut contents: Contents,
     ) -> Result<Option<Applied>, ApplyError> {
         let mut applied = together.rejected.clone();
-        let mut members: Vec<&Member> = Vec::new();
-        for member in &together.members {
+        members.retain(|member| {
             let mut failures = member.contents().filter_map(|key| contents.get(&key)?.as_ref().err());
-            match failures.next() {
-                Some(error) => applied.push((member.event.id, Err(error.clone()))),
-                None => members.push(member),
-            }
-        }
+            let failure = failures.next();
+            applied.extend(failure.map(|error| (member.event.id, Err(error.clone()))));
+            failure.is_none()
+        });
         if members.is_empty() {
             return Ok(Some(applied));
         }
