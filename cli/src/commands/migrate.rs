@@ -18,7 +18,7 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
     if read_model::format::needs_rebuild(&mut settings.owner().await?).await? {
         output.note(
             "Earlier uploads were projected by an older version. Run `dbt-api rebuild --accept-differences` soon; uploads and reads continue \
-             meanwhile. Until then, compiled code and catalog columns of earlier uploads are not shown.",
+             meanwhile. Until then, compiled code and catalog columns of earlier uploads may be missing.",
         )?;
     }
     Ok(())

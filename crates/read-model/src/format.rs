@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn needs_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"SELECT version < 2 AS "is_old!" FROM read_model.format"#)
+    sqlx::query_scalar!(r#"SELECT version < 3 AS "is_old!" FROM read_model.format"#)
         .fetch_one(connection)
         .await
 }

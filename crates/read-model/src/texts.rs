@@ -11,7 +11,7 @@ use crate::manifests::{NodeSetMember, SetRows};
 /// The text of each node of a manifest.
 #[derive(Clone, Debug)]
 pub struct TextSet {
-    /// The hash over the hashes of all texts, in the order of the members.
+    /// The hash over the resource types of the members and the hashes of their texts, in the order of the members.
     pub hash: Sha256,
     /// The hash of each member's text, or `None` if the member has no text.
     pub texts: Vec<Option<Sha256>>,
@@ -29,12 +29,14 @@ pub struct TextRow {
 impl TextSet {
     /// Returns `None` if no node has a text.
     #[must_use]
-    pub fn of(texts: Vec<Option<Sha256>>) -> Option<Self> {
+    pub fn of(members: &[NodeSetMember], texts: Vec<Option<Sha256>>) -> Option<Self> {
         texts.iter().any(Option::is_some).then(|| {
-            let all: Vec<u8> = texts
-                .iter()
-                .flat_map(|text| text.map_or([0; 32], |text| text.0))
-                .collect();
+            let mut all = Vec::with_capacity(texts.len() * 40);
+            for (member, text) in members.iter().zip(&texts) {
+                all.extend_from_slice(member.resource_type.as_bytes());
+                all.push(0);
+                all.extend_from_slice(&text.map_or([0; 32], |text| text.0));
+            }
             Self {
                 hash: Sha256::of(&all),
                 texts,

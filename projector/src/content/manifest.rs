@@ -172,7 +172,7 @@ impl Source {
         }
         let metadata = &manifest.metadata;
         let text = |value: &Option<String>| value.as_deref().map(without_nul);
-        let (compiled, macros) = (TextSet::of(codes), TextSet::of(macros));
+        let (compiled, macros) = (TextSet::of(&members, codes), TextSet::of(&members, macros));
         let hooks = |is_wanted: fn(&Sign) -> bool| -> Vec<String> {
             let signs = members.iter().zip(&facts);
             signs
