@@ -24,7 +24,7 @@ use crate::write::{Frames, MAX_ANSWER, Memory, Pieces, Writer, mib};
 /// How long a query may take.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// How long an answer waits for its turn, and for memory.
+/// How long an answer waits for its turn and for memory, together.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The memory for answers that are being made or sent, in MiB. Others wait.
@@ -45,6 +45,7 @@ const SCHEMA_MIB: usize = 64;
 pub struct Discovery {
     graphs: Graphs,
     memory: Arc<Semaphore>,
+    /// Limits the answers about data that are written at the same time.
     writers: Arc<Semaphore>,
 }
 
@@ -178,7 +179,7 @@ impl Discovery {
         if !query.is_introspection {
             return Ok(None);
         }
-        let memory = self.admit(SCHEMA_MIB).await?;
+        let memory = self.admit(SCHEMA_MIB, wait_until(query.until)).await?;
         let mut request = async_graphql::Request::new("").only_introspection();
         request.set_parsed_query(query.document.clone());
         let schema = query.api.schema();
@@ -198,9 +199,9 @@ impl Discovery {
     }
 
     /// Reserves memory, for which an answer waits.
-    async fn admit(&self, mib: usize) -> Result<Memory, Error> {
+    async fn admit(&self, mib: usize, until: Instant) -> Result<Memory, Error> {
         let permits = u32::try_from(mib.min(MEMORY_MIB)).unwrap_or(u32::MAX);
-        let reserved = wait_for(&self.memory, permits).await?;
+        let reserved = wait_for(&self.memory, permits, until).await?;
         Ok(Memory::of(&self.memory, reserved))
     }
 
@@ -229,8 +230,9 @@ impl Discovery {
     /// # Errors
     /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
     pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
-        let writer = wait_for(&self.writers, 1).await?;
-        let memory = self.admit(mib(loaded.size())).await?;
+        let until = wait_until(loaded.until);
+        let writer = wait_for(&self.writers, 1, until).await?;
+        let memory = self.admit(mib(loaded.size()), until).await?;
         // The task owns the reservations, because it continues when its client leaves.
         let writing = tokio::task::spawn_blocking(move || {
             let _writer = writer;
@@ -241,8 +243,14 @@ impl Discovery {
     }
 }
 
-async fn wait_for(semaphore: &Arc<Semaphore>, permits: u32) -> Result<OwnedSemaphorePermit, Error> {
-    let admitted = tokio::time::timeout(MAX_WAIT, Arc::clone(semaphore).acquire_many_owned(permits)).await;
+/// Until when an answer waits for its turn and for memory.
+fn wait_until(deadline: Instant) -> Instant {
+    deadline.min(Instant::now() + MAX_WAIT)
+}
+
+async fn wait_for(semaphore: &Arc<Semaphore>, permits: u32, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
+    let acquiring = Arc::clone(semaphore).acquire_many_owned(permits);
+    let admitted = tokio::time::timeout_at(until.into(), acquiring).await;
     admitted.ok().and_then(Result::ok).ok_or(Error::Busy)
 }
 

@@ -17,42 +17,34 @@ const NOT_COMPARED: [&str; 6] = ["attempts", "dead_letters", "format", "ledger",
 
 /// The tables with a query of their own. All other tables are compared by all their columns. Each query returns the account, the row with
 /// internal ids replaced by what they refer to, and the compressed document or null. `{schema}` is replaced by the schema that contains the
-/// table. A query names the columns that are left out or replaced, and never those that are compared: a new column is compared.
-const QUERIES: [(&str, &str); 11] = [
-    ("current_node_sets", "SELECT t.account_id, (to_jsonb(t) - 'spare')::text, NULL::bytea FROM {schema}.current_node_sets t"),
-    ("aspect_sets", "SELECT t.account_id, (to_jsonb(t) - 'id')::text, NULL::bytea FROM {schema}.aspect_sets t"),
+/// table, and `{columns}` by all columns except those that are named before the query: a new column is compared.
+const QUERIES: [(&str, &[&str], &str); 11] = [
+    ("current_node_sets", &["spare"], "SELECT t.account_id, {columns}::text, NULL::bytea FROM {schema}.current_node_sets t"),
+    ("aspect_sets", &["id"], "SELECT t.account_id, {columns}::text, NULL::bytea FROM {schema}.aspect_sets t"),
     // When a head was pointed depends on the order of the events, as long as its content stays the same.
-    (
-        "aspect_heads",
-        "SELECT t.account_id, concat_ws(' ', to_jsonb(t) - 'content_id' - 'pointed_at', x.hash, c.hash), NULL::bytea
+    ("aspect_heads", &["content_id", "pointed_at"], "SELECT t.account_id, concat_ws(' ', {columns}, x.hash, c.hash), NULL::bytea
          FROM {schema}.aspect_heads t LEFT JOIN {schema}.texts x ON t.aspect = 'compiled_code' AND x.id = t.content_id
             LEFT JOIN {schema}.catalog_nodes c ON t.aspect = 'catalog' AND c.id = t.content_id",
     ),
-    ("run_counts", "SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {schema}.run_counts t WHERE t.runs <> 0"),
-    ("node_results", "SELECT t.account_id, (to_jsonb(t) - 'doc')::text, t.doc FROM {schema}.node_results t"),
-    ("nodes", "SELECT t.account_id, (to_jsonb(t) - 'doc' - 'id')::text, t.doc FROM {schema}.nodes t"),
-    ("catalog_nodes", "SELECT t.account_id, (to_jsonb(t) - 'doc' - 'id')::text, t.doc FROM {schema}.catalog_nodes t"),
-    (
-        "node_sets",
-        "SELECT t.account_id, concat_ws(' ', to_jsonb(t) - 'node_ids', (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+    ("run_counts", &[], "SELECT t.account_id, {columns}::text, NULL::bytea FROM {schema}.run_counts t WHERE t.runs <> 0"),
+    ("node_results", &["doc"], "SELECT t.account_id, {columns}::text, t.doc FROM {schema}.node_results t"),
+    ("nodes", &["doc", "id"], "SELECT t.account_id, {columns}::text, t.doc FROM {schema}.nodes t"),
+    ("catalog_nodes", &["doc", "id"], "SELECT t.account_id, {columns}::text, t.doc FROM {schema}.catalog_nodes t"),
+    ("node_sets", &["node_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
             FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.nodes n ON n.id = u.id)), NULL::bytea
          FROM {schema}.node_sets t
          WHERE EXISTS (SELECT FROM {schema}.manifests m WHERE m.account_id = t.account_id AND m.node_set = t.hash)
             OR EXISTS (SELECT FROM {schema}.current_node_sets c WHERE c.account_id = t.account_id AND c.hash = t.hash)",
     ),
-    (
-        "text_sets",
-        "SELECT t.account_id, concat_ws(' ', to_jsonb(t) - 'text_ids', (SELECT string_agg(coalesce(x.hash::text, '-'), ',' ORDER BY u.place)
+    ("text_sets", &["text_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT string_agg(coalesce(x.hash::text, '-'), ',' ORDER BY u.place)
             FROM unnest(t.text_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.texts x ON x.id = u.id)), NULL::bytea
          FROM {schema}.text_sets t",
     ),
-    (
-        "catalog_sets",
-        "SELECT t.account_id, concat_ws(' ', to_jsonb(t) - 'node_ids', (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+    ("catalog_sets", &["node_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
             FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.catalog_nodes n ON n.id = u.id)), NULL::bytea
          FROM {schema}.catalog_sets t",
     ),
-    ("texts", "SELECT t.account_id, (to_jsonb(t) - 'text' - 'id')::text, t.text FROM {schema}.texts t"),
+    ("texts", &["text", "id"], "SELECT t.account_id, {columns}::text, t.text FROM {schema}.texts t"),
 ];
 
 /// A table that differs for an account between two read models.
@@ -120,14 +112,28 @@ async fn compared_tables(connection: &mut PgConnection, schema: &str) -> sqlx::R
         if NOT_COMPARED.contains(&table) {
             continue;
         }
-        let own = QUERIES.iter().find(|(name, _)| *name == table);
-        let query = own.map_or_else(
-            || format!("SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {{schema}}.{table} t"),
-            |(_, query)| (*query).to_owned(),
-        );
+        let query = match QUERIES.iter().find(|(name, ..)| *name == table) {
+            Some((_, left_out, query)) => {
+                let columns = columns_of(connection, &qualified, left_out).await?;
+                query.replace("{columns}", &columns)
+            }
+            None => format!("SELECT t.account_id, to_jsonb(t)::text, NULL::bytea FROM {{schema}}.{table} t"),
+        };
         compared.push((table.to_owned(), query));
     }
     Ok(compared)
+}
+
+/// Returns an expression for the columns of a table, without those that are left out. They are not read at all, since some are large.
+async fn columns_of(connection: &mut PgConnection, table: &str, left_out: &[&str]) -> sqlx::Result<String> {
+    sqlx::query_scalar!(
+        r#"SELECT format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', attname, attname), ', ' ORDER BY attname)) AS "columns!"
+         FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attname <> ALL ($2::text[])"#,
+        table,
+        left_out as &[&str]
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Streams the rows of a table.

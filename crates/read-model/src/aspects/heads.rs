@@ -174,7 +174,7 @@ pub(super) async fn add_heads(
         "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
          SELECT DISTINCT ON (m.node_md5) $1, $2, $3, m.node_md5, m.content_id, $6
          FROM aspect_members m
-         WHERE m.account_id = $1 AND m.aspect = $3 AND m.node_set = $4 AND m.content_set = $5 AND m.node_md5 = ANY($7::uuid[])
+         WHERE m.account_id = $1 AND m.aspect = $3 AND m.node_set = $4 AND m.content_set = $5 AND m.node_md5 IN (SELECT unnest($7::uuid[]))
          ORDER BY m.node_md5, m.resource_type, m.place
          RETURNING node_md5",
         account.0,
@@ -200,7 +200,7 @@ pub(super) async fn nodes_in(
 ) -> sqlx::Result<HashSet<Uuid>> {
     let found = sqlx::query_scalar!(
         r#"SELECT m.node_md5 AS "node_md5!" FROM aspect_members m
-         WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4 AND m.node_md5 = ANY($5::uuid[])"#,
+         WHERE m.account_id = $1 AND m.aspect = $2 AND m.node_set = $3 AND m.content_set = $4 AND m.node_md5 IN (SELECT unnest($5::uuid[]))"#,
         account.0,
         aspect,
         set.node_set,
