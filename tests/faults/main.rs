@@ -14,6 +14,7 @@ mod installation;
 
 mod again;
 mod clients;
+mod contents;
 mod events;
 mod history;
 mod kills;

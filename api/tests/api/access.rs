@@ -154,7 +154,10 @@ async fn a_client_that_disconnects_leaves_no_transaction_open() {
         }
         cancelled += times - 1;
     }
-    assert!(cancelled > 10, "the requests were never cancelled half-way: {cancelled}");
+    assert!(
+        cancelled > 10,
+        "the requests were never cancelled half-way: {cancelled}"
+    );
     let pool = api.database.pool("postgres");
     let open = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND state LIKE 'idle in transaction%'";

@@ -1,6 +1,6 @@
 //! Stores manifests and sets of nodes, many with one statement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
@@ -129,9 +129,10 @@ pub async fn insert_manifests(
     )
     .fetch_all(&mut *transaction)
     .await?;
+    let inserted: HashSet<Vec<u8>> = inserted.into_iter().collect();
     let new = manifests
         .iter()
-        .filter(|manifest| inserted.iter().any(|hash| **hash == manifest.sha256.0));
+        .filter(|manifest| inserted.contains(manifest.sha256.0.as_slice()));
     for manifest in new.filter(|manifest| !manifest.quarantine.is_empty()) {
         insert_quarantine(transaction, account, manifest).await?;
     }

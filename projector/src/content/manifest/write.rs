@@ -31,28 +31,38 @@ pub(in crate::content) async fn write_all(
         .map(|manifest| (manifest.row, manifest.new))
         .unzip();
     let with_hash = rows.iter().map(|row| row.node_set).zip(&new);
-    let new_sets: Vec<(Sha256, &New)> = with_hash
-        .filter_map(|(hash, new)| Some((hash, new.as_ref().filter(|new| new.is_node_set)?)))
-        .collect();
-    if !new_sets.is_empty() {
-        let parts = new_sets.iter().map(|(_, new)| Part {
-            source: &new.source,
-            hashes: new.source.members.iter().map(|member| Some(member.hash)).collect(),
-            make: Source::node_rows,
-        });
-        let parts: Vec<Part<'_, NodeRow>> = parts.collect();
-        let mut ids = ids_of_nodes(transaction, account, &hashes_of(&parts)).await?;
-        let mut batches = pin!(batches(&parts, &ids));
-        while let Some(rows) = batches.try_next().await? {
-            ids.extend(insert_nodes(transaction, account, &rows).await?);
-        }
-        let sets = new_sets
-            .iter()
-            .map(|(hash, new)| (*hash, new.source.members.as_slice()));
-        insert_node_sets(transaction, account, &sets.collect::<Vec<_>>(), &ids).await?;
-    }
+    let with_hash = with_hash.filter_map(|(hash, new)| Some((hash, new.as_ref()?)));
+    write_nodes(transaction, account, with_hash).await?;
     write_texts(transaction, account, new.iter().flatten()).await?;
     insert_manifests(transaction, account, &rows).await?;
+    Ok(())
+}
+
+async fn write_nodes(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    new: impl Iterator<Item = (Sha256, &New)>,
+) -> Result<(), ApplyError> {
+    let mut seen = HashSet::new();
+    let sets: Vec<(Sha256, &New)> = new
+        .filter(|(hash, new)| new.is_node_set && seen.insert(*hash))
+        .collect();
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let parts = sets.iter().map(|(_, new)| Part {
+        source: Arc::clone(&new.source),
+        hashes: new.source.members.iter().map(|member| Some(member.hash)).collect(),
+        make: Source::node_rows,
+    });
+    let parts: Arc<[Part<NodeRow>]> = parts.collect();
+    let mut ids = ids_of_nodes(transaction, account, &hashes_of(&parts)).await?;
+    let mut batches = pin!(batches(parts, &ids));
+    while let Some(rows) = batches.try_next().await? {
+        ids.extend(insert_nodes(transaction, account, &rows).await?);
+    }
+    let sets = sets.iter().map(|(hash, new)| (*hash, new.source.members.as_slice()));
+    insert_node_sets(transaction, account, &sets.collect::<Vec<_>>(), &ids).await?;
     Ok(())
 }
 
@@ -61,30 +71,26 @@ async fn write_texts(
     account: AccountId,
     new: impl Iterator<Item = &New>,
 ) -> Result<(), ApplyError> {
-    let sets: Vec<(&TextSet, &Arc<Source>, MakeTexts)> = new
+    let mut seen = HashSet::new();
+    let sets: Vec<(&TextSet, &Arc<Source>, Make<TextRow>)> = new
         .flat_map(|new| {
-            let compiled = new
-                .compiled
-                .iter()
-                .map(|set| (set, &new.source, Source::code_rows as MakeTexts));
-            let macros = new
-                .macros
-                .iter()
-                .map(|set| (set, &new.source, Source::macro_rows as MakeTexts));
-            compiled.chain(macros)
+            let compiled = new.compiled.iter().map(|set| (set, Source::code_rows as Make<TextRow>));
+            let macros = new.macros.iter().map(|set| (set, Source::macro_rows as Make<TextRow>));
+            compiled.chain(macros).map(|(set, make)| (set, &new.source, make))
         })
+        .filter(|(set, ..)| seen.insert(set.hash))
         .collect();
     if sets.is_empty() {
         return Ok(());
     }
     let parts = sets.iter().map(|(set, source, make)| Part {
-        source,
+        source: Arc::clone(source),
         hashes: set.texts.clone(),
         make: *make,
     });
-    let parts: Vec<Part<'_, TextRow>> = parts.collect();
+    let parts: Arc<[Part<TextRow>]> = parts.collect();
     let mut ids = ids_of_texts(transaction, account, &hashes_of(&parts)).await?;
-    let mut batches = pin!(batches(&parts, &ids));
+    let mut batches = pin!(batches(parts, &ids));
     while let Some(rows) = batches.try_next().await? {
         ids.extend(insert_texts(transaction, account, &rows).await?);
     }
@@ -95,21 +101,25 @@ async fn write_texts(
 
 type Make<T> = fn(&Source, &[usize]) -> Result<Vec<T>, ApplyError>;
 
-type MakeTexts = Make<TextRow>;
-
-/// A row to be made: its source, the member's position in it, and how it is made.
-type Row<T> = (Arc<Source>, usize, Make<T>);
-
 /// The rows that a manifest needs, one for each member.
-struct Part<'a, T> {
-    source: &'a Arc<Source>,
+struct Part<T> {
+    source: Arc<Source>,
     /// The hash of each member's row, or `None` if it needs none.
     hashes: Vec<Option<Sha256>>,
     make: Make<T>,
 }
 
+/// Where a row is made from.
+#[derive(Clone, Copy)]
+struct Origin {
+    /// The index of the part.
+    part: usize,
+    /// The index of the member in it.
+    member: usize,
+}
+
 /// Returns the hashes of all rows, each once.
-fn hashes_of<T>(parts: &[Part<'_, T>]) -> Vec<Sha256> {
+fn hashes_of<T>(parts: &[Part<T>]) -> Vec<Sha256> {
     let hashes: HashSet<Sha256> = parts
         .iter()
         .flat_map(|part| part.hashes.iter().flatten().copied())
@@ -119,34 +129,33 @@ fn hashes_of<T>(parts: &[Part<'_, T>]) -> Vec<Sha256> {
 
 /// Makes the rows that have no id in batches, each once, while earlier batches are written.
 fn batches<T: Send + 'static>(
-    parts: &[Part<'_, T>],
+    parts: Arc<[Part<T>]>,
     ids: &HashMap<Sha256, i64>,
 ) -> impl Stream<Item = Result<Vec<T>, ApplyError>> + use<T> {
     let mut seen = HashSet::new();
-    let mut all: Vec<Row<T>> = Vec::new();
-    for part in parts {
-        let hashes = part
-            .hashes
-            .iter()
-            .enumerate()
-            .filter_map(|(at, hash)| Some((at, (*hash)?)));
-        let new = hashes.filter(|(_, hash)| !ids.contains_key(hash) && seen.insert(*hash));
-        all.extend(new.map(|(at, _)| (Arc::clone(part.source), at, part.make)));
+    let mut new = Vec::new();
+    for (part, Part { hashes, .. }) in parts.iter().enumerate() {
+        for (member, hash) in hashes.iter().enumerate() {
+            if hash.is_some_and(|hash| !ids.contains_key(&hash) && seen.insert(hash)) {
+                new.push(Origin { part, member });
+            }
+        }
     }
-    let batches: Vec<Vec<Row<T>>> = all.chunks(BATCH).map(<[_]>::to_vec).collect();
+    let batches: Vec<Vec<Origin>> = new.chunks(BATCH).map(<[_]>::to_vec).collect();
     stream::iter(batches)
-        .map(|batch| off_the_runtime(move || rows_of(&batch)))
+        .map(move |batch| {
+            let parts = Arc::clone(&parts);
+            off_the_runtime(move || rows_of(&parts, &batch))
+        })
         .buffered(AHEAD)
 }
 
-fn rows_of<T>(batch: &[Row<T>]) -> Result<Vec<T>, ApplyError> {
+fn rows_of<T>(parts: &[Part<T>], batch: &[Origin]) -> Result<Vec<T>, ApplyError> {
     let mut rows = Vec::with_capacity(batch.len());
-    for of_source in batch.chunk_by(|(one, _, make), (other, _, other_make)| {
-        Arc::ptr_eq(one, other) && std::ptr::fn_addr_eq(*make, *other_make)
-    }) {
-        let (source, _, make) = &of_source[0];
-        let of: Vec<usize> = of_source.iter().map(|(_, at, _)| *at).collect();
-        rows.extend(make(source, &of)?);
+    for of_part in batch.chunk_by(|one, other| one.part == other.part) {
+        let part = &parts[of_part[0].part];
+        let members: Vec<usize> = of_part.iter().map(|origin| origin.member).collect();
+        rows.extend((part.make)(&part.source, &members)?);
     }
     Ok(rows)
 }
