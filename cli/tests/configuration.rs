@@ -122,7 +122,7 @@ fn unknown_settings_in_the_file_are_errors() {
     let other = ("DBT_API_CONFIG", "other.toml");
     let errors = fails(run(folder.path(), &["config", "check"], &[other, DATABASE]));
     let expected = "Error: invalid settings:
-  - invalid PORT: expected a number from 0 to 65535, got `x`
+  - invalid `PORT`: expected a number from 0 to 65535, got `x`
   - unknown setting `db_hots` in other.toml: did you mean DB_HOST?
 ";
     assert_eq!(errors, expected);
@@ -160,7 +160,7 @@ fn variables_that_look_misspelled_are_warnings() {
 
     let errors = fails(run(folder.path(), &["config", "check"], &[misspelled]));
     assert!(
-        errors.contains("DB_HOST is not set") && errors.ends_with(&format!("\n  - warning: {warning}\n")),
+        errors.contains("missing `DB_HOST`") && errors.ends_with(&format!("\n  - warning: {warning}\n")),
         "{errors}"
     );
 }

@@ -101,10 +101,10 @@ mod tests {
         assert_eq!(
             Source::of(&variables).read(Settings::read).unwrap_err().problems(),
             [
-                "invalid MAX_UPLOAD_BYTES: expected a number from 1 to 1099511627776, got `1GiB`",
-                "invalid MAX_UPLOADS: expected a number from 1 to 200, got `0`",
-                "invalid UPLOADS_PER_MINUTE: expected a number from 1 to 1000000, got `1000001`",
-                "invalid SPOOL_DIR: expected a folder that exists, got `/does/not/exist`",
+                "invalid `MAX_UPLOAD_BYTES`: expected a number from 1 to 1099511627776, got `1GiB`",
+                "invalid `MAX_UPLOADS`: expected a number from 1 to 200, got `0`",
+                "invalid `UPLOADS_PER_MINUTE`: expected a number from 1 to 1000000, got `1000001`",
+                "invalid `SPOOL_DIR`: expected a folder that exists, got `/does/not/exist`",
             ]
         );
     }

@@ -328,7 +328,7 @@ async fn config_check_reports_every_problem_of_the_airflow_file() {
         "[dev]: url:",
         "[dev]: expected either username",
         "[x]: missing `account`: this key is required",
-        "invalid AIRFLOW_POLL_SECONDS: expected a number from 1 to 3600, got `0`",
+        "invalid `AIRFLOW_POLL_SECONDS`: expected a number from 1 to 3600, got `0`",
     ] {
         assert!(errors.contains(part), "{part}: {errors}");
     }

@@ -75,7 +75,7 @@ impl Settings {
                 Ok(found) => environments = found,
                 Err(problems) => {
                     for problem in problems {
-                        reader.problem(format!("invalid AIRFLOW_CONFIG: {}: {problem}", path.display()));
+                        reader.problem(format!("invalid `AIRFLOW_CONFIG`: {}: {problem}", path.display()));
                     }
                 }
             }

@@ -216,7 +216,7 @@ mod tests {
         let invalid = read(&["DATACOVES_DB_HOST", "DATACOVES_DB_NAME"]).unwrap_err();
         let problems = invalid.problems();
         assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(problems[0].starts_with("DATACOVES_DB_USER is not set"), "{problems:?}");
+        assert!(problems[0].starts_with("missing `DATACOVES_DB_USER`"), "{problems:?}");
     }
 
     #[test]

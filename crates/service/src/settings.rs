@@ -2,6 +2,7 @@
 
 use ::settings::Reader;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
 /// The format of the log.
@@ -39,15 +40,22 @@ impl ServiceSettings {
             log_format: reader.choice("LOG_FORMAT", &log_formats, LogFormat::Text),
             log_level: reader.text("LOG_LEVEL"),
         };
-        if let Some(log_level) = &settings.log_level
-            && let Err(error) = log_level.parse::<EnvFilter>()
-        {
-            reader.problem(format!(
-                "invalid LOG_LEVEL: expected error, warn, info, debug or trace, got `{log_level}` ({error})"
-            ));
+        if settings.log_level.as_deref().is_some_and(|level| !is_log_level(level)) {
+            reader.invalid(
+                "LOG_LEVEL",
+                "error, warn, info, debug, trace or off, or a list such as `info,sqlx=warn`",
+            );
         }
         settings
     }
+}
+
+/// Whether a text is a level, or a list of levels and of targets with levels. `EnvFilter` takes an unknown word for a target, and then logs
+/// nothing else.
+fn is_log_level(text: &str) -> bool {
+    let is_word = |item: &&str| !item.contains(['=', '[']);
+    let mut words = text.split(',').filter(is_word);
+    words.all(|word| word.parse::<LevelFilter>().is_ok()) && text.parse::<EnvFilter>().is_ok()
 }
 
 #[cfg(test)]
@@ -67,5 +75,18 @@ mod tests {
         let invalid = source.read(ServiceSettings::read).unwrap_err();
         assert_eq!(invalid.problems().len(), 4, "{invalid}");
         assert!(invalid.problems()[3].contains("got `a=b=c`"), "{invalid}");
+    }
+
+    #[test]
+    fn a_word_that_is_not_a_level_is_refused() {
+        let read = |level| Source::of(&[("LOG_LEVEL", level)]).read(ServiceSettings::read);
+        for good in ["info", "DEBUG", "off", "info,sqlx=error", "warn,[span]=debug"] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        for bad in ["zz", "inof", "info,zz", "a=b=c"] {
+            let invalid = read(bad).unwrap_err().to_string();
+            assert!(invalid.contains("invalid `LOG_LEVEL`: expected error, warn"), "{invalid}");
+            assert!(invalid.contains(&format!("got `{bad}`")), "{invalid}");
+        }
     }
 }

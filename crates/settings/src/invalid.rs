@@ -11,8 +11,8 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// The problems, at least one. Each contains the name of the setting and the rule, such as "invalid PORT: expected a number from 0 to
-    /// 65535, got `x`".
+    /// The problems, at least one. Each contains the name of the setting and the rule, such as "invalid `PORT`: expected a number from 0
+    /// to 65535, got `x`".
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems

@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
     pub fn required(&mut self, name: &str, advice: &str) -> Option<String> {
         let text = self.text(name);
         if text.is_none() {
-            self.problem(format!("{name} is not set: {advice}"));
+            self.problem(format!("missing `{name}`: {advice}"));
         }
         text
     }
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
     /// Records that the value of a setting is invalid. The message shows the value, so it must not be a secret.
     pub fn invalid(&mut self, name: &str, expected: &str) {
         let value = self.source.get(name).unwrap_or_default();
-        self.problem(format!("invalid {name}: expected {expected}, got `{value}`"));
+        self.problem(format!("invalid `{name}`: expected {expected}, got `{value}`"));
     }
 
     /// Returns what the value of a setting was parsed as, and records a problem if it was not. The message does not show the value, because
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     pub fn valid<T>(&mut self, name: &str, expected: &str, parsed: Option<T>) -> Option<T> {
         if parsed.is_none() {
             self.problem(format!(
-                "invalid {name}: expected {expected}; the value is not shown, because it may contain a secret"
+                "invalid `{name}`: expected {expected}; the value is not shown, because it may contain a secret"
             ));
         }
         parsed
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
     /// secret in it.
     pub fn valid_url<T>(&mut self, name: &str, expected: &str, text: &str, parsed: Option<T>) -> Option<T> {
         if parsed.is_none() {
-            self.problem(format!("invalid {name}: expected {expected}, got {}", shown(text)));
+            self.problem(format!("invalid `{name}`: expected {expected}, got {}", shown(text)));
         }
         parsed
     }

@@ -15,17 +15,25 @@ pub fn base_url(text: &str) -> Option<Url> {
 /// Reads the URL of an HTTP server, without a login.
 pub(crate) fn http_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let has_login = !url.username().is_empty() || url.password().is_some();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_login).then_some(url)
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_login(&url)).then_some(url)
 }
 
-/// Shows what was given in place of a URL: without the login, the path, the query and the fragment, which may contain secrets.
+/// The longest part of a host name that is shown. A token has at least 32 characters.
+const MAX_LABEL_LEN: usize = 31;
+
+fn has_login(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// Shows what was given in place of a URL: without the login, the path, the query and the fragment, which may contain secrets. A text that
+/// cannot be split into these parts is shown only if it is the name of a host, with or without a port.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let parsed = Url::parse(text).ok().filter(Url::has_host);
-    if let Some(url) = parsed {
+    // If there is an `@` but no login, a part of the password may have been read as the host or the port.
+    if let Some(url) = parsed.filter(|url| has_login(url) || !text.contains('@')) {
         let hidden = |is_there: bool, marked: &'static str| if is_there { marked } else { "" };
-        let login = hidden(!url.username().is_empty() || url.password().is_some(), "…@");
+        let login = hidden(has_login(&url), "…@");
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let path = hidden(!matches!(url.path(), "" | "/"), "/…");
         let query = hidden(url.query().is_some(), "?…");
@@ -33,10 +41,20 @@ pub fn shown(text: &str) -> String {
         let host = url.host_str().unwrap_or_default();
         return format!("`{}://{login}{host}{port}{path}{query}{fragment}`", url.scheme());
     }
-    if text.contains(['@', '/', '?', '#', '=']) {
-        return "a text that is not shown, because it may contain a secret".to_owned();
+    if is_host(text) {
+        return format!("`{text}`");
     }
-    format!("`{text}`")
+    "a text that is not shown, because it may contain a secret".to_owned()
+}
+
+/// Whether a text is a host name in lower case, with or without a port.
+fn is_host(text: &str) -> bool {
+    let (name, port) = text.split_once(':').unwrap_or((text, "0"));
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=MAX_LABEL_LEN).contains(&label.len()) && label.bytes().all(allowed)
+    };
+    name.split('.').all(is_label) && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -48,6 +66,7 @@ mod tests {
         for (text, expected) in [
             ("nowhere", "`nowhere`"),
             ("host:80", "`host:80`"),
+            ("db-1.example.com", "`db-1.example.com`"),
             ("ftp://host", "`ftp://host`"),
             (
                 "https://me:pa55@host:8443/pa55?key=pa55#pa55",
@@ -56,8 +75,19 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected);
         }
-        for text in ["me:pa55@host", "host/pa55", "host?key=pa55", "https://me:pa55@"] {
-            assert!(!shown(text).contains("pa55"), "{text}");
+        for text in [
+            "me:pa55@host",
+            "host/pa55",
+            "host?key=pa55",
+            "https://me:pa55@",
+            "me:pa55",
+            "me:pa55,word@host",
+            "https://pa55:1/2@host",
+            "dbtc_pa55",
+            "pa55 word",
+            "pa55pa55pa55pa55pa55pa55pa55pa55",
+        ] {
+            assert!(!shown(text).contains("pa55"), "{text}: {}", shown(text));
         }
     }
 

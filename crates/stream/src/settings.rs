@@ -60,12 +60,17 @@ impl Settings {
     }
 }
 
+/// What [`read_url`] expects, for messages.
+const NATS_URL: &str = "nats://HOST:PORT, tls://HOST:PORT or HOST:PORT, without a path";
+
 /// Reads the servers' addresses and their login, up to the first that is invalid.
 fn read_urls(reader: &mut Reader<'_>, urls: &str) -> (Vec<ServerAddr>, Option<Login>) {
     let (mut servers, mut common) = (Vec::new(), None);
     for text in urls.split(',') {
         let text = text.trim();
-        let read = reader.valid_url("NATS_URL", "nats://HOST:PORT or tls://HOST:PORT", text, read_url(text));
+        // If there is a login, the comma may be part of the password, and so may be all of the text before it.
+        let shown = if urls.contains('@') { urls } else { text };
+        let read = reader.valid_url("NATS_URL", NATS_URL, shown, read_url(text));
         let Some((server, login)) = read else { break };
         if !servers.is_empty() && login != common {
             reader.problem("NATS_URL contains different logins: all of its URLs must have the same".to_owned());
@@ -84,8 +89,8 @@ fn read_url(text: &str) -> Option<(ServerAddr, Option<Login>)> {
     } else {
         Url::parse(&format!("nats://{text}")).ok()?
     };
-    let known = matches!(url.scheme(), "nats" | "tls") && url.host_str().is_some_and(|host| !host.is_empty());
-    if !known {
+    let known = matches!(url.scheme(), "nats" | "tls") && url.host_str().is_some_and(is_host);
+    if !known || !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return None;
     }
     let decoded = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
@@ -100,6 +105,12 @@ fn read_url(text: &str) -> Option<(ServerAddr, Option<Login>)> {
     url.set_username("").ok()?;
     url.set_password(None).ok()?;
     Some((ServerAddr::from_url(url).ok()?, login))
+}
+
+/// Whether a text can be the host of a URL: a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }
 
 impl fmt::Debug for Settings {
@@ -140,19 +151,41 @@ mod tests {
             ("nats://user:pa55@", None),
             ("nats://user:pa55@one,nats://two", None),
             ("nats://user:pa55@one,", None),
+            ("user:pa,55word@one", None),
+            ("user:pa55,word@one", None),
+            ("nats://one/pa55", None),
+            ("nats://one?pa55", None),
             ("nats://user:pa55@one", Some("Cargo.toml")),
         ] {
             let invalid = read(url, file).unwrap_err();
             let problems = invalid.problems();
             assert!(problems.len() == 1 && problems[0].contains("NATS_URL"), "{problems:?}");
-            assert!(!problems[0].contains("pa55"), "{problems:?}");
+            assert!(
+                !problems[0].contains("pa55") && !problems[0].contains("`user:pa`"),
+                "{problems:?}"
+            );
         }
         let invalid = read("nowhere://", Some("/no/such/file")).unwrap_err();
         let problems = invalid.problems();
         assert!(
-            problems.len() == 2 && problems[1].starts_with("invalid NATS_CREDENTIALS_FILE: expected a file"),
+            problems.len() == 2 && problems[1].starts_with("invalid `NATS_CREDENTIALS_FILE`: expected a file"),
             "{problems:?}"
         );
+    }
+
+    #[test]
+    fn the_server_that_is_invalid_is_shown() {
+        for (url, shown) in [
+            ("nats://one,http://two:8080", "got `http://two:8080`"),
+            ("one,two:three", "got a text that is not shown"),
+            ("on$e", "got a text that is not shown"),
+        ] {
+            let invalid = read(url, None).unwrap_err().to_string();
+            assert!(
+                invalid.contains("invalid `NATS_URL`: expected nats://HOST:PORT") && invalid.contains(shown),
+                "{invalid}"
+            );
+        }
     }
 
     #[test]

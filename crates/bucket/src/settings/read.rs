@@ -97,7 +97,7 @@ fn name_and_key(reader: &mut Reader<'_>) -> Option<Account> {
     let (name, key) = (reader.text(ACCOUNT_NAME), reader.secret(ACCOUNT_KEY));
     if name.is_none() && key.is_none() {
         reader.problem(format!(
-            "{CONNECTION_STRING} is not set: STORAGE_ADAPTER=blob needs it, or {ACCOUNT_NAME} and {ACCOUNT_KEY}"
+            "missing `{CONNECTION_STRING}`: STORAGE_ADAPTER=blob needs it, or {ACCOUNT_NAME} and {ACCOUNT_KEY}"
         ));
         return None;
     }

@@ -78,16 +78,16 @@ fn all_problems_are_reported_at_once_in_one_form() {
         reader.required("NAME", "set it");
     });
     let expected = [
-        "invalid PORT: expected a number from 0 to 65535, got `x`",
-        "invalid SECONDS: expected a number from 1 to 9, got `10`",
-        "invalid FLAG: expected true or false, got `maybe`",
-        "invalid CHOICE: expected one, two or three, got `four`",
-        "invalid FILE: expected a file that exists, got `/no/such/file`",
+        "invalid `PORT`: expected a number from 0 to 65535, got `x`",
+        "invalid `SECONDS`: expected a number from 1 to 9, got `10`",
+        "invalid `FLAG`: expected true or false, got `maybe`",
+        "invalid `CHOICE`: expected one, two or three, got `four`",
+        "invalid `FILE`: expected a file that exists, got `/no/such/file`",
         &format!(
-            "invalid FOLDER: expected a folder that exists, got `{}`",
+            "invalid `FOLDER`: expected a folder that exists, got `{}`",
             existing_file()
         ),
-        "NAME is not set: set it",
+        "missing `NAME`: set it",
     ];
     assert_eq!(found, expected);
 }
@@ -110,12 +110,12 @@ fn secrets_and_urls_are_not_shown() {
     );
     assert!(found.len() == 3 && !found.concat().contains("pa55"), "{found:?}");
     assert!(
-        found[0].starts_with("invalid URL: expected http://HOST or https://HOST"),
+        found[0].starts_with("invalid `URL`: expected http://HOST or https://HOST"),
         "{found:?}"
     );
     assert_eq!(
         found[2],
-        "invalid KEY: expected base64; the value is not shown, because it may contain a secret"
+        "invalid `KEY`: expected base64; the value is not shown, because it may contain a secret"
     );
 }
 
