@@ -61,12 +61,12 @@ pub(crate) async fn head_of(request: Request) -> Parts {
     head
 }
 
-/// A body that is too large.
+/// A body that is too large. The readers answer a whole body that is too large with the limit of the setting.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TooLarge {
     #[error("the upload is too large")]
     Body,
-    #[error("more than {MAX_BETWEEN_PARTS} bytes are between two parts of the form")]
+    #[error("invalid form: expected at most {MAX_BETWEEN_PARTS} bytes between two parts, got more")]
     BetweenParts,
 }
 

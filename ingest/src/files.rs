@@ -32,6 +32,9 @@ const MAX_PROJECTION_WAIT: Duration = Duration::from_secs(1);
 /// The longest file name, in bytes.
 const MAX_NAME_LEN: usize = 255;
 
+/// The most characters of an invalid file name that an error repeats.
+const MAX_NAME_SHOWN: usize = 100;
+
 /// Files to store with a single event. The request holds its turn until they are stored.
 struct NewFiles {
     files: Vec<NewFile>,
@@ -89,7 +92,11 @@ fn plain_name(name: Option<&str>, field: &'static str) -> Result<String, UploadE
     if is_plain && name.len() <= MAX_NAME_LEN {
         return Ok(name.to_owned());
     }
-    let rule = format!("is not a file name: expected 1 to {MAX_NAME_LEN} bytes without control characters");
+    let beginning: String = name.chars().take(MAX_NAME_SHOWN).collect();
+    let rule = format!(
+        "expected a file name of 1 to {MAX_NAME_LEN} bytes without control characters, got `{}`",
+        beginning.escape_default()
+    );
     Err(UploadError::unprocessable(field, rule))
 }
 
@@ -227,5 +234,10 @@ mod tests {
             assert_eq!(name(bad), None, "{bad}");
         }
         assert_eq!(plain_name(None, "file").unwrap(), "file");
+        let refused = format!("{:?}", plain_name(Some("folder/a\nb"), "file").unwrap_err());
+        assert!(
+            refused.contains("expected a file name of 1 to 255 bytes without control characters, got `a"),
+            "{refused}"
+        );
     }
 }

@@ -107,7 +107,7 @@ impl Reader<'_> {
                 return Err(UploadError::unprocessable(name, rule));
             }
             if files.len() == MAX_FILES {
-                let rule = format!("has more than {MAX_FILES} files; send several batches");
+                let rule = format!("expected at most {MAX_FILES} files, got more; send several batches");
                 return Err(UploadError::unprocessable("files", rule));
             }
             files.push(FormFile {
@@ -289,12 +289,12 @@ mod tests {
             (
                 form(&[("dag_id", &long), ("file", MANIFEST)]),
                 422,
-                r#"{"errors":{"dag_id":["has 1001 characters"#,
+                r#"{"errors":{"dag_id":["expected at most 1000 characters, got 1001"#,
             ),
             (
                 form(&[("dag_id", &huge), ("file", MANIFEST)]),
                 422,
-                r#"{"errors":{"dag_id":["has 65536 characters"#,
+                r#"{"errors":{"dag_id":["expected at most 1000 characters, got 65536"#,
             ),
             (
                 whole[..whole.len() - 6].to_owned(),

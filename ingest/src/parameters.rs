@@ -26,10 +26,10 @@ pub(crate) struct Parameters(BTreeMap<String, String>);
 
 /// A parameter that breaks a rule.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} {rule}")]
+#[error("invalid `{name}`: {rule}")]
 pub(crate) struct InvalidParameter {
     pub(crate) name: String,
-    /// What is wrong with it, as the rest of a sentence that begins with the name.
+    /// What was expected.
     pub(crate) rule: String,
 }
 
@@ -64,14 +64,14 @@ impl Parameters {
             name: name.to_owned(),
             rule,
         };
-        let text = str::from_utf8(value).map_err(|_| invalid("is not valid UTF-8".to_owned()))?;
+        let text = str::from_utf8(value).map_err(|_| invalid("expected UTF-8, got other bytes".to_owned()))?;
         let characters = text.chars().count();
         if characters > MAX_CHARACTERS {
-            let rule = format!("has {characters} characters; at most {MAX_CHARACTERS} are allowed");
+            let rule = format!("expected at most {MAX_CHARACTERS} characters, got {characters}");
             return Err(invalid(rule));
         }
         if text.contains('\0') {
-            return Err(invalid("contains a NUL character".to_owned()));
+            return Err(invalid("expected no NUL character, got one".to_owned()));
         }
         if text.is_empty() {
             self.0.remove(name);
@@ -148,10 +148,18 @@ mod tests {
             (
                 "run_id",
                 vec![b'a'; 1001],
-                "run_id has 1001 characters; at most 1000 are allowed",
+                "invalid `run_id`: expected at most 1000 characters, got 1001",
             ),
-            ("dag_id", vec![0xff], "dag_id is not valid UTF-8"),
-            ("tag", vec![b'a', 0], "tag contains a NUL character"),
+            (
+                "dag_id",
+                vec![0xff],
+                "invalid `dag_id`: expected UTF-8, got other bytes",
+            ),
+            (
+                "tag",
+                vec![b'a', 0],
+                "invalid `tag`: expected no NUL character, got one",
+            ),
         ] {
             let error = Parameters::default().set(name, &value).unwrap_err();
             assert_eq!(error.to_string(), message);

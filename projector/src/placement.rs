@@ -36,7 +36,7 @@ pub(crate) struct ObservedRun {
     pub(crate) observed: Observed,
 }
 
-/// Uploads and observations to place in runs.
+/// Uploads and observations to assign to runs.
 pub(crate) struct Placing {
     reading: Reading,
     pub(crate) environments: BTreeMap<EnvironmentId, Parents>,
@@ -100,12 +100,16 @@ impl Placing {
     }
 }
 
-/// Places the files of uploads, and earlier files that they or Airflow's observations provide information about. The files must be stored,
-/// and their environments locked by [`read_model::placement::lock_placement`].
+/// Assigns the files of uploads to runs, and earlier files that they or Airflow's observations provide information about. The files must be
+/// stored, and their environments locked by [`read_model::placement::lock_placement`].
 ///
 /// The run of a file depends on the set of events, never on their order. Therefore an upload that names the DAG of a run moves the earlier
 /// uploads of that run that did not name it.
-pub(crate) async fn place(transaction: &mut PgConnection, bucket: &Bucket, placing: Placing) -> Result<(), ApplyError> {
+pub(crate) async fn assign(
+    transaction: &mut PgConnection,
+    bucket: &Bucket,
+    placing: Placing,
+) -> Result<(), ApplyError> {
     if placing.environments.is_empty() {
         return Ok(());
     }
@@ -114,7 +118,7 @@ pub(crate) async fn place(transaction: &mut PgConnection, bucket: &Bucket, placi
     if placing.reading == Reading::Everything {
         changed.extend(results);
     }
-    let files = files_to_place(transaction, &placing).await?;
+    let files = files_to_assign(transaction, &placing).await?;
     let moved = move_files(transaction, bucket, &placing, files, &changed).await?;
     for ObservedRun {
         environment,
@@ -153,9 +157,9 @@ async fn shrink_observed(
     Ok(())
 }
 
-/// Returns the files of the uploads and the earlier files whose place may depend on them or on the observations, in the order in which they
+/// Returns the files of the uploads and the earlier files whose run may depend on them or on the observations, in the order in which they
 /// were accepted.
-async fn files_to_place(transaction: &mut PgConnection, placing: &Placing) -> Result<Vec<Placed>, ApplyError> {
+async fn files_to_assign(transaction: &mut PgConnection, placing: &Placing) -> Result<Vec<Placed>, ApplyError> {
     let own: HashSet<EventId> = placing.has_manifest().into_keys().collect();
     let mut files = earlier_files(transaction, &RunFacts::of(placing)).await?;
     files.retain(|placed| !own.contains(&placed.artifact.event_id));
@@ -183,7 +187,7 @@ struct Moved {
     event: EventId,
 }
 
-/// Moves files to their current places. Recomputes their runs, those of files whose results changed, and the observed ones. Returns the
+/// Moves files to their current runs and steps. Recomputes their runs, those of files whose results changed, and the observed ones. Returns the
 /// files that were moved.
 async fn move_files(
     transaction: &mut PgConnection,
@@ -240,7 +244,7 @@ struct Places {
 }
 
 impl Places {
-    /// Returns the new place of a file, or `None` if it stays where it is.
+    /// Returns the new run and step of a file, or `None` if it stays where it is.
     #[expect(
         clippy::option_option,
         reason = "a file may stay where it is, or move out of all runs"
@@ -345,7 +349,7 @@ impl RunFacts {
     }
 }
 
-/// Returns the earlier files whose place may depend on these facts, and files of the same invocations as those.
+/// Returns the earlier files whose run may depend on these facts, and files of the same invocations as those.
 async fn earlier_files(transaction: &mut PgConnection, facts: &RunFacts) -> Result<Vec<Placed>, ApplyError> {
     let (runs_with_dag, runs): (InEnvironments, InEnvironments) = (
         facts.runs_with_dag.iter().cloned().collect(),

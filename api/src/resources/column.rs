@@ -19,7 +19,7 @@ pub(crate) struct Column {
     data_type: Option<String>,
     /// The type in the warehouse.
     catalog_type: Option<String>,
-    /// Its place in the warehouse.
+    /// Its position in the table of the warehouse.
     index: Option<i64>,
     /// Whether the node declares it.
     is_declared: bool,

@@ -25,7 +25,7 @@ pub(crate) struct ResultOfRun {
     is_attempt: bool,
     #[schema(format = DateTime)]
     completed_at: String,
-    /// The step's place in the run, from 1.
+    /// The number of the step in the run, from 1.
     step: i64,
     step_id: i64,
     message: Option<String>,

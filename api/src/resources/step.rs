@@ -24,7 +24,7 @@ pub(crate) struct Step {
     id: i64,
     run_id: i64,
     account_id: i64,
-    /// Its place in the run, from 1: the number that `?step=` of artifacts means.
+    /// Its number in the run, from 1, which `?step=` of artifacts means.
     index: i64,
     /// 1 queued, 2 starting, 3 running, 10 success, 20 error, 30 cancelled.
     status: i16,

@@ -54,12 +54,14 @@ pub(crate) fn prepare(request: &Request, api: Api) -> Result<ExecutableDocument,
     let size = measure.set(&operation.node.selection_set.node)?;
     if size.depth > MAX_DEPTH {
         return Err(QueryError::too_large(format!(
-            "the query is nested too deep: at most {MAX_DEPTH} levels of fields are allowed"
+            "the query is nested too deep: expected at most {MAX_DEPTH} levels of fields, got {}",
+            size.depth
         )));
     }
     if size.fields > MAX_FIELDS {
         return Err(QueryError::too_large(format!(
-            "the query has too many fields: at most {MAX_FIELDS} are allowed, and those of a fragment count at each place"
+            "the query has too many fields: expected at most {MAX_FIELDS}, got {}, and those of a fragment count at each use",
+            size.fields
         )));
     }
     let used = measure.known;

@@ -98,7 +98,7 @@ pub(crate) fn roots<'d>(document: &'d ExecutableDocument, types: &'static Types)
     if by_key.len() > MAX_ROOTS {
         let roots = by_key.len();
         return Err(QueryError::too_large(format!(
-            "the query has too many fields at its root: {roots}, at most {MAX_ROOTS} are allowed"
+            "the query has too many fields at its root: expected at most {MAX_ROOTS}, got {roots}"
         )));
     }
     Ok(by_key
@@ -141,9 +141,9 @@ impl<'d> Planner<'d> {
         for (key, fields) in by_key {
             self.planned += 1;
             if self.planned > MAX_PLANNED {
-                return Err(QueryError::too_large(
-                    "the query asks for too many fields of too many types",
-                ));
+                return Err(QueryError::too_large(format!(
+                    "the query asks for too many fields of too many types: expected at most {MAX_PLANNED}, got more"
+                )));
             }
             let name = fields[0].name.node.as_str();
             // The check against the schema compares only fields of the same type.

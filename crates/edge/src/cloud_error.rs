@@ -69,10 +69,10 @@ impl CloudError {
         )
     }
 
-    /// 414: the query is longer than `limit` bytes.
+    /// 414: the query has `length` bytes, more than `limit`.
     #[must_use]
-    pub fn query_too_long(limit: usize) -> Self {
-        let message = format!("The query is longer than {limit} bytes.");
+    pub fn query_too_long(length: usize, limit: usize) -> Self {
+        let message = format!("invalid query: expected at most {limit} bytes, got {length}");
         Self::new(StatusCode::URI_TOO_LONG, message)
     }
 

@@ -60,12 +60,13 @@ pub fn is_upload_path(path: &str) -> bool {
 }
 
 fn refuse(uri: &Uri) -> Option<CloudError> {
-    if uri.query().is_some_and(|query| query.len() > MAX_QUERY_LEN) {
-        return Some(CloudError::query_too_long(MAX_QUERY_LEN));
+    let length = uri.query().map_or(0, str::len);
+    if length > MAX_QUERY_LEN {
+        return Some(CloudError::query_too_long(length, MAX_QUERY_LEN));
     }
     // PostgreSQL cannot store text with a NUL, so nothing can have such a name.
     let has_nul = uri.path_and_query().is_some_and(|text| text.as_str().contains("%00"));
-    has_nul.then(|| CloudError::bad_request("The URL contains a NUL character (%00)."))
+    has_nul.then(|| CloudError::bad_request("invalid URL: expected no NUL character, got `%00`"))
 }
 
 fn is_page(headers: &HeaderMap) -> bool {

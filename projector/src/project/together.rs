@@ -304,7 +304,7 @@ impl Projector {
             });
         }
         placing.environments = environments;
-        placement::place(change, &self.bucket, placing).await
+        placement::assign(change, &self.bucket, placing).await
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) fn check_brackets(query: &str) -> Result<(), QueryError> {
             _ => {}
         }
         if open > MAX_OPEN {
-            return Err(QueryError::too_large("the query is nested too deep"));
+            return Err(QueryError::too_large(format!(
+                "the query is nested too deep: expected at most {MAX_OPEN} open brackets, got more"
+            )));
         }
     }
     Ok(())

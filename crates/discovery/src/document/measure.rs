@@ -59,7 +59,9 @@ impl Measure<'_> {
             return Err(QueryError::invalid(message).at(fragment.pos));
         }
         if self.open.len() > MAX_OPEN {
-            return Err(QueryError::too_large("the query is nested too deep"));
+            return Err(QueryError::too_large(format!(
+                "the query is nested too deep: expected at most {MAX_OPEN} fragments in each other, got more"
+            )));
         }
         self.open.push(name.clone());
         let size = self.set(&fragment.node.selection_set.node)?;

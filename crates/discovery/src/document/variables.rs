@@ -57,7 +57,8 @@ impl Values {
         self.size += size;
         if self.size > MAX_SIZE {
             return Err(QueryError::too_large(format!(
-                "the variables have too many values: at most {MAX_SIZE} are allowed, and those of a variable count at each place"
+                "the variables have too many values: expected at most {MAX_SIZE}, got {} or more, and those of a variable count at each use",
+                self.size
             )));
         }
         Ok(value.clone().map(ConstValue::into_value))

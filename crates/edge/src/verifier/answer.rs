@@ -14,9 +14,9 @@ pub(super) struct Answer {
 /// Why the answer is invalid. The messages do not include its content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidAnswer {
-    #[error("the answer is not a JSON object")]
+    #[error("invalid answer: expected a JSON object")]
     NotAnObject,
-    #[error("`{0}` in the answer is not a list")]
+    #[error("invalid `{0}` in the answer: expected a list")]
     NotAList(&'static str),
 }
 

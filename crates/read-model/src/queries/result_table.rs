@@ -52,14 +52,14 @@ pub struct TablePosition {
     pub at: DateTime<Utc>,
     /// The file that has this result.
     pub sha256: Sha256,
-    /// The place of the result in the file, from 0.
-    pub place: i32,
+    /// The index of the result in the file, from 0.
+    pub index: i32,
 }
 
 impl TablePosition {
-    fn of_columns(at: DateTime<Utc>, sha256: Vec<u8>, place: i32) -> sqlx::Result<Self> {
+    fn of_columns(at: DateTime<Utc>, sha256: Vec<u8>, index: i32) -> sqlx::Result<Self> {
         let sha256 = sha256_of_column(sha256)?;
-        Ok(Self { at, sha256, place })
+        Ok(Self { at, sha256, index })
     }
 }
 
@@ -185,7 +185,7 @@ impl TableFilter {
             query.push(" AND at BETWEEN ").push_bind(from);
             query.push(" AND ").push_bind(to);
         }
-        if let Some(TablePosition { at, sha256, place }) = range.after {
+        if let Some(TablePosition { at, sha256, index }) = range.after {
             let sign = if range.descending { "<" } else { ">" };
             // The first condition can use the index.
             query.push(format_args!(" AND at {sign}= ")).push_bind(at);
@@ -193,7 +193,7 @@ impl TableFilter {
                 .push(format_args!(" AND (at, sha256, place) {sign} ("))
                 .push_bind(at);
             query.push(", ").push_bind(sha256.0.to_vec());
-            query.push(", ").push_bind(place).push(")");
+            query.push(", ").push_bind(index).push(")");
         }
         push_order(query, range.descending);
         query.push(format_args!(" LIMIT {SCANNED}"));
@@ -210,7 +210,7 @@ impl TableFilter {
         self.push_scan(&mut query, account, range);
         query.push(format_args!(") n OFFSET {}", SCANNED - 1));
         let last: Option<(DateTime<Utc>, Vec<u8>, i32)> = query.build_query_as().fetch_optional(connection).await?;
-        last.map(|(at, sha256, place)| TablePosition::of_columns(at, sha256, place))
+        last.map(|(at, sha256, index)| TablePosition::of_columns(at, sha256, index))
             .transpose()
     }
 }
