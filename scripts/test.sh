@@ -46,10 +46,10 @@ certify() { # folder
 
 # In memory where there is room: nothing in it is worth keeping.
 start_test_cluster() {
-  local places=("$DEV/test-$$" "$(elsewhere)-test-$$") free
+  local folders=("$DEV/test-$$" "$(elsewhere)-test-$$") free
   free=$(df --output=avail -B 1M /dev/shm 2>/dev/null | tail -n 1) || free=0
-  ((free < 2048)) || places=("/dev/shm/dbt-api-test-$$" "${places[@]}")
-  TEST_CLUSTER=$(usable_folder "${places[@]}")
+  ((free < 2048)) || folders=("/dev/shm/dbt-api-test-$$" "${folders[@]}")
+  TEST_CLUSTER=$(usable_folder "${folders[@]}")
   certify "$TEST_CLUSTER"
   cluster_start "$TEST_CLUSTER" fsync=off synchronous_commit=off full_page_writes=off ssl=on \
     "ssl_cert_file=$TEST_CLUSTER/certificate.pem" "ssl_key_file=$TEST_CLUSTER/key.pem"
@@ -101,7 +101,7 @@ prepare_checks() { # steps…
 
 # ---- Steps ----
 
-# In the place of the process that calls it, so that signals to its group reach it.
+# Replaces the process that calls it, so that signals to its group reach it.
 run_step() { exec timeout --kill-after=30 "$(minutes "$1")m" "$ROOT/dev" call "check_$1"; } # step
 
 conclude() { # step, its status, when it started
@@ -185,7 +185,7 @@ command_test() {
     elif is_one_of "$word" "${STEPS[@]}"; then
       named+=("$word")
     else
-      die "./dev test was given \"$word\", which is not a step. The steps: ${STEPS[*]}. The options: --all, --no-install"
+      die "./dev test: unknown step: expected one of ${STEPS[*]}, --all or --no-install, got $word"
     fi
   done
   ! needs_build "${named[@]}" || named+=(build)

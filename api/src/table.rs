@@ -132,7 +132,7 @@ enum Format {
 pub(crate) const PARQUET: &str = "application/vnd.apache.parquet";
 
 impl Format {
-    /// Chooses the format that the client prefers. Whoever accepts none of them gets JSON, as from all other routes.
+    /// Chooses the format that the client prefers. A client that accepts none of them gets JSON, as from all other routes.
     fn accepted(headers: &HeaderMap) -> Self {
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut best = (0.0, Self::Json);

@@ -163,7 +163,7 @@ impl Installation {
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !is_so().await {
-        ensure!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        ensure!(begun.elapsed() < PATIENCE, "timed out while waiting: {what}");
         tokio::time::sleep(Duration::from_micros(500)).await;
     }
     Ok(())

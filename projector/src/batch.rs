@@ -161,7 +161,7 @@ impl Projector {
         }
         // If this fails as well, the starts count. That is acceptable, since the outage is noticed again before the fifth start.
         if let Err(error) = forget_attempts(&self.pool, &events).await {
-            tracing::debug!(events = events.len(), %error, "could not forget attempts");
+            tracing::debug!(events = events.len(), %error, "cannot forget attempts");
         }
     }
 
@@ -327,6 +327,6 @@ fn fill(results: &mut Results, events: &[EventId], error: &ApplyError) {
 pub(crate) async fn end_turn(turn: Transaction<'static, Postgres>) {
     if let Err(error) = turn.rollback().await {
         // The locks end with their connection anyway.
-        tracing::debug!(%error, "could not release the locks of events");
+        tracing::debug!(%error, "cannot release the locks of events");
     }
 }

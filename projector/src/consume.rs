@@ -149,21 +149,21 @@ async fn end(delivery: &Delivery, outcome: Outcome) {
 /// Has an event delivered again later.
 async fn give_back(message: &Message) {
     if let Err(error) = message.retry_later(PROGRESS).await {
-        tracing::debug!(%error, "could not return an event to the stream");
+        tracing::debug!(%error, "cannot return an event to the stream");
     }
 }
 
 async fn acknowledge(message: &Message) {
     if let Err(error) = message.ack().await {
         // The event is delivered again and then found in the ledger.
-        tracing::debug!(%error, "could not acknowledge an event");
+        tracing::debug!(%error, "cannot acknowledge an event");
     }
 }
 
 async fn report_progress(deliveries: &[Delivery]) {
     let reports = join_all(deliveries.iter().map(|delivery| delivery.message.progress())).await;
     for error in reports.into_iter().filter_map(Result::err) {
-        tracing::debug!(%error, "could not report progress to NATS");
+        tracing::debug!(%error, "cannot report progress to NATS");
     }
 }
 

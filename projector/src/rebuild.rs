@@ -122,7 +122,7 @@ impl Rebuild {
         &mut self,
         accepts: impl Fn(&[Difference]) -> bool,
     ) -> Result<(Vec<Difference>, bool), ApplyError> {
-        // Whoever helps would apply events that only one of the two read models has.
+        // A projector that helps would apply events that only one of the two read models has.
         end_help(&mut self.owner).await?;
         analyze(&mut self.owner, NEXT_SCHEMA).await?;
         for _ in 0..TRIES {

@@ -24,7 +24,7 @@ def wait(what, condition, seconds=60):
             if answer:
                 return answer
         time.sleep(0.05)
-    raise SystemExit(f"waited in vain: {what}")
+    raise SystemExit(f"timed out while waiting: {what}")
 
 
 def upload(url, token, fields, file):

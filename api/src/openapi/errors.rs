@@ -88,7 +88,7 @@ fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static s
             ),
         ]);
         if path.contains('{') {
-            errors.push(("404", "There is no such thing, or the token may not see it"));
+            errors.push(("404", "The resource does not exist, or the token does not see it"));
         }
         errors.push((
             "503",

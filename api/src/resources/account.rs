@@ -1,4 +1,4 @@
-//! Accounts.
+//! An account, as v2 and v3 show it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::format::iso_time;
 use crate::records::{Record, state_number};
 
-/// An account.
+/// An account, from the directory. What dbt Cloud knows about plans and seats is null.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Account {
     id: i64,

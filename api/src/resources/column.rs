@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::node::Fields;
 
-/// A column.
+/// A column that the node declares, that the newest catalog lists, or both.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NodeColumn)]
 pub(crate) struct Column {

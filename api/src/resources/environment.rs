@@ -1,4 +1,4 @@
-//! Environments.
+//! An environment, as v2 and v3 show it.
 
 use schemas::EnvironmentType;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::format::iso_time;
 use crate::records::{Record, state_number};
 
-/// An environment.
+/// An environment of a project, from the directory, with the version of dbt in its newest manifest.
 #[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Environment {
     pub(crate) id: i64,

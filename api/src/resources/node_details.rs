@@ -53,7 +53,7 @@ pub(crate) struct CatalogTable {
     pub(crate) stats: Option<Box<RawValue>>,
 }
 
-/// A test.
+/// A test that the manifest defines, with its last result.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NodeTest)]
 pub(crate) struct Test {

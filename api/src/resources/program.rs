@@ -1,9 +1,9 @@
-//! The program that answers.
+//! The answer of the route at the root.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The program that answers.
+/// The name and the version of dbt-api.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,

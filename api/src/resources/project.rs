@@ -1,4 +1,4 @@
-//! dbt projects.
+//! A project, as v2 and v3 show it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use super::environment::Environment;
 use crate::format::spaced_time;
 use crate::records::{Record, state_number};
 
-/// A project.
+/// A project of an account, from the directory, with the connection to its warehouse.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Project {
     pub(crate) id: i64,

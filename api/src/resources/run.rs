@@ -1,4 +1,4 @@
-//! Runs: the runs of DAGs.
+//! A run of a DAG, as the lists and the answer about one run show it.
 
 use chrono::{DateTime, Utc};
 use read_model::queries;

@@ -1,10 +1,10 @@
-//! Whose token it is.
+//! The answer of `whoami`, which dbt Cloud has for people.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Whose token it is.
+/// The token of the request, in the shape of a user.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WhoAmI {
     pub(crate) user: Bearer,

@@ -162,7 +162,7 @@ pub(super) async fn page(
     Ok((data, Pagination { count, total_count }))
 }
 
-/// The files of an environment of this slug or number; none: there is no such environment that the token sees.
+/// Returns the scope of the files of an environment, by its slug or number. Returns `None` if it does not exist or the token does not see it.
 async fn scope_of(view: &mut View, environment: &str) -> Result<Option<FileScope>, Error> {
     let account = view.account();
     let found = directory::queries::environment_named(view.connection(), account, environment).await?;

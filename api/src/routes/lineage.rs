@@ -80,7 +80,7 @@ async fn lineage(mut view: View, scope: &Scope, params: LineageParams) -> Result
     }))
 }
 
-/// None: there is no such node.
+/// Returns the nodes around a node, and the node itself. Returns `None` if the graph does not have it.
 fn around(graph: &[GraphNode], params: &LineageParams) -> Option<Vec<LineageNode>> {
     let unique_id = params.unique_id.as_str();
     let depth = params.depth.unwrap_or(i64::MAX).max(0);

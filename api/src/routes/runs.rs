@@ -1,4 +1,4 @@
-//! Runs: the runs of DAGs.
+//! The routes of runs. A run is one run of a DAG, of which files were uploaded or which Airflow reports.
 
 use axum::extract;
 use edge::{CloudError, List, One, Query, TimeRange, one};

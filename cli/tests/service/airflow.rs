@@ -228,7 +228,7 @@ async fn everything_else_works_while_airflow_is_unreachable() {
     airflow.break_with(Some(StatusCode::BAD_GATEWAY));
     let installation = Installation::of(observing(prepared().await, &airflow), "serve").await;
     let token = installation.token("1", "read,upload", &[]);
-    let ready = wait_until("readiness reports Airflow as away", async || {
+    let ready = wait_until("readiness reports Airflow as unavailable", async || {
         let ready = installation.readiness().await;
         (ready["parts"]["airflow"]["status"] == "down").then_some(ready)
     })

@@ -298,7 +298,7 @@ async fn the_last_known_directory_is_used_while_datacoves_database_is_down() {
     gate.set(Passage::Closed);
     system.variables = vec![("DATACOVES_DB_URL".to_owned(), theirs.url_through(&gate.address))];
     let installation = Installation::of(system, "serve").await;
-    wait_until("readiness reports Datacoves as away", async || {
+    wait_until("readiness reports Datacoves as unavailable", async || {
         let ready = installation.readiness().await;
         let part = &ready["parts"]["datacoves"];
         (ready["status"] == "degraded"

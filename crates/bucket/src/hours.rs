@@ -14,7 +14,7 @@ use crate::{Bucket, Error};
 /// The most hours that are listed at the same time.
 const MAX_AHEAD: usize = 8;
 
-/// Iterates over hours of the journal. Whoever reads many gets them from several lists that run at the same time.
+/// Iterates over hours of the journal. A caller that reads many gets them from several lists that run at the same time.
 pub struct Hours {
     folders: Folders,
     /// The lists of the next hours.

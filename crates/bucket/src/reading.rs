@@ -158,7 +158,7 @@ impl Bucket {
             if !segment.contains(id) {
                 continue;
             }
-            // Whoever reads one event of a segment that is in memory is likely to read more of it.
+            // A caller that reads one event of a segment in memory is likely to read more of it.
             match segment.events(self, &[id]).await {
                 Ok(mut events) => return parse_packed(id, &events.remove(&id)?),
                 Err(error) => tracing::warn!(%error, "cannot read a segment of the journal"),

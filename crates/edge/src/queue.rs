@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Limits how many work at the same time, and how many wait. More are refused at once, which is better than letting all of them wait in vain.
-/// Cheap to clone.
+/// Limits how many work at the same time, and how many wait. More are refused at once: if all waited,
+/// each would time out. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queue {
     work: Arc<Semaphore>,

@@ -157,9 +157,13 @@ impl UploadError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
-    /// Returns the message for the client.
+    /// Returns the message for the client, with the name of the field if one is at fault.
     pub(crate) fn into_message(self) -> String {
-        self.message
+        if self.field == MESSAGE {
+            self.message
+        } else {
+            format!("invalid `{}`: {}", self.field, self.message)
+        }
     }
 
     /// Returns when to retry, in seconds, if that makes sense.

@@ -188,7 +188,7 @@ pub fn is_lock_conflict(error: &sqlx::Error) -> bool {
 pub async fn swap(transaction: &mut PgConnection, next: &str, old: &str) -> sqlx::Result<()> {
     let tables = tables_of(transaction, "read_model").await?.join(", ");
     // A reader that has used one table and waits for another that is locked here would be a deadlock. PostgreSQL looks for deadlocks after a
-    // second (deadlock_timeout) and ends whoever looks first. The lock gives up before that, so that no reader is ended.
+    // second (deadlock_timeout) and ends the transaction that looks first. The lock gives up before that, so that no reader is ended.
     transaction
         .execute("SET LOCAL statement_timeout = '700ms'; SET LOCAL lock_timeout = 0")
         .await?;

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Stream {
     /// Publishes an event and waits up to a second until the stream has stored it. The server drops duplicates within two minutes.
-    /// The headers of the message name the current trace, so that whoever consumes the event can continue it.
+    /// The headers of the message name the current trace, so that the consumer of the event can continue it.
     ///
     /// # Errors
     /// Fails if the stream does not acknowledge the event in time.

@@ -97,7 +97,7 @@ impl Traces {
         // It blocks its thread, and the runtime must continue to run the client.
         let stopping = tokio::task::spawn_blocking(move || self.provider.shutdown());
         if let Ok(Err(error)) = stopping.await {
-            tracing::warn!(%error, "could not send the last spans to the collector");
+            tracing::warn!(%error, "cannot send the last spans to the collector");
         }
     }
 }

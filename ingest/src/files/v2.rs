@@ -262,7 +262,7 @@ fn parameters_in(body: &[u8]) -> Result<Parameters, UploadError> {
         return Ok(Parameters::of_query(body)?);
     }
     let object: serde_json::Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| UploadError::bad_request(format!("the body is not a JSON object: {error}")))?;
+        .map_err(|error| UploadError::bad_request(format!("invalid body: expected a JSON object: {error}")))?;
     let mut parameters = Parameters::default();
     for (name, value) in object {
         match value {
