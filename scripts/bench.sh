@@ -49,9 +49,9 @@ command_bench() {
   needs "the load" curl wrk
   needs "the peers" nginx python3 python3-venv
   install_missing
-  announce_python_packages "the peers" "$(peers_missing)"
+  announce_packages "the peers" "$(peers_missing)"
   step "Installing the peers in Python" install_peers
-  announce_python_packages "DataHub, a client" "$(python3 tests/clients/run.py --missing datahub)"
+  announce_packages "DataHub, a client" "$(python3 tests/clients/run.py --missing datahub)"
   on_signals stop_test
   forget_settings
   remove_abandoned_clusters

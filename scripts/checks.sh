@@ -49,10 +49,25 @@ run_tests() { # faults, or the rest
   ((${#skipped[@]} == 0)) || echo "Left out (--all runs them): tests with these in their names: ${skipped[*]}"
 }
 
+# The folders below DBT_API_SHARED that tests read (testkit::shared_folder).
+SHARED_FOLDERS=(corpus contract/dbt-cloud)
+
+# Tests skip what needs an absent folder. If the variable is set, that would not be what was wanted.
+check_shared_folders() {
+  local folder
+  [[ ${DBT_API_SHARED:-} ]] || return 0
+  for folder in "${SHARED_FOLDERS[@]}"; do
+    [[ -d $DBT_API_SHARED/$folder ]] ||
+      die "invalid DBT_API_SHARED: expected a folder that contains $folder (CONTRIBUTING.md), got $DBT_API_SHARED"
+  done
+}
+
 check_tests() {
+  check_shared_folders
   run_tests others
   if all_is_asked; then cargo test --locked --workspace --doc; else echo "Left out (--all runs them): examples in the documentation."; fi
-  [[ ${DBT_API_SHARED:-} ]] || echo "Skipped: tests with large inputs. DBT_API_SHARED does not say where they are (CONTRIBUTING.md)."
+  [[ ${DBT_API_SHARED:-} ]] ||
+    printf 'Skipped: tests that read %s. DBT_API_SHARED does not say where it is (CONTRIBUTING.md).\n' "${SHARED_FOLDERS[@]}"
   [[ ${DATABASE_CERTIFICATE:-} ]] ||
     echo "Skipped: PostgreSQL's certificate. DATABASE_URL was given, and DATABASE_CERTIFICATE does not say which file has that server's."
 }

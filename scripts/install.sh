@@ -102,10 +102,10 @@ $(install_commands "${missing[@]}")"
   done
 }
 
-# Python packages go into folders under .dev/ when they are used; here it is said.
-announce_python_packages() { # what for, the commands that install them: none if all is there
+# Packages of Python and npm go into folders under .dev/ when they are used; here it is said.
+announce_packages() { # what for, the commands that install them: none if all is there
   [[ $2 ]] || return 0
-  echo "Python packages for $1 are missing here." >&2
+  echo "Packages of Python or npm for $1 are missing here." >&2
   [[ ! ${DBT_API_NO_INSTALL:-} ]] || die "Nothing was installed, because of --no-install. These commands install it:
 $2"
   printf 'They are installed when they are used, by\n%s\n' "$2"

@@ -7,11 +7,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use testkit::repository_file;
-
-/// What is not part of the repository, although it is in its folder.
-const NOT_PART: [&str; 5] = [".git", ".dev", "target", "node_modules", "__pycache__"];
 
 /// The extensions of files that only the repository can have. Artifacts of dbt, too, are JSON.
 const OF_REPOSITORY: [&str; 7] = ["rs", "md", "sql", "py", "sh", "svg", "graphql"];
@@ -19,20 +17,39 @@ const OF_REPOSITORY: [&str; 7] = ["rs", "md", "sql", "py", "sh", "svg", "graphql
 /// What looks like a path and means something else: kubectl's name of a Deployment.
 const NOT_A_PATH: [&str; 1] = ["deploy/core-dbt-api-api"];
 
-/// Adds the paths of all files and folders below a folder.
-fn add_paths(folder: &Path, prefix: &str, paths: &mut BTreeSet<String>) {
-    for entry in folder.read_dir().unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if NOT_PART.contains(&name.as_str()) {
-            continue;
+/// Returns the paths of all files that git knows, and of their folders. Without git, says so and returns `None`.
+#[expect(clippy::print_stderr, reason = "people must see what was skipped")]
+fn paths() -> Option<BTreeSet<String>> {
+    let mut git = Command::new("git");
+    let listed = git.arg("-C").arg(repository_file("")).args(["ls-files", "-z"]).output();
+    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else {
+        eprintln!("skipped: git cannot list the files of the repository");
+        return None;
+    };
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let files = listed.split_terminator('\0').map(Path::new);
+    let all = files.flat_map(Path::ancestors).filter_map(Path::to_str);
+    Some(all.filter(|path| !path.is_empty()).map(str::to_owned).collect())
+}
+
+/// Returns the path to which a relative link of a document leads.
+fn target(document: &str, link: &str) -> String {
+    let mut names: Vec<&str> = document.split('/').collect();
+    names.pop();
+    for name in link.trim_end_matches('/').split('/') {
+        if name == ".." {
+            names.pop();
+        } else if name != "." {
+            names.push(name);
         }
-        let path = format!("{prefix}{name}");
-        if entry.file_type().unwrap().is_dir() {
-            add_paths(&entry.path(), &format!("{path}/"), paths);
-        }
-        paths.insert(path);
     }
+    names.join("/")
+}
+
+/// Whether a path is one of these, or the end of exactly one. The text before it may say in which folder it is.
+fn is_known(path: &str, all: &BTreeSet<String>) -> bool {
+    let end = format!("/{path}");
+    all.contains(path) || all.iter().filter(|known| known.ends_with(&end)).count() == 1
 }
 
 /// Returns what stands between backticks on one line.
@@ -63,8 +80,7 @@ fn is_path(word: &str, all: &BTreeSet<String>) -> bool {
 
 #[test]
 fn the_files_that_the_documentation_names_exist() {
-    let mut all = BTreeSet::new();
-    add_paths(&repository_file(""), "", &mut all);
+    let Some(all) = paths() else { return };
     let mut documents: Vec<String> = ["CONTRIBUTING.md", "README.md"].map(str::to_owned).into();
     documents.extend(all.iter().filter(|path| is_in_docs(path)).cloned());
     let (mut missing, mut found) = (Vec::new(), 0);
@@ -72,24 +88,24 @@ fn the_files_that_the_documentation_names_exist() {
         let text = std::fs::read_to_string(repository_file(document)).unwrap();
         for word in quoted(&text).filter(|word| is_path(word, &all)) {
             let path = word.trim_start_matches("./").trim_end_matches('/');
-            // The text before it may say in which folder it is.
-            let end = format!("/{path}");
-            if all.contains(path) || all.iter().any(|known| known.ends_with(&end)) {
+            if is_known(path, &all) {
                 found += 1;
             } else {
                 missing.push(format!("{document}: `{word}`"));
             }
         }
-        let file = repository_file(document);
         for link in links(&text) {
-            if file.with_file_name(link).exists() {
+            if all.contains(&target(document, link)) {
                 found += 1;
             } else {
                 missing.push(format!("{document}: a link to {link}"));
             }
         }
     }
-    assert!(missing.is_empty(), "there are no such files: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "expected paths that git lists, or ends of exactly one, got {missing:#?}"
+    );
     assert!(found > 100, "only {found} paths were found");
 }
 

@@ -6,9 +6,9 @@
     tests/clients/run.py --python CLIENT
 
 Needs a PostgreSQL (DATABASE_URL), nats-server and openssl. Each client has a folder: requirements.txt is installed into a virtual
-environment under .dev/clients, and check.py runs in it. Clients that cannot be installed are skipped and reported. The heavy clients run
-only if they are named, or with DBT_API_TEST_ALL. --missing prints the commands that create the missing environments. --python creates the
-client's environment, if it is missing, and prints its Python.
+environment under .dev/clients, and check.py runs in it. The linters of the OpenAPI document are installed beside them with npm. Clients that
+cannot be installed are skipped and reported. The heavy clients run only if they are named, or with DBT_API_TEST_ALL. --missing prints the
+commands that create the missing environments. --python creates the client's environment, if it is missing, and prints its Python.
 """
 import contextlib
 import hashlib
@@ -38,6 +38,9 @@ PYTHON = {
 # These take minutes to install or to run, and seldom fail: Airflow, and its provider, which depends on it; and clients of the Discovery API
 # besides dbterd, which ask it for much of the same.
 HEAVY = ("airflow", "airflow2", "datahub", "dbt_mcp", "metaphor", "openmetadata")
+# The client that also needs packages from npm, and the files that say which.
+LINTED = "openapi"
+LINTERS = [HERE / LINTED / name for name in ("package.json", "package-lock.json")]
 RUNS = 105  # more than a page
 
 
@@ -118,38 +121,72 @@ def python_of(version):
     return None
 
 
-def place_of(client):
-    """Returns the folder of the client's virtual environment, which depends on its requirements."""
-    digest = hashlib.sha256((HERE / client / "requirements.txt").read_bytes()).hexdigest()[:12]
-    return ROOT / ".dev/clients" / f"{client}-{digest}"
+def folder_of(name, *files):
+    """Returns the folder of an environment, which depends on the files that say what is in it."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    return ROOT / ".dev/clients" / f"{name}-{digest}"
+
+
+def requirements_of(client):
+    return HERE / client / "requirements.txt"
+
+
+def venv_of(client):
+    """Returns the folder of the client's virtual environment."""
+    return folder_of(client, requirements_of(client))
+
+
+def linters_folder():
+    """Returns the folder of the linters of the OpenAPI document."""
+    return folder_of("linters", *LINTERS)
 
 
 def steps_to_make(client, python):
     """Returns the commands that create the client's virtual environment."""
-    folder, requirements = place_of(client), HERE / client / "requirements.txt"
+    folder, requirements = venv_of(client), requirements_of(client)
     pip = [folder / "bin/pip", "install", "-q", "--retries", "1", "--timeout", "15", "--no-deps", "--only-binary", ":all:", "-r", requirements]
     return [[python, "-m", "venv", folder], pip]
 
 
+def steps_to_make_linters():
+    """Returns the commands that install the linters of the OpenAPI document."""
+    folder = linters_folder()
+    npm = ["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"]
+    return [["mkdir", "-p", folder], ["cp", *LINTERS, folder], npm]
+
+
+def make(name, folder, steps):
+    """Creates an environment and returns its folder, or None if it cannot be created here."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for step in steps:
+        try:
+            subprocess.run(step, capture_output=True, text=True, check=True, timeout=240)
+        except subprocess.SubprocessError as error:
+            words = getattr(error, "stderr", None) or str(error)
+            print(f"SKIPPED {name}: installation failed: {str(words).strip()[-500:]}", file=sys.stderr)
+            return None
+    (folder / "ready").touch()
+    return folder
+
+
 def environment_of(client):
     """Returns the client's virtual environment, created if its requirements are new; None if it cannot be created here."""
-    folder = place_of(client)
+    folder = venv_of(client)
     if (folder / "ready").exists():
         return folder
     python = python_of(PYTHON[client])
     if not python:
         print(f"SKIPPED {client}: Python {PYTHON[client]} is not installed", file=sys.stderr)
         return None
-    shutil.rmtree(folder, ignore_errors=True)
-    for step in steps_to_make(client, python):
-        try:
-            subprocess.run(step, capture_output=True, text=True, check=True, timeout=240)
-        except subprocess.SubprocessError as error:
-            words = getattr(error, "stderr", None) or str(error)
-            print(f"SKIPPED {client}: installation failed: {str(words).strip()[-500:]}", file=sys.stderr)
-            return None
-    (folder / "ready").touch()
-    return folder
+    return make(client, folder, steps_to_make(client, python))
+
+
+def linters():
+    """Returns the folder of the linters, created if their versions are new; None if they cannot be installed here."""
+    folder = linters_folder()
+    if (folder / "ready").exists():
+        return folder
+    return make("the linters of the OpenAPI document", folder, steps_to_make_linters()) if shutil.which("npm") else None
 
 
 def chosen():
@@ -159,9 +196,16 @@ def chosen():
 
 def print_missing(clients):
     for client in clients:
-        python, ready = python_of(PYTHON[client]), place_of(client) / "ready"
-        if python and not ready.exists():
-            print(" ", " && ".join(shlex.join(map(str, step)) for step in [*steps_to_make(client, python), ["touch", ready]]))
+        python = python_of(PYTHON[client])
+        if python:
+            print_steps(venv_of(client) / "ready", steps_to_make(client, python))
+    if LINTED in clients and shutil.which("npm"):
+        print_steps(linters_folder() / "ready", steps_to_make_linters())
+
+
+def print_steps(ready, steps):
+    if not ready.exists():
+        print(" ", " && ".join(shlex.join(map(str, step)) for step in [*steps, ["touch", ready]]))
 
 
 def check(client, service, folder):
@@ -180,6 +224,8 @@ def check(client, service, folder):
         "HOME": str(folder),
         "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
     }
+    if client == LINTED and (installed := linters()):
+        variables["DBT_API_LINTERS"] = str(installed / "node_modules/.bin")
     work = folder / client
     work.mkdir()
     started = time.monotonic()

@@ -85,7 +85,10 @@ mod tests {
         }
         for bad in ["zz", "inof", "info,zz", "a=b=c"] {
             let invalid = read(bad).unwrap_err().to_string();
-            assert!(invalid.contains("invalid `LOG_LEVEL`: expected error, warn"), "{invalid}");
+            assert!(
+                invalid.contains("invalid `LOG_LEVEL`: expected error, warn"),
+                "{invalid}"
+            );
             assert!(invalid.contains(&format!("got `{bad}`")), "{invalid}");
         }
     }
