@@ -118,7 +118,7 @@ pub async fn places_of_files(connection: &mut PgConnection, files: &[ResultsId])
         .collect())
 }
 
-/// Finds earlier files that new information may place: files without a DAG in runs whose DAG is now known, files without a run id of
+/// Finds earlier files that new information may assign to a run: files without a DAG in runs whose DAG is now known, files without a run id of
 /// invocations whose run is now known, and files without a run id whose tag starts with the id of a run that is now known.
 ///
 /// # Errors

@@ -109,7 +109,7 @@ impl Member {
         uploads.flat_map(|uploaded| ContentKey::of_upload(&uploaded.upload).map(|(key, _)| key))
     }
 
-    /// The environment in which the event places something in runs.
+    /// The environment in which the event assigns something to runs.
     fn parents(&self) -> Option<Parents> {
         match &self.data {
             Data::Upload { artifacts, .. } => artifacts.as_ref().map(|uploaded| Parents {
