@@ -266,6 +266,8 @@ pub async fn active_observations(
     connection: &mut PgConnection,
     environment: EnvironmentId,
 ) -> sqlx::Result<Vec<Observation>> {
+    // The number is written out: PostgreSQL uses the partial index of these rows only if it knows the number when it plans. All statuses
+    // below `RunStatus::Success` are those of runs that have not ended.
     let rows = sqlx::query_as!(
         Row,
         "SELECT dag_id, run_id, state, queued_at, started_at, finished_at, schedule, event_time, event_id

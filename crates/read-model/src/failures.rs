@@ -1,6 +1,6 @@
 //! Finds the failures in a run that were not resolved later.
 
-use schemas::{AccountId, RunId};
+use schemas::{AccountId, RunId, RunStatus};
 use sqlx::PgConnection;
 
 /// The unresolved failures of a run.
@@ -35,7 +35,7 @@ pub(crate) async fn failures_of_run(
                 a.step_id, f.is_limited, f.which
             FROM (
                 SELECT DISTINCT environment_id, sha256, step_id FROM artifacts
-                WHERE account_id = $1 AND run_id = $2 AND EXISTS (SELECT FROM steps WHERE status = 20)
+                WHERE account_id = $1 AND run_id = $2 AND EXISTS (SELECT FROM steps WHERE status = $3)
             ) a
                 JOIN result_files f ON f.account_id = $1 AND f.environment_id = a.environment_id AND f.sha256 = a.sha256
                 JOIN node_results n ON n.account_id = $1 AND n.environment_id = a.environment_id AND n.sha256 = a.sha256
@@ -50,7 +50,7 @@ pub(crate) async fn failures_of_run(
             SELECT s.touches_nodes FROM steps s
             WHERE s.failed_outside AND NOT EXISTS (
                 SELECT FROM steps t
-                WHERE t.status = 10 AND (t.started_at, t.id) > (s.started_at, s.id)
+                WHERE t.status = $4 AND (t.started_at, t.id) > (s.started_at, s.id)
                     AND (t.command_key = s.command_key
                         -- A retry has the arguments of what it repeats. That of dbt 1.6 has none, but it repeats the last command.
                         OR (t.which = 'retry' AND NOT EXISTS (
@@ -81,7 +81,9 @@ pub(crate) async fn failures_of_run(
         )
         SELECT count(*) > 0 AS "any!", coalesce(bool_or(of_work), false) AS "of_work!" FROM failures"#,
         account.0,
-        run.0
+        run.0,
+        RunStatus::Error.number(),
+        RunStatus::Success.number()
     )
     .fetch_one(connection)
     .await

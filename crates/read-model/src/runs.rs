@@ -1,6 +1,6 @@
 //! Derives runs and jobs from steps, files and observations of Airflow.
 
-use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId};
+use schemas::{AccountId, EnvironmentId, JobId, ProjectId, RunId, RunStatus};
 use sqlx::PgConnection;
 
 use crate::failures::failures_of_run;
@@ -136,9 +136,9 @@ async fn sum_up_runs(transaction: &mut PgConnection, runs: &[(AccountId, RunId)]
     let (accounts, ids): (Vec<i64>, Vec<i64>) = runs.iter().map(|(account, run)| (account.0, run.0)).unzip();
     sqlx::query!(
         "UPDATE runs u SET (status, deferral_rank, dbt_version, created_at, updated_at, started_at, finished_at) = (
-            SELECT coalesce(o.status, CASE WHEN f.has_failed THEN 20 ELSE 10 END),
+            SELECT coalesce(o.status, CASE WHEN f.has_failed THEN $5::smallint ELSE $6::smallint END),
                 CASE WHEN bool_or(s.touches_nodes) THEN CASE WHEN f.has_failed_work THEN 3 ELSE 1 END
-                    WHEN coalesce(o.status, CASE WHEN f.has_failed THEN 20 ELSE 10 END) <> 10 THEN 3
+                    WHEN coalesce(o.status, CASE WHEN f.has_failed THEN $5 ELSE $6 END) <> $6 THEN 3
                     WHEN bool_and(s.which IS NOT NULL) THEN 2
                     ELSE 1 END,
                 (array_agg(s.dbt_version ORDER BY s.dbt_version IS NULL, s.updated_at DESC, s.id DESC))[1],
@@ -146,7 +146,7 @@ async fn sum_up_runs(transaction: &mut PgConnection, runs: &[(AccountId, RunId)]
                 CASE WHEN o.status IS NULL THEN min(s.started_at) ELSE o.started_at END,
                 CASE WHEN o.status IS NULL THEN max(s.finished_at)
                     -- Airflow did not report the end: it was before this was seen.
-                    WHEN o.status >= 10 THEN coalesce(o.finished_at, o.event_time)
+                    WHEN o.status >= $6 THEN coalesce(o.finished_at, o.event_time)
                     ELSE o.finished_at END
             FROM (SELECT) AS one
                 LEFT JOIN run_steps s ON s.account_id = u.account_id AND s.run_id = u.id
@@ -159,7 +159,9 @@ async fn sum_up_runs(transaction: &mut PgConnection, runs: &[(AccountId, RunId)]
         &accounts,
         &ids,
         &have_failed,
-        &have_failed_work
+        &have_failed_work,
+        RunStatus::Error.number(),
+        RunStatus::Success.number()
     )
     .execute(transaction)
     .await?;

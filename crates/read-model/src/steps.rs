@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use schemas::{AccountId, RunId, StepId};
+use schemas::{AccountId, RunId, RunStatus, StepId};
 use sqlx::PgConnection;
 
 /// Recomputes steps from their files. Steps that have no files any more are removed.
@@ -38,7 +38,7 @@ pub async fn refresh_steps(
         "INSERT INTO run_steps (account_id, id, environment_id, run_id, invocation_id, status, dbt_version, created_at,
             updated_at, started_at, finished_at, which, command, command_key, touches_nodes, failed_outside, failed_hook)
          SELECT s.account_id, s.step_id, s.environment_id, s.run_id, s.invocation_id,
-            CASE WHEN s.failed OR s.failed_outside THEN 20 ELSE 10 END,
+            CASE WHEN s.failed OR s.failed_outside THEN $3::smallint ELSE $4::smallint END,
             s.dbt_version, s.created_at, s.updated_at, s.started_at, s.finished_at, s.which, s.command, s.command_key,
             s.touches_nodes, s.failed_outside, s.failed_hook
          FROM (
@@ -77,7 +77,9 @@ pub async fn refresh_steps(
             GROUP BY a.account_id, a.step_id, a.environment_id, a.run_id
          ) s",
         &accounts,
-        &ids
+        &ids,
+        RunStatus::Error.number(),
+        RunStatus::Success.number()
     )
     .execute(transaction)
     .await?;
@@ -96,9 +98,10 @@ pub(crate) async fn runs_with_failed_step(
     let failed = sqlx::query!(
         "SELECT DISTINCT s.account_id, s.run_id FROM unnest($1::bigint[], $2::bigint[]) AS r (account_id, id)
          JOIN run_steps s ON s.account_id = r.account_id AND s.run_id = r.id
-         WHERE s.status = 20",
+         WHERE s.status = $3",
         &accounts,
-        &ids
+        &ids,
+        RunStatus::Error.number()
     )
     .fetch_all(connection)
     .await?;
