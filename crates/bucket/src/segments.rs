@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use crate::{Bucket, Error};
 
 pub(crate) use cache::Cache;
-use format::{HEAD, Index, Name};
+use format::{HEAD, Index, SegmentName};
 pub use pack::{PACKED_AFTER, Packed};
 pub use trim::Trimmed;
 
@@ -37,7 +37,7 @@ const INDEXES_AT_ONCE: usize = 8;
 pub(crate) struct Listed {
     /// The hour as in the key, for example `2026/11/23/17`.
     pub(crate) hour: String,
-    name: Name,
+    name: SegmentName,
     /// The size of the object in bytes.
     pub(crate) size: u64,
     /// Whether single objects of its events may have been deleted.

@@ -58,20 +58,20 @@ pub(crate) const HEAD: u64 = 384 * 1024;
 
 /// The name of a segment without its folder and suffix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Name {
+pub(crate) struct SegmentName {
     /// The number of events.
     pub(crate) events: u32,
     /// The hash of the index.
     pub(crate) index: Sha256,
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.events, self.index)
     }
 }
 
-impl FromStr for Name {
+impl FromStr for SegmentName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -108,7 +108,7 @@ struct Entry {
 }
 
 /// Makes a segment of events in ascending order of their ids.
-pub(crate) fn write(events: &[(EventId, Bytes)]) -> io::Result<(Name, Bytes)> {
+pub(crate) fn write(events: &[(EventId, Bytes)]) -> io::Result<(SegmentName, Bytes)> {
     let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
     let (mut blocks, mut of_blocks, mut of_events) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = events;
@@ -138,7 +138,7 @@ pub(crate) fn write(events: &[(EventId, Bytes)]) -> io::Result<(Name, Bytes)> {
         &of_events,
     ]
     .concat();
-    let name = Name {
+    let name = SegmentName {
         events: u32::try_from(events.len()).map_err(io::Error::other)?,
         index: Sha256::of(&index),
     };
@@ -153,7 +153,7 @@ fn number(number: usize) -> io::Result<[u8; 4]> {
 
 impl Index {
     /// Reads the index at the beginning of a segment. The error says what is wrong with it.
-    pub(crate) fn read(name: Name, head: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(name: SegmentName, head: &[u8]) -> Result<Self, String> {
         let mut head = Reader(head);
         let (magic, size) = (head.number()?, head.number()?);
         if magic != SKIPPED {
@@ -291,7 +291,7 @@ mod tests {
         (0..500).map(event).collect()
     }
 
-    fn read(segment: &Bytes, name: Name) -> Result<Vec<(EventId, Bytes)>, String> {
+    fn read(segment: &Bytes, name: SegmentName) -> Result<Vec<(EventId, Bytes)>, String> {
         let index = Index::read(name, segment)?;
         let mut events = Vec::new();
         for id in index.ids() {
@@ -344,7 +344,7 @@ mod tests {
         let size = u32::from_le_bytes(segment[4..8].try_into().unwrap()) as usize;
         let mut later = segment.to_vec();
         later[15] = 2;
-        let name = Name {
+        let name = SegmentName {
             index: Sha256::of(&later[8..8 + size]),
             ..name
         };
