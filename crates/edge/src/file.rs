@@ -23,6 +23,7 @@ pub struct FileFacts {
     /// The path to download the file from. For a project's file, it leads to the newest file with this name.
     pub path: String,
     /// When this version was stored, in RFC 3339 with microseconds.
+    #[schema(format = DateTime)]
     pub inserted_at: String,
     /// The kind, size and checksum of the file.
     pub metadata: FileMetadata,
