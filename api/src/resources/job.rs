@@ -1,7 +1,7 @@
 //! Jobs: the DAGs of environments.
 
 use read_model::queries::{self, JobFacts};
-use schemas::ArtifactKind;
+use schemas::{ArtifactKind, RecordState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -197,7 +197,7 @@ impl Job {
             environment_id: row.environment_id,
             name: row.dag_id.unwrap_or_else(|| "(unknown DAG)".to_owned()),
             description: String::new(),
-            state: 1,
+            state: RecordState::Active.number(),
             job_type: "other",
             execute_steps: facts.commands,
             cost_optimization_features: [],

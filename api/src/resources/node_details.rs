@@ -1,4 +1,4 @@
-//! One node with everything that is known about it.
+//! The details of a node, from the newest manifests, catalogs and results.
 
 use std::collections::HashMap;
 

@@ -52,7 +52,7 @@ pub(crate) struct RunFilters {
     project_id__in: Option<List<i64>>,
     /// Only runs with this status: 1 queued, 2 starting, 3 running, 10 success, 20 error, 30 cancelled.
     status: Option<i64>,
-    /// Only runs with one of these statuses.
+    /// Only runs with one of these statuses: 1 queued, 2 starting, 3 running, 10 success, 20 error, 30 cancelled.
     #[param(value_type = Option<Vec<i64>>, style = Form, explode = false)]
     status__in: Option<List<i64>>,
     /// Only runs that were first reported from one moment to another, both included.
