@@ -1,7 +1,7 @@
 //! Files that clients store and find again by tag, name or slug.
 
 mod answer;
-mod naming;
+pub(crate) mod naming;
 pub(crate) mod v2;
 pub(crate) mod v3;
 

@@ -46,7 +46,7 @@ struct ManifestForm {
 /// The parameters of an upload, from the form or else from the query.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ManifestParams {
+pub(crate) struct ManifestParams {
     /// The same as in the form, which takes precedence.
     environment_slug: Option<String>,
     /// The same as in the form, which takes precedence.

@@ -1,24 +1,30 @@
 //! The optional parameters of an upload, from the form or the query.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use edge::UploadError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use utoipa::IntoParams;
+
+use crate::files::naming::{FileNaming, NewFileParams};
+use crate::files::v3::NamedFileParams;
+use crate::manifests::ManifestParams;
 
 /// The largest number of characters in a parameter.
 pub(crate) const MAX_CHARACTERS: usize = 1000;
 
-/// The known parameters. The files of a batch have `files[N][tag]` instead of `tag`.
-const NAMES: [&str; 7] = [
-    "environment_slug",
-    "dag_id",
-    "run_id",
-    "tag",
-    "slug",
-    "filename",
-    "is_manifest",
-];
+/// The parameters that any route documents. The files of a batch have `files[N][tag]` instead of `tag`.
+static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let documented = [
+        FileNaming::into_params(|| None),
+        ManifestParams::into_params(|| None),
+        NamedFileParams::into_params(|| None),
+        NewFileParams::into_params(|| None),
+    ];
+    documented.into_iter().flatten().map(|param| param.name).collect()
+});
 
 /// The parameters that a client sent, without empty ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +63,7 @@ impl Parameters {
 
     /// Sets a parameter that the client sent. Later values replace earlier ones. Unknown names are ignored.
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidParameter> {
-        if !NAMES.contains(&name) && number_in_batch(name, "tag").is_none() {
+        if !NAMES.iter().any(|known| known == name) && number_in_batch(name, "tag").is_none() {
             return Ok(());
         }
         let invalid = |rule: String| InvalidParameter {

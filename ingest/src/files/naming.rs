@@ -12,7 +12,7 @@ use crate::parameters::{Parameters, number_in_batch};
 /// The parameters of files to store, from the form or else from the query. The tags of a batch have numbered names.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct NewFileParams {
+pub(crate) struct NewFileParams {
     /// The same as in the form, which takes precedence.
     tag: Option<String>,
 }
@@ -20,7 +20,7 @@ pub(super) struct NewFileParams {
 /// Which files to replace or delete, from the form or body, or else from the query.
 #[derive(Deserialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
-pub(super) struct FileNaming {
+pub(crate) struct FileNaming {
     /// The file's own slug, which wins over `tag`.
     #[param(value_type = Option<Uuid>)]
     #[schema(value_type = Option<Uuid>)]

@@ -33,7 +33,7 @@ struct NamedFileForm {
 /// The parameters of a file to store, from the form or else from the query.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct NamedFileParams {
+pub(crate) struct NamedFileParams {
     /// The same as in the form, which takes precedence.
     filename: Option<String>,
     /// The same as in the form, which takes precedence.
