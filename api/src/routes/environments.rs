@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use edge::{CloudError, List, One, Query, one};
 use read_model::queries::newest_manifests;
-use schemas::{AccountId, EnvironmentId, ProjectId};
+use schemas::{AccountId, EnvironmentId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
-use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::error::Error;
 use crate::listing::{Listing, Many, StateFilter, any_of, applied, many};
@@ -15,16 +14,29 @@ use crate::records::{RecordField, contains, page_of_records};
 use crate::resources::environment::Environment;
 use crate::view::{FilesView, Ids, View};
 
-/// Which environments; all filters must hold.
+/// Environments of which projects, on routes whose path does not name the project.
 #[derive(Deserialize, IntoParams, Serialize)]
 #[into_params(parameter_in = Query)]
 #[expect(non_snake_case, reason = "these are dbt Cloud's names")]
-pub(crate) struct EnvironmentFilters {
+pub(crate) struct ProjectFilters {
     /// Only environments of this project.
     project_id: Option<i64>,
     /// Only environments of one of these projects.
     #[param(value_type = Option<Vec<i64>>, style = Form, explode = false)]
     project_id__in: Option<List<i64>>,
+}
+
+impl ProjectFilters {
+    fn ids(&self) -> Option<Vec<i64>> {
+        any_of(self.project_id.as_ref(), self.project_id__in.as_ref())
+    }
+}
+
+/// Which environments; all filters must hold.
+#[derive(Deserialize, IntoParams, Serialize)]
+#[into_params(parameter_in = Query)]
+#[expect(non_snake_case, reason = "these are dbt Cloud's names")]
+pub(crate) struct EnvironmentFilters {
     /// Only the environment with this id.
     pk: Option<i64>,
     /// Only environments with one of these ids.
@@ -55,20 +67,17 @@ pub(crate) struct EnvironmentFilters {
     state: Option<StateFilter>,
 }
 
-/// The same filters in the documentation of a route whose path names the project.
-pub(crate) struct FiltersInProject;
-
-impl IntoParams for FiltersInProject {
-    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let mut params = EnvironmentFilters::into_params(parameter_in);
-        params.retain(|param| !param.name.starts_with("project_id"));
-        params
-    }
+/// The filters of a list, as its answer repeats them.
+#[derive(Serialize)]
+struct AllFilters {
+    #[serde(flatten)]
+    of_projects: Option<ProjectFilters>,
+    #[serde(flatten)]
+    of_environments: EnvironmentFilters,
 }
 
 impl EnvironmentFilters {
     fn retain(&self, environments: &mut Vec<Environment>) {
-        let projects = any_of(self.project_id.as_ref(), self.project_id__in.as_ref());
         let ids = any_of(self.pk.as_ref(), self.pk__in.as_ref());
         let is_one_of = |wanted: Option<&List<String>>, value: Option<&str>| {
             wanted.is_none_or(|wanted| value.is_some_and(|value| wanted.0.iter().any(|one| one == value)))
@@ -76,8 +85,7 @@ impl EnvironmentFilters {
         let deployment_types = self.deployment_type__in.as_ref().or(self.deployment_type.as_ref());
         let versions = self.dbt_version__in.as_ref().or(self.dbt_version.as_ref());
         environments.retain(|row| {
-            projects.as_ref().is_none_or(|wanted| wanted.contains(&row.project_id))
-                && ids.as_ref().is_none_or(|wanted| wanted.contains(&row.id))
+            ids.as_ref().is_none_or(|wanted| wanted.contains(&row.id))
                 && self.id__gt.is_none_or(|id| row.id > id)
                 && self.name.as_ref().is_none_or(|name| *name == row.name)
                 && self
@@ -131,20 +139,36 @@ pub(super) async fn by_project(view: &mut View, projects: &[i64]) -> Result<Hash
     Ok(by_project)
 }
 
-/// A page of the environments of the account, or of one of its projects.
+/// A page of the environments of these projects, or of all projects of the account.
 async fn page(
     mut view: View,
-    filters: EnvironmentFilters,
+    projects: Option<Vec<i64>>,
+    filters: AllFilters,
     listing: Listing<RecordField>,
-    project: Option<ProjectId>,
 ) -> Result<Many<Environment>, Error> {
     let account = view.account();
     let mut rows = directory::queries::environments(view.connection(), account).await?;
-    rows.retain(|row| project.is_none_or(|project| row.project_id == project.0));
+    let is_wanted = |project: i64| projects.as_ref().is_none_or(|wanted| wanted.contains(&project));
+    rows.retain(|row| is_wanted(row.project_id));
     let mut environments = answers(&mut view, rows).await?;
-    filters.retain(&mut environments);
+    filters.of_environments.retain(&mut environments);
     let (rows, total) = page_of_records(environments, listing);
     Ok(many(rows, total, listing, applied(account, &filters)))
+}
+
+/// A page of the environments that the token sees.
+async fn page_of_account(
+    view: View,
+    of_projects: ProjectFilters,
+    of_environments: EnvironmentFilters,
+    listing: Listing<RecordField>,
+) -> Result<Many<Environment>, Error> {
+    let projects = of_projects.ids();
+    let filters = AllFilters {
+        of_projects: Some(of_projects),
+        of_environments,
+    };
+    page(view, projects, filters, listing).await
 }
 
 /// List environments
@@ -152,15 +176,16 @@ async fn page(
 /// The environments that the token sees.
 #[utoipa::path(
     get, path = "/api/v2/accounts/{account_id}/environments", tag = "Environments", operation_id = "list_environments",
-    params(("account_id" = i64, Path), EnvironmentFilters, Listing<RecordField>),
+    params(("account_id" = i64, Path), ProjectFilters, EnvironmentFilters, Listing<RecordField>),
     responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
 pub(crate) async fn list(
     view: View,
-    Query(filters): Query<EnvironmentFilters>,
+    Query(of_environments): Query<EnvironmentFilters>,
+    Query(of_projects): Query<ProjectFilters>,
     listing: Listing<RecordField>,
 ) -> Result<Many<Environment>, Error> {
-    page(view, filters, listing, None).await
+    page_of_account(view, of_projects, of_environments, listing).await
 }
 
 /// List environments (v3)
@@ -168,15 +193,16 @@ pub(crate) async fn list(
 /// The environments that the token sees.
 #[utoipa::path(
     get, path = "/api/v3/accounts/{account_id}/environments", tag = "Environments", operation_id = "list_environments_v3",
-    params(("account_id" = i64, Path), EnvironmentFilters, Listing<RecordField>),
+    params(("account_id" = i64, Path), ProjectFilters, EnvironmentFilters, Listing<RecordField>),
     responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
 pub(crate) async fn list_v3(
     view: View,
-    Query(filters): Query<EnvironmentFilters>,
+    Query(of_environments): Query<EnvironmentFilters>,
+    Query(of_projects): Query<ProjectFilters>,
     listing: Listing<RecordField>,
 ) -> Result<Many<Environment>, Error> {
-    page(view, filters, listing, None).await
+    page_of_account(view, of_projects, of_environments, listing).await
 }
 
 /// List the environments of a project
@@ -186,21 +212,23 @@ pub(crate) async fn list_v3(
     params(
         ("account_id" = i64, Path),
         ("project_id" = String, Path, description = "The project's id or slug"),
-        FiltersInProject, Listing<RecordField>,
+        EnvironmentFilters, Listing<RecordField>,
     ),
     responses((status = 200, description = "A page of environments", body = Many<Environment>))
 )]
 pub(crate) async fn list_of_project(
     mut view: View,
     Ids((account, project)): Ids<(AccountId, String)>,
-    Query(mut filters): Query<EnvironmentFilters>,
+    Query(of_environments): Query<EnvironmentFilters>,
     listing: Listing<RecordField>,
 ) -> Result<Many<Environment>, Error> {
-    // The path names the project.
-    (filters.project_id, filters.project_id__in) = (None, None);
     let known = directory::queries::project_named(view.connection(), account, &project).await?;
     let project = known.ok_or_else(CloudError::not_found)?;
-    page(view, filters, listing, Some(ProjectId(project.id))).await
+    let filters = AllFilters {
+        of_projects: None,
+        of_environments,
+    };
+    page(view, Some(vec![project.id]), filters, listing).await
 }
 
 async fn one_of(mut view: View, account: AccountId, id: EnvironmentId) -> Result<Environment, Error> {

@@ -216,6 +216,20 @@ async fn version_3_also_shows_the_directory() {
             .ids(),
         [100]
     );
+    // The path names the project.
+    let page = api
+        .get("/api/v3/accounts/1/projects/10/environments/?project_id=11&project_id__in=11&pk=101")
+        .await;
+    assert_eq!(page.ids(), [101]);
+    assert_eq!(
+        page.json()["extra"]["filters"],
+        json!({ "account_id": 1, "pk": 101, "limit": 100, "offset": 0 })
+    );
+    let page = api.get("/api/v3/accounts/1/environments/?project_id=10&pk=101").await;
+    assert_eq!(
+        page.json()["extra"]["filters"],
+        json!({ "account_id": 1, "project_id": 10, "pk": 101, "limit": 100, "offset": 0 })
+    );
     assert_eq!(
         api.get("/api/v3/accounts/1/environments/?type=development").await.ids(),
         [101]
