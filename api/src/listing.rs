@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{Required, Schema};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{RefOr, Required, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 pub(crate) use order::OrderBy;
 
@@ -57,9 +57,14 @@ struct OrderParams<F> {
     order_by: Option<OrderBy<F>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct PagingParams {
+    /// How many to return.
+    #[param(minimum = 1, maximum = 100, default = 100)]
     limit: Option<i64>,
+    /// How many to skip.
+    #[param(minimum = 0, default = 0)]
     offset: Option<i64>,
 }
 
@@ -112,20 +117,15 @@ impl<S: Sync> FromRequestParts<S> for PageOnly {
 impl<F: Choice> IntoParams for Listing<F> {
     fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "The field to order by; `-` in front reverses the order.";
-        let mut params = vec![parameter("order_by", description, OrderBy::<F>::values())];
-        params.extend(PageOnly::into_params(parameter_in));
+        let mut params = vec![parameter("order_by", description, OrderBy::<F>::schema()).build()];
+        params.extend(PagingParams::into_params(parameter_in));
         params
     }
 }
 
 impl IntoParams for PageOnly {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let number = |minimum: i64| ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(minimum));
-        let limit = number(1).maximum(Some(MAX_PAGE)).default(Some(MAX_PAGE.into()));
-        vec![
-            parameter("limit", "How many to return.", limit),
-            parameter("offset", "How many to skip.", number(0).default(Some(0.into()))),
-        ]
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        PagingParams::into_params(parameter_in)
     }
 }
 
@@ -161,11 +161,8 @@ impl<R: Choice> IntoParams for Related<R> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let names = text_of(R::ALL.iter().map(|(name, _)| (*name).to_owned()));
         let description = "What to include in the answer, separated by commas.";
-        vec![parameter(
-            "include_related",
-            description,
-            ArrayBuilder::new().items(names),
-        )]
+        let related = parameter("include_related", description, ArrayBuilder::new().items(names));
+        vec![related.style(Some(ParameterStyle::Form)).explode(Some(false)).build()]
     }
 }
 
@@ -173,18 +170,14 @@ fn text_of(words: impl Iterator<Item = String>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
 }
 
-fn parameter(name: &str, description: &str, schema: impl Into<Schema>) -> Parameter {
-    let schema: Schema = schema.into();
-    let builder = ParameterBuilder::new()
+/// An optional parameter whose schema depends on a type, so that it cannot be derived from the struct that is read.
+fn parameter(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some(description));
-    let builder = match schema {
-        Schema::Array(_) => builder.style(Some(ParameterStyle::Form)).explode(Some(false)),
-        _ => builder,
-    };
-    builder.schema(Some(schema)).build()
+        .description(Some(description))
+        .schema(Some(schema))
 }
 
 /// `state`: 1 for active records, 2 for deleted ones. Clients of dbt Cloud also send `all`.

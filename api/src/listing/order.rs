@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use read_model::queries::Order;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -14,17 +13,6 @@ use super::{Choice, text_of};
 /// The value of `order_by`: one of the fields, with `-` in front to reverse the order. By default the first field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OrderBy<F>(pub(crate) Order<F>);
-
-impl<F: Choice> OrderBy<F> {
-    /// All values that are allowed, as a schema.
-    pub(super) fn values() -> ObjectBuilder {
-        text_of(
-            F::ALL
-                .iter()
-                .flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]),
-        )
-    }
-}
 
 impl<F: Choice> Default for OrderBy<F> {
     fn default() -> Self {
@@ -52,12 +40,17 @@ impl<'de, F: Choice> Deserialize<'de> for OrderBy<F> {
 
 impl<F: Choice> PartialSchema for OrderBy<F> {
     fn schema() -> RefOr<Schema> {
-        Self::values().default(Some(F::ALL[0].0.into())).into()
+        let values = F::ALL
+            .iter()
+            .flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]);
+        text_of(values).default(Some(F::ALL[0].0.into())).into()
     }
 }
 
 impl<F: Choice> ToSchema for OrderBy<F> {
+    /// Each type of fields has values of its own, so it needs a schema of its own.
     fn name() -> Cow<'static, str> {
-        "OrderBy".into()
+        let fields = std::any::type_name::<F>();
+        format!("OrderBy{}", fields.rsplit("::").next().unwrap_or(fields)).into()
     }
 }

@@ -34,6 +34,36 @@ fn lists_are_ordered_by_their_fields() {
 }
 
 #[test]
+fn documents_say_what_is_read() {
+    let params = Listing::<Field>::into_params(|| None);
+    let schema_of = |name: &str| {
+        let param = params.iter().find(|param| param.name == name).unwrap();
+        serde_json::to_value(&param.schema).unwrap()
+    };
+    let order = schema_of("order_by");
+    assert_eq!(order["default"], "id");
+    let values: Vec<&str> = order["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(values, ["id", "-id", "created_at", "-created_at"]);
+    for value in values {
+        assert!(Listing::<Field>::read(&format!("order_by={value}")).is_ok(), "{value}");
+    }
+    let (limit, offset) = (schema_of("limit"), schema_of("offset"));
+    assert_eq!(limit["default"], MAX_PAGE);
+    assert_eq!(limit["maximum"], MAX_PAGE);
+    assert_eq!(
+        (limit["minimum"].as_i64(), offset["minimum"].as_i64()),
+        (Some(1), Some(0))
+    );
+    assert_eq!(PageOnly::into_params(|| None).len(), 2);
+    assert_ne!(OrderBy::<Field>::name(), OrderBy::<crate::records::RecordField>::name());
+}
+
+#[test]
 fn related_things_are_named_in_many_ways() {
     for query in [
         "id,created_at",
