@@ -27,7 +27,7 @@ pub(super) struct UploadErrorAnswer {
     errors: Value,
 }
 
-/// Adds the errors that follow from authentication, parameters and load to all operations that do not describe them.
+/// Adds the errors that follow from authentication, parameters, bodies and load to all operations that do not describe them.
 pub(super) fn describe(document: &mut Document) {
     for (path, item) in &mut document.paths.paths {
         let schema = if edge::is_upload_path(path) {
@@ -64,8 +64,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static str)> {
-    let mut errors = Vec::new();
-    let has_query = operation
+    // Every URL is checked, whether its route has parameters or not.
+    let mut errors = vec![("414", "The query is too long; the message says how long it may be")];
+    let in_path = path.contains('{');
+    let in_query = operation
         .parameters
         .iter()
         .flatten()
@@ -75,8 +77,11 @@ fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static s
         .security
         .as_ref()
         .is_none_or(|security| security.iter().any(|one| *one != SecurityRequirement::default()));
-    if has_query {
+    if in_path || in_query {
         errors.push(("400", "A parameter cannot be read"));
+    }
+    if operation.request_body.is_some() {
+        errors.push(("408", "The body did not arrive in time"));
     }
     if needs_token {
         errors.extend([
@@ -87,7 +92,7 @@ fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static s
                 "The token has sent too many requests; `Retry-After` says when to try again",
             ),
         ]);
-        if path.contains('{') {
+        if in_path {
             errors.push(("404", "The resource does not exist, or the token does not see it"));
         }
         errors.push((

@@ -143,7 +143,9 @@ async fn href(state: &State, account_id: AccountId, file: RunFile) -> Result<One
     params(("signed" = String, Path, description = "The last part of `manifest_href`")),
     responses(
         (status = 200, description = "The manifest as it was uploaded", body = Object),
+        (status = 304, description = "The client has it: `If-None-Match` names the content"),
         (status = 403, description = "The URL has expired, or was not issued by this service"),
+        (status = 503, description = "The service is busy, or the storage is unavailable"),
     )
 )]
 pub(crate) async fn download(

@@ -112,7 +112,10 @@ pub(crate) async fn show_of_environment(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/environments/{environment_id}/files/{name}/download", tag = "Files",
     operation_id = "download_file_of_environment",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("environment_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses(
+        (status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client has it: `If-None-Match` names the content"),
+    )
 )]
 pub(crate) async fn download_of_environment(
     extract::State(state): extract::State<State>,
@@ -129,7 +132,10 @@ pub(crate) async fn download_of_environment(
     get, path = "/api/v3/accounts/{account_id}/projects/{project_id}/files/{name}/download", tag = "Files",
     operation_id = "download_file_of_project",
     params(("account_id" = i64, Path), ("project_id" = String, Path), ("name" = String, Path)),
-    responses((status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"))
+    responses(
+        (status = 200, description = "The bytes as they were uploaded", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client has it: `If-None-Match` names the content"),
+    )
 )]
 pub(crate) async fn download_of_project(
     extract::State(state): extract::State<State>,

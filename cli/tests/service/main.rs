@@ -14,6 +14,7 @@ mod connections;
 mod datacoves;
 mod dbt_cloud;
 mod discovery;
+mod document;
 mod earlier_build;
 mod errors;
 mod files;
