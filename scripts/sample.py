@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Uploads the sample that `./dev run` shows: two DAGs of a bakery with runs of the last days, file by file as a DAG does. Only if there are no runs.
+"""Uploads the sample that `./dev run` shows: two DAGs of a bakery with runs of the last days, file by file as a DAG does, and a file that is
+stored in the environment and in its project. Only if there are no runs.
 
 The files are those that dbt wrote in fixtures/situations. Their times are moved, so that the runs lie in the last days, and each command gets
 an id of its own. Takes DBT_API_URL, DBT_API_ACCOUNT_ID, DBT_API_ENVIRONMENT_SLUG, DBT_API_READ_TOKEN and DBT_API_UPLOAD_TOKEN.
@@ -68,13 +69,33 @@ def ask(path, token, body=None, kind=None):
         sys.exit(f"{request.get_method()} {request.full_url} was answered with {error.code}: {error.read().decode()[:1000]}")
 
 
-def upload(dag, run, name, text):
+def send(path, fields, name, text):
+    """Sends a form with a file."""
     boundary = uuid.uuid4().hex
-    fields = {"environment_slug": os.environ["DBT_API_ENVIRONMENT_SLUG"], "dag_id": dag, "run_id": run}
     parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n' for key, value in fields.items()]
     file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n{text}\r\n--{boundary}--\r\n'
     kind = f"multipart/form-data; boundary={boundary}"
-    ask("/api/internal/manifests", f"Bearer {os.environ['DBT_API_UPLOAD_TOKEN']}", ("".join(parts) + file).encode(), kind)
+    ask(path, f"Bearer {os.environ['DBT_API_UPLOAD_TOKEN']}", ("".join(parts) + file).encode(), kind)
+
+
+def upload(dag, run, name, text):
+    fields = {"environment_slug": os.environ["DBT_API_ENVIRONMENT_SLUG"], "dag_id": dag, "run_id": run}
+    send("/api/internal/manifests", fields, name, text)
+
+
+def store_files():
+    """Stores a file in the environment under a tag, and copies it to the project, so that each route of files has something to show."""
+    slug, name = os.environ["DBT_API_ENVIRONMENT_SLUG"], "opening_hours.json"
+    read, account = f"Token {os.environ['DBT_API_READ_TOKEN']}", f"/api/v3/accounts/{os.environ['DBT_API_ACCOUNT_ID']}"
+    send(f"/api/v2/datacoves/environments/{slug}/files", {"tag": "opening-hours"}, name, json.dumps({"monday": None, "tuesday": "6-18"}))
+    project = ask(f"{account}/projects/?limit=1", read)["data"][0]["id"]
+    files = f"{account}/projects/{project}/environments/{slug}/files"
+    end = time.monotonic() + 60
+    while not ask(f"{files}?limit=1", read)["data"]:
+        if time.monotonic() > end:
+            sys.exit("A file was stored; after 60 seconds it is not shown")
+        time.sleep(0.2)
+    ask(f"{files}/{name}/promote", f"Bearer {os.environ['DBT_API_UPLOAD_TOKEN']}", b"")
 
 
 def count(**filters):
@@ -91,6 +112,7 @@ def main():
         for minutes, command in enumerate(commands, 1):
             for name, text in files(command, begin + minutes * MINUTE, runs[0][0]):
                 upload(dag, f"scheduled__{(begin - DAY).isoformat()}", name, text)
+    store_files()
     # The last run is whole when its last command is.
     good = sum(BAD_NIGHT is not commands for _, _, commands in runs)
     end = time.monotonic() + 60

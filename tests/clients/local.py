@@ -27,15 +27,19 @@ def wait(what, condition, seconds=60):
     raise SystemExit(f"timed out while waiting: {what}")
 
 
-def upload(url, token, fields, file):
-    """Uploads an artifact as the service's own clients do. The fields say of which run it is."""
+def send_form(address, token, fields, file, filename="file"):
+    """Sends a form with a file, whose answer must be 201."""
     boundary = uuid.uuid4().hex
     parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
-    head = "".join(parts) + f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
+    head = "".join(parts) + f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'
     body = head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
-    request = urllib.request.Request(f"{url}/api/internal/manifests", body, headers, method="POST")
-    assert urllib.request.urlopen(request).status == 201
+    assert urllib.request.urlopen(urllib.request.Request(address, body, headers, method="POST")).status == 201
+
+
+def upload(url, token, fields, file):
+    """Uploads an artifact as the service's own clients do. The fields say of which run it is."""
+    send_form(f"{url}/api/internal/manifests", token, fields, file)
 
 
 def graphql(url, token, query, **variables):

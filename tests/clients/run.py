@@ -23,7 +23,7 @@ import time
 import urllib.request
 
 import proxy
-from local import free_port, upload, wait
+from local import free_port, send_form, upload, wait
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -42,6 +42,7 @@ HEAVY = ("airflow", "airflow2", "datahub", "dbt_mcp", "metaphor", "openmetadata"
 LINTED = "openapi"
 LINTERS = [HERE / LINTED / name for name in ("package.json", "package-lock.json")]
 RUNS = 105  # more than a page
+NOTES = b"The content of a stored file\n"
 
 
 class Service:
@@ -86,7 +87,7 @@ class Service:
         return json.loads(printed.stdout)
 
     def fill(self):
-        """Adds an account with a project, an environment, and more runs than fit on a page. The last run failed."""
+        """Adds an account with a project, an environment, more runs than fit on a page, and stored files. The last run failed."""
         self.cli("account", "add", "Clients")
         self.cli("project", "add", "--account", "1", "--name", "Shop", "--slug", "shop")
         self.cli("environment", "add", "--account", "1", "--project", "1", "--name", "Production", "--slug", "prod", "--type", "production")
@@ -102,6 +103,17 @@ class Service:
         self.upload(f"scheduled__{RUNS - 1:03}", json.dumps(build).encode())
         wait("all uploads are projected", lambda: self.get("runs/?limit=1&status=20")["extra"]["pagination"]["total_count"] == 1
              and self.get("runs/?limit=1")["extra"]["pagination"]["total_count"] == RUNS)
+        self.store_files()
+
+    def store_files(self):
+        """Stores a file in the environment, and copies it to the project."""
+        send_form(f"{self.url}/api/v2/datacoves/environments/prod/files", self.token, {"tag": "notes"}, NOTES, "notes.txt")
+        of_project = f"{self.url}/api/v3/accounts/1/projects/1"
+        headers = {"Authorization": f"Token {self.token}"}
+        promote = urllib.request.Request(f"{of_project}/environments/1/files/notes.txt/promote", headers=headers, method="POST")
+        wait("the environment's file is projected", lambda: urllib.request.urlopen(promote).status == 201)
+        download = urllib.request.Request(f"{of_project}/files/notes.txt/download", headers=headers)
+        wait("the project's file is projected", lambda: urllib.request.urlopen(download).read() == NOTES)
 
     def upload(self, run, file):
         upload(self.url, self.token, {"environment_slug": "prod", "dag_id": "daily", "run_id": run}, file)
