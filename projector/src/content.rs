@@ -153,12 +153,12 @@ pub(crate) enum FileWaits {
 /// Fetches and reads contents, several at the same time. Those that are not waited for any longer are left out.
 pub(crate) async fn read_all(
     projector: &Projector,
-    unread: &BTreeMap<ContentKey, Unread>,
+    unread: BTreeMap<ContentKey, Unread>,
     reading: Reading,
     waits: FileWaits,
 ) -> Contents {
     let mut reads = stream::iter(unread)
-        .map(|(key, unread)| async move { (*key, read(projector, *key, unread, reading).await) })
+        .map(|(key, unread)| async move { (key, read(projector, key, &unread, reading).await) })
         .buffer_unordered(READ_AT_ONCE);
     if waits == FileWaits::Unlimited {
         return reads.collect().await;

@@ -30,17 +30,17 @@ const QUERIES: [(&str, &[&str], &str); 11] = [
     ("node_results", &["doc"], "SELECT t.account_id, {columns}::text, t.doc FROM {schema}.node_results t"),
     ("nodes", &["doc", "id"], "SELECT t.account_id, {columns}::text, t.doc FROM {schema}.nodes t"),
     ("catalog_nodes", &["doc", "id"], "SELECT t.account_id, {columns}::text, t.doc FROM {schema}.catalog_nodes t"),
-    ("node_sets", &["node_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+    ("node_sets", &["node_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT sha256(string_agg(coalesce(n.hash, decode('00', 'hex')), ''::bytea ORDER BY u.place))
             FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.nodes n ON n.id = u.id)), NULL::bytea
          FROM {schema}.node_sets t
          WHERE EXISTS (SELECT FROM {schema}.manifests m WHERE m.account_id = t.account_id AND m.node_set = t.hash)
             OR EXISTS (SELECT FROM {schema}.current_node_sets c WHERE c.account_id = t.account_id AND c.hash = t.hash)",
     ),
-    ("text_sets", &["text_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT string_agg(coalesce(x.hash::text, '-'), ',' ORDER BY u.place)
+    ("text_sets", &["text_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT sha256(string_agg(coalesce(x.hash, decode('00', 'hex')), ''::bytea ORDER BY u.place))
             FROM unnest(t.text_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.texts x ON x.id = u.id)), NULL::bytea
          FROM {schema}.text_sets t",
     ),
-    ("catalog_sets", &["node_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT string_agg(n.hash::text, ',' ORDER BY u.place)
+    ("catalog_sets", &["node_ids"], "SELECT t.account_id, concat_ws(' ', {columns}, (SELECT sha256(string_agg(coalesce(n.hash, decode('00', 'hex')), ''::bytea ORDER BY u.place))
             FROM unnest(t.node_ids) WITH ORDINALITY AS u (id, place) LEFT JOIN {schema}.catalog_nodes n ON n.id = u.id)), NULL::bytea
          FROM {schema}.catalog_sets t",
     ),

@@ -128,6 +128,20 @@ impl Member {
 }
 
 impl Together {
+    /// Returns the events whose files were not waited for, and the others.
+    fn split_late(&self, unread: &BTreeMap<ContentKey, Unread>, contents: &Contents) -> (Vec<EventId>, Vec<&Member>) {
+        let (mut late, mut others) = (Vec::new(), Vec::new());
+        for member in &self.members {
+            let mut keys = member.contents();
+            if keys.any(|key| unread.contains_key(&key) && !contents.contains_key(&key)) {
+                late.push(member.event.id);
+            } else {
+                others.push(member);
+            }
+        }
+        (late, others)
+    }
+
     pub(super) fn of(events: &[Event], reading: Reading, waits: LockWaits) -> Self {
         let (mut members, mut rejected) = (Vec::new(), Vec::new());
         for event in events {
@@ -184,13 +198,8 @@ impl Projector {
             1 => FileWaits::Unlimited,
             _ => FileWaits::Limited,
         };
-        let contents = content::read_all(self, &unread, together.reading, waits).await;
-        let is_late = |key: ContentKey| unread.contains_key(&key) && !contents.contains_key(&key);
-        let (late, members): (Vec<&Member>, Vec<&Member>) = together
-            .members
-            .iter()
-            .partition(|member| member.contents().any(is_late));
-        let late = late.into_iter().map(|member| member.event.id).collect();
+        let contents = content::read_all(self, unread.clone(), together.reading, waits).await;
+        let (late, members) = together.split_late(&unread, &contents);
         let applied = self.write(together, &before, members, contents).await?;
         drop(memory);
         Ok(applied.map(|applied| Projected::Done { applied, late }))
