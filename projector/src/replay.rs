@@ -1,6 +1,7 @@
 //! Replays events from the journal: events that were missed, or a selection of events that were applied.
 
 mod batches;
+mod statistics;
 mod tally;
 
 use std::pin::pin;
@@ -19,6 +20,7 @@ use crate::batch::end_turn;
 use crate::selection::Found;
 use crate::{ApplyError, Outcome, Projector, Selection};
 use batches::{Batch, batches};
+use statistics::Statistics;
 use tally::Tally;
 
 /// The number of batches that are applied at the same time. Memory is limited separately by size.
@@ -102,6 +104,7 @@ impl Projector {
             selection,
             again,
             tally: Tally::new(progress),
+            statistics: Statistics::default(),
         };
         let mut state = State::default();
         let mut batches = pin!(batches(self, found, again, &replay.tally));
@@ -127,6 +130,7 @@ struct Replay<'a> {
     selection: &'a Selection,
     again: bool,
     tally: Tally<'a>,
+    statistics: Statistics,
 }
 
 /// What a replay did, and what it left for later.
@@ -264,7 +268,11 @@ impl Replay<'_> {
             Err(error) => return Part::failed(&batch.ids, &error.into()),
         };
         let part = match lock_batch(&mut turn, batch.first).await {
-            Ok(true) => self.apply_mine(batch).await,
+            Ok(true) => {
+                let part = self.apply_mine(batch).await;
+                self.statistics.note_batch(&self.projector.pool).await;
+                part
+            }
             Ok(false) => Ok(Part {
                 later: batch.ids.clone(),
                 ..Part::default()

@@ -116,6 +116,16 @@ pub async fn copy_dropped(connection: &mut PgConnection, from: &str, to: &str) -
     Ok(())
 }
 
+/// Returns the schema that contains the read model of this connection.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn current_schema(connection: &mut PgConnection) -> sqlx::Result<String> {
+    sqlx::query_scalar!(r#"SELECT current_schema()::text AS "schema!""#)
+        .fetch_one(connection)
+        .await
+}
+
 /// Updates the planner's statistics for the tables of a schema.
 ///
 /// # Errors

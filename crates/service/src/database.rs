@@ -107,6 +107,8 @@ impl DatabaseSettings {
             ("search_path", search_path),
             ("statement_timeout", &timeout),
             ("lock_timeout", &lock_timeout),
+            // Compiling a statement takes longer than the short statements here, whose arrays seem costly to the planner.
+            ("jit", "off"),
         ])
     }
 
