@@ -158,13 +158,18 @@ pub async fn note_aspects(transaction: &mut PgConnection, events: &[EventId]) ->
     sets.sort_by(|(_, one_environment, one), (_, other_environment, other)| {
         (other_environment, other.age()).cmp(&(one_environment, one.age()))
     });
-    for (account, environment, uploaded) in sets {
+    let mut newer: Option<&(AccountId, EnvironmentId, Uploaded)> = None;
+    for noting in &sets {
+        let (account, environment, uploaded) = noting;
         // `None` means that the same set was already uploaded with a later time.
-        if let Some(noted) = upsert_set(transaction, account, environment, &uploaded).await?
+        if let Some(noted) = upsert_set(transaction, *account, *environment, uploaded).await?
             && noted.newest_before != Some(noted.id)
         {
-            point_heads(transaction, account, environment, &uploaded).await?;
+            let newer = newer.filter(|(_, of, newer)| of == environment && newer.set.aspect == uploaded.set.aspect);
+            let newer = newer.map(|(.., newer)| &newer.set);
+            point_heads(transaction, *account, *environment, uploaded, newer).await?;
         }
+        newer = Some(noting);
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use schemas::{AccountId, EnvironmentId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Uploaded;
+use super::{AspectSet, COMPILED_CODE, Uploaded};
 
 /// A node whose content in a set differs from its head's.
 struct ChangedNode {
@@ -16,14 +16,18 @@ struct ChangedNode {
     is_new: bool,
 }
 
-/// Points the heads of the nodes in a set to it, except for nodes that a newer set contains.
+/// Points the heads of the nodes in a set to it, except for nodes that a newer set contains. `newer` may be any of these newer sets.
 pub(super) async fn point_heads(
     transaction: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
     uploaded: &Uploaded,
+    newer: Option<&AspectSet>,
 ) -> sqlx::Result<()> {
-    let changed = changed_nodes(transaction, account, environment, uploaded).await?;
+    let changed = match newer.filter(|newer| newer.aspect == COMPILED_CODE) {
+        Some(newer) => changed_code(transaction, account, environment, uploaded, newer).await?,
+        None => changed_nodes(transaction, account, environment, uploaded).await?,
+    };
     let pointed = without_newer(transaction, account, environment, uploaded, changed).await?;
     if pointed.is_empty() {
         return Ok(());
@@ -71,6 +75,50 @@ async fn changed_nodes(
         uploaded.set.node_set,
         uploaded.set.content_set,
         uploaded.done_at
+    )
+    .fetch_all(transaction)
+    .await
+}
+
+/// Returns the same as [`changed_nodes`] for compiled code, without the nodes that the newer set has with the same definition. Of two manifests
+/// of a project, these are nearly all.
+async fn changed_code(
+    transaction: &mut PgConnection,
+    account: AccountId,
+    environment: EnvironmentId,
+    uploaded: &Uploaded,
+    newer: &AspectSet,
+) -> sqlx::Result<Vec<ChangedNode>> {
+    sqlx::query_as!(
+        ChangedNode,
+        r#"WITH newer AS MATERIALIZED (
+            SELECT t.node_id FROM node_sets s JOIN text_sets k ON k.account_id = s.account_id AND k.resource_type = s.resource_type
+            CROSS JOIN LATERAL unnest(s.node_ids, k.text_ids) AS t (node_id, text_id)
+            WHERE s.account_id = $1 AND s.hash = $7 AND k.hash = $8 AND t.text_id IS NOT NULL
+         ), older AS MATERIALIZED (
+            SELECT s.resource_type, t.*
+            FROM node_sets s JOIN text_sets k ON k.account_id = s.account_id AND k.resource_type = s.resource_type
+            CROSS JOIN LATERAL unnest(s.node_ids, k.text_ids) WITH ORDINALITY AS t (node_id, text_id, place)
+            WHERE s.account_id = $1 AND s.hash = $4 AND k.hash = $5 AND t.text_id IS NOT NULL
+                AND t.node_id NOT IN (SELECT node_id FROM newer)
+         )
+         SELECT m.node_md5 AS "node_md5!", m.content_id AS "content_id!", h.content_id IS NULL AS "is_new!"
+         FROM (
+            SELECT DISTINCT ON (n.node_md5) n.node_md5, o.text_id AS content_id
+            FROM older o CROSS JOIN LATERAL (SELECT md5(unique_id)::uuid AS node_md5 FROM nodes WHERE id = o.node_id) n
+            ORDER BY n.node_md5, o.resource_type, o.place
+         ) m LEFT JOIN LATERAL (
+            SELECT content_id, pointed_at FROM aspect_heads WHERE environment_id = $2 AND aspect = $3 AND node_md5 = m.node_md5 LIMIT 1
+         ) h ON true
+         WHERE h.content_id IS NULL OR (h.content_id <> m.content_id AND h.pointed_at <= $6)"#,
+        account.0,
+        environment.0,
+        uploaded.set.aspect,
+        uploaded.set.node_set,
+        uploaded.set.content_set,
+        uploaded.done_at,
+        newer.node_set,
+        newer.content_set
     )
     .fetch_all(transaction)
     .await
