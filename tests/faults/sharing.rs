@@ -61,6 +61,14 @@ async fn several_replays_at_once_apply_each_event_once() {
     let said = at_once(&system, 3, &["replay"]).await;
     let applied: u64 = said.iter().map(|said| said["applied"].as_u64().unwrap()).sum();
     assert_eq!(applied, events.len() as u64, "{said:?}");
+    let pool = pool_of(&system);
+    wait_until("the tables have statistics", async || {
+        let analyzed = "SELECT count(*) FROM pg_stat_user_tables
+            WHERE schemaname = 'read_model' AND relname IN ('artifacts', 'nodes', 'run_steps') AND last_analyze IS NOT NULL";
+        let analyzed: i64 = sqlx::query_scalar(analyzed).fetch_one(&pool).await.unwrap();
+        (analyzed == 3).then_some(())
+    })
+    .await;
     let verified = run_command(BINARY, &["rebuild", "--verify"], &system);
     assert_eq!(verified["differences"], json!([]), "{verified:#}");
 }
