@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use testkit::repository_file;
 
@@ -22,7 +22,8 @@ const NOT_A_PATH: [&str; 1] = ["deploy/core-dbt-api-api"];
 fn paths() -> Option<BTreeSet<String>> {
     let mut git = Command::new("git");
     let listed = git.arg("-C").arg(repository_file("")).args(["ls-files", "-z"]).output();
-    let Some(listed) = listed.ok().filter(|listed| listed.status.success()) else {
+    let is_list = |listed: &Output| listed.status.success() && !listed.stdout.is_empty();
+    let Some(listed) = listed.ok().filter(is_list) else {
         eprintln!("skipped: git cannot list the files of the repository");
         return None;
     };
