@@ -45,7 +45,7 @@ impl TextSet {
     }
 }
 
-/// Returns the ids of those of these texts that are stored.
+/// Returns the ids of the texts with these hashes, as far as they are stored.
 ///
 /// # Errors
 /// Returns an error if the query fails.

@@ -24,9 +24,9 @@ pub(super) async fn point_heads(
     uploaded: &Uploaded,
     newer: Option<&AspectSet>,
 ) -> sqlx::Result<()> {
-    let changed = match newer.filter(|newer| newer.aspect == COMPILED_CODE) {
-        Some(newer) => changed_code(transaction, account, environment, uploaded, newer).await?,
-        None => changed_nodes(transaction, account, environment, uploaded).await?,
+    let changed = match uploaded.set.aspect.as_str() {
+        COMPILED_CODE => changed_code(transaction, account, environment, uploaded, newer).await?,
+        _ => changed_nodes(transaction, account, environment, uploaded).await?,
     };
     let pointed = without_newer(transaction, account, environment, uploaded, changed).await?;
     if pointed.is_empty() {
@@ -80,14 +80,14 @@ async fn changed_nodes(
     .await
 }
 
-/// Returns the same as [`changed_nodes`] for compiled code, without the nodes that the newer set has with the same definition. Of two manifests
-/// of a project, these are nearly all.
+/// Returns the same as [`changed_nodes`], for compiled code. It leaves out the nodes that the newer set has with the same definition: of two
+/// manifests of a project, these are nearly all.
 async fn changed_code(
     transaction: &mut PgConnection,
     account: AccountId,
     environment: EnvironmentId,
     uploaded: &Uploaded,
-    newer: &AspectSet,
+    newer: Option<&AspectSet>,
 ) -> sqlx::Result<Vec<ChangedNode>> {
     sqlx::query_as!(
         ChangedNode,
@@ -117,8 +117,8 @@ async fn changed_code(
         uploaded.set.node_set,
         uploaded.set.content_set,
         uploaded.done_at,
-        newer.node_set,
-        newer.content_set
+        newer.map(|newer| newer.node_set.as_slice()),
+        newer.map(|newer| newer.content_set.as_slice())
     )
     .fetch_all(transaction)
     .await
