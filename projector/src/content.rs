@@ -13,19 +13,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use read_model::artifacts::Uploaded;
-use read_model::catalogs::known_catalogs;
+use read_model::catalogs::{Catalog, insert_catalogs, known_catalogs};
 use read_model::manifests::{ContentId, known_manifests};
 use read_model::placement::ResultsId;
-use read_model::results::known_results;
+use read_model::results::{ResultFile, insert_results, known_results};
 use schemas::{AccountId, ArtifactKind, ArtifactsUploaded, UploadedFile};
 use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use self::catalog::ReadCatalog;
 use self::manifest::ReadManifest;
 pub(crate) use self::reading::Reading;
-use self::results::ReadResults;
 use crate::{ApplyError, Projector};
 
 /// The number of files that are fetched and read at the same time.
@@ -154,11 +152,10 @@ pub(crate) enum FileWaits {
 pub(crate) async fn read_all(
     projector: &Projector,
     unread: BTreeMap<ContentKey, Unread>,
-    reading: Reading,
     waits: FileWaits,
 ) -> Contents {
     let mut reads = stream::iter(unread)
-        .map(|(key, unread)| async move { (key, read(projector, key, &unread, reading).await) })
+        .map(|(key, unread)| async move { (key, read(projector, key, &unread).await) })
         .buffer_unordered(READ_AT_ONCE);
     if waits == FileWaits::Unlimited {
         return reads.collect().await;
@@ -175,10 +172,9 @@ async fn read(
     projector: &Projector,
     key: ContentKey,
     Unread { file, uploaded_at }: &Unread,
-    reading: Reading,
 ) -> Result<Content, ApplyError> {
     match key {
-        ContentKey::Manifest((account, _)) => manifest::read(projector, account, file, reading)
+        ContentKey::Manifest((account, _)) => manifest::read(projector, account, file)
             .await
             .map(|manifest| Content::Manifest(Box::new(manifest))),
         ContentKey::Catalog((account, _)) => catalog::read(projector, account, file).await.map(Content::Catalog),
@@ -191,16 +187,18 @@ async fn read(
 /// A file that was read and is ready to be written.
 pub(crate) enum Content {
     Manifest(Box<ReadManifest>),
-    Results(ReadResults),
-    Catalog(ReadCatalog),
+    Results(ResultFile),
+    Catalog(Catalog),
 }
 
-/// Files that were read, in the order in which they are written.
+/// Files that were read, by kind.
 #[derive(Default)]
 pub(crate) struct Ready {
-    manifests: BTreeMap<AccountId, Vec<ReadManifest>>,
-    catalogs: Vec<(AccountId, ReadCatalog)>,
-    results: Vec<ReadResults>,
+    manifests: Vec<ReadManifest>,
+    catalogs: Vec<Catalog>,
+    results: Vec<ResultFile>,
+    /// The accounts of the manifests and catalogs.
+    accounts: BTreeSet<AccountId>,
 }
 
 impl Ready {
@@ -209,8 +207,14 @@ impl Ready {
         let mut ready = Self::default();
         for (key, content) in contents {
             match content? {
-                Content::Manifest(manifest) => ready.manifests.entry(key.account()).or_default().push(*manifest),
-                Content::Catalog(catalog) => ready.catalogs.push((key.account(), catalog)),
+                Content::Manifest(manifest) => {
+                    ready.accounts.insert(key.account());
+                    ready.manifests.push(*manifest);
+                }
+                Content::Catalog(catalog) => {
+                    ready.accounts.insert(key.account());
+                    ready.catalogs.push(catalog);
+                }
                 Content::Results(results) => ready.results.push(results),
             }
         }
@@ -219,28 +223,23 @@ impl Ready {
 
     /// Returns the accounts to which manifests and catalogs are added, sorted.
     pub(crate) fn accounts(&self) -> Vec<AccountId> {
-        let of_catalogs = self.catalogs.iter().map(|(account, _)| account);
-        let accounts: BTreeSet<AccountId> = self.manifests.keys().chain(of_catalogs).copied().collect();
-        accounts.into_iter().collect()
+        self.accounts.iter().copied().collect()
     }
 
     /// Writes the manifests and catalogs, under [`read_model::journal::lock_contents`].
-    pub(crate) async fn write_of_accounts(&mut self, transaction: &mut PgConnection) -> Result<(), ApplyError> {
-        for (account, manifests) in mem::take(&mut self.manifests) {
-            manifest::write_all(transaction, account, manifests).await?;
-        }
-        for (account, catalog) in mem::take(&mut self.catalogs) {
-            catalog.write(transaction, account).await?;
-        }
+    pub(crate) async fn write_of_accounts(
+        &mut self,
+        transaction: &mut PgConnection,
+        reading: Reading,
+    ) -> Result<(), ApplyError> {
+        manifest::write_all(transaction, mem::take(&mut self.manifests), reading).await?;
+        insert_catalogs(transaction, &mem::take(&mut self.catalogs)).await?;
         Ok(())
     }
 
     /// Writes the results, under [`read_model::placement::lock_placement`].
     pub(crate) async fn write_results(self, transaction: &mut PgConnection) -> Result<(), ApplyError> {
-        for results in self.results {
-            results.write(transaction).await?;
-        }
-        Ok(())
+        Ok(insert_results(transaction, &self.results).await?)
     }
 }
 

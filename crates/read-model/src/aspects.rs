@@ -6,8 +6,9 @@
 
 mod heads;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, Sha256};
@@ -131,47 +132,44 @@ async fn uploaded_sets(
 }
 
 /// Records the sets of uploads, under [`crate::placement::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
-/// content differs in the new set.
+/// content differs in the new sets.
 ///
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn note_aspects(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<()> {
     // If a set was uploaded several times, only the newest upload matters.
-    let mut newest: HashMap<(AccountId, EnvironmentId, AspectSet), Uploaded> = HashMap::new();
-    for (account, environment, uploaded) in sets_of_uploads(transaction, events).await? {
-        match newest.entry((account, environment, uploaded.set.clone())) {
+    let mut newest: HashMap<(EnvironmentId, AspectSet), Noting> = HashMap::new();
+    for noting in sets_of_uploads(transaction, events).await? {
+        match newest.entry((noting.environment, noting.uploaded.set.clone())) {
             Entry::Vacant(entry) => {
-                entry.insert(uploaded);
+                entry.insert(noting);
             }
             Entry::Occupied(mut entry) => {
-                if uploaded.age() > entry.get().age() {
-                    entry.insert(uploaded);
+                if noting.uploaded.age() > entry.get().uploaded.age() {
+                    entry.insert(noting);
                 }
             }
         }
     }
-    let mut sets: Vec<(AccountId, EnvironmentId, Uploaded)> = newest
-        .into_iter()
-        .map(|((account, environment, _), uploaded)| (account, environment, uploaded))
-        .collect();
-    // The newest first, which then point the heads that the others would point only for a moment.
-    sets.sort_by(|(_, one_environment, one), (_, other_environment, other)| {
-        (other_environment, other.age()).cmp(&(one_environment, one.age()))
-    });
-    let mut newer: Option<&(AccountId, EnvironmentId, Uploaded)> = None;
-    for noting in &sets {
-        let (account, environment, uploaded) = noting;
-        // `None` means that the same set was already uploaded with a later time.
-        if let Some(noted) = upsert_set(transaction, *account, *environment, uploaded).await?
-            && noted.newest_before != Some(noted.id)
-        {
-            let newer = newer.filter(|(_, of, newer)| of == environment && newer.set.aspect == uploaded.set.aspect);
-            let newer = newer.map(|(.., newer)| &newer.set);
-            point_heads(transaction, *account, *environment, uploaded, newer).await?;
-        }
-        newer = Some(noting);
+    if newest.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let sets: Vec<Noting> = newest.into_values().collect();
+    let new = upsert_sets(transaction, &sets).await?;
+    let mut sets: Vec<Noting> = (1..)
+        .zip(sets)
+        .filter(|(place, _)| new.contains(place))
+        .map(|(_, set)| set)
+        .collect();
+    sets.sort_by_key(|noting| Reverse(noting.uploaded.age()));
+    point_heads(transaction, &sets).await
+}
+
+/// An uploaded set, and where it is recorded.
+struct Noting {
+    account: AccountId,
+    environment: EnvironmentId,
+    uploaded: Uploaded,
 }
 
 impl Uploaded {
@@ -182,10 +180,7 @@ impl Uploaded {
 }
 
 /// Returns the sets of the files of uploads, without those of retired dbt projects.
-async fn sets_of_uploads(
-    connection: &mut PgConnection,
-    events: &[EventId],
-) -> sqlx::Result<Vec<(AccountId, EnvironmentId, Uploaded)>> {
+async fn sets_of_uploads(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<Noting>> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.0).collect();
     let rows = sqlx::query!(
         r#"SELECT a.account_id AS "account_id!", a.environment_id AS "environment_id!", $2 AS "aspect!", a.dbt_project AS "dbt_project!",
@@ -216,49 +211,60 @@ async fn sets_of_uploads(
             event_id: row.event_id,
             place: row.place,
         };
-        (AccountId(row.account_id), EnvironmentId(row.environment_id), uploaded)
+        Noting {
+            account: AccountId(row.account_id),
+            environment: EnvironmentId(row.environment_id),
+            uploaded,
+        }
     });
     Ok(sets.collect())
 }
 
-/// The result of recording a set.
-struct Noted {
-    id: i64,
-    /// The set that was the newest before.
-    newest_before: Option<i64>,
-}
-
-/// Returns `None` if the set is already stored with a later time.
-async fn upsert_set(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    environment: EnvironmentId,
-    uploaded: &Uploaded,
-) -> sqlx::Result<Option<Noted>> {
-    sqlx::query_as!(
-        Noted,
-        "WITH newest AS (
-            SELECT id FROM aspect_sets WHERE environment_id = $2 AND aspect = $3
-            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1
+/// Stores sets, and returns the positions, counted from 1, of those that may point heads: not of those that are stored with a later time, or
+/// that were the newest of their environment already.
+async fn upsert_sets(transaction: &mut PgConnection, sets: &[Noting]) -> sqlx::Result<HashSet<i64>> {
+    let accounts: Vec<i64> = sets.iter().map(|noting| noting.account.0).collect();
+    let environments: Vec<i64> = sets.iter().map(|noting| noting.environment.0).collect();
+    let uploaded = || sets.iter().map(|noting| &noting.uploaded);
+    let aspects: Vec<&str> = uploaded().map(|one| one.set.aspect.as_str()).collect();
+    let projects: Vec<&str> = uploaded().map(|one| one.set.dbt_project.as_str()).collect();
+    let node_sets: Vec<&[u8]> = uploaded().map(|one| one.set.node_set.as_slice()).collect();
+    let content_sets: Vec<&[u8]> = uploaded().map(|one| one.set.content_set.as_slice()).collect();
+    let times: Vec<DateTime<Utc>> = uploaded().map(|one| one.done_at).collect();
+    let events: Vec<Uuid> = uploaded().map(|one| one.event_id).collect();
+    let places: Vec<i32> = uploaded().map(|one| one.place).collect();
+    let new = sqlx::query_scalar!(
+        r#"WITH new AS MATERIALIZED (
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::timestamptz[], $8::uuid[],
+                $9::integer[])
+                WITH ORDINALITY AS n (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place, position)
+         ), stored AS (
+            INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
+            SELECT account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place FROM new
+            ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set)
+            DO UPDATE SET done_at = excluded.done_at, event_id = excluded.event_id, place = excluded.place
+                WHERE (excluded.done_at, excluded.event_id, excluded.place) > (s.done_at, s.event_id, s.place)
+            RETURNING id, environment_id, aspect, dbt_project, node_set, content_set
          )
-         INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set)
-         DO UPDATE SET done_at = excluded.done_at, event_id = excluded.event_id, place = excluded.place
-            WHERE (excluded.done_at, excluded.event_id, excluded.place) > (s.done_at, s.event_id, s.place)
-         RETURNING id, (SELECT id FROM newest) AS newest_before",
-        account.0,
-        environment.0,
-        uploaded.set.aspect,
-        uploaded.set.dbt_project,
-        uploaded.set.node_set,
-        uploaded.set.content_set,
-        uploaded.done_at,
-        uploaded.event_id,
-        uploaded.place
+         SELECT n.position AS "position!" FROM new n
+         JOIN stored s USING (environment_id, aspect, dbt_project, node_set, content_set)
+         -- As it was before the statement.
+         LEFT JOIN LATERAL (SELECT id FROM aspect_sets WHERE environment_id = n.environment_id AND aspect = n.aspect
+            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1) newest ON true
+         WHERE newest.id IS DISTINCT FROM s.id"#,
+        &accounts,
+        &environments,
+        &aspects as &[&str],
+        &projects as &[&str],
+        &node_sets as &[&[u8]],
+        &content_sets as &[&[u8]],
+        &times,
+        &events,
+        &places
     )
-    .fetch_optional(transaction)
-    .await
+    .fetch_all(transaction)
+    .await?;
+    Ok(new.into_iter().collect())
 }
 
 async fn nodes_of_sets(
@@ -362,8 +368,17 @@ async fn recompute_set(
         .filter_map(|hash| Some(Sha256(hash.try_into().ok()?)))
         .collect();
     let uploads = uploaded_sets(transaction, account, environment, &contents, false).await?;
-    for uploaded in uploads.into_iter().filter(|uploaded| uploaded.set == *set) {
-        upsert_set(transaction, account, environment, &uploaded).await?;
+    let newest = uploads
+        .into_iter()
+        .filter(|uploaded| uploaded.set == *set)
+        .max_by_key(Uploaded::age);
+    if let Some(uploaded) = newest {
+        let noting = Noting {
+            account,
+            environment,
+            uploaded,
+        };
+        upsert_sets(transaction, &[noting]).await?;
     }
     Ok(())
 }

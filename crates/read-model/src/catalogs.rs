@@ -1,11 +1,11 @@
 //! The tables in the warehouse. Each catalog content is read only once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use crate::manifests::{ContentId, columns_of};
+use crate::manifests::{ContentId, columns_of, content_id};
 
 /// The number of rows that one statement inserts.
 const BATCH: usize = 2_000;
@@ -39,68 +39,97 @@ pub async fn known_catalogs(connection: &mut PgConnection, ids: &[ContentId]) ->
     .fetch_all(connection)
     .await?;
     let known = known.into_iter();
-    Ok(known
-        .filter_map(|row| Some((AccountId(row.account_id), Sha256(row.sha256.try_into().ok()?))))
-        .collect())
+    Ok(known.filter_map(|row| content_id(row.account_id, row.sha256)).collect())
 }
 
-/// Returns the key of a catalog with these tables in `catalog_sets`. The rows must be sorted by `unique_id`.
-fn hash_of_catalog(rows: &[CatalogRow]) -> Sha256 {
-    let all: Vec<u8> = rows.iter().flat_map(|row| row.hash.0).collect();
-    Sha256::of(&all)
+/// A catalog.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// The account that uploaded it.
+    pub account: AccountId,
+    /// The hash of the catalog's bytes.
+    pub sha256: Sha256,
+    /// The tables, sorted by `unique_id`.
+    pub rows: Vec<CatalogRow>,
+    /// Whether dbt could not read some tables.
+    pub has_errors: bool,
 }
 
-/// Stores a catalog if it is not stored yet, under [`crate::journal::lock_contents`]. The rows must be sorted by `unique_id`.
+impl Catalog {
+    /// The key in `catalog_sets`.
+    fn set(&self) -> ContentId {
+        let all: Vec<u8> = self.rows.iter().flat_map(|row| row.hash.0).collect();
+        (self.account, Sha256::of(&all))
+    }
+}
+
+/// Stores those of these catalogs that are not stored yet, under [`crate::journal::lock_contents`].
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_catalog(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    sha256: Sha256,
-    rows: &[CatalogRow],
-    has_errors: bool,
-) -> sqlx::Result<()> {
-    let set = hash_of_catalog(rows);
-    let is_known = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM catalog_sets WHERE account_id = $1 AND hash = $2) AS "exists!""#,
-        account.0,
-        set.0.as_slice()
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    if !is_known {
-        insert_tables(transaction, account, set, rows).await?;
+pub async fn insert_catalogs(transaction: &mut PgConnection, catalogs: &[Catalog]) -> sqlx::Result<()> {
+    if catalogs.is_empty() {
+        return Ok(());
     }
+    let keys: Vec<ContentId> = catalogs.iter().map(Catalog::set).collect();
+    let mut sets: BTreeMap<ContentId, &Catalog> = keys.iter().copied().zip(catalogs).collect();
+    for stored in stored_sets(transaction, &keys).await? {
+        sets.remove(&stored);
+    }
+    insert_tables(transaction, &sets).await?;
+    insert_sets(transaction, &sets).await?;
+    let ids: Vec<ContentId> = catalogs
+        .iter()
+        .map(|catalog| (catalog.account, catalog.sha256))
+        .collect();
+    let (accounts, hashes) = columns_of(&ids);
+    let (_, sets) = columns_of(&keys);
+    let have_errors: Vec<bool> = catalogs.iter().map(|catalog| catalog.has_errors).collect();
     sqlx::query!(
-        "INSERT INTO catalogs (account_id, sha256, catalog_set, has_errors) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        account.0,
-        sha256.0.as_slice(),
-        set.0.as_slice(),
-        has_errors
+        "INSERT INTO catalogs (account_id, sha256, catalog_set, has_errors)
+         SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bool[]) ON CONFLICT DO NOTHING",
+        &accounts,
+        &hashes,
+        &sets,
+        &have_errors
     )
     .execute(transaction)
     .await?;
     Ok(())
 }
 
-/// Inserts the tables that are not stored yet, and their set.
-async fn insert_tables(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    set: Sha256,
-    rows: &[CatalogRow],
-) -> sqlx::Result<()> {
+async fn stored_sets(transaction: &mut PgConnection, sets: &[ContentId]) -> sqlx::Result<Vec<ContentId>> {
+    let (accounts, hashes) = columns_of(sets);
+    let stored = sqlx::query!(
+        "SELECT s.account_id, s.hash FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
+         JOIN catalog_sets s ON s.account_id = w.account_id AND s.hash = w.hash",
+        &accounts,
+        &hashes
+    )
+    .fetch_all(transaction)
+    .await?;
+    let stored = stored.into_iter();
+    Ok(stored.filter_map(|row| content_id(row.account_id, row.hash)).collect())
+}
+
+/// Inserts the tables that are not stored yet.
+async fn insert_tables(transaction: &mut PgConnection, sets: &BTreeMap<ContentId, &Catalog>) -> sqlx::Result<()> {
+    let rows: Vec<(AccountId, &CatalogRow)> = sets
+        .values()
+        .flat_map(|catalog| catalog.rows.iter().map(|row| (catalog.account, row)))
+        .collect();
     for rows in rows.chunks(BATCH) {
-        let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
-        let unique_ids: Vec<&str> = rows.iter().map(|row| row.unique_id.as_str()).collect();
-        let docs: Vec<&[u8]> = rows.iter().map(|row| row.doc.as_slice()).collect();
+        let accounts: Vec<i64> = rows.iter().map(|(account, _)| account.0).collect();
+        let hashes: Vec<&[u8]> = rows.iter().map(|(_, row)| row.hash.0.as_slice()).collect();
+        let unique_ids: Vec<&str> = rows.iter().map(|(_, row)| row.unique_id.as_str()).collect();
+        let docs: Vec<&[u8]> = rows.iter().map(|(_, row)| row.doc.as_slice()).collect();
         sqlx::query!(
             "INSERT INTO catalog_nodes (account_id, hash, unique_id, doc)
-             SELECT $1, n.hash, n.unique_id, n.doc
-             FROM unnest($2::bytea[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n (hash, unique_id, doc, place) ORDER BY n.place
+             SELECT n.account_id, n.hash, n.unique_id, n.doc
+             FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bytea[]) WITH ORDINALITY
+                AS n (account_id, hash, unique_id, doc, place) ORDER BY n.place
              ON CONFLICT DO NOTHING",
-            account.0,
+            &accounts,
             &hashes as &[&[u8]],
             &unique_ids as &[&str],
             &docs as &[&[u8]],
@@ -108,17 +137,38 @@ async fn insert_tables(
         .execute(&mut *transaction)
         .await?;
     }
-    let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
+    Ok(())
+}
+
+/// Inserts sets of tables that are stored.
+async fn insert_sets(transaction: &mut PgConnection, sets: &BTreeMap<ContentId, &Catalog>) -> sqlx::Result<()> {
+    let keys: Vec<ContentId> = sets.keys().copied().collect();
+    let (accounts, hashes) = columns_of(&keys);
+    // The place of each table's set in the arrays of sets.
+    let (mut places, mut tables): (Vec<i64>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+    for (place, catalog) in (1..).zip(sets.values()) {
+        for row in &catalog.rows {
+            places.push(place);
+            tables.push(row.hash.0.as_slice());
+        }
+    }
     sqlx::query!(
-        r#"INSERT INTO catalog_sets (account_id, hash, node_ids)
-         SELECT $1, $2, ARRAY(
-            SELECT n.id FROM unnest($3::bytea[]) AS w (hash)
-            CROSS JOIN LATERAL (SELECT id, unique_id FROM catalog_nodes WHERE account_id = $1 AND hash = w.hash LIMIT 1) n
-            GROUP BY n.id, n.unique_id, w.hash ORDER BY n.unique_id COLLATE "C", w.hash)
+        r#"WITH sets AS (
+            SELECT * FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY AS s (account_id, hash, place)
+         ), tables AS (
+            SELECT DISTINCT s.place, n.id, n.unique_id, w.hash FROM unnest($3::bigint[], $4::bytea[]) AS w (place, hash)
+            JOIN sets s ON s.place = w.place
+            CROSS JOIN LATERAL (SELECT id, unique_id FROM catalog_nodes WHERE account_id = s.account_id AND hash = w.hash LIMIT 1) n
+         ), ids AS (
+            SELECT place, array_agg(id ORDER BY unique_id COLLATE "C", hash) AS ids FROM tables GROUP BY place
+         )
+         INSERT INTO catalog_sets (account_id, hash, node_ids)
+         SELECT s.account_id, s.hash, coalesce(i.ids, '{}') FROM sets s LEFT JOIN ids i ON i.place = s.place
          ON CONFLICT DO NOTHING"#,
-        account.0,
-        set.0.as_slice(),
-        &hashes as &[&[u8]],
+        &accounts,
+        &hashes,
+        &places,
+        &tables as &[&[u8]],
     )
     .execute(transaction)
     .await?;

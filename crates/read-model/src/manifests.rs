@@ -61,6 +61,8 @@ pub struct NodeSetMember {
 /// A row of `nodes`.
 #[derive(Clone, Debug)]
 pub struct NodeRow {
+    /// The account of the manifest.
+    pub account: AccountId,
     /// The hash of the definition.
     pub hash: Sha256,
     /// dbt's id.
@@ -113,9 +115,11 @@ pub async fn known_manifests(connection: &mut PgConnection, ids: &[ContentId]) -
     .fetch_all(connection)
     .await?;
     let known = known.into_iter();
-    Ok(known
-        .filter_map(|row| Some((AccountId(row.account_id), Sha256(row.sha256.try_into().ok()?))))
-        .collect())
+    Ok(known.filter_map(|row| content_id(row.account_id, row.sha256)).collect())
+}
+
+pub(crate) fn content_id(account: i64, hash: Vec<u8>) -> Option<ContentId> {
+    Some((AccountId(account), Sha256(hash.try_into().ok()?)))
 }
 
 pub(crate) fn columns_of(ids: &[ContentId]) -> (Vec<i64>, Vec<Vec<u8>>) {
@@ -124,43 +128,22 @@ pub(crate) fn columns_of(ids: &[ContentId]) -> (Vec<i64>, Vec<Vec<u8>>) {
         .unzip()
 }
 
-/// Which of a manifest's sets are stored.
-#[derive(Debug)]
-pub struct StoredSets {
-    /// Whether the set of nodes is stored.
-    pub nodes: bool,
-    /// The hashes of those sets of texts that are stored.
-    pub texts: Vec<Sha256>,
-}
-
-/// Looks up a manifest's set of nodes and its sets of texts.
+/// Returns those of these sets of nodes that are stored.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn stored_sets(
-    connection: &mut PgConnection,
-    account: AccountId,
-    nodes: Sha256,
-    texts: impl IntoIterator<Item = Sha256>,
-) -> sqlx::Result<StoredSets> {
-    let texts: Vec<Vec<u8>> = texts.into_iter().map(|hash| hash.0.to_vec()).collect();
+pub async fn stored_node_sets(connection: &mut PgConnection, ids: &[ContentId]) -> sqlx::Result<HashSet<ContentId>> {
+    let (accounts, hashes) = columns_of(ids);
     let stored = sqlx::query!(
-        r#"SELECT EXISTS (SELECT FROM node_sets WHERE account_id = $1 AND hash = $2) AS "nodes!",
-            ARRAY(SELECT DISTINCT hash FROM text_sets WHERE account_id = $1 AND hash = ANY($3)) AS "texts!: Vec<Vec<u8>>""#,
-        account.0,
-        nodes.0.as_slice(),
-        &texts
+        r#"SELECT w.account_id AS "account_id!", w.hash AS "hash!" FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
+         WHERE EXISTS (SELECT FROM node_sets s WHERE s.account_id = w.account_id AND s.hash = w.hash)"#,
+        &accounts,
+        &hashes
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(StoredSets {
-        nodes: stored.nodes,
-        texts: stored
-            .texts
-            .into_iter()
-            .filter_map(|hash| hash.try_into().ok().map(Sha256))
-            .collect(),
-    })
+    let stored = stored.into_iter();
+    Ok(stored.filter_map(|row| content_id(row.account_id, row.hash)).collect())
 }
 
 /// Returns the ids of those of these definitions that are stored.
@@ -169,22 +152,22 @@ pub async fn stored_sets(
 /// Returns an error if the query fails.
 pub async fn ids_of_nodes(
     connection: &mut PgConnection,
-    account: AccountId,
-    hashes: &[Sha256],
-) -> sqlx::Result<HashMap<Sha256, i64>> {
-    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
+    contents: &[ContentId],
+) -> sqlx::Result<HashMap<ContentId, i64>> {
+    let (accounts, hashes) = columns_of(contents);
     let rows = sqlx::query!(
         // Each by its whole key: without statistics, PostgreSQL reads all rows of the account to find many of them.
-        r#"SELECT n.id AS "id!", w.hash AS "hash!" FROM unnest($2::bytea[]) AS w (hash)
-         CROSS JOIN LATERAL (SELECT id FROM nodes WHERE account_id = $1 AND hash = w.hash LIMIT 1) n"#,
-        account.0,
-        &hashes as &[&[u8]]
+        r#"SELECT n.id AS "id!", w.account_id AS "account_id!", w.hash AS "hash!"
+         FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
+         CROSS JOIN LATERAL (SELECT id FROM nodes WHERE account_id = w.account_id AND hash = w.hash LIMIT 1) n"#,
+        &accounts,
+        &hashes
     )
     .fetch_all(connection)
     .await?;
+    let rows = rows.into_iter();
     Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .filter_map(|row| Some((content_id(row.account_id, row.hash)?, row.id)))
         .collect())
 }
 
@@ -192,11 +175,8 @@ pub async fn ids_of_nodes(
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_nodes(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    nodes: &[NodeRow],
-) -> sqlx::Result<HashMap<Sha256, i64>> {
+pub async fn insert_nodes(transaction: &mut PgConnection, nodes: &[NodeRow]) -> sqlx::Result<HashMap<ContentId, i64>> {
+    let accounts: Vec<i64> = nodes.iter().map(|node| node.account.0).collect();
     let hashes: Vec<&[u8]> = nodes.iter().map(|node| node.hash.0.as_slice()).collect();
     let unique_ids: Vec<&str> = nodes.iter().map(|node| node.unique_id.as_str()).collect();
     let resource_types: Vec<&str> = nodes.iter().map(|node| node.resource_type.as_str()).collect();
@@ -211,14 +191,15 @@ pub async fn insert_nodes(
     let rows = sqlx::query!(
         "INSERT INTO nodes (account_id, format, hash, unique_id, resource_type, name, folded_name, package_name, materialized, attached_node,
             depends_on, doc)
-         SELECT $1, $2, n.hash, n.unique_id, n.resource_type, n.name, n.folded_name, n.package_name, n.materialized, n.attached_node,
-            n.depends_on::text[], n.doc
-         FROM unnest($3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-                $12::bytea[])
-            AS n (hash, unique_id, resource_type, name, folded_name, package_name, materialized, attached_node, depends_on, doc)
-         RETURNING id, hash",
-        account.0,
+         SELECT n.account_id, $1, n.hash, n.unique_id, n.resource_type, n.name, n.folded_name, n.package_name, n.materialized,
+            n.attached_node, n.depends_on::text[], n.doc
+         FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+                $11::text[], $12::bytea[])
+            AS n (account_id, hash, unique_id, resource_type, name, folded_name, package_name, materialized, attached_node, depends_on,
+                doc)
+         RETURNING id, account_id, hash",
         DEFINITION_FORMAT,
+        &accounts,
         &hashes as &[&[u8]],
         &unique_ids as &[&str],
         &resource_types as &[&str],
@@ -232,14 +213,14 @@ pub async fn insert_nodes(
     )
     .fetch_all(transaction)
     .await?;
+    let rows = rows.into_iter();
     Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .filter_map(|row| Some((content_id(row.account_id, row.hash)?, row.id)))
         .collect())
 }
 
 /// Formats a list of texts as a PostgreSQL array.
-fn array_of(texts: &[String]) -> String {
+pub(crate) fn array_of(texts: &[String]) -> String {
     let quoted: Vec<String> = texts
         .iter()
         .map(|text| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))

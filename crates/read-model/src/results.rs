@@ -4,18 +4,21 @@ use std::collections::HashSet;
 
 use artifacts::{Failure, Outcome};
 use chrono::{DateTime, Utc};
-use schemas::{ArtifactKind, Sha256};
+use schemas::{AccountId, ArtifactKind, EnvironmentId, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
+use crate::manifests::array_of;
 use crate::placement::{ResultsId, columns_of};
 
 /// The number of rows that one statement inserts.
 const BATCH: usize = 2_000;
 
-/// The data of a file of results apart from the results.
+/// A file of results.
 #[derive(Clone, Debug)]
 pub struct ResultFile {
+    /// The file in its environment.
+    pub id: ResultsId,
     /// The kind of the file: run results, sources or freshness.
     pub kind: ArtifactKind,
     /// The name of the dbt command.
@@ -40,6 +43,8 @@ pub struct ResultFile {
     pub hooks: Vec<String>,
     /// Whether the file lists work that leaves traces in the invocation's manifest, unless the command was interrupted.
     pub leaves_traces: bool,
+    /// The results, in the order of the file.
+    pub rows: Vec<ResultRow>,
 }
 
 /// A row of `node_results`.
@@ -135,89 +140,132 @@ fn at_positions(files: &[ResultsId], positions: Vec<i64>) -> HashSet<ResultsId> 
     indices.filter_map(|index| files.get(index).copied()).collect()
 }
 
-/// Stores the results of a file if they are not stored yet.
+/// Stores those of these files that are not stored yet, with their results.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_results(
-    transaction: &mut PgConnection,
-    id: ResultsId,
-    file: &ResultFile,
-    rows: &[ResultRow],
-) -> sqlx::Result<()> {
-    let ResultsId {
-        account,
-        environment,
-        sha256,
-    } = id;
+pub async fn insert_results(transaction: &mut PgConnection, files: &[ResultFile]) -> sqlx::Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let new = insert_files(transaction, files).await?;
+    let rows: Vec<(&ResultFile, i32, &ResultRow)> = files
+        .iter()
+        .filter(|file| new.contains(&file.id))
+        .flat_map(|file| (0..).zip(&file.rows).map(move |(place, row)| (file, place, row)))
+        .collect();
+    for rows in rows.chunks(BATCH) {
+        insert_rows(transaction, rows).await?;
+    }
+    Ok(())
+}
+
+/// Returns the files that were not stored before.
+async fn insert_files(transaction: &mut PgConnection, files: &[ResultFile]) -> sqlx::Result<HashSet<ResultsId>> {
+    let ids: Vec<ResultsId> = files.iter().map(|file| file.id).collect();
+    let (accounts, environments, hashes) = columns_of(&ids);
+    let which: Vec<Option<&str>> = files.iter().map(|file| file.which.as_deref()).collect();
+    let commands: Vec<Option<&str>> = files.iter().map(|file| file.command.as_deref()).collect();
+    let times: Vec<f64> = files.iter().map(|file| file.elapsed_time).collect();
+    let failed: Vec<bool> = files.iter().map(|file| file.failed).collect();
+    let kinds: Vec<&str> = files.iter().map(|file| file.kind.as_str()).collect();
+    let command_keys: Vec<Option<Vec<u8>>> = files
+        .iter()
+        .map(|file| file.command_key.map(|key| key.0.to_vec()))
+        .collect();
+    let limited: Vec<bool> = files.iter().map(|file| file.is_limited).collect();
+    let empty: Vec<bool> = files.iter().map(|file| file.rows.is_empty()).collect();
+    let touching: Vec<bool> = files.iter().map(|file| file.touches_nodes).collect();
+    let failed_outside: Vec<bool> = files.iter().map(|file| file.failed_outside).collect();
+    let failed_hooks: Vec<bool> = files.iter().map(|file| file.failed_hook).collect();
+    let hooks: Vec<String> = files.iter().map(|file| array_of(&file.hooks)).collect();
+    let leaving_traces: Vec<bool> = files.iter().map(|file| file.leaves_traces).collect();
     let inserted = sqlx::query!(
         "INSERT INTO result_files (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key,
             is_limited, is_empty, touches_nodes, failed_outside, failed_hook, hooks, leaves_traces)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
-        account.0,
-        environment.0,
-        sha256.0.as_slice(),
-        file.which,
-        file.command,
-        file.elapsed_time,
-        file.failed,
-        file.kind.as_str(),
-        file.command_key.as_ref().map(|key| key.0.as_slice()),
-        file.is_limited,
-        rows.is_empty(),
-        file.touches_nodes,
-        file.failed_outside,
-        file.failed_hook,
-        &file.hooks,
-        file.leaves_traces
+         SELECT f.account_id, f.environment_id, f.sha256, f.which, f.command, f.elapsed_time, f.failed, f.kind, f.command_key,
+            f.is_limited, f.is_empty, f.touches_nodes, f.failed_outside, f.failed_hook, f.hooks::text[], f.leaves_traces
+         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::float8[], $7::bool[], $8::text[], $9::bytea[],
+                $10::bool[], $11::bool[], $12::bool[], $13::bool[], $14::bool[], $15::text[], $16::bool[])
+            AS f (account_id, environment_id, sha256, which, command, elapsed_time, failed, kind, command_key, is_limited, is_empty,
+                touches_nodes, failed_outside, failed_hook, hooks, leaves_traces)
+         ON CONFLICT DO NOTHING RETURNING account_id, environment_id, sha256",
+        &accounts,
+        &environments,
+        &hashes,
+        &which as &[Option<&str>],
+        &commands as &[Option<&str>],
+        &times,
+        &failed,
+        &kinds as &[&str],
+        &command_keys as &[Option<Vec<u8>>],
+        &limited,
+        &empty,
+        &touching,
+        &failed_outside,
+        &failed_hooks,
+        &hooks,
+        &leaving_traces
     )
-    .execute(&mut *transaction)
+    .fetch_all(transaction)
     .await?;
-    if inserted.rows_affected() == 0 {
-        return Ok(());
-    }
-    let is_freshness = file.kind != ArtifactKind::RunResults;
-    for (batch, rows) in (0..).zip(rows.chunks(BATCH)) {
-        let unique_ids: Vec<&str> = rows.iter().map(|row| row.unique_id.as_str()).collect();
-        let statuses: Vec<&str> = rows.iter().map(|row| row.status.as_str()).collect();
-        let attempts: Vec<bool> = rows.iter().map(|row| row.outcome.is_attempt).collect();
-        let passed: Vec<bool> = rows.iter().map(|row| row.outcome.has_passed).collect();
-        let successes: Vec<bool> = rows.iter().map(|row| row.outcome.is_success).collect();
-        let what_failed: Vec<i16> = rows.iter().map(|row| number_of(row.outcome.failure)).collect();
-        let at: Vec<DateTime<Utc>> = rows.iter().map(|row| in_microseconds(row.at)).collect();
-        let times: Vec<Option<f64>> = rows.iter().map(|row| row.execution_time).collect();
-        let failures: Vec<Option<i64>> = rows.iter().map(|row| row.failures).collect();
-        let rows_affected: Vec<Option<i64>> = rows.iter().map(|row| row.rows_affected).collect();
-        let docs: Vec<&[u8]> = rows.iter().map(|row| row.doc.as_slice()).collect();
-        let first: i32 = batch * i32::try_from(BATCH).unwrap_or(i32::MAX);
-        sqlx::query!(
-            "INSERT INTO node_results (account_id, environment_id, sha256, place, is_freshness, unique_id, status, is_attempt, has_passed,
-                is_success, failure, at, execution_time, failures, rows_affected, doc)
-             SELECT $1, $2, $3, $4 + r.place::integer - 1, $5, r.unique_id, r.status, r.is_attempt, r.has_passed, r.is_success, r.failure, r.at,
-                r.execution_time, r.failures, r.rows_affected, r.doc
-             FROM unnest($6::text[], $7::text[], $8::boolean[], $9::boolean[], $10::boolean[], $11::smallint[], $12::timestamptz[],
-                    $13::float8[], $14::bigint[], $15::bigint[], $16::bytea[])
-                WITH ORDINALITY AS r (unique_id, status, is_attempt, has_passed, is_success, failure, at, execution_time, failures,
-                    rows_affected, doc, place)",
-            account.0,
-            environment.0,
-            sha256.0.as_slice(),
-            first,
-            is_freshness,
-            &unique_ids as &[&str],
-            &statuses as &[&str],
-            &attempts,
-            &passed,
-            &successes,
-            &what_failed,
-            &at,
-            &times as &[Option<f64>],
-            &failures as &[Option<i64>],
-            &rows_affected as &[Option<i64>],
-            &docs as &[&[u8]],
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
+    let id_of = |(account, environment, sha256): (i64, i64, Vec<u8>)| {
+        Some(ResultsId {
+            account: AccountId(account),
+            environment: EnvironmentId(environment),
+            sha256: Sha256(sha256.try_into().ok()?),
+        })
+    };
+    let inserted = inserted.into_iter();
+    Ok(inserted
+        .filter_map(|row| id_of((row.account_id, row.environment_id, row.sha256)))
+        .collect())
+}
+
+/// Inserts results, each with its file and its position there.
+async fn insert_rows(transaction: &mut PgConnection, rows: &[(&ResultFile, i32, &ResultRow)]) -> sqlx::Result<()> {
+    let ids: Vec<ResultsId> = rows.iter().map(|(file, ..)| file.id).collect();
+    let (accounts, environments, hashes) = columns_of(&ids);
+    let freshness: Vec<bool> = rows
+        .iter()
+        .map(|(file, ..)| file.kind != ArtifactKind::RunResults)
+        .collect();
+    let places: Vec<i32> = rows.iter().map(|(_, place, _)| *place).collect();
+    let rows = || rows.iter().map(|(.., row)| *row);
+    let unique_ids: Vec<&str> = rows().map(|row| row.unique_id.as_str()).collect();
+    let statuses: Vec<&str> = rows().map(|row| row.status.as_str()).collect();
+    let attempts: Vec<bool> = rows().map(|row| row.outcome.is_attempt).collect();
+    let passed: Vec<bool> = rows().map(|row| row.outcome.has_passed).collect();
+    let successes: Vec<bool> = rows().map(|row| row.outcome.is_success).collect();
+    let what_failed: Vec<i16> = rows().map(|row| number_of(row.outcome.failure)).collect();
+    let at: Vec<DateTime<Utc>> = rows().map(|row| in_microseconds(row.at)).collect();
+    let times: Vec<Option<f64>> = rows().map(|row| row.execution_time).collect();
+    let failures: Vec<Option<i64>> = rows().map(|row| row.failures).collect();
+    let rows_affected: Vec<Option<i64>> = rows().map(|row| row.rows_affected).collect();
+    let docs: Vec<&[u8]> = rows().map(|row| row.doc.as_slice()).collect();
+    sqlx::query!(
+        "INSERT INTO node_results (account_id, environment_id, sha256, place, is_freshness, unique_id, status, is_attempt, has_passed,
+            is_success, failure, at, execution_time, failures, rows_affected, doc)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::integer[], $5::boolean[], $6::text[], $7::text[], $8::boolean[],
+            $9::boolean[], $10::boolean[], $11::smallint[], $12::timestamptz[], $13::float8[], $14::bigint[], $15::bigint[], $16::bytea[])",
+        &accounts,
+        &environments,
+        &hashes,
+        &places,
+        &freshness,
+        &unique_ids as &[&str],
+        &statuses as &[&str],
+        &attempts,
+        &passed,
+        &successes,
+        &what_failed,
+        &at,
+        &times as &[Option<f64>],
+        &failures as &[Option<i64>],
+        &rows_affected as &[Option<i64>],
+        &docs as &[&[u8]],
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
 }

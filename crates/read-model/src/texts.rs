@@ -1,12 +1,12 @@
 //! Texts that belong to the nodes of a manifest but not to their definitions: compiled code, and the macros that are called. Each content
 //! is stored once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use crate::manifests::{NodeSetMember, SetRows};
+use crate::manifests::{ContentId, NodeSetMember, SetRows, columns_of, content_id};
 
 /// The text of each node of a manifest.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct TextSet {
 /// A row of `texts`.
 #[derive(Clone, Debug)]
 pub struct TextRow {
+    /// The account of the manifest.
+    pub account: AccountId,
     /// The hash of the text.
     pub hash: Sha256,
     /// The text, compressed by [`crate::doc::DocEncoder`].
@@ -45,28 +47,49 @@ impl TextSet {
     }
 }
 
-/// Returns the ids of the texts with these hashes, as far as they are stored.
+/// Returns those of these sets of texts that are stored.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn stored_text_sets(connection: &mut PgConnection, ids: &[ContentId]) -> sqlx::Result<HashSet<ContentId>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (accounts, hashes) = columns_of(ids);
+    let stored = sqlx::query!(
+        r#"SELECT w.account_id AS "account_id!", w.hash AS "hash!" FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
+         WHERE EXISTS (SELECT FROM text_sets s WHERE s.account_id = w.account_id AND s.hash = w.hash)"#,
+        &accounts,
+        &hashes
+    )
+    .fetch_all(connection)
+    .await?;
+    let stored = stored.into_iter();
+    Ok(stored.filter_map(|row| content_id(row.account_id, row.hash)).collect())
+}
+
+/// Returns the ids of those of these texts that are stored.
 ///
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn ids_of_texts(
     connection: &mut PgConnection,
-    account: AccountId,
-    hashes: &[Sha256],
-) -> sqlx::Result<HashMap<Sha256, i64>> {
-    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| hash.0.as_slice()).collect();
+    contents: &[ContentId],
+) -> sqlx::Result<HashMap<ContentId, i64>> {
+    let (accounts, hashes) = columns_of(contents);
     let rows = sqlx::query!(
         // Each by its whole key: without statistics, PostgreSQL reads all rows of the account to find many of them.
-        r#"SELECT n.id AS "id!", w.hash AS "hash!" FROM unnest($2::bytea[]) AS w (hash)
-         CROSS JOIN LATERAL (SELECT id FROM texts WHERE account_id = $1 AND hash = w.hash LIMIT 1) n"#,
-        account.0,
-        &hashes as &[&[u8]]
+        r#"SELECT n.id AS "id!", w.account_id AS "account_id!", w.hash AS "hash!"
+         FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
+         CROSS JOIN LATERAL (SELECT id FROM texts WHERE account_id = w.account_id AND hash = w.hash LIMIT 1) n"#,
+        &accounts,
+        &hashes
     )
     .fetch_all(connection)
     .await?;
+    let rows = rows.into_iter();
     Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .filter_map(|row| Some((content_id(row.account_id, row.hash)?, row.id)))
         .collect())
 }
 
@@ -74,57 +97,53 @@ pub async fn ids_of_texts(
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_texts(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    rows: &[TextRow],
-) -> sqlx::Result<HashMap<Sha256, i64>> {
+pub async fn insert_texts(transaction: &mut PgConnection, rows: &[TextRow]) -> sqlx::Result<HashMap<ContentId, i64>> {
+    let accounts: Vec<i64> = rows.iter().map(|row| row.account.0).collect();
     let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.0.as_slice()).collect();
     let texts: Vec<&[u8]> = rows.iter().map(|row| row.text.as_slice()).collect();
     let rows = sqlx::query!(
-        "INSERT INTO texts (account_id, hash, text)
-         SELECT $1, t.hash, t.text FROM unnest($2::bytea[], $3::bytea[]) AS t (hash, text)
-         RETURNING id, hash",
-        account.0,
+        "INSERT INTO texts (account_id, hash, text) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])
+         RETURNING id, account_id, hash",
+        &accounts,
         &hashes as &[&[u8]],
         &texts as &[&[u8]],
     )
     .fetch_all(transaction)
     .await?;
+    let rows = rows.into_iter();
     Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((Sha256(row.hash.try_into().ok()?), row.id)))
+        .filter_map(|row| Some((content_id(row.account_id, row.hash)?, row.id)))
         .collect())
 }
 
-/// Stores sets of texts with these ids, each for the members of a node set.
+/// Stores sets of texts with these ids, each for the members of a node set of the account.
 ///
 /// # Errors
 /// Returns an error if the query fails, or `RowNotFound` if a text has no id.
 pub async fn insert_text_sets(
     transaction: &mut PgConnection,
-    account: AccountId,
-    sets: &[(&TextSet, &[NodeSetMember])],
-    ids: &HashMap<Sha256, i64>,
+    sets: &[(AccountId, &TextSet, &[NodeSetMember])],
+    ids: &HashMap<ContentId, i64>,
 ) -> sqlx::Result<()> {
     let mut rows = SetRows::default();
-    for (set, members) in sets {
+    for (account, set, members) in sets {
         let mut by_type: BTreeMap<&str, Vec<Option<i64>>> = BTreeMap::new();
         for (member, text) in members.iter().zip(&set.texts) {
             let id = match text {
-                Some(hash) => Some(*ids.get(hash).ok_or(sqlx::Error::RowNotFound)?),
+                Some(hash) => Some(*ids.get(&(*account, *hash)).ok_or(sqlx::Error::RowNotFound)?),
                 None => None,
             };
             by_type.entry(&member.resource_type).or_default().push(id);
         }
         by_type.retain(|_, ids| ids.iter().any(Option::is_some));
-        rows.add(set.hash, by_type);
+        rows.add((*account, set.hash), by_type);
     }
     sqlx::query!(
         "INSERT INTO text_sets (account_id, hash, resource_type, text_ids)
-         SELECT $1, s.hash, s.resource_type, s.ids::bigint[] FROM unnest($2::bytea[], $3::text[], $4::text[]) AS s (hash, resource_type, ids)
+         SELECT s.account_id, s.hash, s.resource_type, s.ids::bigint[]
+         FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[]) AS s (account_id, hash, resource_type, ids)
          ON CONFLICT DO NOTHING",
-        account.0,
+        &rows.accounts,
         &rows.hashes,
         &rows.resource_types as &[&str],
         &rows.ids

@@ -4,34 +4,27 @@ mod write;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 use artifacts::{Manifest, Node};
 use read_model::doc::DocEncoder;
-use read_model::manifests::{
-    ManifestFacts, ManifestRow, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow, stored_sets,
-};
+use read_model::manifests::{ManifestFacts, ManifestRow, ManifestTexts, NodeRow, NodeSetMember, QuarantineRow};
 use read_model::text::without_nul;
 use read_model::texts::{TextRow, TextSet};
 use schemas::{AccountId, Sha256, UploadedFile};
 
 pub(super) use self::write::write_all;
 
-use super::reading::{Reading, off_the_runtime, rejected};
+use super::reading::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
 
 /// A manifest that was read.
 pub(crate) struct ReadManifest {
     row: ManifestRow,
-    new: Option<New>,
-}
-
-/// The parts of a manifest that may not be stored yet.
-struct New {
-    is_node_set: bool,
+    /// The compiled code, or `None` if nothing was compiled.
     compiled: Option<TextSet>,
+    /// The called macros, or `None` if no node calls a macro.
     macros: Option<TextSet>,
-    source: Arc<Source>,
+    source: Source,
 }
 
 /// Reads a manifest from the bucket.
@@ -39,56 +32,20 @@ pub(crate) async fn read(
     projector: &Projector,
     account: AccountId,
     file: &UploadedFile,
-    reading: Reading,
 ) -> Result<ReadManifest, ApplyError> {
     // No connection is held while the file is fetched and read.
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
-    let (source, index) = off_the_runtime(move || {
+    let sha256 = file.sha256;
+    off_the_runtime(move || {
         let manifest = Manifest::read(bytes).map_err(rejected)?;
-        Ok(Source::of(manifest))
+        Ok(ReadManifest::of(account, sha256, manifest))
     })
-    .await?;
-
-    let mut is_node_set = true;
-    let mut new_sets = [index.compiled, index.macros];
-    if reading != Reading::Everything {
-        let hashes = new_sets.iter().flatten().map(|set| set.hash);
-        let mut connection = projector.pool.acquire().await?;
-        let stored = stored_sets(&mut connection, account, index.node_set, hashes).await?;
-        is_node_set = !stored.nodes;
-        for set in &mut new_sets {
-            set.take_if(|set| stored.texts.contains(&set.hash));
-        }
-    }
-    let [compiled, macros] = new_sets;
-    let new = (is_node_set || compiled.is_some() || macros.is_some()).then(|| New {
-        is_node_set,
-        compiled,
-        macros,
-        source: Arc::new(source),
-    });
-    let row = ManifestRow {
-        sha256: file.sha256,
-        node_set: index.node_set,
-        facts: index.facts,
-        quarantine: index.quarantine,
-    };
-    Ok(ReadManifest { row, new })
-}
-
-/// The data of a manifest that is known before any of its nodes is stored.
-struct Index {
-    facts: ManifestFacts,
-    node_set: Sha256,
-    /// The compiled code, or `None` if nothing was compiled.
-    compiled: Option<TextSet>,
-    /// The called macros, or `None` if no node calls a macro.
-    macros: Option<TextSet>,
-    quarantine: Vec<QuarantineRow>,
+    .await
 }
 
 /// The source of the rows.
 struct Source {
+    account: AccountId,
     manifest: Manifest,
     members: Vec<NodeSetMember>,
     /// The range of each member in the text, and more data of it.
@@ -142,8 +99,8 @@ fn macros_of(node: &Node<'_>) -> Option<String> {
     (!macros.is_empty()).then(|| serde_json::Value::from(macros).to_string())
 }
 
-impl Source {
-    fn of(manifest: Manifest) -> (Self, Index) {
+impl ReadManifest {
+    fn of(account: AccountId, sha256: Sha256, manifest: Manifest) -> Self {
         let mut nodes = manifest.map_nodes(|node| {
             let member = NodeSetMember {
                 resource_type: without_nul(node.resource_type()),
@@ -184,7 +141,9 @@ impl Source {
             Some(name) => Some(name.clone()),
             None => metadata.project(&packages_of(&manifest)),
         };
-        let index = Index {
+        let row = ManifestRow {
+            account,
+            sha256,
             facts: ManifestFacts {
                 dbt_schema_version: text(&metadata.dbt_schema_version),
                 dbt_version: text(&metadata.dbt_version),
@@ -203,8 +162,6 @@ impl Source {
                 },
             },
             node_set: Sha256::of(&all),
-            compiled,
-            macros,
             quarantine: manifest
                 .quarantined
                 .iter()
@@ -215,21 +172,28 @@ impl Source {
                 })
                 .collect(),
         };
-        let source = Self {
-            manifest,
-            members,
-            facts,
-        };
-        (source, index)
+        Self {
+            row,
+            compiled,
+            macros,
+            source: Source {
+                account,
+                manifest,
+                members,
+                facts,
+            },
+        }
     }
+}
 
+impl Source {
     fn node_rows(&self, of: &[usize]) -> Result<Vec<NodeRow>, ApplyError> {
         let mut encoder = DocEncoder::new().map_err(rejected)?;
         of.iter()
             .map(|at| {
                 let node = self.node(*at)?;
                 let doc = encoder.encode(&node.content().json).map_err(rejected)?;
-                Ok(row_of(&node, self.members[*at].hash, doc))
+                Ok(row_of(&node, self.account, self.members[*at].hash, doc))
             })
             .collect()
     }
@@ -253,7 +217,11 @@ impl Source {
         for at in of {
             if let (Some(hash), Some(text)) = (hash(&self.facts[*at]), text(&self.node(*at)?)) {
                 let text = encoder.encode(text.as_bytes()).map_err(rejected)?;
-                rows.push(TextRow { hash, text });
+                rows.push(TextRow {
+                    account: self.account,
+                    hash,
+                    text,
+                });
             }
         }
         Ok(rows)
@@ -276,8 +244,9 @@ fn packages_of(manifest: &Manifest) -> BTreeSet<String> {
     packages.into_iter().flatten().collect()
 }
 
-fn row_of(node: &Node<'_>, hash: Sha256, doc: Vec<u8>) -> NodeRow {
+fn row_of(node: &Node<'_>, account: AccountId, hash: Sha256, doc: Vec<u8>) -> NodeRow {
     NodeRow {
+        account,
         hash,
         unique_id: without_nul(node.unique_id()),
         resource_type: without_nul(node.resource_type()),

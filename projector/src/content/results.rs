@@ -4,20 +4,12 @@ use artifacts::{ArtifactText, Failure, NodeResult, Results};
 use chrono::{DateTime, Utc};
 use read_model::doc::DocEncoder;
 use read_model::placement::ResultsId;
-use read_model::results::{ResultFile, ResultRow, insert_results};
+use read_model::results::{ResultFile, ResultRow};
 use read_model::text::without_nul;
 use schemas::UploadedFile;
-use sqlx::PgConnection;
 
 use super::reading::{off_the_runtime, rejected};
 use crate::{ApplyError, Projector};
-
-/// Results that were read.
-pub(crate) struct ReadResults {
-    id: ResultsId,
-    file: ResultFile,
-    rows: Vec<ResultRow>,
-}
 
 /// Reads results from the bucket.
 pub(crate) async fn read(
@@ -25,7 +17,7 @@ pub(crate) async fn read(
     id: ResultsId,
     file: &UploadedFile,
     uploaded_at: DateTime<Utc>,
-) -> Result<ReadResults, ApplyError> {
+) -> Result<ResultFile, ApplyError> {
     let bytes = projector.bucket.read_artifact(id.account, id.sha256, file.size).await?;
     let latest = uploaded_at;
     let written_at = file.generated_at.unwrap_or(uploaded_at);
@@ -47,21 +39,18 @@ pub(crate) async fn read(
                 doc: encoder.encode(&result.json).map_err(rejected)?,
             });
         }
-        Ok(ReadResults {
-            id,
-            file: file_of(&results),
-            rows,
-        })
+        Ok(file_of(id, &results, rows))
     })
     .await
 }
 
-fn file_of(results: &Results) -> ResultFile {
+fn file_of(id: ResultsId, results: &Results, rows: Vec<ResultRow>) -> ResultFile {
     let failed = |what: fn(Failure) -> bool| {
         let mut failures = results.results.iter().filter_map(|result| result.outcome.failure);
         failures.any(what)
     };
     ResultFile {
+        id,
         kind: results.kind,
         which: results.which.as_deref().map(without_nul),
         command: results.command.as_deref().map(without_nul),
@@ -80,12 +69,6 @@ fn file_of(results: &Results) -> ResultFile {
             .filter(|result| result.is_hook())
             .map(|hook: &NodeResult| without_nul(&hook.unique_id))
             .collect(),
-    }
-}
-
-impl ReadResults {
-    /// Writes the rows.
-    pub(crate) async fn write(self, transaction: &mut PgConnection) -> Result<(), ApplyError> {
-        Ok(insert_results(transaction, self.id, &self.file, &self.rows).await?)
+        rows,
     }
 }

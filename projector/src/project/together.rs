@@ -198,7 +198,7 @@ impl Projector {
             1 => FileWaits::Unlimited,
             _ => FileWaits::Limited,
         };
-        let contents = content::read_all(self, unread.clone(), together.reading, waits).await;
+        let contents = content::read_all(self, unread.clone(), waits).await;
         let (late, members) = together.split_late(&unread, &contents);
         let applied = self.write(together, &before, members, contents).await?;
         drop(memory);
@@ -301,7 +301,7 @@ impl Projector {
             }
         }
         insert_files(change, &stored_files).await?;
-        write_contents(change, &environments, contents).await?;
+        write_contents(change, &environments, contents, reading).await?;
         insert_artifacts(change, &placing.uploads).await?;
         for (observed, observation) in observations {
             let key = observation.key();
@@ -322,12 +322,13 @@ async fn write_contents(
     change: &mut Change,
     environments: &BTreeMap<EnvironmentId, Parents>,
     contents: Contents,
+    reading: Reading,
 ) -> Result<(), ApplyError> {
     let mut ready = Ready::from_contents(contents)?;
     let accounts = ready.accounts();
     if !accounts.is_empty() {
         lock_contents(change, &accounts).await?;
-        ready.write_of_accounts(change).await?;
+        ready.write_of_accounts(change, reading).await?;
     }
     // Later, because writing manifests and catalogs may take long.
     let environments: Vec<EnvironmentId> = environments.keys().copied().collect();

@@ -1,18 +1,20 @@
-//! Writes the manifests of an account together, because most of what they contain is the same.
+//! Writes manifests together, because most of what those of an account contain is the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use read_model::manifests::{ManifestRow, NodeRow, ids_of_nodes, insert_manifests, insert_node_sets, insert_nodes};
-use read_model::texts::{TextRow, TextSet, ids_of_texts, insert_text_sets, insert_texts};
-use schemas::{AccountId, Sha256};
+use read_model::manifests::{
+    ContentId, NodeRow, ids_of_nodes, insert_manifests, insert_node_sets, insert_nodes, stored_node_sets,
+};
+use read_model::texts::{TextRow, TextSet, ids_of_texts, insert_text_sets, insert_texts, stored_text_sets};
+use schemas::Sha256;
 use sqlx::PgConnection;
 
-use super::{New, ReadManifest, Source};
+use super::{ReadManifest, Source};
 use crate::ApplyError;
-use crate::content::reading::off_the_runtime;
+use crate::content::reading::{Reading, off_the_runtime};
 
 /// The number of rows in a batch: enough to be worth a switch to another core, and few compared with a manifest.
 const BATCH: usize = 500;
@@ -20,82 +22,94 @@ const BATCH: usize = 500;
 /// The number of batches that are prepared while one is written.
 const AHEAD: usize = 2;
 
-/// Writes the rows of an account's manifests, under [`read_model::journal::lock_contents`].
+/// Writes the rows of manifests, under [`read_model::journal::lock_contents`] of their accounts.
 pub(in crate::content) async fn write_all(
     transaction: &mut PgConnection,
-    account: AccountId,
     manifests: Vec<ReadManifest>,
+    reading: Reading,
 ) -> Result<(), ApplyError> {
-    let (rows, new): (Vec<ManifestRow>, Vec<Option<New>>) = manifests
-        .into_iter()
-        .map(|manifest| (manifest.row, manifest.new))
-        .unzip();
-    let with_hash = rows.iter().map(|row| row.node_set).zip(&new);
-    let with_hash = with_hash.filter_map(|(hash, new)| Some((hash, new.as_ref()?)));
-    write_nodes(transaction, account, with_hash).await?;
-    write_texts(transaction, account, new.iter().flatten()).await?;
-    insert_manifests(transaction, account, &rows).await?;
+    if manifests.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Vec::with_capacity(manifests.len());
+    let (mut node_sets, mut text_sets) = (BTreeMap::new(), BTreeMap::new());
+    for ReadManifest {
+        row,
+        compiled,
+        macros,
+        source,
+    } in manifests
+    {
+        let source = Arc::new(source);
+        let texts = [
+            (compiled, Source::code_rows as Make<TextRow>),
+            (macros, Source::macro_rows),
+        ];
+        for (set, make) in texts {
+            if let Some(set) = set {
+                let key = (row.account, set.hash);
+                text_sets.entry(key).or_insert_with(|| (set, Arc::clone(&source), make));
+            }
+        }
+        node_sets.entry((row.account, row.node_set)).or_insert(source);
+        rows.push(row);
+    }
+    if reading == Reading::WhatIsNew {
+        let keys: Vec<ContentId> = node_sets.keys().copied().collect();
+        let stored = stored_node_sets(transaction, &keys).await?;
+        node_sets.retain(|key, _| !stored.contains(key));
+        let keys: Vec<ContentId> = text_sets.keys().copied().collect();
+        let stored = stored_text_sets(transaction, &keys).await?;
+        text_sets.retain(|key, _| !stored.contains(key));
+    }
+    write_nodes(transaction, node_sets).await?;
+    write_texts(transaction, text_sets).await?;
+    insert_manifests(transaction, &rows).await?;
     Ok(())
 }
 
-async fn write_nodes(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    new: impl Iterator<Item = (Sha256, &New)>,
-) -> Result<(), ApplyError> {
-    let mut seen = HashSet::new();
-    let sets: Vec<(Sha256, &New)> = new
-        .filter(|(hash, new)| new.is_node_set && seen.insert(*hash))
-        .collect();
+async fn write_nodes(transaction: &mut PgConnection, sets: BTreeMap<ContentId, Arc<Source>>) -> Result<(), ApplyError> {
     if sets.is_empty() {
         return Ok(());
     }
-    let parts = sets.iter().map(|(_, new)| Part {
-        source: Arc::clone(&new.source),
-        hashes: new.source.members.iter().map(|member| Some(member.hash)).collect(),
+    let parts = sets.values().map(|source| Part {
+        source: Arc::clone(source),
+        hashes: source.members.iter().map(|member| Some(member.hash)).collect(),
         make: Source::node_rows,
     });
     let parts: Arc<[Part<NodeRow>]> = parts.collect();
-    let mut ids = ids_of_nodes(transaction, account, &hashes_of(&parts)).await?;
+    let mut ids = ids_of_nodes(transaction, &contents_of(&parts)).await?;
     let mut batches = pin!(batches(parts, &ids));
     while let Some(rows) = batches.try_next().await? {
-        ids.extend(insert_nodes(transaction, account, &rows).await?);
+        ids.extend(insert_nodes(transaction, &rows).await?);
     }
-    let sets = sets.iter().map(|(hash, new)| (*hash, new.source.members.as_slice()));
-    insert_node_sets(transaction, account, &sets.collect::<Vec<_>>(), &ids).await?;
+    let sets = sets.iter().map(|(key, source)| (*key, source.members.as_slice()));
+    insert_node_sets(transaction, &sets.collect::<Vec<_>>(), &ids).await?;
     Ok(())
 }
 
-async fn write_texts(
-    transaction: &mut PgConnection,
-    account: AccountId,
-    new: impl Iterator<Item = &New>,
-) -> Result<(), ApplyError> {
-    let mut seen = HashSet::new();
-    let sets: Vec<(&TextSet, &Arc<Source>, Make<TextRow>)> = new
-        .flat_map(|new| {
-            let compiled = new.compiled.iter().map(|set| (set, Source::code_rows as Make<TextRow>));
-            let macros = new.macros.iter().map(|set| (set, Source::macro_rows as Make<TextRow>));
-            compiled.chain(macros).map(|(set, make)| (set, &new.source, make))
-        })
-        .filter(|(set, ..)| seen.insert(set.hash))
-        .collect();
+/// A set of texts, and what makes the rows of its texts from a manifest.
+type TextsOf = (TextSet, Arc<Source>, Make<TextRow>);
+
+async fn write_texts(transaction: &mut PgConnection, sets: BTreeMap<ContentId, TextsOf>) -> Result<(), ApplyError> {
     if sets.is_empty() {
         return Ok(());
     }
-    let parts = sets.iter().map(|(set, source, make)| Part {
+    let parts = sets.values().map(|(set, source, make)| Part {
         source: Arc::clone(source),
         hashes: set.texts.clone(),
         make: *make,
     });
     let parts: Arc<[Part<TextRow>]> = parts.collect();
-    let mut ids = ids_of_texts(transaction, account, &hashes_of(&parts)).await?;
+    let mut ids = ids_of_texts(transaction, &contents_of(&parts)).await?;
     let mut batches = pin!(batches(parts, &ids));
     while let Some(rows) = batches.try_next().await? {
-        ids.extend(insert_texts(transaction, account, &rows).await?);
+        ids.extend(insert_texts(transaction, &rows).await?);
     }
-    let sets = sets.iter().map(|(set, source, _)| (*set, source.members.as_slice()));
-    insert_text_sets(transaction, account, &sets.collect::<Vec<_>>(), &ids).await?;
+    let sets = sets
+        .iter()
+        .map(|((account, _), (set, source, _))| (*account, set, source.members.as_slice()));
+    insert_text_sets(transaction, &sets.collect::<Vec<_>>(), &ids).await?;
     Ok(())
 }
 
@@ -118,25 +132,30 @@ struct Origin {
     member: usize,
 }
 
-/// Returns the hashes of all rows, each once.
-fn hashes_of<T>(parts: &[Part<T>]) -> Vec<Sha256> {
-    let hashes: HashSet<Sha256> = parts
-        .iter()
-        .flat_map(|part| part.hashes.iter().flatten().copied())
-        .collect();
-    hashes.into_iter().collect()
+impl<T> Part<T> {
+    /// Returns the row of each member.
+    fn contents(&self) -> impl Iterator<Item = Option<ContentId>> {
+        let account = self.source.account;
+        self.hashes.iter().map(move |hash| Some((account, (*hash)?)))
+    }
+}
+
+/// Returns all rows, each once.
+fn contents_of<T>(parts: &[Part<T>]) -> Vec<ContentId> {
+    let contents: HashSet<ContentId> = parts.iter().flat_map(|part| part.contents().flatten()).collect();
+    contents.into_iter().collect()
 }
 
 /// Makes the rows that have no id in batches, each once, while earlier batches are written.
 fn batches<T: Send + 'static>(
     parts: Arc<[Part<T>]>,
-    ids: &HashMap<Sha256, i64>,
+    ids: &HashMap<ContentId, i64>,
 ) -> impl Stream<Item = Result<Vec<T>, ApplyError>> + use<T> {
     let mut seen = HashSet::new();
     let mut new = Vec::new();
-    for (part, Part { hashes, .. }) in parts.iter().enumerate() {
-        for (member, hash) in hashes.iter().enumerate() {
-            if hash.is_some_and(|hash| !ids.contains_key(&hash) && seen.insert(hash)) {
+    for (part, of_part) in parts.iter().enumerate() {
+        for (member, content) in of_part.contents().enumerate() {
+            if content.is_some_and(|content| !ids.contains_key(&content) && seen.insert(content)) {
                 new.push(Origin { part, member });
             }
         }
