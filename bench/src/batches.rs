@@ -1,5 +1,6 @@
 //! Events in batches, compared with an earlier build that applies them one by one.
 
+pub(crate) mod growth;
 mod journal;
 mod load;
 

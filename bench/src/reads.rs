@@ -1,19 +1,18 @@
 //! Reads of the API, compared with the same statements run by pgbench.
 
+mod connections;
+
 use std::process::Command;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::Timelike;
 use clock::Clock;
-use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use testkit::Service;
 
 use crate::history;
-use crate::installation::{Installation, percentile};
+use crate::installation::Installation;
 use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 use crate::statements::{
@@ -121,7 +120,7 @@ pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
         ));
         lines.extend(failures(&format!("{name}, unchanged"), unchanged.failed));
     }
-    lines.extend(slowest(&installation, &api).await);
+    lines.extend(connections::measure(&installation, &api).await?);
     Ok(lines)
 }
 
@@ -135,33 +134,6 @@ fn failures(name: &str, failed: u64) -> Option<Line> {
             Goal::AtMost(0.0),
         )
     })
-}
-
-/// The number of requests among which the slowest is looked for.
-const PAGES: usize = 10_000;
-
-/// Compares the slowest page of runs with their 99th percentile.
-async fn slowest(installation: &Installation, api: &Service) -> Vec<Line> {
-    let (_, path) = REQUESTS[0];
-    let left = AtomicUsize::new(PAGES);
-    let client = || async {
-        let (mut times, mut failed) = (Vec::new(), 0_u64);
-        while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-            let begun = Instant::now();
-            match get(installation, api, path).await {
-                Ok(_) => times.push(begun.elapsed().as_secs_f64() * 1000.0),
-                Err(_) => failed += 1,
-            }
-        }
-        (times, failed)
-    };
-    let measured = join_all((0..CONNECTIONS).map(|_| client())).await;
-    let failed: u64 = measured.iter().map(|(_, failed)| failed).sum();
-    let times: Vec<f64> = measured.into_iter().flat_map(|(times, _)| times).collect();
-    let what = format!("the slowest of {PAGES} pages of runs, {CONNECTIONS} connections; their p99");
-    let (slowest, p99) = (percentile(times.clone(), 100.0), percentile(times, 99.0));
-    let line = Line::beside(what, slowest, "ms", p99, Goal::AtMost(5.0)).named("slowest_read");
-    std::iter::once(line).chain(failures("pages of runs", failed)).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -6,6 +6,7 @@ use read_model::journal::{
     Admission, Known, begin_attempt, begin_attempts, end_attempts, forget_attempts, insert_dead_letter, lock_events,
 };
 use schemas::{Event, EventId};
+use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Transaction};
 use tracing::Instrument;
 
@@ -93,8 +94,8 @@ impl Projector {
     /// Prevents others from starting attempts to apply these events, which would be counted. Returns the events whose turn it is; other
     /// projectors are applying the rest.
     ///
-    /// A transaction holds the locks, since it always ends when the attempts do. Beside its connection, a batch uses one to write, and before
-    /// that one for each file that is read. Few batches are applied at once, so the pool has enough connections.
+    /// A transaction holds the locks, since it always ends when the attempts do. Beside its connection, a batch uses one for everything else.
+    /// Few batches are applied at once, so the pool has enough connections.
     async fn take_turns(
         &self,
         events: &[EventId],
@@ -108,7 +109,6 @@ impl Projector {
     async fn attempt(&self, events: Vec<Event>, results: &mut Results) -> Result<(), ApplyError> {
         let mut connection = self.pool.acquire().await?;
         let known = begin_attempts(&mut connection, &ids_of(&events)).await?;
-        drop(connection);
         let (mut together, mut alone) = (Vec::new(), Vec::new());
         for event in events {
             match known.get(&event.id) {
@@ -120,7 +120,7 @@ impl Projector {
             }
         }
         let begun = ids_of(&together);
-        self.work(together, results).await;
+        self.work(connection, together, results).await;
         self.forget_attempts(&begun, results).await;
         for event in alone {
             let result = self.attempt_alone(&event, results).await;
@@ -135,7 +135,6 @@ impl Projector {
     async fn attempt_alone(&self, event: &Event, results: &mut Results) -> Result<(), ApplyError> {
         let mut connection = self.pool.acquire().await?;
         let admission = begin_attempt(&mut connection, event.id).await?;
-        drop(connection);
         match admission {
             Admission::Done => {
                 results.insert(event.id, Ok(Outcome::Known));
@@ -145,7 +144,7 @@ impl Projector {
                 results.insert(event.id, self.record_dead_letter(event, cause).await);
             }
             Admission::Admitted => {
-                self.work(vec![event.clone()], results).await;
+                self.work(connection, vec![event.clone()], results).await;
                 self.forget_attempts(&[event.id], results).await;
             }
         }
@@ -166,7 +165,8 @@ impl Projector {
     }
 
     /// Applies events in as few transactions as possible.
-    async fn work(&self, events: Vec<Event>, results: &mut Results) {
+    async fn work(&self, connection: PoolConnection<Postgres>, events: Vec<Event>, results: &mut Results) {
+        let mut connection = Some(connection);
         let mut rest = VecDeque::from([events]);
         let mut refusals = 0;
         while let Some(mut batch) = rest.pop_front() {
@@ -177,7 +177,7 @@ impl Projector {
                 1 => LockWaits::Unlimited,
                 _ => LockWaits::Limited,
             };
-            let mut projected = self.project_in_task(&batch, waits).await;
+            let mut projected = self.project_in_task(&mut connection, &batch, waits).await;
             if let Err(ApplyError::Refused(cause)) = &projected {
                 refusals += 1;
                 if refusals == MAX_REFUSALS {
@@ -220,14 +220,30 @@ impl Projector {
         }
     }
 
-    /// Applies events in a task of its own, so that a panic affects only them.
-    async fn project_in_task(&self, events: &[Event], waits: LockWaits) -> Result<Projected, ApplyError> {
+    /// Applies events in a task of its own, so that a panic affects only them and the connection.
+    async fn project_in_task(
+        &self,
+        connection: &mut Option<PoolConnection<Postgres>>,
+        events: &[Event],
+        waits: LockWaits,
+    ) -> Result<Projected, ApplyError> {
+        let mut used = match connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
         let task = tokio::spawn({
             let (projector, events) = (self.clone(), events.to_vec());
-            async move { projector.project(&events, Reading::WhatIsNew, waits).await }.in_current_span()
+            async move {
+                let projected = projector.project(&mut used, &events, Reading::WhatIsNew, waits).await;
+                (projected, used)
+            }
+            .in_current_span()
         });
         match task.await {
-            Ok(result) => result,
+            Ok((result, used)) => {
+                *connection = Some(used);
+                result
+            }
             Err(panic) => Err(ApplyError::Rejected(format!("the projector panicked: {panic}"))),
         }
     }
@@ -253,7 +269,8 @@ impl Projector {
             return Ok(Outcome::Busy);
         }
         let mut results = Results::new();
-        self.work(vec![event.clone()], &mut results).await;
+        let connection = self.pool.acquire().await?;
+        self.work(connection, vec![event.clone()], &mut results).await;
         let mut result = results.remove(&event.id).unwrap_or(Ok(Outcome::Busy));
         if let Ok(Outcome::Known) = result {
             // The event was applied in another way and is not a dead letter any more.
@@ -282,7 +299,9 @@ impl Projector {
             return Ok(Outcome::Busy);
         }
         let events = std::slice::from_ref(event);
-        let result = match self.project(events, Reading::Everything, LockWaits::Unlimited).await {
+        let mut connection = self.pool.acquire().await?;
+        let projected = self.project(&mut connection, events, Reading::Everything, LockWaits::Unlimited);
+        let result = match projected.await {
             Ok(Projected::Done { mut applied, .. }) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
             Ok(Projected::TooLarge { .. }) => Ok(Outcome::Busy),
             Err(ApplyError::Refused(cause)) => Err(ApplyError::Unavailable(cause)),

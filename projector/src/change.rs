@@ -5,19 +5,26 @@ use std::ops::{Deref, DerefMut};
 use directory::note_change;
 use read_model::journal::end_attempts;
 use schemas::{AccountId, EventId};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use crate::{ApplyError, Projector};
+use crate::ApplyError;
 
-/// The transaction in which events change the read model. Dropping it reverts the changes.
+/// The transaction in which events change the read model. Dropping it reverts the changes when the connection is used again; until then, the
+/// locks are held.
 ///
 /// Answers carry a version of their account's data as `ETag`. A change that kept the version would let clients believe that what they have
 /// is current. So events change the read model only in this type, and [`Change::commit`] sets new versions.
-pub(crate) struct Change {
-    transaction: Transaction<'static, Postgres>,
+pub(crate) struct Change<'c> {
+    transaction: Transaction<'c, Postgres>,
 }
 
-impl Change {
+impl<'c> Change<'c> {
+    /// Begins the transaction.
+    pub(crate) async fn begin(connection: &'c mut PgConnection) -> Result<Self, ApplyError> {
+        let transaction = connection.begin().await?;
+        Ok(Self { transaction })
+    }
+
     /// Ends the attempts to apply these events, gives their accounts a new version, and commits. The accounts must be sorted.
     pub(crate) async fn commit(mut self, events: &[EventId], accounts: &[AccountId]) -> Result<(), ApplyError> {
         end_attempts(&mut self.transaction, events).await?;
@@ -25,9 +32,17 @@ impl Change {
         note_change(&mut self.transaction, accounts).await?;
         Ok(self.transaction.commit().await?)
     }
+
+    /// Reverts the changes, and releases the locks.
+    pub(crate) async fn revert(self) {
+        if let Err(error) = self.transaction.rollback().await {
+            // The connection is broken, or is closed before it is used again.
+            tracing::debug!(%error, "cannot revert a change");
+        }
+    }
 }
 
-impl Deref for Change {
+impl Deref for Change<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -35,16 +50,8 @@ impl Deref for Change {
     }
 }
 
-impl DerefMut for Change {
+impl DerefMut for Change<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.transaction
-    }
-}
-
-impl Projector {
-    /// Begins the transaction in which events are applied.
-    pub(crate) async fn begin_change(&self) -> Result<Change, ApplyError> {
-        let transaction = self.pool.begin().await?;
-        Ok(Change { transaction })
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::ApplyError;
+use crate::project::LockWaits;
 
 /// The owner of a number, as a claim in the bucket records it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +90,7 @@ pub(crate) async fn numbers_of_runs(
     transaction: &mut PgConnection,
     bucket: &Bucket,
     runs: &[RunOfAccount],
+    waits: LockWaits,
 ) -> Result<HashMap<RunOfAccount, (RunId, JobId)>, ApplyError> {
     let mut jobs_of_runs = Vec::with_capacity(runs.len());
     let mut owners_of_runs = Vec::with_capacity(runs.len());
@@ -96,8 +98,8 @@ pub(crate) async fn numbers_of_runs(
         jobs_of_runs.push(run.owner(&run.key.job())?);
         owners_of_runs.push(run.number_owner()?);
     }
-    let jobs = assign(transaction, bucket, Numbers::Jobs, &jobs_of_runs).await?;
-    let numbers = assign(transaction, bucket, Numbers::Runs, &owners_of_runs).await?;
+    let jobs = assign(transaction, bucket, Numbers::Jobs, &jobs_of_runs, waits).await?;
+    let numbers = assign(transaction, bucket, Numbers::Runs, &owners_of_runs, waits).await?;
     let all = runs.iter().zip(jobs_of_runs.iter().zip(&owners_of_runs));
     Ok(all
         .filter_map(|(run, (job, owner))| Some((run.clone(), (RunId(*numbers.get(owner)?), JobId(*jobs.get(job)?)))))
@@ -109,14 +111,17 @@ async fn assign(
     bucket: &Bucket,
     numbers: Numbers,
     owners: &[NumberOwner],
+    waits: LockWaits,
 ) -> Result<HashMap<NumberOwner, i64>, ApplyError> {
     let mut known = numbers_of(transaction, numbers, owners).await?;
     let mut missing = without(owners, &known);
     if missing.is_empty() {
         return Ok(known);
     }
-    // Splitting the batch would not help, since each part needs this lock.
-    unlimit_lock_waits(transaction).await?;
+    if waits == LockWaits::Limited {
+        // Splitting the batch would not help, since each part needs this lock.
+        unlimit_lock_waits(transaction).await?;
+    }
     lock_ids(transaction).await?;
     let mut first = next_number(transaction, bucket, numbers).await?;
     // Others may have recorded them before the lock was free, or they were lost and are recorded again.

@@ -19,6 +19,7 @@ use sqlx::PgConnection;
 
 use crate::content::Reading;
 use crate::numbers::{RunOfAccount, numbers_of_runs};
+use crate::project::LockWaits;
 use crate::{ApplyError, state};
 
 /// The environment in which something ran, and what it belongs to.
@@ -39,15 +40,17 @@ pub(crate) struct ObservedRun {
 /// Uploads and observations to assign to runs.
 pub(crate) struct Placing {
     reading: Reading,
+    waits: LockWaits,
     pub(crate) environments: BTreeMap<EnvironmentId, Parents>,
     pub(crate) uploads: Vec<Uploaded>,
     pub(crate) observations: Vec<ObservedRun>,
 }
 
 impl Placing {
-    pub(crate) fn new(reading: Reading) -> Self {
+    pub(crate) fn new(reading: Reading, waits: LockWaits) -> Self {
         Self {
             reading,
+            waits,
             environments: BTreeMap::new(),
             uploads: Vec::new(),
             observations: Vec::new(),
@@ -213,7 +216,7 @@ async fn move_files(
     let wanted: Vec<RunOfAccount> = wanted.into_iter().filter(|run| seen.insert(run.clone())).collect();
     let mut others = places_of_files(transaction, &changed.iter().copied().collect::<Vec<_>>()).await?;
     // As late as possible, because all accounts share the lock on numbers, which is held until the commit.
-    let numbers = numbers_of_runs(transaction, bucket, &wanted).await?;
+    let numbers = numbers_of_runs(transaction, bucket, &wanted, placing.waits).await?;
 
     let mut places = Places::default();
     let mut placements: Vec<(&Artifact, Option<(RunId, StepId)>)> = Vec::new();

@@ -1,11 +1,13 @@
 //! Applies events to the read model, each kind in its own way.
 
 mod directory;
+mod member;
 mod prune;
 mod retirement;
 mod together;
 
 use schemas::{Event, EventData, EventId, EventType};
+use sqlx::PgConnection;
 
 use self::together::Together;
 use crate::content::Reading;
@@ -58,6 +60,7 @@ impl Projector {
     /// Applies events that are independent of each other, or a single one.
     pub(crate) async fn project(
         &self,
+        connection: &mut PgConnection,
         events: &[Event],
         reading: Reading,
         waits: LockWaits,
@@ -65,7 +68,7 @@ impl Projector {
         if let [event] = events
             && !is_independent(event)
         {
-            let outcome = self.project_alone(event).await?;
+            let outcome = self.project_alone(connection, event).await?;
             return Ok(Projected::Done {
                 applied: vec![(event.id, Ok(outcome))],
                 late: Vec::new(),
@@ -73,7 +76,7 @@ impl Projector {
         }
         let together = Together::of(events, reading, waits);
         for _ in 0..TRIES {
-            if let Some(projected) = self.project_together(&together).await? {
+            if let Some(projected) = self.project_together(connection, &together).await? {
                 return Ok(projected);
             }
         }
@@ -81,17 +84,17 @@ impl Projector {
         Err(ApplyError::Unavailable(cause))
     }
 
-    async fn project_alone(&self, event: &Event) -> Result<Outcome, ApplyError> {
+    async fn project_alone(&self, connection: &mut PgConnection, event: &Event) -> Result<Outcome, ApplyError> {
         let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
         match &data {
-            EventData::RetentionPruned(pruned) => self.project_prune(event, pruned).await,
-            EventData::DbtProjectRetired(retired) => self.project_retirement(event, retired).await,
+            EventData::RetentionPruned(pruned) => self.project_prune(connection, event, pruned).await,
+            EventData::DbtProjectRetired(retired) => self.project_retirement(connection, event, retired).await,
             EventData::AccountRecorded(_)
             | EventData::ProjectRecorded(_)
             | EventData::EnvironmentRecorded(_)
             | EventData::ConnectionRecorded(_)
             | EventData::TokenIssued(_)
-            | EventData::TokenRevoked(_) => self.project_directory(event, &data).await,
+            | EventData::TokenRevoked(_) => self.project_directory(connection, event, &data).await,
             EventData::ArtifactsUploaded(_)
             | EventData::FilesStored(_)
             | EventData::FileDeleted(_)

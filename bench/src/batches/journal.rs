@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use bucket::{Bucket, Settings};
 use chrono::TimeDelta;
 use clock::Clock;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::{Event, EventData, EventId};
 use testkit::s3::S3Server;
 use testkit::{Database, System, run_command};
@@ -39,6 +40,12 @@ const SHARE_OF_BEFORE: usize = 20;
 const DELAY: Duration = Duration::from_millis(30);
 
 const BUCKET: &str = "bench";
+
+/// The time between two runs, in milliseconds.
+const STEP: i64 = 100;
+
+/// The number of events that are written at the same time.
+const PUTS_AT_ONCE: usize = 16;
 
 pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Line>> {
     let all = Journal::write(binary, EVENTS, RUNS_OF_MANIFEST).await?;
@@ -88,8 +95,8 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
 }
 
 /// A bucket with events that nothing has applied yet.
-struct Journal {
-    installation: Installation,
+pub(super) struct Journal {
+    pub(super) installation: Installation,
     events: usize,
 }
 
@@ -101,7 +108,7 @@ struct FarRates {
 
 impl Journal {
     /// Writes a journal in which each manifest was uploaded by this many runs.
-    async fn write(binary: &str, events: usize, runs_of_manifest: usize) -> anyhow::Result<Self> {
+    pub(super) async fn write(binary: &str, events: usize, runs_of_manifest: usize) -> anyhow::Result<Self> {
         let installation = Installation::prepare(binary).await;
         let ingest = installation.start("ingest").await?;
         let pattern = Pattern::new(MODELS, 1)?;
@@ -113,15 +120,21 @@ impl Journal {
                 .upload(&ingest, &format!("run-{run}"), pattern.parse(number as u64))
                 .await?;
             let event = bucket.get_event(bucket::Journal::Uploads, EventId(id)).await?;
-            let EventData::ArtifactsUploaded(mut upload) = event.data()? else {
+            let EventData::ArtifactsUploaded(upload) = event.data()? else {
                 anyhow::bail!("the event is not an upload")
             };
-            for run in run + 1..run + runs_of_manifest {
+            let put = |run: usize| {
+                let (bucket, mut upload) = (bucket.clone(), upload.clone());
                 upload.run_id = Some(format!("run-{run}"));
-                let time = begin + TimeDelta::seconds(i64::try_from(run)?);
-                let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.clone().into())?;
-                bucket.put_event(&event).await?;
-            }
+                async move {
+                    let time = begin + TimeDelta::milliseconds(STEP * i64::try_from(run)?);
+                    let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.into())?;
+                    bucket.put_event(&event).await?;
+                    anyhow::Ok(())
+                }
+            };
+            let others = stream::iter(run + 1..run + runs_of_manifest).map(put);
+            others.buffer_unordered(PUTS_AT_ONCE).try_collect::<()>().await?;
         }
         drop(ingest);
         Ok(Self { installation, events })

@@ -5,17 +5,16 @@
 //! the time of its newest upload. Each node has a head, which points to the content in the newest set that includes the node.
 
 mod heads;
-
-use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+mod noting;
 
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, EnvironmentId, EventId, Sha256};
+use schemas::{AccountId, EnvironmentId, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::heads::{add_heads, nodes_in, point_heads, sets_of};
+use self::heads::{add_heads, nodes_in, sets_of};
+pub use self::noting::note_aspects;
+use self::noting::{Noting, upsert_sets};
 use crate::queries::node_set_of_environment;
 
 /// The aspects: each node has its own newest source for each of them.
@@ -131,140 +130,11 @@ async fn uploaded_sets(
         .collect())
 }
 
-/// Records the sets of uploads, under [`crate::placement::lock_placement`]. It changes one row for each set, and the heads of the nodes whose
-/// content differs in the new sets.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn note_aspects(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<()> {
-    // If a set was uploaded several times, only the newest upload matters.
-    let mut newest: HashMap<(EnvironmentId, AspectSet), Noting> = HashMap::new();
-    for noting in sets_of_uploads(transaction, events).await? {
-        match newest.entry((noting.environment, noting.uploaded.set.clone())) {
-            Entry::Vacant(entry) => {
-                entry.insert(noting);
-            }
-            Entry::Occupied(mut entry) => {
-                if noting.uploaded.age() > entry.get().uploaded.age() {
-                    entry.insert(noting);
-                }
-            }
-        }
-    }
-    if newest.is_empty() {
-        return Ok(());
-    }
-    let sets: Vec<Noting> = newest.into_values().collect();
-    let new = upsert_sets(transaction, &sets).await?;
-    let mut sets: Vec<Noting> = (1..)
-        .zip(sets)
-        .filter(|(place, _)| new.contains(place))
-        .map(|(_, set)| set)
-        .collect();
-    sets.sort_by_key(|noting| Reverse(noting.uploaded.age()));
-    point_heads(transaction, &sets).await
-}
-
-/// An uploaded set, and where it is recorded.
-struct Noting {
-    account: AccountId,
-    environment: EnvironmentId,
-    uploaded: Uploaded,
-}
-
 impl Uploaded {
     /// What decides which of two uploads is newer.
     fn age(&self) -> (DateTime<Utc>, Uuid, i32) {
         (self.done_at, self.event_id, self.place)
     }
-}
-
-/// Returns the sets of the files of uploads, without those of retired dbt projects.
-async fn sets_of_uploads(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<Noting>> {
-    let ids: Vec<Uuid> = events.iter().map(|event| event.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT a.account_id AS "account_id!", a.environment_id AS "environment_id!", $2 AS "aspect!", a.dbt_project AS "dbt_project!",
-            m.node_set AS "node_set!", m.compiled_set AS "content_set!", a.done_at AS "done_at!", a.event_id AS "event_id!", a.place AS "place!"
-         FROM artifacts a JOIN manifests m ON m.account_id = a.account_id AND m.sha256 = a.sha256
-         WHERE a.event_id = ANY($1) AND a.kind = 'manifest' AND NOT a.pruned AND m.compiled_set IS NOT NULL
-            AND NOT EXISTS (SELECT FROM retired_projects r WHERE r.environment_id = a.environment_id
-                AND md5(r.dbt_project) = md5(a.dbt_project) AND r.retired_at >= a.done_at)
-         UNION ALL
-         SELECT a.account_id, a.environment_id, $3, '', ''::bytea, c.catalog_set, a.done_at, a.event_id, a.place
-         FROM artifacts a JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256
-         WHERE a.event_id = ANY($1) AND a.kind = 'catalog' AND NOT a.pruned"#,
-        &ids,
-        COMPILED_CODE,
-        CATALOG
-    )
-    .fetch_all(connection)
-    .await?;
-    let sets = rows.into_iter().map(|row| {
-        let uploaded = Uploaded {
-            set: AspectSet {
-                aspect: row.aspect,
-                dbt_project: row.dbt_project,
-                node_set: row.node_set,
-                content_set: row.content_set,
-            },
-            done_at: row.done_at,
-            event_id: row.event_id,
-            place: row.place,
-        };
-        Noting {
-            account: AccountId(row.account_id),
-            environment: EnvironmentId(row.environment_id),
-            uploaded,
-        }
-    });
-    Ok(sets.collect())
-}
-
-/// Stores sets, and returns the positions, counted from 1, of those that may point heads: not of those that are stored with a later time, or
-/// that were the newest of their environment already.
-async fn upsert_sets(transaction: &mut PgConnection, sets: &[Noting]) -> sqlx::Result<HashSet<i64>> {
-    let accounts: Vec<i64> = sets.iter().map(|noting| noting.account.0).collect();
-    let environments: Vec<i64> = sets.iter().map(|noting| noting.environment.0).collect();
-    let uploaded = || sets.iter().map(|noting| &noting.uploaded);
-    let aspects: Vec<&str> = uploaded().map(|one| one.set.aspect.as_str()).collect();
-    let projects: Vec<&str> = uploaded().map(|one| one.set.dbt_project.as_str()).collect();
-    let node_sets: Vec<&[u8]> = uploaded().map(|one| one.set.node_set.as_slice()).collect();
-    let content_sets: Vec<&[u8]> = uploaded().map(|one| one.set.content_set.as_slice()).collect();
-    let times: Vec<DateTime<Utc>> = uploaded().map(|one| one.done_at).collect();
-    let events: Vec<Uuid> = uploaded().map(|one| one.event_id).collect();
-    let places: Vec<i32> = uploaded().map(|one| one.place).collect();
-    let new = sqlx::query_scalar!(
-        r#"WITH new AS MATERIALIZED (
-            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::timestamptz[], $8::uuid[],
-                $9::integer[])
-                WITH ORDINALITY AS n (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place, position)
-         ), stored AS (
-            INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
-            SELECT account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place FROM new
-            ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set)
-            DO UPDATE SET done_at = excluded.done_at, event_id = excluded.event_id, place = excluded.place
-                WHERE (excluded.done_at, excluded.event_id, excluded.place) > (s.done_at, s.event_id, s.place)
-            RETURNING id, environment_id, aspect, dbt_project, node_set, content_set
-         )
-         SELECT n.position AS "position!" FROM new n
-         JOIN stored s USING (environment_id, aspect, dbt_project, node_set, content_set)
-         -- As it was before the statement.
-         LEFT JOIN LATERAL (SELECT id FROM aspect_sets WHERE environment_id = n.environment_id AND aspect = n.aspect
-            ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1) newest ON true
-         WHERE newest.id IS DISTINCT FROM s.id"#,
-        &accounts,
-        &environments,
-        &aspects as &[&str],
-        &projects as &[&str],
-        &node_sets as &[&[u8]],
-        &content_sets as &[&[u8]],
-        &times,
-        &events,
-        &places
-    )
-    .fetch_all(transaction)
-    .await?;
-    Ok(new.into_iter().collect())
 }
 
 async fn nodes_of_sets(
@@ -377,6 +247,7 @@ async fn recompute_set(
             account,
             environment,
             uploaded,
+            has_newer: true,
         };
         upsert_sets(transaction, &[noting]).await?;
     }

@@ -211,6 +211,7 @@ pub async fn record_segment(
     owners: &[NumberOwner],
 ) -> sqlx::Result<()> {
     let ids: Vec<i64> = (first..).take(owners.len()).collect();
+    let Some(last) = ids.last() else { return Ok(()) };
     let accounts: Vec<i64> = owners.iter().map(|owner| owner.account.0).collect();
     let environments: Vec<i64> = owners.iter().map(|owner| owner.environment.0).collect();
     let keys: Vec<&str> = owners.iter().map(|owner| owner.key.as_str()).collect();
@@ -218,41 +219,43 @@ pub async fn record_segment(
     match numbers {
         Numbers::Jobs => {
             sqlx::query!(
-                "INSERT INTO ids.jobs (id, account_id, environment_id, key, key_sha256)
-                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING",
+                "WITH numbers AS (
+                    INSERT INTO ids.jobs (id, account_id, environment_id, key, key_sha256)
+                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
+                 )
+                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ('jobs', $6, $7)
+                 ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
                 &ids,
                 &accounts,
                 &environments,
                 &keys as &[&str],
-                &hashes
+                &hashes,
+                first,
+                *last
             )
-            .execute(&mut *transaction)
-            .await?;
+            .execute(transaction)
+            .await?
         }
         Numbers::Runs => {
             sqlx::query!(
-                "INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256)
-                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING",
+                "WITH numbers AS (
+                    INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256)
+                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
+                 )
+                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ('runs', $6, $7)
+                 ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
                 &ids,
                 &accounts,
                 &environments,
                 &keys as &[&str],
-                &hashes
+                &hashes,
+                first,
+                *last
             )
-            .execute(&mut *transaction)
-            .await?;
+            .execute(transaction)
+            .await?
         }
-    }
-    let Some(last) = ids.last() else { return Ok(()) };
-    sqlx::query!(
-        "INSERT INTO ids.segments AS s (kind, first, last) VALUES ($1, $2, $3)
-         ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
-        numbers.name(),
-        first,
-        *last
-    )
-    .execute(transaction)
-    .await?;
+    };
     Ok(())
 }
 

@@ -128,22 +128,46 @@ pub(crate) fn columns_of(ids: &[ContentId]) -> (Vec<i64>, Vec<Vec<u8>>) {
         .unzip()
 }
 
-/// Returns those of these sets of nodes that are stored.
+/// Sets of nodes and sets of texts.
+#[derive(Clone, Debug, Default)]
+pub struct Sets {
+    /// The sets of nodes.
+    pub nodes: Vec<ContentId>,
+    /// The sets of texts.
+    pub texts: Vec<ContentId>,
+}
+
+/// Returns those of these sets that are stored.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn stored_node_sets(connection: &mut PgConnection, ids: &[ContentId]) -> sqlx::Result<HashSet<ContentId>> {
-    let (accounts, hashes) = columns_of(ids);
-    let stored = sqlx::query!(
-        r#"SELECT w.account_id AS "account_id!", w.hash AS "hash!" FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
-         WHERE EXISTS (SELECT FROM node_sets s WHERE s.account_id = w.account_id AND s.hash = w.hash)"#,
-        &accounts,
-        &hashes
+pub async fn stored_sets(connection: &mut PgConnection, Sets { nodes, texts }: &Sets) -> sqlx::Result<Sets> {
+    let (accounts_of_nodes, nodes) = columns_of(nodes);
+    let (accounts_of_texts, texts) = columns_of(texts);
+    let rows = sqlx::query!(
+        r#"SELECT true AS "is_of_nodes!", w.account_id AS "account_id!", w.hash AS "hash!"
+         FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
+         WHERE EXISTS (SELECT FROM node_sets s WHERE s.account_id = w.account_id AND s.hash = w.hash)
+         UNION ALL
+         SELECT false, w.account_id, w.hash FROM unnest($3::bigint[], $4::bytea[]) AS w (account_id, hash)
+         WHERE EXISTS (SELECT FROM text_sets s WHERE s.account_id = w.account_id AND s.hash = w.hash)"#,
+        &accounts_of_nodes,
+        &nodes,
+        &accounts_of_texts,
+        &texts
     )
     .fetch_all(connection)
     .await?;
-    let stored = stored.into_iter();
-    Ok(stored.filter_map(|row| content_id(row.account_id, row.hash)).collect())
+    let mut stored = Sets::default();
+    for row in rows {
+        let sets = if row.is_of_nodes {
+            &mut stored.nodes
+        } else {
+            &mut stored.texts
+        };
+        sets.extend(content_id(row.account_id, row.hash));
+    }
+    Ok(stored)
 }
 
 /// Returns the ids of those of these definitions that are stored.

@@ -96,6 +96,9 @@ pub(crate) fn columns_of(files: &[ResultsId]) -> (Vec<i64>, Vec<i64>, Vec<Vec<u8
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn places_of_files(connection: &mut PgConnection, files: &[ResultsId]) -> sqlx::Result<Vec<StepOfRun>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
     let (accounts, environments, hashes) = columns_of(files);
     let rows = sqlx::query!(
         r#"SELECT DISTINCT a.environment_id, a.run_id AS "run_id!", a.step_id AS "step_id!"

@@ -7,7 +7,7 @@ use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use sqlx::PgConnection;
 
 pub use self::several::{OlderManifest, environments_of_several_projects, older_manifests, runs_of_several_projects};
-use crate::manifests::stored_node_sets;
+use crate::manifests::{Sets, stored_sets};
 
 /// The maximum number of dbt projects that an environment shows together.
 const MAX_PROJECTS: usize = 50;
@@ -221,9 +221,13 @@ async fn merge(
     let mut sorted = projects.to_vec();
     sorted.sort_by(|one, other| one.dbt_project.cmp(&other.dbt_project));
     let (plain, ordered) = (hash_of(&sorted, "in any order"), hash_of(projects, "the newest last"));
-    let stored = stored_node_sets(transaction, &[(account, plain), (account, ordered)]).await?;
+    let wanted = Sets {
+        nodes: vec![(account, plain), (account, ordered)],
+        texts: Vec::new(),
+    };
+    let stored = stored_sets(transaction, &wanted).await?;
     for known in [plain, ordered] {
-        if stored.contains(&(account, known)) {
+        if stored.nodes.contains(&(account, known)) {
             return Ok(known);
         }
     }

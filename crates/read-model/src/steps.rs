@@ -61,7 +61,8 @@ pub async fn refresh_steps(
                 (array_agg(r.command_key ORDER BY r.command_key IS NULL, a.kind, a.event_time DESC, a.event_id DESC, a.place DESC))[1]
                     AS command_key
             FROM unnest($1::bigint[], $2::bigint[]) AS u (account_id, id)
-                JOIN artifacts a ON a.account_id = u.account_id AND a.step_id = u.id
+                -- By the step alone: without statistics, PostgreSQL reads all files of the account to find those of many steps.
+                JOIN LATERAL (SELECT * FROM artifacts WHERE step_id = u.id OFFSET 0) a ON a.account_id = u.account_id
                 LEFT JOIN result_files r
                     ON r.account_id = a.account_id AND r.environment_id = a.environment_id AND r.sha256 = a.sha256
                 LEFT JOIN catalogs c ON c.account_id = a.account_id AND c.sha256 = a.sha256

@@ -1,7 +1,7 @@
 //! Texts that belong to the nodes of a manifest but not to their definitions: compiled code, and the macros that are called. Each content
 //! is stored once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
@@ -45,27 +45,6 @@ impl TextSet {
             }
         })
     }
-}
-
-/// Returns those of these sets of texts that are stored.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn stored_text_sets(connection: &mut PgConnection, ids: &[ContentId]) -> sqlx::Result<HashSet<ContentId>> {
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let (accounts, hashes) = columns_of(ids);
-    let stored = sqlx::query!(
-        r#"SELECT w.account_id AS "account_id!", w.hash AS "hash!" FROM unnest($1::bigint[], $2::bytea[]) AS w (account_id, hash)
-         WHERE EXISTS (SELECT FROM text_sets s WHERE s.account_id = w.account_id AND s.hash = w.hash)"#,
-        &accounts,
-        &hashes
-    )
-    .fetch_all(connection)
-    .await?;
-    let stored = stored.into_iter();
-    Ok(stored.filter_map(|row| content_id(row.account_id, row.hash)).collect())
 }
 
 /// Returns the ids of those of these texts that are stored.

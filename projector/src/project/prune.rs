@@ -15,6 +15,7 @@ use read_model::steps::refresh_steps;
 use schemas::{AccountId, EnvironmentId, Event, EventId, RetentionPruned, RunId, Sha256, StepId};
 use sqlx::PgConnection;
 
+use crate::change::Change;
 use crate::{ApplyError, Outcome, Projector, state};
 
 /// The number of runs that one event removes. It limits the duration of a transaction for which others wait.
@@ -69,9 +70,14 @@ impl Projector {
         Ok(events.collect())
     }
 
-    pub(super) async fn project_prune(&self, event: &Event, pruned: &RetentionPruned) -> Result<Outcome, ApplyError> {
+    pub(super) async fn project_prune(
+        &self,
+        connection: &mut PgConnection,
+        event: &Event,
+        pruned: &RetentionPruned,
+    ) -> Result<Outcome, ApplyError> {
         let account = pruned.account_id;
-        let mut change = self.begin_change().await?;
+        let mut change = Change::begin(connection).await?;
         lock_account_alone(&mut change, account).await?;
         if add_to_ledger(&mut change, &[event.id]).await?.is_empty() {
             return Ok(Outcome::Known);

@@ -6,19 +6,22 @@ use read_model::placement::lock_placement;
 use read_model::projects::{manifests_of_project, retire_project};
 use read_model::text::without_nul;
 use schemas::{DbtProjectRetired, Event};
+use sqlx::PgConnection;
 
+use crate::change::Change;
 use crate::state::shrink;
 use crate::{ApplyError, Outcome, Projector};
 
 impl Projector {
     pub(super) async fn project_retirement(
         &self,
+        connection: &mut PgConnection,
         event: &Event,
         retired: &DbtProjectRetired,
     ) -> Result<Outcome, ApplyError> {
         let (account, environment) = (retired.account_id, retired.environment_id);
         let name = without_nul(&retired.dbt_project);
-        let mut change = self.begin_change().await?;
+        let mut change = Change::begin(connection).await?;
         lock_accounts(&mut change, &[account]).await?;
         if add_to_ledger(&mut change, &[event.id]).await?.is_empty() {
             return Ok(Outcome::Known);

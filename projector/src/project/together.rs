@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use read_model::airflow::{Observation, insert_observation};
-use read_model::artifacts::{Artifact, Uploaded, insert_artifacts};
-use read_model::files::{StoredBy, delete_files, insert_files};
+use read_model::artifacts::insert_artifacts;
+use read_model::files::{delete_files, insert_files};
 use read_model::journal::{
     Generation, add_to_ledger, generations, limit_lock_waits, lock_account_alone, lock_accounts, lock_contents,
 };
 use read_model::placement::lock_placement;
 use read_model::prune::pruned_of;
-use schemas::{AccountId, AirflowRunObserved, EnvironmentId, Event, EventData, EventId, FileDeleted, UploadedFile};
+use schemas::{AccountId, EnvironmentId, Event, EventId};
+use sqlx::PgConnection;
 
+use super::member::{Data, Member};
 use super::{Applied, LockWaits, Projected, prune};
 use crate::change::Change;
 use crate::content::{self, ContentKey, Contents, FileWaits, Reading, Ready, Unread};
@@ -36,95 +38,6 @@ pub(super) struct Together {
     members: Vec<Member>,
     /// The events that cannot be read.
     rejected: Applied,
-}
-
-/// One of the events.
-struct Member {
-    event: Event,
-    account: AccountId,
-    data: Data,
-}
-
-/// What an event adds.
-enum Data {
-    Upload {
-        /// The artifacts of dbt in the upload.
-        artifacts: Option<Uploaded>,
-        /// The files that clients find by tag and name.
-        stored: Option<StoredBy>,
-    },
-    Deletion(FileDeleted),
-    Observation(AirflowRunObserved),
-}
-
-impl Member {
-    fn of(event: &Event) -> Result<Self, ApplyError> {
-        let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
-        let account = data.account_id();
-        let data = match data {
-            EventData::ArtifactsUploaded(mut upload) => {
-                upload.files = upload
-                    .files
-                    .into_iter()
-                    .map(UploadedFile::with_kind_of_schema)
-                    .collect();
-                let artifacts = Artifact::of_upload(event.id, event.time, &upload);
-                Data::Upload {
-                    artifacts: Some(Uploaded { upload, artifacts }),
-                    stored: None,
-                }
-            }
-            EventData::FilesStored(stored) => Data::Upload {
-                artifacts: Artifact::of_stored(event.id, event.time, &stored)
-                    .map(|(upload, artifacts)| Uploaded { upload, artifacts }),
-                stored: Some(StoredBy {
-                    event: event.id,
-                    time: event.time,
-                    stored,
-                }),
-            },
-            EventData::FileDeleted(deleted) => Data::Deletion(deleted),
-            EventData::AirflowRunObserved(observed) => Data::Observation(observed),
-            _ => {
-                let cause = format!("events of the type `{}` are not applied with others", event.kind);
-                return Err(ApplyError::Rejected(cause));
-            }
-        };
-        Ok(Self {
-            event: event.clone(),
-            account,
-            data,
-        })
-    }
-
-    fn uploaded(&self) -> Option<&Uploaded> {
-        match &self.data {
-            Data::Upload { artifacts, .. } => artifacts.as_ref(),
-            Data::Deletion(_) | Data::Observation(_) => None,
-        }
-    }
-
-    fn contents(&self) -> impl Iterator<Item = ContentKey> {
-        let uploads = self.uploaded().into_iter();
-        uploads.flat_map(|uploaded| ContentKey::of_upload(&uploaded.upload).map(|(key, _)| key))
-    }
-
-    /// The environment in which the event assigns something to runs.
-    fn parents(&self) -> Option<Parents> {
-        match &self.data {
-            Data::Upload { artifacts, .. } => artifacts.as_ref().map(|uploaded| Parents {
-                account: uploaded.upload.account_id,
-                project: uploaded.upload.project_id,
-                environment: uploaded.upload.environment_id,
-            }),
-            Data::Observation(observed) => Some(Parents {
-                account: observed.account_id,
-                project: observed.project_id,
-                environment: observed.environment_id,
-            }),
-            Data::Deletion(_) => None,
-        }
-    }
 }
 
 impl Together {
@@ -176,20 +89,21 @@ struct Before {
 
 impl Projector {
     /// Returns `None` if data of the accounts was removed, or the read model was replaced, after the check of what has to be read.
-    pub(super) async fn project_together(&self, together: &Together) -> Result<Option<Projected>, ApplyError> {
+    pub(super) async fn project_together(
+        &self,
+        connection: &mut PgConnection,
+        together: &Together,
+    ) -> Result<Option<Projected>, ApplyError> {
         let accounts = together.accounts();
         let ids: Vec<EventId> = together.members.iter().map(|member| member.event.id).collect();
-        let mut connection = self.pool.acquire().await?;
         let before = Before {
-            generations: generations(&mut connection, &accounts).await?,
-            pruned: pruned_of(&mut connection, &ids).await?,
+            generations: generations(connection, &accounts).await?,
+            pruned: pruned_of(connection, &ids).await?,
             accounts,
         };
         let is_read = |member: &&Member| !before.pruned.contains(&member.event.id);
         let read = together.members.iter().filter(is_read).filter_map(Member::uploaded);
-        let unread = content::unread(&mut connection, read, together.reading).await?;
-        // No connection is held while files are fetched and read.
-        drop(connection);
+        let unread = content::unread(connection, read, together.reading).await?;
         if let Some(first) = first_too_large(&together.members, &unread) {
             return Ok(Some(Projected::TooLarge { first }));
         }
@@ -200,7 +114,7 @@ impl Projector {
         };
         let contents = content::read_all(self, unread.clone(), waits).await;
         let (late, members) = together.split_late(&unread, &contents);
-        let applied = self.write(together, &before, members, contents).await?;
+        let applied = self.write(connection, together, &before, members, contents).await?;
         drop(memory);
         Ok(applied.map(|applied| Projected::Done { applied, late }))
     }
@@ -208,10 +122,11 @@ impl Projector {
     /// Applies the events whose files were read.
     async fn write(
         &self,
+        connection: &mut PgConnection,
         together: &Together,
         before: &Before,
         mut members: Vec<&Member>,
-        mut contents: Contents,
+        contents: Contents,
     ) -> Result<Option<Applied>, ApplyError> {
         let mut applied = together.rejected.clone();
         members.retain(|member| {
@@ -223,25 +138,14 @@ impl Projector {
         if members.is_empty() {
             return Ok(Some(applied));
         }
-        let mut change = self.begin_change().await?;
-        if together.waits == LockWaits::Limited {
-            limit_lock_waits(&mut change, MAX_LOCK_WAIT).await?;
-        }
-        match together.reading {
-            Reading::WhatIsNew => lock_accounts(&mut change, &before.accounts).await?,
-            Reading::Everything => lock_account_alone(&mut change, members[0].account).await?,
-        }
-        if generations(&mut change, &before.accounts).await? != before.generations {
-            return Ok(None);
-        }
-        if together.reading == Reading::Everything {
-            for member in &members {
-                let pruned = before.pruned.contains(&member.event.id);
-                prune::forget_upload(&mut change, member.account, member.event.id, pruned).await?;
+        let mut change = Change::begin(connection).await?;
+        let new = match self.add_new(&mut change, together, before, &members, contents).await {
+            Ok(Some(new)) => new,
+            unchanged => {
+                change.revert().await;
+                return unchanged.map(|_| None);
             }
-        }
-        let ids: Vec<EventId> = members.iter().map(|member| member.event.id).collect();
-        let new = add_to_ledger(&mut change, &ids).await?;
+        };
         members.retain(|member| {
             let is_new = new.contains(&member.event.id);
             if !is_new {
@@ -250,12 +154,9 @@ impl Projector {
             is_new
         });
         if members.is_empty() {
+            change.revert().await;
             return Ok(Some(applied));
         }
-        let needed: HashSet<ContentKey> = members.iter().flat_map(|member| member.contents()).collect();
-        contents.retain(|key, _| needed.contains(key));
-        self.add(&mut change, together.reading, before, &members, contents)
-            .await?;
         let accounts = sorted(members.iter().map(|member| member.account));
         let ids: Vec<EventId> = members.iter().map(|member| member.event.id).collect();
         change.commit(&ids, &accounts).await?;
@@ -269,16 +170,57 @@ impl Projector {
         Ok(Some(applied))
     }
 
+    /// Adds the events that were not applied before, and returns them. Returns `None` without adding anything in the same cases as
+    /// [`Projector::project_together`].
+    async fn add_new(
+        &self,
+        change: &mut Change<'_>,
+        together: &Together,
+        before: &Before,
+        members: &[&Member],
+        mut contents: Contents,
+    ) -> Result<Option<HashSet<EventId>>, ApplyError> {
+        if together.waits == LockWaits::Limited {
+            limit_lock_waits(change, MAX_LOCK_WAIT).await?;
+        }
+        match together.reading {
+            Reading::WhatIsNew => lock_accounts(change, &before.accounts).await?,
+            Reading::Everything => lock_account_alone(change, members[0].account).await?,
+        }
+        if generations(change, &before.accounts).await? != before.generations {
+            return Ok(None);
+        }
+        if together.reading == Reading::Everything {
+            for member in members {
+                let pruned = before.pruned.contains(&member.event.id);
+                prune::forget_upload(change, member.account, member.event.id, pruned).await?;
+            }
+        }
+        let ids: Vec<EventId> = members.iter().map(|member| member.event.id).collect();
+        let new = add_to_ledger(change, &ids).await?;
+        let members: Vec<&Member> = members
+            .iter()
+            .filter(|member| new.contains(&member.event.id))
+            .copied()
+            .collect();
+        if !members.is_empty() {
+            let needed: HashSet<ContentKey> = members.iter().flat_map(|member| member.contents()).collect();
+            contents.retain(|key, _| needed.contains(key));
+            self.add(change, together, before, &members, contents).await?;
+        }
+        Ok(Some(new))
+    }
+
     /// Adds the rows of the events. Locks are taken kind by kind, each in the order of the ids.
     async fn add(
         &self,
-        change: &mut Change,
-        reading: Reading,
+        change: &mut Change<'_>,
+        together: &Together,
         before: &Before,
         members: &[&Member],
         contents: Contents,
     ) -> Result<(), ApplyError> {
-        let mut placing = Placing::new(reading);
+        let mut placing = Placing::new(together.reading, together.waits);
         let (mut stored_files, mut observations) = (Vec::new(), Vec::new());
         let mut environments: BTreeMap<EnvironmentId, Parents> = BTreeMap::new();
         for member in members {
@@ -301,7 +243,7 @@ impl Projector {
             }
         }
         insert_files(change, &stored_files).await?;
-        write_contents(change, &environments, contents, reading).await?;
+        write_contents(change, &environments, contents, together.reading).await?;
         insert_artifacts(change, &placing.uploads).await?;
         for (observed, observation) in observations {
             let key = observation.key();
@@ -319,7 +261,7 @@ impl Projector {
 
 /// Writes contents, and locks the environments.
 async fn write_contents(
-    change: &mut Change,
+    change: &mut Change<'_>,
     environments: &BTreeMap<EnvironmentId, Parents>,
     contents: Contents,
     reading: Reading,

@@ -138,6 +138,7 @@ async fn without_newer(
     // The set that was compared last, by the index of the changed one.
     let mut below: HashMap<usize, StoredSet> = HashMap::new();
     let mut compared: BTreeSet<usize> = with_heads(&changed).map(|node| node.set).collect();
+    compared.retain(|index| sets[*index].has_newer);
     while !compared.is_empty() {
         let indices: Vec<usize> = compared.into_iter().collect();
         let newer = next_newer(transaction, sets, &indices, &below).await?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use read_model::manifests::{
-    ContentId, NodeRow, ids_of_nodes, insert_manifests, insert_node_sets, insert_nodes, stored_node_sets,
+    ContentId, NodeRow, Sets, ids_of_nodes, insert_manifests, insert_node_sets, insert_nodes, stored_sets,
 };
-use read_model::texts::{TextRow, TextSet, ids_of_texts, insert_text_sets, insert_texts, stored_text_sets};
+use read_model::texts::{TextRow, TextSet, ids_of_texts, insert_text_sets, insert_texts};
 use schemas::Sha256;
 use sqlx::PgConnection;
 
@@ -55,12 +55,17 @@ pub(in crate::content) async fn write_all(
         rows.push(row);
     }
     if reading == Reading::WhatIsNew {
-        let keys: Vec<ContentId> = node_sets.keys().copied().collect();
-        let stored = stored_node_sets(transaction, &keys).await?;
-        node_sets.retain(|key, _| !stored.contains(key));
-        let keys: Vec<ContentId> = text_sets.keys().copied().collect();
-        let stored = stored_text_sets(transaction, &keys).await?;
-        text_sets.retain(|key, _| !stored.contains(key));
+        let wanted = Sets {
+            nodes: node_sets.keys().copied().collect(),
+            texts: text_sets.keys().copied().collect(),
+        };
+        let stored = stored_sets(transaction, &wanted).await?;
+        for set in stored.nodes {
+            node_sets.remove(&set);
+        }
+        for set in stored.texts {
+            text_sets.remove(&set);
+        }
     }
     write_nodes(transaction, node_sets).await?;
     write_texts(transaction, text_sets).await?;
