@@ -1,6 +1,6 @@
 //! Events in batches, compared with an earlier build that applies them one by one.
 
-pub(crate) mod growth;
+mod growth;
 mod journal;
 mod load;
 
@@ -12,6 +12,7 @@ pub(crate) async fn measure(binary: &str, before: Option<&str>) -> anyhow::Resul
     let before = before.context("`batches` needs an earlier build to compare with: pass it as --before")?;
     let mut lines = journal::measure(binary, before).await?;
     lines.extend(load::measure(binary, before).await?);
+    lines.extend(growth::measure(binary).await?);
     Ok(lines)
 }
 

@@ -88,8 +88,6 @@ enum What {
     States,
     /// Compared with the build named by `--before`; skipped without it.
     Batches,
-    /// The rate of a replay of a million events, which takes about an hour.
-    ReplayGrowth,
 }
 
 #[tokio::main]
@@ -159,7 +157,6 @@ async fn measure_one(what: What, arguments: &Measure, curves: &mut Vec<growth::C
         What::Start => start::measure(binary).await,
         What::Segments => segments::measure().await,
         What::Batches => batches::measure(binary, arguments.before.as_deref()).await,
-        What::ReplayGrowth => batches::growth::measure(binary).await,
         What::Discovery => discovery::measure(binary).await,
         What::Datahub => discovery::measure_datahub(binary, arguments.datahub.as_deref()).await,
         What::States => states::measure(binary, arguments.before.as_deref()).await,

@@ -1,67 +1,79 @@
-//! How the rate of a replay changes while the read model grows.
+//! The rate of a replay beside the number of events that were applied before.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use sqlx::PgPool;
 use testkit::run_command;
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 
-use super::journal::Journal;
+use super::journal::write_events;
+use crate::history;
+use crate::installation::Installation;
 use crate::report::{Goal, Line};
 
-/// The number of distinct manifests.
-const MANIFESTS: usize = 100;
+/// The numbers of events that were applied before.
+const APPLIED: [i64; 3] = [10_000, 100_000, 1_000_000];
 
-/// The numbers of applied events at which the rate is measured, and over how many events before that.
-const WINDOWS: [(usize, usize); 3] = [(10_000, 5_000), (100_000, 10_000), (1_000_000, 10_000)];
+/// The number of events that are replayed each time.
+const EVENTS: usize = 5_000;
 
-/// How often the number of applied events is noted.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// The number of runs that upload the same manifest.
+const RUNS_OF_MANIFEST: usize = 20;
 
-pub(crate) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
-    let [.., (events, _)] = WINDOWS;
-    let journal = Journal::write(binary, events, events / MANIFESTS).await?;
-    let installation = &journal.installation;
-    let (stop, stopped) = oneshot::channel();
-    let samples = tokio::spawn(sample(installation.pool.clone(), stopped));
-    let done = tokio::task::block_in_place(|| run_command(binary, &["replay"], &installation.system));
-    drop(stop);
-    let samples = samples.await??;
-    let applied = done["events"]["applied"].as_u64().context("no events")?;
-    ensure!(applied >= events as u64, "{applied} of {events} events were applied");
-    let rate_at = |(end, length): (usize, usize)| {
-        rate(&samples, (end - length) as f64, end as f64).with_context(|| format!("no rate at {end}"))
-    };
-    let rates: Vec<f64> = WINDOWS.into_iter().map(rate_at).collect::<Result<_, _>>()?;
-    let lines = WINDOWS.iter().zip(&rates).skip(1).map(|((end, _), rate)| {
-        let what = format!("replay when {end} events were applied; when {} were", WINDOWS[0].0);
+pub(super) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
+    let installation = Installation::prepare(binary).await;
+    let ingest = installation.start("ingest").await?;
+    let mut rates = Vec::new();
+    for (number, applied) in APPLIED.into_iter().enumerate() {
+        fill(&installation.pool, applied).await?;
+        write_events(
+            &installation,
+            &ingest,
+            number * EVENTS..(number + 1) * EVENTS,
+            RUNS_OF_MANIFEST,
+        )
+        .await?;
+        let begun = Instant::now();
+        let done = run_command(binary, &["replay"], &installation.system);
+        let took = begun.elapsed();
+        let replayed = done["events"]["applied"].as_u64().context("no events")?;
+        ensure!(replayed >= EVENTS as u64, "{replayed} of {EVENTS} events were applied");
+        rates.push(replayed as f64 / took.as_secs_f64());
+    }
+    let lines = APPLIED.iter().zip(&rates).skip(1).map(|(applied, rate)| {
+        let what = format!(
+            "replay where {applied} events were applied before; where {} were",
+            APPLIED[0]
+        );
         Line::beside(what, *rate, "events/s", rates[0], Goal::AtLeast(1.0 / 1.3)).named("growth")
     });
     Ok(lines.collect())
 }
 
-/// The seconds since the beginning, and the number of events that were applied until then.
-type Sample = (f64, f64);
-
-async fn sample(pool: PgPool, mut stopped: oneshot::Receiver<()>) -> anyhow::Result<Vec<Sample>> {
-    let begun = Instant::now();
-    let mut samples = Vec::new();
-    while stopped.try_recv() == Err(TryRecvError::Empty) {
-        // From PostgreSQL's statistics, because counting a million rows again and again would slow the replay down.
-        let inserted =
-            "SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = 'read_model' AND relname = 'ledger'";
-        let applied: Option<i64> = sqlx::query_scalar(inserted).fetch_one(&pool).await?;
-        samples.push((begun.elapsed().as_secs_f64(), applied.unwrap_or_default() as f64));
-        tokio::time::sleep(INTERVAL).await;
+/// Adds what so many events left, each the upload of a manifest by a run. Only rows are written, because applying the events would take an
+/// hour.
+async fn fill(pool: &PgPool, events: i64) -> anyhow::Result<()> {
+    history::add_runs(pool, 1, 100, events).await?;
+    let statements = [
+        "INSERT INTO artifacts (event_id, place, account_id, project_id, environment_id, event_time, dag_id, airflow_run_id, invocation_id,
+            kind, name, sha256, size, run_id, step_id)
+         SELECT md5(r.id::text)::uuid, 0, 1, 1, 1, r.created_at, r.dag_id, r.airflow_run_id, md5(r.id::text), 'manifest', 'manifest.json',
+            sha256(((r.id - 10000000) / 20)::text::bytea), 2800000, r.id, r.id
+         FROM runs r WHERE r.account_id = 1 AND r.id BETWEEN 10000001 AND 10000000 + $1 ON CONFLICT DO NOTHING",
+        "INSERT INTO ledger (event_id) SELECT event_id FROM artifacts ON CONFLICT DO NOTHING",
+        // Negative, so that the next number is the same.
+        "INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256)
+         SELECT -r.id, 1, 1, r.id::text, sha256(r.id::text::bytea) FROM runs r
+         WHERE r.account_id = 1 AND r.id BETWEEN 10000001 AND 10000000 + $1 ON CONFLICT DO NOTHING",
+    ];
+    for statement in statements {
+        let query = sqlx::query(statement);
+        let query = if statement.contains("$1") {
+            query.bind(events)
+        } else {
+            query
+        };
+        query.execute(pool).await?;
     }
-    Ok(samples)
-}
-
-/// Returns the events per second between two numbers of applied events.
-fn rate(samples: &[Sample], from: f64, to: f64) -> Option<f64> {
-    let (begin, first) = samples.iter().rfind(|(_, applied)| *applied <= from)?;
-    let (end, last) = samples.iter().find(|(_, applied)| *applied >= to)?;
-    Some((last - first) / (end - begin))
+    history::settle(pool).await
 }

@@ -1,5 +1,6 @@
 //! Replays, rebuilds and recoveries of a journal.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use clock::Clock;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::{Event, EventData, EventId};
 use testkit::s3::S3Server;
-use testkit::{Database, System, run_command};
+use testkit::{Database, Service, System, run_command};
 
 use super::line;
 use crate::installation::Installation;
@@ -40,9 +41,6 @@ const SHARE_OF_BEFORE: usize = 20;
 const DELAY: Duration = Duration::from_millis(30);
 
 const BUCKET: &str = "bench";
-
-/// The time between two runs, in milliseconds.
-const STEP: i64 = 100;
 
 /// The number of events that are written at the same time.
 const PUTS_AT_ONCE: usize = 16;
@@ -95,8 +93,8 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
 }
 
 /// A bucket with events that nothing has applied yet.
-pub(super) struct Journal {
-    pub(super) installation: Installation,
+struct Journal {
+    installation: Installation,
     events: usize,
 }
 
@@ -108,34 +106,10 @@ struct FarRates {
 
 impl Journal {
     /// Writes a journal in which each manifest was uploaded by this many runs.
-    pub(super) async fn write(binary: &str, events: usize, runs_of_manifest: usize) -> anyhow::Result<Self> {
+    async fn write(binary: &str, events: usize, runs_of_manifest: usize) -> anyhow::Result<Self> {
         let installation = Installation::prepare(binary).await;
         let ingest = installation.start("ingest").await?;
-        let pattern = Pattern::new(MODELS, 1)?;
-        let bucket = bucket_in(installation.storage())?;
-        let begin = Clock::System.now() - TimeDelta::days(2);
-        for number in 0..events.div_ceil(runs_of_manifest) {
-            let run = number * runs_of_manifest;
-            let (_, id) = installation
-                .upload(&ingest, &format!("run-{run}"), pattern.parse(number as u64))
-                .await?;
-            let event = bucket.get_event(bucket::Journal::Uploads, EventId(id)).await?;
-            let EventData::ArtifactsUploaded(upload) = event.data()? else {
-                anyhow::bail!("the event is not an upload")
-            };
-            let put = |run: usize| {
-                let (bucket, mut upload) = (bucket.clone(), upload.clone());
-                upload.run_id = Some(format!("run-{run}"));
-                async move {
-                    let time = begin + TimeDelta::milliseconds(STEP * i64::try_from(run)?);
-                    let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.into())?;
-                    bucket.put_event(&event).await?;
-                    anyhow::Ok(())
-                }
-            };
-            let others = stream::iter(run + 1..run + runs_of_manifest).map(put);
-            others.buffer_unordered(PUTS_AT_ONCE).try_collect::<()>().await?;
-        }
+        write_events(&installation, &ingest, 0..events, runs_of_manifest).await?;
         drop(ingest);
         Ok(Self { installation, events })
     }
@@ -183,6 +157,39 @@ impl Journal {
         );
         Ok(applied as f64 / took.as_secs_f64())
     }
+}
+
+/// Writes an event for each of these runs. Each manifest was uploaded by so many of them.
+pub(super) async fn write_events(
+    installation: &Installation,
+    ingest: &Service,
+    runs: Range<usize>,
+    runs_of_manifest: usize,
+) -> anyhow::Result<()> {
+    let pattern = Pattern::new(MODELS, 1)?;
+    let bucket = bucket_in(installation.storage())?;
+    let begin = Clock::System.now() - TimeDelta::days(2);
+    for run in runs.step_by(runs_of_manifest) {
+        let manifest = pattern.parse(run as u64);
+        let (_, id) = installation.upload(ingest, &format!("run-{run}"), manifest).await?;
+        let event = bucket.get_event(bucket::Journal::Uploads, EventId(id)).await?;
+        let EventData::ArtifactsUploaded(upload) = event.data()? else {
+            anyhow::bail!("the event is not an upload")
+        };
+        let put = |run: usize| {
+            let (bucket, mut upload) = (bucket.clone(), upload.clone());
+            upload.run_id = Some(format!("run-{run}"));
+            async move {
+                let time = begin + TimeDelta::seconds(i64::try_from(run)?);
+                let event = Event::new(EventId(Clock::System.new_id(time)), time, &upload.into())?;
+                bucket.put_event(&event).await?;
+                anyhow::Ok(())
+            }
+        };
+        let others = stream::iter(run + 1..run + runs_of_manifest).map(put);
+        others.buffer_unordered(PUTS_AT_ONCE).try_collect::<()>().await?;
+    }
+    Ok(())
 }
 
 /// Returns the distinct manifests per second that all cores could read if there were nothing else to do.
