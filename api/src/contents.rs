@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
-use read_model::queries::RunFile;
+use read_model::queries::artifacts::RunFile;
 use schemas::AccountId;
 use serde::Serialize;
 use serde::de::IgnoredAny;

@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use read_model::queries::RunFile;
+use read_model::queries::artifacts::RunFile;
 use schemas::AccountId;
 
 use crate::State;

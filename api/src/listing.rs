@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use edge::{InvalidParam, List, Status, read_query};
-use read_model::queries::{Order, Paging};
+use read_model::queries::page::{Order, Paging};
 use schemas::AccountId;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};

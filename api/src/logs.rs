@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bucket::{Bucket, Error};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use read_model::queries::{RunFile, StepLog};
+use read_model::queries::artifacts::RunFile;
+use read_model::queries::logs::StepLog;
 use schemas::AccountId;
 
 use crate::State;

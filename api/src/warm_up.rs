@@ -2,7 +2,9 @@
 
 use directory::queries::{begin_by_key, begin_in_account};
 use futures_util::future::BoxFuture;
-use read_model::queries::{self, Order, Paging, RunFilter, RunOrder};
+use read_model::queries;
+use read_model::queries::page::{Order, Paging};
+use read_model::queries::runs::{RunFilter, RunOrder};
 use schemas::{AccountId, JobId, RunId, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -27,9 +29,9 @@ async fn execute(connection: &mut PgConnection) -> sqlx::Result<()> {
             field: RunOrder::Id,
             descending,
         };
-        queries::runs(connection, NOBODY, &RunFilter::default(), order, page).await?;
+        queries::runs::runs(connection, NOBODY, &RunFilter::default(), order, page).await?;
     }
-    queries::run(connection, NOBODY, RunId(0)).await?;
-    queries::job_with_facts(connection, NOBODY, JobId(0)).await?;
+    queries::runs::run(connection, NOBODY, RunId(0)).await?;
+    queries::jobs::job_with_facts(connection, NOBODY, JobId(0)).await?;
     Ok(())
 }

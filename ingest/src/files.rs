@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use directory::{Access, EnvironmentEntry};
 use edge::{FileOwner, Needed, UploadError};
-use read_model::queries::{self, File, FileKey, FileScope};
+use read_model::queries;
+use read_model::queries::files::{File, FileKey, FileScope};
 use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored, StoredFile};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -191,7 +192,7 @@ impl Ingest {
     /// Returns the newest file with this key.
     async fn file(&self, at: FileScope, key: FileKey<'_>) -> sqlx::Result<Option<File>> {
         let mut connection = self.pool.acquire().await?;
-        queries::file(&mut connection, at, key).await
+        queries::files::file(&mut connection, at, key).await
     }
 
     fn new_slug(&self) -> Uuid {
@@ -202,7 +203,7 @@ impl Ingest {
     async fn await_projection(&self, event: EventId) {
         let applied = async {
             let mut pause = Duration::from_millis(4);
-            while matches!(queries::is_applied(&self.pool, event).await, Ok(false)) {
+            while matches!(queries::files::is_applied(&self.pool, event).await, Ok(false)) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(100));
             }

@@ -1,6 +1,7 @@
 //! Applies events in batches. An event that cannot be applied is split out and becomes a dead letter alone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
 
 use read_model::journal::{
     Admission, Known, begin_attempt, begin_attempts, end_attempts, forget_attempts, insert_dead_letter, lock_events,
@@ -94,8 +95,8 @@ impl Projector {
     /// Prevents others from starting attempts to apply these events, which would be counted. Returns the events whose turn it is; other
     /// projectors are applying the rest.
     ///
-    /// A transaction holds the locks, since it always ends when the attempts do. Beside its connection, a batch uses one for everything else.
-    /// Few batches are applied at once, so the pool has enough connections.
+    /// A transaction holds the locks, since it always ends when the attempts do. Beside its connection, a batch uses one to read and write, and
+    /// a third for a moment to record a dead letter. Few batches are applied at once, so the pool has enough connections.
     async fn take_turns(
         &self,
         events: &[EventId],
@@ -140,6 +141,7 @@ impl Projector {
                 results.insert(event.id, Ok(Outcome::Known));
             }
             Admission::Exhausted => {
+                drop(connection);
                 let cause = "several attempts began and none finished: the event may kill its projector, or take longer than the statement timeout";
                 results.insert(event.id, self.record_dead_letter(event, cause).await);
             }
@@ -168,12 +170,17 @@ impl Projector {
     async fn work(&self, connection: PoolConnection<Postgres>, events: Vec<Event>, results: &mut Results) {
         let mut connection = Some(connection);
         let mut rest = VecDeque::from([events]);
+        // The events whose locks others hold. They come last, and wait in the stream if they are several.
+        let mut locked: Vec<Event> = Vec::new();
         let mut refusals = 0;
-        while let Some(mut batch) = rest.pop_front() {
+        while let Some(mut batch) = rest
+            .pop_front()
+            .or_else(|| (locked.len() == 1).then(|| mem::take(&mut locked)))
+        {
             if batch.is_empty() {
                 continue;
             }
-            let waits = match batch.len() + rest.len() {
+            let waits = match batch.len() + rest.len() + locked.len() {
                 1 => LockWaits::Unlimited,
                 _ => LockWaits::Limited,
             };
@@ -199,9 +206,19 @@ impl Projector {
                 }
                 // Nothing more can be applied until it is available again.
                 Err(error @ ApplyError::Unavailable(_)) => {
-                    fill(results, &ids_of(&batch), &error);
-                    rest.iter().for_each(|batch| fill(results, &ids_of(batch), &error));
+                    let left = [batch, locked].into_iter().chain(rest);
+                    left.for_each(|batch| fill(results, &ids_of(&batch), &error));
                     return;
+                }
+                Err(ApplyError::Locked(cause)) if waits == LockWaits::Unlimited => {
+                    fill(results, &ids_of(&batch), &ApplyError::Unavailable(cause));
+                }
+                Err(ApplyError::Locked(_)) if batch.len() == 1 => locked.append(&mut batch),
+                Err(ApplyError::Locked(_)) => {
+                    // Events that need the same locks stay together, so that few parts wait for them.
+                    batch.sort_by_cached_key(project::locks_of);
+                    let other = batch.split_off(batch.len() / 2);
+                    rest.extend([batch, other]);
                 }
                 // One of the events is at fault: the halves show in which half it is. They come after all others, which must not wait while
                 // the event is looked for.
@@ -218,6 +235,8 @@ impl Projector {
                 }
             }
         }
+        let waits = ApplyError::Unavailable("others hold the locks of the event".to_owned());
+        fill(results, &ids_of(&locked), &waits);
     }
 
     /// Applies events in a task of its own, so that a panic affects only them and the connection.
@@ -241,7 +260,8 @@ impl Projector {
         });
         match task.await {
             Ok((result, used)) => {
-                *connection = Some(used);
+                // After an error, the connection may be broken, or still hold locks: the pool mends or closes it.
+                *connection = result.is_ok().then_some(used);
                 result
             }
             Err(panic) => Err(ApplyError::Rejected(format!("the projector panicked: {panic}"))),
@@ -304,7 +324,7 @@ impl Projector {
         let result = match projected.await {
             Ok(Projected::Done { mut applied, .. }) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
             Ok(Projected::TooLarge { .. }) => Ok(Outcome::Busy),
-            Err(ApplyError::Refused(cause)) => Err(ApplyError::Unavailable(cause)),
+            Err(ApplyError::Refused(cause) | ApplyError::Locked(cause)) => Err(ApplyError::Unavailable(cause)),
             Err(error) => Err(error),
         };
         let result = match result {

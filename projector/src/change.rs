@@ -36,7 +36,7 @@ impl<'c> Change<'c> {
     /// Reverts the changes, and releases the locks.
     pub(crate) async fn revert(self) {
         if let Err(error) = self.transaction.rollback().await {
-            // The connection is broken, or is closed before it is used again.
+            // The connection is broken, and so its next use fails.
             tracing::debug!(%error, "cannot revert a change");
         }
     }

@@ -6,10 +6,13 @@ pub enum ApplyError {
     /// Something that the event needs is unavailable. The event waits for it.
     #[error("{0}")]
     Unavailable(String),
-    /// PostgreSQL refused a statement because of a lock, a deadlock or a lack of resources. That passes, and may concern only some of the
-    /// events that are applied together. An event alone waits, as if something were unavailable.
+    /// PostgreSQL refused a statement because of a deadlock or a lack of resources. That passes, and may concern only some of the events that
+    /// are applied together. An event alone waits, as if something were unavailable.
     #[error("{0}")]
     Refused(String),
+    /// A lock was not free in time. It concerns only the events that need the lock; these wait, as if something were unavailable.
+    #[error("{0}")]
+    Locked(String),
     /// A statement timed out, which may or may not be the event's fault. The event is tried again, but the start counts.
     #[error("{0}")]
     TimedOut(String),
@@ -23,6 +26,8 @@ impl From<sqlx::Error> for ApplyError {
         let text = format!("PostgreSQL: {error}");
         if read_model::outage::is_timeout(&error) {
             Self::TimedOut(text)
+        } else if read_model::outage::is_lock_wait(&error) {
+            Self::Locked(text)
         } else if read_model::outage::is_contention(&error) {
             Self::Refused(text)
         } else if read_model::outage::is_outage(&error) {

@@ -122,6 +122,7 @@ pub(crate) async fn assign(
         changed.extend(results);
     }
     let files = files_to_assign(transaction, &placing).await?;
+    let followed = state::follow(transaction, &placing.uploads, placing.reading).await?;
     let moved = move_files(transaction, bucket, &placing, files, &changed).await?;
     for ObservedRun {
         environment,
@@ -140,7 +141,7 @@ pub(crate) async fn assign(
         .filter(|moved| has_manifest.get(&moved.event).copied().unwrap_or(true))
         .filter_map(|moved| Some((placing.account(moved.environment)?, moved.environment, moved.run)))
         .collect();
-    state::follow(transaction, &placing.uploads, runs, placing.reading).await
+    state::refresh_nodes(transaction, followed, runs).await
 }
 
 async fn shrink_observed(

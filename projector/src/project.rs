@@ -6,9 +6,10 @@ mod prune;
 mod retirement;
 mod together;
 
-use schemas::{Event, EventData, EventId, EventType};
+use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, EventType};
 use sqlx::PgConnection;
 
+use self::member::Member;
 use self::together::Together;
 use crate::content::Reading;
 use crate::{ApplyError, Outcome, Projector};
@@ -54,6 +55,13 @@ pub(crate) fn has_files(event: &Event) -> bool {
         EventType::named(&event.kind),
         Some(EventType::ArtifactsUploaded | EventType::FilesStored)
     )
+}
+
+/// Returns the account and the environment whose locks an event needs.
+pub(crate) fn locks_of(event: &Event) -> Option<(AccountId, Option<EnvironmentId>)> {
+    let member = Member::of(event).ok()?;
+    let environment = member.parents().map(|parents| parents.environment);
+    Some((member.account, environment))
 }
 
 impl Projector {

@@ -15,14 +15,19 @@ use sqlx::PgConnection;
 use crate::ApplyError;
 use crate::content::Reading;
 
-/// Updates the state of environments and runs after the files of uploads were placed, under
-/// [`read_model::placement::lock_placement`]. The runs are those whose manifests may be others than before.
+/// What follows from manifests and catalogs regardless of runs.
+pub(crate) struct Followed {
+    /// The environments that show the nodes of several dbt projects.
+    environments: Vec<(AccountId, EnvironmentId)>,
+}
+
+/// Updates the state of environments after the files of uploads were stored, under [`read_model::placement::lock_placement`]. It needs no
+/// numbers of runs, so that it is done before the lock on numbers, which all accounts share.
 pub(crate) async fn follow(
     transaction: &mut PgConnection,
     uploads: &[Uploaded],
-    runs: BTreeSet<(AccountId, EnvironmentId, RunId)>,
     reading: Reading,
-) -> Result<(), ApplyError> {
+) -> Result<Followed, ApplyError> {
     let has = |uploaded: &&Uploaded, kinds: &[ArtifactKind]| {
         let mut files = uploaded.upload.files.iter();
         files.any(|file| kinds.contains(&file.kind))
@@ -34,25 +39,14 @@ pub(crate) async fn follow(
         .filter(|uploaded| has(uploaded, &kinds))
         .filter_map(event)
         .collect();
-    if !with_state.is_empty() {
-        match reading {
-            Reading::WhatIsNew => note_aspects(transaction, &with_state).await?,
-            Reading::Everything => recompute(transaction, uploads).await?,
-        }
-    }
-    let with_manifest: BTreeSet<(AccountId, EnvironmentId)> = uploads
-        .iter()
-        .filter(|uploaded| has(uploaded, &[ArtifactKind::Manifest]))
-        .map(|uploaded| (uploaded.upload.account_id, uploaded.upload.environment_id))
-        .collect();
-    refresh_nodes(
-        transaction,
-        with_manifest.into_iter().collect(),
-        runs.into_iter().collect(),
-    )
-    .await?;
     if with_state.is_empty() {
-        return Ok(());
+        return Ok(Followed {
+            environments: Vec::new(),
+        });
+    }
+    match reading {
+        Reading::WhatIsNew => note_aspects(transaction, &with_state).await?,
+        Reading::Everything => recompute(transaction, uploads).await?,
     }
     for manifest in older_manifests(transaction, &with_state).await? {
         tracing::info!(
@@ -61,7 +55,14 @@ pub(crate) async fn follow(
             "a manifest is older than the newest by its own clock: it arrived late, or the clock of its worker is slow"
         );
     }
-    Ok(())
+    let with_manifest: BTreeSet<(AccountId, EnvironmentId)> = uploads
+        .iter()
+        .filter(|uploaded| has(uploaded, &[ArtifactKind::Manifest]))
+        .map(|uploaded| (uploaded.upload.account_id, uploaded.upload.environment_id))
+        .collect();
+    let with_manifest: Vec<(AccountId, EnvironmentId)> = with_manifest.into_iter().collect();
+    let environments = environments_of_several_projects(transaction, &with_manifest).await?;
+    Ok(Followed { environments })
 }
 
 async fn recompute(transaction: &mut PgConnection, uploads: &[Uploaded]) -> Result<(), ApplyError> {
@@ -78,13 +79,14 @@ async fn recompute(transaction: &mut PgConnection, uploads: &[Uploaded]) -> Resu
     Ok(())
 }
 
-/// Recomputes which nodes environments and runs show, account by account: these share sets of nodes, which are locked.
-async fn refresh_nodes(
+/// Recomputes which nodes environments and runs show after files were placed, account by account: these share sets of nodes, which are locked.
+/// The runs are those whose manifests may be others than before. Nearly always, nothing has to be done.
+pub(crate) async fn refresh_nodes(
     transaction: &mut PgConnection,
-    environments: Vec<(AccountId, EnvironmentId)>,
-    runs: Vec<(AccountId, EnvironmentId, RunId)>,
+    Followed { environments }: Followed,
+    runs: BTreeSet<(AccountId, EnvironmentId, RunId)>,
 ) -> Result<(), ApplyError> {
-    let environments = environments_of_several_projects(transaction, &environments).await?;
+    let runs: Vec<(AccountId, EnvironmentId, RunId)> = runs.into_iter().collect();
     let runs = runs_of_several_projects(transaction, &runs).await?;
     let environments = environments
         .into_iter()

@@ -1,5 +1,6 @@
 //! Histories: journals with many events, as after months of use.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -373,8 +374,9 @@ pub(crate) fn pool_of(system: &System) -> PgPool {
 
 /// Panics with the rows that are in only one of the two states.
 pub(crate) fn assert_same(after: &[String], before: &[String]) {
-    let missing: Vec<_> = before.iter().filter(|row| !after.contains(row)).collect();
-    let new: Vec<_> = after.iter().filter(|row| !before.contains(row)).collect();
+    let (of_after, of_before): (HashSet<_>, HashSet<_>) = (after.iter().collect(), before.iter().collect());
+    let missing: Vec<_> = of_before.difference(&of_after).collect();
+    let new: Vec<_> = of_after.difference(&of_before).collect();
     assert!(
         missing.is_empty() && new.is_empty() && after.len() == before.len(),
         "missing: {missing:#?}\nnew: {new:#?}"

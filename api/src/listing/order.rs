@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use read_model::queries::Order;
+use read_model::queries::page::Order;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use utoipa::openapi::{RefOr, Schema};

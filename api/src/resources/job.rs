@@ -1,6 +1,7 @@
 //! Jobs: the DAGs of environments.
 
-use read_model::queries::{self, JobFacts};
+use read_model::queries;
+use read_model::queries::jobs::JobFacts;
 use schemas::{ArtifactKind, RecordState};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -186,7 +187,7 @@ struct ScheduleTime {
 
 impl Job {
     /// A job; `short` as dbt Cloud writes the job of a run.
-    pub(crate) fn new(row: queries::Job, facts: JobFacts, short: bool) -> Self {
+    pub(crate) fn new(row: queries::jobs::Job, facts: JobFacts, short: bool) -> Self {
         let cron = row.cron;
         let has = |kind: ArtifactKind| facts.kinds.iter().any(|has| has == kind.as_str());
         let (generate_docs, generate_sources) = (has(ArtifactKind::Catalog), has(ArtifactKind::Sources));

@@ -22,7 +22,7 @@ use crate::error::Error;
 pub(crate) struct Node(Box<RawValue>);
 
 impl Node {
-    pub(crate) fn new(row: &queries::Node) -> Result<Self, Error> {
+    pub(crate) fn new(row: &queries::nodes::Node) -> Result<Self, Error> {
         let doc = decode_doc(&row.doc)?;
         let present: Present = serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;
         let whole = if present.unique_id.is_some() && present.resource_type.is_some() {
@@ -35,7 +35,7 @@ impl Node {
     }
 }
 
-fn unreadable(row: &queries::Node, error: &dyn Display) -> Error {
+fn unreadable(row: &queries::nodes::Node, error: &dyn Display) -> Error {
     Error::unreadable(&format_args!(
         "the stored node `{}` is not an object: {error}",
         row.unique_id
@@ -54,7 +54,7 @@ struct Present {
 pub(crate) struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
-    pub(crate) fn new(row: &queries::Node) -> Result<Self, Error> {
+    pub(crate) fn new(row: &queries::nodes::Node) -> Result<Self, Error> {
         let doc = decode_doc(&row.doc)?;
         let mut fields: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(&doc).map_err(|error| unreadable(row, &error))?;

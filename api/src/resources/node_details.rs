@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use read_model::queries::Neighbour;
+use read_model::queries::graph::Neighbour;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

@@ -2,7 +2,8 @@
 
 use artifacts::{NodeResult, Span};
 use read_model::doc::decode_doc;
-use read_model::queries::{self, FreshnessCheck};
+use read_model::queries;
+use read_model::queries::results::FreshnessCheck;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -38,7 +39,7 @@ pub(crate) struct LastResult {
 }
 
 impl LastResult {
-    pub(crate) fn new(row: &queries::NodeResult) -> Result<Self, Error> {
+    pub(crate) fn new(row: &queries::results::NodeResult) -> Result<Self, Error> {
         let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
         Ok(Self {
             status: row.status.clone(),

@@ -3,7 +3,7 @@
 use artifacts::NodeResult;
 use chrono::{DateTime, Utc};
 use read_model::doc::decode_doc;
-use read_model::queries::TableRow;
+use read_model::queries::result_table::TableRow;
 use schemas::EnvironmentId;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

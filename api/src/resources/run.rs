@@ -145,7 +145,7 @@ struct UnknownOfTrigger {
 }
 
 impl Trigger {
-    pub(crate) fn new(row: &queries::Run) -> Self {
+    pub(crate) fn new(row: &queries::runs::Run) -> Self {
         Self {
             id: row.id,
             cause: row
@@ -160,7 +160,7 @@ impl Trigger {
 }
 
 impl Run {
-    pub(crate) fn new(row: queries::Run, now: DateTime<Utc>, public_url: &str) -> Self {
+    pub(crate) fn new(row: queries::runs::Run, now: DateTime<Utc>, public_url: &str) -> Self {
         let status = RunStatus::from_number(row.status);
         let has = |kind: ArtifactKind| row.kinds.iter().any(|has| has == kind.as_str());
         // A run that is uploaded after it ran was never queued.

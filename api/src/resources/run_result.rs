@@ -2,7 +2,7 @@
 
 use artifacts::NodeResult;
 use read_model::doc::decode_doc;
-use read_model::queries::RunResult;
+use read_model::queries::results::RunResult;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

@@ -66,7 +66,7 @@ struct UnknownOfStep {
 }
 
 impl Step {
-    pub(crate) fn new(row: queries::Step, account_id: i64) -> Self {
+    pub(crate) fn new(row: queries::steps::Step, account_id: i64) -> Self {
         let duration = match (row.started_at, row.finished_at) {
             (Some(started), Some(finished)) => finished - started,
             _ => chrono::TimeDelta::zero(),

@@ -6,7 +6,8 @@ use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use edge::{CloudError, One, Query, hold_until_sent, one};
-use read_model::queries::{self, RunFile};
+use read_model::queries;
+use read_model::queries::artifacts::RunFile;
 use schemas::{AccountId, JobId, RunId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -50,11 +51,15 @@ pub(crate) async fn list(
     Ids((account, run)): Ids<(AccountId, RunId)>,
     Query(StepParams { step }): Query<StepParams>,
 ) -> Result<One<Vec<String>>, Error> {
-    let row = queries::run(view.connection(), account, run).await?;
+    let row = queries::runs::run(view.connection(), account, run).await?;
     let run = RunId(row.ok_or_else(CloudError::not_found)?.id);
-    Ok(one(
-        queries::artifact_names(view.connection(), account, run, step).await?
-    ))
+    Ok(one(queries::artifacts::artifact_names(
+        view.connection(),
+        account,
+        run,
+        step,
+    )
+    .await?))
 }
 
 /// Download an artifact of a run
@@ -80,13 +85,15 @@ pub(crate) async fn download(
     Query(DownloadParams { step, raw }): Query<DownloadParams>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let row = queries::run(view.connection(), account, run).await?;
+    let row = queries::runs::run(view.connection(), account, run).await?;
     let row = row.ok_or_else(CloudError::not_found)?;
     let id = RunId(row.id);
     let file = match step {
-        None => queries::run_file(view.connection(), account, id, &path).await?,
+        None => queries::artifacts::run_file(view.connection(), account, id, &path).await?,
         // A step that wrote no manifest, such as one whose results came alone, used that of an earlier step.
-        Some(step) => queries::step_file(view.connection(), account, id, &path, step, path == "manifest.json").await?,
+        Some(step) => {
+            queries::artifacts::step_file(view.connection(), account, id, &path, step, path == "manifest.json").await?
+        }
     };
     let file = file.ok_or_else(CloudError::not_found)?;
     if path != "run_results.json" || raw == Some(true) || file.size > MAX_CHANGED {
@@ -119,7 +126,7 @@ pub(crate) async fn download_of_job(
     Ids((account, job, path)): Ids<(AccountId, JobId, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let file = queries::job_file(view.connection(), account, job, &path).await?;
+    let file = queries::artifacts::job_file(view.connection(), account, job, &path).await?;
     let file = file.ok_or_else(CloudError::not_found)?;
     drop(view);
     whole(account, &path, file).send(&state, &headers).await
@@ -138,7 +145,7 @@ fn whole(account: AccountId, name: &str, file: RunFile) -> Download {
 async fn with_cloud_variables(
     state: &State,
     file: RunFile,
-    run: &queries::Run,
+    run: &queries::runs::Run,
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
     let etag = format!("\"{}-{}\"", file.sha256, run.id);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use edge::{CloudError, Query};
 use read_model::doc::decode_doc;
-use read_model::queries::{self, Difference};
+use read_model::queries;
+use read_model::queries::graph::Difference;
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -103,7 +104,7 @@ async fn nodes_of_run(view: &mut View, run: RunId, environment: EnvironmentId) -
 async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha256) -> Result<Many<Change>, Error> {
     let account = view.account();
     let Listing { order, paging } = listing;
-    let differences = queries::differences(view.connection(), account, from, to).await?;
+    let differences = queries::graph::differences(view.connection(), account, from, to).await?;
     let mut by_id: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
     for difference in &differences {
         let sides = by_id.entry(&difference.unique_id).or_default();
@@ -156,7 +157,7 @@ async fn changed_fields<'d>(
 }
 
 async fn docs_of(view: &mut View, account: AccountId, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, Error> {
-    Ok(queries::docs(view.connection(), account, ids)
+    Ok(queries::graph::docs(view.connection(), account, ids)
         .await?
         .into_iter()
         .collect())

@@ -5,7 +5,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use edge::{CloudError, One, Query, one};
-use read_model::queries::{self, ManifestFilter, RunFile};
+use read_model::queries;
+use read_model::queries::artifacts::RunFile;
+use read_model::queries::deferral::ManifestFilter;
 use schemas::{AccountId, EnvironmentId, EnvironmentType, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -89,7 +91,7 @@ pub(super) async fn newest_of(
         dbt_project,
         ..ManifestFilter::default()
     };
-    Ok(queries::manifest_to_defer_to(view.connection(), account, filter).await?)
+    Ok(queries::deferral::manifest_to_defer_to(view.connection(), account, filter).await?)
 }
 
 /// Show the URL of an environment's manifest to defer to

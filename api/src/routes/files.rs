@@ -5,7 +5,10 @@ use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use edge::{FileFacts, FileMetadata, FileOwner, Given, UploadError, UploadQuery};
-use read_model::queries::{self, File, FileKey, FileScope, Paging, RunFile};
+use read_model::queries;
+use read_model::queries::artifacts::RunFile;
+use read_model::queries::files::{File, FileKey, FileScope};
+use read_model::queries::page::Paging;
 use schemas::{EnvironmentId, ProjectId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -156,7 +159,7 @@ pub(super) async fn page(
     scope: FileScope,
     paging: Paging,
 ) -> Result<(Vec<FileFacts>, Pagination), Error> {
-    let (files, total_count) = queries::files(view.connection(), scope, paging).await?;
+    let (files, total_count) = queries::files::files(view.connection(), scope, paging).await?;
     let data: Vec<_> = files.into_iter().map(|file| facts(file, scope)).collect();
     let count = data.len();
     Ok((data, Pagination { count, total_count }))
@@ -174,7 +177,7 @@ async fn scope_of(view: &mut View, environment: &str) -> Result<Option<FileScope
 }
 
 pub(super) async fn find(view: &mut View, scope: FileScope, key: FileKey<'_>) -> Result<Option<File>, Error> {
-    Ok(queries::file(view.connection(), scope, key).await?)
+    Ok(queries::files::file(view.connection(), scope, key).await?)
 }
 
 fn content_of(account: schemas::AccountId, file: &File) -> Content {

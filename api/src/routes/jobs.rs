@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::extract;
 use edge::{CloudError, List, One, Query, one};
-use read_model::queries::{self, JobFacts, JobFilter, JobOrder};
+use read_model::queries;
+use read_model::queries::jobs::{JobFacts, JobFilter, JobOrder};
 use schemas::{AccountId, EnvironmentId, JobId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -107,19 +108,19 @@ impl Choice for RelatedToJob {
 /// The jobs of runs by id, as dbt Cloud writes them there.
 pub(super) async fn by_id(view: &mut View, ids: &[i64]) -> Result<HashMap<i64, Job>, Error> {
     let account = view.account();
-    let rows = queries::jobs_by_id(view.connection(), account, ids).await?;
+    let rows = queries::jobs::jobs_by_id(view.connection(), account, ids).await?;
     let mut facts = facts_of(view, &rows).await?;
-    let answer = |row: queries::Job| {
+    let answer = |row: queries::jobs::Job| {
         let id = row.id;
         (id, Job::new(row, facts.remove(&id).unwrap_or_default(), true))
     };
     Ok(rows.into_iter().map(answer).collect())
 }
 
-async fn facts_of(view: &mut View, rows: &[queries::Job]) -> Result<HashMap<i64, JobFacts>, Error> {
+async fn facts_of(view: &mut View, rows: &[queries::jobs::Job]) -> Result<HashMap<i64, JobFacts>, Error> {
     let account = view.account();
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let facts = queries::job_facts(view.connection(), account, &ids).await?;
+    let facts = queries::jobs::job_facts(view.connection(), account, &ids).await?;
     Ok(facts.into_iter().map(|facts| (facts.job_id, facts)).collect())
 }
 
@@ -128,7 +129,7 @@ async fn answers(
     state: &State,
     view: &mut View,
     related: &Related<RelatedToJob>,
-    rows: Vec<queries::Job>,
+    rows: Vec<queries::jobs::Job>,
     mut facts: HashMap<i64, JobFacts>,
 ) -> Result<Vec<Answer>, Error> {
     let account = view.account();
@@ -147,7 +148,7 @@ async fn answers(
     let mut runs = HashMap::new();
     if !wanted.is_empty() {
         let now = state.clock.now();
-        for row in queries::runs_by_id(view.connection(), account, &wanted).await? {
+        for row in queries::runs::runs_by_id(view.connection(), account, &wanted).await? {
             let run = RunOfJob::new(Run::new(row, now, &state.public_url));
             runs.insert(run.run.id, Arc::new(run));
         }
@@ -157,7 +158,7 @@ async fn answers(
         let ids: Vec<i64> = rows.iter().map(|row| row.environment_id).collect();
         environments = environments::by_id(view, &ids).await?;
     }
-    let answer = |row: queries::Job| {
+    let answer = |row: queries::jobs::Job| {
         let facts = facts.remove(&row.id).unwrap_or_default();
         let run = |id: Option<i64>, wanted: bool| runs.get(&id?).filter(|_| wanted).cloned();
         Answer {
@@ -186,7 +187,7 @@ pub(crate) async fn list(
 ) -> Result<Many<Answer>, Error> {
     let account = view.account();
     let Listing { order, paging } = listing;
-    let page = queries::jobs(view.connection(), account, &filters.filter(), order, paging).await?;
+    let page = queries::jobs::jobs(view.connection(), account, &filters.filter(), order, paging).await?;
     let facts = facts_of(&mut view, &page.rows).await?;
     let jobs = answers(&state, &mut view, &related, page.rows, facts).await?;
     Ok(many(jobs, page.total, listing, applied(account, &filters)))
@@ -204,7 +205,7 @@ pub(crate) async fn show(
     Ids((account, id)): Ids<(AccountId, JobId)>,
     related: Related<RelatedToJob>,
 ) -> Result<One<Answer>, Error> {
-    let found = queries::job_with_facts(view.connection(), account, id).await?;
+    let found = queries::jobs::job_with_facts(view.connection(), account, id).await?;
     let (row, facts) = found.ok_or_else(CloudError::not_found)?;
     let facts = HashMap::from([(row.id, facts)]);
     let mut jobs = answers(&state, &mut view, &related, vec![row], facts).await?;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use edge::{CloudError, One, Query, one};
-use read_model::queries::{self, GraphNode};
+use read_model::queries;
+use read_model::queries::graph::GraphNode;
 use schemas::{AccountId, EnvironmentId, RunId};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -72,7 +73,7 @@ pub(crate) async fn show_of_run(
 
 async fn lineage(mut view: View, scope: &Scope, params: LineageParams) -> Result<One<Lineage>, Error> {
     let account = view.account();
-    let graph = queries::graph(view.connection(), account, scope.nodes()?).await?;
+    let graph = queries::graph::graph(view.connection(), account, scope.nodes()?).await?;
     let nodes = around(&graph, &params).ok_or_else(CloudError::not_found)?;
     Ok(one(Lineage {
         unique_id: params.unique_id,

@@ -4,7 +4,9 @@ use axum::extract::{self, Path};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use edge::{UploadError, UploadQuery};
-use read_model::queries::{self, ManifestFilter, RunFile};
+use read_model::queries;
+use read_model::queries::artifacts::RunFile;
+use read_model::queries::deferral::ManifestFilter;
 use schemas::ProjectId;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -76,7 +78,7 @@ pub(crate) async fn newest(
         dbt_project: params.dbt_project.as_deref(),
     };
     let account = view.account();
-    let found = queries::manifest_to_defer_to(view.connection(), account, filter).await;
+    let found = queries::deferral::manifest_to_defer_to(view.connection(), account, filter).await;
     let (file, _) = found.map_err(Error::from)?.ok_or_else(no_manifest)?;
     Ok(send(state, view, file, extent(params.trimmed), &headers).await?)
 }

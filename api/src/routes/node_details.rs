@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use edge::{CloudError, One, one};
 use read_model::doc::decode_doc;
-use read_model::queries::{self, Neighbour};
+use read_model::queries;
+use read_model::queries::graph::Neighbour;
 use schemas::{AccountId, EnvironmentId, RunId};
 use serde_json::value::RawValue;
 
@@ -58,10 +59,10 @@ pub(crate) async fn show_of_run(
 
 async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One<NodeDetails>, Error> {
     let (account, node_set) = (view.account(), scope.nodes()?);
-    let found = queries::node(view.connection(), account, node_set, &unique_id).await?;
+    let found = queries::nodes::node(view.connection(), account, node_set, &unique_id).await?;
     let row = found.ok_or_else(CloudError::not_found)?;
     let node = Fields::new(&row)?;
-    let neighbours = queries::neighbours(view.connection(), account, node_set, &unique_id).await?;
+    let neighbours = queries::graph::neighbours(view.connection(), account, node_set, &unique_id).await?;
     let is_test = |node: &Neighbour| node.resource_type == "test" || node.resource_type == "unit_test";
     let (tests, children): (Vec<&Neighbour>, Vec<&Neighbour>) = neighbours
         .iter()
@@ -88,9 +89,11 @@ async fn details(mut view: View, scope: &Scope, unique_id: String) -> Result<One
         (attempts.get(&unique_id).cloned(), success.get(&unique_id).cloned())
     };
     let key = (row.resource_type.as_str(), unique_id.as_str());
-    let compiled = queries::compiled_code(view.connection(), account, scope.environment, scope.run, key).await?;
-    let macros = queries::called_macros(view.connection(), account, scope.environment, scope.run, key).await?;
-    let entry = queries::catalog_entry(view.connection(), account, scope.environment, scope.run, &unique_id).await?;
+    let compiled =
+        queries::aspects::compiled_code(view.connection(), account, scope.environment, scope.run, key).await?;
+    let macros = queries::aspects::called_macros(view.connection(), account, scope.environment, scope.run, key).await?;
+    let entry =
+        queries::aspects::catalog_entry(view.connection(), account, scope.environment, scope.run, &unique_id).await?;
     let entry = entry.map(|doc| decode_doc(&doc)).transpose()?;
     let shown = |tests: &[&Neighbour]| tests.iter().map(|test| Test::new(test, &attempts)).collect();
     Ok(one(NodeDetails {
@@ -130,7 +133,9 @@ async fn last_attempts(
     succeeded: bool,
 ) -> Result<HashMap<String, LastResult>, Error> {
     let account = view.account();
-    let rows = queries::last_attempts(view.connection(), account, scope.environment, scope.run, ids, succeeded).await?;
+    let rows =
+        queries::results::last_attempts(view.connection(), account, scope.environment, scope.run, ids, succeeded)
+            .await?;
     rows.iter()
         .map(|row| Ok((row.unique_id.clone(), LastResult::new(row)?)))
         .collect()
@@ -143,7 +148,7 @@ async fn last_freshness(
     passed: bool,
 ) -> Result<Option<Freshness>, Error> {
     let account = view.account();
-    let found = queries::last_freshness(
+    let found = queries::results::last_freshness(
         view.connection(),
         account,
         scope.environment,

@@ -1,7 +1,9 @@
 //! Nodes: what the newest manifests of an environment or a run define. dbt Cloud's API does not have these routes.
 
 use edge::Query;
-use read_model::queries::{self, NodeFilter, Page, Paging};
+use read_model::queries;
+use read_model::queries::nodes::NodeFilter;
+use read_model::queries::page::{Page, Paging};
 use schemas::{AccountId, EnvironmentId, RunId, Sha256};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -54,7 +56,7 @@ async fn page(
     let page = if order.descending {
         from_the_end(&mut view, node_set, &filter, paging).await?
     } else {
-        queries::nodes(view.connection(), account, node_set, &filter, paging).await?
+        queries::nodes::nodes(view.connection(), account, node_set, &filter, paging).await?
     };
     let nodes = page.rows.iter().map(Node::new).collect::<Result<_, _>>()?;
     Ok(many(nodes, page.total, listing, applied(account, &filters)))
@@ -66,10 +68,10 @@ async fn from_the_end(
     node_set: Sha256,
     filter: &NodeFilter,
     paging: Paging,
-) -> Result<Page<queries::Node>, Error> {
+) -> Result<Page<queries::nodes::Node>, Error> {
     let account = view.account();
     let first = Paging { limit: 1, offset: 0 };
-    let total = queries::nodes(view.connection(), account, node_set, filter, first)
+    let total = queries::nodes::nodes(view.connection(), account, node_set, filter, first)
         .await?
         .total;
     let end = total.saturating_sub(paging.offset).max(0);
@@ -78,7 +80,7 @@ async fn from_the_end(
     let mut rows = Vec::new();
     if limit > 0 {
         let part = Paging { limit, offset };
-        rows = queries::nodes(view.connection(), account, node_set, filter, part)
+        rows = queries::nodes::nodes(view.connection(), account, node_set, filter, part)
             .await?
             .rows;
         rows.reverse();

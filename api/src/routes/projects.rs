@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use edge::{CloudError, List, One, Query, one};
-use read_model::queries::newest_manifests;
+use read_model::queries::nodes::newest_manifests;
 use schemas::{AccountId, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;

@@ -3,7 +3,8 @@
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use edge::{CloudError, List, Query, TimeRange};
-use read_model::queries::{self, TableFilter};
+use read_model::queries;
+use read_model::queries::result_table::TableFilter;
 use schemas::{AccountId, EnvironmentId, JobId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -102,7 +103,7 @@ pub(crate) async fn of_job(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let row = queries::job(view.connection(), account, job).await?;
+    let row = queries::jobs::job(view.connection(), account, job).await?;
     let row = row.ok_or_else(CloudError::not_found)?;
     let filter = filters.filter(EnvironmentId(row.environment_id), Some(job));
     let (rows, next) = page(&mut view, &filter, &paging).await?;
@@ -113,7 +114,7 @@ async fn page(
     view: &mut View,
     filter: &TableFilter,
     paging: &TablePaging,
-) -> Result<(Vec<ResultRow>, Option<queries::TablePosition>), Error> {
+) -> Result<(Vec<ResultRow>, Option<queries::result_table::TablePosition>), Error> {
     let account = view.account();
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let take = |row| {
@@ -122,6 +123,6 @@ async fn page(
         rows.push(row);
         bytes < MAX_BYTES
     };
-    let next = queries::result_table(view.connection(), account, filter, paging.range, take).await?;
+    let next = queries::result_table::result_table(view.connection(), account, filter, paging.range, take).await?;
     Ok((rows, next))
 }

@@ -1,7 +1,8 @@
 //! The results of a run: what its commands did to each node. dbt Cloud's API does not have this route.
 
 use edge::{CloudError, List, Query};
-use read_model::queries::{self, ResultFilter};
+use read_model::queries;
+use read_model::queries::results::ResultFilter;
 use schemas::{AccountId, RunId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -69,10 +70,11 @@ pub(crate) async fn list(
     listing: Listing<ResultOrder>,
 ) -> Result<Many<ResultOfRun>, Error> {
     let Listing { order, paging } = listing;
-    let row = queries::run(view.connection(), account, run).await?;
+    let row = queries::runs::run(view.connection(), account, run).await?;
     let run = RunId(row.ok_or_else(CloudError::not_found)?.id);
     let filter = filters.filter();
-    let page = queries::run_results(view.connection(), account, run, &filter, order.descending, paging).await?;
+    let page =
+        queries::results::run_results(view.connection(), account, run, &filter, order.descending, paging).await?;
     let results = page.rows.into_iter().map(ResultOfRun::new).collect::<Result<_, _>>()?;
     Ok(many(results, page.total, listing, applied(account, &filters)))
 }

@@ -2,7 +2,8 @@
 
 use axum::extract;
 use edge::{CloudError, List, One, Query, TimeRange, one};
-use read_model::queries::{self, RunFilter, RunOrder};
+use read_model::queries;
+use read_model::queries::runs::{RunFilter, RunOrder};
 use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -157,7 +158,7 @@ pub(crate) async fn list(
 ) -> Result<Many<Answer>, Error> {
     let account = view.account();
     let Listing { order, paging } = listing;
-    let page = queries::runs(view.connection(), account, &filters.filter(), order, paging).await?;
+    let page = queries::runs::runs(view.connection(), account, &filters.filter(), order, paging).await?;
     let with_steps = related.has(RelatedToRun::RunSteps);
     let runs = answers(&state, &mut view, &related, with_steps, page.rows).await?;
     Ok(many(runs, page.total, listing, applied(account, &filters)))
@@ -175,13 +176,13 @@ pub(crate) async fn show(
     Ids((account, id)): Ids<(AccountId, RunId)>,
     related: Related<RelatedToRun>,
 ) -> Result<One<Answer>, Error> {
-    let row = queries::run(view.connection(), account, id).await?;
+    let row = queries::runs::run(view.connection(), account, id).await?;
     let is_whole = related.has(RelatedToRun::DebugLogs);
     let with_steps = is_whole || related.has(RelatedToRun::RunSteps);
     let mut runs = answers(&state, &mut view, &related, with_steps, row.into_iter().collect()).await?;
     let mut answer = runs.pop().ok_or_else(CloudError::not_found)?;
     if with_steps {
-        let found = queries::step_logs(view.connection(), account, RunId(answer.run.id), None).await?;
+        let found = queries::logs::step_logs(view.connection(), account, RunId(answer.run.id), None).await?;
         // The bucket must not hold a connection of the database.
         drop(view);
         logs::add(&state, account, &mut answer.run_steps, &found, is_whole).await;
@@ -195,10 +196,10 @@ async fn answers(
     view: &mut View,
     related: &Related<RelatedToRun>,
     with_steps: bool,
-    rows: Vec<queries::Run>,
+    rows: Vec<queries::runs::Run>,
 ) -> Result<Vec<Answer>, Error> {
     let now = state.clock.now();
-    let answer = |row: queries::Run| Answer {
+    let answer = |row: queries::runs::Run| Answer {
         trigger: related.has(RelatedToRun::Trigger).then(|| Trigger::new(&row)),
         run: Run::new(row, now, &state.public_url),
         job: None,

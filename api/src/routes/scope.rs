@@ -25,20 +25,20 @@ impl Scope {
         Ok(Self {
             environment,
             run: None,
-            node_set: queries::node_set_of_environment(view.connection(), account, environment).await?,
+            node_set: queries::aspects::node_set_of_environment(view.connection(), account, environment).await?,
         })
     }
 
     pub(super) async fn of_run(view: &mut View, run: RunId) -> Result<Self, Error> {
         let account = view.account();
-        let row = queries::run(view.connection(), account, run)
+        let row = queries::runs::run(view.connection(), account, run)
             .await?
             .ok_or_else(CloudError::not_found)?;
         let (run, environment) = (RunId(row.id), EnvironmentId(row.environment_id));
         Ok(Self {
             environment,
             run: Some(run),
-            node_set: queries::node_set_of_run(view.connection(), account, environment, run).await?,
+            node_set: queries::aspects::node_set_of_run(view.connection(), account, environment, run).await?,
         })
     }
 

@@ -36,9 +36,9 @@ pub(crate) async fn show(
     Ids((account, id)): Ids<(AccountId, StepId)>,
     related: Related<RelatedToStep>,
 ) -> Result<One<Step>, Error> {
-    let row = queries::step(view.connection(), account, id).await?;
+    let row = queries::steps::step(view.connection(), account, id).await?;
     let row = row.ok_or_else(CloudError::not_found)?;
-    let found = queries::step_logs(view.connection(), account, RunId(row.run_id), Some(id)).await?;
+    let found = queries::logs::step_logs(view.connection(), account, RunId(row.run_id), Some(id)).await?;
     // The bucket must not hold a connection of the database.
     drop(view);
     let mut steps = [Step::new(row, account.0)];
@@ -58,7 +58,7 @@ pub(crate) async fn show(
 pub(super) async fn by_run(view: &mut View, runs: &[i64]) -> Result<HashMap<i64, Vec<Step>>, Error> {
     let account = view.account();
     let mut steps: HashMap<i64, Vec<Step>> = HashMap::new();
-    for row in queries::steps_of_runs(view.connection(), account, runs).await? {
+    for row in queries::steps::steps_of_runs(view.connection(), account, runs).await? {
         steps.entry(row.run_id).or_default().push(Step::new(row, account.0));
     }
     Ok(steps)

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use edge::InvalidParam;
-use read_model::queries::TablePosition;
+use read_model::queries::result_table::TablePosition;
 use schemas::Sha256;
 
 /// Writes a position in the table: the time in microseconds, the file, and the index of the result in it.

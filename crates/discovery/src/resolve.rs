@@ -173,7 +173,7 @@ impl<'c> Resolver<'c> {
     }
 
     /// Returns the data of a run.
-    async fn data_of_run(&mut self, run: &read_model::queries::Run) -> Result<usize, Error> {
+    async fn data_of_run(&mut self, run: &read_model::queries::runs::Run) -> Result<usize, Error> {
         let (environment, id) = (EnvironmentId(run.environment_id), RunId(run.id));
         if let Some(known) = self.datas.iter().position(|data| data.scope.run == Some(id)) {
             return Ok(known);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use self::heads::{add_heads, nodes_in, sets_of};
 pub use self::noting::note_aspects;
 use self::noting::{Noting, upsert_sets};
-use crate::queries::node_set_of_environment;
+use crate::queries::aspects::node_set_of_environment;
 
 /// The aspects: each node has its own newest source for each of them.
 const COMPILED_CODE: &str = "compiled_code";

@@ -83,14 +83,14 @@ pub async fn insert_catalogs(transaction: &mut PgConnection, catalogs: &[Catalog
         .map(|catalog| (catalog.account, catalog.sha256))
         .collect();
     let (accounts, hashes) = columns_of(&ids);
-    let (_, sets) = columns_of(&keys);
+    let (_, hashes_of_sets) = columns_of(&keys);
     let have_errors: Vec<bool> = catalogs.iter().map(|catalog| catalog.has_errors).collect();
     sqlx::query!(
         "INSERT INTO catalogs (account_id, sha256, catalog_set, has_errors)
          SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bool[]) ON CONFLICT DO NOTHING",
         &accounts,
         &hashes,
-        &sets,
+        &hashes_of_sets,
         &have_errors
     )
     .execute(transaction)

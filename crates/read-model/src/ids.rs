@@ -223,18 +223,19 @@ pub async fn record_segment(
                     INSERT INTO ids.jobs (id, account_id, environment_id, key, key_sha256)
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
                  )
-                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ('jobs', $6, $7)
+                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ($6, $7, $8)
                  ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
                 &ids,
                 &accounts,
                 &environments,
                 &keys as &[&str],
                 &hashes,
+                numbers.name(),
                 first,
                 *last
             )
             .execute(transaction)
-            .await?
+            .await?;
         }
         Numbers::Runs => {
             sqlx::query!(
@@ -242,20 +243,21 @@ pub async fn record_segment(
                     INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256)
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
                  )
-                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ('runs', $6, $7)
+                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ($6, $7, $8)
                  ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
                 &ids,
                 &accounts,
                 &environments,
                 &keys as &[&str],
                 &hashes,
+                numbers.name(),
                 first,
                 *last
             )
             .execute(transaction)
-            .await?
+            .await?;
         }
-    };
+    }
     Ok(())
 }
 

@@ -6,16 +6,21 @@ pub fn is_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("57014"))
 }
 
-/// Whether PostgreSQL refused a statement because of what others do, or of how much the statement needs: a lock that is not free, a
-/// deadlock, or a lack of resources. A smaller transaction may succeed.
+/// Whether a lock was not free in time, because another transaction holds it.
+#[must_use]
+pub fn is_lock_wait(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("55P03"))
+}
+
+/// Whether PostgreSQL refused a statement because of what others do, or of how much the statement needs: a deadlock or a lack of resources. A
+/// smaller transaction may succeed.
 #[must_use]
 pub fn is_contention(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else {
         return false;
     };
-    database
-        .code()
-        .is_some_and(|code| code == "55P03" || ["40", "53"].iter().any(|class| code.starts_with(class)))
+    let code = database.code();
+    code.is_some_and(|code| ["40", "53"].iter().any(|class| code.starts_with(class)))
 }
 
 /// Whether the same operation may succeed later because PostgreSQL is unavailable, overloaded, or not ready for this program. Otherwise the

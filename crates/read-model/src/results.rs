@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use artifacts::{Failure, Outcome};
 use chrono::{DateTime, Utc};
-use schemas::{AccountId, ArtifactKind, EnvironmentId, Sha256};
+use schemas::{ArtifactKind, EnvironmentId, Sha256};
 use sqlx::PgConnection;
 
 use crate::ids::in_microseconds;
-use crate::manifests::array_of;
+use crate::manifests::{array_of, content_id};
 use crate::placement::{ResultsId, columns_of};
 
 /// The number of rows that one statement inserts.
@@ -209,16 +209,16 @@ async fn insert_files(transaction: &mut PgConnection, files: &[ResultFile]) -> s
     )
     .fetch_all(transaction)
     .await?;
-    let id_of = |(account, environment, sha256): (i64, i64, Vec<u8>)| {
-        Some(ResultsId {
-            account: AccountId(account),
-            environment: EnvironmentId(environment),
-            sha256: Sha256(sha256.try_into().ok()?),
-        })
-    };
     let inserted = inserted.into_iter();
     Ok(inserted
-        .filter_map(|row| id_of((row.account_id, row.environment_id, row.sha256)))
+        .filter_map(|row| {
+            let (account, sha256) = content_id(row.account_id, row.sha256)?;
+            Some(ResultsId {
+                account,
+                environment: EnvironmentId(row.environment_id),
+                sha256,
+            })
+        })
         .collect())
 }
 

@@ -1,7 +1,7 @@
 //! How a request names the files that it stores, replaces or deletes.
 
 use edge::UploadError;
-use read_model::queries::FileKey;
+use read_model::queries::files::FileKey;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use directory::{Access, EnvironmentEntry};
 use edge::{UPLOAD_PREFIX, UploadError};
-use read_model::queries::FileKey;
+use read_model::queries::files::FileKey;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
 use edge::{CloudError, One, UploadError, one};
-use read_model::queries::{FileKey, FileScope};
+use read_model::queries::files::{FileKey, FileScope};
 use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};

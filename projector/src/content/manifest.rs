@@ -33,7 +33,6 @@ pub(crate) async fn read(
     account: AccountId,
     file: &UploadedFile,
 ) -> Result<ReadManifest, ApplyError> {
-    // No connection is held while the file is fetched and read.
     let bytes = projector.bucket.read_artifact(account, file.sha256, file.size).await?;
     let sha256 = file.sha256;
     off_the_runtime(move || {

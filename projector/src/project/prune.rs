@@ -80,6 +80,7 @@ impl Projector {
         let mut change = Change::begin(connection).await?;
         lock_account_alone(&mut change, account).await?;
         if add_to_ledger(&mut change, &[event.id]).await?.is_empty() {
+            change.revert().await;
             return Ok(Outcome::Known);
         }
         begin_removal(&mut change, account).await?;

@@ -24,6 +24,7 @@ impl Projector {
         let mut change = Change::begin(connection).await?;
         lock_accounts(&mut change, &[account]).await?;
         if add_to_ledger(&mut change, &[event.id]).await?.is_empty() {
+            change.revert().await;
             return Ok(Outcome::Known);
         }
         lock_placement(&mut change, &[environment]).await?;

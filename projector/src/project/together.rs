@@ -141,9 +141,9 @@ impl Projector {
         let mut change = Change::begin(connection).await?;
         let new = match self.add_new(&mut change, together, before, &members, contents).await {
             Ok(Some(new)) => new,
-            unchanged => {
+            other => {
                 change.revert().await;
-                return unchanged.map(|_| None);
+                return other.map(|_| None);
             }
         };
         members.retain(|member| {

@@ -41,7 +41,7 @@ impl Data {
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         for ids in ids.chunks(BATCH) {
-            let docs = queries::docs(connection, self.scope.account, ids).await?;
+            let docs = queries::graph::docs(connection, self.scope.account, ids).await?;
             let docs = docs.into_iter().filter_map(|(id, doc)| Some((*by_id.get(&id)?, doc)));
             Arc::make_mut(&mut self.stored).definitions.extend(docs);
         }
@@ -223,7 +223,7 @@ impl Data {
         let (mut found, read) = (HashMap::new(), Arc::new(read));
         // In batches, so that the definitions need not be in memory at once.
         for ids in ids.chunks(BATCH) {
-            let docs = queries::docs(connection, self.scope.account, ids).await?;
+            let docs = queries::graph::docs(connection, self.scope.account, ids).await?;
             let read = Arc::clone(&read);
             let reading = tokio::task::spawn_blocking(move || -> Result<Vec<(i64, T)>, String> {
                 let mut decoder = DocDecoder::new().map_err(|error| error.to_string())?;

@@ -47,14 +47,17 @@ impl Resolver<'_> {
             Some(run) => run,
             None => match discovery::newest_run_with_manifest(self.connection, account, JobId(job)).await? {
                 Some(run) => run,
-                None if queries::job(self.connection, account, JobId(job)).await?.is_some() => {
+                None if queries::jobs::job(self.connection, account, JobId(job))
+                    .await?
+                    .is_some() =>
+                {
                     let message = format!("job {job} has no run with a manifest");
                     return Err(QueryError::no_data(message).into());
                 }
                 None => return Err(QueryError::not_found("job", job).into()),
             },
         };
-        let row = queries::run(self.connection, account, RunId(id)).await?;
+        let row = queries::runs::run(self.connection, account, RunId(id)).await?;
         let row = row.filter(|row| row.job_id == job).ok_or_else(|| {
             let what = format!("of job {job}, the run");
             QueryError::not_found(&what, id)

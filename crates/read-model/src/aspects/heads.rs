@@ -128,8 +128,8 @@ async fn changed_nodes(transaction: &mut PgConnection, sets: &[Noting]) -> sqlx:
 
 /// Leaves out the nodes that a newer set contains.
 ///
-/// A node without a head is in no other set, because everything that adds a set also points the heads of its nodes. The newest set contains
-/// most of the others, so that a late upload rarely looks at a second set.
+/// A node without a head is in no newer set: heads are pointed in the transaction that adds a set, and of the sets that are added together, the
+/// newest was chosen. The newest set contains most of the others, so that a late upload rarely looks at a second set.
 async fn without_newer(
     transaction: &mut PgConnection,
     sets: &[Noting],

@@ -55,7 +55,7 @@ pub(super) struct Noting {
     pub(super) account: AccountId,
     pub(super) environment: EnvironmentId,
     pub(super) uploaded: Uploaded,
-    /// Whether the environment may have a newer set.
+    /// Whether the environment may have a newer set. It is assumed until [`upsert_sets`] has compared them.
     pub(super) has_newer: bool,
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn upsert_sets(transaction: &mut PgConnection, sets: &[Noting])
                 OR EXISTS (SELECT FROM new o WHERE o.environment_id = n.environment_id AND o.aspect = n.aspect
                     AND (o.done_at, o.event_id, o.place) > (n.done_at, n.event_id, n.place)) AS "has_newer!"
          FROM new n JOIN stored s USING (environment_id, aspect, dbt_project, node_set, content_set)
-         -- As it was before the statement.
+         -- The newest set before this statement, which does not see what it stores.
          LEFT JOIN LATERAL (SELECT id, done_at, event_id, place FROM aspect_sets WHERE environment_id = n.environment_id AND aspect = n.aspect
             ORDER BY done_at DESC, event_id DESC, place DESC LIMIT 1) newest ON true
          WHERE newest.id IS DISTINCT FROM s.id"#,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::AccountId;
 use sqlx::PgConnection;
 
-use super::RunFile;
+use super::artifacts::RunFile;
 use super::artifacts::sha256_of_column;
 
 /// Selects a manifest. It must meet all criteria that are given.

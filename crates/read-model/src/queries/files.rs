@@ -5,8 +5,8 @@ use schemas::{AccountId, EnvironmentId, EventId, ProjectId, Sha256};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::Paging;
 use super::artifacts::sha256_of_column;
+use super::page::Paging;
 
 /// The environment or project that has files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, JobId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-use super::{Order, Page, Paging};
+use super::page::{Order, Page, Paging};
 
 /// A row of `jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]

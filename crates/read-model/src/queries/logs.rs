@@ -3,7 +3,7 @@
 use schemas::{AccountId, RunId, StepId};
 use sqlx::PgConnection;
 
-use super::RunFile;
+use super::artifacts::RunFile;
 
 /// The file that has the log of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, Sha256};
 use sqlx::PgConnection;
 
-use super::{Page, Paging};
+use super::page::{Page, Paging};
 use crate::text::fold;
 
 /// The newest manifest of an environment.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId};
 use sqlx::PgConnection;
 
-use super::{Page, Paging};
+use super::page::{Page, Paging};
 
 /// What dbt last did to a node, or tried to do.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::{AccountId, ArtifactKind, EnvironmentId, JobId, RunId};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-use super::{Order, Page, Paging};
+use super::page::{Order, Page, Paging};
 use crate::ids::RunKey;
 
 /// A row of `runs`.

@@ -25,7 +25,7 @@ pub struct Freshness {
     pub doc: Vec<u8>,
 }
 
-/// Returns the newest freshness checks of these nodes in an environment or in one of its runs. [`super::super::last_freshness`] says when
+/// Returns the newest freshness checks of these nodes in an environment or in one of its runs. [`crate::queries::results::last_freshness`] says when
 /// one is outdated.
 ///
 /// # Errors
