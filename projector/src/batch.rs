@@ -1,7 +1,6 @@
 //! Applies events in batches. An event that cannot be applied is split out and becomes a dead letter alone.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::mem;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use read_model::journal::{
     Admission, Known, begin_attempt, begin_attempts, end_attempts, forget_attempts, insert_dead_letter, lock_events,
@@ -12,7 +11,7 @@ use sqlx::{Postgres, Transaction};
 use tracing::Instrument;
 
 use crate::content::Reading;
-use crate::project::{Applied, LockWaits, Projected};
+use crate::project::{Applied, LockWaits, Locks, Projected};
 use crate::{ApplyError, Projector, project};
 
 /// The maximum number of events that one transaction applies. It limits how long others wait for the batch's locks.
@@ -170,19 +169,22 @@ impl Projector {
     async fn work(&self, connection: PoolConnection<Postgres>, events: Vec<Event>, results: &mut Results) {
         let mut connection = Some(connection);
         let mut rest = VecDeque::from([events]);
-        // The events whose locks others hold. They come last, and wait in the stream if they are several.
-        let mut locked: Vec<Event> = Vec::new();
+        // The events whose locks others hold, by what they need. They come last.
+        let mut locked: BTreeMap<Locks, Vec<Event>> = BTreeMap::new();
         let mut refusals = 0;
-        while let Some(mut batch) = rest
-            .pop_front()
-            .or_else(|| (locked.len() == 1).then(|| mem::take(&mut locked)))
-        {
+        loop {
+            let next = rest.pop_front();
+            let next =
+                next.or_else(|| if locked.len() == 1 { locked.pop_first() } else { None }.map(|(_, batch)| batch));
+            let Some(mut batch) = next else { break };
             if batch.is_empty() {
                 continue;
             }
-            let waits = match batch.len() + rest.len() + locked.len() {
-                1 => LockWaits::Unlimited,
-                _ => LockWaits::Limited,
+            let locks = shared_locks(&batch);
+            // Nothing else waits meanwhile.
+            let waits = match locks.is_some() && rest.is_empty() && locked.is_empty() {
+                true => LockWaits::Unlimited,
+                false => LockWaits::Limited,
             };
             let mut projected = self.project_in_task(&mut connection, &batch, waits).await;
             if let Err(ApplyError::Refused(cause)) = &projected {
@@ -206,20 +208,21 @@ impl Projector {
                 }
                 // Nothing more can be applied until it is available again.
                 Err(error @ ApplyError::Unavailable(_)) => {
-                    let left = [batch, locked].into_iter().chain(rest);
+                    let left = [batch].into_iter().chain(rest).chain(locked.into_values());
                     left.for_each(|batch| fill(results, &ids_of(&batch), &error));
                     return;
                 }
                 Err(ApplyError::Locked(cause)) if waits == LockWaits::Unlimited => {
                     fill(results, &ids_of(&batch), &ApplyError::Unavailable(cause));
                 }
-                Err(ApplyError::Locked(_)) if batch.len() == 1 => locked.append(&mut batch),
-                Err(ApplyError::Locked(_)) => {
-                    // Events that need the same locks stay together, so that few parts wait for them.
-                    batch.sort_by_cached_key(project::locks_of);
-                    let other = batch.split_off(batch.len() / 2);
-                    rest.extend([batch, other]);
-                }
+                Err(ApplyError::Locked(_)) => match locks {
+                    Some(locks) => locked.entry(locks).or_default().append(&mut batch),
+                    None => {
+                        batch.sort_by_cached_key(project::locks_of);
+                        let other = batch.split_off(batch.len() / 2);
+                        rest.extend([batch, other]);
+                    }
+                },
                 // One of the events is at fault: the halves show in which half it is. They come after all others, which must not wait while
                 // the event is looked for.
                 Err(_) if batch.len() > 1 => {
@@ -235,8 +238,11 @@ impl Projector {
                 }
             }
         }
-        let waits = ApplyError::Unavailable("others hold the locks of the event".to_owned());
-        fill(results, &ids_of(&locked), &waits);
+        // In the stream, they do not keep each other waiting.
+        let error = ApplyError::Unavailable("other transactions hold the locks that the event needs".to_owned());
+        for batch in locked.values() {
+            fill(results, &ids_of(batch), &error);
+        }
     }
 
     /// Applies events in a task of its own, so that a panic affects only them and the connection.
@@ -354,6 +360,13 @@ impl Projector {
 
 fn ids_of(events: &[Event]) -> Vec<EventId> {
     events.iter().map(|event| event.id).collect()
+}
+
+/// Returns the locks of events, if all of them need the same.
+fn shared_locks(events: &[Event]) -> Option<Locks> {
+    let locks = project::locks_of(events.first()?);
+    let mut others = events[1..].iter();
+    others.all(|event| project::locks_of(event) == locks).then_some(locks)
 }
 
 /// Sets the result of those of these events that have none.

@@ -57,8 +57,10 @@ pub(crate) fn has_files(event: &Event) -> bool {
     )
 }
 
-/// Returns the account and the environment whose locks an event needs.
-pub(crate) fn locks_of(event: &Event) -> Option<(AccountId, Option<EnvironmentId>)> {
+/// The account and the environment whose locks an event needs; `None` if it cannot be read.
+pub(crate) type Locks = Option<(AccountId, Option<EnvironmentId>)>;
+
+pub(crate) fn locks_of(event: &Event) -> Locks {
     let member = Member::of(event).ok()?;
     let environment = member.parents().map(|parents| parents.environment);
     Some((member.account, environment))

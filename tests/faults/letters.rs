@@ -14,7 +14,7 @@ use crate::history::{
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 /// A system without a running service, and a manifest in its bucket.
-async fn system_with_file() -> (System, UploadedFile) {
+pub(crate) async fn system_with_file() -> (System, UploadedFile) {
     let installation = Installation::start().await;
     let token = installation.token("1", "read,upload", &[]);
     let file = store_file(&installation, &token, newest_manifest()).await;
@@ -24,7 +24,7 @@ async fn system_with_file() -> (System, UploadedFile) {
 }
 
 /// From now on, PostgreSQL fails with these codes when the events are written to the ledger.
-async fn refuse(system: &System, events: &[(&Event, &str)]) {
+pub(crate) async fn refuse(system: &System, events: &[(&Event, &str)]) {
     let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
     owner
         .execute(
@@ -50,12 +50,12 @@ async fn refuse(system: &System, events: &[(&Event, &str)]) {
     }
 }
 
-async fn stop_refusing(system: &System) {
+pub(crate) async fn stop_refusing(system: &System) {
     let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
     owner.execute("TRUNCATE public.refused").await.unwrap();
 }
 
-fn letters(system: &System) -> Vec<(String, String)> {
+pub(crate) fn letters(system: &System) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let listed = run_command(BINARY, &["dead-letters", "list"], system);
     let letters = listed.as_array().unwrap().iter();

@@ -13,6 +13,7 @@
 mod installation;
 
 mod again;
+mod batches;
 mod clients;
 mod contents;
 mod events;

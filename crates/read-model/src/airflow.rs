@@ -1,5 +1,6 @@
 //! DAG runs as Airflow reports them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -101,51 +102,102 @@ pub struct Observed {
     pub pruned: bool,
 }
 
-/// Records an observation. The newest observation of a run wins, regardless of the order in which they are recorded.
+/// An observation with what it is about.
+pub type Reported<'a> = (&'a AirflowRunObserved, Observation);
+
+/// Records observations, and returns the effect of each on its run. The newest observation of a run wins, regardless of the order in which
+/// they are recorded.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn insert_observation(
+pub async fn insert_observations(
     transaction: &mut PgConnection,
-    data: &AirflowRunObserved,
-    observation: &Observation,
-) -> sqlx::Result<Observed> {
-    let key = Sha256::of(key_text(observation)?.as_bytes());
-    let reported = [observation.queued_at, observation.started_at];
-    let created_at = reported
-        .into_iter()
-        .flatten()
-        .fold(observation.event_time, DateTime::min);
-    sqlx::query_as!(
-        Observed,
+    reported: &[Reported<'_>],
+) -> sqlx::Result<Vec<Observed>> {
+    if reported.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut keys: Vec<(i64, Vec<u8>)> = Vec::with_capacity(reported.len());
+    for (data, observation) in reported {
+        let key = Sha256::of(key_text(observation)?.as_bytes());
+        keys.push((data.environment_id.0, key.0.to_vec()));
+    }
+    // PostgreSQL does not change a row twice in a statement. Sorted, so that two transactions never wait for each other.
+    let mut newest: BTreeMap<&(i64, Vec<u8>), (&Reported<'_>, DateTime<Utc>)> = BTreeMap::new();
+    for (key, one) in keys.iter().zip(reported) {
+        let created_at = created_at(&one.1);
+        let (newest, first) = newest.entry(key).or_insert((one, created_at));
+        if one.1.is_newer_than(&newest.1) {
+            *newest = one;
+        }
+        *first = created_at.min(*first);
+    }
+    let (environments, hashes): (Vec<i64>, Vec<Vec<u8>>) = newest.keys().map(|key| (*key).clone()).unzip();
+    let created: Vec<DateTime<Utc>> = newest.values().map(|(_, created_at)| *created_at).collect();
+    let accounts: Vec<i64> = newest.values().map(|((data, _), _)| data.account_id.0).collect();
+    let one = || newest.values().map(|((_, one), _)| one);
+    let dags: Vec<&str> = one().map(|one| one.dag_id.as_str()).collect();
+    let runs: Vec<&str> = one().map(|one| one.run_id.as_str()).collect();
+    let states: Vec<&str> = one().map(|one| one.state.as_str()).collect();
+    let statuses: Vec<i16> = one().map(Observation::status).collect();
+    let queued: Vec<Option<DateTime<Utc>>> = one().map(|one| one.queued_at).collect();
+    let started: Vec<Option<DateTime<Utc>>> = one().map(|one| one.started_at).collect();
+    let finished: Vec<Option<DateTime<Utc>>> = one().map(|one| one.finished_at).collect();
+    let schedules: Vec<Option<&str>> = one().map(|one| one.schedule.as_deref()).collect();
+    let crons: Vec<Option<String>> = one().map(|one| cron_of(one.schedule.as_deref()?)).collect();
+    let times: Vec<DateTime<Utc>> = one().map(|one| one.event_time).collect();
+    let events: Vec<Uuid> = one().map(|one| one.event_id.0).collect();
+    let rows = sqlx::query!(
         r#"INSERT INTO airflow_runs AS r (account_id, environment_id, key_sha256, dag_id, run_id, state, status, queued_at, started_at,
             finished_at, schedule, cron, created_at, event_time, event_id, pruned)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-            EXISTS (SELECT FROM pruned_uploads WHERE event_id = $15))
+         SELECT n.*, EXISTS (SELECT FROM pruned_uploads p WHERE p.event_id = n.event_id)
+         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::timestamptz[],
+                $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::uuid[])
+            AS n (account_id, environment_id, key_sha256, dag_id, run_id, state, status, queued_at, started_at, finished_at, schedule, cron,
+                created_at, event_time, event_id)
          ON CONFLICT (environment_id, key_sha256) DO UPDATE SET
             (state, status, queued_at, started_at, finished_at, schedule, cron, event_time, event_id, pruned) = (
                 SELECT n.state, n.status, n.queued_at, n.started_at, n.finished_at, n.schedule, n.cron, n.event_time, n.event_id, n.pruned
                 FROM (SELECT r.* UNION ALL SELECT excluded.*) n ORDER BY n.event_time DESC, n.event_id DESC LIMIT 1),
             created_at = least(r.created_at, excluded.created_at)
-         RETURNING xmax = 0 AS "is_new!", pruned AS "pruned!""#,
-        data.account_id.0,
-        data.environment_id.0,
-        key.0.as_slice(),
-        observation.dag_id,
-        observation.run_id,
-        observation.state,
-        observation.status(),
-        observation.queued_at,
-        observation.started_at,
-        observation.finished_at,
-        observation.schedule,
-        observation.schedule.as_deref().and_then(cron_of),
-        created_at,
-        observation.event_time,
-        observation.event_id.0
+         RETURNING environment_id, key_sha256, xmax = 0 AS "is_new!", pruned AS "pruned!""#,
+        &accounts,
+        &environments,
+        &hashes,
+        &dags as &[&str],
+        &runs as &[&str],
+        &states as &[&str],
+        &statuses,
+        &queued as &[Option<DateTime<Utc>>],
+        &started as &[Option<DateTime<Utc>>],
+        &finished as &[Option<DateTime<Utc>>],
+        &schedules as &[Option<&str>],
+        &crons as &[Option<String>],
+        &created,
+        &times,
+        &events
     )
-    .fetch_one(transaction)
-    .await
+    .fetch_all(transaction)
+    .await?;
+    let observed: HashMap<(i64, Vec<u8>), Observed> = rows
+        .into_iter()
+        .map(|row| {
+            let (is_new, pruned) = (row.is_new, row.pruned);
+            ((row.environment_id, row.key_sha256), Observed { is_new, pruned })
+        })
+        .collect();
+    keys.iter()
+        .map(|key| observed.get(key).copied().ok_or(sqlx::Error::RowNotFound))
+        .collect()
+}
+
+/// The first time that Airflow reports.
+fn created_at(observation: &Observation) -> DateTime<Utc> {
+    let reported = [observation.queued_at, observation.started_at];
+    reported
+        .into_iter()
+        .flatten()
+        .fold(observation.event_time, DateTime::min)
 }
 
 /// Converts an Airflow schedule to cron syntax. Returns `None` for schedules that cron cannot express, such as `1 day, 0:30:00` or waiting

@@ -95,32 +95,54 @@ impl FileRows {
     }
 }
 
+/// A deletion of files.
+#[derive(Clone, Debug)]
+pub struct DeletedBy {
+    /// The event that records the deletion.
+    pub event: EventId,
+    /// When the files were deleted.
+    pub time: DateTime<Utc>,
+    /// Which files.
+    pub deleted: FileDeleted,
+}
+
 /// Records that files were deleted. Earlier versions of them are no longer found, regardless of the order of the events.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn delete_files(
-    transaction: &mut PgConnection,
-    event: EventId,
-    time: DateTime<Utc>,
-    deleted: &FileDeleted,
-) -> sqlx::Result<()> {
-    let (slug, tag, filename) = match &deleted.files {
-        DeletedFiles::Slug(slug) => (Some(*slug), None, None),
-        DeletedFiles::Tag(tag) => (None, Some(without_nul(tag)), None),
-        DeletedFiles::Filename(name) => (None, None, Some(without_nul(name))),
-    };
+pub async fn delete_files(transaction: &mut PgConnection, deletions: &[DeletedBy]) -> sqlx::Result<()> {
+    if deletions.is_empty() {
+        return Ok(());
+    }
+    let deleted = || deletions.iter().map(|one| &one.deleted);
+    let events: Vec<Uuid> = deletions.iter().map(|one| one.event.0).collect();
+    let accounts: Vec<i64> = deleted().map(|one| one.account_id.0).collect();
+    let projects: Vec<i64> = deleted().map(|one| one.project_id.0).collect();
+    let environments: Vec<Option<i64>> = deleted().map(|one| one.environment_id.map(|id| id.0)).collect();
+    let times: Vec<DateTime<Utc>> = deletions.iter().map(|one| one.time).collect();
+    let (mut slugs, mut tags, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for one in deleted() {
+        let (slug, tag, name) = match &one.files {
+            DeletedFiles::Slug(slug) => (Some(*slug), None, None),
+            DeletedFiles::Tag(tag) => (None, Some(without_nul(tag)), None),
+            DeletedFiles::Filename(name) => (None, None, Some(without_nul(name))),
+        };
+        slugs.push(slug);
+        tags.push(tag);
+        names.push(name);
+    }
     sqlx::query!(
         "INSERT INTO file_deletions (event_id, account_id, project_id, environment_id, event_time, slug, tag, filename)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-        event.0,
-        deleted.account_id.0,
-        deleted.project_id.0,
-        deleted.environment_id.map(|id| id.0),
-        time,
-        slug,
-        tag,
-        filename
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::uuid[], $7::text[], $8::text[])
+         ON CONFLICT DO NOTHING",
+        &events,
+        &accounts,
+        &projects,
+        &environments as &[Option<i64>],
+        &times,
+        &slugs as &[Option<Uuid>],
+        &tags as &[Option<String>],
+        &names as &[Option<String>]
     )
     .execute(transaction)
     .await?;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use read_model::airflow::{Observation, insert_observation};
+use read_model::airflow::{Observation, insert_observations};
 use read_model::artifacts::insert_artifacts;
-use read_model::files::{delete_files, insert_files};
+use read_model::files::{DeletedBy, delete_files, insert_files};
 use read_model::journal::{
     Generation, add_to_ledger, generations, limit_lock_waits, lock_account_alone, lock_accounts, lock_contents,
 };
@@ -221,7 +221,7 @@ impl Projector {
         contents: Contents,
     ) -> Result<(), ApplyError> {
         let mut placing = Placing::new(together.reading, together.waits);
-        let (mut stored_files, mut observations) = (Vec::new(), Vec::new());
+        let (mut stored_files, mut deletions, mut observations) = (Vec::new(), Vec::new(), Vec::new());
         let mut environments: BTreeMap<EnvironmentId, Parents> = BTreeMap::new();
         for member in members {
             environments.extend(member.parents().map(|parents| (parents.environment, parents)));
@@ -230,7 +230,11 @@ impl Projector {
                     stored_files.extend(stored.clone());
                     placing.uploads.extend(artifacts.clone());
                 }
-                Data::Deletion(deleted) => delete_files(change, member.event.id, member.event.time, deleted).await?,
+                Data::Deletion(deleted) => deletions.push(DeletedBy {
+                    event: member.event.id,
+                    time: member.event.time,
+                    deleted: deleted.clone(),
+                }),
                 Data::Observation(observed) => {
                     let observation = Observation::of_event(member.event.id, member.event.time, observed);
                     observations.push((observed, observation));
@@ -243,15 +247,15 @@ impl Projector {
             }
         }
         insert_files(change, &stored_files).await?;
+        delete_files(change, &deletions).await?;
         write_contents(change, &environments, contents, together.reading).await?;
         insert_artifacts(change, &placing.uploads).await?;
-        for (observed, observation) in observations {
-            let key = observation.key();
-            let result = insert_observation(change, observed, &observation).await?;
+        let effects = insert_observations(change, &observations).await?;
+        for ((observed, observation), effect) in observations.iter().zip(effects) {
             placing.observations.push(ObservedRun {
                 environment: observed.environment_id,
-                key,
-                observed: result,
+                key: observation.key(),
+                observed: effect,
             });
         }
         placing.environments = environments;
