@@ -153,6 +153,7 @@ async fn a_database_of_commit_9b56660_is_migrated_serves_at_once_and_is_rebuilt(
     assert_eq!(differences(&recorded, &rows_of(&system).await), BTreeSet::new());
     let announced = migrate(&system);
     for words in [
+        "stop all projectors of earlier versions before you start one of this version",
         "The tables are up to date.",
         "Earlier uploads were projected by an older version.",
         "Run `dbt-api rebuild --accept-differences` soon; uploads and reads continue meanwhile.",
