@@ -8,12 +8,13 @@ use anyhow::Context;
 
 use crate::report::{Goal, Line};
 
-pub(crate) async fn measure(binary: &str, before: Option<&str>) -> anyhow::Result<Vec<Line>> {
+/// Adds the lines, so that those before an error are kept.
+pub(crate) async fn measure(binary: &str, before: Option<&str>, lines: &mut Vec<Line>) -> anyhow::Result<()> {
     let before = before.context("`batches` needs an earlier build to compare with: pass it as --before")?;
-    let mut lines = journal::measure(binary, before).await?;
-    lines.extend(load::measure(binary, before).await?);
     lines.extend(growth::measure(binary).await?);
-    Ok(lines)
+    lines.extend(journal::measure(binary, before).await?);
+    lines.extend(load::measure(binary, before).await?);
+    Ok(())
 }
 
 /// A figure of this build beside one of the same kind, with the id of the goal.

@@ -120,14 +120,11 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for what in chosen {
         let begun = Instant::now();
-        let measured = match measure_one(what, &arguments, &mut curves).await {
-            Ok(measured) => measured,
-            Err(error) => {
-                print(&format!("{what:?} failed: {error:#}\n"));
-                failed.push(what);
-                continue;
-            }
-        };
+        let mut measured = Vec::new();
+        if let Err(error) = measure_one(what, &arguments, &mut curves, &mut measured).await {
+            print(&format!("{what:?} failed: {error:#}\n"));
+            failed.push(what);
+        }
         print(&format!(
             "{what:?} ({:.0} s)\n{}",
             begun.elapsed().as_secs_f64(),
@@ -144,28 +141,36 @@ async fn measure(arguments: Measure) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure_one(what: What, arguments: &Measure, curves: &mut Vec<growth::Curve>) -> anyhow::Result<Vec<Line>> {
+async fn measure_one(
+    what: What,
+    arguments: &Measure,
+    curves: &mut Vec<growth::Curve>,
+    lines: &mut Vec<Line>,
+) -> anyhow::Result<()> {
     let binary = &arguments.binary;
-    match what {
-        What::Uploads => uploads::measure(binary).await,
-        What::Projections => projections::measure(binary).await,
-        What::Latency => projections::measure_latency(binary).await,
-        What::Sustained => sustained::measure(binary, &arguments.python).await,
-        What::Rebuilds => rebuilds::measure(binary).await,
-        What::Reads => reads::measure(binary).await,
-        What::Downloads => downloads::measure(binary).await,
-        What::Start => start::measure(binary).await,
-        What::Segments => segments::measure().await,
-        What::Batches => batches::measure(binary, arguments.before.as_deref()).await,
-        What::Discovery => discovery::measure(binary).await,
-        What::Datahub => discovery::measure_datahub(binary, arguments.datahub.as_deref()).await,
-        What::States => states::measure(binary, arguments.before.as_deref()).await,
+    let before = arguments.before.as_deref();
+    let measured = match what {
+        What::Uploads => uploads::measure(binary).await?,
+        What::Projections => projections::measure(binary).await?,
+        What::Latency => projections::measure_latency(binary).await?,
+        What::Sustained => sustained::measure(binary, &arguments.python).await?,
+        What::Rebuilds => rebuilds::measure(binary).await?,
+        What::Reads => reads::measure(binary).await?,
+        What::Downloads => downloads::measure(binary).await?,
+        What::Start => start::measure(binary).await?,
+        What::Segments => segments::measure().await?,
+        What::Batches => return batches::measure(binary, before, lines).await,
+        What::Discovery => discovery::measure(binary).await?,
+        What::Datahub => discovery::measure_datahub(binary, arguments.datahub.as_deref()).await?,
+        What::States => states::measure(binary, before).await?,
         What::Growth => {
-            let (lines, measured) = growth::measure(binary).await?;
-            *curves = measured;
-            Ok(lines)
+            let (measured, of_growth) = growth::measure(binary).await?;
+            *curves = of_growth;
+            measured
         }
-    }
+    };
+    lines.extend(measured);
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "output for the user of the command line")]
