@@ -102,6 +102,9 @@ pub struct Observed {
     pub pruned: bool,
 }
 
+/// The environment of a run, and the hash of its key there.
+type RunHash = (i64, Vec<u8>);
+
 /// An observation with what it is about.
 pub type Reported<'a> = (&'a AirflowRunObserved, Observation);
 
@@ -117,13 +120,13 @@ pub async fn insert_observations(
     if reported.is_empty() {
         return Ok(Vec::new());
     }
-    let mut keys: Vec<(i64, Vec<u8>)> = Vec::with_capacity(reported.len());
+    let mut keys: Vec<RunHash> = Vec::with_capacity(reported.len());
     for (data, observation) in reported {
         let key = Sha256::of(key_text(observation)?.as_bytes());
         keys.push((data.environment_id.0, key.0.to_vec()));
     }
     // PostgreSQL does not change a row twice in a statement. Sorted, so that two transactions never wait for each other.
-    let mut newest: BTreeMap<&(i64, Vec<u8>), (&Reported<'_>, DateTime<Utc>)> = BTreeMap::new();
+    let mut newest: BTreeMap<&RunHash, (&Reported<'_>, DateTime<Utc>)> = BTreeMap::new();
     for (key, one) in keys.iter().zip(reported) {
         let created_at = created_at(&one.1);
         let (newest, first) = newest.entry(key).or_insert((one, created_at));
@@ -179,7 +182,7 @@ pub async fn insert_observations(
     )
     .fetch_all(transaction)
     .await?;
-    let observed: HashMap<(i64, Vec<u8>), Observed> = rows
+    let observed: HashMap<RunHash, Observed> = rows
         .into_iter()
         .map(|row| {
             let (is_new, pruned) = (row.is_new, row.pruned);
