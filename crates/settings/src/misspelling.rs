@@ -13,9 +13,13 @@ pub(crate) fn meant_by_variable<'a>(variable: &str, settings: &'a [String]) -> O
     let (group, rest) = split(&variable)?;
     let alike = settings.iter().filter_map(|setting| {
         let (setting_group, setting_rest) = split(setting)?;
+        // First, because few variables have the group of a setting, and distances take long to compute.
+        if group != setting_group {
+            return None;
+        }
         let errors = osa_distance(&variable, setting);
         let allowed = if setting_rest.len().min(rest.len()) < 8 { 1 } else { 2 };
-        (group == setting_group && errors <= allowed).then_some((errors, setting))
+        (errors <= allowed).then_some((errors, setting))
     });
     nearest(alike)
 }
