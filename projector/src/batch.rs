@@ -11,7 +11,9 @@ use sqlx::{Postgres, Transaction};
 use tracing::Instrument;
 
 use crate::content::Reading;
-use crate::project::{Applied, LockWaits, Locks, Projected};
+use crate::lock_waits::LockWaits;
+use crate::outcome::Outcome;
+use crate::project::{Applied, Locks, Projected};
 use crate::{ApplyError, Projector, project};
 
 /// The maximum number of events that one transaction applies. It limits how long others wait for the batch's locks.
@@ -20,19 +22,6 @@ pub(crate) const MAX_EVENTS: usize = 256;
 /// How often in a row PostgreSQL may refuse parts of a batch before that counts as an outage, such as a full disk. An event that is refused
 /// alone is found in fewer tries.
 const MAX_REFUSALS: usize = 16;
-
-/// The result of applying an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The rows of the event are in the read model.
-    Applied,
-    /// The event was already applied or is a dead letter.
-    Known,
-    /// The event cannot be applied and became a dead letter.
-    DeadLetter,
-    /// Another projector is applying the event. Check the event again later, since that projector may die.
-    Busy,
-}
 
 /// The result of each event.
 type Results = HashMap<EventId, Result<Outcome, ApplyError>>;
@@ -201,10 +190,10 @@ impl Projector {
                     rest.extend(late.map(|event| vec![event.clone()]));
                     self.conclude(&batch, applied, results).await;
                 }
-                Ok(Projected::TooLarge { first }) => {
-                    let others = batch.iter().position(|event| event.id == first).unwrap_or(batch.len());
-                    rest.push_front(batch.split_off(others.max(1)));
-                    rest.push_front(batch);
+                Ok(Projected::TooLarge { parts }) => {
+                    for part in split_at(batch, &parts).into_iter().rev() {
+                        rest.push_front(part);
+                    }
                 }
                 // Nothing more can be applied until it is available again.
                 Err(error @ ApplyError::Unavailable(_)) => {
@@ -217,11 +206,7 @@ impl Projector {
                 }
                 Err(ApplyError::Locked(_)) => match locks {
                     Some(locks) => locked.entry(locks).or_default().append(&mut batch),
-                    None => {
-                        batch.sort_by_cached_key(project::locks_of);
-                        let other = batch.split_off(batch.len() / 2);
-                        rest.extend([batch, other]);
-                    }
+                    None => rest.extend(split_by_locks(batch)),
                 },
                 // One of the events is at fault: the halves show in which half it is. They come after all others, which must not wait while
                 // the event is looked for.
@@ -367,6 +352,28 @@ fn shared_locks(events: &[Event]) -> Option<Locks> {
     let locks = project::locks_of(events.first()?);
     let mut others = events[1..].iter();
     others.all(|event| project::locks_of(event) == locks).then_some(locks)
+}
+
+/// Splits events that need different locks, near the middle, so that no locks are needed by both parts.
+fn split_by_locks(mut events: Vec<Event>) -> [Vec<Event>; 2] {
+    events.sort_by_cached_key(project::locks_of);
+    let locks: Vec<Locks> = events.iter().map(project::locks_of).collect();
+    let middle = events.len() / 2;
+    let borders = (1..events.len()).filter(|at| locks[at - 1] != locks[*at]);
+    let other = events.split_off(borders.min_by_key(|at| at.abs_diff(middle)).unwrap_or(middle));
+    [events, other]
+}
+
+/// Splits events before each of these.
+fn split_at(events: Vec<Event>, firsts: &HashSet<EventId>) -> Vec<Vec<Event>> {
+    let mut parts: Vec<Vec<Event>> = Vec::new();
+    for event in events {
+        match parts.last_mut() {
+            Some(part) if !firsts.contains(&event.id) => part.push(event),
+            _ => parts.push(vec![event]),
+        }
+    }
+    parts
 }
 
 /// Sets the result of those of these events that have none.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use bucket::{Bucket, ClaimKind, SegmentClaim};
 use read_model::ids::{
-    NumberOwner, Numbers, RunKey, first_of_segment, last_number, lock_ids, numbers_of, record_segment,
+    NumberOwner, Numbers, RunKey, Segment, first_of_segment, last_number, lock_ids, numbers_of, record_segments,
 };
 use read_model::journal::unlimit_lock_waits;
 use schemas::{AccountId, EnvironmentId, JobId, RunId};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::ApplyError;
-use crate::project::LockWaits;
+use crate::lock_waits::LockWaits;
 
 /// The owner of a number, as a claim in the bucket records it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -133,16 +133,17 @@ async fn assign(
             SegmentClaim::Mine => missing.clone(),
             SegmentClaim::Taken(others) => owners_of_claim(first, others)?,
         };
-        record_segment(transaction, numbers, first, &taken).await?;
+        let segment = Segment { first, owners: taken };
+        record_segments(transaction, numbers, std::slice::from_ref(&segment)).await?;
         // An earlier attempt may have claimed numbers for the same owners before it failed.
-        let wanted: HashMap<&NumberOwner, i64> = taken.iter().zip(first..).collect();
+        let wanted: HashMap<&NumberOwner, i64> = segment.owners.iter().zip(first..).collect();
         known.extend(
             missing
                 .iter()
                 .filter_map(|owner| Some((owner.clone(), *wanted.get(owner)?))),
         );
         missing = without(&missing, &known);
-        first += i64::try_from(taken.len()).unwrap_or(i64::MAX);
+        first += i64::try_from(segment.owners.len()).unwrap_or(i64::MAX);
     }
     Ok(known)
 }
@@ -168,8 +169,9 @@ async fn next_number(transaction: &mut PgConnection, bucket: &Bucket, numbers: N
     tracing::warn!(kind = ?numbers, first, "numbers that were assigned are not recorded; reading their claims again");
     while let Some(owners) = bucket.segment_owners(claims_of(numbers), first).await? {
         let owners = owners_of_claim(first, owners)?;
-        record_segment(transaction, numbers, first, &owners).await?;
-        first += i64::try_from(owners.len()).unwrap_or(i64::MAX);
+        let segment = Segment { first, owners };
+        record_segments(transaction, numbers, std::slice::from_ref(&segment)).await?;
+        first += i64::try_from(segment.owners.len()).unwrap_or(i64::MAX);
     }
     Ok(first.max(recorded.last + 1))
 }

@@ -18,8 +18,8 @@ use schemas::{AccountId, ArtifactKind, EnvironmentId, EventId, JobId, ProjectId,
 use sqlx::PgConnection;
 
 use crate::content::Reading;
+use crate::lock_waits::LockWaits;
 use crate::numbers::{RunOfAccount, numbers_of_runs};
-use crate::project::LockWaits;
 use crate::{ApplyError, state};
 
 /// The environment in which something ran, and what it belongs to.

@@ -6,13 +6,17 @@ mod prune;
 mod retirement;
 mod together;
 
+use std::collections::HashSet;
+
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, EventType};
 use sqlx::PgConnection;
 
 use self::member::Member;
 use self::together::Together;
 use crate::content::Reading;
-use crate::{ApplyError, Outcome, Projector};
+use crate::lock_waits::LockWaits;
+use crate::outcome::Outcome;
+use crate::{ApplyError, Projector};
 
 /// The number of attempts to apply a batch when data is removed in the meantime.
 const TRIES: usize = 10;
@@ -24,16 +28,8 @@ pub(crate) type Applied = Vec<(EventId, Result<Outcome, ApplyError>)>;
 pub(crate) enum Projected {
     /// Each event has a result, except those that must be applied alone because reading their files takes long.
     Done { applied: Applied, late: Vec<EventId> },
-    /// Nothing was applied, since the new files are too large to be read at once. Those of the events before this one are not.
-    TooLarge { first: EventId },
-}
-
-/// How long a transaction waits for a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LockWaits {
-    /// Not long, because other events wait for this one.
-    Limited,
-    Unlimited,
+    /// Nothing was applied, since the new files are too large to be read at once. New parts begin at these events.
+    TooLarge { parts: HashSet<EventId> },
 }
 
 /// Whether events of this kind only add something, in any order, so that they can be applied together with others.

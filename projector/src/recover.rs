@@ -1,7 +1,7 @@
 //! Restores the numbers that clients see from the claims in the bucket.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use read_model::ids::{NumberOwner, Numbers, record_segment, unrecorded_segments};
+use read_model::ids::{Numbers, Segment, record_segments, unrecorded_segments};
 
 use crate::numbers::{claims_of, owners_of_claim};
 use crate::{ApplyError, Projector};
@@ -9,7 +9,7 @@ use crate::{ApplyError, Projector};
 /// The number of claims that are read at the same time.
 const READ_AT_ONCE: usize = 32;
 
-/// The number of claims that are recorded in one transaction.
+/// The number of claims that are recorded with one statement.
 const BATCH: usize = 1_000;
 
 impl Projector {
@@ -24,29 +24,29 @@ impl Projector {
         let mut connection = self.pool.acquire().await?;
         for numbers in [Numbers::Jobs, Numbers::Runs] {
             let claimed = self.bucket.list_claims(claims_of(numbers)).await?;
-            let unrecorded = unrecorded_segments(&mut connection, numbers, &claimed).await?;
-            missing.extend(unrecorded.into_iter().map(|first| (numbers, first)));
+            missing.push((numbers, unrecorded_segments(&mut connection, numbers, &claimed).await?));
         }
         drop(connection);
-        let (total, mut restored) = (missing.len() as u64, 0);
-        progress(0, total);
-        for (done, batch) in (0_u64..).zip(missing.chunks(BATCH)) {
-            let claims: Vec<(Numbers, i64, Vec<NumberOwner>)> = stream::iter(batch.iter().copied())
-                .map(|(numbers, first)| async move {
-                    let owners = self.bucket.segment_owners(claims_of(numbers), first).await?;
-                    let owners = owners_of_claim(first, owners.unwrap_or_default())?;
-                    Ok::<_, ApplyError>((numbers, first, owners))
-                })
-                .buffered(READ_AT_ONCE)
-                .try_collect()
-                .await?;
-            let mut transaction = self.pool.begin().await?;
-            for (numbers, first, owners) in claims {
-                record_segment(&mut transaction, numbers, first, &owners).await?;
-                restored += owners.len() as u64;
+        let total = missing.iter().map(|(_, firsts)| firsts.len() as u64).sum();
+        let (mut done, mut restored) = (0, 0);
+        progress(done, total);
+        for (numbers, firsts) in missing {
+            for batch in firsts.chunks(BATCH) {
+                let segments: Vec<Segment> = stream::iter(batch.iter().copied())
+                    .map(|first| async move {
+                        let owners = self.bucket.segment_owners(claims_of(numbers), first).await?;
+                        let owners = owners_of_claim(first, owners.unwrap_or_default())?;
+                        Ok::<_, ApplyError>(Segment { first, owners })
+                    })
+                    .buffered(READ_AT_ONCE)
+                    .try_collect()
+                    .await?;
+                let mut connection = self.pool.acquire().await?;
+                record_segments(&mut connection, numbers, &segments).await?;
+                restored += segments.iter().map(|segment| segment.owners.len() as u64).sum::<u64>();
+                done += batch.len() as u64;
+                progress(done, total);
             }
-            transaction.commit().await?;
-            progress((done * BATCH as u64 + batch.len() as u64).min(total), total);
         }
         Ok(restored)
     }

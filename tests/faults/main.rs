@@ -14,6 +14,7 @@ mod installation;
 
 mod again;
 mod batches;
+mod claims;
 mod clients;
 mod contents;
 mod events;
@@ -27,6 +28,7 @@ mod parts;
 mod prune;
 mod rebuild;
 mod recover;
+mod roles;
 mod sharing;
 mod soak;
 

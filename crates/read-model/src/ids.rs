@@ -200,22 +200,37 @@ pub async fn first_of_segment(
     .await
 }
 
-/// Records a whole segment: consecutive numbers from `first`, and their owners. Numbers that are recorded already are not changed.
+/// A segment: consecutive numbers that were claimed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The first number.
+    pub first: i64,
+    /// The owners of the numbers from the first one on.
+    pub owners: Vec<NumberOwner>,
+}
+
+/// Records whole segments. Numbers that are recorded already are not changed.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn record_segment(
+pub async fn record_segments(
     transaction: &mut PgConnection,
     numbers: Numbers,
-    first: i64,
-    owners: &[NumberOwner],
+    segments: &[Segment],
 ) -> sqlx::Result<()> {
-    let ids: Vec<i64> = (first..).take(owners.len()).collect();
-    let Some(last) = ids.last() else { return Ok(()) };
-    let accounts: Vec<i64> = owners.iter().map(|owner| owner.account.0).collect();
-    let environments: Vec<i64> = owners.iter().map(|owner| owner.environment.0).collect();
-    let keys: Vec<&str> = owners.iter().map(|owner| owner.key.as_str()).collect();
-    let hashes: Vec<Vec<u8>> = owners.iter().map(NumberOwner::hash).collect();
+    let (mut firsts, mut lasts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for segment in segments {
+        ids.extend((segment.first..).take(segment.owners.len()));
+        if let (Some(last), false) = (ids.last(), segment.owners.is_empty()) {
+            firsts.push(segment.first);
+            lasts.push(*last);
+        }
+    }
+    let owners = || segments.iter().flat_map(|segment| &segment.owners);
+    let accounts: Vec<i64> = owners().map(|owner| owner.account.0).collect();
+    let environments: Vec<i64> = owners().map(|owner| owner.environment.0).collect();
+    let keys: Vec<&str> = owners().map(|owner| owner.key.as_str()).collect();
+    let hashes: Vec<Vec<u8>> = owners().map(NumberOwner::hash).collect();
     match numbers {
         Numbers::Jobs => {
             sqlx::query!(
@@ -223,7 +238,7 @@ pub async fn record_segment(
                     INSERT INTO ids.jobs (id, account_id, environment_id, key, key_sha256)
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
                  )
-                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ($6, $7, $8)
+                 INSERT INTO ids.segments AS s (kind, first, last) SELECT $6, * FROM unnest($7::bigint[], $8::bigint[])
                  ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
                 &ids,
                 &accounts,
@@ -231,8 +246,8 @@ pub async fn record_segment(
                 &keys as &[&str],
                 &hashes,
                 numbers.name(),
-                first,
-                *last
+                &firsts,
+                &lasts
             )
             .execute(transaction)
             .await?;
@@ -243,7 +258,7 @@ pub async fn record_segment(
                     INSERT INTO ids.runs (id, account_id, environment_id, key, key_sha256)
                     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
                  )
-                 INSERT INTO ids.segments AS s (kind, first, last) VALUES ($6, $7, $8)
+                 INSERT INTO ids.segments AS s (kind, first, last) SELECT $6, * FROM unnest($7::bigint[], $8::bigint[])
                  ON CONFLICT (kind, first) DO UPDATE SET last = greatest(s.last, excluded.last)",
                 &ids,
                 &accounts,
@@ -251,8 +266,8 @@ pub async fn record_segment(
                 &keys as &[&str],
                 &hashes,
                 numbers.name(),
-                first,
-                *last
+                &firsts,
+                &lasts
             )
             .execute(transaction)
             .await?;

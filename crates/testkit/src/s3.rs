@@ -28,6 +28,15 @@ use tokio::task::{JoinHandle, JoinSet};
 const ACCESS_KEY: &str = "test-access-key";
 const SECRET_KEY: &str = "test-secret-key";
 
+/// How a write fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing is written.
+    Refused,
+    /// The object is written, which the answer does not say.
+    Unconfirmed,
+}
+
 /// A running server. Dropping it deletes its objects.
 pub struct S3Server {
     root: TempDir,
@@ -56,6 +65,7 @@ impl S3Server {
             requests: Arc::default(),
             delay_millis: Arc::default(),
             unreadable: Arc::default(),
+            failing_writes: Arc::default(),
             silent: watch::Sender::new(Vec::new()),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -137,6 +147,14 @@ impl S3Server {
         *self.handler.unreadable.lock().expect("no panic") = keys;
     }
 
+    /// Answers writes of the objects whose keys contain this text with 403, until it is set to `None`.
+    ///
+    /// # Panics
+    /// Panics only if another thread panicked.
+    pub fn set_failing_writes(&self, failing: Option<(&'static str, Failure)>) {
+        *self.handler.failing_writes.lock().expect("no panic") = failing;
+    }
+
     /// Does not answer reads of the objects whose keys contain one of these texts, until they are replaced by others.
     pub fn set_silent(&self, keys: Vec<String>) {
         self.handler.silent.send_replace(keys);
@@ -212,6 +230,8 @@ struct Handler {
     delay_millis: Arc<AtomicU64>,
     /// The parts of keys of objects that cannot be read.
     unreadable: Arc<Mutex<Vec<String>>>,
+    /// A part of the keys of objects whose writes fail.
+    failing_writes: Arc<Mutex<Option<(&'static str, Failure)>>>,
     /// The parts of keys of objects whose reads are not answered.
     silent: watch::Sender<Vec<String>>,
 }
@@ -241,9 +261,18 @@ impl Handler {
                     .unwrap_or_else(std::sync::PoisonError::into_inner),
             )
         {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::FORBIDDEN;
-            return Ok(response);
+            return Ok(empty(StatusCode::FORBIDDEN));
+        }
+        let failure = match *self
+            .failing_writes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
+            Some((key, failure)) if *request.method() == Method::PUT && path.contains(key) => Some(failure),
+            _ => None,
+        };
+        if failure == Some(Failure::Refused) {
+            return Ok(empty(StatusCode::FORBIDDEN));
         }
         let service = self.service.clone();
         let answer = if request.headers().contains_key(IF_NONE_MATCH) {
@@ -254,11 +283,10 @@ impl Handler {
         } else {
             hyper::service::Service::call(&service, request).await
         };
-        Ok(answer.unwrap_or_else(|_| {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        }))
+        if failure == Some(Failure::Unconfirmed) {
+            return Ok(empty(StatusCode::FORBIDDEN));
+        }
+        Ok(answer.unwrap_or_else(|_| empty(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
     fn has_bucket_of(&self, path: &str) -> bool {
@@ -270,6 +298,12 @@ impl Handler {
         let mut locks = self.creations.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         locks.entry(path).or_default().clone()
     }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 /// For an absent bucket, s3s-fs answers that the object is absent, and creates the bucket when an object is put. S3 answers that the bucket

@@ -15,11 +15,13 @@ use schemas::{AccountId, EnvironmentId, Event, EventId};
 use sqlx::PgConnection;
 
 use super::member::{Data, Member};
-use super::{Applied, LockWaits, Projected, prune};
+use super::{Applied, Projected, prune};
 use crate::change::Change;
 use crate::content::{self, ContentKey, Contents, FileWaits, Reading, Ready, Unread};
+use crate::lock_waits::LockWaits;
+use crate::outcome::Outcome;
 use crate::placement::{self, ObservedRun, Parents, Placing};
-use crate::{ApplyError, Outcome, Projector};
+use crate::{ApplyError, Projector};
 
 /// The maximum size of the new files of a batch, in bytes as uploaded.
 const MAX_BYTES: u64 = 32 << 20;
@@ -104,8 +106,9 @@ impl Projector {
         let is_read = |member: &&Member| !before.pruned.contains(&member.event.id);
         let read = together.members.iter().filter(is_read).filter_map(Member::uploaded);
         let unread = content::unread(connection, read, together.reading).await?;
-        if let Some(first) = first_too_large(&together.members, &unread) {
-            return Ok(Some(Projected::TooLarge { first }));
+        let parts = parts_too_large(&together.members, &unread);
+        if !parts.is_empty() {
+            return Ok(Some(Projected::TooLarge { parts }));
         }
         let memory = content::reserve(self, unread.values().map(Unread::size).sum()).await?;
         let waits = match together.members.len() {
@@ -285,20 +288,24 @@ async fn write_contents(
     Ok(())
 }
 
-/// Returns the first event that must not be read together with those before it. It is the second one if the first is large.
-fn first_too_large(members: &[Member], unread: &BTreeMap<ContentKey, Unread>) -> Option<EventId> {
-    let (mut bytes, mut seen) = (0_u64, HashSet::new());
+/// Returns the events that must not be read together with those before them. A large event is a part of its own.
+fn parts_too_large(members: &[Member], unread: &BTreeMap<ContentKey, Unread>) -> HashSet<EventId> {
+    let mut parts = HashSet::new();
+    let (mut bytes, mut seen, mut is_after_large) = (0_u64, HashSet::new(), false);
     for (count, member) in members.iter().enumerate() {
         let new = member.contents().filter_map(|key| {
             let size = unread.get(&key)?.size();
             seen.insert(key).then_some(size)
         });
         let own: u64 = new.fold(0, u64::saturating_add);
-        bytes = bytes.saturating_add(own);
-        let is_large = own > LARGE || bytes > MAX_BYTES;
-        if is_large {
-            return members.get(count.max(1)).map(|member| member.event.id);
+        let is_large = own > LARGE;
+        let begins = is_large || is_after_large || bytes.saturating_add(own) > MAX_BYTES;
+        if begins && count > 0 {
+            parts.insert(member.event.id);
+            bytes = 0;
         }
+        bytes = bytes.saturating_add(own);
+        is_after_large = is_large;
     }
-    None
+    parts
 }
