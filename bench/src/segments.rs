@@ -90,7 +90,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Line>> {
             single,
             Goal::AtLeast(100.0),
         )
-        .named("segments"));
+        .named(if is_trimmed { "trimmed_segments" } else { "segments" }));
     }
     Ok(lines)
 }

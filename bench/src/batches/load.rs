@@ -1,10 +1,12 @@
 //! Many clients that upload at the same time, each upload a new run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bucket::{Bucket, ClaimKind};
 use bytes::Bytes;
+use serde_json::json;
 use testkit::System;
 use testkit::s3::S3Server;
 
@@ -30,6 +32,9 @@ const SINGLE_UPLOADS: u64 = 200;
 /// How long clients upload.
 const LASTING: Duration = Duration::from_secs(15);
 
+/// How long the S3 server is measured alone.
+const LASTING_OF_S3: Duration = Duration::from_secs(5);
+
 /// A way to run the service.
 struct Load<'a> {
     binary: &'a str,
@@ -41,6 +46,16 @@ struct Load<'a> {
     huge: Option<Bytes>,
 }
 
+/// What a load reached.
+struct Reached {
+    /// Uploads per second until the last one is visible.
+    uploads: f64,
+    /// Requests to the S3 server per second.
+    s3_requests: f64,
+    /// The peak memory of a projector in MiB.
+    peak: f64,
+}
+
 pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Line>> {
     let load = |binary, models, delay: Option<u64>, projectors| Load {
         binary,
@@ -49,20 +64,20 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
         projectors,
         huge: None,
     };
-    let (own, _) = load(binary, LARGE, None, 1).run().await?;
-    let (earlier, _) = load(before, LARGE, None, 1).run().await?;
+    let own = load(binary, LARGE, None, 1).run().await?.uploads;
+    let earlier = load(before, LARGE, None, 1).run().await?.uploads;
     let huge = Bytes::from(Project::new(HUGE)?.manifest(Parse { number: 0, changed: 0 })?);
     let largest = huge.len() as f64 / f64::from(1 << 20);
     let with_huge = Load {
         huge: Some(huge),
         ..load(binary, LARGE, None, 1)
     };
-    let (_, peak) = with_huge.run().await?;
-    let (near, _) = load(binary, SMALL, Some(0), 1).run().await?;
-    let (far, _) = load(binary, SMALL, Some(30), 1).run().await?;
-    let (earlier_far, _) = load(before, SMALL, Some(30), 1).run().await?;
-    let (one, _) = load(binary, SMALL, Some(100), 1).run().await?;
-    let (four, _) = load(binary, SMALL, Some(100), 4).run().await?;
+    let peak = with_huge.run().await?.peak;
+    let near = load(binary, SMALL, Some(0), 1).run().await?;
+    let far = load(binary, SMALL, Some(30), 1).run().await?.uploads;
+    let earlier_far = load(before, SMALL, Some(30), 1).run().await?.uploads;
+    let one = load(binary, SMALL, Some(100), 1).run().await?.uploads;
+    let four = load(binary, SMALL, Some(100), 4).run().await?.uploads;
     Ok(vec![
         line(
             "sustained_vs_before",
@@ -76,17 +91,25 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
             "sustained_at_30ms",
             "small uploads, 30 ms added to each request of an S3 server; without",
             far,
-            near,
+            near.uploads,
             "/s",
             Goal::AtLeast(0.8),
         ),
         line(
-            "sustained_at_30ms",
-            "the same; the build before",
+            "sustained_at_30ms_vs_before",
+            "small uploads, 30 ms added to each request of an S3 server; the build before",
             far,
             earlier_far,
             "/s",
             Goal::AtLeast(2.5),
+        ),
+        line(
+            "s3_server",
+            "requests that this S3 server serves to 32 clients if nothing else runs; those of the uploads without delay",
+            s3_rate().await?,
+            near.s3_requests,
+            "/s",
+            Goal::AtLeast(1.0),
         ),
         line(
             "projectors_scale",
@@ -114,6 +137,31 @@ pub(super) async fn measure(binary: &str, before: &str) -> anyhow::Result<Vec<Li
     ])
 }
 
+/// Returns how many small objects the S3 server creates per second.
+async fn s3_rate() -> anyhow::Result<f64> {
+    let s3 = S3Server::start().await?;
+    let bucket = Bucket::open(&s3.settings("bench")?)?;
+    let created = Arc::new(AtomicI64::new(0));
+    let begun = Instant::now();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (bucket, created) = (bucket.clone(), Arc::clone(&created));
+        clients.spawn(async move {
+            while begun.elapsed() < LASTING_OF_S3 {
+                let number = created.fetch_add(1, Ordering::Relaxed);
+                bucket
+                    .claim(ClaimKind::Account, number, &json!({ "slug": number }))
+                    .await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+    Ok(created.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64())
+}
+
 /// Returns the 99th percentile of the time from the answer to an upload until it is visible, in milliseconds.
 async fn latency(binary: &str) -> anyhow::Result<f64> {
     let installation = Installation::migrated_by(binary).await;
@@ -129,8 +177,7 @@ async fn latency(binary: &str) -> anyhow::Result<f64> {
 }
 
 impl Load<'_> {
-    /// Returns the uploads per second until the last one is visible, and the peak memory of a projector in MiB.
-    async fn run(&self) -> anyhow::Result<(f64, f64)> {
+    async fn run(&self) -> anyhow::Result<Reached> {
         let s3 = S3Server::start().await?;
         let mut system = System::start().await;
         if let Some(delay) = self.delay {
@@ -149,7 +196,7 @@ impl Load<'_> {
             installation.upload(&ingest, "huge", manifest.clone()).await?;
         }
         let sent = Arc::new(AtomicU64::new(0));
-        let begun = Instant::now();
+        let (requests, begun) = (s3.requests(), Instant::now());
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..CLIENTS {
             let (pattern, installation, ingest, sent) = (
@@ -177,7 +224,11 @@ impl Load<'_> {
             applied.is_ok_and(|applied: i64| applied == sent)
         })
         .await?;
-        let rate = sent as f64 / begun.elapsed().as_secs_f64();
-        Ok((rate, peak_mib(&projectors[0])?))
+        let seconds = begun.elapsed().as_secs_f64();
+        Ok(Reached {
+            uploads: sent as f64 / seconds,
+            s3_requests: (s3.requests() - requests) as f64 / seconds,
+            peak: peak_mib(&projectors[0])?,
+        })
     }
 }
