@@ -16,7 +16,7 @@ use crate::plan::Selected;
 use crate::related::related_of_all;
 use crate::scope::Scope;
 use crate::steps::Steps;
-use crate::values::{Reader, last_known_result};
+use crate::values::Reader;
 
 /// How many definitions one statement reads, so that their rows take little memory at once.
 const BATCH: usize = 5_000;
@@ -33,6 +33,8 @@ pub(crate) struct Data {
     pub(crate) last: HashMap<NodeIndex, Outcome>,
     /// The last successes, where they are not the last attempts.
     pub(crate) earlier_success: HashMap<NodeIndex, Outcome>,
+    /// The statuses of the last attempts that were not skipped, where the last attempts were.
+    before_skips: HashMap<NodeIndex, String>,
 }
 
 /// What was read of the nodes of an environment or a run, besides their results.
@@ -71,6 +73,7 @@ impl Data {
             stored: Arc::default(),
             last: HashMap::new(),
             earlier_success: HashMap::new(),
+            before_skips: HashMap::new(),
         }
     }
 
@@ -84,10 +87,10 @@ impl Data {
         last.or_else(|| self.earlier_success.get(&index))
     }
 
-    /// The last status of a test that says something about the data.
+    /// The last status of a test that says something about the data; of tests that were always skipped, that of the last attempt.
     pub(crate) fn last_known_result(&self, index: NodeIndex) -> Option<&str> {
-        let last = self.last.get(&index).map(|outcome| outcome.status.as_str());
-        last_known_result(last, self.success(index).map(|outcome| outcome.status.as_str()))
+        let before = self.before_skips.get(&index).map(String::as_str);
+        before.or_else(|| Some(self.last.get(&index)?.status.as_str()))
     }
 
     /// Notes what a query needs of these nodes and of those related to them.

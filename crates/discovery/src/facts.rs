@@ -27,6 +27,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) last: Option<Attempt<'a>>,
     /// The last success, if it is not the last attempt.
     pub(crate) earlier_success: Option<Attempt<'a>>,
+    pub(crate) last_known_result: Option<&'a str>,
     pub(crate) freshness: Option<Check<'a>>,
     /// The statuses of the node's tests by their ids.
     pub(crate) test_statuses: Vec<(&'a str, &'a str)>,

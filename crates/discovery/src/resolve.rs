@@ -30,6 +30,9 @@ use crate::plan::{Selected, Selection, TYPENAME};
 use crate::scope::Scope;
 use crate::tree::Tree;
 
+/// How many fields below the root a query may have that run statements of their own.
+const MAX_READS: usize = 20;
+
 /// An answer that is ready to be written.
 pub(crate) struct Resolved {
     /// The fields at the root; `None` where one failed that must not be null.
@@ -52,6 +55,8 @@ pub(crate) struct Resolver<'c> {
     /// The names in the answer of the fields that are being resolved.
     path: Vec<String>,
     extensions: Option<Json>,
+    /// The number of fields so far that run statements of their own.
+    reads: usize,
     /// The metrics of environments, by the number of their data.
     semantics: HashMap<usize, crate::semantic::Resolved>,
 }
@@ -72,6 +77,7 @@ impl<'c> Resolver<'c> {
             errors: Vec::new(),
             path: Vec::new(),
             extensions: None,
+            reads: 0,
             semantics: HashMap::new(),
         }
     }
@@ -138,6 +144,18 @@ impl<'c> Resolver<'c> {
             "recommendations" => self.recommendations(field).await,
             _ => self.old_root(field).await,
         }
+    }
+
+    /// Counts a field that runs statements of its own, whatever the other fields have read.
+    fn count_read(&mut self, field: &Selected) -> Result<(), QueryError> {
+        self.reads += 1;
+        if self.reads > MAX_READS {
+            return Err(QueryError::too_large(format!(
+                "too many fields like `{}` that are read one by one: expected at most {MAX_READS}; send several queries",
+                field.name
+            )));
+        }
+        Ok(())
     }
 
     /// The type of an object, or null for a field that has no value.

@@ -14,9 +14,9 @@ use crate::facts::{Facts, Value};
 use crate::needs::Needs;
 
 // The words of the schema for statuses, which filters take too.
-pub(crate) use execution::run_status;
+pub(crate) use execution::{is_skip, run_status};
 pub(crate) use freshness::status as freshness_status;
-pub(crate) use test::{last_known_result, test_type};
+pub(crate) use test::test_type;
 
 /// Reads a field.
 pub(crate) type Read = for<'f> fn(&'f Facts<'f>) -> Value<'f>;

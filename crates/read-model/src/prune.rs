@@ -76,6 +76,12 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
                 UNION ALL
                 (SELECT environment_id, sha256 FROM node_results r
+                 WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_attempt AND NOT r.is_success
+                    AND r.status NOT IN ('skipped', 'no-op', 'reused')
+                    AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
+                 ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
+                UNION ALL
+                (SELECT environment_id, sha256 FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_freshness
                     AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
+use testkit::repository_file;
+
 use super::{all, data, with_a_build};
+use crate::nodes::applied;
 
 /// The queries, a file for each part of the documentation. Ids and names are those of the build; a comment names each query.
 const FILES: [&str; 3] = [
@@ -91,5 +94,58 @@ async fn tests_are_filtered_by_their_last_known_result() {
         json!({"lastKnownResults": null}),
     ] {
         assert_eq!(results(no_filter).await.len(), 7);
+    }
+}
+
+/// Run results of one test, written so many hours after the build.
+fn results_of_test(test: &str, hours: u8, status: &str) -> Vec<u8> {
+    let file = repository_file("fixtures/run_results/v6-1.12.0-build.json");
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text.replace("T11:20:", &format!("T{}:20:", 11 + hours));
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    file["metadata"]["invocation_id"] = format!("4d425735-2892-4ae4-a289-9c43c486c2{hours:02}").into();
+    let results = file["results"].as_array_mut().unwrap();
+    results.retain(|result| result["unique_id"] == test);
+    results[0]["status"] = status.into();
+    results[0]["failures"] = if status == "fail" { 3.into() } else { Value::Null };
+    if status == "skipped" {
+        results[0]["timing"] = json!([]);
+    }
+    serde_json::to_vec(&file).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_failed_and_is_skipped_since_is_known_to_fail() {
+    let (installation, token) = with_a_build().await;
+    let test = "test.shop.unique_stg_orders_order_id.e3b841c71a";
+    let query = r#"query ($id: String!) {
+        environment(id: 1) { applied {
+            tests(filter: {uniqueIds: [$id]}) { edges { node { lastKnownResult } } }
+            failing: tests(filter: {lastKnownResults: [fail]}) { edges { node { uniqueId } } } } }
+        test(jobId: 1, uniqueId: $id) { status } }"#;
+    for (number, (status, known)) in [
+        ("fail", "fail"),
+        ("skipped", "fail"),
+        ("skipped", "fail"),
+        ("pass", "pass"),
+        ("skipped", "pass"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let hours = u8::try_from(number).unwrap() + 1;
+        installation
+            .upload_manifest(&token, "build", results_of_test(test, hours, status))
+            .await;
+        applied(&installation, 3 + i64::from(hours)).await;
+        let answer = data(&installation, &token, query, json!({ "id": test })).await;
+        let tests = &answer["environment"]["applied"];
+        assert_eq!(
+            tests["tests"]["edges"][0]["node"]["lastKnownResult"], known,
+            "{number}: {answer}"
+        );
+        let failing = tests["failing"]["edges"].as_array().unwrap().len();
+        assert_eq!(failing, usize::from(known == "fail"), "{number}: {answer}");
+        assert_eq!(answer["test"]["status"], status, "{number}: {answer}");
     }
 }

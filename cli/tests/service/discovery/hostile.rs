@@ -51,6 +51,20 @@ async fn expensive_queries_are_refused_before_they_run() {
             format!("{{ environment(id: 1) {{ {} }} }}", aliases(5_001, "adapterType")),
             "too many fields",
         ),
+        (
+            format!(
+                "{{ environment(id: 1) {{ applied {{ {} }} }} }}",
+                aliases(21, "searchResults(filter: {searchQuery: \"a\"}) { totalCount }")
+            ),
+            "read one by one: expected at most 20",
+        ),
+        (
+            format!(
+                "{{ performance(environmentId: 1) {{ {} }} }}",
+                aliases(21, "mostExecutedModels(start: \"2026-11-01\", end: \"2026-11-30\") { uniqueId }")
+            ),
+            "read one by one: expected at most 20",
+        ),
         (nested, "nested too deep"),
         (schema, "nested too deep"),
         (

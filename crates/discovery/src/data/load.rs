@@ -13,6 +13,7 @@ use super::{BATCH, Data};
 use crate::doc::Doc;
 use crate::error::Error;
 use crate::graph::{Attributes, Graph, NodeIndex};
+use crate::values::is_skip;
 
 impl Data {
     /// Reads everything that was noted, with at most one statement for each kind of data.
@@ -150,9 +151,18 @@ impl Data {
             let Some(index) = self.graph().find(&outcome.unique_id) else {
                 continue;
             };
-            if let Entry::Vacant(entry) = self.last.entry(index) {
-                entry.insert(outcome);
-            } else if outcome.is_success {
+            let last = match self.last.entry(index) {
+                Entry::Vacant(entry) => {
+                    entry.insert(outcome);
+                    continue;
+                }
+                Entry::Occupied(last) => last,
+            };
+            if is_skip(&last.get().status) && !is_skip(&outcome.status) {
+                let before = self.before_skips.entry(index);
+                before.or_insert_with(|| outcome.status.clone());
+            }
+            if outcome.is_success {
                 self.earlier_success.entry(index).or_insert(outcome);
             }
         }

@@ -16,6 +16,15 @@ use crate::plan::Selected;
 use crate::related::kinds;
 use crate::tree::Tree;
 
+/// The fields that run statements of their own.
+const OF_THEIR_OWN: [&str; 5] = [
+    "lastUpdatedAt",
+    "lineage",
+    "modelHistoricalRuns",
+    "owners",
+    "searchResults",
+];
+
 impl Resolver<'_> {
     pub(super) async fn environment(&mut self, selected: &Arc<Selected>) -> Result<Tree, Error> {
         let data = self.data_of_environment(required(selected, "id")?).await?;
@@ -64,6 +73,9 @@ impl Resolver<'_> {
         selected: &Selected,
         field: &Arc<Selected>,
     ) -> Result<Tree, Error> {
+        if OF_THEIR_OWN.contains(&field.name.as_str()) {
+            self.count_read(field)?;
+        }
         match field.name.as_str() {
             "resources" => {
                 let types = field_of(argument(field, "filter"), "types")

@@ -14,7 +14,7 @@ use crate::facts::time_json;
 use crate::graph::NodeIndex;
 use crate::kind::Kind;
 use crate::page::{Window, connection};
-use crate::plan::Selected;
+use crate::plan::{Selected, TYPENAME};
 use crate::tree::{Edge, EdgeNode, Tree};
 use crate::types::integer;
 
@@ -38,6 +38,9 @@ impl Resolver<'_> {
         }
         let mut fields = Vec::new();
         for field in &selected.only().fields {
+            if field.name != TYPENAME {
+                self.count_read(field)?;
+            }
             let value = match field.name.as_str() {
                 "meshProjects" => Tree::Json(self.mesh_projects().await?, Arc::clone(field)),
                 "publicModels" => self.public_models(field).await?,

@@ -11,7 +11,7 @@ use super::{Resolver, required};
 use crate::arguments::{argument, number, text};
 use crate::error::{Error, QueryError};
 use crate::facts::time_json;
-use crate::plan::Selected;
+use crate::plan::{Selected, TYPENAME};
 use crate::tree::Tree;
 use crate::types::date;
 
@@ -29,6 +29,9 @@ impl Resolver<'_> {
         let data = self.data_of_environment(required(selected, "environmentId")?).await?;
         let mut fields = Vec::new();
         for field in &selected.only().fields {
+            if field.name != TYPENAME {
+                self.count_read(field)?;
+            }
             let value = match field.name.as_str() {
                 "jobInformation" => jobs(&self.executions(data, field, &["model"]).await?),
                 "longestExecutedModels" | "mostExecutedModels" => {

@@ -28,6 +28,11 @@ pub(crate) fn run_status(status: &str) -> &'static str {
     }
 }
 
+/// Whether an attempt was skipped, so that it says nothing about the data.
+pub(crate) fn is_skip(status: &str) -> bool {
+    run_status(status) == "skipped"
+}
+
 /// Whether an attempt went wrong.
 fn is_error(status: &str) -> bool {
     run_status(status) == "error"

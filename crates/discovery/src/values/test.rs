@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::definition::text_json;
-use super::{Read, run_status, unknown};
-use crate::facts::{Attempt, Facts, Value};
+use super::{Read, unknown};
+use crate::facts::{Facts, Value};
 use crate::needs::Needs;
 
 pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
@@ -20,7 +20,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
             let given = facts.doc.raw("given");
             Value::of_raw(given.filter(|given| given.get().starts_with('[')))
         }),
-        "lastKnownResult" => (Needs::RESULTS, last_known),
+        "lastKnownResult" => (Needs::RESULTS, |facts| Value::of_str(facts.last_known_result)),
         "model" => (Needs::DEFINITION, |facts| facts.text("model")),
         "numExpectRows" => (Needs::DEFINITION, |facts| {
             let expect = facts.doc.object("expect");
@@ -57,11 +57,6 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
     })
 }
 
-fn last_known<'f>(facts: &'f Facts<'f>) -> Value<'f> {
-    let status = |attempt: Option<&'f Attempt<'f>>| attempt.map(|attempt| attempt.row.status.as_str());
-    Value::of_str(last_known_result(status(facts.last.as_ref()), status(facts.success())))
-}
-
 /// The word of the schema's `TestType` for a test.
 pub(crate) fn test_type(resource_type: &str, is_generic: bool) -> &'static str {
     match (resource_type, is_generic) {
@@ -69,12 +64,6 @@ pub(crate) fn test_type(resource_type: &str, is_generic: bool) -> &'static str {
         (_, true) => "GENERIC_DATA_TEST",
         (_, false) => "SINGULAR_DATA_TEST",
     }
-}
-
-/// The status of the last attempt that says something about the data; of tests that never said anything, that of the last attempt.
-pub(crate) fn last_known_result<'s>(last: Option<&'s str>, success: Option<&'s str>) -> Option<&'s str> {
-    let mut statuses = last.into_iter().chain(success);
-    statuses.find(|status| run_status(status) != "skipped").or(last)
 }
 
 fn metadata<'f>(facts: &'f Facts<'f>) -> Value<'f> {

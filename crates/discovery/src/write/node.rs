@@ -91,6 +91,7 @@ impl<'w> Writer<'w> {
             }),
             last: attempt(data.last.get(&index)),
             earlier_success: attempt(data.earlier_success.get(&index)),
+            last_known_result: data.last_known_result(index),
             freshness: check.map(|row| Check {
                 row,
                 result: frames.result(&row.doc, &node.unique_id),

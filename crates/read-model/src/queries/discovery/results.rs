@@ -29,7 +29,8 @@ pub struct Outcome {
     pub doc: Vec<u8>,
 }
 
-/// Returns the last attempts of these nodes in an environment: of each node the last success and the last that was none, the newer first.
+/// Returns the last attempts of these nodes in an environment, the newer first: of each node the last success and the last attempt that was
+/// none, and of a test also its last failure, which may be the same.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -55,6 +56,12 @@ pub async fn outcomes(
              WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_attempt AND NOT r.is_success
                 AND md5(r.unique_id) = md5(u.unique_id) AND r.unique_id = u.unique_id
              ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1)
+            UNION ALL
+            (SELECT r.unique_id, r.is_success, r.status, r.at, r.sha256, r.place, r.doc FROM node_results r
+             WHERE r.account_id = $1 AND r.environment_id = $2 AND r.is_attempt AND NOT r.is_success
+                AND r.status NOT IN ('skipped', 'no-op', 'reused') AND (u.unique_id LIKE 'test.%' OR u.unique_id LIKE 'unit\_test.%')
+                AND md5(r.unique_id) = md5(u.unique_id) AND r.unique_id = u.unique_id
+             ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1)
          ) n
          JOIN result_files f ON f.account_id = $1 AND f.environment_id = $2 AND f.sha256 = n.sha256
          LEFT JOIN LATERAL (
@@ -72,7 +79,7 @@ pub async fn outcomes(
     .await
 }
 
-/// Returns the last attempts of all nodes in a run: of each node the last success and the last that was none, the newer first.
+/// Returns the last attempts of all nodes in a run, the newer first: of each node the last success, the last failure and the last skip.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -88,11 +95,11 @@ pub async fn outcomes_of_run(
             FROM artifacts a WHERE a.account_id = $1 AND a.run_id = $2
             ORDER BY a.environment_id, a.sha256, a.event_time, a.event_id
          ), last AS (
-            SELECT DISTINCT ON (n.unique_id, n.is_success) n.unique_id, n.is_success, n.status, n.at, n.doc, n.sha256, n.place,
+            SELECT DISTINCT ON (n.unique_id, n.is_success, n.status IN ('skipped', 'no-op', 'reused')) n.unique_id, n.is_success, n.status, n.at, n.doc, n.sha256, n.place,
                 n.environment_id, a.done_at, a.invocation_id, a.run_id
             FROM files a JOIN node_results n ON n.account_id = $1 AND n.environment_id = a.environment_id AND n.sha256 = a.sha256
             WHERE n.is_attempt
-            ORDER BY n.unique_id, n.is_success, n.at DESC, n.sha256 DESC, n.place DESC
+            ORDER BY n.unique_id, n.is_success, n.status IN ('skipped', 'no-op', 'reused'), n.at DESC, n.sha256 DESC, n.place DESC
          )
          SELECT l.unique_id, l.is_success, l.status, l.at, l.doc, f.elapsed_time, l.done_at AS "generated_at?", l.invocation_id,
             l.run_id, r.job_id AS "job_id?"
