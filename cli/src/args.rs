@@ -30,8 +30,12 @@ pub(crate) enum Command {
     Projector,
     /// Run only the read side, which answers like dbt Cloud.
     Api,
-    /// Create or update the database's tables.
-    Migrate,
+    /// Create or update the database's roles and tables.
+    Migrate {
+        /// Print the SQL with which an administrator creates the roles, for a DB_USER that may not.
+        #[arg(long)]
+        print_roles: bool,
+    },
     /// Check whether the service on this machine is alive, for use in containers.
     Healthcheck,
     /// Manage accounts.

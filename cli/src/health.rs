@@ -1,12 +1,17 @@
 //! The health checks of what the roles need.
 
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use bucket::Bucket;
 use futures_util::future::BoxFuture;
 use ingest::Directory;
+use service::DatabaseSettings;
 use sqlx::PgPool;
 use stream::Stream;
+use tokio::time::timeout;
+
+use crate::pools::PoolRole;
 
 /// Checks that the bucket answers.
 pub(crate) fn bucket_check(bucket: &Bucket) -> impl Fn() -> BoxFuture<'static, Result<(), bucket::Error>> + use<> {
@@ -26,12 +31,53 @@ pub(crate) fn stream_check(stream: &Stream) -> impl Fn() -> BoxFuture<'static, R
     }
 }
 
-/// Checks that the database is reachable and has its tables.
-pub(crate) fn database_check(pool: &PgPool) -> impl Fn() -> BoxFuture<'static, Result<(), sqlx::Error>> + use<> {
+/// How long a connection of a pool is waited for. A pool tries again and again to open one, and does not say why it cannot.
+const MAX_POOL_WAIT: Duration = Duration::from_secs(1);
+
+/// Checks that the database is reachable, gives connections their role, and has its tables.
+pub(crate) fn database_check(
+    database: &DatabaseSettings,
+    role: PoolRole,
+    pool: &PgPool,
+) -> impl Fn() -> BoxFuture<'static, Result<(), String>> + use<> {
+    let (database, pool) = (database.clone(), pool.clone());
+    move || {
+        let (database, pool) = (database.clone(), pool.clone());
+        Box::pin(async move {
+            let checked = match timeout(MAX_POOL_WAIT, directory::queries::check(&pool)).await {
+                Ok(checked) => checked,
+                Err(_) => role.try_once(&database).await,
+            };
+            checked.map_err(|error| problem(&error))
+        })
+    }
+}
+
+/// Checks that the database accepts writes.
+pub(crate) fn writes_check(pool: &PgPool) -> impl Fn() -> BoxFuture<'static, Result<(), String>> + use<> {
     let pool = pool.clone();
     move || {
         let pool = pool.clone();
-        Box::pin(async move { directory::queries::check(&pool).await })
+        Box::pin(async move {
+            match directory::queries::accepts_writes(&pool).await {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    Err("PostgreSQL is read-only: uploads are stored, and shown once it accepts writes".to_owned())
+                }
+                Err(error) => Err(problem(&error)),
+            }
+        })
+    }
+}
+
+/// Describes an error of the database, and what to do about it.
+fn problem(error: &sqlx::Error) -> String {
+    // A table, a schema or a function that does not exist.
+    let is_missing = |code: &str| ["42P01", "3F000", "42883"].contains(&code);
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code {
+        Some(code) if is_missing(&code) => format!("{error}: run `dbt-api migrate`"),
+        _ => error.to_string(),
     }
 }
 

@@ -36,8 +36,15 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(arguments.command, output)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads the output needs no more of it, such as `head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 async fn run(command: Command, output: Output) -> anyhow::Result<()> {
@@ -76,8 +83,12 @@ fn start_logs(settings: &Settings, default_level: &str, traces: Option<&Traces>)
 async fn run_command(settings: &Settings, command: Command, output: Output) -> anyhow::Result<()> {
     // Commands may run slow queries, so they do not warn about them.
     start_logs(settings, "warn,sqlx::query=error", None);
+    if needs_tables(&command) {
+        settings.ensure_usable().await?;
+    }
     match command {
-        Command::Migrate => commands::migrate::run(settings, output).await,
+        Command::Migrate { print_roles: true } => commands::migrate::print_roles(settings, output),
+        Command::Migrate { print_roles: false } => commands::migrate::run(settings, output).await,
         Command::Healthcheck => commands::healthcheck::run(settings, output).await,
         Command::Account(command) => commands::account::run(settings, command, output).await,
         Command::Project(command) => commands::project::run(settings, command, output).await,
@@ -94,6 +105,14 @@ async fn run_command(settings: &Settings, command: Command, output: Output) -> a
         // `run` handles these.
         Command::Serve | Command::Ingest | Command::Projector | Command::Api | Command::Config(_) => Ok(()),
     }
+}
+
+/// Whether a command reads or writes tables, and does not create them itself.
+fn needs_tables(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Migrate { .. } | Command::Recover | Command::Healthcheck | Command::Events(_) | Command::Journal(_)
+    )
 }
 
 #[expect(

@@ -30,18 +30,23 @@ const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
 const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
 
 pub(crate) fn ingest(database: &DatabaseSettings) -> PgPool {
-    database.pool("dbt_api_ingest", read_model::SEARCH_PATH, CONNECTIONS, INGEST_STATEMENT)
+    database.pool(
+        PoolRole::Ingest.name(),
+        read_model::SEARCH_PATH,
+        CONNECTIONS,
+        INGEST_STATEMENT,
+    )
 }
 
 /// The pool of the read side, with this many connections, which are open all the time.
 pub(crate) fn reader(database: &DatabaseSettings, connections: usize) -> ReadPool {
-    let role = "dbt_api_reader";
+    let role = PoolRole::Reader.name();
     database.read_pool(role, read_model::SEARCH_PATH, connections, READ_STATEMENT, api::warm_up)
 }
 
 /// The pool of the read side's health check. It is separate, so that a busy read side is not mistaken for an unavailable database.
 pub(crate) fn reader_check(database: &DatabaseSettings) -> PgPool {
-    database.pool("dbt_api_reader", read_model::SEARCH_PATH, 1, READ_STATEMENT)
+    database.pool(PoolRole::Reader.name(), read_model::SEARCH_PATH, 1, READ_STATEMENT)
 }
 
 /// The pool of the projector, with full rights on the directory and the read model.
@@ -52,7 +57,7 @@ pub(crate) fn projector(database: &DatabaseSettings) -> PgPool {
 /// The pool of a command's projector, which writes to the read model in this search path.
 pub(crate) fn command_projector(database: &DatabaseSettings, search_path: &str) -> PgPool {
     database.pool(
-        "dbt_api_projector",
+        PoolRole::Projector.name(),
         search_path,
         COMMAND_CONNECTIONS,
         PROJECTOR_STATEMENT,
@@ -69,7 +74,30 @@ pub(crate) fn operator(database: &DatabaseSettings) -> PgPool {
     with_full_rights(database, 1, OPERATOR_STATEMENT)
 }
 
+/// The roles of PostgreSQL that connections use.
+#[derive(Clone, Copy)]
+pub(crate) enum PoolRole {
+    Ingest,
+    Projector,
+    Reader,
+}
+
+impl PoolRole {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "dbt_api_ingest",
+            Self::Projector => "dbt_api_projector",
+            Self::Reader => "dbt_api_reader",
+        }
+    }
+
+    /// Says why connections with this role cannot be opened.
+    pub(crate) async fn try_once(self, database: &DatabaseSettings) -> sqlx::Result<()> {
+        database.try_role(self.name(), read_model::SEARCH_PATH).await
+    }
+}
+
 fn with_full_rights(database: &DatabaseSettings, connections: u32, statement_timeout: Duration) -> PgPool {
-    let role = "dbt_api_projector";
+    let role = PoolRole::Projector.name();
     database.pool(role, read_model::SEARCH_PATH, connections, statement_timeout)
 }

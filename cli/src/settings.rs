@@ -1,17 +1,18 @@
 //! The settings of a process.
 
 use ::settings::{Reader, Source};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bucket::Bucket;
 use clock::Clock;
 use directory::datacoves::Queries;
 use edge::VerifierSettings;
 use projector::Projector;
+use read_model::migrations::{self, State};
 use service::{DatabaseSettings, ServiceSettings};
 use sqlx::{Connection, PgConnection};
 
 use crate::operator::Operator;
-use crate::pools;
+use crate::pools::{self, PoolRole};
 
 /// The settings of all parts of the service.
 pub(crate) struct Settings {
@@ -90,6 +91,22 @@ impl Settings {
         PgConnection::connect_with(&self.database.options())
             .await
             .context("cannot connect to PostgreSQL: check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
+    }
+
+    /// Fails if the database lacks tables of this version, or does not give connections their role.
+    pub(crate) async fn ensure_usable(&self) -> anyhow::Result<()> {
+        let mut connection = self.owner().await?;
+        let missing = match migrations::state(&mut connection).await? {
+            Some(State::Absent) => Some("has no tables"),
+            Some(State::Behind) => Some("lacks tables or columns of this version"),
+            Some(State::Current) | None => None,
+        };
+        if let Some(missing) = missing {
+            let database = self.database.name();
+            bail!("the database `{database}` {missing}: run `dbt-api migrate`")
+        }
+        let tried = PoolRole::Projector.try_once(&self.database).await;
+        tried.context("PostgreSQL cannot be used")
     }
 
     /// Fails if accounts, projects and environments come from Datacoves, because they must be added there.

@@ -11,8 +11,8 @@ use futures_util::{StreamExt, stream};
 use read_model::compare::{Difference, compare};
 use read_model::journal::set_swept_upto;
 use read_model::rebuild::{
-    analyze, copy_dropped, create_schema, drop_schema, end_help, has_schema, is_lock_conflict, is_of_this_version,
-    join_rebuild, lock_read_model, lock_rebuild, missing_in, swap,
+    analyze, copy_dropped, create_schema, drop_schema, end_help, has_events, has_schema, is_lock_conflict,
+    is_of_this_version, join_rebuild, lock_read_model, lock_rebuild, missing_in, swap,
 };
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};
@@ -137,6 +137,11 @@ impl Rebuild {
             }
             let late = missing_in(&mut transaction, NEXT_SCHEMA, LIVE_SCHEMA).await?;
             apply(&self.next, &late).await?;
+            if has_events(&mut transaction, LIVE_SCHEMA).await? && !has_events(&mut transaction, NEXT_SCHEMA).await? {
+                transaction.rollback().await?;
+                let cause = "the new read model contains no events, although the current one does: it is not put in place; check that the bucket is the right one";
+                return Err(ApplyError::Unavailable(cause.to_owned()));
+            }
             let differences = compare(&mut transaction, LIVE_SCHEMA, NEXT_SCHEMA).await?;
             if !accepts(&differences) {
                 transaction.rollback().await?;

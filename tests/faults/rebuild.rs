@@ -14,6 +14,37 @@ use crate::history::{
 use crate::installation::{BINARY, Installation, newest_manifest};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_finds_no_events_is_not_put_in_place() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "run", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    assert_eq!(installation.service.stop().await, Some(0));
+    let mut system = installation.system;
+    let before = visible_state(&pool_of(&system)).await;
+    // The settings name a wrong bucket.
+    let empty = tempfile::tempdir().unwrap();
+    let storage = system.storage().to_owned();
+    for path in [empty.path(), &storage] {
+        system
+            .variables
+            .push(("STORAGE_PATH".to_owned(), path.display().to_string()));
+        for options in [&["--accept-differences"][..], &["--verify"], &[]] {
+            let (code, output, errors) = try_command(BINARY, &[&["rebuild"], options].concat(), &system);
+            if path == storage {
+                assert_eq!(code, Some(0), "{options:?}: {errors}");
+            } else {
+                assert!(
+                    code == Some(1) && errors.contains("contains no events"),
+                    "{options:?}: {errors}{output}"
+                );
+            }
+            assert_same(&visible_state(&pool_of(&system)).await, &before);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readers_and_uploads_are_not_affected_by_a_rebuild() {
     let installation = Arc::new(Installation::start().await);
     let files = stored_files(&installation).await;

@@ -1,6 +1,7 @@
 //! Implements `dbt-api migrate`.
 
 use anyhow::Context;
+use read_model::migrations;
 use sqlx::Connection;
 
 use crate::output::Output;
@@ -24,11 +25,18 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
     Ok(())
 }
 
-/// Brings the database's tables up to date.
+/// Prints the SQL with which an administrator creates the roles.
+pub(crate) fn print_roles(settings: &Settings, output: Output) -> anyhow::Result<()> {
+    let sql = migrations::roles_for(settings.database.user());
+    output.lines(&sql.lines().map(str::to_owned).collect::<Vec<_>>())
+}
+
+/// Brings the database's roles and tables up to date.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let mut connection = settings.owner().await?;
-    read_model::MIGRATOR.run(&mut connection).await.context(
-        "the migrations failed: DB_USER must own the database, and must have CREATEROLE unless the roles exist",
+    migrations::migrate(&mut connection).await.context(
+        "the migrations failed: DB_USER must own the database, and must have CREATEROLE, unless an administrator has run what \
+         `dbt-api migrate --print-roles` prints",
     )?;
     connection.close().await?;
     Ok(())

@@ -9,13 +9,17 @@ use service::{Health, Need};
 
 use super::part::{Part, Process};
 use crate::health::{bucket_check, database_check};
-use crate::pools;
+use crate::pools::{self, PoolRole};
 
 /// The whole role.
 pub(super) fn part(process: &Process) -> Part {
     let check = pools::reader_check(&process.settings.database);
     let health = Health::default()
-        .part("database", Need::Required, database_check(&check))
+        .part(
+            "database",
+            Need::Required,
+            database_check(&process.settings.database, PoolRole::Reader, &check),
+        )
         .part("bucket", Need::Degrading, bucket_check(&process.bucket));
     let (routes, document) = api::router(state(process, pools::READER_CONNECTIONS)).split_for_parts();
     Part {

@@ -9,7 +9,7 @@ use stream::Stream;
 
 use super::part::{Part, Process};
 use crate::health::{bucket_check, database_check, directory_check, stream_check};
-use crate::pools;
+use crate::pools::{self, PoolRole};
 
 /// Starts the role.
 ///
@@ -81,7 +81,11 @@ fn health(
         .with_verifier(Health::default())
         .part("bucket", Need::Required, bucket_check(&process.bucket))
         .part("directory", Need::Required, directory_check(directory))
-        .part("database", Need::Degrading, database_check(pool))
+        .part(
+            "database",
+            Need::Degrading,
+            database_check(&process.settings.database, PoolRole::Ingest, pool),
+        )
         .part("stream", Need::Degrading, stream_check(stream));
     match datacoves {
         Some(datacoves) => health.part("datacoves", Need::Degrading, move || {

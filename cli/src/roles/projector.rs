@@ -6,8 +6,8 @@ use service::{Health, Need};
 use stream::Stream;
 
 use super::part::{Part, Process};
-use crate::health::{bucket_check, database_check, stream_check};
-use crate::pools;
+use crate::health::{bucket_check, database_check, stream_check, writes_check};
+use crate::pools::{self, PoolRole};
 
 /// Starts the role. It has no routes.
 ///
@@ -19,7 +19,12 @@ pub(super) async fn part(process: &Process) -> anyhow::Result<Part> {
     let stream = Stream::connect(&process.settings.stream).await?;
     let pool = pools::projector(&process.settings.database);
     let health = Health::default()
-        .part("database", Need::Required, database_check(&pool))
+        .part(
+            "database",
+            Need::Required,
+            database_check(&process.settings.database, PoolRole::Projector, &pool),
+        )
+        .part("database_writes", Need::Degrading, writes_check(&pool))
         .part("bucket", Need::Required, bucket_check(&process.bucket))
         .part("stream", Need::Degrading, stream_check(&stream));
     let projector = Projector::new(pool, process.bucket.clone(), Clock::System);

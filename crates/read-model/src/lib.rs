@@ -13,6 +13,7 @@ pub mod format;
 pub mod ids;
 pub mod journal;
 pub mod manifests;
+pub mod migrations;
 pub mod outage;
 pub mod pack;
 pub mod placement;
@@ -27,9 +28,6 @@ pub mod runs;
 pub mod steps;
 pub mod text;
 pub mod texts;
-
-/// The migrations, which create tables, policies and roles. They must run on a connection with the default search path.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
 /// The search path that all statements assume.
 pub const SEARCH_PATH: &str = "read_model,ids,directory,public";

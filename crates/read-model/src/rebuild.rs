@@ -4,7 +4,7 @@ use schemas::EventId;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::MIGRATOR;
+use crate::migrations::MIGRATOR;
 
 /// Returns the search path that points all statements at the read model in this schema.
 #[must_use]
@@ -167,6 +167,18 @@ pub async fn missing_in(connection: &mut PgConnection, here: &str, there: &str) 
     let query = format!("{} EXCEPT {}", processed(there), processed(here));
     let ids: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await?;
     Ok(ids.into_iter().map(EventId).collect())
+}
+
+/// Whether the read model in a schema has applied any event.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn has_events(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
+    let query = format!(
+        "SELECT EXISTS (SELECT FROM {schema}.ledger)
+            OR EXISTS (SELECT FROM {schema}.dead_letters WHERE dropped_at IS NULL)"
+    );
+    sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await
 }
 
 /// Prevents all writes to the read model until the transaction ends. Reading remains possible.

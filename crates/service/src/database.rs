@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ::settings::Reader;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::read_pool::{ReadPool, WarmUp};
+use crate::session::Session;
 
 /// What the URL of a database looks like, for messages.
 const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME";
@@ -56,6 +57,12 @@ impl DatabaseSettings {
         self.0.get_port()
     }
 
+    /// The name of the user.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.0.get_username()
+    }
+
     /// The name of the database.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -72,10 +79,27 @@ impl DatabaseSettings {
     /// Creates a pool whose connections use this role and search path. It does not connect before it is used.
     #[must_use]
     pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
+        let session = Session::of(role, search_path);
+        let options = session.ask(self.options_of(statement_timeout));
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(self.options_of_role(role, search_path, statement_timeout))
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(async move { session.check(connection).await })
+            })
+            .connect_lazy_with(options)
+    }
+
+    /// Opens a connection with this role and search path, and closes it again. A pool that cannot open one does not say why.
+    ///
+    /// # Errors
+    /// Returns an error if PostgreSQL refuses the connection, or gives it another role or search path.
+    pub async fn try_role(&self, role: &str, search_path: &str) -> sqlx::Result<()> {
+        let session = Session::of(role, search_path);
+        let mut connection = PgConnection::connect_with(&session.ask(self.options())).await?;
+        session.check(&mut connection).await?;
+        connection.close().await
     }
 
     /// Opens a pool for read-only transactions with this role and search path, whose connections `warm_up` prepares. It does not wait for
@@ -92,21 +116,18 @@ impl DatabaseSettings {
         statement_timeout: Duration,
         warm_up: WarmUp,
     ) -> ReadPool {
-        let options = self.options_of_role(role, search_path, statement_timeout);
-        // The pool also rolls back where there is no transaction, of which PostgreSQL would warn.
-        let options = options.options([("client_min_messages", "error")]);
-        ReadPool::open(options, connections, statement_timeout, warm_up)
+        let options = self.options_of(statement_timeout);
+        let session = Session::of(role, search_path);
+        ReadPool::open(options, session, connections, statement_timeout, warm_up)
     }
 
-    fn options_of_role(&self, role: &str, search_path: &str, statement_timeout: Duration) -> PgConnectOptions {
+    fn options_of(&self, statement_timeout: Duration) -> PgConnectOptions {
         let timeout = format!("{}ms", statement_timeout.as_millis());
         // Shorter, so that waiting for a lock ends with another error than a statement that takes too long by itself.
         let lock_timeout = format!("{}ms", statement_timeout.as_millis() / 2);
         self.options().options([
-            ("role", role),
-            ("search_path", search_path),
-            ("statement_timeout", &timeout),
-            ("lock_timeout", &lock_timeout),
+            ("statement_timeout", timeout.as_str()),
+            ("lock_timeout", lock_timeout.as_str()),
             // Compiling a statement takes longer than the short statements here, whose arrays seem costly to the planner.
             ("jit", "off"),
         ])

@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
+use crate::session::Session;
+
 /// How long a read waits until its transaction has begun. Clients give up soon after that.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -46,6 +48,7 @@ pub struct ReadPool(Arc<Shared>);
 struct Shared {
     size: usize,
     options: PgConnectOptions,
+    session: Session,
     /// Lets one connection at a time cancel statements.
     cancelling: tokio::sync::Mutex<()>,
     /// How long a connection may be busy after it was given back.
@@ -73,17 +76,26 @@ pub struct Lent {
 }
 
 impl ReadPool {
-    /// Begins to open this many connections in the background, and keeps as many. Statements on them end after `statement_timeout`. A
-    /// connection is ready once `warm_up` has prepared it.
+    /// Begins to open this many connections in the background, and keeps as many, each with the role and the search path of `session`.
+    /// Statements on them end after `statement_timeout`. A connection is ready once `warm_up` has prepared it.
     ///
     /// # Panics
     /// Panics outside of a Tokio runtime.
     #[must_use]
-    pub fn open(options: PgConnectOptions, size: usize, statement_timeout: Duration, warm_up: WarmUp) -> Self {
+    pub fn open(
+        options: PgConnectOptions,
+        session: Session,
+        size: usize,
+        statement_timeout: Duration,
+        warm_up: WarmUp,
+    ) -> Self {
         let (missing, to_open) = unbounded_channel();
+        // The pool also rolls back where there is no transaction, of which PostgreSQL would warn.
+        let options = session.ask(options).options([("client_min_messages", "error")]);
         let shared = Arc::new(Shared {
             size,
             options,
+            session,
             cancelling: tokio::sync::Mutex::default(),
             max_end: statement_timeout + MAX_END,
             ready: Mutex::default(),
@@ -273,10 +285,12 @@ async fn keep(pool: Weak<Shared>, warm_up: WarmUp, mut missing: UnboundedReceive
 
 /// Opens and prepares a connection, and tries until it succeeds. Returns `None` if the pool was dropped.
 async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
-    let options = pool.upgrade()?.options.clone();
+    let shared = pool.upgrade()?;
+    let (options, session) = (shared.options.clone(), shared.session.clone());
+    drop(shared);
     let mut wait = RETRY.0;
     while pool.strong_count() > 0 {
-        match timeout(MAX_OPEN, open_once(&options, warm_up)).await {
+        match timeout(MAX_OPEN, open_once(&options, &session, warm_up)).await {
             Ok(Ok(kept)) => return Some(kept),
             Ok(Err(error)) if wait == RETRY.0 => tracing::warn!(%error, "cannot open a connection for reads"),
             Ok(Err(error)) => tracing::debug!(%error, "cannot open a connection for reads"),
@@ -288,8 +302,9 @@ async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
     None
 }
 
-async fn open_once(options: &PgConnectOptions, warm_up: WarmUp) -> sqlx::Result<Kept> {
+async fn open_once(options: &PgConnectOptions, session: &Session, warm_up: WarmUp) -> sqlx::Result<Kept> {
     let mut connection = PgConnection::connect_with(options).await?;
+    session.check(&mut connection).await?;
     match warm_up(&mut connection).await {
         // The tables may not be there yet. The requests say so better than a missing connection does.
         Err(sqlx::Error::Database(error)) => tracing::debug!(%error, "cannot prepare a connection for reads"),

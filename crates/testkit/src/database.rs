@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
-use ::service::{ReadPool, WarmUp};
+use ::service::{ReadPool, Session, WarmUp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
@@ -111,6 +111,20 @@ impl Database {
             .await;
     }
 
+    /// Makes all transactions read-only, as on a server that lost its role as primary, or allows writes again. Connections are cut.
+    ///
+    /// # Panics
+    /// Panics if the server cannot do it.
+    pub async fn set_read_only(&self, is_read_only: bool) {
+        let name = &self.name;
+        self.execute(format!(
+            "ALTER DATABASE {name} SET default_transaction_read_only = {is_read_only}"
+        ))
+        .await;
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        self.execute(cut).await;
+    }
+
     async fn execute(&self, statement: String) {
         let mut connection = PgConnection::connect_with(&self.server)
             .await
@@ -133,12 +147,8 @@ impl Database {
     /// Opens a pool for reads, as the service does.
     #[must_use]
     pub fn read_pool(&self, warm_up: WarmUp) -> ReadPool {
-        let settings = [
-            ("role", "dbt_api_reader"),
-            ("search_path", read_model::SEARCH_PATH),
-            ("client_min_messages", "error"),
-        ];
-        ReadPool::open(self.options().options(settings), 4, PATIENCE, warm_up)
+        let session = Session::of("dbt_api_reader", read_model::SEARCH_PATH);
+        ReadPool::open(self.options(), session, 4, PATIENCE, warm_up)
     }
 }
 
@@ -173,7 +183,7 @@ fn server() -> PgConnectOptions {
 /// Returns the name of the migrated database that the tests copy. The first test creates it.
 async fn template(server: &PgConnectOptions) -> String {
     let mut hasher = DefaultHasher::new();
-    for migration in read_model::MIGRATOR.iter() {
+    for migration in read_model::migrations::MIGRATOR.iter() {
         migration.checksum.hash(&mut hasher);
     }
     let name = format!("dbt_api_template_{:016x}", hasher.finish());
@@ -200,7 +210,7 @@ async fn template(server: &PgConnectOptions) -> String {
         let mut inside = PgConnection::connect_with(&server.clone().database(&unfinished))
             .await
             .expect("connects to the template");
-        read_model::MIGRATOR.run(&mut inside).await.expect("migrates");
+        read_model::migrations::migrate(&mut inside).await.expect("migrates");
         inside.close().await.expect("disconnects from the template");
         let rename = format!("ALTER DATABASE {unfinished} RENAME TO {name}");
         connection

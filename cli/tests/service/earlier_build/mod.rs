@@ -50,7 +50,7 @@ fn copy_folder(from: &Path, to: &Path) {
 /// Creates the commit's tables in the empty database, and fills them with the rows that its build left.
 async fn fill(database: &Database) {
     let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
-    let migrations = read_model::MIGRATOR.iter();
+    let migrations = read_model::migrations::MIGRATOR.iter();
     let earlier: Vec<Migration> = migrations
         .filter(|migration| migration.version <= LAST_MIGRATION)
         .cloned()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use read_model::MIGRATOR;
+use read_model::migrations::MIGRATOR;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testkit::Database;
 
