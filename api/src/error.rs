@@ -32,9 +32,7 @@ impl From<InvalidParam> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if read_model::outage::is_outage(&error) {
-            return Self(CloudError::unavailable(&format_args!(
-                "the database is unavailable: {error}"
-            )));
+            return Self(CloudError::unavailable(&error));
         }
         Self(CloudError::internal(&format_args!("a query failed: {error}")))
     }

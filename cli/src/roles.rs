@@ -7,6 +7,7 @@ mod projector;
 
 use anyhow::Context;
 use axum::middleware::from_fn;
+use bucket::Bucket;
 use service::ServiceSettings;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -47,6 +48,7 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     let shutdown = service::on_signals().context("cannot listen for signals")?;
     let listener = listen(&settings.service).await?;
     let process = Process::open(settings, shutdown.clone())?;
+    tokio::spawn(report_problem(process.bucket.clone()));
     let mut whole = Part::default();
     for role in roles {
         whole = whole.join(role.part(&process).await?);
@@ -72,6 +74,15 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Logs why the bucket cannot be used. The log is read more often than the readiness.
+async fn report_problem(bucket: Bucket) {
+    match bucket.check().await {
+        Ok(()) => {}
+        Err(error) if error.is_unconditional() => tracing::error!(%error, "uploads are refused"),
+        Err(error) => tracing::warn!(%error, "the bucket is unavailable"),
+    }
 }
 
 async fn listen(settings: &ServiceSettings) -> anyhow::Result<TcpListener> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bucket::{Compressed, Journal};
 use chrono::{DateTime, TimeDelta, Utc};
-use edge::{Needed, UploadError};
+use edge::{Cause, Needed, UploadError};
 use schemas::{Event, EventData, EventId, Sha256, UploadedFile};
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -89,7 +89,12 @@ impl Ingest {
                 return Err(UploadError::unavailable(Needed::Storage, &error));
             }
             Ok(Err(error)) => return Err(UploadError::internal(&error)),
-            Err(_) => return Err(UploadError::unavailable(Needed::Storage, &"the bucket is too slow")),
+            Err(_) => {
+                return Err(UploadError::unavailable(
+                    Needed::Storage,
+                    &Cause("the bucket is too slow"),
+                ));
+            }
         };
         if let Err(error) = self.stream.publish(&event).await {
             tracing::warn!(event = %event.id, %error, "cannot announce an upload; the projectors' sweep will find it");

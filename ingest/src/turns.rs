@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edge::{Needed, Queue, UploadError};
+use edge::{Cause, Needed, Queue, UploadError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::ClientBody;
@@ -50,7 +50,8 @@ impl Turns {
         }
         let turn = self.queue.enter(MAX_WAIT).await;
         turn.ok_or_else(|| {
-            UploadError::unavailable(Needed::Turn, &"too many uploads at once; MAX_UPLOADS sets the limit")
+            let cause = Cause("too many uploads at once; MAX_UPLOADS sets the limit");
+            UploadError::unavailable(Needed::Turn, &cause)
         })
     }
 

@@ -1,10 +1,11 @@
 //! Services that are down.
 
+use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, StatusCode};
 use testkit::s3::S3Server;
 use testkit::{Service, System, try_command, wait_until};
 
-use crate::installation::{BINARY, Installation, newest_manifest, prepare, prepared};
+use crate::installation::{BINARY, Installation, SLUG, newest_manifest, prepare, prepared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_applies_uploads_that_nats_did_not_deliver() {
@@ -169,4 +170,67 @@ async fn everything_works_with_s3_and_readiness_reports_when_s3_is_down() {
         installation.get(&token, "/api/v2/accounts/1/runs/").await.0,
         StatusCode::OK
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_overwrites_is_reported_and_takes_nothing() {
+    let server = S3Server::start().await.unwrap();
+    let mut system = System::start().await;
+    system.variables.extend(server.variables("artifacts").unwrap());
+    let installation = Installation::of(prepare(system), "serve").await;
+    let token = installation.token("1", "read,upload", &[]);
+    assert_eq!(installation.service.stop().await, Some(0));
+
+    server.ignore_conditions(true);
+    let installation = Installation::of(installation.system, "serve").await;
+    let words = "ignores `If-None-Match: *`: use a store that supports conditional writes";
+    wait_until("the log reports the bucket", async || {
+        let log = installation.service.log();
+        let reports = |line: &String| line.contains("ERROR") && line.contains(words);
+        log.iter().any(reports).then_some(())
+    })
+    .await;
+    let (status, answer) = installation.upload(&token, manifest_form("refused")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    let (code, _, errors) = try_command(BINARY, &["account", "add", "Another"], &installation.system);
+    assert!(code == Some(1) && errors.contains(words), "{errors}");
+
+    server.ignore_conditions(false);
+    let (status, answer) = installation.upload(&token, manifest_form("accepted")).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    installation.run_with_total(&token, "1", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_database_is_read_and_uploads_wait_for_its_end() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "before", newest_manifest()).await;
+    installation.run_with_total(&token, "1", 1).await;
+    // Nothing has noted its use yet.
+    let fresh = installation.token("1", "read", &[]);
+
+    installation.system.database.set_read_only(true).await;
+    wait_until("the readiness says so", async || {
+        let ready = installation.readiness().await;
+        let error = ready["parts"]["database_writes"]["error"].as_str()?.to_owned();
+        (error.contains("read-only") && ready["status"] == "degraded").then_some(())
+    })
+    .await;
+    let (status, answer) = installation.get(&fresh, "/api/v2/accounts/1/runs/").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    installation
+        .upload_manifest(&token, "meanwhile", newest_manifest())
+        .await;
+    installation.system.database.set_read_only(false).await;
+    installation.run_with_total(&token, "1", 2).await;
+    assert_eq!(installation.count("SELECT count(*) FROM dead_letters").await, 0);
+}
+
+/// The form of an upload by dbt-coves.
+fn manifest_form(run: &str) -> Form {
+    Form::new()
+        .text("environment_slug", SLUG)
+        .text("run_id", run.to_owned())
+        .part("file", Part::bytes(newest_manifest()).file_name("file"))
 }

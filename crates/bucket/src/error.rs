@@ -70,6 +70,18 @@ impl Error {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// Whether the store ignores create-if-absent, so that nothing can be stored in it.
+    #[must_use]
+    pub fn is_unconditional(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable {
+                problem: Problem::Unconditional,
+                ..
+            }
+        )
+    }
+
     /// Whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

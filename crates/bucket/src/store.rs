@@ -15,6 +15,7 @@ use object_store::{
     RetryConfig,
 };
 use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
 use tokio_util::io::ReaderStream;
 
 use crate::error::{Error, Problem};
@@ -38,6 +39,8 @@ pub struct Bucket {
     pub(crate) location: Arc<str>,
     /// The segments of the journal that were used last.
     pub(crate) segments: Arc<Cache>,
+    /// Set once the store has shown that it supports create-if-absent.
+    conditional: Arc<OnceCell<()>>,
 }
 
 /// Whether an object was created now or existed before.
@@ -108,6 +111,7 @@ impl Bucket {
             store,
             location: location.into(),
             segments: Arc::default(),
+            conditional: Arc::default(),
         })
     }
 
@@ -130,8 +134,10 @@ impl Bucket {
         }
     }
 
-    /// Creates an object unless it exists. On success, the object exists.
+    /// Creates an object unless it exists. On success, the object exists. The first time, it checks that the store never overwrites, on which
+    /// everything that is created depends.
     pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
+        self.conditional.get_or_try_init(|| self.check()).await?;
         for _ in 0..CREATE_ATTEMPTS {
             if self.create_once(key, bytes.clone()).await? == Created::Now {
                 return Ok(Created::Now);

@@ -6,6 +6,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::causes::Causes;
 use crate::envelope::Status;
 use crate::{NotPermitted, TooMany, UploadError};
 
@@ -95,8 +96,8 @@ impl CloudError {
 
     /// 503: a service that is needed is unavailable. The cause is logged.
     #[must_use]
-    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
-        tracing::warn!(%cause, "answered 503");
+    pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::warn!(cause = %Causes(cause), "answered 503");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The service is temporarily unavailable. Please try again shortly.",

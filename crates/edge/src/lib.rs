@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod auth;
+mod causes;
 mod cloud_error;
 mod envelope;
 mod file;
@@ -18,6 +19,7 @@ mod upload_error;
 mod verifier;
 
 pub use auth::key_of;
+pub use causes::Cause;
 pub use cloud_error::CloudError;
 pub use envelope::{One, Status, one};
 pub use file::{FileFacts, FileMetadata, FileOwner};

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::TooMany;
+use crate::causes::Causes;
 
 /// The key for errors that do not belong to a field.
 const MESSAGE: &str = "message";
@@ -143,8 +144,8 @@ impl UploadError {
 
     /// 503: a service that is needed is unavailable; nothing was stored or changed. The cause is logged.
     #[must_use]
-    pub fn unavailable(needed: Needed, cause: &dyn std::fmt::Display) -> Self {
-        tracing::warn!(%cause, "answered 503");
+    pub fn unavailable(needed: Needed, cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::warn!(cause = %Causes(cause), "answered 503");
         let message = format!("{needed} at the moment, and nothing was stored; send it again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }

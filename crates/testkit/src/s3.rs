@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ impl S3Server {
             requests: Arc::default(),
             delay_millis: Arc::default(),
             unreadable: Arc::default(),
+            ignores_conditions: Arc::default(),
             failing_writes: Arc::default(),
             silent: watch::Sender::new(Vec::new()),
         };
@@ -145,6 +146,11 @@ impl S3Server {
     /// Panics only if another thread panicked.
     pub fn set_unreadable(&self, keys: Vec<String>) {
         *self.handler.unreadable.lock().expect("no panic") = keys;
+    }
+
+    /// Overwrites objects although `If-None-Match: *` forbids it, as s3rver 3.7.1 does.
+    pub fn ignore_conditions(&self, ignore: bool) {
+        self.handler.ignores_conditions.store(ignore, Ordering::Relaxed);
     }
 
     /// Answers writes of the objects whose keys contain this text with 403, until it is set to `None`.
@@ -230,6 +236,8 @@ struct Handler {
     delay_millis: Arc<AtomicU64>,
     /// The parts of keys of objects that cannot be read.
     unreadable: Arc<Mutex<Vec<String>>>,
+    /// Whether the condition of writes is ignored.
+    ignores_conditions: Arc<AtomicBool>,
     /// A part of the keys of objects whose writes fail.
     failing_writes: Arc<Mutex<Option<(&'static str, Failure)>>>,
     /// The parts of keys of objects whose reads are not answered.
@@ -273,6 +281,10 @@ impl Handler {
         };
         if failure == Some(Failure::Refused) {
             return Ok(empty(StatusCode::FORBIDDEN));
+        }
+        if self.ignores_conditions.load(Ordering::Relaxed) && request.headers().contains_key(IF_NONE_MATCH) {
+            // The condition is signed, so that it cannot be removed. It holds if there is no object.
+            let _ = tokio::fs::remove_file(self.root.join(path.trim_start_matches('/'))).await;
         }
         let service = self.service.clone();
         let answer = if request.headers().contains_key(IF_NONE_MATCH) {

@@ -265,3 +265,13 @@ pub async fn check(database: impl PgExecutor<'_>) -> sqlx::Result<()> {
         .await?;
     Ok(())
 }
+
+/// Whether the server accepts writes. It does not as a standby, or while an administrator keeps it read-only.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn accepts_writes(database: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT current_setting('transaction_read_only') = 'off' AS "accepts!""#)
+        .fetch_one(database)
+        .await
+}

@@ -66,7 +66,7 @@ pub struct KeyHolder {
     pub account_version: Option<Uuid>,
 }
 
-/// Returns the holder of a key, and records that the token was used. The connection does not need access to the table of tokens.
+/// Returns the holder of a key, and records that the token was used, if it can. The connection does not need access to the table of tokens.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -84,9 +84,11 @@ pub async fn key_holder<'c>(
     .await?;
     let Some(row) = row else { return Ok(None) };
     if !row.use_noted {
-        sqlx::query!("SELECT directory.note_token_use($1)", row.id)
-            .execute(database)
-            .await?;
+        // It is only information for operators: on a server that is read-only for now, keys are accepted all the same.
+        let note = sqlx::query!("SELECT directory.note_token_use($1)", row.id);
+        if let Err(error) = note.execute(database).await {
+            tracing::warn!(%error, "cannot record that a token was used");
+        }
     }
     let access = Access {
         token_id: TokenId(row.id),
