@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::consumer::{self, AckPolicy, pull};
 use futures_util::{FutureExt, StreamExt};
 
 use crate::{Error, Stream};
@@ -36,17 +36,24 @@ impl Stream {
     /// # Errors
     /// Fails if NATS is unavailable or refuses.
     pub async fn consume(&self) -> Result<Messages, Error> {
-        let config = pull::Config {
-            durable_name: Some(CONSUMER.to_owned()),
-            description: Some("Brings events to the projectors of dbt-api.".to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: MAX_UNACKNOWLEDGED,
-            ..pull::Config::default()
+        let stream = self.make().await?;
+        let consumer = match stream.get_consumer::<pull::Config>(CONSUMER).await {
+            Ok(consumer) if has_what_is_needed(&consumer.cached_info().config) => consumer,
+            // Missing, or made by an earlier version.
+            _ => {
+                let config = pull::Config {
+                    durable_name: Some(CONSUMER.to_owned()),
+                    description: Some("Brings events to the projectors of dbt-api.".to_owned()),
+                    ack_policy: AckPolicy::Explicit,
+                    ack_wait: ACK_WAIT,
+                    max_deliver: -1,
+                    max_ack_pending: MAX_UNACKNOWLEDGED,
+                    ..pull::Config::default()
+                };
+                let created = stream.create_consumer(config).await;
+                created.map_err(|error| self.failed(&error))?
+            }
         };
-        let consumer = self.make().await?.create_consumer(config).await;
-        let consumer = consumer.map_err(|error| self.failed(&error))?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(AHEAD)
@@ -56,6 +63,14 @@ impl Stream {
             .map_err(|error| self.failed(&error))?;
         Ok(Messages(messages))
     }
+}
+
+/// Whether the consumer's configuration works for projectors. An operator may have changed the rest.
+fn has_what_is_needed(config: &consumer::Config) -> bool {
+    config.ack_policy == AckPolicy::Explicit
+        && config.ack_wait == ACK_WAIT
+        && config.max_deliver == -1
+        && config.max_ack_pending >= MAX_UNACKNOWLEDGED
 }
 
 impl Messages {

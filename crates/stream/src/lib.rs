@@ -24,11 +24,19 @@ const STREAM: &str = "DBT_EVENTS";
 /// How long events stay in the stream. By then, the sweep of the journal has found them.
 const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
+/// For how long the stream refuses an event that it has already.
+const DUPLICATES: Duration = Duration::from_secs(120);
+
+/// The subjects of all events.
+const SUBJECTS: &str = "dbt.events.>";
+
 /// A client of the stream. Cheap to clone.
 #[derive(Clone)]
 pub struct Stream {
     client: async_nats::Client,
     jetstream: jetstream::Context,
+    /// How many servers should have the stream, or `None` to leave that as it is.
+    replicas: Option<usize>,
 }
 
 /// An error of the stream.
@@ -90,6 +98,7 @@ impl Stream {
         Ok(Self {
             jetstream: jetstream::new(client.clone()),
             client,
+            replicas: settings.replicas,
         })
     }
 
@@ -121,21 +130,44 @@ impl Stream {
         }
     }
 
-    /// Creates the stream, or updates its settings.
+    /// Returns the stream, which it creates if it is missing. What an operator changed is kept, such as replicas, placement and limits: only what
+    /// dbt-api needs is updated. An update that does not name the replicas would reduce them to one (NATS 2.15).
     async fn make(&self) -> Result<stream::Stream, Error> {
-        let config = stream::Config {
-            name: STREAM.to_owned(),
-            description: Some("Events of dbt-api. A copy: the truth is the journal in the bucket.".to_owned()),
-            subjects: vec!["dbt.events.>".to_owned()],
-            max_age: MAX_AGE,
-            duplicate_window: Duration::from_secs(120),
-            storage: stream::StorageType::File,
-            ..stream::Config::default()
-        };
-        let made = self.jetstream.create_or_update_stream(config).await;
-        made.map_err(|error| self.failed(&error))?;
-        let stream = self.jetstream.get_stream(STREAM).await;
-        stream.map_err(|error| self.failed(&error))
+        match self.jetstream.get_stream(STREAM).await {
+            Ok(stream) => {
+                if let Some(needed) = self.with_what_is_needed(&stream.cached_info().config) {
+                    let updated = self.jetstream.update_stream(needed).await;
+                    updated.map_err(|error| self.failed(&error))?;
+                }
+                Ok(stream)
+            }
+            Err(error) if is_absent(&error) => {
+                let config = stream::Config {
+                    name: STREAM.to_owned(),
+                    description: Some("Events of dbt-api. A copy: the truth is the journal in the bucket.".to_owned()),
+                    subjects: vec![SUBJECTS.to_owned()],
+                    max_age: MAX_AGE,
+                    duplicate_window: DUPLICATES,
+                    storage: stream::StorageType::File,
+                    num_replicas: self.replicas.unwrap_or(1),
+                    ..stream::Config::default()
+                };
+                let created = self.jetstream.create_stream(config).await;
+                created.map_err(|error| self.failed(&error))
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Returns the configuration of the stream with what dbt-api needs, or `None` if it has that.
+    fn with_what_is_needed(&self, config: &stream::Config) -> Option<stream::Config> {
+        let mut needed = config.clone();
+        if !needed.subjects.iter().any(|subject| subject == SUBJECTS) {
+            needed.subjects.push(SUBJECTS.to_owned());
+        }
+        needed.duplicate_window = needed.duplicate_window.max(DUPLICATES);
+        needed.num_replicas = self.replicas.unwrap_or(needed.num_replicas);
+        (needed != *config).then_some(needed)
     }
 }
 

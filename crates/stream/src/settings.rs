@@ -10,6 +10,9 @@ use url::Url;
 
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
+/// NATS keeps a stream on at most this many servers.
+const MAX_REPLICAS: usize = 5;
+
 /// The addresses of NATS and the login. Secrets are never printed.
 #[derive(Clone)]
 pub struct Settings {
@@ -18,6 +21,8 @@ pub struct Settings {
     pub(crate) login: Option<Login>,
     /// The certificate of an authority to trust in addition to the system's.
     pub(crate) root_certificate: Option<PathBuf>,
+    /// How many servers should have the stream, or `None` to leave that as it is.
+    pub(crate) replicas: Option<usize>,
 }
 
 /// The login, which is the same for all servers.
@@ -45,10 +50,12 @@ impl Settings {
             }
             login = Some(Login::CredentialsFile(file));
         }
+        let replicas = reader.number("NATS_REPLICAS", 1..=MAX_REPLICAS, 0);
         Self {
             servers,
             login,
             root_certificate,
+            replicas: (replicas > 0).then_some(replicas),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::FromConsumer;
 use clock::Clock;
 use schemas::{Event, EventId};
 use settings::Source;
@@ -109,6 +110,58 @@ async fn a_server_that_lost_its_data_gets_a_new_stream() {
     let event = event();
     wait_until("the event is published", async || stream.publish(&event).await.ok()).await;
     assert_eq!(next(&mut stream.consume().await.unwrap()).await, Some(event.id));
+}
+
+#[tokio::test]
+async fn what_an_operator_changed_on_the_stream_is_kept() {
+    let server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    drop(stream.consume().await.unwrap());
+    let operator = async_nats::connect(server.url()).await.unwrap();
+    let operator = async_nats::jetstream::new(operator);
+    let mut changed = operator
+        .get_stream("DBT_EVENTS")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    changed.max_bytes = 1 << 30;
+    changed.max_age = Duration::from_secs(7 * 24 * 60 * 60);
+    changed.description = Some("of the operator".to_owned());
+    operator.update_stream(&changed).await.unwrap();
+    let consumer = async || {
+        let stream = operator.get_stream("DBT_EVENTS").await.unwrap();
+        stream.consumer_info("projector").await.unwrap().config
+    };
+    let mut of_consumer = consumer().await;
+    of_consumer.max_ack_pending = 20_000;
+    of_consumer.description = Some("of the operator".to_owned());
+    let stream_of_operator = operator.get_stream("DBT_EVENTS").await.unwrap();
+    let pull = async_nats::jetstream::consumer::pull::Config::try_from_consumer_config(of_consumer.clone()).unwrap();
+    stream_of_operator.update_consumer(pull).await.unwrap();
+
+    let mut messages = stream.consume().await.unwrap();
+    let config = async || {
+        operator
+            .get_stream("DBT_EVENTS")
+            .await
+            .unwrap()
+            .cached_info()
+            .config
+            .clone()
+    };
+    assert_eq!(config().await, changed);
+    assert_eq!(consumer().await.max_ack_pending, 20_000);
+    // What dbt-api needs is made good again.
+    let mut broken = changed.clone();
+    broken.duplicate_window = Duration::from_secs(1);
+    operator.update_stream(&broken).await.unwrap();
+    drop(stream.consume().await.unwrap());
+    assert_eq!(config().await, changed);
+    let event = event();
+    stream.publish(&event).await.unwrap();
+    assert_eq!(next(&mut messages).await, Some(event.id));
 }
 
 #[tokio::test]
