@@ -36,11 +36,15 @@ all_but_faults() {
 
 # With nextest if it is installed, which runs more at once and can end a test that hangs.
 run_tests() { # faults, or the rest
-  local skipped=() binaries=(--test=faults) profile=all
+  local skipped=() binaries=(--test=faults) profile=all threads
   all_is_asked || { mapfile -t skipped < <(slow_tests); profile=default; }
   if cargo nextest --version >/dev/null 2>&1; then
-    if [[ $1 != faults ]]; then binaries=(-E 'not binary(faults)'); fi
-    cargo nextest run --locked --workspace --profile "$profile" "${binaries[@]}"
+    # Tests wait for processes for some of their time, those of faults for most of it.
+    threads=$((2 * $(nproc)))
+    if [[ $1 != faults ]]; then
+      binaries=(-E 'not binary(faults)') threads=$(($(nproc) + 1))
+    fi
+    cargo nextest run --locked --workspace --profile "$profile" --test-threads "$threads" "${binaries[@]}"
   else
     echo "cargo-nextest is not installed (cargo install cargo-nextest --locked): cargo test does its work."
     if [[ $1 != faults ]]; then mapfile -t binaries < <(all_but_faults); fi

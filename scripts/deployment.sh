@@ -44,3 +44,5 @@ check_compose() {
 }
 
 check_kubernetes() { python3 tests/kubernetes/run.py "$BINARY"; }
+
+check_alerts() { python3 tests/alerts/run.py; }

@@ -18,6 +18,7 @@ is_installed() {
     build-essential) command -v cc && command -v make ;;
     postgresql) postgres_bin ;;
     procps) command -v ps ;;
+    prometheus) command -v promtool ;;
     python3-venv) python3 -c 'import ensurepip' ;;
     rustup:rustfmt) cargo fmt --version ;;
     rustup:clippy) cargo clippy --version ;;
@@ -60,7 +61,7 @@ INSTALL='
   apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
   command -v systemctl || exit 0
   for package; do
-    case $package in postgresql | nats-server | nginx) systemctl stop "$package" || true; systemctl disable "$package" ;; esac
+    case $package in postgresql | nats-server | nginx | prometheus) systemctl stop "$package" || true; systemctl disable "$package" ;; esac
   done'
 
 install_debian() { # package…

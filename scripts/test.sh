@@ -2,7 +2,7 @@
 # ./dev test: the checks one round after the other, the steps of a round side by side.
 
 # A step that mostly waits is put beside one that computes; three that are over at once stand together.
-ROUNDS=(format lint tests faults build counts "docs clients" "compose kubernetes dependencies" fuzz)
+ROUNDS=(format lint tests faults build counts "docs clients" "compose kubernetes alerts dependencies" fuzz)
 mapfile -t STEPS < <(printf '%s\n' "${ROUNDS[@]}" | tr ' ' '\n')
 # Only with --all, or when named.
 ONLY_WITH_ALL=(fuzz)
@@ -11,7 +11,7 @@ declare -A RESULTS=()
 
 skip() { echo "Skipped: $*"; exit "$SKIPPED"; }
 
-minutes() { case $1 in format | dependencies) echo 5 ;; clients | compose) echo 20 ;; tests) echo 60 ;; *) echo 30 ;; esac; }
+minutes() { case $1 in format | alerts | dependencies) echo 5 ;; clients | compose) echo 20 ;; tests) echo 60 ;; *) echo 30 ;; esac; }
 
 # The packages that a step needs besides cargo, a line each.
 packages_of() { # step
@@ -29,6 +29,7 @@ packages_of() { # step
       printf '%s\n' postgresql openssl nats-server python3 python3-venv
       [[ ! ${CI:-} ]] || echo npm # for the linters of the OpenAPI document, which are skipped elsewhere
       ;;
+    alerts) printf '%s\n' python3 prometheus ;;
     kubernetes) printf '%s\n' python3 python3-venv ;;
     dependencies) ! all_is_asked || echo cargo:cargo-deny ;;
   esac

@@ -30,6 +30,15 @@ impl Role {
     /// All roles. If two need the same thing, the earlier one decides whether it is required.
     pub(crate) const ALL: [Self; 3] = [Self::Ingest, Self::Projector, Self::Api];
 
+    /// Shows the counters of the role before anything is counted.
+    fn declare_metrics(self) {
+        match self {
+            Self::Ingest => ::ingest::declare_metrics(),
+            Self::Projector => ::projector::declare_metrics(),
+            Self::Api => {}
+        }
+    }
+
     async fn part(self, process: &Process) -> anyhow::Result<Part> {
         match self {
             Self::Ingest => ingest::part(process).await,
@@ -50,7 +59,9 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     let process = Process::open(settings, shutdown.clone())?;
     tokio::spawn(report_problem(process.bucket.clone()));
     let mut whole = Part::default();
+    edge::declare_metrics();
     for role in roles {
+        role.declare_metrics();
         whole = whole.join(role.part(&process).await?);
     }
     if roles.contains(&Role::Ingest) && !roles.contains(&Role::Api) {
@@ -76,11 +87,11 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     Ok(())
 }
 
-/// Logs why the bucket cannot be used. The log is read more often than the readiness.
+/// Logs why the bucket cannot be used.
 async fn report_problem(bucket: Bucket) {
     match bucket.check().await {
         Ok(()) => {}
-        Err(error) if error.is_unconditional() => tracing::error!(%error, "uploads are refused"),
+        Err(error) if error.is_unconditional() => tracing::error!(%error, "nothing can be stored"),
         Err(error) => tracing::warn!(%error, "the bucket is unavailable"),
     }
 }

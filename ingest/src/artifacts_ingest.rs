@@ -20,6 +20,7 @@ use crate::archive::{self, ArchiveError, LeftOut, Unpacked};
 use crate::body::{ClientBody, TooLarge, head_of};
 use crate::spool::SpoolError;
 use crate::store::{NamedFile, Upload, to_the_end};
+use crate::upload_metrics;
 
 /// The purpose that upload URLs are signed for.
 const PURPOSE: &str = "ingest";
@@ -166,7 +167,7 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(signed): Path<String>
     let body = ClientBody::new(request.into_body(), limit);
     let result = accept(&ingest, &signed, &body).await;
     let status = result.as_ref().map_or_else(UploadError::status, |_| StatusCode::OK);
-    metrics::counter!("dbt_api_uploads_total", "kind" => "zip", "status" => status.as_str().to_owned()).increment(1);
+    upload_metrics::count(upload_metrics::ZIP, status);
     match result {
         Ok(kept) => Json(one(kept)).into_response(),
         Err(error) => {

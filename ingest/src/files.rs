@@ -24,6 +24,7 @@ use crate::form::{Form, FormFile};
 use crate::parameters::Parameters;
 use crate::spool::Expected;
 use crate::store::{NamedFile, Upload, to_the_end};
+use crate::upload_metrics;
 
 use answer::{Answer, Described};
 
@@ -77,8 +78,7 @@ async fn answer(result: Result<Response, impl IntoResponse>, body: ClientBody) -
         Ok(response) => (response, false),
         Err(error) => (error.into_response(), true),
     };
-    let status = response.status().as_str().to_owned();
-    metrics::counter!("dbt_api_uploads_total", "kind" => "file", "status" => status).increment(1);
+    upload_metrics::count(upload_metrics::FILE, response.status());
     if refused {
         body.drain().await;
     }

@@ -16,6 +16,7 @@ mod settings;
 mod spool;
 mod store;
 mod turns;
+mod upload_metrics;
 
 #[cfg(test)]
 #[path = "../../schemas/tests/hostile/mutate.rs"]
@@ -93,6 +94,13 @@ impl Ingest {
         let read = || async { Ok(Signer::new(&self.bucket.signing_key().await?)) };
         self.signer.get_or_try_init(read).await
     }
+}
+
+/// Shows counters with 0 before anything is counted, because an alert on a rate does not see a counter that begins with 1.
+pub fn declare_metrics() {
+    upload_metrics::declare();
+    metrics::counter!("dbt_api_datacoves_failures_total").increment(0);
+    metrics::counter!("dbt_api_airflow_observations_total").increment(0);
 }
 
 /// Returns the routes with their documentation, under the two prefixes for clients that upload.

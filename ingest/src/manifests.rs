@@ -20,6 +20,7 @@ use crate::form::{self, Form};
 use crate::parameters::Parameters;
 use crate::spool::{Expected, Spooled};
 use crate::store::{NamedFile, Upload, to_the_end};
+use crate::upload_metrics;
 
 /// The form of an upload. All fields except the file may be sent in the query instead. The empty examples keep Swagger UI from filling
 /// in "string" for fields that a person does not touch.
@@ -122,9 +123,9 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
     let result = accept(&ingest, &head, &body).await;
     let (kind, status) = match &result {
         Ok(accepted) => (accepted.kind, StatusCode::CREATED),
-        Err(error) => ("none", error.status()),
+        Err(error) => (upload_metrics::NONE, error.status()),
     };
-    metrics::counter!("dbt_api_uploads_total", "kind" => kind, "status" => status.as_str().to_owned()).increment(1);
+    upload_metrics::count(kind, status);
     metrics::histogram!("dbt_api_upload_seconds", "kind" => kind).record(begun.elapsed());
     match result {
         Ok(data) => {

@@ -39,6 +39,12 @@ pub use sweep::Swept;
 /// The maximum size of the artifacts that are processed at the same time, in MiB. Each needs some two times its size in memory.
 const MEMORY_MIB: usize = 96;
 
+/// Shows counters with 0 before anything is counted, because an alert on a rate does not see a counter that begins with 1.
+pub fn declare_metrics() {
+    metrics::counter!("dbt_api_swept_events_total").increment(0);
+    metrics::counter!("dbt_api_dead_letters_total").increment(0);
+}
+
 /// Turns events into rows. Cheap to clone.
 #[derive(Clone)]
 pub struct Projector {

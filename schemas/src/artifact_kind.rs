@@ -24,6 +24,16 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
+    /// All kinds that dbt names.
+    pub const NAMED: [Self; 6] = [
+        Self::Manifest,
+        Self::RunResults,
+        Self::Catalog,
+        Self::Sources,
+        Self::Freshness,
+        Self::SemanticManifest,
+    ];
+
     /// The name in events and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -41,15 +51,7 @@ impl ArtifactKind {
     /// Returns the kind with this name. A name from another version becomes `Other`.
     #[must_use]
     pub fn of_name(name: &str) -> Self {
-        let named = [
-            Self::Manifest,
-            Self::RunResults,
-            Self::Catalog,
-            Self::Sources,
-            Self::Freshness,
-            Self::SemanticManifest,
-        ];
-        named
+        Self::NAMED
             .into_iter()
             .find(|kind| kind.as_str() == name)
             .unwrap_or(Self::Other)

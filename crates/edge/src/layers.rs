@@ -11,7 +11,7 @@ use clock::Clock;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::CloudError;
+use crate::{CloudError, request_metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,12 +34,18 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .map_or_else(|| Clock::System.new_id(Clock::System.now()).to_string(), str::to_owned);
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = loggable(request.uri().path()));
     let trace = trace_span(&request, &id);
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let answering = async move {
         let begun = Instant::now();
         let mut response = next.run(request).await;
         let status = response.status().as_u16();
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(status, milliseconds, "answered");
+        request_metrics::count(
+            route.as_ref().map(MatchedPath::as_str),
+            response.status(),
+            begun.elapsed(),
+        );
         if let Ok(value) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }

@@ -12,6 +12,7 @@ mod path;
 mod query;
 mod queue;
 mod rate;
+mod request_metrics;
 mod shield;
 mod signed;
 mod unserved;
@@ -35,3 +36,12 @@ pub use signed::{NotPermitted, Signer};
 pub use unserved::{method_not_allowed, not_found};
 pub use upload_error::{Needed, UploadError};
 pub use verifier::{Purpose, Silent, Verifier, VerifierSettings};
+
+/// Shows counters with 0 before anything is counted, because an alert on a rate does not see a counter that begins with 1.
+pub fn declare_metrics() {
+    request_metrics::declare();
+    metrics::counter!("dbt_api_rate_limited_total").increment(0);
+    for result in verifier::RESULTS {
+        metrics::counter!("dbt_api_verifications_total", "result" => result).increment(0);
+    }
+}

@@ -30,6 +30,7 @@ impl Shield {
     /// Creates a shield for a group with this name, which processes up to `at_once` requests at once.
     #[must_use]
     pub fn new(name: &'static str, at_once: usize) -> Self {
+        metrics::counter!("dbt_api_shed_total", "group" => name).increment(0);
         Self {
             name,
             queue: Queue::new(at_once, at_once.saturating_mul(WAITING_PER_WORKER)),

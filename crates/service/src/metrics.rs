@@ -12,5 +12,8 @@ const SECONDS: &[f64] = &[
 /// # Errors
 /// Fails if another recorder is already installed.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder()
+    let handle = PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder()?;
+    // The value means nothing: the label is for joins with other metrics.
+    metrics::gauge!("dbt_api_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+    Ok(handle)
 }
