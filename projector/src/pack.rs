@@ -1,4 +1,4 @@
-//! Packs past hours of the journal, in the background.
+//! Packs past hours of the journal, and removes what killed processes left in a local bucket, in the background.
 
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => return,
             result = projector.pack() => result,
         };
+        match projector.bucket.remove_leftovers().await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed files that killed processes left in the bucket"),
+            Err(error) => tracing::warn!(%error, "cannot remove what killed processes left in the bucket"),
+        }
         pause = match result {
             Ok(packed) => {
                 if let Some(Packed { segments, events, .. }) = packed.filter(|packed| packed.segments > 0) {

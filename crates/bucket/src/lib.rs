@@ -6,6 +6,7 @@ mod decompress;
 mod error;
 mod hours;
 mod journal;
+mod leftovers;
 mod legacy;
 mod parts;
 mod reading;

@@ -1,6 +1,7 @@
 //! Opens the bucket, and provides the basic operations on objects that everything else uses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use object_store::{
     RetryConfig,
 };
 use secrecy::ExposeSecret;
-use tokio::sync::OnceCell;
 use tokio_util::io::ReaderStream;
 
 use crate::error::{Error, Problem};
@@ -39,8 +39,10 @@ pub struct Bucket {
     pub(crate) location: Arc<str>,
     /// The segments of the journal that were used last.
     pub(crate) segments: Arc<Cache>,
-    /// Set once the store has shown that it supports create-if-absent.
-    conditional: Arc<OnceCell<()>>,
+    /// The folder, if it is a local one.
+    pub(crate) folder: Option<Arc<std::path::Path>>,
+    /// Whether the store has shown that it supports create-if-absent.
+    is_conditional: Arc<AtomicBool>,
 }
 
 /// Whether an object was created now or existed before.
@@ -107,11 +109,16 @@ impl Bucket {
                 Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
             }
         };
+        let folder = match settings {
+            Settings::Local { path } => Some(path.as_path().into()),
+            _ => None,
+        };
         Ok(Self {
             store,
             location: location.into(),
+            folder,
             segments: Arc::default(),
-            conditional: Arc::default(),
+            is_conditional: Arc::default(),
         })
     }
 
@@ -137,7 +144,11 @@ impl Bucket {
     /// Creates an object unless it exists. On success, the object exists. The first time, it checks that the store never overwrites, on which
     /// everything that is created depends.
     pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
-        self.conditional.get_or_try_init(|| self.check()).await?;
+        // Side by side: while the bucket is down, uploads must not wait for each other's checks.
+        if !self.is_conditional.load(Ordering::Relaxed) {
+            self.check().await?;
+            self.is_conditional.store(true, Ordering::Relaxed);
+        }
         for _ in 0..CREATE_ATTEMPTS {
             if self.create_once(key, bytes.clone()).await? == Created::Now {
                 return Ok(Created::Now);

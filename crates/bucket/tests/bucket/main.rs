@@ -9,6 +9,7 @@ mod artifacts;
 mod claims;
 mod journal;
 mod layout;
+mod leftovers;
 mod legacy;
 mod outages;
 mod parts;
