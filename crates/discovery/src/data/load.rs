@@ -8,6 +8,7 @@ use read_model::doc::DocDecoder;
 use read_model::queries;
 use read_model::queries::discovery::{self, Outcome};
 use sqlx::PgConnection;
+use tokio::task::JoinHandle;
 
 use super::{BATCH, Data};
 use crate::doc::Doc;
@@ -230,12 +231,13 @@ impl Data {
             .map(|index| (self.graph().node(*index).id, *index))
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
-        let (mut found, read) = (HashMap::new(), Arc::new(read));
-        // In batches, so that the definitions need not be in memory at once.
+        let (mut found, read) = (Vec::new(), Arc::new(read));
+        let mut decoding: Option<JoinHandle<Result<Vec<(i64, T)>, String>>> = None;
+        // In batches, so that the definitions need not be in memory at once. A batch is decoded while the next one is read.
         for ids in ids.chunks(BATCH) {
             let docs = queries::graph::docs(connection, self.scope.account, ids).await?;
             let read = Arc::clone(&read);
-            let reading = tokio::task::spawn_blocking(move || -> Result<Vec<(i64, T)>, String> {
+            let next = tokio::task::spawn_blocking(move || {
                 let mut decoder = DocDecoder::new().map_err(|error| error.to_string())?;
                 let docs = docs.into_iter().filter_map(|(id, doc)| {
                     let json = String::from_utf8(decoder.decode(&doc).ok()?).ok()?;
@@ -243,10 +245,22 @@ impl Data {
                 });
                 Ok(docs.collect())
             });
-            let read = reading.await.map_err(|panic| Error::Internal(panic.to_string()))?;
-            let of_nodes = read.map_err(Error::Internal)?.into_iter();
-            found.extend(of_nodes.filter_map(|(id, read)| Some((*by_id.get(&id)?, read))));
+            if let Some(before) = decoding.replace(next) {
+                found.extend(decoded(before).await?);
+            }
         }
-        Ok(found)
+        if let Some(last) = decoding {
+            found.extend(decoded(last).await?);
+        }
+        let of_nodes = found.into_iter();
+        Ok(of_nodes
+            .filter_map(|(id, read)| Some((*by_id.get(&id)?, read)))
+            .collect())
     }
+}
+
+/// What was read of a batch of definitions.
+async fn decoded<T>(decoding: JoinHandle<Result<Vec<(i64, T)>, String>>) -> Result<Vec<(i64, T)>, Error> {
+    let decoded = decoding.await.map_err(|panic| Error::Internal(panic.to_string()))?;
+    decoded.map_err(Error::Internal)
 }
