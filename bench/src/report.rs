@@ -90,9 +90,10 @@ impl Line {
 
 /// Formats the table for people.
 pub(crate) fn table(lines: &[Line]) -> String {
-    let mut rows = vec![["what", "figure", "limit or peer", "ratio", "goal", "met"].map(str::to_owned)];
+    let mut rows = vec![["id", "what", "figure", "limit or peer", "ratio", "goal", "met"].map(str::to_owned)];
     rows.extend(lines.iter().map(|line| {
         [
+            line.id.unwrap_or_default().to_owned(),
             line.what.clone(),
             format!("{} {}", number(line.figure), line.unit),
             line.limit
@@ -109,7 +110,7 @@ pub(crate) fn table(lines: &[Line]) -> String {
             .max()
             .unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..7).map(width).collect();
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row

@@ -136,6 +136,11 @@ impl Journal {
         copy(self.installation.storage(), &s3.folder(BUCKET))?;
         let mut system = System::start().await;
         system.variables.extend(variables);
+        // The runs get their numbers, which this build claims in its own way. Then the database is lost.
+        system.database = Database::create_empty().await;
+        for command in ["migrate", "replay"] {
+            tokio::task::block_in_place(|| run_command(binary, &[command], &system));
+        }
         system.database = Database::create_empty().await;
         s3.set_delay(DELAY);
         Ok(FarRates {
