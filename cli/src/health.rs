@@ -46,25 +46,28 @@ pub(crate) fn database_check(
         Box::pin(async move {
             let checked = match timeout(MAX_POOL_WAIT, directory::queries::check(&pool)).await {
                 Ok(checked) => checked,
-                Err(_) => role.try_once(&database).await,
+                Err(_) => check_outside(&database, role).await,
             };
             checked.map_err(|error| problem(&error))
         })
     }
 }
 
-/// Checks that the database accepts writes.
-pub(crate) fn writes_check(pool: &PgPool) -> impl Fn() -> BoxFuture<'static, Result<(), String>> + use<> {
+/// Checks the database with a connection of its own, while all of the pool's are busy or cannot be opened.
+async fn check_outside(database: &DatabaseSettings, role: PoolRole) -> sqlx::Result<()> {
+    let mut connection = role.connect(database).await?;
+    directory::queries::check(&mut connection).await
+}
+
+/// Checks that the database accepts writes. Whether it answers at all is another check.
+pub(crate) fn writes_check(pool: &PgPool) -> impl Fn() -> BoxFuture<'static, Result<(), &'static str>> + use<> {
     let pool = pool.clone();
     move || {
         let pool = pool.clone();
         Box::pin(async move {
-            match directory::queries::accepts_writes(&pool).await {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    Err("PostgreSQL is read-only: uploads are stored, and shown once it accepts writes".to_owned())
-                }
-                Err(error) => Err(problem(&error)),
+            match timeout(MAX_POOL_WAIT, directory::queries::accepts_writes(&pool)).await {
+                Ok(Ok(false)) => Err("PostgreSQL is read-only: uploads are stored, and shown once it accepts writes"),
+                _ => Ok(()),
             }
         })
     }

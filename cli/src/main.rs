@@ -18,7 +18,7 @@ use clap::Parser;
 use traces::Traces;
 
 use args::{Arguments, Command, ConfigCommand};
-use output::Output;
+use output::{Closed, Output};
 use roles::Role;
 use settings::Settings;
 
@@ -36,15 +36,9 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(arguments.command, output)) {
         Ok(()) => ExitCode::SUCCESS,
-        // Who reads the output needs no more of it, such as `head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 async fn run(command: Command, output: Output) -> anyhow::Result<()> {
@@ -107,12 +101,29 @@ async fn run_command(settings: &Settings, command: Command, output: Output) -> a
     }
 }
 
-/// Whether a command reads or writes tables, and does not create them itself.
+/// Whether a command reads or writes tables that it does not create itself.
 fn needs_tables(command: &Command) -> bool {
-    !matches!(
-        command,
-        Command::Migrate { .. } | Command::Recover | Command::Healthcheck | Command::Events(_) | Command::Journal(_)
-    )
+    match command {
+        Command::Account(_)
+        | Command::Project(_)
+        | Command::Environment(_)
+        | Command::Token(_)
+        | Command::Replay { .. }
+        | Command::Rebuild(_)
+        | Command::Import(_)
+        | Command::Prune(_)
+        | Command::DeadLetters(_) => true,
+        Command::Serve
+        | Command::Ingest
+        | Command::Projector
+        | Command::Api
+        | Command::Migrate { .. }
+        | Command::Healthcheck
+        | Command::Config(_)
+        | Command::Events(_)
+        | Command::Journal(_)
+        | Command::Recover => false,
+    }
 }
 
 #[expect(

@@ -36,9 +36,9 @@ impl Output {
     pub(crate) fn many(self, things: &[impl Serialize], none: &str) -> anyhow::Result<()> {
         let values: Vec<Value> = things.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
         match self {
-            Self::Json => print(&serde_json::to_string_pretty(&values)?),
-            Self::Text if values.is_empty() => print(none),
-            Self::Text => print(&table(&values)),
+            Self::Json => list(&serde_json::to_string_pretty(&values)?),
+            Self::Text if values.is_empty() => list(none),
+            Self::Text => list(&table(&values)),
         }
     }
 
@@ -46,10 +46,10 @@ impl Output {
     pub(crate) fn line(self, thing: &impl Serialize) -> anyhow::Result<()> {
         let value = serde_json::to_value(thing)?;
         match self {
-            Self::Json => print(&value.to_string()),
+            Self::Json => list(&value.to_string()),
             Self::Text => {
                 let values: Vec<String> = fields(&value).into_iter().map(|(_, value)| value).collect();
-                print(&values.join("  "))
+                list(&values.join("  "))
             }
         }
     }
@@ -57,8 +57,8 @@ impl Output {
     /// Prints texts, as lines or a JSON list.
     pub(crate) fn lines(self, lines: &[String]) -> anyhow::Result<()> {
         match self {
-            Self::Json => print(&serde_json::to_string_pretty(lines)?),
-            Self::Text => print(&lines.join("\n")),
+            Self::Json => list(&serde_json::to_string_pretty(lines)?),
+            Self::Text => list(&lines.join("\n")),
         }
     }
 
@@ -76,6 +76,19 @@ impl Output {
             Self::Json => print("{}"),
             Self::Text => print(text),
         }
+    }
+}
+
+/// Nobody reads the rest of a list, such as after `head`. The command has nothing left to do.
+#[derive(Debug, thiserror::Error)]
+#[error("the output was closed")]
+pub(crate) struct Closed;
+
+/// Prints a part of a list.
+fn list(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        written => Ok(written?),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service::{DatabaseSettings, ReadPool};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// The most connections of each role, so that all roles together stay below PostgreSQL's default limit of 100.
 const CONNECTIONS: u32 = 20;
@@ -91,9 +91,9 @@ impl PoolRole {
         }
     }
 
-    /// Says why connections with this role cannot be opened.
-    pub(crate) async fn try_once(self, database: &DatabaseSettings) -> sqlx::Result<()> {
-        database.try_role(self.name(), read_model::SEARCH_PATH).await
+    /// Opens a connection outside of pools, which says why it cannot be opened.
+    pub(crate) async fn connect(self, database: &DatabaseSettings) -> sqlx::Result<PgConnection> {
+        database.connect(self.name(), read_model::SEARCH_PATH).await
     }
 }
 

@@ -98,15 +98,15 @@ impl Settings {
         let mut connection = self.owner().await?;
         let missing = match migrations::state(&mut connection).await? {
             Some(State::Absent) => Some("has no tables"),
-            Some(State::Behind) => Some("lacks tables or columns of this version"),
+            Some(State::Behind) => Some("is of an earlier version"),
             Some(State::Current) | None => None,
         };
         if let Some(missing) = missing {
             let database = self.database.name();
             bail!("the database `{database}` {missing}: run `dbt-api migrate`")
         }
-        let tried = PoolRole::Projector.try_once(&self.database).await;
-        tried.context("PostgreSQL cannot be used")
+        let connected = PoolRole::Projector.connect(&self.database).await;
+        connected.map(drop).context("PostgreSQL cannot be used")
     }
 
     /// Fails if accounts, projects and environments come from Datacoves, because they must be added there.

@@ -23,6 +23,9 @@ pub(crate) const MAX_EVENTS: usize = 256;
 /// alone is found in fewer tries.
 const MAX_REFUSALS: usize = 16;
 
+/// How many events of a batch are applied alone, one after the other, because reading their files takes long.
+const MAX_LATE: usize = 4;
+
 /// The result of each event.
 type Results = HashMap<EventId, Result<Outcome, ApplyError>>;
 
@@ -185,9 +188,12 @@ impl Projector {
             match projected {
                 Ok(Projected::Done { applied, late }) => {
                     refusals = 0;
-                    // Alone, each is waited for as long as the bucket allows.
-                    let late = batch.iter().filter(|event| late.contains(&event.id));
-                    rest.extend(late.map(|event| vec![event.clone()]));
+                    // Alone, each is waited for as long as the bucket allows. Many would keep those waiting that are applied already.
+                    let (alone, others) = late.split_at(late.len().min(MAX_LATE));
+                    let alone = batch.iter().filter(|event| alone.contains(&event.id));
+                    rest.extend(alone.map(|event| vec![event.clone()]));
+                    let slow = "the bucket is slow to answer for the files of the event".to_owned();
+                    fill(results, others, &ApplyError::Unavailable(slow));
                     self.conclude(&batch, applied, results).await;
                 }
                 Ok(Projected::TooLarge { parts }) => {
@@ -354,14 +360,18 @@ fn shared_locks(events: &[Event]) -> Option<Locks> {
     others.all(|event| project::locks_of(event) == locks).then_some(locks)
 }
 
-/// Splits events that need different locks, near the middle, so that no locks are needed by both parts.
-fn split_by_locks(mut events: Vec<Event>) -> [Vec<Event>; 2] {
-    events.sort_by_cached_key(project::locks_of);
-    let locks: Vec<Locks> = events.iter().map(project::locks_of).collect();
+/// Splits events that need different locks, near the middle. Those that need the same stay together.
+fn split_by_locks(events: Vec<Event>) -> [Vec<Event>; 2] {
+    let mut events: Vec<(Locks, Event)> = events
+        .into_iter()
+        .map(|event| (project::locks_of(&event), event))
+        .collect();
+    events.sort_by(|(one, _), (other, _)| one.cmp(other));
     let middle = events.len() / 2;
-    let borders = (1..events.len()).filter(|at| locks[at - 1] != locks[*at]);
-    let other = events.split_off(borders.min_by_key(|at| at.abs_diff(middle)).unwrap_or(middle));
-    [events, other]
+    let borders = (1..events.len()).filter(|at| events[at - 1].0 != events[*at].0);
+    let border = borders.min_by_key(|at| at.abs_diff(middle)).unwrap_or(middle);
+    let other = events.split_off(border);
+    [events, other].map(|part| part.into_iter().map(|(_, event)| event).collect())
 }
 
 /// Splits events before each of these.

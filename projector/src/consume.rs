@@ -18,6 +18,10 @@ const AT_ONCE: usize = 2;
 /// The pause between two attempts while something is unavailable. Meanwhile, no more events are taken from the stream.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often events are tried before they go back to the stream, if none of a delivery can be applied. Two slots are all there are: files of one
+/// account that cannot be read must not take them for ever.
+const TRIES: u32 = 10;
+
 /// How often the stream is informed that an event is still being applied. This is well below the 30 s after which it would deliver the
 /// event again.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -89,11 +93,12 @@ async fn handle(projector: &Projector, messages: Vec<Message>, shutdown: &Cancel
     settle(projector, deliveries, shutdown).await;
 }
 
-/// Applies events and acknowledges them. While nothing can be applied, it waits as long as necessary. If only some events cannot be applied,
-/// they go back to the stream, so that the others are not kept waiting.
+/// Applies events and acknowledges them. Those that cannot be applied go back to the stream, so that others are not kept waiting: at once if
+/// others of them were applied, or else after some tries, because usually nothing at all can be applied then.
 async fn settle(projector: &Projector, mut deliveries: Vec<Delivery>, shutdown: &CancellationToken) {
-    let mut is_waiting = false;
+    let (mut is_waiting, mut tries) = (false, 0);
     while !deliveries.is_empty() {
+        tries += 1;
         let results = {
             let events: Vec<Event> = deliveries.iter().map(|delivery| delivery.event.clone()).collect();
             let span = deliveries[0].span.clone();
@@ -122,7 +127,7 @@ async fn settle(projector: &Projector, mut deliveries: Vec<Delivery>, shutdown: 
             }
         }
         join_all(ended.iter().map(|(delivery, outcome)| end(delivery, *outcome))).await;
-        if !ended.is_empty() {
+        if !ended.is_empty() || tries == TRIES {
             join_all(waiting.iter().map(|delivery| give_back(&delivery.message))).await;
             return;
         }

@@ -24,11 +24,11 @@ struct Owner {
     key: Value,
 }
 
-/// Converts the owners in a claim.
+/// Converts the owners in a claim. An invalid claim is no fault of the events, which wait until it is repaired.
 pub(crate) fn owners_of_claim(first: i64, owners: Vec<Value>) -> Result<Vec<NumberOwner>, ApplyError> {
     let owners = (first..).zip(owners).map(|(number, owner)| {
         let owner: Owner = serde_json::from_value(owner).map_err(|error| {
-            ApplyError::Rejected(format!(
+            ApplyError::Unavailable(format!(
                 "invalid claim of number {number}: {error}; repair it in the bucket"
             ))
         })?;
@@ -122,14 +122,18 @@ async fn assign(
         // Splitting the batch would not help, since each part needs this lock.
         unlimit_lock_waits(transaction).await?;
     }
-    lock_ids(transaction).await?;
+    // Nor would it after a time limit.
+    lock_ids(transaction)
+        .await
+        .map_err(|error| ApplyError::Unavailable(format!("PostgreSQL: {error}")))?;
     let mut first = next_number(transaction, bucket, numbers).await?;
     // Others may have recorded them before the lock was free, or they were lost and are recorded again.
     known.extend(numbers_of(transaction, numbers, &missing).await?);
     missing = without(&missing, &known);
     while !missing.is_empty() {
         let claims = missing.iter().map(claim_of).collect::<Result<Vec<_>, _>>()?;
-        let taken = match bucket.claim_segment(claims_of(numbers), first, claims).await? {
+        let claimed = bucket.claim_segment(claims_of(numbers), first, claims).await;
+        let taken = match claimed.map_err(|error| no_claim(&error))? {
             SegmentClaim::Mine => missing.clone(),
             SegmentClaim::Taken(others) => owners_of_claim(first, others)?,
         };
@@ -146,6 +150,11 @@ async fn assign(
         first += i64::try_from(segment.owners.len()).unwrap_or(i64::MAX);
     }
     Ok(known)
+}
+
+/// Why a claim cannot be made or read. Even if it is damaged, the events wait, because all new runs need it.
+fn no_claim(error: &bucket::Error) -> ApplyError {
+    ApplyError::Unavailable(format!("the bucket: {error}"))
 }
 
 /// Returns the owners that have no number yet, each once.
@@ -167,7 +176,11 @@ async fn next_number(transaction: &mut PgConnection, bucket: &Bucket, numbers: N
     let lost = recorded.last.min(recorded.last_of_segments) + 1;
     let mut first = first_of_segment(transaction, numbers, lost).await?.unwrap_or(lost);
     tracing::warn!(kind = ?numbers, first, "numbers that were assigned are not recorded; reading their claims again");
-    while let Some(owners) = bucket.segment_owners(claims_of(numbers), first).await? {
+    loop {
+        let claimed = bucket.segment_owners(claims_of(numbers), first).await;
+        let Some(owners) = claimed.map_err(|error| no_claim(&error))? else {
+            break;
+        };
         let owners = owners_of_claim(first, owners)?;
         let segment = Segment { first, owners };
         record_segments(transaction, numbers, std::slice::from_ref(&segment)).await?;

@@ -12,7 +12,7 @@ use read_model::compare::{Difference, compare};
 use read_model::journal::set_swept_upto;
 use read_model::rebuild::{
     analyze, copy_dropped, create_schema, drop_schema, end_help, has_events, has_schema, is_lock_conflict,
-    is_of_this_version, join_rebuild, lock_read_model, lock_rebuild, missing_in, swap,
+    is_of_this_version, join_rebuild, lock_read_model, lock_rebuild, missing_in, swap, try_end_help,
 };
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};
@@ -113,6 +113,15 @@ impl Rebuild {
         self.next.replay(&Selection::default(), false, progress).await
     }
 
+    /// Whether the rebuild that this process joined has no other process any more, which ended before the comparison. Then this one has to finish
+    /// it.
+    ///
+    /// # Errors
+    /// Returns an error if the database is unavailable.
+    pub async fn is_left_alone(&mut self) -> Result<bool, ApplyError> {
+        Ok(lock_rebuild(&mut self.owner).await?)
+    }
+
     /// Compares both read models. If `accepts` returns true, replaces the old one by the new one in the same transaction. Returns the
     /// differences, and whether the read model was replaced.
     ///
@@ -123,7 +132,14 @@ impl Rebuild {
         accepts: impl Fn(&[Difference]) -> bool,
     ) -> Result<(Vec<Difference>, bool), ApplyError> {
         // A projector that helps would apply events that only one of the two read models has.
-        end_help(&mut self.owner).await?;
+        if !try_end_help(&mut self.owner).await? {
+            tracing::warn!("waiting until the processes that help have applied their last events");
+            end_help(&mut self.owner).await?;
+        }
+        if has_events(&mut self.owner, LIVE_SCHEMA).await? && !has_events(&mut self.owner, NEXT_SCHEMA).await? {
+            let cause = "the new read model contains no events, although the current one does: it is not put in place; check that the settings name the right bucket";
+            return Err(ApplyError::Unavailable(cause.to_owned()));
+        }
         analyze(&mut self.owner, NEXT_SCHEMA).await?;
         for _ in 0..TRIES {
             let mut transaction = self.owner.begin().await?;
@@ -137,11 +153,6 @@ impl Rebuild {
             }
             let late = missing_in(&mut transaction, NEXT_SCHEMA, LIVE_SCHEMA).await?;
             apply(&self.next, &late).await?;
-            if has_events(&mut transaction, LIVE_SCHEMA).await? && !has_events(&mut transaction, NEXT_SCHEMA).await? {
-                transaction.rollback().await?;
-                let cause = "the new read model contains no events, although the current one does: it is not put in place; check that the bucket is the right one";
-                return Err(ApplyError::Unavailable(cause.to_owned()));
-            }
             let differences = compare(&mut transaction, LIVE_SCHEMA, NEXT_SCHEMA).await?;
             if !accepts(&differences) {
                 transaction.rollback().await?;

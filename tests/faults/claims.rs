@@ -94,8 +94,28 @@ async fn claims_that_fail_leave_no_gap_and_assign_no_number_twice() {
         let (shown, last) = numbers(&pool).await;
         assert_eq!((shown, last), ((1..=expected).collect(), expected), "{failure:?}");
     }
-    let attempts = "SELECT count(*) FROM attempts";
-    assert_eq!(installation.count(attempts).await, 0);
+    // The server fails after it created the claim. The client tries again, and finds its own.
+    server.set_failing_writes(Some(("ids/runs", Failure::Interrupted)));
+    let interrupted = write_upload(&bucket, (1, 1), "interrupted", 50, &upload.files[0]).await;
+    assert_eq!(projector.apply(&interrupted).await.unwrap(), Outcome::Applied);
+    expected += 1;
+    assert_eq!(numbers(&pool).await.1, expected);
+
+    // A claim that cannot be read is not the fault of the events.
+    let damaged = server
+        .folder("artifacts")
+        .join(format!("ids/runs/{}.json", expected + 1));
+    std::fs::write(&damaged, "{").unwrap();
+    let last = write_upload(&bucket, (1, 1), "last", 50, &upload.files[0]).await;
+    let waiting = projector.apply(&last).await;
+    assert!(matches!(waiting, Err(ApplyError::Unavailable(_))), "{waiting:?}");
+    std::fs::remove_file(damaged).unwrap();
+    assert_eq!(projector.apply(&last).await.unwrap(), Outcome::Applied);
+    assert_eq!(numbers(&pool).await.1, expected + 1);
+
+    for count in ["SELECT count(*) FROM attempts", "SELECT count(*) FROM dead_letters"] {
+        assert_eq!(installation.count(count).await, 0, "{count}");
+    }
     let mut owners = claims(&server.folder("artifacts"));
     owners.sort_unstable();
     assert_eq!(owners.last(), Some(&RUNS), "{owners:?}");

@@ -18,9 +18,8 @@ impl Owner {
         let database_name = options.get_database().unwrap();
         let name = format!("owner_of_{database_name}");
         let mut administrator = PgConnection::connect_with(&options).await.unwrap();
-        let create = format!(
-            "CREATE ROLE {name} LOGIN PASSWORD 'secret'; ALTER DATABASE {database_name} OWNER TO {name}; GRANT ALL ON SCHEMA public TO {name}"
-        );
+        let create =
+            format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'; ALTER DATABASE {database_name} OWNER TO {name}");
         administrator.execute(AssertSqlSafe(create)).await.unwrap();
         Self { name, administrator }
     }
@@ -66,7 +65,7 @@ async fn an_owner_who_may_not_create_roles_uses_those_that_an_administrator_gran
     assert!(
         code == Some(1)
             && errors.contains("dbt-api migrate --print-roles")
-            && errors.contains("may neither take the role"),
+            && errors.contains("does not have the role"),
         "{errors}"
     );
     let printed = run_command(BINARY, &["migrate", "--print-roles"], &system);
@@ -92,7 +91,7 @@ async fn an_owner_who_may_not_create_roles_uses_those_that_an_administrator_gran
         .await;
     let (code, _, errors) = try_command(BINARY, &["account", "list"], &installation.system);
     assert!(
-        code == Some(1) && errors.contains("of this version: run `dbt-api migrate`"),
+        code == Some(1) && errors.contains("is of an earlier version: run `dbt-api migrate`"),
         "{errors}"
     );
     assert_eq!(installation.service.stop().await, Some(0));
@@ -132,8 +131,16 @@ async fn connections_that_get_another_role_or_search_path_are_not_used() {
     installation
         .upload_manifest(&token, "stored meanwhile", newest_manifest())
         .await;
+    refuse_commands(&installation.system);
+    // Nor is the right role enough.
+    let other = format!("ALTER DATABASE {name} SET role = dbt_api_projector; ALTER DATABASE {name} RESET search_path");
+    owner.execute(AssertSqlSafe(other)).await.unwrap();
+    refuse_commands(&installation.system);
+}
+
+fn refuse_commands(system: &System) {
     for command in [&["rebuild", "--accept-differences"][..], &["account", "list"]] {
-        let (code, _, errors) = try_command(BINARY, command, &installation.system);
+        let (code, _, errors) = try_command(BINARY, command, system);
         assert!(
             code == Some(1) && errors.contains("expected the role"),
             "{command:?}: {errors}"

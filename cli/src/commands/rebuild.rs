@@ -30,18 +30,25 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
     if begun == Begun::Joined {
         let outcomes = rebuild.help(&|done, total| progress.update(done, total)).await?;
         progress.end();
-        output.one(&json!({ "joined": true, "events": outcomes }))?;
-        return output
-            .note("All events are applied. The other process compares the read models and replaces the old one.");
+        if !rebuild.is_left_alone().await? {
+            output.one(&json!({ "joined": true, "events": outcomes }))?;
+            return output.note(
+                "All events are applied. The other process compares the read models, and replaces the old one unless it only verifies it or finds \
+                 differences.",
+            );
+        }
+        output.note("The other process has ended. This one continues its work.")?;
     }
+    let progress = Progress::estimate("rebuild", output);
     let outcomes = rebuild.replay(&|done, total| progress.update(done, total)).await?;
     progress.end();
     let accepts =
         |differences: &[Difference]| !arguments.verify && (differences.is_empty() || arguments.accept_differences);
-    let (differences, swapped) = rebuild.finish(accepts).await?;
+    let finished = rebuild.finish(accepts).await;
     if arguments.verify {
         rebuild.discard().await?;
     }
+    let (differences, swapped) = finished?;
     if swapped && !arguments.keep_old {
         rebuild.drop_old().await?;
     }

@@ -11,6 +11,7 @@ use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<()> {
     migrate(settings).await?;
+    settings.ensure_usable().await?;
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     let progress = Progress::begin("numbers", output);
     let numbers = projector

@@ -31,7 +31,11 @@ async fn each_role_runs_alone_and_stops_on_request() {
     let projector = Service::start(BINARY, "projector", &system).await;
     let api = Service::start(BINARY, "api", &system).await;
     let client = Client::new();
-    for service in [&ingest, &projector, &api] {
+    for (service, counter) in [
+        (&ingest, "dbt_api_uploads_total{kind=\"none\",status=\"503\"} 0"),
+        (&projector, "dbt_api_dead_letters_total 0"),
+        (&api, "dbt_api_shed_total{group=\"reads\"} 0"),
+    ] {
         wait_until("the role is ready", async || {
             let ready = client.get(format!("{}/healthz/ready", service.url)).send().await.ok()?;
             ready.status().is_success().then_some(())
@@ -39,6 +43,14 @@ async fn each_role_runs_alone_and_stops_on_request() {
         .await;
         let metrics = client.get(format!("{}/metrics", service.url)).send().await.unwrap();
         assert_eq!(metrics.status(), StatusCode::OK);
+        let metrics = metrics.text().await.unwrap();
+        for line in [
+            counter,
+            "dbt_api_requests_total{group=\"v2\",status=\"503\"} 0",
+            "dbt_api_build_info{version=",
+        ] {
+            assert!(metrics.contains(line), "{line}: {metrics}");
+        }
     }
     let mut installation = Installation {
         service: ingest,
@@ -207,8 +219,11 @@ async fn a_read_only_database_is_read_and_uploads_wait_for_its_end() {
     let token = installation.token("1", "read,upload", &[]);
     installation.upload_manifest(&token, "before", newest_manifest()).await;
     installation.run_with_total(&token, "1", 1).await;
-    // Nothing has noted its use yet.
-    let fresh = installation.token("1", "read", &[]);
+    // Nothing has noted their use yet.
+    let (reader, uploader) = (
+        installation.token("1", "read", &[]),
+        installation.token("1", "upload", &[]),
+    );
 
     installation.system.database.set_read_only(true).await;
     wait_until("the readiness says so", async || {
@@ -217,11 +232,14 @@ async fn a_read_only_database_is_read_and_uploads_wait_for_its_end() {
         (error.contains("read-only") && ready["status"] == "degraded").then_some(())
     })
     .await;
-    let (status, answer) = installation.get(&fresh, "/api/v2/accounts/1/runs/").await;
+    let (status, answer) = installation.get(&reader, "/api/v2/accounts/1/runs/").await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     installation
-        .upload_manifest(&token, "meanwhile", newest_manifest())
+        .upload_manifest(&uploader, "meanwhile", newest_manifest())
         .await;
+    let log = installation.service.log();
+    let is_copy_used = |line: &String| line.contains("using the copy in memory");
+    assert!(!log.iter().any(is_copy_used), "{log:#?}");
     installation.system.database.set_read_only(false).await;
     installation.run_with_total(&token, "1", 2).await;
     assert_eq!(installation.count("SELECT count(*) FROM dead_letters").await, 0);

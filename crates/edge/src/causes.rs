@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// An error that was only described.
+/// An error that is only a text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Cause(pub &'static str);
@@ -13,18 +13,16 @@ pub(crate) struct Causes<'e>(pub(crate) &'e (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = self.0.to_string();
-        f.write_str(&last)?;
+        let mut written = self.0.to_string();
         let mut next = self.0.source();
         while let Some(cause) = next {
             let text = cause.to_string();
-            if !last.contains(&text) {
-                write!(f, ": {text}")?;
+            if !written.contains(&text) {
+                written = format!("{written}: {text}");
             }
-            last = text;
             next = cause.source();
         }
-        Ok(())
+        f.write_str(&written)
     }
 }
 

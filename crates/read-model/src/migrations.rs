@@ -68,6 +68,6 @@ pub async fn state(connection: &mut PgConnection) -> sqlx::Result<Option<State>>
 /// Returns the SQL with which an administrator creates the roles and grants them to the owner of the database.
 #[must_use]
 pub fn roles_for(owner: &str) -> String {
-    let owner = format!("\"{}\"", owner.replace('"', "\"\""));
+    let owner = format!("'{}'", owner.replace('\'', "''"));
     include_str!("migrations/administrator.sql").replace("OWNER", &owner)
 }

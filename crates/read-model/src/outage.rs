@@ -30,11 +30,15 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
             // Connection errors, transaction rollbacks (deadlocks), lack of resources, objects in use, operator intervention and system
-            // errors. The codes after them come from a database that is not migrated yet, or is read-only after a failover.
+            // errors. The codes after them come from a database that is not migrated yet, is read-only after a failover, or has time limits for
+            // transactions.
             ["08", "40", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class))
-                || ["42P01", "42703", "42501", "3F000", "3D000", "25006", "28000", "28P01"].contains(&code.as_ref())
+                || [
+                    "42P01", "42703", "42501", "3F000", "3D000", "25006", "25P03", "25P04", "28000", "28P01",
+                ]
+                .contains(&code.as_ref())
         }),
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnDecode { .. }

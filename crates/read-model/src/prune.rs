@@ -36,7 +36,7 @@ pub struct Candidate {
 }
 
 /// Finds the runs that may be removed. Runs that the current state depends on are never removed: those with the newest file of a kind in an
-/// environment, with the newest manifest of a dbt project or a manifest to defer to, or with the last attempt, success or freshness check,
+/// environment, with the newest manifest of a dbt project or a manifest to defer to, or with the last attempt, success or freshness check, the last failure of a test,
 /// the compiled code or the catalog entry of a node that is defined.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
                 UNION ALL
                 (SELECT environment_id, sha256 FROM node_results r
                  WHERE r.account_id = $1 AND r.environment_id = d.environment_id AND r.is_attempt AND NOT r.is_success
-                    AND r.status NOT IN ('skipped', 'no-op', 'reused')
+                    AND r.status NOT IN ('skipped', 'no-op', 'reused') AND (d.unique_id LIKE 'test.%' OR d.unique_id LIKE 'unit\_test.%')
                     AND md5(r.unique_id) = md5(d.unique_id) AND r.unique_id = d.unique_id
                  ORDER BY at DESC, sha256 DESC, place DESC LIMIT 1)
                 UNION ALL

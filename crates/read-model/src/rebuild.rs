@@ -69,6 +69,16 @@ pub async fn join_rebuild(connection: &mut PgConnection) -> sqlx::Result<bool> {
     .await
 }
 
+/// Prevents others from helping while the connection lives, unless somebody helps. Returns whether nobody did.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn try_end_help(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(hashtextextended('dbt-api rebuild helpers', 0)) AS "ended!""#)
+        .fetch_one(connection)
+        .await
+}
+
 /// Waits until nobody helps, and prevents others from helping while the connection lives.
 ///
 /// # Errors

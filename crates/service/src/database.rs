@@ -91,15 +91,15 @@ impl DatabaseSettings {
             .connect_lazy_with(options)
     }
 
-    /// Opens a connection with this role and search path, and closes it again. A pool that cannot open one does not say why.
+    /// Opens a connection with this role and search path. A pool that cannot open one does not say why.
     ///
     /// # Errors
     /// Returns an error if PostgreSQL refuses the connection, or gives it another role or search path.
-    pub async fn try_role(&self, role: &str, search_path: &str) -> sqlx::Result<()> {
+    pub async fn connect(&self, role: &str, search_path: &str) -> sqlx::Result<PgConnection> {
         let session = Session::of(role, search_path);
         let mut connection = PgConnection::connect_with(&session.ask(self.options())).await?;
         session.check(&mut connection).await?;
-        connection.close().await
+        Ok(connection)
     }
 
     /// Opens a pool for read-only transactions with this role and search path, whose connections `warm_up` prepares. It does not wait for
@@ -128,6 +128,8 @@ impl DatabaseSettings {
         self.options().options([
             ("statement_timeout", timeout.as_str()),
             ("lock_timeout", lock_timeout.as_str()),
+            // A batch waits for the bucket while it holds its locks, and an event's turn is held while its files are read.
+            ("idle_in_transaction_session_timeout", "0"),
             // Compiling a statement takes longer than the short statements here, whose arrays seem costly to the planner.
             ("jit", "off"),
         ])

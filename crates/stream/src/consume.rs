@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::consumer::{self, AckPolicy, pull};
+use async_nats::jetstream::consumer::{self, AckPolicy, FromConsumer, pull};
+use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use futures_util::{FutureExt, StreamExt};
 
 use crate::{Error, Stream};
@@ -37,10 +38,22 @@ impl Stream {
     /// Fails if NATS is unavailable or refuses.
     pub async fn consume(&self) -> Result<Messages, Error> {
         let stream = self.make().await?;
-        let consumer = match stream.get_consumer::<pull::Config>(CONSUMER).await {
-            Ok(consumer) if has_what_is_needed(&consumer.cached_info().config) => consumer,
-            // Missing, or made by an earlier version.
-            _ => {
+        let consumer = match stream.consumer_info(CONSUMER).await {
+            Ok(found) => {
+                let needed = with_what_is_needed(&found.config);
+                if needed != found.config {
+                    let pull = pull::Config::try_from_consumer_config(needed);
+                    let pull = pull.map_err(|error| self.failed(&error))?;
+                    // An operator may have forbidden it. It is better to consume than to wait for the sweep.
+                    if let Err(error) = stream.update_consumer(pull).await {
+                        tracing::warn!(%error, "cannot update the consumer of the stream");
+                    }
+                }
+                let consumer = stream.get_consumer::<pull::Config>(CONSUMER).await;
+                consumer.map_err(|error| self.failed(&error))?
+            }
+            Err(error) if error.kind() != ConsumerInfoErrorKind::NotFound => return Err(self.failed(&error)),
+            Err(_) => {
                 let config = pull::Config {
                     durable_name: Some(CONSUMER.to_owned()),
                     description: Some("Brings events to the projectors of dbt-api.".to_owned()),
@@ -65,12 +78,16 @@ impl Stream {
     }
 }
 
-/// Whether the consumer's configuration works for projectors. An operator may have changed the rest.
-fn has_what_is_needed(config: &consumer::Config) -> bool {
-    config.ack_policy == AckPolicy::Explicit
-        && config.ack_wait == ACK_WAIT
-        && config.max_deliver == -1
-        && config.max_ack_pending >= MAX_UNACKNOWLEDGED
+/// Returns the consumer's configuration with what projectors need. An operator may have changed the rest.
+fn with_what_is_needed(config: &consumer::Config) -> consumer::Config {
+    let mut needed = config.clone();
+    needed.ack_wait = needed.ack_wait.max(ACK_WAIT);
+    needed.max_deliver = -1;
+    // No limit is less than any.
+    if (0..MAX_UNACKNOWLEDGED).contains(&needed.max_ack_pending) {
+        needed.max_ack_pending = MAX_UNACKNOWLEDGED;
+    }
+    needed
 }
 
 impl Messages {

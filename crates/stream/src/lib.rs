@@ -136,8 +136,10 @@ impl Stream {
         match self.jetstream.get_stream(STREAM).await {
             Ok(stream) => {
                 if let Some(needed) = self.with_what_is_needed(&stream.cached_info().config) {
-                    let updated = self.jetstream.update_stream(needed).await;
-                    updated.map_err(|error| self.failed(&error))?;
+                    // Such as more replicas than there are servers. It is better to consume than to wait for the sweep.
+                    if let Err(error) = self.jetstream.update_stream(needed).await {
+                        tracing::warn!(%error, "cannot update the stream of NATS");
+                    }
                 }
                 Ok(stream)
             }
@@ -165,7 +167,12 @@ impl Stream {
         if !needed.subjects.iter().any(|subject| subject == SUBJECTS) {
             needed.subjects.push(SUBJECTS.to_owned());
         }
-        needed.duplicate_window = needed.duplicate_window.max(DUPLICATES);
+        let longest = if needed.max_age.is_zero() {
+            DUPLICATES
+        } else {
+            needed.max_age
+        };
+        needed.duplicate_window = needed.duplicate_window.max(DUPLICATES.min(longest));
         needed.num_replicas = self.replicas.unwrap_or(needed.num_replicas);
         (needed != *config).then_some(needed)
     }

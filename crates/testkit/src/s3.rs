@@ -35,6 +35,8 @@ pub enum Failure {
     Refused,
     /// The object is written, which the answer does not say.
     Unconfirmed,
+    /// The object is written, and the server fails while it answers, once. Clients try again.
+    Interrupted,
 }
 
 /// A running server. Dropping it deletes its objects.
@@ -153,7 +155,7 @@ impl S3Server {
         self.handler.ignores_conditions.store(ignore, Ordering::Relaxed);
     }
 
-    /// Answers writes of the objects whose keys contain this text with 403, until it is set to `None`.
+    /// Lets writes of the objects whose keys contain this text fail, until it is set to `None`.
     ///
     /// # Panics
     /// Panics only if another thread panicked.
@@ -295,8 +297,16 @@ impl Handler {
         } else {
             hyper::service::Service::call(&service, request).await
         };
-        if failure == Some(Failure::Unconfirmed) {
-            return Ok(empty(StatusCode::FORBIDDEN));
+        match failure {
+            Some(Failure::Unconfirmed) => return Ok(empty(StatusCode::FORBIDDEN)),
+            Some(Failure::Interrupted) => {
+                *self
+                    .failing_writes
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+                return Ok(empty(StatusCode::INTERNAL_SERVER_ERROR));
+            }
+            Some(Failure::Refused) | None => {}
         }
         Ok(answer.unwrap_or_else(|_| empty(StatusCode::INTERNAL_SERVER_ERROR)))
     }

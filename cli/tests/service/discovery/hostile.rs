@@ -54,7 +54,7 @@ async fn expensive_queries_are_refused_before_they_run() {
         (
             format!(
                 "{{ environment(id: 1) {{ applied {{ {} }} }} }}",
-                aliases(21, "searchResults(filter: {searchQuery: \"a\"}) { totalCount }")
+                aliases(21, "searchResults(filter: {query: \"a\"}) { totalCount }")
             ),
             "read one by one: expected at most 20",
         ),

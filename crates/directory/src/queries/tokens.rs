@@ -86,8 +86,9 @@ pub async fn key_holder<'c>(
     if !row.use_noted {
         // It is only information for operators: on a server that is read-only for now, keys are accepted all the same.
         let note = sqlx::query!("SELECT directory.note_token_use($1)", row.id);
-        if let Err(error) = note.execute(database).await {
-            tracing::warn!(%error, "cannot record that a token was used");
+        match note.execute(database).await {
+            Err(error) if is_read_only(&error) => tracing::debug!(%error, "cannot record that a token was used"),
+            noted => drop(noted?),
         }
     }
     let access = Access {
@@ -100,6 +101,12 @@ pub async fn key_holder<'c>(
         access,
         account_version: row.account_version,
     }))
+}
+
+/// Whether the server refuses writes, as a standby does.
+fn is_read_only(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("25006")
 }
 
 /// Returns the numbers of an account's environments with these names. If several have the same slug, an active one takes precedence. The

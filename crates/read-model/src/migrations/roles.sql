@@ -24,9 +24,12 @@ BEGIN
             BEGIN
                 EXECUTE format('GRANT %I TO current_user', role_name);
             EXCEPTION
+                -- Another database of the same user granted it at the same moment.
+                WHEN unique_violation THEN
+                    NULL;
                 WHEN insufficient_privilege THEN
-                    RAISE EXCEPTION 'the user "%" may neither take the role "%" nor grant it', current_user, role_name
-                        USING ERRCODE = 'insufficient_privilege';
+                    RAISE EXCEPTION 'the user "%" does not have the role "%" with the right to take it and to inherit from it, and may not grant it',
+                        current_user, role_name USING ERRCODE = 'insufficient_privilege';
             END;
         END IF;
     END LOOP;

@@ -30,7 +30,7 @@ pub struct Outcome {
 }
 
 /// Returns the last attempts of these nodes in an environment, the newer first: of each node the last success and the last attempt that was
-/// none, and of a test also its last failure, which may be the same.
+/// none. For a test, also the last attempt that was neither a success nor a skip, which may repeat the second row.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -79,7 +79,8 @@ pub async fn outcomes(
     .await
 }
 
-/// Returns the last attempts of all nodes in a run, the newer first: of each node the last success, the last failure and the last skip.
+/// Returns the last attempts of all nodes in a run, the newer first: of each node the last success, the last skip, and the last
+/// attempt that was neither.
 ///
 /// # Errors
 /// Returns an error if the query fails.
