@@ -366,7 +366,7 @@ fn split_by_locks(events: Vec<Event>) -> [Vec<Event>; 2] {
         .into_iter()
         .map(|event| (project::locks_of(&event), event))
         .collect();
-    events.sort_by(|(one, _), (other, _)| one.cmp(other));
+    events.sort_by_key(|(locks, _)| *locks);
     let middle = events.len() / 2;
     let borders = (1..events.len()).filter(|at| events[at - 1].0 != events[*at].0);
     let border = borders.min_by_key(|at| at.abs_diff(middle)).unwrap_or(middle);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bucket::{PACKED_AFTER, Packed};
+use bucket::{ABANDONED_AFTER, PACKED_AFTER, Packed};
 use read_model::pack::lock_packing;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,11 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
             () = shutdown.cancelled() => return,
             result = projector.pack() => result,
         };
-        match projector.bucket.remove_leftovers().await {
+        match projector
+            .bucket
+            .remove_leftovers(projector.clock.now() - ABANDONED_AFTER)
+            .await
+        {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed files that killed processes left in the bucket"),
             Err(error) => tracing::warn!(%error, "cannot remove what killed processes left in the bucket"),

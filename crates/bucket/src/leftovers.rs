@@ -4,7 +4,9 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Bucket;
 use crate::error::{Error, Problem};
@@ -13,19 +15,19 @@ use crate::error::{Error, Problem};
 const FOLDERS: [&str; 6] = ["artifacts", "derived", "events", "ids", "keys", "revocations"];
 
 /// The age from which nobody writes such a file any more. An upload writes to its file all the time.
-const ABANDONED: Duration = Duration::from_secs(60 * 60);
+pub const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(1);
 
 impl Bucket {
-    /// Removes the unfinished files in a local bucket that nobody has written to for an hour, and returns their number. Other buckets have none.
+    /// Removes the unfinished files in a local bucket that were written last before this time, and returns their number. Other buckets have none.
     ///
     /// # Errors
     /// Fails if the folder cannot be read or written.
-    pub async fn remove_leftovers(&self) -> Result<u64, Error> {
+    pub async fn remove_leftovers(&self, before: DateTime<Utc>) -> Result<u64, Error> {
         let Some(root) = self.folder.clone() else { return Ok(0) };
         let removing = tokio::task::spawn_blocking(move || {
             let mut removed = 0;
             for folder in FOLDERS {
-                remove_in(&root.join(folder), &mut removed)?;
+                remove_in(&root.join(folder), before.into(), &mut removed)?;
             }
             Ok(removed)
         });
@@ -34,7 +36,7 @@ impl Bucket {
     }
 }
 
-fn remove_in(folder: &Path, removed: &mut u64) -> io::Result<()> {
+fn remove_in(folder: &Path, before: SystemTime, removed: &mut u64) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -43,8 +45,8 @@ fn remove_in(folder: &Path, removed: &mut u64) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            remove_in(&entry.path(), removed)?;
-        } else if is_unfinished(&entry.file_name().to_string_lossy()) && is_abandoned(&entry.path()) {
+            remove_in(&entry.path(), before, removed)?;
+        } else if is_unfinished(&entry.file_name().to_string_lossy()) && was_written_before(&entry, before) {
             // Another process may remove it at the same time.
             match fs::remove_file(entry.path()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -61,11 +63,7 @@ fn is_unfinished(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_abandoned(file: &Path) -> bool {
-    let written = fs::metadata(file).and_then(|facts| facts.modified());
-    written.is_ok_and(|written| {
-        SystemTime::now()
-            .duration_since(written)
-            .is_ok_and(|age| age > ABANDONED)
-    })
+fn was_written_before(entry: &fs::DirEntry, before: SystemTime) -> bool {
+    let written = entry.metadata().and_then(|facts| facts.modified());
+    written.is_ok_and(|written| written < before)
 }

@@ -23,6 +23,7 @@ pub use claims::{Claim, ClaimKind, SegmentClaim};
 pub use error::{Error, Problem};
 pub use hours::Hours;
 pub use journal::{Journal, made_at};
+pub use leftovers::ABANDONED_AFTER;
 pub use legacy::{LegacyManifest, LegacyObject, LegacyRun};
 pub use parts::Part;
 pub use segments::{PACKED_AFTER, Packed, Trimmed};

@@ -1,17 +1,19 @@
 //! What killed processes leave in a local bucket.
 
 use std::fs::{self, File};
-use std::time::{Duration, SystemTime};
 
-use bucket::{Bucket, Settings};
+use bucket::{ABANDONED_AFTER, Bucket, Settings};
+use chrono::TimeDelta;
+use clock::Clock;
 
 #[tokio::test]
 async fn only_unfinished_files_that_are_old_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let bucket = Bucket::open(&Settings::Local { path }).unwrap();
-    assert_eq!(bucket.remove_leftovers().await.unwrap(), 0);
-    let old = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    let before = Clock::System.now() - ABANDONED_AFTER;
+    assert_eq!(bucket.remove_leftovers(before).await.unwrap(), 0);
+    let old = (before - TimeDelta::minutes(1)).into();
     for (name, is_old) in [
         ("events/uploads/2026/11/29/08/a.json#1", true),
         ("artifacts/1/sha256/ab/b.zst#12", true),
@@ -33,7 +35,7 @@ async fn only_unfinished_files_that_are_old_are_removed() {
                 .unwrap();
         }
     }
-    assert_eq!(bucket.remove_leftovers().await.unwrap(), 2);
+    assert_eq!(bucket.remove_leftovers(before).await.unwrap(), 2);
     for kept in [
         "events/uploads/2026/11/29/08/young.json#1",
         "events/uploads/2026/11/29/08/finished.json",
@@ -42,5 +44,5 @@ async fn only_unfinished_files_that_are_old_are_removed() {
     ] {
         assert!(folder.path().join(kept).exists(), "{kept}");
     }
-    assert_eq!(bucket.remove_leftovers().await.unwrap(), 0);
+    assert_eq!(bucket.remove_leftovers(before).await.unwrap(), 0);
 }

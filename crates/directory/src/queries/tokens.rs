@@ -88,7 +88,9 @@ pub async fn key_holder<'c>(
         let note = sqlx::query!("SELECT directory.note_token_use($1)", row.id);
         match note.execute(database).await {
             Err(error) if is_read_only(&error) => tracing::debug!(%error, "cannot record that a token was used"),
-            noted => drop(noted?),
+            noted => {
+                noted?;
+            }
         }
     }
     let access = Access {

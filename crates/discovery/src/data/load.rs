@@ -232,7 +232,7 @@ impl Data {
             .collect();
         let ids: Vec<i64> = by_id.keys().copied().collect();
         let (mut found, read) = (Vec::new(), Arc::new(read));
-        let mut decoding: Option<JoinHandle<Result<Vec<(i64, T)>, String>>> = None;
+        let mut decoding: Option<Decoding<T>> = None;
         // In batches, so that the definitions need not be in memory at once. A batch is decoded while the next one is read.
         for ids in ids.chunks(BATCH) {
             let docs = queries::graph::docs(connection, self.scope.account, ids).await?;
@@ -259,8 +259,11 @@ impl Data {
     }
 }
 
+/// Decodes a batch of definitions. The error is its text.
+type Decoding<T> = JoinHandle<Result<Vec<(i64, T)>, String>>;
+
 /// What was read of a batch of definitions.
-async fn decoded<T>(decoding: JoinHandle<Result<Vec<(i64, T)>, String>>) -> Result<Vec<(i64, T)>, Error> {
+async fn decoded<T>(decoding: Decoding<T>) -> Result<Vec<(i64, T)>, Error> {
     let decoded = decoding.await.map_err(|panic| Error::Internal(panic.to_string()))?;
     decoded.map_err(Error::Internal)
 }
