@@ -151,17 +151,14 @@ async fn the_reader_sees_nothing_without_an_account_and_writes_nothing() {
     }
 }
 
-/// Checks all forms of queries that the reader might send.
-#[tokio::test(flavor = "multi_thread")]
-async fn row_level_security_holds_in_every_form_of_query() {
-    let installation = Installation::start().await;
-    let own = installation.token("1", "read,upload", &[]);
+/// Has a row written to each table that readers see.
+pub(crate) async fn fill_tables(installation: &Installation, own: &Token) {
     for (name, file) in [
         ("manifest", newest_manifest()),
         ("results", fixture("run_results/v6-1.12.0-build.json")),
         ("catalog", fixture("catalog/v1-1.12.0.json")),
     ] {
-        installation.upload_manifest(&own, name, file).await;
+        installation.upload_manifest(own, name, file).await;
     }
     wait_until("all uploads are projected", async || {
         (installation.count("SELECT count(*) FROM catalogs").await == 1
@@ -178,11 +175,19 @@ async fn row_level_security_holds_in_every_form_of_query() {
         "shop",
         "host=db.example.com",
     ]);
-    installation.store_file(&own, "kept", "kept.txt").await;
-    installation.store_file(&own, "deleted", "deleted.txt").await;
+    installation.store_file(own, "kept", "kept.txt").await;
+    installation.store_file(own, "deleted", "deleted.txt").await;
     let deleted = format!("/api/internal/environments/{}/files?tag=deleted", SLUG);
-    let (status, _) = installation.send(Method::DELETE, &own, &deleted).await;
+    let (status, _) = installation.send(Method::DELETE, own, &deleted).await;
     assert_eq!(status, StatusCode::OK);
+}
+
+/// Checks all forms of queries that the reader might send.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_level_security_holds_in_every_form_of_query() {
+    let installation = Installation::start().await;
+    let own = installation.token("1", "read,upload", &[]);
+    fill_tables(&installation, &own).await;
     // Read from the catalog, so that a new table with an account cannot be forgotten.
     let owner = installation.system.database.pool("dbt_api_projector");
     let tables: Vec<(String, bool, bool)> = sqlx::query_as(
