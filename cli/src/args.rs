@@ -38,6 +38,8 @@ pub(crate) enum Command {
     },
     /// Check whether the service on this machine is alive, for use in containers.
     Healthcheck,
+    /// Show what can be reached, and what was accepted and is not shown yet. Ends with 1 if something is wrong.
+    Status,
     /// Manage accounts.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -360,8 +362,12 @@ pub(crate) enum TokenCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Read all settings, report what is wrong with them, and print which bucket, database and NATS they name. Nothing is contacted.
-    Check,
+    /// Read all settings, report what is wrong with them, and print which bucket, database and NATS they name.
+    Check {
+        /// Also try to reach them, and Datacoves and Airflow. In the bucket, this may create the object `check`.
+        #[arg(long)]
+        connect: bool,
+    },
     /// List the names of all settings.
     Variables,
 }

@@ -14,4 +14,5 @@ pub(crate) mod prune;
 pub(crate) mod rebuild;
 pub(crate) mod recover;
 pub(crate) mod replay;
+pub(crate) mod status;
 pub(crate) mod token;

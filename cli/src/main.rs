@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod args;
+mod attempts;
 mod commands;
 mod health;
 mod operator;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
 async fn run(command: Command, output: Output) -> anyhow::Result<()> {
     if let Command::Config(command) = &command {
         return match command {
-            ConfigCommand::Check => commands::config::check(output),
+            ConfigCommand::Check { connect } => commands::config::check(*connect, output).await,
             ConfigCommand::Variables => commands::config::variables(output),
         };
     }
@@ -84,6 +85,7 @@ async fn run_command(settings: &Settings, command: Command, output: Output) -> a
         Command::Migrate { print_roles: true } => commands::migrate::print_roles(settings, output),
         Command::Migrate { print_roles: false } => commands::migrate::run(settings, output).await,
         Command::Healthcheck => commands::healthcheck::run(settings, output).await,
+        Command::Status => commands::status::run(settings, output).await,
         Command::Account(command) => commands::account::run(settings, command, output).await,
         Command::Project(command) => commands::project::run(settings, command, output).await,
         Command::Environment(command) => commands::environment::run(settings, command, output).await,
@@ -119,6 +121,7 @@ fn needs_tables(command: &Command) -> bool {
         | Command::Api
         | Command::Migrate { .. }
         | Command::Healthcheck
+        | Command::Status
         | Command::Config(_)
         | Command::Events(_)
         | Command::Journal(_)

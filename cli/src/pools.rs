@@ -83,7 +83,9 @@ pub(crate) enum PoolRole {
 }
 
 impl PoolRole {
-    fn name(self) -> &'static str {
+    pub(crate) const ALL: [Self; 3] = [Self::Ingest, Self::Projector, Self::Reader];
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ingest => "dbt_api_ingest",
             Self::Projector => "dbt_api_projector",

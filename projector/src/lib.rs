@@ -18,6 +18,7 @@ mod selection;
 mod state;
 mod sweep;
 mod trace;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use rebuild::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 pub use replay::Outcomes;
 pub use selection::Selection;
 pub use sweep::Swept;
+pub use waiting::Waiting;
 
 /// The maximum size of the artifacts that are processed at the same time, in MiB. Each needs some two times its size in memory.
 const MEMORY_MIB: usize = 96;

@@ -2,27 +2,40 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use serde::Serialize;
 
+use crate::attempts::{Attempt, try_all};
 use crate::output::Output;
 use crate::settings::Settings;
 
-pub(crate) fn check(output: Output) -> anyhow::Result<()> {
+pub(crate) async fn check(connect: bool, output: Output) -> anyhow::Result<()> {
     let settings = Settings::load()?;
     let effective = Effective::of(&settings)?;
+    let attempts = match connect {
+        true => Some(try_all(&settings).await),
+        false => None,
+    };
     match output {
         Output::Json => output.one(&Checked {
             effective,
             warnings: &settings.warnings,
-        }),
+            attempts: attempts.as_deref(),
+        })?,
         Output::Text => {
             output.one(&effective)?;
             for warning in &settings.warnings {
                 output.note(&format!("Warning: {warning}"))?;
             }
-            output.done("The settings are valid.")
+            output.done("The settings are valid.")?;
+            if let Some(attempts) = &attempts {
+                output.many(attempts, "")?;
+            }
         }
     }
+    let all_are_ok = attempts.iter().flatten().all(Attempt::is_ok);
+    ensure!(all_are_ok, "not everything that the settings name can be used");
+    Ok(())
 }
 
 pub(crate) fn variables(output: Output) -> anyhow::Result<()> {
@@ -35,6 +48,8 @@ struct Checked<'a> {
     #[serde(flatten)]
     effective: Effective<'a>,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<&'a [Attempt]>,
 }
 
 /// What the service uses with these settings, without secrets.

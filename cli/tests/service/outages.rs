@@ -2,6 +2,7 @@
 
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
 use testkit::s3::S3Server;
 use testkit::{Service, System, try_command, wait_until};
 
@@ -251,4 +252,42 @@ fn manifest_form(run: &str) -> Form {
         .text("environment_slug", SLUG)
         .text("run_id", run.to_owned())
         .part("file", Part::bytes(newest_manifest()).file_name("file"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_shows_what_waits_and_what_cannot_be_reached() {
+    let mut installation = Installation::of(prepared().await, "ingest").await;
+    let token = installation.token("1", "read,upload", &[]);
+    installation.upload_manifest(&token, "waits", newest_manifest()).await;
+    let status = |system: &System| {
+        let (code, output, errors) = try_command(BINARY, &["status"], system);
+        let output: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output}{errors}"));
+        (code, output, errors)
+    };
+    let (code, output, errors) = status(&installation.system);
+    assert_eq!(code, Some(0), "{errors}{output}");
+    let waiting = &output["waiting"];
+    assert_eq!(
+        (&waiting["waiting_events"], &waiting["dead_letters"]),
+        (&json!(1), &json!(0)),
+        "{output}"
+    );
+    assert!(waiting["oldest_waiting"].is_string(), "{output}");
+    let checked = installation.command(&["config", "check", "--connect"]);
+    let attempts = checked["attempts"].as_array().unwrap();
+    assert!(attempts.iter().all(|attempt| attempt["is_ok"] == true), "{checked}");
+
+    installation.system.nats.stop();
+    let (code, output, errors) = status(&installation.system);
+    assert!(code == Some(1) && errors.contains("not everything works"), "{errors}");
+    let broken: Vec<&Value> = output["parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|part| part["is_ok"] == false)
+        .collect();
+    assert_eq!(broken.len(), 1, "{output}");
+    assert_eq!(broken[0]["part"], "nats");
+    let (code, _, errors) = try_command(BINARY, &["config", "check", "--connect"], &installation.system);
+    assert!(code == Some(1) && errors.contains("can be used"), "{errors}");
 }
