@@ -1,25 +1,21 @@
 //! File content embedded in JSON answers.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use artifacts::{ArtifactText, Trimmer};
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use edge::{CloudError, hold_until_sent};
+use edge::hold_until_sent;
 use futures_util::stream;
 use read_model::queries::artifacts::RunFile;
 use schemas::AccountId;
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::State;
 use crate::download::Extent;
 use crate::error::Error;
+use crate::state::State;
 
 /// The largest file, in bytes, whose content is embedded in an answer, because it is held in memory. Clients download larger files.
 const MAX_SIZE: i64 = 32 << 20;
@@ -27,36 +23,6 @@ const MAX_SIZE: i64 = 32 << 20;
 /// The most memory that embedding a file takes, as a multiple of its size: the bytes, a second copy if the JSON needs repair, and the text,
 /// in which a control character takes six bytes.
 const MEMORY_FACTOR: i64 = 8;
-
-/// Memory for contents that are being made or sent, in MiB. Requests beyond it wait.
-const MEMORY_MIB: usize = 512;
-
-/// How long a request waits for memory before the service answers that it is busy.
-const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// Limits the memory that embedded file contents take. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ContentMemory(Arc<Semaphore>);
-
-impl Default for ContentMemory {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MEMORY_MIB)))
-    }
-}
-
-impl ContentMemory {
-    /// Reserves this much memory until the answer has been sent. A request for more than there is reserves all of it.
-    pub(crate) async fn admit(&self, bytes: i64) -> Result<OwnedSemaphorePermit, CloudError> {
-        let permits = mib(bytes).min(MEMORY_MIB);
-        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let admitted = timeout(MAX_WAIT, Arc::clone(&self.0).acquire_many_owned(permits)).await;
-        admitted.ok().and_then(Result::ok).ok_or_else(CloudError::busy)
-    }
-}
-
-fn mib(bytes: i64) -> usize {
-    usize::try_from(bytes >> 20).unwrap_or_default().saturating_add(1)
-}
 
 /// The file whose content a client asked for.
 pub(crate) struct Content {

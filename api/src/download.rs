@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use read_model::queries::artifacts::RunFile;
 use schemas::AccountId;
 
-use crate::State;
 use crate::error::Error;
+use crate::state::State;
 
 /// How much of a file is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The parameters that all lists have in common, and the envelope of a page.
 
+mod choice;
 mod order;
 
 use axum::Json;
@@ -17,28 +18,12 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+pub(crate) use choice::Choice;
+use choice::text_of;
 pub(crate) use order::OrderBy;
 
 /// The most that one page holds, and what it holds by default.
 const MAX_PAGE: i64 = 100;
-
-/// A parameter's value that is one of a few words.
-pub(crate) trait Choice: Copy + PartialEq + Send + 'static {
-    /// All words with their meaning. Where there is a default, it is the first one.
-    const ALL: &'static [(&'static str, Self)];
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, choice)| *choice)
-    }
-
-    fn name(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(_, choice)| *choice == self);
-        found.map_or("", |(name, _)| name)
-    }
-}
 
 /// `order_by`, `limit` and `offset`.
 #[derive(Clone, Copy, Debug)]
@@ -164,10 +149,6 @@ impl<R: Choice> IntoParams for Related<R> {
         let related = parameter("include_related", description, ArrayBuilder::new().items(names));
         vec![related.style(Some(ParameterStyle::Form)).explode(Some(false)).build()]
     }
-}
-
-fn text_of(words: impl Iterator<Item = String>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
 }
 
 /// An optional parameter whose schema depends on a type, so that it cannot be derived from the struct that is read.

@@ -8,8 +8,8 @@ use read_model::queries::artifacts::RunFile;
 use read_model::queries::logs::StepLog;
 use schemas::AccountId;
 
-use crate::State;
 use crate::resources::step::{Log, Step};
+use crate::state::State;
 
 /// How many lines of a log are shown, as in dbt Cloud.
 const MAX_LINES: usize = 1_000;

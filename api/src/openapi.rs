@@ -2,6 +2,8 @@
 
 mod errors;
 
+pub(crate) use errors::describe_unchanged;
+
 use std::sync::Arc;
 
 use axum::extract::Path;

@@ -30,7 +30,7 @@ use axum::routing::{any, get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::State;
+use crate::state::State;
 
 /// The routes that need neither the database nor the bucket.
 pub(crate) fn others() -> OpenApiRouter<State> {

@@ -7,8 +7,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::{Scope, Sha256};
 
-use crate::State;
 use crate::download::names;
+use crate::state::State;
 use crate::view::Bearer;
 
 /// Answers contain ages such as "3 minutes ago", so a tag is valid for at most a minute.

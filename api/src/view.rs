@@ -14,8 +14,8 @@ use service::Lent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::State;
 use crate::error::Error;
+use crate::state::State;
 
 /// The checked right to read the account that the path names and the environments that the token may see. Handlers take it as an argument.
 pub(crate) struct View {

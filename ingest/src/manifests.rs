@@ -102,6 +102,7 @@ struct Accepted {
     post,
     path = "/manifests",
     tag = "Uploads",
+    operation_id = "upload_manifest",
     request_body(content = ManifestForm, content_type = "multipart/form-data"),
     params(ManifestParams),
     responses(

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error as _};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{Choice, text_of};
+use super::choice::{Choice, text_of};
 
 /// The value of `order_by`: one of the fields, with `-` in front to reverse the order. By default the first field.
 #[derive(Clone, Copy, Debug)]

@@ -27,27 +27,48 @@ pub(super) struct UploadErrorAnswer {
     errors: Value,
 }
 
+/// The route of the uploads whose URL is signed. Its errors have the form of uploads.
+const SIGNED_UPLOAD: &str = "/api/private/ingests/{signed}";
+
 /// Adds the errors that follow from authentication, parameters, bodies and load to all operations that do not describe them.
 pub(super) fn describe(document: &mut Document) {
     for (path, item) in &mut document.paths.paths {
-        let schema = if edge::is_upload_path(path) {
+        let schema = if edge::is_upload_path(path) || path == SIGNED_UPLOAD {
             "UploadError"
         } else {
             "Error"
         };
         for operation in operations(item) {
-            for (status, description) in errors_of(operation, path) {
-                let content = ContentBuilder::new()
-                    .schema(Some(Ref::from_schema_name(schema)))
-                    .build();
-                let response = ResponseBuilder::new()
-                    .description(description)
-                    .content("application/json", content)
-                    .build();
-                let responses = &mut operation.responses.responses;
+            let errors = errors_of(operation, path);
+            let responses = &mut operation.responses.responses;
+            for (status, description) in errors {
+                let response = ResponseBuilder::new().description(description).build();
                 responses.entry(status.to_owned()).or_insert_with(|| response.into());
             }
+            // Also those that the routes describe themselves.
+            for (status, response) in responses {
+                if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response)
+                    && response.content.is_empty()
+                {
+                    let content = ContentBuilder::new()
+                        .schema(Some(Ref::from_schema_name(schema)))
+                        .build();
+                    response.content.insert("application/json".to_owned(), content);
+                }
+            }
         }
+    }
+}
+
+/// Adds that these reads may be answered with 304, as [`crate::unchanged`] does.
+pub(crate) fn describe_unchanged(document: &mut Document) {
+    for item in document.paths.paths.values_mut() {
+        let Some(operation) = &mut item.get else { continue };
+        let response = ResponseBuilder::new()
+            .description("The answer is the one that has the `ETag` in `If-None-Match`")
+            .build();
+        let responses = &mut operation.responses.responses;
+        responses.entry("304".to_owned()).or_insert_with(|| response.into());
     }
 }
 
@@ -63,6 +84,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
+/// `security(())` on a route, which is an empty requirement, means that it needs no token.
+fn needs_token(operation: &Operation) -> bool {
+    let security = operation.security.as_ref();
+    security.is_none_or(|security| security.iter().any(|one| *one != SecurityRequirement::default()))
+}
+
 fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static str)> {
     // Every URL is checked, whether its route has parameters or not.
     let mut errors = vec![("414", "The query is too long; the message says how long it may be")];
@@ -72,11 +99,7 @@ fn errors_of(operation: &Operation, path: &str) -> Vec<(&'static str, &'static s
         .iter()
         .flatten()
         .any(|param| matches!(param, RefOr::T(param) if param.parameter_in == ParameterIn::Query));
-    // `security(())` on a route, which is an empty requirement, means that it needs no token.
-    let needs_token = operation
-        .security
-        .as_ref()
-        .is_none_or(|security| security.iter().any(|one| *one != SecurityRequirement::default()));
+    let needs_token = needs_token(operation);
     if in_path || in_query {
         errors.push(("400", "A parameter cannot be read"));
     }

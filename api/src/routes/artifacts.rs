@@ -12,9 +12,9 @@ use schemas::{AccountId, JobId, RunId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::State;
 use crate::download::{Download, Extent, content_type, has_already};
 use crate::error::Error;
+use crate::state::State;
 use crate::view::{Ids, View};
 
 /// The largest run results, in bytes, to which variables are added, since they are held in memory meanwhile. Larger ones are sent as they are.

@@ -12,10 +12,10 @@ use schemas::{AccountId, EnvironmentId, EnvironmentType, ProjectId, Sha256};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use crate::State;
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::resources::manifest::ManifestHref;
+use crate::state::State;
 use crate::view::{Ids, View};
 
 /// The purpose that URLs of manifests are signed for.

@@ -13,12 +13,12 @@ use schemas::{EnvironmentId, ProjectId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::State;
 use crate::contents::{self, Content};
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
 use crate::listing::{PageOnly, Pagination};
 use crate::resources::file::Files;
+use crate::state::State;
 use crate::view::{UploaderView, View};
 
 /// The JSON before and after the file in an answer with its contents.

@@ -16,12 +16,12 @@ use utoipa::IntoParams;
 use super::deferral::{newest_of, newest_of_project};
 use super::files::{bytes_of, facts, find, page};
 use super::manifests::extent;
-use crate::State;
 use crate::contents::{self, Content};
 use crate::download::Extent;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, PageOnly, applied, many};
 use crate::resources::manifest::AboutManifest;
+use crate::state::State;
 use crate::view::{FilesView, Ids, View};
 
 /// dbt Cloud's envelope: the JSON before and after the thing.

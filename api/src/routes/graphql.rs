@@ -12,8 +12,8 @@ use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
 use http_body_util::LengthLimitError;
 
-use crate::State;
 use crate::error::Error;
+use crate::state::State;
 use crate::view::Reader;
 
 /// How long a connection to PostgreSQL is kept for a client that is still sending its query.

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::environments;
-use crate::State;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
 use crate::resources::environment::Environment;
 use crate::resources::job::{Job, UnknownOfJob};
 use crate::resources::run::{Run, RunOfJob};
+use crate::state::State;
 use crate::view::{Ids, View};
 
 /// A job with related things.

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::deferral::newest_of_project;
-use crate::State;
 use crate::download::{Download, Extent, content_type};
 use crate::error::Error;
+use crate::state::State;
 use crate::view::{UploaderView, View};
 
 /// Which manifest, and how much of it.

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{environments, jobs, steps};
-use crate::State;
 use crate::error::Error;
 use crate::listing::{Choice, Listing, Many, Related, StateFilter, any_of, applied, many};
 use crate::logs;
@@ -17,6 +16,7 @@ use crate::resources::environment::Environment;
 use crate::resources::job::JobOfRun;
 use crate::resources::run::{Run, Trigger, UnknownOfRun};
 use crate::resources::step::Step;
+use crate::state::State;
 use crate::view::{Ids, View};
 
 /// A run with related things.

@@ -7,11 +7,11 @@ use edge::{CloudError, One, one};
 use read_model::queries;
 use schemas::{AccountId, RunId, StepId};
 
-use crate::State;
 use crate::error::Error;
 use crate::listing::{Choice, Related};
 use crate::logs;
 use crate::resources::step::Step;
+use crate::state::State;
 use crate::view::{Ids, View};
 
 /// What can be included with a step.

@@ -4,18 +4,24 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use crate::headers::{OLDER_UPLOAD_PREFIX, UPLOAD_PREFIX};
+
 /// The groups, each with the beginning of its routes. The first that fits counts.
-const GROUPS: [(&str, &str); 9] = [
+const GROUPS: [(&str, &str); 10] = [
+    (UPLOAD_PREFIX, UPLOADS),
+    (OLDER_UPLOAD_PREFIX, UPLOADS),
     ("/api/v2", "v2"),
     ("/api/v3", "v3"),
     ("/api/graphql", "semantic_layer"),
-    ("/api/internal", "uploads"),
-    ("/api/private", "uploads"),
+    ("/api/private", UPLOADS),
     ("/beta/graphql", "discovery"),
     ("/graphql", "discovery"),
     ("/healthz", "health"),
     ("/metrics", "health"),
 ];
+
+/// The group of routes by which dbt-coves and dbt upload.
+const UPLOADS: &str = "uploads";
 
 /// The group of all other routes, such as pages, and of paths without a route.
 const OTHER: &str = "other";
@@ -60,7 +66,8 @@ mod tests {
             (Some("/api/v2/accounts/{account_id}/runs"), "v2"),
             (Some("/api/graphql"), "semantic_layer"),
             (Some("/graphql"), "discovery"),
-            (Some("/api/internal/manifests"), "uploads"),
+            (Some("/api/v2/datacoves/manifests"), UPLOADS),
+            (Some("/api/internal/manifests"), UPLOADS),
             (Some("/"), OTHER),
             (None, OTHER),
         ] {

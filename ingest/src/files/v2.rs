@@ -55,7 +55,7 @@ struct NewVersionForm {
 ///
 /// The answer is sent once the files are stored durably. Artifacts of dbt are shown with the DAG run whose id and `-` their tag begins with.
 #[utoipa::path(
-    post, path = "/environments/{slug}/files", tag = "Files",
+    post, path = "/environments/{slug}/files", tag = "Files", operation_id = "store_files",
     params(("slug" = String, Path, description = "The environment's slug"), NewFileParams),
     request_body(content = FilesForm, content_type = "multipart/form-data"),
     responses(
@@ -107,7 +107,7 @@ async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) ->
 ///
 /// The new version keeps the slug.
 #[utoipa::path(
-    put, path = "/environments/{slug}/files", tag = "Files",
+    put, path = "/environments/{slug}/files", tag = "Files", operation_id = "replace_file",
     params(("slug" = String, Path, description = "The environment's slug"), FileNaming),
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
@@ -129,7 +129,7 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(slug): Path<String>, 
 ///
 /// The same as `PUT`.
 #[utoipa::path(
-    patch, path = "/environments/{slug}/files", tag = "Files",
+    patch, path = "/environments/{slug}/files", tag = "Files", operation_id = "replace_file_by_patch",
     params(("slug" = String, Path, description = "The environment's slug"), FileNaming),
     request_body(content = NewVersionForm, content_type = "multipart/form-data"),
     responses(
@@ -194,7 +194,7 @@ async fn put_version(
 ///
 /// Deletes the file with the given slug, or all files with the given tag. Either may be sent in the query, as a form, or as JSON.
 #[utoipa::path(
-    delete, path = "/environments/{slug}/files", tag = "Files",
+    delete, path = "/environments/{slug}/files", tag = "Files", operation_id = "delete_files",
     params(("slug" = String, Path, description = "The environment's slug"), FileNaming),
     request_body(
         content((FileNaming = "application/json"), (FileNaming = "application/x-www-form-urlencoded")),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use directory::queries::Environment;
-use schemas::EnvironmentType;
+use schemas::{EnvironmentType, RecordState};
 use serde_json::{Value as Json, json};
 
 use super::{Resolver, required};
@@ -54,7 +54,7 @@ impl Resolver<'_> {
     /// The environments in use that a filter lets through.
     async fn environments(&mut self, lets_in: impl Fn(&Environment) -> bool) -> Result<Vec<Environment>, Error> {
         let mut environments = directory::queries::environments(self.connection, self.account).await?;
-        environments.retain(|environment| environment.state == "active" && lets_in(environment));
+        environments.retain(|environment| environment.state == RecordState::Active.as_str() && lets_in(environment));
         Ok(environments)
     }
 
