@@ -57,26 +57,26 @@ pub(crate) enum ArchiveError {
     },
     /// A name leads out of the zip's folder, or is too long for a file that must be kept.
     #[error(
-        "`{0}` in the zip is not a safe file name: expected a relative path of at most {MAX_NAME_LEN} bytes without `..` and control characters"
+        "expected relative paths of at most {MAX_NAME_LEN} bytes without `..` or control characters in the zip, got `{0}`"
     )]
     Name(String),
     /// Two files have the same name.
-    #[error("`{0}` is in the zip twice")]
+    #[error("expected each name in the zip once, got `{0}` twice")]
     Twice(String),
     /// The zip has no files.
-    #[error("the zip contains no files")]
+    #[error("expected at least one file in the zip, got none")]
     Empty,
     /// None of the files can be kept.
-    #[error("no file in the zip can be kept; `{}` is left out: {}", .0.name, .0.reason)]
+    #[error("expected a file in the zip that can be kept, got none; `{}` is left out: {}", .0.name, .0.reason)]
     AllLeftOut(LeftOut),
     /// The zip has too many files at the top level.
-    #[error("the zip has {0} files outside folders; at most {MAX_FILES} are accepted")]
+    #[error("expected at most {MAX_FILES} files outside folders in the zip, got {0}")]
     TooMany(usize),
     /// The zip has so many entries that only listing them would take long.
-    #[error("the zip has {0} entries; at most {MAX_ENTRIES} are accepted")]
+    #[error("expected at most {MAX_ENTRIES} entries in the zip, got {0}")]
     TooManyEntries(usize),
     /// The zip unpacks to more bytes than are accepted.
-    #[error("the files in the zip are larger than {0} bytes in total, the maximum (MAX_UPLOAD_BYTES)")]
+    #[error("expected at most {0} bytes (MAX_UPLOAD_BYTES) in all files of the zip, got more")]
     TooLarge(u64),
     /// A file cannot be spooled.
     #[error(transparent)]

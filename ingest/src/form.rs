@@ -80,8 +80,9 @@ impl Form {
     /// Returns the parameters and the only file of the form, or an error if it does not have exactly one file.
     pub(crate) fn into_file(self) -> Result<(Parameters, FormFile), UploadError> {
         let Self { parameters, mut files } = self.with_files()?;
-        let file = files.pop().filter(|_| files.is_empty());
-        let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
+        let count = files.len();
+        let file = files.pop().filter(|_| count == 1);
+        let file = file.ok_or_else(|| not_one_file(count))?;
         Ok((parameters, file))
     }
 }
@@ -169,6 +170,11 @@ impl Reader<'_> {
             None => UploadError::bad_request(format!("the form is broken or incomplete: {}", error.body_text())),
         }
     }
+}
+
+/// The error for a form with `count` files on a route that takes one.
+pub(crate) fn not_one_file(count: usize) -> UploadError {
+    UploadError::unprocessable("file", format!("expected one file, got {count}"))
 }
 
 fn no_file(reason: &str) -> UploadError {

@@ -162,6 +162,10 @@ impl JsonSchema for Sha256 {
 pub struct Slug(String);
 
 impl Slug {
+    /// What a slug is, for messages.
+    pub const RULE: &str =
+        "1 to 63 lower-case letters, digits, `-` or `_`, starting with a letter or a digit and not all digits";
+
     /// The slug as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -177,9 +181,7 @@ impl fmt::Display for Slug {
 
 /// The text breaks the rules of [`Slug`].
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "invalid slug: expected 1 to 63 lower-case letters, digits, `-` or `_`, starting with a letter or a digit and not all digits, got `{0}`"
-)]
+#[error("invalid slug: expected {rule}, got `{0}`", rule = Slug::RULE)]
 pub struct InvalidSlug(String);
 
 impl FromStr for Slug {

@@ -325,8 +325,8 @@ async fn config_check_reports_every_problem_of_the_airflow_file() {
     assert_eq!(code, Some(1), "{errors}");
     for part in [
         "[dev]: missing `environment`: this key is required",
-        "[dev]: url:",
-        "[dev]: expected either username",
+        "[dev]: invalid `url`: expected",
+        "[dev]: invalid login: expected either username and password, or token, got password",
         "[x]: missing `account`: this key is required",
         "invalid `AIRFLOW_POLL_SECONDS`: expected a number from 1 to 3600, got `0`",
     ] {

@@ -272,11 +272,11 @@ async fn only_permitted_tokens_get_a_url_and_only_valid_zips_are_kept() {
     let bad = |files: &[(&str, Vec<u8>)]| zip(CompressionMethod::Deflated, files);
     for (body, expected, words) in [
         (b"no zip".to_vec(), 422, "not a readable zip"),
-        (bad(&[]), 422, "no files"),
+        (bad(&[]), 422, "expected at least one file in the zip"),
         (
             bad(&[("../manifest.json", newest_manifest())]),
             422,
-            "not a safe file name",
+            "expected relative paths",
         ),
         (
             bad(&[

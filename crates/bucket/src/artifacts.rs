@@ -165,7 +165,7 @@ impl Source {
                 let mut file = tokio::fs::File::from_std(file);
                 let actual = file.metadata().await?.len();
                 if actual != size {
-                    let message = format!("the file has {actual} bytes, expected {size}");
+                    let message = format!("invalid file: expected {size} bytes, got {actual}");
                     return Err(io::Error::new(ErrorKind::InvalidInput, message));
                 }
                 file.rewind().await?;

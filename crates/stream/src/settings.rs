@@ -80,7 +80,9 @@ fn read_urls(reader: &mut Reader<'_>, urls: &str) -> (Vec<ServerAddr>, Option<Lo
         let read = reader.valid_url("NATS_URL", NATS_URL, shown, read_url(text));
         let Some((server, login)) = read else { break };
         if !servers.is_empty() && login != common {
-            reader.problem("NATS_URL contains different logins: all of its URLs must have the same".to_owned());
+            reader.problem(
+                "invalid `NATS_URL`: expected the same login in all of its URLs, got different ones".to_owned(),
+            );
             break;
         }
         servers.push(server);

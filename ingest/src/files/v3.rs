@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
-use edge::{CloudError, One, UploadError, one};
+use edge::{CloudError, One, one};
 use read_model::queries::files::{FileKey, FileScope};
 use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
 use serde::Deserialize;
@@ -72,12 +72,13 @@ pub(crate) async fn post_v3(
     let storing = async {
         let (access, entry) = enter(&ingest, &head, &account, &project, &environment).await?;
         let mut received = read_form(&ingest, &head, &body).await?;
-        let file = received.files.pop().filter(|_| received.files.is_empty());
-        let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
+        let count = received.files.len();
+        let file = received.files.pop().filter(|_| count == 1);
+        let file = file.ok_or_else(|| form::not_one_file(count))?;
         let params: NamedFileParams = received.parameters.read()?;
         if is_manifest(&params)? && file.spooled.scanned.kind != ArtifactKind::Manifest {
             return Err(CloudError::unprocessable(
-                "`file` is not a manifest, but `is_manifest` is set",
+                "invalid `file`: expected a manifest because `is_manifest` is set, got another file",
             ));
         }
         let filename = params.filename.as_deref().or(file.filename.as_deref());

@@ -369,7 +369,7 @@ async fn a_page_begins_after_a_cursor_or_not_at_all() {
     ] {
         let message = super::error(&installation, &token, &query(list)).await;
         assert!(
-            message.contains("the list does not have `model.shop.gone`"),
+            message.contains("expected a cursor of this list, got `model.shop.gone`"),
             "{message}"
         );
     }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ::settings::{BASE_URL, base_url};
-use schemas::{AccountId, InvalidSlug, Slug};
+use schemas::{AccountId, Slug};
 use secrecy::SecretString;
 use url::Url;
 
 use super::{Environment, Login};
+
+/// The keys of a login.
+const LOGIN: [&str; 5] = ["username", "password", "password_file", "token", "token_file"];
 
 /// Reads a file with one table for each environment, and the files named in it. The error is a list of all problems, without secrets.
 pub(super) fn read(path: &Path) -> Result<Vec<Environment>, Vec<String>> {
@@ -66,7 +69,11 @@ impl TableReader<'_> {
         let login = self.login();
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for key in unknown {
-            self.problem(&key, "unknown key");
+            self.problems.push(format!(
+                "[{}]: unknown key `{key}`: expected account, environment, url, {}",
+                self.name,
+                LOGIN.join(", ")
+            ));
         }
         Some(Environment {
             account: account?,
@@ -98,9 +105,11 @@ impl TableReader<'_> {
     }
 
     fn slug(&mut self, text: &str) -> Option<Slug> {
-        let slug = text.parse();
-        slug.map_err(|error: InvalidSlug| self.problem("environment", &error.to_string()))
-            .ok()
+        let slug: Option<Slug> = text.parse().ok();
+        if slug.is_none() {
+            self.problem("environment", &format!("expected {}, got `{text}`", Slug::RULE));
+        }
+        slug
     }
 
     fn url(&mut self, text: &str) -> Option<Url> {
@@ -115,6 +124,7 @@ impl TableReader<'_> {
     }
 
     fn login(&mut self) -> Option<Login> {
+        let given: Vec<&str> = LOGIN.into_iter().filter(|key| self.table.contains_key(*key)).collect();
         let username = self.text("username");
         let (password, token) = (self.secret("password"), self.secret("token"));
         match (username, password, token) {
@@ -124,8 +134,13 @@ impl TableReader<'_> {
             }),
             (None, None, Some(token)) => Some(Login::Token(token?)),
             _ => {
+                let given = if given.is_empty() {
+                    "neither".to_owned()
+                } else {
+                    given.join(", ")
+                };
                 self.problems.push(format!(
-                    "[{}]: expected either username and password, or token",
+                    "[{}]: invalid login: expected either username and password, or token, got {given}",
                     self.name
                 ));
                 None
@@ -171,8 +186,13 @@ impl TableReader<'_> {
     fn text(&mut self, key: &str) -> Option<String> {
         match self.table.remove(key)? {
             toml::Value::String(text) if !text.is_empty() => Some(text),
-            _ => {
-                self.problem(key, "expected a string that is not empty");
+            other => {
+                let kind = if other.is_str() {
+                    "an empty string".to_owned()
+                } else {
+                    format!("a value of the type {}", other.type_str())
+                };
+                self.problem(key, &format!("expected a string that is not empty, got {kind}"));
                 None
             }
         }
@@ -184,6 +204,6 @@ impl TableReader<'_> {
     }
 
     fn problem(&mut self, key: &str, rule: &str) {
-        self.problems.push(format!("[{}]: {key}: {rule}", self.name));
+        self.problems.push(format!("[{}]: invalid `{key}`: {rule}", self.name));
     }
 }
