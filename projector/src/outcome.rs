@@ -1,4 +1,4 @@
-//! What becomes of events.
+//! The results of applying events.
 
 /// The result of applying an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ const TRIES: usize = 10;
 /// The result of each event of a batch.
 pub(crate) type Applied = Vec<(EventId, Result<Outcome, ApplyError>)>;
 
-/// What became of a batch.
+/// The result of applying a batch.
 pub(crate) enum Projected {
     /// Each event has a result, except those that must be applied alone because reading their files takes long.
     Done { applied: Applied, late: Vec<EventId> },

@@ -145,7 +145,7 @@ struct State {
     cause: String,
 }
 
-/// What became of a batch.
+/// The results of the events of a batch.
 #[derive(Default)]
 struct Part {
     outcomes: Outcomes,

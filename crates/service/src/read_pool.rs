@@ -40,7 +40,7 @@ pub type WarmUp = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result
 
 /// A fixed number of connections for read-only transactions. Cheap to clone.
 ///
-/// sqlx's own pool opens a connection on the way of the request that finds none, and loses one when a request that is about to get it is
+/// sqlx's own pool opens a connection while the request that found none waits, and loses one when a request that is about to get it is
 /// cancelled. Here a task of its own opens all connections, from the start on. A request waits for one that is ready, and only lends it.
 #[derive(Clone)]
 pub struct ReadPool(Arc<Shared>);

@@ -63,7 +63,7 @@ assert urn_of.keys() == {name for name in kind_of if kind_of[name] in (*RELATION
 
 
 def table_of(name):
-    """The dataset that a child names: the table in the database, but for sources and what the database does not have."""
+    """The dataset that a child names: the table in the database, except for sources and for nodes without a table."""
     is_table = kind_of[name] in ("model", "seed", "snapshot") and nodes[name]["config"]["materialized"] != "ephemeral"
     return urn_of[name].replace("dataPlatform:dbt", "dataPlatform:duckdb") if is_table else urn_of[name]
 

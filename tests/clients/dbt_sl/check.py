@@ -17,7 +17,7 @@ from local import account  # noqa: E402
 
 FIXTURES = HERE.parents[2] / "fixtures/semantic_layer"
 METRICS = "query ($id: BigInt!) { environment(id: $id) { definition { metrics { totalCount } } } }"
-warnings.simplefilter("ignore")  # of the driver for queries, which dbt-api has not
+warnings.simplefilter("ignore")  # about the driver for queries: dbt-api runs none
 
 
 def load(name):

@@ -1,4 +1,4 @@
-//! What became of a node: in its last attempt, and in its last success.
+//! The results of a node: of its last attempt, and of its last success.
 
 use super::Read;
 use crate::facts::{Attempt, Facts, Object, Value};

@@ -1,4 +1,4 @@
-//! What became of nodes: their last attempts and last successes.
+//! The results of nodes: of their last attempts and last successes.
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId};
