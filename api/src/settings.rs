@@ -23,7 +23,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings.
+    /// Reads `READS_PER_MINUTE`. The default is the limit of dbt Cloud.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             requests_per_minute: reader.number(

@@ -96,7 +96,7 @@ impl<S: Sync> FromRequestParts<S> for TablePaging {
 pub(crate) struct Table {
     /// How the request ended.
     status: Status,
-    /// The rows.
+    /// The rows of this page, in the order that `extra.order_by` names.
     data: Vec<ResultRow>,
     /// What was asked for, and where the rest begins.
     extra: TableExtra,

@@ -34,8 +34,9 @@ const TIMES: u64 = 40;
 /// The cost of something, measured while something else grows.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Curve {
-    /// What grows.
+    /// What grows, as a plural, such as `accounts`.
     against: &'static str,
+    /// What is measured, such as `upload`.
     what: &'static str,
     /// Pairs of amount and seconds.
     points: Vec<(f64, f64)>,

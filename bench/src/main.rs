@@ -43,7 +43,7 @@ enum Command {
     },
     /// Only reads a manifest, so that the work can be counted from outside.
     Read {
-        /// The manifest.
+        /// The path of a `manifest.json`.
         manifest: PathBuf,
     },
 }

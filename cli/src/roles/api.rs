@@ -11,7 +11,7 @@ use super::part::{Part, Process};
 use crate::health::{bucket_check, database_check};
 use crate::pools::{self, PoolRole};
 
-/// The whole role.
+/// Returns the role. It requires PostgreSQL, and needs the bucket only for the content of artifacts and files.
 pub(super) fn part(process: &Process) -> Part {
     let check = pools::reader_check(&process.settings.database);
     let health = Health::default()

@@ -19,15 +19,15 @@ pub enum Error {
     /// The object does not exist.
     #[error("`{key}` does not exist in the bucket")]
     NotFound {
-        /// The object's key.
+        /// The key that was asked for.
         key: String,
     },
     /// The object exists, but its content is wrong.
     #[error("`{key}` in the bucket cannot be read: {reason}")]
     Corrupt {
-        /// The object's key.
+        /// The key at which an operator finds the object.
         key: String,
-        /// What is wrong with it.
+        /// What is wrong with it, as the end of the message.
         reason: String,
     },
     /// The event id contains no time, which the journal needs to file the event.
@@ -36,9 +36,9 @@ pub enum Error {
     /// The input cannot be read, or not be written as JSON.
     #[error("the input for `{key}` cannot be read")]
     Input {
-        /// The object's key.
+        /// The key at which it was to be stored, or for a segment its folder.
         key: String,
-        /// The cause.
+        /// The error of reading the file, or of writing JSON.
         source: std::io::Error,
     },
 }

@@ -28,17 +28,17 @@ pub enum InvalidParam {
     /// It has another form than the one it must have.
     #[error("invalid `{name}`: expected {expected}, got `{value}`")]
     Invalid {
-        /// The parameter.
+        /// The parameter's name, as in the query.
         name: String,
-        /// The beginning of what was sent.
+        /// What was sent, or its beginning: at most 100 characters.
         value: String,
-        /// What is allowed.
+        /// What is allowed, without "expected".
         expected: String,
     },
     /// It is absent or empty.
     #[error("missing `{name}`: this parameter is required")]
     Missing {
-        /// The parameter.
+        /// The parameter's name, as in the query.
         name: String,
     },
 }

@@ -17,19 +17,19 @@ const MESSAGE: &str = "message";
 /// A resource that a request needs but that is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Needed {
-    /// The bucket.
+    /// The bucket, which must have the files and events before an upload is accepted.
     #[error("the storage does not answer")]
     Storage,
     /// The folder for uploads that are being received.
     #[error("the disk cannot be written to")]
     Disk,
-    /// PostgreSQL.
+    /// PostgreSQL, which finds the stored files that a request names.
     #[error("the database does not answer")]
     Database,
     /// The directory of tokens and environments: PostgreSQL, or else the bucket.
     #[error("the token cannot be checked")]
     Directory,
-    /// Datacoves.
+    /// Datacoves, which verifies the tokens that it issued.
     #[error("Datacoves, which issued this token, does not verify it")]
     Verifier,
     /// A turn among the uploads that are read at once.

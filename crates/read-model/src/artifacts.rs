@@ -14,7 +14,7 @@ const MAX_INVOCATION_ID: usize = 100;
 /// The data of one file of an event.
 #[derive(Clone, Debug)]
 pub struct Artifact {
-    /// The upload.
+    /// The id of the upload's event.
     pub event_id: EventId,
     /// The position of the file in the upload, from 0.
     pub place: i32,

@@ -199,7 +199,7 @@ pub async fn pruned_of(connection: &mut PgConnection, events: &[EventId]) -> sql
 /// A file of an upload, with its current place.
 #[derive(Clone, Debug)]
 pub struct FileOfUpload {
-    /// The upload.
+    /// The id of the upload's event.
     pub event: EventId,
     /// The hash of the file.
     pub sha256: Sha256,

@@ -30,7 +30,7 @@ pub struct ServiceSettings {
 }
 
 impl ServiceSettings {
-    /// Reads the settings.
+    /// Reads the settings, and records all problems in `reader`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let log_formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         let settings = Self {

@@ -40,15 +40,15 @@ pub enum LoadError {
     /// The file cannot be opened.
     #[error("{path}: {error}")]
     Open {
-        /// The file.
+        /// The path that `DBT_API_CONFIG` names, or `dbt-api.toml`.
         path: PathBuf,
-        /// The cause.
+        /// The error of the operating system, or that the file is not UTF-8.
         error: std::io::Error,
     },
     /// The file is not TOML, or has values of the wrong type.
     #[error("{path}: {problem}")]
     Content {
-        /// The file.
+        /// The path, as in [`LoadError::Open`].
         path: PathBuf,
         /// The cause, without any values.
         problem: String,

@@ -11,9 +11,9 @@ use super::page::Paging;
 /// The environment or project that has files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileScope {
-    /// The account.
+    /// The account of the project.
     pub account: AccountId,
-    /// The project.
+    /// The project that has the files, or that the environment belongs to.
     pub project: ProjectId,
     /// The environment, or `None` for the files of the project itself.
     pub environment: Option<EnvironmentId>,
