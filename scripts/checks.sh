@@ -4,6 +4,8 @@
 command_fmt() { cargo fmt --all; }
 
 command_schemas() {
+  needs "building the examples that write the schemas" build-essential
+  install_missing
   cargo run --locked -p "$(sed -nE 's/^name = "(.*)"/\1/p' schemas/Cargo.toml | head -n 1)" --example write_json_schemas
   cargo run --locked -p discovery --example write_schema
 }
