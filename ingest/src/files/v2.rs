@@ -161,8 +161,9 @@ async fn put_version(
 ) -> Result<Response, UploadError> {
     let (access, entry) = enter(ingest, head, environment).await?;
     let mut received = read_form(ingest, head, body).await?;
-    let file = received.files.pop().filter(|_| received.files.is_empty());
-    let file = file.ok_or_else(|| UploadError::unprocessable("file", "expected one file"))?;
+    let count = received.files.len();
+    let file = received.files.pop().filter(|_| count == 1);
+    let file = file.ok_or_else(|| form::not_one_file(count))?;
     let naming: FileNaming = received.parameters.read()?;
     let key = naming.key()?;
     let (new, after) = match ingest.file(of_environment(&entry), key).await {
