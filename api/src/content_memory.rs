@@ -33,6 +33,6 @@ impl ContentMemory {
     }
 }
 
-fn mib(bytes: i64) -> usize {
+pub(crate) fn mib(bytes: i64) -> usize {
     usize::try_from(bytes >> 20).unwrap_or_default().saturating_add(1)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::content_memory::mib;
 use crate::download::Extent;
 use crate::error::Error;
 use crate::state::State;

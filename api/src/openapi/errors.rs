@@ -53,7 +53,7 @@ pub(super) fn describe(document: &mut Document) {
                     let content = ContentBuilder::new()
                         .schema(Some(Ref::from_schema_name(schema)))
                         .build();
-                    response.content.insert("application/json".to_owned(), content);
+                    response.content.insert("application/json".to_owned(), content.into());
                 }
             }
         }

@@ -47,7 +47,7 @@ pub(super) async fn measure(binary: &str) -> anyhow::Result<Vec<Line>> {
             "replay where {applied} events were applied before; where {} were",
             APPLIED[0]
         );
-        let mut line = Line::beside(what, *rate, "events/s", rates[0], Goal::AtLeast(1.0 / 1.3));
+        let mut line = Line::beside(what, *rate, "events/s", rates[0], Goal::AtLeast(0.77));
         line.id = (*applied == MOST).then_some("growth");
         line
     });

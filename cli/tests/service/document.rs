@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use testkit::repository_file;
 
 use crate::installation::Installation;
 

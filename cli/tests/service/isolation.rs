@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use testkit::wait_until;
 
-use crate::installation::{Installation, SLUG, newest_manifest};
+use crate::installation::{Installation, SLUG, Token, newest_manifest};
 use crate::paths::{PathValues, filled};
 
 #[tokio::test(flavor = "multi_thread")]

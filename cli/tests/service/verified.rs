@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testkit::{System, wait_until};
 
 use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
+use crate::isolation::fill_tables;
 use server::{Datacoves, Mood};
 
 async fn start(cache_seconds: &str, more: &[(&str, &str)]) -> (Installation, Datacoves) {
