@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::{System, wait_until};
 
 use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
-use crate::isolation::fill_tables;
+use crate::isolation::{fill_tables, is_empty};
 use server::{Datacoves, Mood};
 
 async fn start(cache_seconds: &str, more: &[(&str, &str)]) -> (Installation, Datacoves) {
@@ -386,6 +386,7 @@ async fn row_level_security_holds_a_list_of_environments() {
         query.bind(value.to_owned()).execute(connection).await.unwrap();
     };
     set(&mut connection, "app.account_id", "1").await;
+    let mut empty = Vec::new();
     for table in &tables {
         let count = format!("SELECT count(*) FROM {table}");
         let mut seen = Vec::new();
@@ -408,7 +409,10 @@ async fn row_level_security_holds_a_list_of_environments() {
             seen.push(rows);
         }
         let all = seen[0];
-        assert!(all > 0, "{table} is empty: `fill_tables` must write a row to it");
+        if all == 0 && !is_empty(table) {
+            empty.push(table.as_str());
+        }
         assert_eq!(seen, [all, all, all, 0, 0, all, 0], "{table}");
     }
+    assert!(empty.is_empty(), "`fill_tables` must write a row to {empty:?}");
 }

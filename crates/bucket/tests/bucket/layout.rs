@@ -56,9 +56,10 @@ async fn segments_are_named_by_their_hour_the_number_of_their_events_and_a_hash(
     bucket.pack(at(18, 0), &|_, _| {}).await.unwrap();
     bucket.trim(at(18, 0), true, &|_, _| {}).await.unwrap();
     let names = files(folder.path(), folder.path());
-    let [mark, segment] = names.as_slice() else {
+    let [check, mark, segment] = names.as_slice() else {
         panic!("{names:?}")
     };
+    assert_eq!(check, "check");
     let hash = segment
         .strip_prefix("events/segments/2026/11/23/17/2-")
         .and_then(|name| name.strip_suffix(".zst"));
