@@ -5,7 +5,6 @@ use std::time::Duration;
 use airflow::Airflow;
 use directory::datacoves::Source;
 use futures_util::future::{BoxFuture, join_all};
-use read_model::migrations::{self, State};
 use serde::Serialize;
 use stream::Stream;
 use tokio::time::{sleep, timeout};
@@ -37,7 +36,7 @@ impl Attempt {
 pub(crate) async fn try_all(settings: &Settings) -> Vec<Attempt> {
     let mut attempts: Vec<(String, BoxFuture<'_, anyhow::Result<()>>)> = vec![
         ("bucket".to_owned(), Box::pin(try_bucket(settings))),
-        ("database".to_owned(), Box::pin(try_database(settings))),
+        ("database".to_owned(), Box::pin(settings.ensure_migrated())),
         ("nats".to_owned(), Box::pin(try_nats(settings))),
     ];
     for role in PoolRole::ALL {
@@ -66,13 +65,6 @@ pub(crate) async fn try_all(settings: &Settings) -> Vec<Attempt> {
 
 async fn try_bucket(settings: &Settings) -> anyhow::Result<()> {
     Ok(settings.open_bucket()?.check().await?)
-}
-
-async fn try_database(settings: &Settings) -> anyhow::Result<()> {
-    match migrations::state(&mut settings.owner().await?).await? {
-        Some(State::Absent | State::Behind) => anyhow::bail!("it lacks tables of this version: run `dbt-api migrate`"),
-        Some(State::Current) | None => Ok(()),
-    }
 }
 
 async fn try_role(settings: &Settings, role: PoolRole) -> anyhow::Result<()> {

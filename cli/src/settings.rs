@@ -93,18 +93,21 @@ impl Settings {
             .context("cannot connect to PostgreSQL: check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
     }
 
-    /// Fails if the database lacks tables of this version, or does not give connections their role.
-    pub(crate) async fn ensure_usable(&self) -> anyhow::Result<()> {
+    /// Fails if the database lacks tables of this version.
+    pub(crate) async fn ensure_migrated(&self) -> anyhow::Result<()> {
         let mut connection = self.owner().await?;
         let missing = match migrations::state(&mut connection).await? {
-            Some(State::Absent) => Some("has no tables"),
-            Some(State::Behind) => Some("is of an earlier version"),
-            Some(State::Current) | None => None,
+            Some(State::Absent) => "has no tables",
+            Some(State::Behind) => "is of an earlier version",
+            Some(State::Current) | None => return Ok(()),
         };
-        if let Some(missing) = missing {
-            let database = self.database.name();
-            bail!("the database `{database}` {missing}: run `dbt-api migrate`")
-        }
+        let database = self.database.name();
+        bail!("the database `{database}` {missing}: run `dbt-api migrate`")
+    }
+
+    /// Fails if the database lacks tables of this version, or does not give connections their role.
+    pub(crate) async fn ensure_usable(&self) -> anyhow::Result<()> {
+        self.ensure_migrated().await?;
         let connected = PoolRole::Projector.connect(&self.database).await;
         connected.map(drop).context("PostgreSQL cannot be used")
     }

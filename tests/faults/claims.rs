@@ -12,7 +12,7 @@ use sqlx::{Connection, Executor, PgConnection, PgPool};
 use testkit::s3::{Failure, S3Server};
 use testkit::{Database, Service, System, run_command, wait_until};
 
-use crate::history::{begin_command, bucket_of, pool_of, stopped_with_files, write_upload};
+use crate::history::{begin_command, bucket_of, hold_segments, pool_of, stopped_with_files, write_upload};
 use crate::installation::{BINARY, Installation, newest_manifest, prepare, prepared};
 
 /// The number of new runs of a batch.
@@ -22,7 +22,7 @@ const RUNS: usize = 20;
 const CLAIMS_AT_ONCE: i64 = 1_000;
 
 /// Returns the owners in each claim of runs in this folder of the bucket.
-fn claims(bucket: &Path) -> Vec<usize> {
+pub(crate) fn claims(bucket: &Path) -> Vec<usize> {
     let Ok(folder) = std::fs::read_dir(bucket.join("ids/runs")) else {
         return Vec::new();
     };
@@ -141,14 +141,7 @@ async fn a_projector_killed_after_it_claimed_the_numbers_of_a_batch_uses_them_la
             .upload_manifest(&token, &format!("run-{number}"), newest_manifest())
             .await;
     }
-    // The claim in the bucket succeeds, and recording it waits.
-    let mut owner = PgConnection::connect_with(&installation.system.database.options())
-        .await
-        .unwrap();
-    owner
-        .execute("BEGIN; LOCK TABLE ids.segments IN SHARE MODE")
-        .await
-        .unwrap();
+    let mut owner = hold_segments(&installation.system).await;
     let projector = Service::start(BINARY, "projector", &installation.system).await;
     wait_until("numbers are claimed", async || {
         (claims(installation.system.storage()).len() > 1).then_some(())

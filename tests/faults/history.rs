@@ -160,6 +160,16 @@ pub(crate) async fn hold_placement(system: &System, schema: &str, environment: i
     connection
 }
 
+/// Lets claims of numbers succeed in the bucket, while recording them waits until the transaction of the connection ends.
+pub(crate) async fn hold_segments(system: &System) -> PgConnection {
+    let mut owner = PgConnection::connect_with(&system.database.options()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE ids.segments IN SHARE MODE")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    owner
+}
+
 /// Waits until a projector waits for the lock of [`hold_placement`].
 pub(crate) async fn wait_for_waiters(system: &System) {
     let pool = pool_of(system);

@@ -3,10 +3,11 @@
 
 use std::process::Command;
 
-use sqlx::{Connection, Executor, PgConnection, PgPool};
-use testkit::{Gate, Passage, Service, System, wait_until};
+use sqlx::{Connection, Executor, PgPool};
+use testkit::{Gate, Passage, Service, wait_until};
 
-use crate::history::{bucket_of, hold_placement, pool_of, store_file, wait_for_waiters, write_upload};
+use crate::claims::claims;
+use crate::history::{bucket_of, hold_placement, hold_segments, pool_of, store_file, wait_for_waiters, write_upload};
 use crate::installation::{BINARY, Installation, newest_manifest, prepared};
 
 /// Returns the number of this run, how many numbers there are, and how many files of uploads it has.
@@ -19,15 +20,6 @@ async fn shown(pool: &PgPool, run: &str) -> Option<(i64, i64, i64)> {
     .fetch_optional(pool)
     .await
     .unwrap()
-}
-
-/// Returns the names of the claims of runs in the bucket.
-fn claims(system: &System) -> Vec<String> {
-    let Ok(folder) = std::fs::read_dir(system.storage().join("ids/runs")) else {
-        return Vec::new();
-    };
-    let names = folder.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.ends_with(".json")).collect()
 }
 
 async fn wait_for_run(pool: &PgPool, run: &str) -> (i64, i64, i64) {
@@ -43,17 +35,10 @@ async fn a_projector_killed_between_claim_and_commit_uses_no_second_number() {
     installation.upload_manifest(&token, "first", newest_manifest()).await;
     assert_eq!(wait_for_run(&pool, "first").await, (1, 1, 1));
 
-    // The claim in the bucket succeeds, and recording it waits.
-    let mut owner = PgConnection::connect_with(&installation.system.database.options())
-        .await
-        .unwrap();
-    owner
-        .execute("BEGIN; LOCK TABLE ids.segments IN SHARE MODE")
-        .await
-        .unwrap();
+    let mut owner = hold_segments(&installation.system).await;
     installation.upload_manifest(&token, "second", newest_manifest()).await;
     wait_until("the number is claimed", async || {
-        (claims(&installation.system).len() == 2).then_some(())
+        (claims(installation.system.storage()).len() == 2).then_some(())
     })
     .await;
     projector.kill();
@@ -64,7 +49,7 @@ async fn a_projector_killed_between_claim_and_commit_uses_no_second_number() {
     assert_eq!(wait_for_run(&pool, "second").await, (2, 2, 1));
     installation.upload_manifest(&token, "third", newest_manifest()).await;
     assert_eq!(wait_for_run(&pool, "third").await, (3, 3, 1));
-    assert_eq!(claims(&installation.system).len(), 3);
+    assert_eq!(claims(installation.system.storage()).len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
