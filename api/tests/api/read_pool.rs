@@ -30,8 +30,9 @@ async fn statements_that_clients_leave_are_cancelled() {
 
 /// Waits until so many connections run a statement that does not end by itself.
 async fn wait_for_statements(own: &PgPool, expected: i64) {
+    // While PostgreSQL only parses the statement, it is active too.
     let running = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND state = 'active' AND query = 'SELECT pg_sleep(86400)'";
+        WHERE datname = current_database() AND state = 'active' AND wait_event = 'PgSleep'";
     wait_until("the statements run, or ended", async || {
         let running: i64 = sqlx::query_scalar(running).fetch_one(own).await.unwrap();
         (running == expected).then_some(())

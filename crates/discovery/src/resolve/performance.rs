@@ -74,10 +74,10 @@ impl Resolver<'_> {
             period,
             &types,
             unique_id,
-            MAX_EXECUTIONS + 1,
+            MAX_EXECUTIONS,
         );
         let rows = rows.await?;
-        if i64::try_from(rows.len()).is_ok_and(|rows| rows > MAX_EXECUTIONS) {
+        if rows.first().is_some_and(|first| first.matching > MAX_EXECUTIONS) {
             return Err(QueryError::too_large(format!(
                 "the period has more than {MAX_EXECUTIONS} executions: ask for fewer days"
             ))
