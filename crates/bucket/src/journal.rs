@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use schemas::{Event, EventId, EventType};
 
 use crate::hours::folder_of;
-use crate::segments::{Extent, Listed};
+use crate::segments::{Extent, Listed, check_complete};
 use crate::{Bucket, Error, Hours};
 
 pub(crate) const UPLOADS: &str = "events/uploads";
@@ -120,7 +120,7 @@ impl Bucket {
     /// Lists the ids of the upload events made in the hour that contains `hour`, in ascending order.
     ///
     /// # Errors
-    /// Fails if the bucket is unavailable, or if a segment cannot be read whose single objects were trimmed.
+    /// Fails if the bucket is unavailable, or if a segment cannot be read some of whose single objects are missing.
     pub async fn list_events_of_hour(&self, hour: DateTime<Utc>) -> Result<Vec<EventId>, Error> {
         let ids = self.list_packed_and_single(&folder_of(hour), usize::MAX).await?;
         Ok(ids.unwrap_or_default())
@@ -180,20 +180,18 @@ impl Bucket {
         folder: &str,
         most: usize,
     ) -> Result<Option<Vec<EventId>>, Error> {
-        let Some((mut ids, mut segments)) = self.list_folder(folder, most).await? else {
+        let Some((mut ids, segments)) = self.list_folder(folder, most).await? else {
             return Ok(None);
         };
-        // All events of a segment that was not trimmed have single objects.
-        segments.retain(|segment| segment.trimmed);
         if segments.iter().map(Listed::events).sum::<usize>() > most {
             return Ok(None);
         }
         if !segments.is_empty() {
-            for segment in self.open_segments(&segments, Extent::Index).await? {
-                ids.extend(segment.ids());
-            }
+            let opened = self.open_segments(&segments, Extent::Index).await?;
+            ids.extend(opened.iter().flat_map(|segment| segment.ids()));
             ids.sort_unstable();
             ids.dedup();
+            check_complete(&segments, &opened, &ids)?;
         }
         Ok(Some(ids))
     }

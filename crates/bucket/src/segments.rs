@@ -1,7 +1,7 @@
 //! Segments hold copies of the events of past hours, so that many are read with one request. A segment
 //! `events/segments/YYYY/MM/DD/HH/<name>.zst` is created once and never changed. An hour may have several, since imports write events with
 //! old times. The single objects stay until [`Bucket::trim`] deletes them; before it does, it marks the segment with an empty object
-//! `<name>.trimmed`. So without the mark, the single objects are complete, and a damaged segment costs nothing.
+//! `<name>.trimmed`. So a damaged segment without the mark costs nothing, unless fewer events of its hour are found elsewhere than it has.
 
 mod cache;
 mod format;
@@ -9,7 +9,7 @@ mod pack;
 mod passes;
 mod trim;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use object_store::{GetOptions, GetRange, ObjectStore};
 use schemas::EventId;
 use tokio::sync::OnceCell;
 
+use crate::journal::hour_of;
 use crate::{Bucket, Error};
 
 pub(crate) use cache::Cache;
@@ -52,6 +53,17 @@ impl Listed {
 
     fn key(&self) -> String {
         format!("{SEGMENTS}/{}/{}.zst", self.hour, self.name)
+    }
+
+    /// The error if it cannot be read, but may have the only copies of events.
+    fn is_needed(&self, problem: &str) -> Error {
+        Error::corrupt(
+            &self.key(),
+            format_args!(
+                "{problem}. Events may be nowhere else, because single objects were deleted: restore this object from a copy of the bucket or \
+                 an earlier version"
+            ),
+        )
     }
 
     /// The key of the object that marks a segment as trimmed.
@@ -127,13 +139,7 @@ impl Bucket {
             match self.open_segment(&listed, extent).await {
                 Ok(segment) => Ok(Some(segment)),
                 Err(error) if error.is_unavailable() => Err(error),
-                Err(error) if listed.trimmed => Err(Error::corrupt(
-                    &listed.key(),
-                    format_args!(
-                        "{error}. Events may be nowhere else, because single objects were trimmed: restore this object from a copy of the \
-                         bucket or an earlier version"
-                    ),
-                )),
+                Err(error) if listed.trimmed => Err(listed.is_needed(&error.to_string())),
                 Err(error) => {
                     tracing::error!(%error, "a segment of the journal is damaged; the single objects of its events are read instead");
                     Ok(None)
@@ -189,6 +195,25 @@ impl Bucket {
         let object = self.store.get_opts(&Path::from(key), options).await.map_err(failed)?;
         object.bytes().await.map_err(failed)
     }
+}
+
+/// Checks that the hours of segments that could not be opened have at least as many events as these. Otherwise single objects were lost.
+pub(crate) fn check_complete(listed: &[Listed], opened: &[Arc<Segment>], ids: &[EventId]) -> Result<(), Error> {
+    let opened: HashSet<&str> = opened.iter().map(|segment| segment.key.as_str()).collect();
+    for damaged in listed.iter().filter(|listed| !opened.contains(listed.key().as_str())) {
+        let found = ids
+            .iter()
+            .filter(|id| hour_of(**id).is_ok_and(|hour| hour == damaged.hour))
+            .count();
+        if found < damaged.events() {
+            let problem = format!(
+                "it is damaged, and only {found} of its {} events are found",
+                damaged.events()
+            );
+            return Err(damaged.is_needed(&problem));
+        }
+    }
+    Ok(())
 }
 
 impl Segment {

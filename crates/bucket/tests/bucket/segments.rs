@@ -243,10 +243,10 @@ async fn a_packed_hour_takes_few_requests() {
         assert_eq!(read.len(), events.len());
         server.requests() - before
     };
-    // Two pages of single objects, and the segments; again the segments, and the one segment.
+    // Two pages of single objects, the segments and the index, which is the whole of a small segment; again the segments.
     assert_eq!(requests().await, 5);
     trim(&bucket, at(18, 0)).await;
-    // The single objects, the segments and the index, which is the whole of a small segment; again the segments.
+    // One page of single objects less.
     assert_eq!(requests().await, 4);
 }
 

@@ -119,6 +119,32 @@ async fn a_damaged_segment_without_single_objects_is_an_error() {
 }
 
 #[tokio::test]
+async fn events_whose_single_objects_or_marks_were_lost_are_read_from_segments() {
+    let (folder, bucket) = local();
+    let events = put(&bucket, 17, 0..20).await;
+    pack(&bucket, at(18, 0)).await;
+    for lost in &files_of(folder.path(), "uploads", ".json")[5..9] {
+        std::fs::remove_file(lost).unwrap();
+    }
+    assert_readable(&again(folder.path()), &events).await;
+
+    trim(&bucket, at(18, 0)).await;
+    for mark in files_of(folder.path(), "segments", ".trimmed") {
+        std::fs::remove_file(mark).unwrap();
+    }
+    assert_readable(&again(folder.path()), &events).await;
+
+    // Now the segment has the only copies, although nothing marks it.
+    let segment = the_segment(folder.path());
+    damage(&segment, 30);
+    let error = again(folder.path()).list_upload_events().await.unwrap_err().to_string();
+    assert!(
+        error.contains("only 0 of its 20 events are found") && error.contains("restore this object"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_damaged_block_costs_only_its_own_events() {
     let (folder, bucket) = local();
     let mut events: Vec<Event> = (0..1_500).map(|_| upload(at(17, 5))).collect();
