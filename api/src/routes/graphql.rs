@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State as Extracted};
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use discovery::{Answer, Api, Loaded, MAX_BODY, MAX_TIME, PAGE, PageFile, Query, QueryError, page_file};
+use discovery::{Answer, Api, Loaded, MAX_BODY, MAX_TIME, Memory, PAGE, PageFile, Query, QueryError, page_file};
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
 use http_body_util::LengthLimitError;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::state::State;
 use crate::view::Reader;
 
-/// How long a connection to PostgreSQL is kept for a client that is still sending its query.
+/// How long a connection to PostgreSQL is kept while a query is still arriving, or waits for memory.
 const SOON: Duration = Duration::from_millis(100);
 
 /// Answers a query of the Discovery API.
@@ -46,21 +46,28 @@ async fn query(api: Api, state: &State, reader: &mut Reader, body: Body) -> Resu
 }
 
 async fn answer(api: Api, state: &State, reader: &mut Reader, body: Body) -> Result<Answer, discovery::Error> {
-    let mut reading = pin!(tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY)));
-    let read = match tokio::time::timeout(SOON, &mut reading).await {
-        Ok(read) => read,
-        Err(_) => {
-            reader.rest();
-            reading.await
-        }
-    };
+    let reading = tokio::time::timeout(MAX_TIME, to_bytes(body, MAX_BODY));
+    let read = resting(reader, reading).await;
     let body = read.map_err(|_| discovery::Error::Late)?.map_err(unread)?;
     let query = Query::read(api, &body).await?;
     if let Some(answer) = state.discovery.introspection(&query).await? {
         return Ok(answer);
     }
-    let loaded = loaded(state, reader, &query).await?;
-    state.discovery.write(loaded).await
+    let mut memory = resting(reader, state.discovery.admit(&query)).await?;
+    let loaded = loaded(state, reader, &query, &mut memory).await?;
+    state.discovery.write(loaded, memory).await
+}
+
+/// Waits for something, if it takes long without a connection to PostgreSQL.
+async fn resting<T>(reader: &mut Reader, waiting: impl Future<Output = T>) -> T {
+    let mut waiting = pin!(waiting);
+    match tokio::time::timeout(SOON, &mut waiting).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            reader.rest();
+            waiting.await
+        }
+    }
 }
 
 /// Why a body was not read.
@@ -73,13 +80,18 @@ fn unread(error: axum::Error) -> QueryError {
 }
 
 /// Reads the data from the first account of the token that has all that the query names.
-async fn loaded(state: &State, reader: &mut Reader, query: &Query) -> Result<Loaded, discovery::Error> {
+async fn loaded(
+    state: &State,
+    reader: &mut Reader,
+    query: &Query,
+    memory: &mut Memory,
+) -> Result<Loaded, discovery::Error> {
     let mut not_found = None;
     for account in reader.accounts() {
         let Some(mut view) = reader.view(state, account).await? else {
             continue;
         };
-        let loaded = state.discovery.load(query, view.connection(), account).await?;
+        let loaded = state.discovery.load(query, view.connection(), account, memory).await?;
         if !loaded.is_not_found() {
             return Ok(loaded);
         }

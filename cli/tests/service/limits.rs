@@ -187,7 +187,7 @@ async fn a_client_that_does_not_read_its_answer_is_disconnected_and_makes_room()
 }
 
 /// The peak memory of the process, in MiB.
-fn peak_resident(installation: &Installation) -> u64 {
+pub(crate) fn peak_resident(installation: &Installation) -> u64 {
     let status = format!("/proc/{}/status", installation.service.process_id());
     let status = std::fs::read_to_string(status).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();

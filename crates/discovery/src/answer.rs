@@ -15,11 +15,12 @@ use crate::api::Api;
 use crate::document::{check_of_schema, prepare};
 use crate::error::{Error, QueryError};
 use crate::graph::Graphs;
+use crate::memory::{Memory, wait_for};
 use crate::plan::{Selection, TYPENAME, plan, roots};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
-use crate::write::{Frames, MAX_ANSWER, Memory, Pieces, Writer, mib};
+use crate::write::{Frames, MAX_ANSWER, Pieces, Writer};
 
 /// How long a query may take.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
@@ -179,7 +180,7 @@ impl Discovery {
         if !query.is_introspection {
             return Ok(None);
         }
-        let memory = self.admit(SCHEMA_MIB, wait_until(query.until)).await?;
+        let memory = self.reserve(SCHEMA_MIB, query.until).await?;
         let mut request = async_graphql::Request::new("").only_introspection();
         request.set_parsed_query(query.document.clone());
         let schema = query.api.schema();
@@ -198,25 +199,31 @@ impl Discovery {
         Ok(Some(Answer::holding(pieces, memory)))
     }
 
-    /// Reserves memory, for which an answer waits.
-    async fn admit(&self, mib: usize, until: Instant) -> Result<Memory, Error> {
-        let permits = u32::try_from(mib.min(MEMORY_MIB)).unwrap_or(u32::MAX);
-        let reserved = wait_for(&self.memory, permits, until).await?;
-        Ok(Memory::of(&self.memory, reserved))
+    async fn reserve(&self, mib: usize, deadline: Instant) -> Result<Memory, Error> {
+        Memory::reserve(&self.memory, MEMORY_MIB, mib, wait_until(deadline)).await
+    }
+
+    /// Waits until there is some memory for an answer. More is reserved when the answer turns out to need it.
+    ///
+    /// # Errors
+    /// Returns [`Error::Busy`] if other answers take all memory for too long.
+    pub async fn admit(&self, query: &Query) -> Result<Memory, Error> {
+        self.reserve(1, query.until).await
     }
 
     /// Reads what a query needs. The connection must see only the account.
     ///
     /// # Errors
-    /// Returns an error if a statement fails or takes too long.
+    /// Returns an error if a statement fails or takes too long, or if there is no memory for what is read.
     pub async fn load(
         &self,
         query: &Query,
         connection: &mut PgConnection,
         account: AccountId,
+        memory: &mut Memory,
     ) -> Result<Loaded, Error> {
         let left = query.until.saturating_duration_since(Instant::now());
-        let resolver = Resolver::new(connection, account, &self.graphs, query.until);
+        let resolver = Resolver::new(connection, account, &self.graphs, memory, query.until);
         let resolving = resolver.resolve(query.api, &query.selection);
         let resolved = tokio::time::timeout(left, resolving).await.map_err(|_| Error::Late)??;
         Ok(Loaded {
@@ -229,10 +236,10 @@ impl Discovery {
     ///
     /// # Errors
     /// Returns an error if the answer is too large or takes too long, or if there is no memory for it.
-    pub async fn write(&self, loaded: Loaded) -> Result<Answer, Error> {
+    pub async fn write(&self, loaded: Loaded, mut memory: Memory) -> Result<Answer, Error> {
         let until = wait_until(loaded.until);
         let writer = wait_for(&self.writers, 1, until).await?;
-        let memory = self.admit(mib(loaded.size()), until).await?;
+        memory.wait_for(loaded.size(), until).await?;
         // The task owns the reservations, because it continues when its client leaves.
         let writing = tokio::task::spawn_blocking(move || {
             let _writer = writer;
@@ -246,12 +253,6 @@ impl Discovery {
 /// Until when an answer waits for its turn and for memory.
 fn wait_until(deadline: Instant) -> Instant {
     deadline.min(Instant::now() + MAX_WAIT)
-}
-
-async fn wait_for(semaphore: &Arc<Semaphore>, permits: u32, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
-    let acquiring = Arc::clone(semaphore).acquire_many_owned(permits);
-    let admitted = tokio::time::timeout_at(until.into(), acquiring).await;
-    admitted.ok().and_then(Result::ok).ok_or(Error::Busy)
 }
 
 fn write(loaded: &Loaded, memory: Memory) -> Result<(Pieces, Memory), Error> {

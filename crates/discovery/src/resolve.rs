@@ -25,6 +25,7 @@ use crate::api::Api;
 use crate::data::Data;
 use crate::error::{Error, QueryError};
 use crate::graph::{Graph, Graphs};
+use crate::memory::Memory;
 use crate::page::type_name;
 use crate::plan::{Selected, Selection, TYPENAME};
 use crate::scope::Scope;
@@ -48,6 +49,7 @@ pub(crate) struct Resolver<'c> {
     connection: &'c mut PgConnection,
     account: AccountId,
     graphs: &'c Graphs,
+    memory: &'c mut Memory,
     /// When nobody waits for the answer any more.
     until: Instant,
     datas: Vec<Data>,
@@ -66,12 +68,14 @@ impl<'c> Resolver<'c> {
         connection: &'c mut PgConnection,
         account: AccountId,
         graphs: &'c Graphs,
+        memory: &'c mut Memory,
         until: Instant,
     ) -> Self {
         Self {
             connection,
             account,
             graphs,
+            memory,
             until,
             datas: Vec::new(),
             errors: Vec::new(),
@@ -102,7 +106,7 @@ impl<'c> Resolver<'c> {
             }
         }
         for data in &mut self.datas {
-            data.load(self.connection).await?;
+            data.load(self.connection, self.memory).await?;
         }
         Ok(Resolved {
             tree: (!must_be_null).then_some(Tree::Object(fields)),

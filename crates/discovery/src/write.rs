@@ -1,7 +1,6 @@
 //! Writes an answer as JSON, node by node, so that only its text and the stored data are in memory.
 
 mod frames;
-mod memory;
 mod node;
 mod output;
 
@@ -11,6 +10,7 @@ use serde_json::Value as Json;
 
 use crate::data::Data;
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::plan::{Selected, TYPENAME};
 use crate::semantic::Shared;
 use crate::tree::{Edge, EdgeNode, Tree};
@@ -18,7 +18,6 @@ use crate::types::FieldType;
 use output::Output;
 
 pub(crate) use frames::Frames;
-pub(crate) use memory::{Memory, mib};
 pub(crate) use output::MAX_ANSWER;
 pub use output::Pieces;
 

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{error, send, with_a_build};
 use crate::installation::Installation;
+use crate::limits::peak_resident;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expensive_queries_are_refused_before_they_run() {
@@ -150,6 +152,71 @@ async fn answers_that_multiply_end_at_their_limits() {
     )
     .await;
     assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn competing_large_answers_share_limited_memory() {
+    let installation = Installation::start().await;
+    let token = installation.token("1", "read,upload", &[]);
+    let code = "select 1 as number_one;\n".repeat(20_000);
+    let model = |number: usize| {
+        let id = format!("model.p.m_{number}");
+        let node = json!({"unique_id": id, "resource_type": "model", "name": format!("m_{number}"), "package_name": "p",
+            "fqn": ["p", number.to_string()], "depends_on": {"nodes": []}, "raw_code": code});
+        (id, node)
+    };
+    let nodes: serde_json::Map<String, Value> = (0..64).map(model).collect();
+    installation
+        .upload_manifest(&token, "run", manifest(Value::Object(nodes)))
+        .await;
+    installation.run_with_total(&token, "1", 1).await;
+    let before = peak_resident(&installation);
+    // An answer has 128 MB.
+    let query = "{ job(id: 1) { models { a: rawCode b: rawCode c: rawCode d: rawCode } } }";
+    let body = json!({ "query": query }).to_string();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let url = format!("{}/graphql", installation.service.url);
+        let request = installation.client.post(url).bearer_auth(&token.key).body(body.clone());
+        clients.spawn(async move {
+            let answer = request.send().await.unwrap();
+            (answer.status(), answer.bytes().await.unwrap().len())
+        });
+    }
+    let answers = clients.join_all().await;
+    let whole = answers.iter().filter(|(status, _)| *status == StatusCode::OK);
+    assert!(whole.clone().count() > 0, "{answers:?}");
+    assert!(whole.clone().all(|(_, length)| *length > 120_000_000), "{answers:?}");
+    // The others were asked to try again later.
+    let is_expected = |status: &StatusCode| [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE].contains(status);
+    assert!(answers.iter().all(|(status, _)| is_expected(status)), "{answers:?}");
+    let grown = peak_resident(&installation) - before;
+    assert!(grown < 700, "{grown} MiB");
+    // Others are answered afterwards.
+    let answer = super::data(
+        &installation,
+        &token,
+        "{ job(id: 1) { models { uniqueId } } }",
+        json!({}),
+    )
+    .await;
+    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_ends_after_30_seconds() {
+    let (installation, token) = with_a_build().await;
+    let slow =
+        "CREATE POLICY slow ON read_model.nodes AS RESTRICTIVE TO dbt_api_reader USING (pg_sleep(40) IS NOT NULL)";
+    let pool = installation.system.database.pool("postgres");
+    sqlx::query(slow).execute(&pool).await.unwrap();
+    let query = "{ job(id: 1) { models { rawCode } } }";
+    let message = error(&installation, &token, query).await;
+    assert_eq!(message, "the answer takes longer than 30 s: ask for less");
+    let usual = "DROP POLICY slow ON read_model.nodes";
+    sqlx::query(usual).execute(&pool).await.unwrap();
+    let answer = super::data(&installation, &token, query, json!({})).await;
+    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 5);
 }
 
 /// A manifest with layers of models that depend on all models of the layer before.

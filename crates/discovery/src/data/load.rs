@@ -14,23 +14,25 @@ use super::{BATCH, Data};
 use crate::doc::Doc;
 use crate::error::Error;
 use crate::graph::{Attributes, Graph, NodeIndex};
+use crate::memory::Memory;
 use crate::values::is_skip;
 
 impl Data {
-    /// Reads everything that was noted, with at most one statement for each kind of data.
-    pub(crate) async fn load(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    /// Reads everything that was noted, with at most one statement for each kind of data, as long as there is memory for it.
+    pub(crate) async fn load(&mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), Error> {
         let wanted: Vec<NodeIndex> = self.wanted.definitions.drain().collect();
-        self.load_definitions(connection, wanted).await?;
-        self.load_codes(connection).await?;
-        self.load_macros(connection).await?;
-        self.load_catalogs(connection).await?;
-        self.load_results(connection).await?;
-        self.load_freshness(connection).await
+        self.load_definitions(connection, memory, wanted).await?;
+        self.load_codes(connection, memory).await?;
+        self.load_macros(connection, memory).await?;
+        self.load_catalogs(connection, memory).await?;
+        self.load_results(connection, memory).await?;
+        self.load_freshness(connection, memory).await
     }
 
     async fn load_definitions(
         &mut self,
         connection: &mut PgConnection,
+        memory: &mut Memory,
         mut indices: Vec<NodeIndex>,
     ) -> Result<(), Error> {
         indices.retain(|index| !self.stored.definitions.contains_key(index));
@@ -44,13 +46,14 @@ impl Data {
         let ids: Vec<i64> = by_id.keys().copied().collect();
         for ids in ids.chunks(BATCH) {
             let docs = queries::graph::docs(connection, self.scope.account, ids).await?;
+            memory.add(docs.iter().map(|(_, doc)| doc.len()).sum())?;
             let docs = docs.into_iter().filter_map(|(id, doc)| Some((*by_id.get(&id)?, doc)));
             Arc::make_mut(&mut self.stored).definitions.extend(docs);
         }
         Ok(())
     }
 
-    async fn load_codes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    async fn load_codes(&mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), Error> {
         let indices: Vec<NodeIndex> = self.wanted.codes.drain().collect();
         if indices.is_empty() {
             return Ok(());
@@ -66,6 +69,7 @@ impl Data {
                 discovery::compiled_codes_of_run(connection, account, run, &types).await?
             }
         };
+        memory.add(codes.iter().map(|(_, code)| code.len()).sum())?;
         let stored = Arc::make_mut(&mut self.stored);
         for (id, code) in codes {
             if let Some(index) = self.scope.graph.find(&id) {
@@ -75,7 +79,7 @@ impl Data {
         Ok(())
     }
 
-    async fn load_macros(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    async fn load_macros(&mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), Error> {
         let indices: Vec<NodeIndex> = self.wanted.macros.drain().collect();
         if indices.is_empty() {
             return Ok(());
@@ -83,6 +87,7 @@ impl Data {
         let (scope, types) = (&self.scope, self.types(&indices));
         let macros =
             discovery::macros_of_nodes(connection, scope.account, scope.environment, scope.run, &types).await?;
+        memory.add(macros.iter().map(|(_, macros)| macros.len()).sum())?;
         let stored = Arc::make_mut(&mut self.stored);
         for (id, macros) in macros {
             if let Some(index) = self.scope.graph.find(&id) {
@@ -92,7 +97,7 @@ impl Data {
         Ok(())
     }
 
-    async fn load_catalogs(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    async fn load_catalogs(&mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), Error> {
         let indices: Vec<NodeIndex> = self.wanted.catalogs.drain().collect();
         if indices.is_empty() {
             return Ok(());
@@ -105,6 +110,7 @@ impl Data {
             }
             Some(run) => discovery::catalog_entries_of_run(connection, account, run).await?,
         };
+        memory.add(entries.iter().map(|entry| entry.doc.len()).sum())?;
         let stored = Arc::make_mut(&mut self.stored);
         for entry in entries {
             if let Some(index) = self.scope.graph.find(&entry.unique_id) {
@@ -118,13 +124,14 @@ impl Data {
     pub(crate) async fn read_results(
         &mut self,
         connection: &mut PgConnection,
+        memory: &mut Memory,
         indices: &[NodeIndex],
     ) -> Result<(), Error> {
         self.wanted.results.extend(indices);
-        self.load_results(connection).await
+        self.load_results(connection, memory).await
     }
 
-    async fn load_results(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    async fn load_results(&mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), Error> {
         let mut indices: Vec<NodeIndex> = self.wanted.results.drain().collect();
         indices.retain(|index| !self.wanted.read_results.contains(index));
         if indices.is_empty() {
@@ -142,6 +149,7 @@ impl Data {
                 discovery::outcomes_of_run(connection, account, run).await?
             }
         };
+        memory.add(outcomes.iter().map(|outcome| outcome.doc.len()).sum())?;
         self.add_outcomes(outcomes);
         Ok(())
     }
@@ -178,13 +186,14 @@ impl Data {
     pub(crate) async fn read_freshness(
         &mut self,
         connection: &mut PgConnection,
+        memory: &mut Memory,
         indices: &[NodeIndex],
     ) -> Result<(), Error> {
         self.wanted.freshness.extend(indices);
-        self.load_freshness(connection).await
+        self.load_freshness(connection, memory).await
     }
 
-    async fn load_freshness(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    async fn load_freshness(&mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), Error> {
         let mut indices: Vec<NodeIndex> = self.wanted.freshness.drain().collect();
         indices.retain(|index| !self.wanted.read_freshness.contains(index));
         if indices.is_empty() {
@@ -194,6 +203,7 @@ impl Data {
         self.wanted.read_freshness.extend(indices);
         let scope = &self.scope;
         let checks = discovery::freshness(connection, scope.account, scope.environment, scope.run, &ids).await?;
+        memory.add(checks.iter().map(|check| check.doc.len()).sum())?;
         let stored = Arc::make_mut(&mut self.stored);
         for check in checks {
             if let Some(index) = self.scope.graph.find(&check.unique_id) {

@@ -64,7 +64,7 @@ impl Resolver<'_> {
         let mut common = Data::new(scope.clone());
         common.no_more_results();
         self.want_of_model(&mut common, index, selected).await?;
-        common.load(self.connection).await?;
+        common.load(self.connection, self.memory).await?;
         let mut rows = Vec::new();
         for attempt in attempts {
             let mut scope = scope.clone();

@@ -103,16 +103,16 @@ impl Resolver<'_> {
             }
         }
         if let Some(status) = &filter.status {
-            data.read_results(self.connection, &indices).await?;
+            data.read_results(self.connection, self.memory, &indices).await?;
             indices.retain(|index| data.last.get(index).is_some_and(|last| status.is(&last.status)));
         }
         if let Some(wanted) = &filter.last_known_results {
-            data.read_results(self.connection, &indices).await?;
+            data.read_results(self.connection, self.memory, &indices).await?;
             let is_wanted = |known: &str| wanted.iter().any(|wanted| wanted == known);
             indices.retain(|index| data.last_known_result(*index).is_some_and(is_wanted));
         }
         if filter.needs_freshness() {
-            data.read_freshness(self.connection, &indices).await?;
+            data.read_freshness(self.connection, self.memory, &indices).await?;
             indices.retain(|index| filter.lets_freshness_in(data.stored.freshness.get(index)));
         }
         Ok(indices)
@@ -125,7 +125,7 @@ impl Resolver<'_> {
         let data = &mut self.datas[data];
         match text(field(sort, "field")) {
             Some("executeCompletedAt") => {
-                data.read_results(self.connection, indices).await?;
+                data.read_results(self.connection, self.memory, indices).await?;
                 // Nodes that were never built come last in both directions.
                 indices.sort_by_key(|index| {
                     let at = data.success(*index).map(|success| success.at.timestamp_micros());

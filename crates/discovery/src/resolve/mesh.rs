@@ -172,7 +172,7 @@ impl Resolver<'_> {
                     .collect();
                 let of_data = &of_data[..];
                 let data_of_page = &mut self.datas[*data];
-                data_of_page.read_results(self.connection, of_data).await?;
+                data_of_page.read_results(self.connection, self.memory, of_data).await?;
                 let definitions = data_of_page.read_definitions(self.connection, of_data, |doc| Definition {
                     columns: doc.entries("columns").len(),
                     deprecation_date: doc.text("deprecation_date").map(String::from),

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::memory::Memory;
 use crate::error::{Error, QueryError};
+use crate::memory::Memory;
 
 /// The largest answer, in bytes.
 pub(crate) const MAX_ANSWER: usize = 512 << 20;
@@ -100,7 +100,9 @@ impl Output {
             .into());
         }
         self.memory.grow_to(self.length)?;
-        self.full.push(std::mem::take(&mut self.piece).into());
+        // A copy, because the buffer has room for more than it holds.
+        self.full.push(Bytes::copy_from_slice(&self.piece));
+        self.piece.clear();
         Ok(())
     }
 
@@ -113,29 +115,31 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Instant;
 
     use tokio::sync::Semaphore;
 
     use super::*;
 
     /// An output with a reservation of 1 MiB of this many.
-    fn output(all: &Arc<Semaphore>) -> Output {
-        Output::new(Memory::of(all, Arc::clone(all).try_acquire_owned().unwrap()))
+    async fn output(all: &Arc<Semaphore>) -> Output {
+        let memory = Memory::reserve(all, 1_000, 1, Instant::now()).await;
+        Output::new(memory.unwrap())
     }
 
-    #[test]
-    fn answers_end_at_the_limit() {
+    #[tokio::test]
+    async fn answers_end_at_the_limit() {
         let all = Arc::new(Semaphore::new(1_000));
-        let mut output = output(&all);
+        let mut output = output(&all).await;
         let text = "x".repeat(1 << 20);
         let written = (0..1_000).take_while(|_| output.raw(&text).is_ok()).count();
         assert!((500..=512).contains(&written), "{written}");
     }
 
-    #[test]
-    fn answers_end_where_others_take_the_memory() {
+    #[tokio::test]
+    async fn answers_end_where_others_take_the_memory() {
         let all = Arc::new(Semaphore::new(10));
-        let mut output = output(&all);
+        let mut output = output(&all).await;
         let text = "x".repeat(1 << 20);
         output.raw(&text).unwrap();
         assert_eq!(all.available_permits(), 8, "more than one MiB takes two");
@@ -147,9 +151,9 @@ mod tests {
         assert_eq!(all.available_permits(), 10);
     }
 
-    #[test]
-    fn texts_are_escaped() {
-        let mut output = output(&Arc::new(Semaphore::new(1)));
+    #[tokio::test]
+    async fn texts_are_escaped() {
+        let mut output = output(&Arc::new(Semaphore::new(1))).await;
         output.text("a\"b\\\n\u{1}ü").unwrap();
         assert_eq!(
             output.finish().0.0.concat(),
