@@ -63,8 +63,8 @@ upload_status() {
 
 can_upload() { [[ -n $DBT_API_UPLOAD_TOKEN && $(upload_status) != 40[13] ]]; }
 
-new_token() { # scope
-  cli token create --account "$DBT_API_ACCOUNT_ID" --name "$NAME-$1-$(date -u +%Y%m%dT%H%M%S)" --scope "$1" | json 'answer["key"]'
+new_token() { # scope, option…
+  cli token create --account "$DBT_API_ACCOUNT_ID" --name "$NAME-$1-$(date -u +%Y%m%dT%H%M%S)" --scope "$@" | json 'answer["key"]'
 }
 
 # shellcheck disable=SC2034 # write_env reads it by its name
@@ -86,7 +86,7 @@ prepare_account() {
   DBT_API_READ_TOKEN=$(remembered DBT_API_READ_TOKEN)
   DBT_API_UPLOAD_TOKEN=$(remembered DBT_API_UPLOAD_TOKEN)
   { [[ $DBT_API_ENVIRONMENT_ID ]] && can_read; } || { make_account; DBT_API_READ_TOKEN=$(new_token read); }
-  can_upload || DBT_API_UPLOAD_TOKEN=$(new_token upload)
+  can_upload || DBT_API_UPLOAD_TOKEN=$(new_token upload --environment $SLUG)
   write_env
   wait_for 10 can_read || die "The new read token is refused by $(account_url)/runs/; see .dev/log/service.log"
 }

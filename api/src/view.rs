@@ -204,42 +204,25 @@ impl Bearer {
 
     /// A view of one of the token's accounts; none if the account is not active.
     async fn view(&mut self, state: &State, account: AccountId) -> sqlx::Result<Option<View>> {
-        let environments = match &self.access.environments {
-            Environments::Only(names) => numbers(names),
-            Environments::All | Environments::OfProjects(_) => None,
-        };
-        let transaction = match self.begun.take() {
+        let (transaction, environments) = match self.begun.take() {
             // A key that this service issued belongs to a single account.
-            Some(begun) => begun,
+            Some(begun) => (begun, bound(&self.access.environments)),
             None => {
-                let begin = queries::begin_in_account(account, environments.as_deref());
-                state.pool.begin(begin).await?.0
+                let begin = queries::begin_in_account(account, &self.access.environments);
+                let (lent, rows) = state.pool.begin(begin).await?;
+                let begun = queries::Begun::read(&rows)?;
+                if self.is_verified && !begun.is_active {
+                    return Ok(None);
+                }
+                (lent, begun.environments)
             }
         };
-        let mut view = View {
+        Ok(Some(View {
             account,
             accounts: self.access.accounts.clone(),
             environments,
             transaction,
-        };
-        if self.is_verified {
-            let row = queries::account(view.connection(), account).await?;
-            if row.is_none_or(|row| row.state != RecordState::Active.as_str()) {
-                return Ok(None);
-            }
-        }
-        let named = match &self.access.environments {
-            Environments::Only(names) if view.environments.is_none() => {
-                queries::environments_named(view.connection(), account, names).await?
-            }
-            Environments::OfProjects(names) => {
-                queries::environments_of_projects_named(view.connection(), account, names).await?
-            }
-            Environments::All | Environments::Only(_) => return Ok(Some(view)),
-        };
-        queries::see_environments(view.connection(), &named).await?;
-        view.environments = Some(named);
-        Ok(Some(view))
+        }))
     }
 
     /// A view of the token's first active account.
@@ -322,13 +305,16 @@ impl Named {
 const PROJECT_SLUG: &str = "project_slug";
 const ENVIRONMENT_SLUG: &str = "environment_slug";
 
-/// Returns the ids, if all names are ids.
-fn numbers(names: &[IdOrSlug]) -> Option<Vec<i64>> {
-    let numbers = names.iter().map(|name| match name {
+/// The environments of a key that this service issued: all, or one.
+fn bound(environments: &Environments) -> Option<Vec<i64>> {
+    let Environments::Only(names) = environments else {
+        return None;
+    };
+    let ids = names.iter().filter_map(|name| match name {
         IdOrSlug::Id(id) => Some(*id),
         IdOrSlug::Slug(_) => None,
     });
-    numbers.collect()
+    Some(ids.collect())
 }
 
 impl FromRequestParts<State> for View {

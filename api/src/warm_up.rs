@@ -1,5 +1,6 @@
 //! Prepares a new connection, so that the first requests on it are as fast as later ones.
 
+use directory::Environments;
 use directory::queries::{begin_by_key, begin_in_account};
 use futures_util::future::BoxFuture;
 use read_model::queries;
@@ -20,7 +21,7 @@ async fn execute(connection: &mut PgConnection) -> sqlx::Result<()> {
     let unknown = begin_by_key(Sha256::of(b""));
     sqlx::raw_sql(AssertSqlSafe(unknown)).execute(&mut *connection).await?;
     sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
-    let begin = begin_in_account(NOBODY, None);
+    let begin = begin_in_account(NOBODY, &Environments::All);
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let page = Paging { limit: 100, offset: 0 };
     // Once only: PostgreSQL decides by the first five executions whether it plans a statement again each time, and these find no rows.

@@ -37,6 +37,13 @@ impl Operator {
             .context("cannot connect to PostgreSQL: check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
     }
 
+    /// Opens a connection for reading what the account has.
+    pub(crate) async fn connection_of(&self, account: AccountId) -> anyhow::Result<PoolConnection<Postgres>> {
+        let mut connection = self.connection().await?;
+        require_account(&mut connection, account).await?;
+        Ok(connection)
+    }
+
     /// Writes an event about the read model to the bucket, and applies it.
     pub(crate) async fn write(&self, projector: &Projector, data: EventData) -> anyhow::Result<()> {
         let time = self.clock.now();

@@ -10,10 +10,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Transaction};
 use tracing::Instrument;
 
-use crate::content::Reading;
+use crate::content::{FileWaits, Reading};
 use crate::lock_waits::LockWaits;
 use crate::outcome::Outcome;
 use crate::project::{Applied, Locks, Projected};
+use crate::split::{shared_locks, split_at, split_by_locks};
 use crate::{ApplyError, Projector, project};
 
 /// The maximum number of events that one transaction applies. It limits how long others wait for the batch's locks.
@@ -22,6 +23,9 @@ pub(crate) const MAX_EVENTS: usize = 256;
 /// How often in a row PostgreSQL may refuse parts of a batch before that counts as an outage, such as a full disk. An event that is refused
 /// alone is found in fewer tries.
 const MAX_REFUSALS: usize = 16;
+
+/// How many statements of a batch may time out before any event is applied, until that counts as an outage.
+const MAX_TIMEOUTS: usize = 10;
 
 /// How many events of a batch are applied alone, one after the other, because reading their files takes long.
 const MAX_LATE: usize = 4;
@@ -112,10 +116,15 @@ impl Projector {
             }
         }
         let begun = ids_of(&together);
-        self.work(connection, together, results).await;
+        self.work(connection, together, FileWaits::Unlimited, results).await;
         self.forget_attempts(&begun, results).await;
+        // Where several are applied one after the other, a silent bucket must not make each wait long.
+        let files = match alone.len() {
+            1 => FileWaits::Unlimited,
+            _ => FileWaits::Short,
+        };
         for event in alone {
-            let result = self.attempt_alone(&event, results).await;
+            let result = self.attempt_alone(&event, files, results).await;
             if let Err(error) = result {
                 fill(results, &[event.id], &error);
             }
@@ -124,7 +133,7 @@ impl Projector {
     }
 
     /// Applies an event that was begun before without an end. It must not take others with it if it kills the projector.
-    async fn attempt_alone(&self, event: &Event, results: &mut Results) -> Result<(), ApplyError> {
+    async fn attempt_alone(&self, event: &Event, files: FileWaits, results: &mut Results) -> Result<(), ApplyError> {
         let mut connection = self.pool.acquire().await?;
         let admission = begin_attempt(&mut connection, event.id).await?;
         match admission {
@@ -137,7 +146,7 @@ impl Projector {
                 results.insert(event.id, self.record_dead_letter(event, cause).await);
             }
             Admission::Admitted => {
-                self.work(connection, vec![event.clone()], results).await;
+                self.work(connection, vec![event.clone()], files, results).await;
                 self.forget_attempts(&[event.id], results).await;
             }
         }
@@ -157,15 +166,25 @@ impl Projector {
         }
     }
 
-    /// Applies events in as few transactions as possible.
-    async fn work(&self, connection: PoolConnection<Postgres>, events: Vec<Event>, results: &mut Results) {
+    /// Applies events in as few transactions as possible. At last, the files of an event are waited for as `patience` says.
+    async fn work(
+        &self,
+        connection: PoolConnection<Postgres>,
+        events: Vec<Event>,
+        patience: FileWaits,
+        results: &mut Results,
+    ) {
         let mut connection = Some(connection);
         let mut rest = VecDeque::from([events]);
+        // The events whose files are waited for at last, and the number of these.
+        let mut late: VecDeque<Vec<Event>> = VecDeque::new();
+        let mut waited = 0;
         // The events whose locks others hold, by what they need. They come last.
         let mut locked: BTreeMap<Locks, Vec<Event>> = BTreeMap::new();
-        let mut refusals = 0;
+        let (mut refusals, mut timeouts, mut is_any_applied) = (0, 0, false);
         loop {
-            let next = rest.pop_front();
+            let is_late = rest.is_empty() && !late.is_empty();
+            let next = rest.pop_front().or_else(|| late.pop_front());
             let next =
                 next.or_else(|| if locked.len() == 1 { locked.pop_first() } else { None }.map(|(_, batch)| batch));
             let Some(mut batch) = next else { break };
@@ -173,27 +192,45 @@ impl Projector {
                 continue;
             }
             let locks = shared_locks(&batch);
-            // Nothing else waits meanwhile.
-            let waits = match locks.is_some() && rest.is_empty() && locked.is_empty() {
+            let nothing_waits = rest.is_empty() && late.is_empty() && locked.is_empty();
+            let waits = match locks.is_some() && nothing_waits {
                 true => LockWaits::Unlimited,
                 false => LockWaits::Limited,
             };
-            let mut projected = self.project_in_task(&mut connection, &batch, waits).await;
-            if let Err(ApplyError::Refused(cause)) = &projected {
-                refusals += 1;
-                if refusals == MAX_REFUSALS {
-                    projected = Err(ApplyError::Unavailable(cause.clone()));
+            let files = match is_late || nothing_waits {
+                true => patience,
+                false => FileWaits::Short,
+            };
+            let mut projected = self.project_in_task(&mut connection, &batch, waits, files).await;
+            match &projected {
+                Err(ApplyError::Refused(cause)) => {
+                    refusals += 1;
+                    if refusals == MAX_REFUSALS {
+                        projected = Err(ApplyError::Unavailable(cause.clone()));
+                    }
                 }
+                // PostgreSQL is slow with all events: none of them is at fault.
+                Err(ApplyError::TimedOut(cause)) => {
+                    timeouts += 1;
+                    if timeouts == MAX_TIMEOUTS && !is_any_applied {
+                        projected = Err(ApplyError::Unavailable(cause.clone()));
+                    }
+                }
+                _ => {}
             }
             match projected {
-                Ok(Projected::Done { applied, late }) => {
-                    refusals = 0;
-                    // Alone, each is waited for as long as the bucket allows. Many would keep those waiting that are applied already.
-                    let (alone, others) = late.split_at(late.len().min(MAX_LATE));
-                    let alone = batch.iter().filter(|event| alone.contains(&event.id));
-                    rest.extend(alone.map(|event| vec![event.clone()]));
-                    let slow = "the bucket is slow to answer for the files of the event".to_owned();
-                    fill(results, others, &ApplyError::Unavailable(slow));
+                Ok(Projected::Done { applied, late: slow }) => {
+                    (refusals, is_any_applied) = (0, true);
+                    for event in batch.iter().filter(|event| slow.contains(&event.id)) {
+                        let is_last_wait = batch.len() == 1 && files == patience;
+                        if is_last_wait || waited == MAX_LATE {
+                            let cause = "the bucket is slow to answer for the files of the event".to_owned();
+                            fill(results, &[event.id], &ApplyError::Unavailable(cause));
+                        } else {
+                            waited += 1;
+                            late.push_back(vec![event.clone()]);
+                        }
+                    }
                     self.conclude(&batch, applied, results).await;
                 }
                 Ok(Projected::TooLarge { parts }) => {
@@ -203,7 +240,7 @@ impl Projector {
                 }
                 // Nothing more can be applied until it is available again.
                 Err(error @ ApplyError::Unavailable(_)) => {
-                    let left = [batch].into_iter().chain(rest).chain(locked.into_values());
+                    let left = [batch].into_iter().chain(rest).chain(late).chain(locked.into_values());
                     left.for_each(|batch| fill(results, &ids_of(&batch), &error));
                     return;
                 }
@@ -242,6 +279,7 @@ impl Projector {
         connection: &mut Option<PoolConnection<Postgres>>,
         events: &[Event],
         waits: LockWaits,
+        files: FileWaits,
     ) -> Result<Projected, ApplyError> {
         let mut used = match connection.take() {
             Some(connection) => connection,
@@ -250,8 +288,8 @@ impl Projector {
         let task = tokio::spawn({
             let (projector, events) = (self.clone(), events.to_vec());
             async move {
-                let projected = projector.project(&mut used, &events, Reading::WhatIsNew, waits).await;
-                (projected, used)
+                let projected = projector.project(&mut used, &events, Reading::WhatIsNew, waits, files);
+                (projected.await, used)
             }
             .in_current_span()
         });
@@ -287,7 +325,8 @@ impl Projector {
         }
         let mut results = Results::new();
         let connection = self.pool.acquire().await?;
-        self.work(connection, vec![event.clone()], &mut results).await;
+        self.work(connection, vec![event.clone()], FileWaits::Unlimited, &mut results)
+            .await;
         let mut result = results.remove(&event.id).unwrap_or(Ok(Outcome::Busy));
         if let Ok(Outcome::Known) = result {
             // The event was applied in another way and is not a dead letter any more.
@@ -317,7 +356,8 @@ impl Projector {
         }
         let events = std::slice::from_ref(event);
         let mut connection = self.pool.acquire().await?;
-        let projected = self.project(&mut connection, events, Reading::Everything, LockWaits::Unlimited);
+        let (reading, waits, files) = (Reading::Everything, LockWaits::Unlimited, FileWaits::Unlimited);
+        let projected = self.project(&mut connection, events, reading, waits, files);
         let result = match projected.await {
             Ok(Projected::Done { mut applied, .. }) => applied.pop().map_or(Ok(Outcome::Known), |(_, result)| result),
             Ok(Projected::TooLarge { .. }) => Ok(Outcome::Busy),
@@ -351,39 +391,6 @@ impl Projector {
 
 fn ids_of(events: &[Event]) -> Vec<EventId> {
     events.iter().map(|event| event.id).collect()
-}
-
-/// Returns the locks of events, if all of them need the same.
-fn shared_locks(events: &[Event]) -> Option<Locks> {
-    let locks = project::locks_of(events.first()?);
-    let mut others = events[1..].iter();
-    others.all(|event| project::locks_of(event) == locks).then_some(locks)
-}
-
-/// Splits events that need different locks, near the middle. Those that need the same stay together.
-fn split_by_locks(events: Vec<Event>) -> [Vec<Event>; 2] {
-    let mut events: Vec<(Locks, Event)> = events
-        .into_iter()
-        .map(|event| (project::locks_of(&event), event))
-        .collect();
-    events.sort_by_key(|(locks, _)| *locks);
-    let middle = events.len() / 2;
-    let borders = (1..events.len()).filter(|at| events[at - 1].0 != events[*at].0);
-    let border = borders.min_by_key(|at| at.abs_diff(middle)).unwrap_or(middle);
-    let other = events.split_off(border);
-    [events, other].map(|part| part.into_iter().map(|(_, event)| event).collect())
-}
-
-/// Splits events before each of these.
-fn split_at(events: Vec<Event>, firsts: &HashSet<EventId>) -> Vec<Vec<Event>> {
-    let mut parts: Vec<Vec<Event>> = Vec::new();
-    for event in events {
-        match parts.last_mut() {
-            Some(part) if !firsts.contains(&event.id) => part.push(event),
-            _ => parts.push(vec![event]),
-        }
-    }
-    parts
 }
 
 /// Sets the result of those of these events that have none.

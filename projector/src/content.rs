@@ -29,7 +29,7 @@ use crate::{ApplyError, Projector};
 /// The number of files that are fetched and read at the same time.
 const READ_AT_ONCE: usize = 8;
 
-/// How long the files of several events are waited for after one of them was read.
+/// How long a file is waited for after another one was read, while other events wait.
 const MAX_GAP: Duration = Duration::from_secs(5);
 
 /// Identifies the rows of a content. They are written in this order.
@@ -139,11 +139,13 @@ async fn known(
 /// Contents that were fetched, or the reason why not.
 pub(crate) type Contents = BTreeMap<ContentKey, Result<Content, ApplyError>>;
 
-/// Whether a file that takes long to read is waited for.
+/// How long files are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileWaits {
-    /// Not long after the others were read, because other events wait for it.
-    Limited,
+    /// Each not long after the one before, because other events wait.
+    Short,
+    /// The first as long as the bucket allows, so that something is read in any case, and each other one not long after the one before.
+    AfterFirst,
     /// As long as the bucket allows.
     Unlimited,
 }
@@ -160,8 +162,10 @@ pub(crate) async fn read_all(
     if waits == FileWaits::Unlimited {
         return reads.collect().await;
     }
-    // The first one may take as long as the bucket allows: something is read in any case.
-    let mut contents: Contents = reads.next().await.into_iter().collect();
+    let mut contents = Contents::new();
+    if waits == FileWaits::AfterFirst {
+        contents.extend(reads.next().await);
+    }
     while let Ok(Some((key, content))) = timeout(MAX_GAP, reads.next()).await {
         contents.insert(key, content);
     }
@@ -246,7 +250,11 @@ impl Ready {
 /// Waits until there is memory for contents of this size. All of it is taken at once, so that no two batches can each hold a part and wait for
 /// the rest. A size above the limit gets all of the memory.
 pub(crate) async fn reserve(projector: &Projector, bytes: u64) -> Result<OwnedSemaphorePermit, ApplyError> {
-    let mib = usize::try_from(bytes >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB));
+    let mib = match bytes {
+        // Where nothing has to be read, nobody waits for those who read much.
+        0 => 0,
+        _ => usize::try_from(bytes >> 20).map_or(crate::MEMORY_MIB, |mib| (mib + 1).min(crate::MEMORY_MIB)),
+    };
     let permits = u32::try_from(mib).unwrap_or(u32::MAX);
     let memory = Arc::clone(&projector.memory);
     memory

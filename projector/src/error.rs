@@ -21,6 +21,16 @@ pub enum ApplyError {
     Rejected(String),
 }
 
+impl ApplyError {
+    /// The error if a lock was not free that all accounts share: the events wait together, since each part of them needs it.
+    pub(crate) fn of_common_lock(error: sqlx::Error) -> Self {
+        match Self::from(error) {
+            Self::Locked(cause) => Self::Unavailable(cause),
+            other => other,
+        }
+    }
+}
+
 impl From<sqlx::Error> for ApplyError {
     fn from(error: sqlx::Error) -> Self {
         let text = format!("PostgreSQL: {error}");

@@ -15,6 +15,7 @@ mod rebuild;
 mod recover;
 mod replay;
 mod selection;
+mod split;
 mod state;
 mod sweep;
 mod trace;

@@ -119,13 +119,10 @@ async fn assign(
         return Ok(known);
     }
     if waits == LockWaits::Limited {
-        // Splitting the batch would not help, since each part needs this lock.
+        // Splitting the batch would not help.
         unlimit_lock_waits(transaction).await?;
     }
-    // Nor would it after a time limit.
-    lock_ids(transaction)
-        .await
-        .map_err(|error| ApplyError::Unavailable(format!("PostgreSQL: {error}")))?;
+    lock_ids(transaction).await.map_err(ApplyError::of_common_lock)?;
     let mut first = next_number(transaction, bucket, numbers).await?;
     // Others may have recorded them before the lock was free, or they were lost and are recorded again.
     known.extend(numbers_of(transaction, numbers, &missing).await?);
@@ -186,5 +183,9 @@ async fn next_number(transaction: &mut PgConnection, bucket: &Bucket, numbers: N
         record_segments(transaction, numbers, std::slice::from_ref(&segment)).await?;
         first += i64::try_from(segment.owners.len()).unwrap_or(i64::MAX);
     }
-    Ok(first.max(recorded.last + 1))
+    let after_recorded = recorded.last.max(recorded.last_of_segments) + 1;
+    if first < after_recorded {
+        tracing::error!(kind = ?numbers, from = first, to = after_recorded, "claims of numbers that were assigned are missing in the bucket");
+    }
+    Ok(first.max(after_recorded))
 }

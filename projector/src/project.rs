@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 
 use self::member::Member;
 use self::together::Together;
-use crate::content::Reading;
+use crate::content::{FileWaits, Reading};
 use crate::lock_waits::LockWaits;
 use crate::outcome::Outcome;
 use crate::{ApplyError, Projector};
@@ -32,25 +32,39 @@ pub(crate) enum Projected {
     TooLarge { parts: HashSet<EventId> },
 }
 
-/// Whether events of this kind only add something, in any order, so that they can be applied together with others.
+/// How events of a type are applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// In their order, each in a transaction of its own.
+    Alone,
+    /// With others in any order, since they only add something.
+    Together { has_files: bool },
+}
+
+/// Returns `None` for types of later versions.
+fn way_of(event: &Event) -> Option<Way> {
+    Some(match EventType::named(&event.kind)? {
+        EventType::ArtifactsUploaded | EventType::FilesStored => Way::Together { has_files: true },
+        EventType::FileDeleted | EventType::AirflowRunObserved => Way::Together { has_files: false },
+        EventType::AccountRecorded
+        | EventType::ProjectRecorded
+        | EventType::EnvironmentRecorded
+        | EventType::ConnectionRecorded
+        | EventType::TokenIssued
+        | EventType::TokenRevoked
+        | EventType::RetentionPruned
+        | EventType::DbtProjectRetired => Way::Alone,
+    })
+}
+
+/// Whether the event can be applied together with others.
 pub(crate) fn is_independent(event: &Event) -> bool {
-    matches!(
-        EventType::named(&event.kind),
-        Some(
-            EventType::ArtifactsUploaded
-                | EventType::FilesStored
-                | EventType::FileDeleted
-                | EventType::AirflowRunObserved
-        )
-    )
+    matches!(way_of(event), Some(Way::Together { .. }))
 }
 
 /// Whether the event is an upload of files.
 pub(crate) fn has_files(event: &Event) -> bool {
-    matches!(
-        EventType::named(&event.kind),
-        Some(EventType::ArtifactsUploaded | EventType::FilesStored)
-    )
+    way_of(event) == Some(Way::Together { has_files: true })
 }
 
 /// The account and the environment whose locks an event needs; `None` if it cannot be read.
@@ -63,13 +77,14 @@ pub(crate) fn locks_of(event: &Event) -> Locks {
 }
 
 impl Projector {
-    /// Applies events that are independent of each other, or a single one.
+    /// Applies events that are independent of each other, or a single one, whose files are waited for as `files` says.
     pub(crate) async fn project(
         &self,
         connection: &mut PgConnection,
         events: &[Event],
         reading: Reading,
         waits: LockWaits,
+        files: FileWaits,
     ) -> Result<Projected, ApplyError> {
         if let [event] = events
             && !is_independent(event)
@@ -80,14 +95,15 @@ impl Projector {
                 late: Vec::new(),
             });
         }
-        let together = Together::of(events, reading, waits);
+        let together = Together::of(events, reading, waits, files);
         for _ in 0..TRIES {
             if let Some(projected) = self.project_together(connection, &together).await? {
                 return Ok(projected);
             }
         }
+        // Only the account whose data is removed has to wait.
         let cause = format!("data that the events need was removed {TRIES} times in the meantime");
-        Err(ApplyError::Unavailable(cause))
+        Err(ApplyError::Locked(cause))
     }
 
     async fn project_alone(&self, connection: &mut PgConnection, event: &Event) -> Result<Outcome, ApplyError> {

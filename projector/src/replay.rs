@@ -270,7 +270,7 @@ impl Replay<'_> {
         let part = match lock_batch(&mut turn, batch.first).await {
             Ok(true) => {
                 let part = self.apply_mine(batch).await;
-                self.statistics.note_batch(&self.projector.pool).await;
+                self.statistics.note(batch.ids.len(), &self.projector.pool).await;
                 part
             }
             Ok(false) => Ok(Part {

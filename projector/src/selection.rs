@@ -51,8 +51,7 @@ impl Selection {
     /// Whether this event is selected.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        let account = event.subject.strip_prefix("accounts/").and_then(|id| id.parse().ok());
-        self.account.is_none_or(|wanted| account == Some(wanted))
+        self.account.is_none_or(|wanted| event.account() == Some(wanted))
             && self.kind.as_deref().is_none_or(|kind| event.kind.starts_with(kind))
             && self.from.is_none_or(|from| event.time >= from)
             && self.to.is_none_or(|to| event.time < to)

@@ -69,7 +69,10 @@ pub(crate) async fn newest(
             found.map_err(Error::from)?.map(|found| found.id)
         }
         (None, Some(bound)) => Some(bound.0),
-        (None, None) => return Err(UploadError::unprocessable("environment_slug", "can't be blank")),
+        (None, None) => {
+            let message = "can't be blank: this token is not bound to one environment";
+            return Err(UploadError::unprocessable("environment_slug", message));
+        }
     };
     let filter = ManifestFilter {
         environments: &[environment.ok_or_else(UploadError::no_environment)?],

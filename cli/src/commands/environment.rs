@@ -26,14 +26,16 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
             output.one(&added)
         }
         EnvironmentCommand::List { of } => {
-            let environments = queries::environments(&mut *operator.connection().await?, of.account).await?;
+            let environments =
+                queries::environments(&mut *operator.connection_of(of.account).await?, of.account).await?;
             output.many(
                 &environments,
                 "The account has no environments yet. `dbt-api environment add` adds one.",
             )
         }
         EnvironmentCommand::Show { of, environment } => {
-            let environments = queries::environments(&mut *operator.connection().await?, of.account).await?;
+            let environments =
+                queries::environments(&mut *operator.connection_of(of.account).await?, of.account).await?;
             let found = environments
                 .into_iter()
                 .find(|known| known.slug == environment || known.id.to_string() == environment);

@@ -17,14 +17,14 @@ pub(crate) async fn run(settings: &Settings, command: ProjectCommand, output: Ou
             output.one(&operator.add_project(of.account, name, slug).await?)
         }
         ProjectCommand::List { of } => {
-            let projects = queries::projects(&mut *operator.connection().await?, of.account).await?;
+            let projects = queries::projects(&mut *operator.connection_of(of.account).await?, of.account).await?;
             output.many(
                 &projects,
                 "The account has no projects yet. `dbt-api project add` adds one.",
             )
         }
         ProjectCommand::Show { of, project } => {
-            let projects = queries::projects(&mut *operator.connection().await?, of.account).await?;
+            let projects = queries::projects(&mut *operator.connection_of(of.account).await?, of.account).await?;
             let found = projects
                 .into_iter()
                 .find(|known| known.slug == project || known.id.to_string() == project);

@@ -10,16 +10,16 @@ use crate::settings::Settings;
 
 pub(crate) async fn run(settings: &Settings, arguments: &PruneArguments, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
+    let account = arguments.of.account;
+    let mut connection = operator.connection_of(account).await?;
     let environment = match &arguments.environment {
         None => None,
-        Some(name) => {
-            let mut connection = operator.connection().await?;
-            Some(environment_named(&mut connection, arguments.of.account, name).await?)
-        }
+        Some(name) => Some(environment_named(&mut connection, account, name).await?),
     };
+    drop(connection);
     let projector = settings.projector(read_model::SEARCH_PATH)?;
     let which = Prunable {
-        account: arguments.of.account,
+        account,
         environment,
         job: arguments.job,
         before: arguments.older_than.map(|period| operator.clock.now() - period.0),

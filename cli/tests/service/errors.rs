@@ -136,7 +136,15 @@ async fn commands_report_what_is_wrong() {
         assert_ne!(code, Some(0), "{arguments:?}");
         errors
     };
-    assert!(fails(&["account", "show", "7"]).contains("unknown account `7`"));
+    for command in [
+        vec!["account", "show", "7"],
+        vec!["project", "list", "--account", "7"],
+        vec!["environment", "list", "--account", "7"],
+        vec!["token", "list", "--account", "7"],
+        vec!["prune", "--account", "7", "--keep", "1"],
+    ] {
+        assert!(fails(&command).contains("unknown account `7`"), "{command:?}");
+    }
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "shop"]).contains("`shop` is taken"));
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all digits"));
     assert!(fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("expected read or upload"));

@@ -2,12 +2,13 @@
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
+use serde_json::json;
 use sqlx::PgPool;
 use testkit::{Service, Wire, wait_until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::installation::{BINARY, Installation, Token, newest_manifest};
+use crate::installation::{BINARY, Installation, SLUG, Token, newest_manifest};
 
 /// The connections that the read side keeps open.
 const CONNECTIONS: usize = 20;
@@ -105,6 +106,32 @@ async fn a_page_of_runs_a_run_and_a_job_take_two_round_trips() {
             "{path}: {trips:#?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_the_same_with_a_key_of_datacoves() {
+    let (installation, datacoves) = crate::verified::start("300", &[]).await;
+    let holder = json!({ "account_ids": [1], "environments": [{ "slug": SLUG }], "email": "a@b.example" });
+    let mut reads = Reads {
+        pool: installation.system.database.pool("postgres"),
+        token: datacoves.admit("key", holder),
+        installation,
+        run: 0,
+        job: 0,
+    };
+    let wire = Wire::before(reads.installation.system.database.address()).await;
+    let url = reads.installation.system.database.url_through(&wire.address);
+    reads.restart_with(url).await;
+    reads.ready().await;
+    let _ = wire.take();
+    assert_eq!(reads.status(PAGE).await, StatusCode::OK);
+    let mut trips = wire.take();
+    trips.retain(|trip| !trip.contains("ROLLBACK"));
+    assert_eq!(trips.len(), 2, "{trips:#?}");
+    assert!(
+        trips[0].contains("BEGIN READ ONLY") && trips[0].contains(SLUG),
+        "{trips:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
 use crate::isolation::{fill_tables, is_empty};
 use server::{Datacoves, Mood};
 
-async fn start(cache_seconds: &str, more: &[(&str, &str)]) -> (Installation, Datacoves) {
+pub(crate) async fn start(cache_seconds: &str, more: &[(&str, &str)]) -> (Installation, Datacoves) {
     let datacoves = Datacoves::start().await;
     let mut system = System::start().await;
     let url = datacoves.url();

@@ -116,7 +116,7 @@ pub enum Error {
     Query(Vec<QueryError>),
     /// A statement failed.
     #[error("a query of the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// Too much memory is in use by other answers.
     #[error("other answers take all memory")]
     Busy,
@@ -126,6 +126,16 @@ pub enum Error {
     /// A bug.
     #[error("cannot write the answer: {0}")]
     Internal(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        // PostgreSQL ended the statement after its own time limit.
+        match read_model::outage::is_timeout(&error) {
+            true => Self::Late,
+            false => Self::Database(error),
+        }
+    }
 }
 
 impl From<QueryError> for Error {

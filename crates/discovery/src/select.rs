@@ -188,21 +188,10 @@ fn walk(graph: &Graph, start: &[bool], depth: u32, next: fn(&Graph, NodeIndex) -
     seen
 }
 
-/// Splits at white space, except inside quotation marks.
-fn words(text: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
-    for character in text.chars() {
-        match quote {
-            Some(mark) if character == mark => quote = None,
-            Some(_) => word.push(character),
-            None if character == '"' || character == '\'' => quote = Some(character),
-            None if character.is_whitespace() => words.push(std::mem::take(&mut word)),
-            None => word.push(character),
-        }
-    }
-    words.push(word);
-    words.retain(|word| !word.is_empty());
-    words
+/// Splits at white space, also inside quotation marks: a shell removes these, and dbt splits each argument again.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split_whitespace().map(|word| word.replace(['"', '\''], ""));
+    words.filter(|word| !word.is_empty())
 }
 
 /// Reads a word that is an option, and what follows it after `=`.

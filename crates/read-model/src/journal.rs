@@ -185,22 +185,23 @@ pub async fn begin_removal(transaction: &mut PgConnection, account: AccountId) -
     Ok(())
 }
 
-/// Limits how long each statement of the transaction waits for locks. Afterwards it fails with an error that [`crate::outage::is_outage`]
-/// recognizes.
+/// Prevents the read model from being swapped for a rebuilt one until the transaction ends. From then on, each statement of the transaction waits
+/// for locks no longer than `limit`, and fails afterwards with an error that [`crate::outage::is_lock_wait`] recognizes.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn limit_lock_waits(transaction: &mut PgConnection, limit: Duration) -> sqlx::Result<()> {
+pub async fn share_read_model(transaction: &mut PgConnection, limit: Option<Duration>) -> sqlx::Result<()> {
     sqlx::query!(
-        "SELECT set_config('lock_timeout', $1, true) AS lock_timeout",
-        limit.as_millis().to_string()
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended('dbt-api read model ' || current_schema(), 0)),
+            set_config('lock_timeout', coalesce($1, current_setting('lock_timeout')), true) AS lock_timeout",
+        limit.map(|limit| limit.as_millis().to_string())
     )
     .fetch_one(transaction)
     .await?;
     Ok(())
 }
 
-/// Ends the limit of [`limit_lock_waits`].
+/// Ends the limit of [`share_read_model`].
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -289,10 +290,7 @@ pub async fn remove_from_ledger(transaction: &mut PgConnection, event: EventId) 
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn insert_dead_letter(transaction: &mut PgConnection, event: &Event, cause: &str) -> sqlx::Result<bool> {
-    let account = event
-        .subject
-        .strip_prefix("accounts/")
-        .and_then(|id| id.parse::<i64>().ok());
+    let account = event.account().map(|account| account.0);
     let inserted = sqlx::query!(
         "INSERT INTO dead_letters (event_id, account_id, event_type, event_time, cause)
          SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM ledger WHERE event_id = $1)

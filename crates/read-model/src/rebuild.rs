@@ -1,6 +1,7 @@
 //! A second read model next to the first one: how to create it and how to swap the two.
 
 use schemas::EventId;
+use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
@@ -28,12 +29,13 @@ pub async fn has_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Re
 /// Identifies the version that creates a schema. A rebuild that one version began is not continued by another, which may read artifacts
 /// differently.
 fn maker() -> String {
-    let migration = MIGRATOR.iter().map(|migration| migration.version).max();
-    format!(
-        "made by dbt-api {}, migration {}",
-        env!("CARGO_PKG_VERSION"),
-        migration.unwrap_or(0)
-    )
+    // All of them, since one that is added later may have a lower number than the last.
+    let mut migrations = Sha256::new();
+    for migration in MIGRATOR.iter() {
+        migrations.update(&migration.checksum);
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    format!("made by dbt-api {version}, migrations {:x}", migrations.finalize())
 }
 
 /// Whether this version of dbt-api created the schema.

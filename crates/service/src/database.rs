@@ -130,6 +130,10 @@ impl DatabaseSettings {
             ("lock_timeout", lock_timeout.as_str()),
             // A batch waits for the bucket while it holds its locks, and an event's turn is held while its files are read.
             ("idle_in_transaction_session_timeout", "0"),
+            // The locks of a machine that vanished must not be held for the hours that operating systems wait by default.
+            ("tcp_keepalives_idle", "15"),
+            ("tcp_keepalives_interval", "15"),
+            ("tcp_keepalives_count", "3"),
             // Compiling a statement takes longer than the short statements here, whose arrays seem costly to the planner.
             ("jit", "off"),
         ])

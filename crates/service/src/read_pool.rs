@@ -212,6 +212,7 @@ impl Shared {
         if let Ok(ended) = timeout(USUAL_END, &mut ending).await {
             return ended;
         }
+        // Waited for in any case: a cancellation that comes late would end a statement of the next client.
         if let Err(error) = self.cancel(kept.backend).await {
             tracing::warn!(%error, "cannot cancel a statement whose client left");
         }

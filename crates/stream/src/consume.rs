@@ -26,7 +26,11 @@ const MAX_UNACKNOWLEDGED: i64 = 10_000;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A stream of events.
-pub struct Messages(pull::Stream);
+pub struct Messages {
+    events: pull::Stream,
+    /// An error that came after the events that were returned last.
+    failed: Option<Error>,
+}
 
 /// An event that must be acknowledged.
 pub struct Message(async_nats::jetstream::Message);
@@ -74,7 +78,10 @@ impl Stream {
             .messages()
             .await
             .map_err(|error| self.failed(&error))?;
-        Ok(Messages(messages))
+        Ok(Messages {
+            events: messages,
+            failed: None,
+        })
     }
 }
 
@@ -96,12 +103,20 @@ impl Messages {
     /// # Errors
     /// Fails if NATS or the consumer is gone. Then [`Stream::consume`] must be called again.
     pub async fn next_batch(&mut self, max: usize) -> Result<Vec<Message>, Error> {
-        let first = self.0.next().await;
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let first = self.events.next().await;
         let mut batch = vec![message(first)?];
-        while batch.len() < max {
-            match self.0.next().now_or_never() {
-                Some(next) => batch.push(message(next)?),
-                None => break,
+        while batch.len() < max
+            && let Some(next) = self.events.next().now_or_never()
+        {
+            match message(next) {
+                Ok(next) => batch.push(next),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
             }
         }
         Ok(batch)

@@ -55,7 +55,14 @@ impl Member {
             },
             EventData::FileDeleted(deleted) => Data::Deletion(deleted),
             EventData::AirflowRunObserved(observed) => Data::Observation(observed),
-            _ => {
+            EventData::AccountRecorded(_)
+            | EventData::ProjectRecorded(_)
+            | EventData::EnvironmentRecorded(_)
+            | EventData::ConnectionRecorded(_)
+            | EventData::TokenIssued(_)
+            | EventData::TokenRevoked(_)
+            | EventData::RetentionPruned(_)
+            | EventData::DbtProjectRetired(_) => {
                 let cause = format!("events of the type `{}` are not applied with others", event.kind);
                 return Err(ApplyError::Rejected(cause));
             }

@@ -7,7 +7,7 @@ use read_model::airflow::{Observation, insert_observations};
 use read_model::artifacts::insert_artifacts;
 use read_model::files::{DeletedBy, delete_files, insert_files};
 use read_model::journal::{
-    Generation, add_to_ledger, generations, limit_lock_waits, lock_account_alone, lock_accounts, lock_contents,
+    Generation, add_to_ledger, generations, lock_account_alone, lock_accounts, lock_contents, share_read_model,
 };
 use read_model::placement::lock_placement;
 use read_model::prune::pruned_of;
@@ -37,6 +37,8 @@ const MAX_LOCK_WAIT: Duration = Duration::from_secs(3);
 pub(super) struct Together {
     reading: Reading,
     waits: LockWaits,
+    /// How long the files of a single event are waited for.
+    files: FileWaits,
     members: Vec<Member>,
     /// The events that cannot be read.
     rejected: Applied,
@@ -57,7 +59,7 @@ impl Together {
         (late, others)
     }
 
-    pub(super) fn of(events: &[Event], reading: Reading, waits: LockWaits) -> Self {
+    pub(super) fn of(events: &[Event], reading: Reading, waits: LockWaits, files: FileWaits) -> Self {
         let (mut members, mut rejected) = (Vec::new(), Vec::new());
         for event in events {
             match Member::of(event) {
@@ -68,6 +70,7 @@ impl Together {
         Self {
             reading,
             waits,
+            files,
             members,
             rejected,
         }
@@ -112,8 +115,8 @@ impl Projector {
         }
         let memory = content::reserve(self, unread.values().map(Unread::size).sum()).await?;
         let waits = match together.members.len() {
-            1 => FileWaits::Unlimited,
-            _ => FileWaits::Limited,
+            1 => together.files,
+            _ => FileWaits::AfterFirst,
         };
         let contents = content::read_all(self, unread.clone(), waits).await;
         let (late, members) = together.split_late(&unread, &contents);
@@ -183,9 +186,10 @@ impl Projector {
         members: &[&Member],
         mut contents: Contents,
     ) -> Result<Option<HashSet<EventId>>, ApplyError> {
-        if together.waits == LockWaits::Limited {
-            limit_lock_waits(change, MAX_LOCK_WAIT).await?;
-        }
+        let limit = (together.waits == LockWaits::Limited).then_some(MAX_LOCK_WAIT);
+        share_read_model(change, limit)
+            .await
+            .map_err(ApplyError::of_common_lock)?;
         match together.reading {
             Reading::WhatIsNew => lock_accounts(change, &before.accounts).await?,
             Reading::Everything => lock_account_alone(change, members[0].account).await?,

@@ -5,18 +5,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use read_model::rebuild::{analyze, current_schema};
 use sqlx::PgPool;
 
+use crate::batch::MAX_EVENTS;
+
 /// Updates the statistics while a replay applies batches. Without them, PostgreSQL reads whole tables to find the few rows that a batch needs.
 /// It updates them by itself too, but not before a minute has passed.
 #[derive(Debug, Default)]
 pub(super) struct Statistics {
-    batches: AtomicUsize,
+    events: AtomicUsize,
 }
 
 impl Statistics {
-    /// Notes that a batch was applied, and updates the statistics if the tables may have doubled since the last time.
-    pub(super) async fn note_batch(&self, pool: &PgPool) {
-        let batches = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
-        if batches.is_power_of_two()
+    /// Notes that this many events were applied, and updates the statistics if the tables may have doubled since the last time. For few events
+    /// they need no update.
+    pub(super) async fn note(&self, events: usize, pool: &PgPool) {
+        let before = self.events.fetch_add(events, Ordering::Relaxed);
+        let now = before + events;
+        if now >= MAX_EVENTS
+            && now.ilog2() > before.max(1).ilog2()
             && let Err(error) = update(pool).await
         {
             tracing::debug!(%error, "cannot update the statistics of the tables");

@@ -168,3 +168,21 @@ async fn what_is_not_there_is_an_error_with_a_path() {
             .contains("9 was not found")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_manifest_has_no_nodes_to_list() {
+    let (installation, token) = with_a_build().await;
+    let results = testkit::repository_file("fixtures/run_results/v6-1.12.0-build.json");
+    let results = std::fs::read(results).unwrap();
+    installation.upload_manifest(&token, "only-results", results).await;
+    let run = installation.run_with_total(&token, "1", 2).await;
+    let (job, run) = (&run["job_definition_id"], &run["id"]);
+    for query in [
+        "query ($job: BigInt!, $run: BigInt) { job(id: $job, runId: $run) { models { uniqueId } } }",
+        "query ($job: BigInt!, $run: BigInt) { models(jobId: $job, runId: $run) { uniqueId } }",
+    ] {
+        let answer = ask(&installation, &token, query, json!({"job": job, "run": run})).await;
+        assert_eq!(answer["errors"][0]["message"], format!("run {run} has no manifest"));
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "NO_DATA");
+    }
+}

@@ -47,6 +47,9 @@ async fn performance_is_counted_over_days() {
     assert_eq!(other["performance"]["mostExecutedModels"], json!([]));
     let long = "{ performance(environmentId: 1) { mostExecutedModels(start: \"2000-01-01\", end: \"2026-01-01\") { uniqueId } } }";
     assert!(error(&installation, &token, long).await.contains("invalid period"));
+    let negative = "{ performance(environmentId: 1) { longestExecutedModels(start: \"2026-11-24\", end: \"2026-11-24\", jobLimit: -1) { uniqueId } } }";
+    let message = error(&installation, &token, negative).await;
+    assert_eq!(message, "invalid `jobLimit`: expected a whole number from 0, got `-1`");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,14 @@
 //! The statements that begin read-only transactions. Each is a simple query of several statements, and so takes a single round trip.
 //!
-//! Only numbers and hexadecimal digits are inserted, since a simple query has no parameters.
+//! Only numbers, hexadecimal digits and slugs are inserted, since a simple query has no parameters.
 
-use schemas::{AccountId, EnvironmentId, Sha256, TokenId};
+use schemas::{AccountId, EnvironmentId, RecordState, Sha256, TokenId};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::KeyHolder;
-use crate::{Access, Environments};
+use crate::{Access, Environments, IdOrSlug};
 
 /// Begins a transaction that sees what the holder of a key may see, and looks the holder up. If there is none, it sees nothing.
 ///
@@ -22,11 +22,72 @@ pub fn begin_by_key(key_sha256: Sha256) -> String {
     )
 }
 
-/// Begins a transaction that sees this account, and only these environments if there are any.
+/// Begins a transaction that sees this account, and only these environments of it. If several environments or projects have the same slug, an
+/// active one takes precedence.
+///
+/// The row that the statements return is read by [`Begun::read`].
 #[must_use]
-pub fn begin_in_account(account: AccountId, environments: Option<&[i64]>) -> String {
-    let seen = environments.map(array).unwrap_or_default();
-    format!("BEGIN READ ONLY; SET LOCAL app.account_id = '{account}'; SET LOCAL app.environment_ids = '{seen}'")
+pub fn begin_in_account(account: AccountId, environments: &Environments) -> String {
+    let seen = match environments {
+        Environments::All => "''".to_owned(),
+        Environments::Only(names) => {
+            let named = named("environments", account, names);
+            format!(
+                "(SELECT coalesce(array_agg(e.id), '{{}}')::text FROM directory.environments e WHERE e.id IN ({named}))"
+            )
+        }
+        Environments::OfProjects(names) => {
+            let named = named("projects", account, names);
+            format!(
+                "(SELECT coalesce(array_agg(e.id), '{{}}')::text FROM directory.environments e WHERE e.project_id IN ({named}))"
+            )
+        }
+    };
+    // The account is set by a statement of its own, so that PostgreSQL cannot evaluate a policy before.
+    format!(
+        "BEGIN READ ONLY; SET LOCAL app.account_id = '{account}'; SELECT (SELECT state FROM directory.accounts WHERE id = {account}) AS state, set_config('app.environment_ids', {seen}, true) AS environments"
+    )
+}
+
+/// Selects the ids of the account's environments or projects with these names.
+fn named(table: &str, account: AccountId, names: &[IdOrSlug]) -> String {
+    let (mut ids, mut slugs) = (vec!["NULL".to_owned()], vec!["NULL".to_owned()]);
+    for name in names {
+        match name {
+            IdOrSlug::Id(id) => ids.push(id.to_string()),
+            IdOrSlug::Slug(slug) => slugs.push(format!("'{slug}'")),
+        }
+    }
+    let (ids, slugs) = (ids.join(","), slugs.join(","));
+    format!(
+        "SELECT id FROM directory.{table} n WHERE account_id = {account} AND (id IN ({ids}) OR (slug IN ({slugs}) AND NOT EXISTS (SELECT FROM directory.{table} o WHERE o.account_id = {account} AND o.slug = n.slug AND (o.state, o.id) < (n.state, n.id))))"
+    )
+}
+
+/// What was found when a transaction began in an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Whether there is such an account, and it is active.
+    pub is_active: bool,
+    /// The only environments that the transaction sees; none if it sees all.
+    pub environments: Option<Vec<i64>>,
+}
+
+impl Begun {
+    /// Reads the row of [`begin_in_account`].
+    ///
+    /// # Errors
+    /// Returns an error if the columns are not those that are expected.
+    pub fn read(rows: &[PgRow]) -> sqlx::Result<Self> {
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let state: Option<String> = row.try_get("state")?;
+        let environments: String = row.try_get("environments")?;
+        let list = environments.strip_prefix('{').and_then(|list| list.strip_suffix('}'));
+        Ok(Self {
+            is_active: state.is_some_and(|state| state == RecordState::Active.as_str()),
+            environments: list.map(|list| list.split(',').filter_map(|id| id.parse().ok()).collect()),
+        })
+    }
 }
 
 /// Records that a token was used, unless that was done within the last minute. It is a transaction of its own.
@@ -69,10 +130,4 @@ impl Found {
             use_noted: row.try_get("use_noted")?,
         }))
     }
-}
-
-/// Formats an array as PostgreSQL writes it.
-fn array(numbers: &[i64]) -> String {
-    let texts: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    format!("{{{}}}", texts.join(","))
 }

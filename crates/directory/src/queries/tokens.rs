@@ -111,51 +111,6 @@ fn is_read_only(error: &sqlx::Error) -> bool {
     code.as_deref() == Some("25006")
 }
 
-/// Returns the numbers of an account's environments with these names. If several have the same slug, an active one takes precedence. The
-/// connection must see the whole account.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn environments_named(
-    connection: &mut PgConnection,
-    account: AccountId,
-    names: &[IdOrSlug],
-) -> sqlx::Result<Vec<i64>> {
-    let (ids, slugs) = ids_and_slugs(names);
-    sqlx::query_scalar!(
-        "SELECT id FROM environments e
-         WHERE account_id = $1 AND (id = ANY($2) OR (slug = ANY($3) AND NOT EXISTS (
-            SELECT FROM environments o WHERE o.account_id = $1 AND o.slug = e.slug AND (o.state, o.id) < (e.state, e.id))))",
-        account.0,
-        &ids,
-        &slugs
-    )
-    .fetch_all(connection)
-    .await
-}
-
-/// Returns the numbers of the environments of an account's projects with these names, which work as in [`environments_named`].
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn environments_of_projects_named(
-    connection: &mut PgConnection,
-    account: AccountId,
-    names: &[IdOrSlug],
-) -> sqlx::Result<Vec<i64>> {
-    let (ids, slugs) = ids_and_slugs(names);
-    sqlx::query_scalar!(
-        "SELECT e.id FROM environments e JOIN projects p ON p.id = e.project_id
-         WHERE e.account_id = $1 AND (p.id = ANY($2) OR (p.slug = ANY($3) AND NOT EXISTS (
-            SELECT FROM projects o WHERE o.account_id = $1 AND o.slug = p.slug AND (o.state, o.id) < (p.state, p.id))))",
-        account.0,
-        &ids,
-        &slugs
-    )
-    .fetch_all(connection)
-    .await
-}
-
 /// Lets the rest of a transaction under row-level security see this account instead of the previous one.
 ///
 /// # Errors
@@ -165,29 +120,4 @@ pub async fn see_account(transaction: &mut PgConnection, account: AccountId) -> 
         .fetch_one(transaction)
         .await?;
     Ok(())
-}
-
-/// Lets the rest of a transaction under row-level security see only these environments of its account.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn see_environments(transaction: &mut PgConnection, environments: &[i64]) -> sqlx::Result<()> {
-    sqlx::query!(
-        "SELECT set_config('app.environment_ids', $1::bigint[]::text, true)",
-        environments
-    )
-    .fetch_one(transaction)
-    .await?;
-    Ok(())
-}
-
-fn ids_and_slugs(names: &[IdOrSlug]) -> (Vec<i64>, Vec<String>) {
-    let (mut ids, mut slugs) = (Vec::new(), Vec::new());
-    for name in names {
-        match name {
-            IdOrSlug::Id(id) => ids.push(*id),
-            IdOrSlug::Slug(slug) => slugs.push(slug.as_str().to_owned()),
-        }
-    }
-    (ids, slugs)
 }

@@ -62,7 +62,17 @@ impl Resolver<'_> {
             let what = format!("of job {job}, the run");
             QueryError::not_found(&what, id)
         })?;
-        Ok((self.data_of_run(&row).await?, row.id))
+        let data = self.data_of_run(&row).await?;
+        if self.datas[data]
+            .scope
+            .head
+            .as_ref()
+            .is_none_or(|head| head.node_set.is_none())
+        {
+            // Empty lists would say that the project has no nodes.
+            return Err(QueryError::no_data(format!("run {id} has no manifest")).into());
+        }
+        Ok((data, row.id))
     }
 
     /// A list of nodes of a run, or one node.

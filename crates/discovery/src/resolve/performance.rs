@@ -31,6 +31,7 @@ impl Resolver<'_> {
         for field in &selected.only().fields {
             if field.name != TYPENAME {
                 self.count_read(field)?;
+                check_limits(field)?;
             }
             let value = match field.name.as_str() {
                 "jobInformation" => jobs(&self.executions(data, field, &["model"]).await?),
@@ -145,8 +146,18 @@ fn period(field: &Selected) -> Result<(DateTime<Utc>, DateTime<Utc>), QueryError
 }
 
 fn limit(field: &Selected, name: &str) -> usize {
-    let limit = number(field, name).unwrap_or(DEFAULT_LIMIT).max(0);
-    usize::try_from(limit).unwrap_or(usize::MAX)
+    let limit = number(field, name).unwrap_or(DEFAULT_LIMIT);
+    usize::try_from(limit).unwrap_or_default()
+}
+
+fn check_limits(field: &Selected) -> Result<(), QueryError> {
+    for name in ["limit", "jobLimit"] {
+        if let Some(limit) = number(field, name).filter(|limit| *limit < 0) {
+            let message = format!("invalid `{name}`: expected a whole number from 0, got `{limit}`");
+            return Err(QueryError::invalid(message));
+        }
+    }
+    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of runs are small")]

@@ -126,6 +126,22 @@ fn graph_operators_follow_the_graph() {
 }
 
 #[test]
+fn quotation_marks_do_not_keep_words_together() {
+    for text in [
+        "\"stg_a stg_b\"",
+        "--select \"stg_a stg_b\"",
+        "--select 'stg_a' \"stg_b\"",
+        "--select='stg_a stg_b'",
+    ] {
+        assert_eq!(selected(text), "stg_a stg_b", "{text}");
+    }
+    assert_eq!(
+        selected_of(Some("+orders"), Some("\"raw.a stg_a raw.b\"")),
+        "orders stg_b"
+    );
+}
+
+#[test]
 fn methods_select_by_attributes() {
     assert_eq!(selected("tag:daily"), "orders revenue");
     assert_eq!(selected("tag:d*"), "orders revenue");

@@ -80,7 +80,10 @@ fn lineage(field: &str) -> Option<(Needs, Read)> {
         "modelingLayer" => of(|facts| Value::of_str(facts.attributes.and_then(|of| of.modeling_layer(facts.node)))),
         "parentIds" => (Needs::NOTHING, |facts| {
             let graph = &facts.scope.graph;
-            let parents = facts.node.parents.iter().map(|parent| Cow::Borrowed(graph.id(*parent)));
+            // Only nodes that a lineage may have.
+            let is_shown = |parent: &&NodeIndex| graph.node(**parent).kind.is_some();
+            let parents = facts.node.parents.iter().filter(is_shown);
+            let parents = parents.map(|parent| Cow::Borrowed(graph.id(*parent)));
             let macros = facts.macros().into_iter().filter(|id| graph.find(id).is_some());
             Value::of_texts(parents.chain(macros.map(Cow::Owned)).collect())
         }),
