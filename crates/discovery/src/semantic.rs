@@ -27,9 +27,9 @@ pub(crate) use saved_query::saved_query;
 /// The semantic models and metrics of an environment.
 #[derive(Debug, Default)]
 pub(crate) struct Semantics {
-    /// By name.
+    /// The semantic models, sorted by name.
     models: Vec<SemanticModel>,
-    /// By name, with those that are private.
+    /// The metrics, including private ones, sorted by name.
     metrics: Vec<Metric>,
     model_by_name: HashMap<String, usize>,
     metric_by_name: HashMap<String, usize>,
