@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{ApplyError, Projector};
 
-/// How far before the last sweep it is looked, as sweeps do.
+/// How far before the last sweep to look, as in a sweep.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// The state of the journal compared with that of the read model.
