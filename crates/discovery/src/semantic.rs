@@ -40,7 +40,7 @@ pub(crate) struct Semantics {
 }
 
 impl Semantics {
-    /// Of several models or metrics with the same name, the first counts.
+    /// If several models or metrics have the same name, the first is used.
     pub(crate) fn new(mut models: Vec<SemanticModel>, mut metrics: Vec<Metric>) -> Self {
         models.sort_by(|one, other| one.name.cmp(&other.name));
         models.dedup_by(|one, other| one.name == other.name);

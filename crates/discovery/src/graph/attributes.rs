@@ -20,7 +20,7 @@ pub(crate) struct Attributes {
     pub(crate) schema: Option<Box<str>>,
     pub(crate) source_name: Option<Box<str>>,
     pub(crate) tags: Vec<Box<str>>,
-    /// Of a generic test: the name of its macro.
+    /// The name of the macro, for a generic test.
     pub(crate) test_name: Option<Box<str>>,
     pub(crate) version: Option<Box<str>>,
     pub(crate) latest_version: Option<Box<str>>,
