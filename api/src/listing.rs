@@ -114,7 +114,7 @@ impl IntoParams for PageOnly {
     }
 }
 
-/// `include_related`: what to answer with besides the thing itself. Unknown names are ignored, as in dbt Cloud.
+/// `include_related`: related objects to include in the answer. Unknown names are ignored, as in dbt Cloud.
 #[derive(Clone, Debug)]
 pub(crate) struct Related<R>(Vec<R>);
 

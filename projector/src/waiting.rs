@@ -21,7 +21,7 @@ pub struct Waiting {
     pub oldest_waiting: Option<DateTime<Utc>>,
     /// The number of dead letters that were not dropped.
     pub dead_letters: i64,
-    /// Until when all events of the journal are applied or dead letters; none before the first sweep.
+    /// The time up to which all events of the journal are applied or dead letters. `None` before the first sweep.
     pub swept_until: Option<DateTime<Utc>>,
 }
 
