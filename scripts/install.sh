@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What must be installed. What it is and what it is for is said before it is done; with --no-install (DBT_API_NO_INSTALL) it is only said.
+# Installs missing packages. Before it does, it prints each package and its purpose; with --no-install (DBT_API_NO_INSTALL) it prints only.
 
 declare -A WHAT_FOR=()
 WANTED=()

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Words to the reader, and how long things take.
+# Messages and timings.
 
 die() { printf '\n%s\n' "$*" >&2; exit 1; }
 die_with_log() { printf '\n' >&2; tail -n 30 "$1" >&2; die "${*:2} (the whole log: ${1#"$ROOT/"})"; }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # ./dev test: the checks one round after the other, the steps of a round side by side.
 
-# A step that mostly waits is put beside one that computes; three that are over at once stand together.
+# A step that mostly waits runs beside one that computes. Three very short steps run together.
 ROUNDS=(format lint tests faults build counts "docs clients" "compose kubernetes alerts dependencies" fuzz)
 mapfile -t STEPS < <(printf '%s\n' "${ROUNDS[@]}" | tr ' ' '\n')
 # Only with --all, or when named.

@@ -114,7 +114,7 @@ impl IntoParams for PageOnly {
     }
 }
 
-/// `include_related`: what to answer with besides the thing itself. Unknown names are ignored, as in dbt Cloud.
+/// `include_related`: related objects to include in the answer. Unknown names are ignored, as in dbt Cloud.
 #[derive(Clone, Debug)]
 pub(crate) struct Related<R>(Vec<R>);
 
@@ -205,11 +205,11 @@ pub(crate) struct Many<T> {
     status: Status,
     /// The page.
     data: Vec<T>,
-    /// What was asked for, and how many there are.
+    /// The filters, the order and the number of objects.
     extra: Extra,
 }
 
-/// What was asked for, and how many there are.
+/// The filters, the order and the number of objects.
 #[derive(Debug, Serialize, ToSchema)]
 struct Extra {
     /// The filters that were applied, with limit and offset.
@@ -217,16 +217,16 @@ struct Extra {
     filters: Map<String, Value>,
     /// The field by which the list is ordered, with `-` in front where the order is reversed.
     order_by: String,
-    /// How many there are.
+    /// The number of objects in this page and in all pages.
     pagination: Pagination,
 }
 
-/// How many there are.
+/// The number of objects in this page and in all pages.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pagination {
-    /// In this page.
+    /// Number of objects in this page.
     pub(crate) count: usize,
-    /// In all pages.
+    /// Number of objects in all pages.
     pub(crate) total_count: i64,
 }
 

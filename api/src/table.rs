@@ -98,11 +98,11 @@ pub(crate) struct Table {
     status: Status,
     /// The rows of this page, in the order that `extra.order_by` names.
     data: Vec<ResultRow>,
-    /// What was asked for, and where the rest begins.
+    /// The filters, the order and the cursor of the next page.
     extra: TableExtra,
 }
 
-/// What was asked for, and where the rest begins.
+/// The filters, the order and the cursor of the next page.
 #[derive(Serialize, ToSchema)]
 struct TableExtra {
     /// The filters that were applied, with the limit.
@@ -112,10 +112,10 @@ struct TableExtra {
     pagination: TablePagination,
 }
 
-/// Where the rest begins.
+/// The number of rows in this page and the cursor of the next page.
 #[derive(Serialize, ToSchema)]
 struct TablePagination {
-    /// How many rows there are in this page.
+    /// Number of rows in this page.
     count: usize,
     /// The `cursor` of the next page; null at the end.
     next_cursor: Option<String>,

@@ -53,7 +53,7 @@ fn is_known(path: &str, all: &BTreeSet<String>) -> bool {
     all.contains(path) || all.iter().filter(|known| known.ends_with(&end)).count() == 1
 }
 
-/// Returns what stands between backticks on one line.
+/// Returns the texts between backticks on one line.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }

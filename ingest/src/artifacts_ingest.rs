@@ -25,7 +25,7 @@ use crate::upload_metrics;
 /// The purpose that upload URLs are signed for.
 const PURPOSE: &str = "ingest";
 
-/// How many bytes a zip may have besides its files, which have their own limit.
+/// The maximum size of a zip in bytes, not counting its files, which have their own limit.
 const MAX_AROUND_FILES: u64 = 1 << 20;
 
 /// How many left-out files of a zip are logged. The answer names all of them.

@@ -14,7 +14,7 @@ use edge::UploadError;
 use futures_util::{Stream, StreamExt};
 use tokio::time::Instant;
 
-/// How many bytes may come between two parts of a form: the headers of a part, or the preamble before the first. The form reader keeps
+/// The maximum number of bytes between two parts of a form: the headers of a part, or the preamble before the first. The form reader keeps
 /// all of them in memory. A chunk from the socket has at most about 400 KiB.
 const MAX_BETWEEN_PARTS: u64 = 1 << 20;
 
@@ -36,7 +36,7 @@ pub(crate) struct ClientBody(Arc<Mutex<Incoming>>);
 
 struct Incoming {
     stream: BodyDataStream,
-    /// How many bytes may still come.
+    /// The number of bytes that may still arrive.
     left: u64,
     /// How many bytes came since the form reader last reached or read a part.
     between_parts: u64,

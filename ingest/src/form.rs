@@ -13,7 +13,7 @@ use crate::body::{ClientBody, TooLarge};
 use crate::parameters::{Parameters, number_in_batch};
 use crate::spool::{Expected, Spool, SpoolError, Spooled};
 
-/// How many bytes a form may have besides its files: parameters, headers and boundaries.
+/// The maximum size of a form in bytes, not counting its files: parameters, headers and boundaries.
 const MAX_AROUND_FILES: u64 = 4 << 20;
 
 /// How many bytes of a parameter are read. The rest is ignored.

@@ -7,10 +7,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::ClientBody;
 
-/// How long an upload may wait for its turn.
+/// The maximum time that an upload waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// How many uploads may wait for each one that is read.
+/// The maximum number of waiting uploads for each one that is read.
 const WAITING_PER_TURN: usize = 4;
 
 /// How many bytes an upload must send within [`PACE_PERIOD`] while others wait.

@@ -18,8 +18,8 @@ const AT_ONCE: usize = 2;
 /// The pause between two attempts while something is unavailable. Meanwhile, no more events are taken from the stream.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often events are tried before they go back to the stream, if none of a delivery can be applied. Two slots are all there are: files of one
-/// account that cannot be read must not take them for ever.
+/// How often events are tried before they go back to the stream, if none of a delivery can be applied. There are only two slots, so files of
+/// one account that cannot be read must not take them forever.
 const TRIES: u32 = 10;
 
 /// How often the stream is informed that an event is still being applied. This is well below the 30 s after which it would deliver the

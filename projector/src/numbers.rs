@@ -24,7 +24,7 @@ struct Owner {
     key: Value,
 }
 
-/// Converts the owners in a claim. An invalid claim is no fault of the events, which wait until it is repaired.
+/// Converts the owners in a claim. An invalid claim is not the fault of the events. They wait until it is repaired.
 pub(crate) fn owners_of_claim(first: i64, owners: Vec<Value>) -> Result<Vec<NumberOwner>, ApplyError> {
     let owners = (first..).zip(owners).map(|(number, owner)| {
         let owner: Owner = serde_json::from_value(owner).map_err(|error| {

@@ -219,35 +219,35 @@ async fn move_files(
     // As late as possible, because all accounts share the lock on numbers, which is held until the commit.
     let numbers = numbers_of_runs(transaction, bucket, &wanted, placing.waits).await?;
 
-    let mut places = Places::default();
+    let mut to_recompute = ToRecompute::default();
     let mut placements: Vec<(&Artifact, Option<(RunId, StepId)>)> = Vec::new();
     for (placed, target) in files.iter().zip(&targets) {
         let run = target
             .as_ref()
             .and_then(|target| numbers.get(target))
             .map(|(run, _)| *run);
-        if let Some(step) = places.move_file(placed, run) {
+        if let Some(step) = to_recompute.move_file(placed, run) {
             placements.push((&placed.artifact, step));
         }
     }
     set_placements(transaction, &placements).await?;
     others.extend(places_of_invocations(transaction, &placing.invocations_of_manifests()).await?);
     let current: HashSet<RunId> = numbers.values().map(|(run, _)| *run).collect();
-    places.add_others(others, &current);
-    refresh(transaction, placing, &places, &wanted, &numbers).await?;
-    Ok(places.moved)
+    to_recompute.add_others(others, &current);
+    refresh(transaction, placing, &to_recompute, &wanted, &numbers).await?;
+    Ok(to_recompute.moved)
 }
 
-/// What has to be recomputed.
+/// The steps and runs that must be recomputed, and the files that were moved.
 #[derive(Default)]
-struct Places {
+struct ToRecompute {
     steps: BTreeSet<(EnvironmentId, StepId)>,
     /// The runs that lost files, or whose files changed.
     left: BTreeSet<(EnvironmentId, RunId)>,
     moved: BTreeSet<Moved>,
 }
 
-impl Places {
+impl ToRecompute {
     /// Returns the new run and step of a file, or `None` if it stays where it is.
     #[expect(
         clippy::option_option,
@@ -285,11 +285,11 @@ impl Places {
 async fn refresh(
     transaction: &mut PgConnection,
     placing: &Placing,
-    places: &Places,
+    to_recompute: &ToRecompute,
     runs: &[RunOfAccount],
     numbers: &HashMap<RunOfAccount, (RunId, JobId)>,
 ) -> Result<(), ApplyError> {
-    let steps = places.steps.iter();
+    let steps = to_recompute.steps.iter();
     let steps = steps.filter_map(|(environment, step)| Some((placing.account(*environment)?, *step)));
     refresh_steps(transaction, steps).await?;
     let parents_of = |run: &RunOfAccount| {
@@ -305,7 +305,7 @@ async fn refresh(
     };
     let runs: Vec<RunParents> = runs.iter().filter_map(parents_of).collect();
     refresh_runs(transaction, &runs).await?;
-    for (environment, run) in &places.left {
+    for (environment, run) in &to_recompute.left {
         if let Some(account) = placing.account(*environment) {
             shrink_run(transaction, account, *run).await?;
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{ApplyError, Projector};
 
-/// How far before the last sweep it is looked, as sweeps do.
+/// How far before the last sweep to look, as in a sweep.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// The state of the journal compared with that of the read model.
@@ -21,7 +21,7 @@ pub struct Waiting {
     pub oldest_waiting: Option<DateTime<Utc>>,
     /// The number of dead letters that were not dropped.
     pub dead_letters: i64,
-    /// Until when all events of the journal are applied or dead letters; none before the first sweep.
+    /// The time up to which all events of the journal are applied or dead letters. `None` before the first sweep.
     pub swept_until: Option<DateTime<Utc>>,
 }
 

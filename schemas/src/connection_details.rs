@@ -91,7 +91,7 @@ impl ConnectionDetails {
         Ok(details)
     }
 
-    /// Whether nothing is said.
+    /// Whether no detail is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     r#type: Option<String>,
     /// Such as `snowflake_v0`.
     adapter_version: Option<String>,
-    /// Of its project: 1 active, 2 deleted.
+    /// The state of its project: 1 active, 2 deleted.
     state: i16,
     #[schema(format = DateTime)]
     created_at: String,

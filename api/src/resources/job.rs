@@ -97,7 +97,7 @@ pub(crate) struct UnknownOfJob {
     project: Option<()>,
 }
 
-/// How long a run may take: 0, without a limit.
+/// The maximum duration of a run: always 0, which means no limit.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = JobExecution)]
 struct Execution {
@@ -170,7 +170,7 @@ fn date_type(cron: Option<&String>) -> &'static str {
     if cron.is_some() { "custom_cron" } else { DAYS }
 }
 
-/// On which days. Like dbt Cloud, it leaves out what does not belong to the type.
+/// The days on which the job runs. Fields that do not belong to the type are left out, as in dbt Cloud.
 #[derive(Clone, Serialize, ToSchema)]
 struct ScheduleDate {
     r#type: &'static str,
@@ -178,7 +178,7 @@ struct ScheduleDate {
     cron: Option<String>,
 }
 
-/// At what times of the day.
+/// The times of the day at which the job runs.
 #[derive(Clone, Serialize, ToSchema)]
 struct ScheduleTime {
     r#type: &'static str,

@@ -10,7 +10,7 @@ pub(crate) struct ManifestHref {
     pub(crate) manifest_href: String,
 }
 
-/// What an answer says about a manifest besides its contents.
+/// The description of a manifest in an answer, without its contents.
 #[derive(Serialize)]
 pub(crate) struct AboutManifest {
     pub(crate) filename: &'static str,

@@ -20,7 +20,7 @@ use crate::view::{Ids, View};
 /// The largest run results, in bytes, to which variables are added, since they are held in memory meanwhile. Larger ones are sent as they are.
 const MAX_CHANGED: i64 = 64 << 20;
 
-/// Which artifacts.
+/// Selects the artifacts of one step.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StepParams {
@@ -28,7 +28,7 @@ pub(crate) struct StepParams {
     step: Option<i64>,
 }
 
-/// Which file, and how.
+/// Selects the step of the file and the form in which it is sent.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DownloadParams {

@@ -22,7 +22,7 @@ use crate::resolve::{Resolved, Resolver};
 use crate::tree::Tree;
 use crate::write::{Frames, MAX_ANSWER, Pieces, Writer};
 
-/// How long a query may take.
+/// The maximum duration of a query.
 pub const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// How long an answer waits for its turn and for memory, together.
@@ -250,7 +250,7 @@ impl Discovery {
     }
 }
 
-/// Until when an answer waits for its turn and for memory.
+/// Returns the time until which an answer waits for its turn and for memory.
 fn wait_until(deadline: Instant) -> Instant {
     deadline.min(Instant::now() + MAX_WAIT)
 }

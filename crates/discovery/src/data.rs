@@ -37,7 +37,7 @@ pub(crate) struct Data {
     before_skips: HashMap<NodeIndex, String>,
 }
 
-/// What was read of the nodes of an environment or a run, besides their results.
+/// Data of the nodes of an environment or a run, except their results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
     /// The stored definitions.

@@ -22,13 +22,13 @@ use crate::api::Api;
 use crate::error::QueryError;
 use crate::request::Request;
 
-/// How deep fields may be nested. The introspection query of GraphiQL needs 14.
+/// The maximum depth of fields. The introspection query of GraphiQL needs 14.
 pub(crate) const MAX_DEPTH: usize = 24;
 
-/// How many fields a query may have, those of a fragment at each place where it stands. The largest known query has 250.
+/// The maximum number of fields in a query. The fields of a fragment count once for each use. The largest known query has 250.
 const MAX_FIELDS: u64 = 5_000;
 
-/// How many brackets may be open at once in the text. Fields and values need fewer.
+/// The maximum number of brackets that are open at once in the text. Fields and values need fewer.
 const MAX_OPEN: usize = 64;
 
 /// Parses the query and prepares the operation that the client wants. The result has one operation, no variables, and no fragment that the

@@ -3,7 +3,7 @@
 use async_graphql::Pos;
 use serde_json::{Value, json};
 
-/// An error as GraphQL clients see it: it stands among the `errors` of an answer with the HTTP status 200.
+/// An error as GraphQL clients see it: an entry in the `errors` of an answer with the HTTP status 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
     /// What is wrong.

@@ -27,7 +27,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) last: Option<Attempt<'a>>,
     /// The last success, if it is not the last attempt.
     pub(crate) earlier_success: Option<Attempt<'a>>,
-    /// Of a test: the status of the last attempt that was not skipped, or else of the last attempt.
+    /// For a test, the status of the last attempt that was not skipped, or else of the last attempt.
     pub(crate) last_known_result: Option<&'a str>,
     pub(crate) freshness: Option<Check<'a>>,
     /// The statuses of the node's tests by their ids.

@@ -39,7 +39,7 @@ pub(crate) struct GraphNode {
     pub(crate) materialized: Option<Arc<str>>,
     /// The nodes that it depends on, without those that are not defined.
     pub(crate) parents: Box<[NodeIndex]>,
-    /// What it depends on and is not defined, by dbt's ids.
+    /// dbt's ids of the nodes that it depends on but that are not defined.
     undefined: Box<[Box<str>]>,
     /// The nodes that depend on it.
     pub(crate) children: Box<[NodeIndex]>,
@@ -124,7 +124,7 @@ impl Graph {
         &self.node(index).unique_id
     }
 
-    /// What a node depends on, by dbt's ids, also what is not defined.
+    /// Returns dbt's ids of the nodes that a node depends on, including those that are not defined.
     pub(crate) fn depends_on(&self, node: &GraphNode) -> Vec<String> {
         let parents = node.parents.iter().map(|parent| self.id(*parent));
         let undefined = node.undefined.iter().map(AsRef::as_ref);

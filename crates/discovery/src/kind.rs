@@ -77,20 +77,20 @@ impl Kind {
     }
 }
 
-/// In what form a node is shown. Each form has a type for each kind.
+/// The form in which a node is shown. Each form has its own GraphQL type for each kind; the examples are the types of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Shape {
-    /// In `environment.applied`.
+    /// In `environment.applied`: `ModelAppliedStateNode`.
     Applied,
-    /// As a neighbour of such a node.
+    /// Among the neighbours of a node of `environment.applied`: `ModelAppliedStateNestedNode`.
     AppliedNested,
-    /// In `environment.definition`.
+    /// In `environment.definition`: `ModelDefinitionNode`.
     Definition,
-    /// As a neighbour of such a node.
+    /// Among the neighbours of a node of `environment.definition`: `ModelDefinitionNestedNode`.
     DefinitionNested,
-    /// In a job.
+    /// In a job: `ModelNode`.
     Job,
-    /// In a lineage.
+    /// In a lineage: `ModelLineageNode`.
     Lineage,
 }
 

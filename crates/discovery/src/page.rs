@@ -9,16 +9,17 @@ use crate::error::QueryError;
 use crate::plan::{Selected, TYPENAME};
 use crate::tree::{Edge, Tree};
 
-/// The most nodes of a page, and how many a page has where the client does not say.
+/// The maximum number of nodes in a page, and the default for lists that are not shown whole.
 const MAX_FIRST: i64 = 500;
 
-/// Where in a list a cursor stands.
+/// The position of a cursor in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
+    /// The index of its node.
     At(usize),
-    /// What it stood for is gone, and this is the index of what came next.
+    /// The node no longer exists; this is the index of the next one.
     Before(usize),
-    /// What it stood for is gone, and nobody knows where it was.
+    /// The node no longer exists, and its position is unknown.
     Unknown,
 }
 
@@ -43,12 +44,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Cuts the page that is asked for out of a list of this length. `find` tells where in the list a cursor stands.
+    /// Cuts the page that is asked for out of a list of this length. `find` returns the position of a cursor in the list.
     pub(crate) fn of(selected: &Selected, total: usize, find: impl Fn(&str) -> Position) -> Result<Self, QueryError> {
         Self::cut(selected, total, usize::try_from(MAX_FIRST).unwrap_or_default(), find)
     }
 
-    /// Cuts the page that is asked for out of a list that is whole where the client does not say how long a page is.
+    /// Cuts the page that is asked for out of a list of this length. The page is the whole list if the client does not set its length.
     pub(crate) fn of_whole(
         selected: &Selected,
         total: usize,
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_without_a_place_is_refused() {
+    fn a_cursor_without_a_position_is_refused() {
         for name in ["after", "before"] {
             let cut = Window::of(&selected(&[(name, "x".into())]), 4, |_| None.into());
             let expected = format!("invalid `{name}`: expected a cursor of this list, got `x`; ");

@@ -15,10 +15,10 @@ use crate::needs::Needs;
 use crate::types::{FieldType, ObjectType, QUERY, Types};
 use crate::values::{Reader, reader};
 
-/// How many fields a query may have when each is counted for each type that it may be about.
+/// The maximum number of fields in a query. A field counts once for each type that it may belong to.
 const MAX_PLANNED: usize = 50_000;
 
-/// How many fields a query may have at the root: each is read for itself.
+/// The maximum number of fields at the root of a query. Each is read separately.
 const MAX_ROOTS: usize = 20;
 
 /// The name that asks for the type of an object.

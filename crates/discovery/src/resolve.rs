@@ -31,7 +31,7 @@ use crate::plan::{Selected, Selection, TYPENAME};
 use crate::scope::Scope;
 use crate::tree::Tree;
 
-/// How many fields below the root a query may have that run statements of their own.
+/// The maximum number of fields below the root that run their own statements.
 const MAX_READS: usize = 20;
 
 /// An answer that is ready to be written.

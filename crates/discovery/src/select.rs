@@ -17,7 +17,7 @@ use spec::{Reach, Spec};
 
 pub(crate) use methods::order_of_versions;
 
-/// How many parts a selection may have, such as `+tag:daily`. Each is compared with all nodes.
+/// The maximum number of parts in a selection, such as `+tag:daily`. Each is compared with all nodes.
 const MAX_PARTS: usize = 500;
 
 /// A selection: what is selected, without what is excluded.
@@ -48,7 +48,7 @@ enum Target {
 }
 
 impl Selector {
-    /// Reads what stands in `select` and `exclude`. Both may be whole command lines, such as `--select a+ --exclude b`.
+    /// Parses `select` and `exclude`. Both may be whole command lines, such as `--select a+ --exclude b`.
     pub(crate) fn parse(select: Option<&str>, exclude: Option<&str>) -> Result<Self, QueryError> {
         let (mut selected, mut excluded) = (Vec::new(), Vec::new());
         let mut count = 0;

@@ -27,9 +27,9 @@ pub(crate) use saved_query::saved_query;
 /// The semantic models and metrics of an environment.
 #[derive(Debug, Default)]
 pub(crate) struct Semantics {
-    /// By name.
+    /// The semantic models, sorted by name.
     models: Vec<SemanticModel>,
-    /// By name, with those that are private.
+    /// The metrics, including private ones, sorted by name.
     metrics: Vec<Metric>,
     model_by_name: HashMap<String, usize>,
     metric_by_name: HashMap<String, usize>,
@@ -40,7 +40,7 @@ pub(crate) struct Semantics {
 }
 
 impl Semantics {
-    /// Of several models or metrics with the same name, the first counts.
+    /// If several models or metrics have the same name, the first is used.
     pub(crate) fn new(mut models: Vec<SemanticModel>, mut metrics: Vec<Metric>) -> Self {
         models.sort_by(|one, other| one.name.cmp(&other.name));
         models.dedup_by(|one, other| one.name == other.name);

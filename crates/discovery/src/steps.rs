@@ -1,4 +1,4 @@
-//! How many related nodes one query may look at.
+//! Limits the number of related nodes that one query looks at.
 
 use crate::error::QueryError;
 

@@ -213,7 +213,7 @@ impl<'a> Writer<'a> {
         self.json(&object[field.name.as_str()], field)
     }
 
-    /// Writes null, or what stands for it where the schema does not allow null.
+    /// Writes null, or its substitute if the schema does not allow null.
     fn null(&mut self, selected: &Selected) -> Result<(), Error> {
         let Some(ty) = selected.ty.filter(|ty| ty.is_non_null) else {
             return self.raw("null");

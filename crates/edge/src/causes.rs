@@ -8,7 +8,7 @@ use std::fmt;
 #[error("{0}")]
 pub struct Cause(pub &'static str);
 
-/// Displays an error with everything that caused it, such as the system's own error. What is repeated stands once.
+/// Displays an error with everything that caused it, such as the system's own error. Repeated messages are shown once.
 pub(crate) struct Causes<'e>(pub(crate) &'e (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {

@@ -139,7 +139,7 @@ impl Verifier {
     /// Checks that Datacoves answered the last request.
     ///
     /// # Errors
-    /// If it did not answer.
+    /// The verifier did not answer.
     pub fn check(&self) -> Result<(), Silent> {
         if self.0.is_silent.load(Ordering::Relaxed) {
             return Err(Silent);

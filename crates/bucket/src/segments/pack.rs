@@ -22,7 +22,7 @@ pub const PACKED_AFTER: TimeDelta = TimeDelta::days(8);
 /// The most events that are read at the same time. Packing can wait, so it leaves room for others.
 const READ_AT_ONCE: usize = 8;
 
-/// What was packed.
+/// The number of events and segments that were packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
     /// The number of new segments.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::{Access, Environments, IdOrSlug};
+use crate::{Access, Environments};
 
 /// A token as operators see it, without its key.
 #[derive(Clone, Debug, Serialize)]

@@ -9,7 +9,7 @@ use async_graphql_value::Name;
 
 use crate::error::QueryError;
 
-/// How deep lists of types and fields may be nested. `types { fields { … } }` needs 2, as do the queries of GraphiQL and of code generators.
+/// The maximum depth of lists of types and fields. `types { fields { … } }` needs 2, as do the queries of GraphiQL and of code generators.
 const MAX_LISTS: usize = 2;
 
 /// The field at the root that shows one type.
@@ -37,9 +37,9 @@ impl<'d> Checker<'d> {
     /// Checks what is asked of one object by these selections together, inside this many lists.
     fn check(&self, sets: &[&'d SelectionSet], lists: usize) -> Result<(), QueryError> {
         if lists > MAX_LISTS {
-            return Err(QueryError::too_large(
-                "the query is nested too deep: the schema is asked for the types of types of types",
-            ));
+            return Err(QueryError::too_large(format!(
+                "the query is nested too deep: expected at most {MAX_LISTS} lists of the schema in each other, got more"
+            )));
         }
         let mut by_key = IndexMap::new();
         for set in sets {

@@ -8,15 +8,15 @@ use async_graphql_value::{ConstValue, Name, Value, Variables};
 
 use crate::error::QueryError;
 
-/// How much the variables may have where they stand: each value counts, and of a text each 64 bytes.
+/// The maximum size of all variables after substitution. Each value counts as one, and each 64 bytes of a string as one more.
 const MAX_SIZE: usize = 100_000;
 
 /// The values of the declared variables.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// With their sizes. A variable without a value is `None`: it counts as not given.
+    /// The values with their sizes. A variable without a value is `None`: it counts as not given.
     by_name: HashMap<Name, (Option<ConstValue>, usize)>,
-    /// The size of what was put where a variable stood.
+    /// The size of the values that replaced variables so far.
     size: usize,
 }
 
@@ -49,7 +49,7 @@ fn size(value: &ConstValue) -> usize {
 }
 
 impl Values {
-    /// Returns the value of a variable for another place where it stands.
+    /// Returns the value of a variable for one more use of it.
     fn take(&mut self, name: &Name) -> Result<Option<Value>, QueryError> {
         let Some((value, size)) = self.by_name.get(name) else {
             return Err(QueryError::invalid(format!("variable `${name}` is not declared")));

@@ -20,7 +20,7 @@ pub(crate) struct Attributes {
     pub(crate) schema: Option<Box<str>>,
     pub(crate) source_name: Option<Box<str>>,
     pub(crate) tags: Vec<Box<str>>,
-    /// Of a generic test: the name of its macro.
+    /// The name of the macro, for a generic test.
     pub(crate) test_name: Option<Box<str>>,
     pub(crate) version: Option<Box<str>>,
     pub(crate) latest_version: Option<Box<str>>,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_and_groups_may_stand_in_the_configuration() {
+    fn tags_and_groups_may_be_set_in_config() {
         let json = r#"{"config": {"tags": ["daily"], "group": "finance", "access": "public"}, "fqn": ["p", "m"], "version": 2}"#;
         let attributes = Attributes::of(&Doc::of(json));
         assert_eq!(*attributes.tags[0], *"daily");

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::Graph;
 
-/// How many nodes the kept graphs may have together. A node takes about 0.5 KB, with its attributes about 1 KB.
+/// The maximum number of nodes in all cached graphs together. A node takes about 0.5 KB, with its attributes about 1 KB.
 const MAX_NODES: usize = 100_000;
 
 /// The graphs that were used last. Cheap to clone.

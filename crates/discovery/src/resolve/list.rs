@@ -13,7 +13,7 @@ use crate::page::{Window, connection};
 use crate::plan::Selected;
 use crate::tree::{Edge, EdgeNode, Tree};
 
-/// By what a list is sorted.
+/// The sort order of a list: field and direction.
 #[derive(Clone, Copy)]
 enum Order {
     Id,

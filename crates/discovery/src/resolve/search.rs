@@ -16,7 +16,7 @@ use crate::plan::Selected;
 use crate::related::kinds;
 use crate::tree::{Edge, EdgeNode, Tree};
 
-/// In what order the fields are searched: the first that matches counts.
+/// The fields in the order in which they are searched. The first match is used.
 const FIELDS: [&str; 5] = ["name", "description", "column", "relation", "code"];
 
 /// How many characters around a match are shown.
@@ -161,7 +161,7 @@ fn text_of(doc: &Doc<'_>, field: &str) -> String {
     }
 }
 
-/// The match and what stands around it.
+/// Returns the match with the text around it.
 fn highlight(text: &str, wanted: &str) -> Option<String> {
     let folded = text.to_lowercase();
     let at = folded.find(wanted)?;

@@ -149,7 +149,7 @@ impl Method {
         })
     }
 
-    /// What dbt takes a value without a method for.
+    /// The method that dbt uses for a value without one.
     fn of_plain(text: &str) -> Self {
         let lower = text.to_lowercase();
         let is_file = [".sql", ".py", ".csv"].iter().any(|ending| lower.ends_with(ending));

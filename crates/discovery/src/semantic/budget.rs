@@ -1,4 +1,4 @@
-//! How much work one request may cause.
+//! Limits the work that one request may cause.
 
 use crate::error::QueryError;
 

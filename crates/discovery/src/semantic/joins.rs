@@ -1,4 +1,5 @@
-//! By what the metrics of a semantic model can be grouped: what the model has, and what models have that it can be joined with.
+//! The names by which the metrics of a semantic model can be grouped: those of the model itself, and those of the models that it can be joined
+//! with.
 //!
 //! A join must not multiply rows, so that the entity by which two models are joined must identify rows of the second. A name has the entities
 //! that lead to the model, such as `customer__region__name`: at most two, which is MetricFlow's limit. A name to which several ways lead is
@@ -22,12 +23,12 @@ pub(super) struct Item {
 /// What can be reached, by name.
 pub(super) type Reachable = BTreeMap<Box<str>, Item>;
 
-/// What was found: `None` if several ways lead to a name.
+/// The dimensions and entities that were found, keyed by name. `None` if there are several ways to a name.
 #[derive(Default)]
 struct Found(BTreeMap<Box<str>, Option<Item>>);
 
 impl Semantics {
-    /// By what the metrics of a model can be grouped.
+    /// Returns the dimensions and entities by which the metrics of a model can be grouped.
     pub(super) fn reachable(&self, from: usize, budget: &mut Budget) -> Result<Reachable, QueryError> {
         let model = &self.models[from];
         let mut found = Found::default();

@@ -26,7 +26,7 @@ pub(crate) struct Metric {
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(super) source: Source,
-    /// Whether it only says what was converted: nothing is grouped by it.
+    /// Whether it is the conversion of a conversion metric. Its model does not affect what the metric can be grouped by.
     pub(super) is_conversion: bool,
 }
 

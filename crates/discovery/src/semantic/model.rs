@@ -86,7 +86,7 @@ impl SemanticModel {
         model
     }
 
-    /// A measure, whose expression may stand apart.
+    /// Returns a measure, whose expression may be in a separate document.
     pub(super) fn measure(&self, doc: &Doc<'_>, with_expr: &Doc<'_>, name: Option<&str>) -> Option<Measure> {
         let name = name.map(str::to_owned).or_else(|| doc.text("name").map(String::from))?;
         let own_time = doc.text("agg_time_dimension").map(String::from);

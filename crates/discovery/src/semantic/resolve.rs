@@ -1,4 +1,4 @@
-//! What metrics are computed from, and by what they can be grouped.
+//! Finds what metrics are computed from, and the dimensions and entities by which they can be grouped.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! By what metrics can be grouped, compared with what MetricFlow itself says of the same project (`fixtures/semantic_layer`).
+//! Compares the names by which metrics can be grouped with those that MetricFlow returns for the same project (`fixtures/semantic_layer`).
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What every node has: its names, its place, and what it belongs to.
+//! The fields that every node has: its names, its paths, and the project, environment and run that it belongs to.
 
 use std::borrow::Cow;
 
@@ -46,7 +46,7 @@ pub(super) fn field(type_name: &str, field: &str) -> Option<(Needs, Read)> {
         "packageName" => (Needs::NOTHING, |facts| {
             Value::of_str(facts.node.package_name.as_deref())
         }),
-        // Pages end after a node, and the place of a node in a list is its id's.
+        // Pages end after a node, and the id of a node determines its position in a list.
         "paginationCursor" | "uniqueId" => (Needs::NOTHING, |facts| Value::of_str(Some(&facts.node.unique_id))),
         "path" => (Needs::DEFINITION, |facts| facts.text("path")),
         "patchPath" => (Needs::DEFINITION, |facts| facts.text("patch_path")),

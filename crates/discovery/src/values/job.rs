@@ -1,4 +1,4 @@
-//! What nodes of a run have besides what all nodes have: their results stand beside their names.
+//! Fields that only nodes of a run have: their results.
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! What models and other nodes with a table have.
+//! Fields of models and other nodes with a table.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -138,7 +138,7 @@ fn packages<'f>(facts: &'f Facts<'f>) -> Value<'f> {
     Value::of_texts(packages.into_iter().map(Cow::Borrowed).collect())
 }
 
-/// Where a version of a model stands among the others.
+/// Whether a version of a model is older or newer than the latest version, or is the latest.
 fn release(version: Option<&str>, latest: Option<&str>) -> &'static str {
     let (Some(version), Some(latest)) = (version, latest) else {
         return "none";

@@ -1,4 +1,4 @@
-//! What tests have, those of data and those of code.
+//! Fields of data tests and unit tests.
 
 use serde_json::json;
 

@@ -67,7 +67,7 @@ impl<'a> SetRows<'a> {
     }
 }
 
-/// What is stored of a manifest besides its nodes.
+/// The stored data of a manifest, except its nodes.
 #[derive(Debug)]
 pub struct ManifestRow {
     /// The account that uploaded it.
