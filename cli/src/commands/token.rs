@@ -25,7 +25,11 @@ pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Outp
             output.note("Store the key now: it is not shown again.")
         }
         TokenCommand::List { account } => {
-            let tokens = queries::tokens(&mut *operator.connection_of(account).await?, account).await?;
+            let mut connection = match account {
+                Some(account) => operator.connection_of(account).await?,
+                None => operator.connection().await?,
+            };
+            let tokens = queries::tokens(&mut connection, account).await?;
             output.many(&tokens, "There are no tokens yet. `dbt-api token create` creates one.")
         }
         TokenCommand::Delete { id } => {

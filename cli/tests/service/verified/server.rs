@@ -71,7 +71,7 @@ impl Datacoves {
     }
 
     /// Admits the key with this answer from now on.
-    pub(super) fn admit(&self, key: &str, answer: Value) -> Token {
+    pub(crate) fn admit(&self, key: &str, answer: Value) -> Token {
         self.0.lock().unwrap().keys.insert(key.to_owned(), answer);
         Token {
             id: String::new(),
