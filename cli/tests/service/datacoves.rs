@@ -41,8 +41,10 @@ async fn execute(theirs: &Database, statements: &'static str) {
 }
 
 fn environment(system: &System, account: &str, id: i64) -> Option<Value> {
-    let listed = run_command(BINARY, &["environment", "list", "--account", account], system);
-    listed.as_array().unwrap().iter().find(|row| row["id"] == id).cloned()
+    // At first, the account is unknown.
+    let (_, listed, _) = try_command(BINARY, &["environment", "list", "--account", account], system);
+    let listed: Value = serde_json::from_str(&listed).ok()?;
+    listed.as_array()?.iter().find(|row| row["id"] == id).cloned()
 }
 
 /// Waits until this field of environment `id` has this value in the directory.

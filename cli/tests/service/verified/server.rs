@@ -20,7 +20,7 @@ pub(super) enum Mood {
 
 /// A server that verifies keys, and records which keys it was asked about.
 #[derive(Clone)]
-pub(super) struct Datacoves(Arc<Mutex<Inner>>);
+pub(crate) struct Datacoves(Arc<Mutex<Inner>>);
 
 struct Inner {
     keys: HashMap<String, Value>,
