@@ -311,10 +311,12 @@ async fn open_once(options: &PgConnectOptions, session: &Session, warm_up: WarmU
         Err(sqlx::Error::Database(error)) => tracing::debug!(%error, "cannot prepare a connection for reads"),
         prepared => prepared?,
     }
+    // After a failure, nothing is answered before the end of the transaction.
     end(&mut connection).await?;
     let backend = sqlx::query_scalar("SELECT pg_backend_pid()")
         .fetch_one(&mut connection)
         .await?;
+    end(&mut connection).await?;
     let now = Instant::now();
     Ok(Kept {
         connection,

@@ -136,7 +136,7 @@ fn quotation_marks_do_not_keep_words_together() {
         assert_eq!(selected(text), "stg_a stg_b", "{text}");
     }
     assert_eq!(
-        selected_of(Some("+orders"), Some("\"raw.a stg_a raw.b\"")),
+        selected_of(Some("+orders"), Some("\"source:raw stg_a\"")),
         "orders stg_b"
     );
 }
