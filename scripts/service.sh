@@ -93,9 +93,15 @@ prepare_account() {
 
 # ---- The sample ----
 
+has_runs() { fetch -H "Authorization: Token $DBT_API_READ_TOKEN" "$(account_url)/runs/?limit=1" | json 'len(answer["data"])' | grep -qx 1; }
+
 upload_sample() {
+  ! has_runs || return 0
   (
     export DBT_API_URL DBT_API_ACCOUNT_ID DBT_API_ENVIRONMENT_SLUG DBT_API_READ_TOKEN DBT_API_UPLOAD_TOKEN
+    # To store a file in the project, which a token of one environment may not.
+    SAMPLE_TOKEN=$(new_token upload)
+    export SAMPLE_TOKEN
     python3 scripts/sample.py
   ) || die "The sample could not be uploaded; see above and .dev/log/service.log"
 }

@@ -56,7 +56,7 @@ async fn lists_of_a_job_can_be_read_in_pages() {
     }
     assert_eq!(Value::Array(pages), whole);
     assert_eq!(whole.as_array().unwrap().len(), 5);
-    let query = "{ tests(jobId: 1, first: 1) { uniqueId } job(id: 1) { tests(first: 3) { uniqueId } macros(first: 2) { paginationCursor } } }";
+    let query = "{ tests(jobId: 1, first: 1) { uniqueId } job(id: 1) { tests(first: 3) { uniqueId } macros(first: 2) { paginationCursor } semanticModels(first: 1) { paginationCursor } } }";
     let answer = data(&installation, &token, query, json!({})).await;
     let length = |list: &Value| list.as_array().unwrap().len();
     assert_eq!(length(&answer["tests"]), 1);
