@@ -4,10 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgPool};
 use testkit::Database;
 
 use crate::installation::percentile;
+use crate::reads::hex;
 
 /// Logs all statements of new connections.
 pub(crate) async fn begin_log(database: &Database) -> anyhow::Result<()> {
@@ -104,16 +106,29 @@ pub(crate) fn earlier_run(key_sha256: &str, run: &str) -> Vec<Statement> {
     )
 }
 
-/// Returns the statements logged since `begin`, those of a simple query one by one. Settings are left to the connection.
+/// Returns the statements logged since `begin` by the connection that looked up a key last, those of a simple query one by one. Settings are left
+/// to the connection.
 pub(crate) async fn logged_since(database: &Database, begin: i64) -> anyhow::Result<Vec<Statement>> {
     let read = sqlx::query_scalar("SELECT pg_read_file('server.log', $1, 10000000)").bind(begin);
     let log: String = read.fetch_one(&superuser(database)).await?;
     Ok(statements_in(&log.replace("\n\t", " ")))
 }
 
+/// The id of the process that logged a line.
+fn process_of(line: &str) -> Option<&str> {
+    Some(line.split_once('[')?.1.split_once(']')?.0)
+}
+
 fn statements_in(log: &str) -> Vec<Statement> {
     let mut statements: Vec<Statement> = Vec::new();
-    for line in log.lines() {
+    // Meanwhile, others open connections, test them and note the use of tokens. The preparation of a connection looks up an empty key.
+    let nobody = hex(&Sha256::digest(""));
+    let is_lookup = |line: &&str| line.contains("token_by_key('") && !line.contains(&nobody);
+    let process = log.lines().filter(is_lookup).next_back().and_then(process_of);
+    for line in log
+        .lines()
+        .filter(|line| process.is_none() || process_of(line) == process)
+    {
         if let Some((_, parameters)) = line.split_once("DETAIL:  parameters: ") {
             if let Some(last) = statements.last_mut() {
                 last.parameters = parameters_in(parameters);
@@ -284,6 +299,30 @@ mod tests {
     #[test]
     fn slices_are_not_variables() {
         assert_eq!(without_variables("a[1:least(2, b::int)]"), "a[1: least(2, b::int)]");
+    }
+
+    #[test]
+    fn only_the_connection_of_the_request_counts() {
+        let nobody = hex(&Sha256::digest(""));
+        let log = format!(
+            "2026-01-01 00:00:00 UTC [1] LOG:  statement: BEGIN READ ONLY; SELECT k.* FROM directory.token_by_key('\\xab') k\n\
+             2026-01-01 00:00:00 UTC [2] LOG:  statement: BEGIN READ ONLY; SELECT k.* FROM directory.token_by_key('\\x{nobody}') k\n\
+             2026-01-01 00:00:00 UTC [3] LOG:  statement: SELECT directory.note_token_use('a')\n\
+             2026-01-01 00:00:00 UTC [1] LOG:  execute sqlx_s_1: SELECT 1\n\
+             2026-01-01 00:00:00 UTC [2] LOG:  statement: ROLLBACK\n"
+        );
+        let texts: Vec<String> = statements_in(&log)
+            .into_iter()
+            .map(|statement| statement.text)
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "BEGIN READ ONLY",
+                "SELECT k.* FROM directory.token_by_key('\\xab') k",
+                "SELECT 1"
+            ]
+        );
     }
 
     #[test]
