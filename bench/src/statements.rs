@@ -124,7 +124,7 @@ fn statements_in(log: &str) -> Vec<Statement> {
     // Meanwhile, others open connections, test them and note the use of tokens. The preparation of a connection looks up an empty key.
     let nobody = hex(&Sha256::digest(""));
     let is_lookup = |line: &&str| line.contains("token_by_key('") && !line.contains(&nobody);
-    let process = log.lines().filter(is_lookup).next_back().and_then(process_of);
+    let process = log.lines().rfind(is_lookup).and_then(process_of);
     for line in log
         .lines()
         .filter(|line| process.is_none() || process_of(line) == process)
