@@ -109,3 +109,27 @@ async fn an_upload_whose_file_takes_long_is_applied_alone_after_the_others_of_it
         "{results:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_were_begun_before_do_not_wait_long_for_a_silent_file() {
+    let uploads = Uploads::start().await;
+    let ids: Vec<_> = uploads.events.iter().map(|event| event.id.0).collect();
+    // As if a projector was killed while it applied them.
+    let begun = "INSERT INTO attempts (event_id, starts) SELECT id, 1 FROM unnest($1::uuid[]) AS id";
+    let pool = pool_of(&uploads.installation.system);
+    sqlx::query(begun).bind(&ids).execute(&pool).await.unwrap();
+    uploads.server.set_silent(vec![uploads.second.clone()]);
+    let results = uploads.projector.apply_all(&uploads.events).await;
+    let [
+        Ok(Outcome::Applied),
+        Err(ApplyError::Unavailable(cause)),
+        Ok(Outcome::Applied),
+    ] = results.as_slice()
+    else {
+        panic!("{results:?}")
+    };
+    // The bucket itself would have been waited for much longer.
+    assert!(cause.contains("slow to answer"), "{cause}");
+    uploads.server.set_silent(Vec::new());
+    uploads.apply_second().await;
+}
