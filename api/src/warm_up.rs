@@ -18,9 +18,8 @@ pub fn warm_up(connection: &mut PgConnection) -> BoxFuture<'_, sqlx::Result<()>>
 }
 
 async fn execute(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let unknown = begin_by_key(Sha256::of(b""));
+    let unknown = format!("{}; ROLLBACK", begin_by_key(Sha256::of(b"")));
     sqlx::raw_sql(AssertSqlSafe(unknown)).execute(&mut *connection).await?;
-    sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
     let begin = begin_in_account(NOBODY, &Environments::All);
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let page = Paging { limit: 100, offset: 0 };

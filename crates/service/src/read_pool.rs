@@ -306,16 +306,14 @@ async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
 async fn open_once(options: &PgConnectOptions, session: &Session, warm_up: WarmUp) -> sqlx::Result<Kept> {
     let mut connection = PgConnection::connect_with(options).await?;
     session.check(&mut connection).await?;
+    let backend = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await?;
     match warm_up(&mut connection).await {
         // The tables may not be there yet. The requests say so better than a missing connection does.
         Err(sqlx::Error::Database(error)) => tracing::debug!(%error, "cannot prepare a connection for reads"),
         prepared => prepared?,
     }
-    // After a failure, nothing is answered before the end of the transaction.
-    end(&mut connection).await?;
-    let backend = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(&mut connection)
-        .await?;
     end(&mut connection).await?;
     let now = Instant::now();
     Ok(Kept {
