@@ -29,6 +29,9 @@ const AT_ONCE: usize = 3;
 /// The number of attempts to apply an event while something is unavailable.
 const TRIES: u32 = 10;
 
+/// How many attempts are made before each warning that events are still left.
+const WARNED_AFTER: u32 = 60;
+
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -252,6 +255,10 @@ impl Replay<'_> {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
+            if tries % WARNED_AFTER == 0 {
+                let (events, first) = (state.events_later(), state.later[0].first);
+                tracing::warn!(events, event_id = %first, "waiting for others that apply these events: another replay, or a projector that hangs");
+            }
             let batches = stream::iter(std::mem::take(&mut state.later)).map(Ok);
             self.apply_all(batches, tries >= TRIES, usize::MAX, state).await?;
         }
