@@ -38,7 +38,9 @@ async fn query(api: Api, state: &State, reader: &mut Reader, body: Body) -> Resu
         Err(discovery::Error::Busy) => Err(CloudError::busy().into()),
         Err(discovery::Error::Late) => {
             let seconds = MAX_TIME.as_secs();
-            let error = QueryError::too_slow(format!("the answer takes longer than {seconds} s: ask for less"));
+            let error = QueryError::too_slow(format!(
+                "the answer takes too long: at most {seconds} s are allowed, and less for each statement; ask for less"
+            ));
             Ok(response(Answer::of_errors(&[error])))
         }
         Err(discovery::Error::Internal(cause)) => Err(Error::unreadable(&cause)),

@@ -129,7 +129,7 @@ async fn answers_that_multiply_end_at_their_limits() {
     );
     let message = error(&installation, &token, &query).await;
     assert!(
-        message.contains("larger than 512 MiB") || message.contains("longer than 30 s"),
+        message.contains("larger than 512 MiB") || message.contains("takes too long"),
         "{message}"
     );
     // Each of these fields looks at 3,600 parents before anything is written.
@@ -204,7 +204,7 @@ async fn competing_large_answers_share_limited_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_ends_after_30_seconds() {
+async fn a_slow_query_ends_with_an_error() {
     let (installation, token) = with_a_build().await;
     let slow =
         "CREATE POLICY slow ON read_model.nodes AS RESTRICTIVE TO dbt_api_reader USING (pg_sleep(40) IS NOT NULL)";
@@ -212,7 +212,7 @@ async fn a_query_ends_after_30_seconds() {
     sqlx::query(slow).execute(&pool).await.unwrap();
     let query = "{ job(id: 1) { models { rawCode } } }";
     let message = error(&installation, &token, query).await;
-    assert_eq!(message, "the answer takes longer than 30 s: ask for less");
+    assert!(message.contains("at most 30 s are allowed"), "{message}");
     let usual = "DROP POLICY slow ON read_model.nodes";
     sqlx::query(usual).execute(&pool).await.unwrap();
     let answer = super::data(&installation, &token, query, json!({})).await;
