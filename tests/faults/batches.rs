@@ -50,10 +50,20 @@ async fn an_event_in_the_middle_that_cannot_be_applied_is_the_only_dead_letter()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_postgres_is_the_fault_of_no_event() {
+    refuse_all_for_a_while("53100").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_slow_with_all_events_is_the_fault_of_none() {
+    refuse_all_for_a_while("57014").await;
+}
+
+/// Has PostgreSQL refuse all events with this error, and then none.
+async fn refuse_all_for_a_while(error: &str) {
     let (system, file) = system_with_file().await;
     let events = write_uploads(&system, 1, 40, &file).await;
-    let full: Vec<(&Event, &str)> = events.iter().map(|event| (event, "53100")).collect();
-    refuse(&system, &full).await;
+    let all: Vec<(&Event, &str)> = events.iter().map(|event| (event, error)).collect();
+    refuse(&system, &all).await;
     let projector = projector_of(&system);
     // More often than an event may begin without an end.
     for _ in 0..6 {
