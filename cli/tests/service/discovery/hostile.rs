@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{error, send, with_a_build};
-use crate::installation::Installation;
+use crate::installation::{Installation, Token};
 use crate::limits::peak_resident;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,14 +144,7 @@ async fn answers_that_multiply_end_at_their_limits() {
     .await;
     assert!(message.contains("follows too many relations"), "{message}");
     // Others are answered afterwards.
-    let answer = super::data(
-        &installation,
-        &token,
-        "{ job(id: 1) { models { uniqueId } } }",
-        json!({}),
-    )
-    .await;
-    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 200);
+    assert_eq!(count_models(&installation, &token).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,14 +186,7 @@ async fn competing_large_answers_share_limited_memory() {
     let grown = peak_resident(&installation) - before;
     assert!(grown < 700, "{grown} MiB");
     // Others are answered afterwards.
-    let answer = super::data(
-        &installation,
-        &token,
-        "{ job(id: 1) { models { uniqueId } } }",
-        json!({}),
-    )
-    .await;
-    assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 64);
+    assert_eq!(count_models(&installation, &token).await, 64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,6 +203,13 @@ async fn a_slow_query_ends_with_an_error() {
     sqlx::query(usual).execute(&pool).await.unwrap();
     let answer = super::data(&installation, &token, query, json!({})).await;
     assert_eq!(answer["job"]["models"].as_array().unwrap().len(), 5);
+}
+
+/// The number of models that job 1 shows.
+async fn count_models(installation: &Installation, token: &Token) -> usize {
+    let query = "{ job(id: 1) { models { uniqueId } } }";
+    let answer = super::data(installation, token, query, json!({})).await;
+    answer["job"]["models"].as_array().unwrap().len()
 }
 
 /// A manifest with layers of models that depend on all models of the layer before.
