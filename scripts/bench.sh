@@ -41,17 +41,20 @@ build_before() {
 }
 
 command_bench() {
-  local out=docs/benchmarks datahub
+  local out=docs/benchmarks datahub modules site
   # The results of some parts do not replace the whole table.
   (($# == 0)) || out=$DEV/benchmarks
   needs "building" build-essential
   needs "the service" postgresql nats-server
   needs "the load" curl wrk
-  needs "the peers" nginx python3 python3-venv
+  needs "the peers" nginx python3 python3-venv graphviz
+  needs "pages" chromium npm
   install_missing
   announce_packages "the peers" "$(peers_missing)"
   step "Installing the peers in Python" install_peers
   announce_packages "DataHub, a client" "$(python3 tests/clients/run.py --missing datahub)"
+  announce_packages "the browser's driver" "$(python3 tests/console/run.py --missing)"
+  announce_packages "dbt's documentation site" "$(python3 tests/clients/run.py --missing dbt)"
   on_signals stop_test
   forget_settings
   remove_abandoned_clusters
@@ -59,7 +62,11 @@ command_bench() {
   interruptible "$ROOT/dev" call build_before
   # Without DataHub, what is measured with it is left out.
   datahub=$(python3 tests/clients/run.py --python datahub) || datahub=
+  # Without a browser or dbt's site, pages are left out.
+  modules=$(python3 tests/console/run.py --modules) && site=$(python3 tests/clients/run.py --python dbt) &&
+    site=$("$site" -c 'import importlib.resources; print(importlib.resources.files("dbt.task.docs") / "index.html")') || modules=''
   step "Starting a PostgreSQL" start_bench_cluster
   PATH=$(postgres_bin):$PATH interruptible "$TARGET/release/bench" measure --binary "$TARGET/release/dbt-api" --python "$DEV/peers/bin/python" \
-    --before "$DEV/before/$BEFORE" ${datahub:+--datahub "$datahub"} --out "$out" "$@"
+    --before "$DEV/before/$BEFORE" ${datahub:+--datahub "$datahub"} \
+    ${modules:+--browser "$modules" --site "$site"} --out "$out" "$@"
 }

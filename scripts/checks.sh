@@ -86,6 +86,15 @@ check_counts() { PATH=$(postgres_bin):$PATH "$TARGET/debug/bench" count --binary
 # The slow ones of them run if DBT_API_TEST_ALL is set.
 check_clients() { PATH=$(postgres_bin):$PATH python3 tests/clients/run.py "$BINARY"; }
 
+# More versions and cases of them if DBT_API_TEST_ALL is set.
+check_production() { PATH=$(postgres_bin):$PATH python3 tests/production/run.py "$BINARY"; }
+
+# Chromium looks at the console.
+check_console() { PATH=$(postgres_bin):$PATH python3 tests/console/run.py "$BINARY"; }
+
+# 3,000 uploads if DBT_API_TEST_ALL is set, otherwise 300.
+check_cluster() { PATH=$(postgres_bin):$PATH python3 tests/production/run.py "$BINARY" cluster; }
+
 no_second_tls() {
   if cargo tree --locked -i aws-lc-sys >"$DEV/log/tree.log" 2>&1 && ! grep -q 'nothing to print' "$DEV/log/tree.log"; then
     die_with_log "$DEV/log/tree.log" "aws-lc-sys is a dependency: with two TLS providers the first TLS connection panics."
@@ -109,19 +118,4 @@ licences_and_sources() {
 check_dependencies() {
   no_second_tls
   if all_is_asked; then licences_and_sources; else echo "Left out (--all runs it): cargo deny."; fi
-}
-
-# FUZZ_SECONDS is for each target. The property tests try the same without nightly Rust.
-check_fuzz() {
-  local target seeds
-  if ! cargo +nightly --version >/dev/null 2>&1 || ! cargo fuzz --version >/dev/null 2>&1; then
-    skip "nightly Rust or cargo-fuzz is not installed (rustup toolchain install nightly; cargo install cargo-fuzz --locked)."
-  fi
-  for target in artifacts event params; do
-    seeds=("fuzz/seeds/$target")
-    [[ $target != artifacts ]] || seeds+=(fixtures/catalog fixtures/run_results fixtures/semantic_manifest)
-    mkdir -p "fuzz/corpus/$target"
-    cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "${seeds[@]}" -- \
-      -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 -dict="fuzz/dictionaries/$target"
-  done
 }

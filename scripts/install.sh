@@ -16,9 +16,13 @@ needs() { # what for, package…
 is_installed() {
   case $1 in
     build-essential) command -v cc && command -v make ;;
+    binutils) command -v objdump ;;
+    graphviz) command -v dot ;;
+    musl-tools) command -v musl-gcc ;;
     postgresql) postgres_bin ;;
     procps) command -v ps ;;
     prometheus) command -v promtool ;;
+    python3-yaml) python3 -c 'import yaml' ;;
     python3-venv) python3 -c 'import ensurepip' ;;
     rustup:rustfmt) cargo fmt --version ;;
     rustup:clippy) cargo clippy --version ;;
@@ -61,7 +65,7 @@ INSTALL='
   apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
   command -v systemctl || exit 0
   for package; do
-    case $package in postgresql | nats-server | nginx | prometheus) systemctl stop "$package" || true; systemctl disable "$package" ;; esac
+    case $package in postgresql | pgbouncer | nats-server | nginx | prometheus) systemctl stop "$package" || true; systemctl disable "$package" ;; esac
   done'
 
 install_debian() { # package…

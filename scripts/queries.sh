@@ -8,7 +8,7 @@ files_with_queries() { grep -rlE --include='*.rs' '\bquery(_[a-z_]+)?!' ./*/src 
 # By psql: with the service's own `migrate` it would have to be built first, for which .sqlx must be right already.
 migrate_scratch() { # url
   local file
-  for file in migrations/*.sql; do psql_at "$1" -1 -f "$file" >/dev/null; done
+  for file in crates/read-model/src/migrations/roles.sql migrations/*.sql; do psql_at "$1" -1 -f "$file" >/dev/null; done
 }
 
 end_of_description() { # folder, database

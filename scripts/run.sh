@@ -48,7 +48,7 @@ is_up() {
 command_run() {
   local status=0
   start_all
-  summary
+  summary 'For scripts     . .dev/env'
   printf 'The log of the service follows; it is in .dev/log/service.log. Ctrl-C stops everything.\n\n'
   spawn tail -n 0 -F --pid=$$ "$DEV/log/service.log"
   LOG_TAIL=$SPAWNED
@@ -66,7 +66,7 @@ command_up() {
     trap - EXIT HUP INT PIPE TERM
     rm -f "$DEV/run.pid"
   fi
-  summary
+  summary 'For scripts     . .dev/env'
   echo "It runs in the background: ./dev logs shows its log, ./dev down stops it."
 }
 

@@ -106,18 +106,20 @@ upload_sample() {
   ) || die "The sample could not be uploaded; see above and .dev/log/service.log"
 }
 
-summary() {
+summary() { # another line, if there is one
+  local more=''
+  (($# == 0)) || more=$'\n'"  $1"
   cat <<SUMMARY
 
 dbt-api is ready.
 
+  Console         $DBT_API_URL/console (sign in with the read token; last night's run failed)
   Swagger UI      $DBT_API_URL/api/v2/swaggerui/
   Jobs            $(account_url)/jobs/
   Runs            $(account_url)/runs/
   Nodes           $(account_url)/environments/$DBT_API_ENVIRONMENT_ID/nodes/
   Read token      $DBT_API_READ_TOKEN
-  Upload token    $DBT_API_UPLOAD_TOKEN
-  For scripts     . .dev/env
+  Upload token    $DBT_API_UPLOAD_TOKEN$more
 
 Read:
   curl -H "Authorization: Token $DBT_API_READ_TOKEN" $(account_url)/runs/

@@ -2,16 +2,16 @@
 # ./dev test: the checks one round after the other, the steps of a round side by side.
 
 # A step that mostly waits runs beside one that computes. Three very short steps run together.
-ROUNDS=(format lint tests faults build counts "docs clients" "compose kubernetes alerts dependencies" fuzz)
+ROUNDS=(format lint tests faults build counts "docs clients" production console "compose kubernetes release alerts dependencies" cluster fuzz)
 mapfile -t STEPS < <(printf '%s\n' "${ROUNDS[@]}" | tr ' ' '\n')
 # Only with --all, or when named.
-ONLY_WITH_ALL=(fuzz)
+ONLY_WITH_ALL=(cluster)
 SKIPPED=77
 declare -A RESULTS=()
 
 skip() { echo "Skipped: $*"; exit "$SKIPPED"; }
 
-minutes() { case $1 in format | alerts | dependencies) echo 5 ;; clients | compose) echo 20 ;; tests) echo 60 ;; *) echo 30 ;; esac; }
+minutes() { case $1 in format | alerts | dependencies | release) echo 5 ;; clients | compose) echo 20 ;; tests) echo 60 ;; *) echo 30 ;; esac; }
 
 # The packages that a step needs besides cargo, a line each.
 packages_of() { # step
@@ -19,6 +19,7 @@ packages_of() { # step
     format) echo rustup:rustfmt ;;
     lint) printf '%s\n' build-essential rustup:clippy postgresql openssl ;;
     prepare) printf '%s\n' build-essential postgresql openssl ;;
+    fuzz) echo build-essential ;;
     tests | faults)
       printf '%s\n' build-essential postgresql openssl nats-server
       cargo nextest --version >/dev/null 2>&1 || echo python3
@@ -30,6 +31,11 @@ packages_of() { # step
       [[ ! ${CI:-} ]] || echo npm # for the linters of the OpenAPI document, which are skipped elsewhere
       ;;
     alerts) printf '%s\n' python3 prometheus ;;
+    release) printf '%s\n' binutils ;;
+    compose) printf '%s\n' postgresql openssl nats-server curl python3 python3-yaml ;;
+    console) printf '%s\n' chromium postgresql nats-server python3 npm ;;
+    production) printf '%s\n' postgresql pgbouncer nats-server python3 python3-venv npm ;;
+    cluster) printf '%s\n' postgresql pgbouncer nats-server python3 python3-venv ;;
     kubernetes) printf '%s\n' python3 python3-venv ;;
     dependencies) ! all_is_asked || echo cargo:cargo-deny ;;
   esac
@@ -83,6 +89,9 @@ package_commands() { # steps…
   for step in clients kubernetes; do
     ! is_one_of "$step" "$@" || python3 "tests/$step/run.py" --missing
   done
+  ! is_one_of production "$@" || python3 tests/production/run.py --missing
+  ! is_one_of console "$@" || python3 tests/console/run.py --missing
+  ! is_one_of cluster "$@" || python3 tests/production/run.py --missing cluster
 }
 
 prepare_checks() { # steps…
@@ -92,7 +101,7 @@ prepare_checks() { # steps…
     needs "$step" "${packages[@]}"
   done
   install_missing
-  announce_packages "the steps clients or kubernetes" "$(package_commands "$@")"
+  announce_packages "the steps clients, production, console, cluster or kubernetes" "$(package_commands "$@")"
   on_signals stop_test
   forget_settings
   [[ ${WHAT_FOR[postgresql]:-} ]] && ! test_database_is_given || return 0
@@ -176,7 +185,7 @@ chosen() { # names…
   done
 }
 
-needs_build() { local step; for step; do case $step in counts | clients | compose | kubernetes) return 0 ;; esac; done; return 1; }
+needs_build() { local step; for step; do case $step in counts | clients | production | console | cluster | compose | kubernetes | release) return 0 ;; esac; done; return 1; }
 
 command_test() {
   local word named=() steps round of_round step

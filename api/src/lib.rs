@@ -1,16 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod again;
+pub mod comparison;
 mod content_memory;
 mod contents;
 mod download;
 mod error;
 mod format;
+pub mod lineage;
 mod listing;
 mod logs;
+pub mod node;
 mod openapi;
+pub mod overview;
 mod records;
 mod resources;
 mod routes;
+pub mod run_overview;
+mod search;
 mod settings;
 mod state;
 mod table;
@@ -20,6 +27,7 @@ mod unchanged;
 mod view;
 mod warm_up;
 
+use axum::Router;
 use axum::middleware::from_fn_with_state;
 use edge::{Shield, shield};
 use tower_http::CompressionLevel;
@@ -27,11 +35,15 @@ use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use content_memory::ContentMemory;
+pub use error::Error;
 pub use openapi::documentation;
+pub use routes::artifacts::download as run_artifact;
+pub use search::search;
 pub use settings::Settings;
 pub use state::State;
 pub use token_use::TokenUse;
 pub use trimmed_manifests::TrimmedManifests;
+pub use view::{Ids, View, may_read, operator_of_key};
 pub use warm_up::warm_up;
 
 /// The number of files sent at once. Each takes a few MiB for the buffers of the bucket and of zstd.
@@ -55,17 +67,16 @@ fn compression() -> CompressionLayer {
 /// The routes, without a trailing slash, and their OpenAPI document. Paths that do not exist are left to the fallback of the router that
 /// these routes become part of.
 pub fn router(state: State) -> OpenApiRouter<()> {
-    // A read holds its database connection until it is answered, a download only at its beginning.
-    let connections = state.pool.size();
     let unchanged = from_fn_with_state(state.clone(), unchanged::unchanged);
-    let reads = from_fn_with_state(Shield::new("reads", connections), shield);
+    let again = from_fn_with_state(state.clone(), again::again);
+    let reads = from_fn_with_state(state.reading.clone(), shield);
     let downloads = from_fn_with_state(Shield::new("downloads", MAX_DOWNLOADS), shield);
     let mut of_data = routes::reads();
     openapi::describe_unchanged(of_data.get_openapi_mut());
     let router = OpenApiRouter::with_openapi(openapi::description())
         .merge(routes::graphql().layer(reads.clone()).layer(compression()))
-        .merge(of_data.layer(unchanged).layer(reads))
-        .merge(routes::downloads().layer(downloads).layer(compression()))
+        .merge(of_data.layer(unchanged).layer(again.clone()).layer(reads))
+        .merge(routes::downloads().layer(again).layer(downloads).layer(compression()))
         .merge(routes::others());
     let (router, document) = router.split_for_parts();
     let router = router
@@ -74,4 +85,24 @@ pub fn router(state: State) -> OpenApiRouter<()> {
     let mut router = OpenApiRouter::from(router);
     *router.get_openapi_mut() = document;
     router
+}
+
+/// Adds to the routes of another face what all downloads have: a second try, a limit on how many are sent at once, and compression.
+pub fn as_downloads(routes: Router<State>, state: &State) -> Router {
+    routes
+        .layer(from_fn_with_state(state.clone(), again::again))
+        .layer(from_fn_with_state(Shield::new("files of pages", MAX_DOWNLOADS), shield))
+        .layer(compression())
+        .with_state(state.clone())
+}
+
+/// Adds to the routes of another face what all reads have: the check of the key, conditional requests, a second try, and a limit on how many
+/// are answered at once.
+pub fn as_reads(routes: Router<State>, state: &State) -> Router {
+    routes
+        .layer(from_fn_with_state(state.clone(), unchanged::unchanged))
+        .layer(from_fn_with_state(state.clone(), again::again))
+        .layer(from_fn_with_state(state.reading.clone(), shield))
+        .layer(compression())
+        .with_state(state.clone())
 }

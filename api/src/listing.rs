@@ -38,8 +38,10 @@ pub(crate) struct PageOnly(pub(crate) Paging);
 
 #[derive(Deserialize)]
 #[serde(bound = "F: Choice")]
-struct OrderParams<F> {
+struct ListingParams<F> {
     order_by: Option<OrderBy<F>>,
+    limit: Option<i64>,
+    offset: Option<i64>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -73,11 +75,14 @@ impl PagingParams {
 
 impl<F: Choice> Listing<F> {
     pub(crate) fn read(query: &str) -> Result<Self, InvalidParam> {
-        let paging: PagingParams = read_query(query)?;
-        let OrderParams { order_by } = read_query(query)?;
+        let ListingParams {
+            order_by,
+            limit,
+            offset,
+        } = read_query(query)?;
         Ok(Self {
             order: order_by.unwrap_or_default().0,
-            paging: paging.paging()?,
+            paging: PagingParams { limit, offset }.paging()?,
         })
     }
 }

@@ -1,8 +1,9 @@
 //! The routes, one file for each resource.
 
 mod accounts;
-mod artifacts;
-mod changes;
+pub(crate) mod artifacts;
+pub(crate) mod changes;
+mod comparisons;
 mod connections;
 mod constant;
 mod deferral;
@@ -15,12 +16,16 @@ mod lineage;
 mod manifests;
 mod node_details;
 mod nodes;
+mod overview;
 mod projects;
+mod refused_uploads;
 mod result_tables;
 mod results;
 mod root;
 mod runs;
-mod scope;
+pub(crate) mod scope;
+mod search;
+mod selected_lineage;
 mod steps;
 
 use axum::extract::RawPathParams;
@@ -54,7 +59,7 @@ pub(crate) fn graphql() -> OpenApiRouter<State> {
         .route("/api/graphql", post(graphql::semantic_layer))
 }
 
-/// The routes that send files.
+/// The routes that send files, or read much from the bucket.
 pub(crate) fn downloads() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(artifacts::download_of_job))
@@ -64,6 +69,7 @@ pub(crate) fn downloads() -> OpenApiRouter<State> {
         .routes(routes!(files_v3::download_of_project))
         .routes(routes!(files_v3::manifest_of_environment))
         .routes(routes!(files_v3::manifest_of_project))
+        .routes(routes!(refused_uploads::list))
         .merge(of_uploaders())
 }
 
@@ -89,6 +95,9 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(accounts::list_v3))
         .routes(routes!(accounts::show))
         .routes(routes!(accounts::show_v3))
+        .routes(routes!(overview::of_account))
+        .routes(routes!(overview::of_environment))
+        .routes(routes!(overview::of_run))
         .routes(routes!(projects::list))
         .routes(routes!(projects::list_v3))
         .routes(routes!(projects::show))
@@ -111,8 +120,11 @@ pub(crate) fn reads() -> OpenApiRouter<State> {
         .routes(routes!(node_details::show_of_run))
         .routes(routes!(lineage::show))
         .routes(routes!(lineage::show_of_run))
+        .routes(routes!(selected_lineage::show))
+        .routes(routes!(search::show))
         .routes(routes!(changes::list))
         .routes(routes!(changes::list_of_run))
+        .routes(routes!(comparisons::show))
         .routes(routes!(results::list))
         .routes(routes!(result_tables::of_environment))
         .routes(routes!(result_tables::of_job))

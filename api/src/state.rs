@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bucket::Bucket;
+use bucket::{Bucket, DeletedTokens};
 use clock::Clock;
 use discovery::Discovery;
-use edge::{RateLimit, Signer, Verifier};
-use service::ReadPool;
+use edge::{RateLimit, Shield, Signer, Verifier};
+use service::Reads;
 use tokio::sync::OnceCell;
 
 use crate::content_memory::ContentMemory;
@@ -17,9 +17,11 @@ use crate::trimmed_manifests::TrimmedManifests;
 #[derive(Clone, Debug)]
 pub struct State {
     /// Connections under the role `dbt_api_reader`, with the read model's search path.
-    pub pool: ReadPool,
+    pub reads: Reads,
     /// The bucket that holds the artifacts.
     pub bucket: Bucket,
+    /// The tokens that were deleted, also while PostgreSQL was away.
+    pub deleted_tokens: DeletedTokens,
     /// The URL at which clients reach the service, without a trailing slash.
     pub public_url: String,
     /// The clock from which ages such as "3 minutes ago" are computed.
@@ -28,6 +30,8 @@ pub struct State {
     pub signer: Arc<OnceCell<Signer>>,
     /// Verifies keys that this service did not issue.
     pub verifier: Option<Verifier>,
+    /// Limits how many requests read at once: each holds a connection.
+    pub reading: Shield,
     /// Limits the requests of each token.
     pub rate: Arc<RateLimit>,
     /// Records when tokens were used.

@@ -20,7 +20,7 @@ impl TokenUse {
         }
         let (noted, pool) = (self.clone(), pool.clone());
         tokio::spawn(async move {
-            if let Err(error) = pool.begin(queries::note_use(token)).await {
+            if let Err(error) = pool.write(&queries::note_use(token)).await {
                 tracing::warn!(%error, "cannot record the use of a token");
             }
             noted.noting().remove(&token.0);

@@ -1,11 +1,12 @@
 //! Conditional reads: a client that names the tag of a current answer gets 304, and the answer is not read again.
 
 use axum::extract::{Request, State as Extracted};
-use axum::http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, VARY};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderValue, VARY};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::{Scope, Sha256};
+use uuid::Uuid;
 
 use crate::download::names;
 use crate::state::State;
@@ -16,14 +17,16 @@ const SECONDS: i64 = 60;
 
 /// Gives answers an `ETag`, and answers 304 to requests that name it in `If-None-Match` while nothing in the account has changed.
 ///
-/// The version is read together with the key, before any data. So an answer may be newer than its tag says, but never older.
+/// The version is read together with the key, before any data. So an answer may be newer than its tag says, but never older. Only the primary
+/// says that nothing has changed; the tag of an answer is that of the server that is read.
 pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
-    let bearer = match Bearer::authenticate(request.headers(), &state).await {
+    let bearer = match Bearer::authenticate(request.headers(), request.extensions(), &state).await {
         Ok(bearer) => bearer,
         Err(error) => return error.into_response(),
     };
-    let tag = tag_of(&state, &bearer, request.uri(), request.headers());
-    if let Some(tag) = &tag
+    let current = tag_of(&state, &bearer, bearer.account_version, &request);
+    let tag = tag_of(&state, &bearer, bearer.read_version, &request);
+    if let Some(tag) = &current
         && bearer.access.allows(Scope::Read)
         && names(request.headers(), tag)
     {
@@ -42,8 +45,9 @@ pub(crate) async fn unchanged(Extracted(state): Extracted<State>, mut request: R
 
 /// Returns the tag of this answer, or none if the account's version is not known. It is sent as a weak tag (RFC 9110, 8.8.1), because the
 /// bytes may differ in ages.
-fn tag_of(state: &State, bearer: &Bearer, uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let version = bearer.account_version?;
+fn tag_of(state: &State, bearer: &Bearer, version: Option<Uuid>, request: &Request) -> Option<String> {
+    let version = version?;
+    let (uri, headers) = (request.uri(), request.headers());
     let moment = state.clock.now().timestamp() / SECONDS;
     let release = env!("CARGO_PKG_VERSION");
     // Some answers have several formats.

@@ -1,24 +1,31 @@
 //! What a request may see: one account of its token, in one read-only transaction.
 
+mod keys;
+mod named;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
+use directory::queries::OperatorToken;
 use directory::{Access, Environments, IdOrSlug, hash_of_key, is_own_key, queries};
-use edge::{CloudError, Purpose, UploadError, read_query};
+use edge::{CloudError, Purpose, UploadError};
+use read_model::outage::{is_conflict, is_outage};
 use schemas::{AccountId, EnvironmentId, RecordState, Scope};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use service::Lent;
+use service::{Lent, ReadPool};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::again::must_be_primary;
 use crate::error::Error;
 use crate::state::State;
+pub use keys::{may_read, operator_of_key};
+use named::Named;
 
 /// The checked right to read the account that the path names and the environments that the token may see. Handlers take it as an argument.
-pub(crate) struct View {
+pub struct View {
     account: AccountId,
     /// All accounts that the token may see.
     accounts: Vec<AccountId>,
@@ -29,20 +36,28 @@ pub(crate) struct View {
 
 impl View {
     /// The account whose data is visible.
-    pub(crate) fn account(&self) -> AccountId {
+    #[must_use]
+    pub fn account(&self) -> AccountId {
         self.account
     }
 
     /// The visible environment, if there is exactly one.
-    pub(crate) fn environment(&self) -> Option<EnvironmentId> {
+    #[must_use]
+    pub fn environment(&self) -> Option<EnvironmentId> {
         match self.environments.as_deref() {
             Some([only]) => Some(EnvironmentId(*only)),
             _ => None,
         }
     }
 
+    /// The only environments that are visible; none if all of the account are.
+    #[must_use]
+    pub fn environments(&self) -> Option<&[i64]> {
+        self.environments.as_deref()
+    }
+
     /// The transaction, to which row-level security applies.
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+    pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
     }
 
@@ -116,6 +131,12 @@ impl Reader {
     pub(crate) fn rest(&mut self) {
         self.0.begun = None;
     }
+
+    /// Reads from the primary from now on. Returns whether another server was read until now.
+    pub(crate) fn turn_to_primary(&mut self, state: &State) -> bool {
+        self.rest();
+        std::mem::take(&mut self.0.may_be_behind) && state.reads.replica().is_some()
+    }
 }
 
 impl FromRequestParts<State> for Reader {
@@ -133,8 +154,12 @@ pub(crate) struct Bearer {
     is_verified: bool,
     /// The version of the account's data when the key was looked up; none if it is not known.
     pub(crate) account_version: Option<Uuid>,
-    /// The transaction in which the key was looked up. It sees what the holder may see.
+    /// The version of what the answer is read from, which may be older.
+    pub(crate) read_version: Option<Uuid>,
+    /// The transaction in which the key was looked up, or one beside it. It sees what the holder may see.
     begun: Option<Lent>,
+    /// Whether the answer may be read from a server that is behind the primary.
+    may_be_behind: bool,
 }
 
 /// Hands a bearer from the middleware to the handler.
@@ -142,8 +167,14 @@ pub(crate) struct Bearer {
 struct Handover(Arc<Mutex<Option<Bearer>>>);
 
 impl Bearer {
-    /// Finds the bearer of the request's key, and counts the request against the rate limit.
-    pub(crate) async fn authenticate(headers: &HeaderMap, state: &State) -> Result<Self, Error> {
+    /// Finds the bearer of the request's key, and counts the request against the rate limit. If the key may only read, the answer is read from
+    /// another server than the primary if there is one.
+    pub(crate) async fn authenticate(
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        state: &State,
+    ) -> Result<Self, Error> {
+        let from_primary = must_be_primary(extensions);
         let key = edge::key_of(headers).ok_or_else(CloudError::unauthorized)?;
         let verifier = state.verifier.as_ref().filter(|_| !is_own_key(key));
         let bearer = match verifier {
@@ -152,12 +183,14 @@ impl Bearer {
                 .await
                 .map_err(|error| CloudError::unavailable(&error))?
                 .map(|access| Self {
+                    may_be_behind: may_be_behind(&access) && !from_primary,
                     access,
                     is_verified: true,
                     account_version: None,
+                    read_version: None,
                     begun: None,
                 }),
-            None => Self::begin(key, state).await?,
+            None => Self::begin(key, state, from_primary).await?,
         };
         let bearer = bearer.ok_or_else(CloudError::unauthorized)?;
         if let [account] = bearer.access.accounts[..] {
@@ -168,19 +201,78 @@ impl Bearer {
     }
 
     /// Looks up a key that this service issued, in the transaction that the request then reads in.
-    async fn begin(key: &str, state: &State) -> sqlx::Result<Option<Self>> {
-        let (lent, rows) = state.pool.begin(queries::begin_by_key(hash_of_key(key))).await?;
+    async fn begin(key: &str, state: &State, from_primary: bool) -> Result<Option<Self>, Error> {
+        let begin = queries::begin_by_key(hash_of_key(key));
+        if state.reads.primary_is_away() {
+            return Self::begin_beside(&begin, state).await;
+        }
+        let begun = state.reads.primary().begin(&begin).await;
+        let (mut lent, rows) = begun.inspect_err(|error| note_outage(error, state))?;
         let Some(found) = queries::Found::read(&rows)? else {
-            return Ok(None);
+            let operator = keys::operator(&mut lent, key, state).await?;
+            return Ok(operator.map(|(token, _)| Self::of_operator(&token)));
         };
+        let access = found.holder.access;
+        state.deleted_tokens.postgres_was_reached(lent.connected_at());
+        if state.deleted_tokens.contain(access.token_id).await? {
+            return Ok(None);
+        }
         if !found.use_noted {
-            state.token_use.note(&state.pool, found.holder.access.token_id);
+            state.token_use.note(state.reads.primary(), access.token_id);
+        }
+        let account_version = found.holder.account_version;
+        let mut read_version = account_version;
+        let may_be_behind = may_be_behind(&access) && !from_primary;
+        if let Some(replica) = state.reads.replica().filter(|_| may_be_behind)
+            // A token that is not known there yet is one whose data is not there yet.
+            && let Some((beside, found)) = usable(begun_beside(replica, &begin).await)?
+        {
+            (lent, read_version) = (beside, found.holder.account_version);
         }
         Ok(Some(Self {
-            access: found.holder.access,
+            access,
             is_verified: false,
-            account_version: found.holder.account_version,
+            account_version,
+            read_version,
             begun: Some(lent),
+            may_be_behind,
+        }))
+    }
+
+    /// The holder of a token for operators, who may do nothing here.
+    fn of_operator(token: &OperatorToken) -> Self {
+        Self {
+            access: Access::none(token.id),
+            is_verified: false,
+            account_version: None,
+            read_version: None,
+            begun: None,
+            may_be_behind: false,
+        }
+    }
+
+    /// The same while the primary is away. The bucket knows the tokens that were deleted meanwhile. No version is known, because the primary
+    /// may have had a newer one.
+    async fn begin_beside(begin: &str, state: &State) -> Result<Option<Self>, Error> {
+        let Some(replica) = state.reads.replica() else {
+            return Err(sqlx::Error::PoolTimedOut.into());
+        };
+        let Some((lent, found)) = begun_beside(replica, begin).await? else {
+            // The primary may know it: it may be newer than what is read here.
+            return Err(sqlx::Error::PoolTimedOut.into());
+        };
+        let access = found.holder.access;
+        state.deleted_tokens.postgres_is_away();
+        if state.deleted_tokens.contain(access.token_id).await? {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            access,
+            is_verified: false,
+            account_version: None,
+            read_version: None,
+            begun: Some(lent),
+            may_be_behind: true,
         }))
     }
 
@@ -194,7 +286,7 @@ impl Bearer {
         let handed = parts.extensions.remove::<Handover>();
         let bearer = match handed.and_then(|Handover(it)| it.lock().unwrap_or_else(PoisonError::into_inner).take()) {
             Some(bearer) => bearer,
-            None => Self::authenticate(&parts.headers, state).await?,
+            None => Self::authenticate(&parts.headers, &parts.extensions, state).await?,
         };
         if !scopes.iter().any(|scope| bearer.access.allows(*scope)) {
             return Err(CloudError::forbidden().into());
@@ -209,10 +301,17 @@ impl Bearer {
             Some(begun) => (begun, bound(&self.access.environments)),
             None => {
                 let begin = queries::begin_in_account(account, &self.access.environments);
-                let (lent, rows) = state.pool.begin(begin).await?;
+                let away = state.reads.primary_is_away();
+                let pool = state.reads.replica().filter(|_| away).unwrap_or(state.reads.primary());
+                let (mut lent, rows) = pool.begin(&begin).await?;
                 let begun = queries::Begun::read(&rows)?;
                 if self.is_verified && !begun.is_active {
                     return Ok(None);
+                }
+                if let Some(replica) = state.reads.replica().filter(|_| self.may_be_behind && !away)
+                    && let Some((beside, _)) = usable(replica.begin(&begun.begin_again(account)).await.map(Some))?
+                {
+                    lent = beside;
                 }
                 (lent, begun.environments)
             }
@@ -254,56 +353,34 @@ impl Bearer {
     }
 }
 
-/// The environment or project that a request without an account names.
-struct Named {
-    /// `environment_slug` or `project_slug`.
-    field: &'static str,
-    name: String,
+/// Whether what a token reads may be a little older: a client that uploads reads what it has just written.
+fn may_be_behind(access: &Access) -> bool {
+    !access.allows(Scope::Upload)
 }
 
-impl Named {
-    async fn of(parts: &mut Parts) -> Option<Self> {
-        let path = RawPathParams::from_request_parts(parts, &()).await.ok()?;
-        let of_path = |param: &str| {
-            path.iter()
-                .find(|(name, _)| *name == param)
-                .map(|(_, value)| value.to_owned())
-        };
-        #[derive(Deserialize)]
-        struct EnvironmentSlug {
-            environment_slug: Option<String>,
-        }
-        let query = parts.uri.query().unwrap_or_default();
-        if let Some(name) = of_path(PROJECT_SLUG) {
-            return Some(Self {
-                field: PROJECT_SLUG,
-                name,
-            });
-        }
-        let of_query = || read_query::<EnvironmentSlug>(query).ok()?.environment_slug;
-        let name = of_path("slug").or_else(of_query);
-        name.map(|name| Self {
-            field: ENVIRONMENT_SLUG,
-            name,
-        })
-    }
-
-    async fn is_in(&self, view: &mut View) -> sqlx::Result<bool> {
-        let account = view.account();
-        Ok(if self.field == PROJECT_SLUG {
-            queries::project_named(view.connection(), account, &self.name)
-                .await?
-                .is_some()
-        } else {
-            queries::environment_named(view.connection(), account, &self.name)
-                .await?
-                .is_some()
-        })
+/// What PostgreSQL says of a key after it was away is not all that is known.
+fn note_outage(error: &sqlx::Error, state: &State) {
+    if is_outage(error) && !is_conflict(error) {
+        state.deleted_tokens.postgres_is_away();
     }
 }
 
-const PROJECT_SLUG: &str = "project_slug";
-const ENVIRONMENT_SLUG: &str = "environment_slug";
+/// Looks up the holder of a key on a server that may be behind the primary.
+async fn begun_beside(replica: &ReadPool, begin: &str) -> sqlx::Result<Option<(Lent, queries::Found)>> {
+    let (lent, rows) = replica.begin(begin).await?;
+    Ok(queries::Found::read(&rows)?.map(|found| (lent, found)))
+}
+
+/// Nothing if the server cannot be used now, because another one can.
+fn usable<T>(begun: sqlx::Result<Option<T>>) -> sqlx::Result<Option<T>> {
+    match begun {
+        Err(error) if is_outage(&error) => {
+            tracing::warn!(%error, "the server of DB_READ_URL cannot be used, so the primary is read");
+            Ok(None)
+        }
+        begun => begun,
+    }
+}
 
 /// The environments of a key that this service issued: all, or one.
 fn bound(environments: &Environments) -> Option<Vec<i64>> {
@@ -356,7 +433,7 @@ impl FromRequestParts<State> for UploaderView {
 }
 
 /// The parameters of the path. A path whose ids are not numbers is not found.
-pub(crate) struct Ids<T>(pub(crate) T);
+pub struct Ids<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Ids<T> {
     type Rejection = Error;

@@ -12,15 +12,16 @@ use sqlx::{AssertSqlSafe, PgConnection};
 /// No account has this number.
 const NOBODY: AccountId = AccountId(0);
 
-/// Prepares the most frequent statements on a connection, and fills the caches of its process. The transaction that it begins stays open.
-pub fn warm_up(connection: &mut PgConnection) -> BoxFuture<'_, sqlx::Result<()>> {
-    Box::pin(execute(connection))
+/// Prepares the most frequent statements on a connection, whose transactions begin with this text, and fills the caches of its process. The
+/// transaction that it begins stays open.
+pub fn warm_up(connection: &mut PgConnection, beginning: String) -> BoxFuture<'_, sqlx::Result<()>> {
+    Box::pin(execute(connection, beginning))
 }
 
-async fn execute(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let unknown = format!("{}; ROLLBACK", begin_by_key(Sha256::of(b"")));
+async fn execute(connection: &mut PgConnection, beginning: String) -> sqlx::Result<()> {
+    let unknown = format!("{beginning}{}; ROLLBACK", begin_by_key(Sha256::of(b"")));
     sqlx::raw_sql(AssertSqlSafe(unknown)).execute(&mut *connection).await?;
-    let begin = begin_in_account(NOBODY, &Environments::All);
+    let begin = format!("{beginning}{}", begin_in_account(NOBODY, &Environments::All));
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let page = Paging { limit: 100, offset: 0 };
     // Once only: PostgreSQL decides by the first five executions whether it plans a statement again each time, and these find no rows.

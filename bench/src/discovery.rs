@@ -26,10 +26,10 @@ const SIZES: [usize; 2] = [5_000, 20_000];
 const ROUNDS: usize = 5;
 
 /// What dbt wrote for a project.
-struct Files {
-    manifest: Bytes,
-    results: Bytes,
-    catalog: Bytes,
+pub(crate) struct Files {
+    pub(crate) manifest: Bytes,
+    pub(crate) results: Bytes,
+    pub(crate) catalog: Bytes,
 }
 
 /// A page of models with the last attempts and the columns of the warehouse. It begins after the model with the cursor.
@@ -56,7 +56,7 @@ const SELECTION: &str =
     "query ($select: String!) { environment(id: 1) { applied { lineage(filter: {select: $select}) { uniqueId } } } }";
 
 /// An installation with a run of this many models.
-async fn installation_with(binary: &str, models: usize) -> anyhow::Result<(Installation, Files)> {
+pub(crate) async fn installation_with(binary: &str, models: usize) -> anyhow::Result<(Installation, Files)> {
     let files = files_of(&Project::new(models)?)?;
     let installation = Installation::prepare(binary).await;
     upload(&installation, &files).await?;

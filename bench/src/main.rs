@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batches;
+mod console;
 mod counts;
 mod discovery;
 mod downloads;
@@ -25,7 +26,7 @@ mod uploads;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::{Args, Parser, ValueEnum};
 
 use report::Line;
@@ -65,6 +66,12 @@ struct Measure {
     /// A Python that has DataHub, which `datahub` runs as a client.
     #[arg(long)]
     datahub: Option<String>,
+    /// A folder with playwright-core, which `console` drives Chromium with.
+    #[arg(long, requires = "site")]
+    browser: Option<String>,
+    /// The `index.html` of dbt's documentation site, with which `console` compares.
+    #[arg(long)]
+    site: Option<String>,
     /// What to measure; by default, everything.
     what: Vec<What>,
 }
@@ -84,6 +91,8 @@ enum What {
     /// With the Python named by `--datahub`; skipped without it.
     Datahub,
     Growth,
+    /// In the browser named by `--browser`; skipped without it.
+    Console,
     /// Compared with the build named by `--before`; skipped without it.
     States,
     /// Compared with the build named by `--before`; skipped without it.
@@ -104,11 +113,20 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
+impl Measure {
+    fn browser(&self) -> anyhow::Result<console::Browser<'_>> {
+        let given = self.browser.as_deref().zip(self.site.as_deref());
+        let (modules, site) = given.context("`console` needs --browser and --site")?;
+        Ok(console::Browser { modules, site })
+    }
+}
+
 async fn measure(arguments: Measure) -> anyhow::Result<()> {
     let mut all = What::value_variants().to_vec();
     all.retain(|what| match what {
         What::States | What::Batches => arguments.before.is_some(),
         What::Datahub => arguments.datahub.is_some(),
+        What::Console => arguments.browser.is_some(),
         _ => true,
     });
     let chosen = if arguments.what.is_empty() {
@@ -162,6 +180,7 @@ async fn measure_one(
         What::Batches => return batches::measure(binary, before, lines).await,
         What::Discovery => discovery::measure(binary).await?,
         What::Datahub => discovery::measure_datahub(binary, arguments.datahub.as_deref()).await?,
+        What::Console => console::measure(binary, &arguments.browser()?).await?,
         What::States => states::measure(binary, before).await?,
         What::Growth => {
             let (measured, of_growth) = growth::measure(binary).await?;

@@ -1,10 +1,22 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
-use directory::IdOrSlug;
-use schemas::{AccountId, EnvironmentId, EnvironmentType, EventId, JobId, ProjectId, Scope, Slug, TokenId};
+mod directory;
+mod journal;
+mod token;
+mod uploads;
 
-use crate::period::{Moment, Period};
+use std::path::PathBuf;
+
+use ::directory::IdOrSlug;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use schemas::{AccountId, JobId};
+
+pub(crate) use self::directory::{AccountCommand, EnvironmentCommand, OfAccount, ProjectCommand};
+pub(crate) use self::journal::{DeadLettersCommand, EventsCommand, JournalCommand, SelectionArguments};
+pub(crate) use self::token::{TokenCommand, TokenScope};
+pub(crate) use self::uploads::{RefusedArguments, UploadsCommand};
+use crate::period::Period;
 
 /// An API like dbt Cloud's for teams that run dbt Core.
 ///
@@ -13,7 +25,7 @@ use crate::period::{Moment, Period};
 #[derive(Debug, Parser)]
 #[command(name = "dbt-api", version)]
 pub(crate) struct Arguments {
-    /// Print results as JSON.
+    /// Print results as JSON, with all fields. Tables show what fits into 100 columns.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -61,6 +73,9 @@ pub(crate) enum Command {
     /// Pack past hours of the bucket's journal, and delete what is packed.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Inspect uploads that were refused.
+    #[command(subcommand)]
+    Uploads(UploadsCommand),
     /// Apply events of the journal that have not been applied.
     Replay {
         #[command(flatten)]
@@ -80,93 +95,17 @@ pub(crate) enum Command {
     /// Check and list the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLettersCommand {
-    /// List dead letters with their causes.
-    List {
-        /// Only dead letters of this account.
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the man page of the program.
+    Man {
+        /// Instead, write a man page for each command into this folder.
         #[arg(long)]
-        account: Option<AccountId>,
+        folder: Option<PathBuf>,
     },
-    /// Show a dead letter with its event.
-    Show {
-        /// The id of the event.
-        event: EventId,
-    },
-    /// Discard dead letters. They are no longer listed or retried; their objects stay in the bucket.
-    Drop {
-        /// The ids of the events.
-        #[arg(required = true)]
-        events: Vec<EventId>,
-    },
-    /// Apply dead letters again, once the cause has been fixed.
-    Retry {
-        /// The ids of the events.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
-        events: Vec<EventId>,
-        /// Retry all dead letters.
-        #[arg(long)]
-        all: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EventsCommand {
-    /// List events, oldest first.
-    List {
-        #[command(flatten)]
-        selection: SelectionArguments,
-        /// The maximum number of events. The newest ones are listed.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-    },
-    /// Show an event.
-    Show {
-        /// The id of the event.
-        event: EventId,
-    },
-    /// Print new events until Ctrl-C is pressed.
-    Tail {
-        #[command(flatten)]
-        selection: SelectionArguments,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum JournalCommand {
-    /// Copy the events of all hours older than eight days into segments, as projectors do once a day.
-    Pack,
-    /// Delete the single objects of events that are in segments, after comparing both. Without `--apply`, only count them. Earlier versions of
-    /// dbt-api cannot read these events any more.
-    Trim {
-        /// Only events of hours that ended longer ago than this, such as 90d.
-        #[arg(long)]
-        older_than: Period,
-        /// Delete the objects.
-        #[arg(long)]
-        apply: bool,
-    },
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct SelectionArguments {
-    /// Only events of this account.
-    #[arg(long)]
-    pub(crate) account: Option<AccountId>,
-    /// Only events of the environment with this id, as shown by `environment list`.
-    #[arg(long)]
-    pub(crate) environment: Option<EnvironmentId>,
-    /// Only events whose type starts with this text, such as dbt. or token.issued.v1.
-    #[arg(long = "type")]
-    pub(crate) kind: Option<String>,
-    /// Only events accepted at or after this time, such as 2026-11-24T09:00:00Z, or an age such as 2h or 7d.
-    #[arg(long)]
-    pub(crate) from: Option<Moment>,
-    /// Only events accepted before this time, in the same formats.
-    #[arg(long)]
-    pub(crate) to: Option<Moment>,
 }
 
 #[derive(Args, Debug)]
@@ -184,16 +123,16 @@ pub(crate) struct RebuildArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportArguments {
-    /// Where the earlier dbt-api stored the manifests, if not in the configured bucket: the name of another bucket (S3, MinIO) or container
-    /// (Azure) that the same credentials can read, or another folder.
+    /// Where the earlier dbt-api stored the manifests, if not in the configured bucket: the name of another bucket (S3, MinIO, Google) or
+    /// container (Azure) that the same credentials can read, or another folder.
     #[arg(long)]
     pub(crate) from: Option<String>,
     /// Only manifests of this account.
     #[arg(long)]
     pub(crate) account: Option<AccountId>,
-    /// Only manifests of the account's environment with this slug.
+    /// Only manifests of the account's environment with this slug or id.
     #[arg(long, requires = "account")]
-    pub(crate) environment: Option<Slug>,
+    pub(crate) environment: Option<IdOrSlug>,
     /// Only count the manifests. They are not read, so some that count as new may be refused later.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -210,7 +149,7 @@ pub(crate) struct PruneArguments {
     /// Only runs of this job.
     #[arg(long)]
     pub(crate) job: Option<JobId>,
-    /// Only runs that ended longer ago than this, such as 90d. With `--keep`, both conditions must hold.
+    /// Only runs that ended longer ago than this, such as 90d. This or `--keep` alone is enough; with both, both conditions must hold.
     #[arg(long)]
     pub(crate) older_than: Option<Period>,
     /// Only runs beyond this number of newest runs of their job.
@@ -219,145 +158,6 @@ pub(crate) struct PruneArguments {
     /// Remove the runs.
     #[arg(long)]
     pub(crate) apply: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AccountCommand {
-    /// Add an account.
-    Add {
-        /// The display name of the account.
-        name: String,
-        /// The name of the account in URLs.
-        #[arg(long)]
-        slug: Option<Slug>,
-    },
-    /// List all accounts.
-    List,
-    /// Show an account.
-    Show {
-        /// The id of the account.
-        id: AccountId,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct OfAccount {
-    /// The id of the account.
-    #[arg(long)]
-    pub(crate) account: AccountId,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProjectCommand {
-    /// Add a project.
-    Add {
-        #[command(flatten)]
-        of: OfAccount,
-        /// The display name of the project.
-        #[arg(long)]
-        name: String,
-        /// The name of the project in URLs, unique in the account.
-        #[arg(long)]
-        slug: Slug,
-    },
-    /// List the projects of an account.
-    List {
-        #[command(flatten)]
-        of: OfAccount,
-    },
-    /// Show a project.
-    Show {
-        #[command(flatten)]
-        of: OfAccount,
-        /// The id or slug of the project.
-        project: String,
-    },
-    /// Say where the warehouse of a project is. Clients read it in `connection.details`.
-    SetConnection {
-        #[command(flatten)]
-        of: OfAccount,
-        /// The id or slug of the project.
-        project: String,
-        /// The details, in place of all earlier ones; without any, the earlier ones are removed. The keys are account, host, port, path,
-        /// warehouse, database, schema, role, catalog, http_path, method, region_name and server, as in dbt's profiles. Everyone who may read
-        /// the project sees them.
-        #[arg(value_name = "KEY=VALUE")]
-        details: Vec<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EnvironmentCommand {
-    /// Add an environment.
-    Add {
-        #[command(flatten)]
-        of: OfAccount,
-        /// The id of the project.
-        #[arg(long)]
-        project: ProjectId,
-        /// The display name of the environment.
-        #[arg(long)]
-        name: String,
-        /// The name of the environment in uploads (`environment_slug`) and URLs, unique in the account.
-        #[arg(long)]
-        slug: Slug,
-        /// The purpose of the environment: production, staging or development.
-        #[arg(long = "type", default_value = "development")]
-        environment_type: EnvironmentType,
-    },
-    /// List the environments of an account.
-    List {
-        #[command(flatten)]
-        of: OfAccount,
-    },
-    /// Show an environment.
-    Show {
-        #[command(flatten)]
-        of: OfAccount,
-        /// The id or slug of the environment.
-        environment: String,
-    },
-    /// Remove a dbt project from an environment. Its nodes are no longer shown there until it is uploaded again.
-    RetireProject {
-        #[command(flatten)]
-        of: OfAccount,
-        /// The id or slug of the environment.
-        environment: IdOrSlug,
-        /// The name of the dbt project, as in `name` of dbt_project.yml.
-        dbt_project: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Create a token and print its key, which is not shown again.
-    Create {
-        #[command(flatten)]
-        of: OfAccount,
-        /// Who or what the token is for.
-        #[arg(long, default_value = "")]
-        name: String,
-        /// The slug or id of the only environment that the token may access. By default, it may access the whole account.
-        #[arg(long)]
-        environment: Option<IdOrSlug>,
-        /// What the token may do: read, upload, or both, separated by a comma.
-        #[arg(long, value_delimiter = ',', default_value = "read")]
-        scope: Vec<Scope>,
-        /// How long the token is valid, such as 90d, 12h or 30m. By default, it does not expire.
-        #[arg(long)]
-        expires_in: Option<Period>,
-    },
-    /// List tokens.
-    List {
-        /// Only tokens of this account.
-        #[arg(long)]
-        account: Option<AccountId>,
-    },
-    /// Delete a token. Its next request is refused.
-    Delete {
-        /// The id of the token, as shown by `token list`.
-        id: TokenId,
-    },
 }
 
 #[derive(Debug, Subcommand)]

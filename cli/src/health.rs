@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use stream::Stream;
 use tokio::time::timeout;
 
+use crate::missing::advice_for;
 use crate::pools::PoolRole;
 
 /// Checks that the bucket answers.
@@ -37,18 +38,25 @@ const MAX_POOL_WAIT: Duration = Duration::from_secs(1);
 /// Checks that the database is reachable, gives connections their role, and has its tables.
 pub(crate) fn database_check(
     database: &DatabaseSettings,
+    bucket: &Bucket,
     role: PoolRole,
     pool: &PgPool,
 ) -> impl Fn() -> BoxFuture<'static, Result<(), String>> + use<> {
-    let (database, pool) = (database.clone(), pool.clone());
+    let (database, bucket, pool) = (database.clone(), bucket.clone(), pool.clone());
     move || {
-        let (database, pool) = (database.clone(), pool.clone());
+        let (database, bucket, pool) = (database.clone(), bucket.clone(), pool.clone());
         Box::pin(async move {
             let checked = match timeout(MAX_POOL_WAIT, directory::queries::check(&pool)).await {
                 Ok(checked) => checked,
                 Err(_) => check_outside(&database, role).await,
             };
-            checked.map_err(|error| problem(&error))
+            match checked {
+                Err(error) if lacks_tables(&error) => {
+                    let advice = advice_for(&database, &bucket).await;
+                    Err(format!("{error}: {advice}"))
+                }
+                checked => checked.map_err(|error| service::explained(error).to_string()),
+            }
         })
     }
 }
@@ -73,15 +81,10 @@ pub(crate) fn writes_check(pool: &PgPool) -> impl Fn() -> BoxFuture<'static, Res
     }
 }
 
-/// Describes an error of the database, and what to do about it.
-fn problem(error: &sqlx::Error) -> String {
-    // A table, a schema or a function that does not exist.
-    let is_missing = |code: &str| ["42P01", "3F000", "42883"].contains(&code);
+/// Whether a table, a schema, a function or a role does not exist.
+fn lacks_tables(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    match code {
-        Some(code) if is_missing(&code) => format!("{error}: run `dbt-api migrate`"),
-        _ => error.to_string(),
-    }
+    code.is_some_and(|code| ["42P01", "3F000", "42883", "22023"].contains(&code.as_ref()))
 }
 
 /// Checks that the directory is in memory.

@@ -4,21 +4,23 @@ mod args;
 mod attempts;
 mod commands;
 mod health;
-mod operator;
+mod missing;
 mod output;
 mod period;
 mod pools;
 mod progress;
 mod roles;
+mod selection;
 mod settings;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use traces::Traces;
 
-use args::{Arguments, Command, ConfigCommand};
+use args::{Arguments, Command, ConfigCommand, TokenCommand, UploadsCommand};
 use output::{Closed, Output};
 use roles::Role;
 use settings::Settings;
@@ -43,11 +45,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command, output: Output) -> anyhow::Result<()> {
-    if let Command::Config(command) = &command {
-        return match command {
-            ConfigCommand::Check { connect } => commands::config::check(*connect, output).await,
-            ConfigCommand::Variables => commands::config::variables(output),
-        };
+    match &command {
+        Command::Config(ConfigCommand::Check { connect }) => return commands::config::check(*connect, output).await,
+        Command::Config(ConfigCommand::Variables) => return commands::config::variables(output),
+        Command::Completions { shell } => return commands::manual::completions(*shell),
+        Command::Man { folder } => return commands::manual::man(folder.as_deref()),
+        _ => {}
     }
     let settings = Settings::load()?;
     let roles: &[Role] = match command {
@@ -78,6 +81,7 @@ fn start_logs(settings: &Settings, default_level: &str, traces: Option<&Traces>)
 async fn run_command(settings: &Settings, command: Command, output: Output) -> anyhow::Result<()> {
     // Commands may run slow queries, so they do not warn about them.
     start_logs(settings, "warn,sqlx::query=error", None);
+    settings.database.choose_server().await;
     if needs_tables(&command) {
         settings.ensure_usable().await?;
     }
@@ -92,6 +96,7 @@ async fn run_command(settings: &Settings, command: Command, output: Output) -> a
         Command::Token(command) => commands::token::run(settings, command, output).await,
         Command::Events(command) => commands::events::run(settings, command, output).await,
         Command::Journal(command) => commands::journal::run(settings, command, output).await,
+        Command::Uploads(UploadsCommand::List(arguments)) => commands::uploads::list(settings, arguments, output).await,
         Command::Replay { selection, again } => commands::replay::run(settings, &selection, again, output).await,
         Command::Rebuild(arguments) => commands::rebuild::run(settings, &arguments, output).await,
         Command::Recover => commands::recover::run(settings, output).await,
@@ -99,7 +104,13 @@ async fn run_command(settings: &Settings, command: Command, output: Output) -> a
         Command::Prune(arguments) => commands::prune::run(settings, &arguments, output).await,
         Command::DeadLetters(command) => commands::dead_letters::run(settings, command, output).await,
         // `run` handles these.
-        Command::Serve | Command::Ingest | Command::Projector | Command::Api | Command::Config(_) => Ok(()),
+        Command::Serve
+        | Command::Ingest
+        | Command::Projector
+        | Command::Api
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 
@@ -109,7 +120,9 @@ fn needs_tables(command: &Command) -> bool {
         Command::Account(_)
         | Command::Project(_)
         | Command::Environment(_)
-        | Command::Token(_)
+        | Command::Token(
+            TokenCommand::Create { .. } | TokenCommand::List { .. } | TokenCommand::Rotate { .. },
+        )
         | Command::Replay { .. }
         | Command::Rebuild(_)
         | Command::Import(_)
@@ -121,19 +134,22 @@ fn needs_tables(command: &Command) -> bool {
         | Command::Api
         | Command::Migrate { .. }
         | Command::Healthcheck
+        // It also works with the bucket alone.
+        | Command::Token(TokenCommand::Delete { .. })
         | Command::Status
         | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Events(_)
         | Command::Journal(_)
+        | Command::Uploads(_)
         | Command::Recover => false,
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "logging may not be set up yet, and this message is for the user of the command line"
-)]
+/// Prints the error for the user of the command line. Logging may not be set up yet.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("Error: {error:#}");
+    // Nobody may be reading standard error any more.
+    let _ = writeln!(std::io::stderr(), "Error: {}", output::reason(error));
     ExitCode::FAILURE
 }

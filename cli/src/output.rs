@@ -1,9 +1,13 @@
 //! The output of commands.
 
+mod table;
+
 use std::io::Write;
 
 use serde::Serialize;
 use serde_json::Value;
+
+use table::{cell, table};
 
 /// The format in which results are printed.
 #[derive(Clone, Copy)]
@@ -32,23 +36,23 @@ impl Output {
         }
     }
 
-    /// Prints several objects, as a table or a JSON list. `none` is the text for an empty table.
-    pub(crate) fn many(self, things: &[impl Serialize], none: &str) -> anyhow::Result<()> {
+    /// Prints several objects, as a table with these columns, or as a JSON list with all fields. `none` is the text for an empty table.
+    pub(crate) fn many(self, things: &[impl Serialize], columns: &[&str], none: &str) -> anyhow::Result<()> {
         let values: Vec<Value> = things.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
         match self {
             Self::Json => list(&serde_json::to_string_pretty(&values)?),
             Self::Text if values.is_empty() => list(none),
-            Self::Text => list(&table(&values)),
+            Self::Text => list(&table(&values, columns)),
         }
     }
 
-    /// Prints one object of a stream, as a line with its values or a line of JSON.
-    pub(crate) fn line(self, thing: &impl Serialize) -> anyhow::Result<()> {
+    /// Prints one object of a stream, as a line with the values of these columns, or as a line of JSON.
+    pub(crate) fn line(self, thing: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
         let value = serde_json::to_value(thing)?;
         match self {
             Self::Json => list(&value.to_string()),
             Self::Text => {
-                let values: Vec<String> = fields(&value).into_iter().map(|(_, value)| value).collect();
+                let values: Vec<String> = columns.iter().map(|name| cell(name, &value[name])).collect();
                 list(&values.join("  "))
             }
         }
@@ -79,61 +83,59 @@ impl Output {
     }
 }
 
+/// Returns an error and its causes on one line, each once. Errors of PostgreSQL repeat their cause, and end with a line of its source code.
+pub(crate) fn reason(error: &anyhow::Error) -> String {
+    let mut reason = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        let text = match text.rsplit_once(" at line ") {
+            Some((text, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => text,
+            _ => &text,
+        };
+        if reason.is_empty() {
+            text.clone_into(&mut reason);
+        } else if !reason.contains(text) {
+            reason.push_str(": ");
+            reason.push_str(text);
+        }
+    }
+    reason
+}
+
 /// Nobody reads the rest of a list, such as after `head`. The command has nothing left to do.
 #[derive(Debug, thiserror::Error)]
 #[error("the output was closed")]
 pub(crate) struct Closed;
 
+/// Prints a text that is the same in every format.
+pub(crate) fn text(bytes: &[u8]) -> anyhow::Result<()> {
+    written(std::io::stdout().lock().write_all(bytes))
+}
+
 /// Prints a part of a list.
 fn list(text: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
-        written => Ok(written?),
+    written(writeln!(std::io::stdout().lock(), "{text}"))
+}
+
+/// Prints the result of a command. If nobody reads it, the command goes on: its exit code says whether it succeeded.
+fn print(text: &str) -> anyhow::Result<()> {
+    match list(text) {
+        Err(error) if error.is::<Closed>() => Ok(()),
+        printed => printed,
     }
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}")?;
-    Ok(())
+fn written(result: std::io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        result => Ok(result?),
+    }
 }
 
 fn fields(value: &Value) -> Vec<(String, String)> {
     let Value::Object(fields) = value else {
         return Vec::new();
     };
-    fields.iter().map(|(name, value)| (name.clone(), cell(value))).collect()
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
-}
-
-fn table(rows: &[Value]) -> String {
-    let rows: Vec<Vec<(String, String)>> = rows.iter().map(fields).collect();
-    let header: Vec<String> = rows[0].iter().map(|(name, _)| name.to_uppercase()).collect();
-    let mut lines: Vec<Vec<String>> = vec![header];
-    lines.extend(
-        rows.into_iter()
-            .map(|row| row.into_iter().map(|(_, value)| value).collect()),
-    );
-    let columns = lines[0].len();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let text: Vec<String> = lines
-        .iter()
-        .map(|line| {
-            let cells: Vec<String> = line
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:width$}"))
-                .collect();
-            cells.join("  ").trim_end().to_owned()
-        })
-        .collect();
-    text.join("\n")
+    let fields = fields.iter();
+    fields.map(|(name, value)| (name.clone(), cell(name, value))).collect()
 }

@@ -1,14 +1,16 @@
 //! The pools of connections to PostgreSQL: with which role each connects, how many connections it has and how long its statements may take.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use service::{DatabaseSettings, ReadPool};
+use ::settings::Reader;
+use bucket::DeletedTokens;
+use service::{DatabaseSettings, ReadPool, Reads, Session};
 use sqlx::{PgConnection, PgPool};
 
 /// The most connections of each role, so that all roles together stay below PostgreSQL's default limit of 100.
 const CONNECTIONS: u32 = 20;
 
-/// The connections of the read side.
+/// The connections of the read side, to the primary and to the servers that are read instead.
 pub(crate) const READER_CONNECTIONS: usize = 20;
 
 /// The connections with which a write side that runs alone serves the reads of uploaders.
@@ -26,22 +28,47 @@ const INGEST_STATEMENT: Duration = Duration::from_secs(5);
 /// The time limit for statements of the projector, which may write a hundred thousand nodes to a slow disk.
 const PROJECTOR_STATEMENT: Duration = Duration::from_secs(300);
 
+/// The connections of the pages for operators.
+const PAGES_CONNECTIONS: u32 = 4;
+
+/// The time limit for statements of the pages for operators.
+const PAGES_STATEMENT: Duration = Duration::from_secs(10);
+
 /// The time limit for statements of operators' commands.
 const OPERATOR_STATEMENT: Duration = Duration::from_secs(60);
 
-pub(crate) fn ingest(database: &DatabaseSettings) -> PgPool {
-    database.pool(
+/// The pool of ingest, whose new connections make it look for tokens that were deleted.
+pub(crate) fn ingest(database: &DatabaseSettings, deleted_tokens: &DeletedTokens) -> PgPool {
+    let deleted_tokens = deleted_tokens.clone();
+    database.watched_pool(
         PoolRole::Ingest.name(),
         read_model::SEARCH_PATH,
         CONNECTIONS,
         INGEST_STATEMENT,
+        move || deleted_tokens.postgres_was_reached(Instant::now()),
     )
 }
 
 /// The pool of the read side, with this many connections, which are open all the time.
 pub(crate) fn reader(database: &DatabaseSettings, connections: usize) -> ReadPool {
-    let role = PoolRole::Reader.name();
-    database.read_pool(role, read_model::SEARCH_PATH, connections, READ_STATEMENT, api::warm_up)
+    database.read_pool(reader_session(), connections, api::warm_up)
+}
+
+/// The pools of the read side: of the primary, and of the servers that are read instead, if there are some.
+pub(crate) fn reads(primary: &DatabaseSettings, replica: Option<&ReplicaSettings>) -> Reads {
+    let primary = reader(primary, READER_CONNECTIONS);
+    match replica {
+        None => Reads::of_primary(primary),
+        Some(replica) => {
+            let session = reader_session().in_transactions();
+            let pool = replica.database.read_pool(session, READER_CONNECTIONS, api::warm_up);
+            Reads::beside(primary, pool, replica.max_lag)
+        }
+    }
+}
+
+fn reader_session() -> Session {
+    Session::of(PoolRole::Reader.name(), read_model::SEARCH_PATH).with_timeout(READ_STATEMENT)
 }
 
 /// The pool of the read side's health check. It is separate, so that a busy read side is not mistaken for an unavailable database.
@@ -74,22 +101,56 @@ pub(crate) fn operator(database: &DatabaseSettings) -> PgPool {
     with_full_rights(database, 1, OPERATOR_STATEMENT)
 }
 
+/// The pool of the pages for operators. They see all accounts, but can change nothing.
+pub(crate) fn operator_pages(database: &DatabaseSettings) -> PgPool {
+    let role = PoolRole::Operator.name();
+    database.pool(role, read_model::SEARCH_PATH, PAGES_CONNECTIONS, PAGES_STATEMENT)
+}
+
+/// The servers that are read instead of the primary.
+#[derive(Clone)]
+pub(crate) struct ReplicaSettings {
+    pub(crate) database: DatabaseSettings,
+    /// How far they may be behind.
+    pub(crate) max_lag: Duration,
+}
+
+impl ReplicaSettings {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let max_lag = reader.number("DB_READ_MAX_LAG_SECONDS", 1..=3600, 10);
+        let database = DatabaseSettings::read_for_reads(reader)?;
+        Some(Self {
+            database,
+            max_lag: Duration::from_secs(max_lag),
+        })
+    }
+
+    /// Checks that they can be read as the read side does.
+    pub(crate) async fn check(&self) -> sqlx::Result<()> {
+        self.database.choose_server().await;
+        self.database.check_reads(&reader_session().in_transactions()).await
+    }
+}
+
 /// The roles of PostgreSQL that connections use.
 #[derive(Clone, Copy)]
 pub(crate) enum PoolRole {
     Ingest,
     Projector,
     Reader,
+    /// Of the pages for operators.
+    Operator,
 }
 
 impl PoolRole {
-    pub(crate) const ALL: [Self; 3] = [Self::Ingest, Self::Projector, Self::Reader];
+    pub(crate) const ALL: [Self; 4] = [Self::Ingest, Self::Projector, Self::Reader, Self::Operator];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ingest => "dbt_api_ingest",
             Self::Projector => "dbt_api_projector",
             Self::Reader => "dbt_api_reader",
+            Self::Operator => "dbt_api_operator",
         }
     }
 

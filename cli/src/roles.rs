@@ -5,8 +5,10 @@ mod ingest;
 mod part;
 mod projector;
 
+use std::sync::Arc;
+
 use anyhow::Context;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use bucket::Bucket;
 use service::ServiceSettings;
 use tokio::net::TcpListener;
@@ -59,6 +61,10 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     let process = Process::open(settings, shutdown.clone())?;
     tokio::spawn(report_problem(process.bucket.clone()));
     let mut whole = Part::default();
+    if roles.iter().any(|role| *role != Role::Projector) {
+        let (deleted_tokens, shutdown) = (process.deleted_tokens.clone(), shutdown.clone());
+        tokio::spawn(async move { shutdown.run_until_cancelled(deleted_tokens.run()).await });
+    }
     edge::declare_metrics();
     for role in roles {
         role.declare_metrics();
@@ -67,14 +73,33 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     if roles.contains(&Role::Ingest) && !roles.contains(&Role::Api) {
         whole = whole.join(api::uploaders_part(&process));
     }
+    let health = Arc::new(whole.health);
     let mut router = whole.routes;
+    let operator_parts = whole
+        .operator_parts
+        .map(|operator_parts| operator_parts.operations(&process, Arc::clone(&health)));
+    let operations = operator_parts.transpose()?;
+    if let Some(operations) = &operations {
+        whole
+            .tasks
+            .push(tokio::spawn(operations.parts.clone().run(shutdown.clone())));
+    }
+    router = match (whole.reads, operations) {
+        (Some(reads), operations) if roles.contains(&Role::Api) => router.merge(console::router(reads, operations)),
+        (Some(reads), Some(operations)) => router.merge(console::operators_router(reads, operations)),
+        _ => router,
+    };
     if let Some(document) = whole.document {
         router = router.merge(::api::documentation(document));
     }
-    let router = router
-        .merge(whole.health.routes(metrics))
+    let mut router = router
+        .merge(health.routes(metrics))
         .fallback(edge::not_found)
-        .method_not_allowed_fallback(edge::method_not_allowed)
+        .method_not_allowed_fallback(edge::method_not_allowed);
+    if let Some(refusals) = whole.refusals {
+        router = router.layer(from_fn_with_state(refusals, ::ingest::observe_unserved));
+    }
+    let router = router
         .layer(from_fn(edge::guard))
         .layer(CatchPanicLayer::custom(edge::panics_as_cloud_error))
         .layer(from_fn(edge::observe));
@@ -82,6 +107,9 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     shutdown.cancel();
     for task in whole.tasks {
         task.await.context("a background task failed")?;
+    }
+    for last in whole.last {
+        last.await;
     }
     tracing::info!("stopped");
     Ok(())

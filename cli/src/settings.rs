@@ -1,23 +1,30 @@
 //! The settings of a process.
 
+use std::path::PathBuf;
+
 use ::settings::{Reader, Source};
 use anyhow::{Context, bail, ensure};
 use bucket::Bucket;
 use clock::Clock;
 use directory::datacoves::Queries;
+use directory::queries::DATACOVES;
 use edge::VerifierSettings;
+use operator::Operator;
 use projector::Projector;
-use read_model::migrations::{self, State};
 use service::{DatabaseSettings, ServiceSettings};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
-use crate::operator::Operator;
-use crate::pools::{self, PoolRole};
+use crate::missing;
+use crate::pools::{self, PoolRole, ReplicaSettings};
 
 /// The settings of all parts of the service.
 pub(crate) struct Settings {
+    /// The settings file, if there is one.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) service: ServiceSettings,
     pub(crate) database: DatabaseSettings,
+    /// The servers that the role `api` reads instead of the primary, if there are some.
+    pub(crate) replica: Option<ReplicaSettings>,
     pub(crate) bucket: bucket::Settings,
     pub(crate) stream: stream::Settings,
     pub(crate) ingest: ingest::Settings,
@@ -38,7 +45,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads all settings, and reports all problems together.
     pub(crate) fn load() -> anyhow::Result<Self> {
-        Ok(Source::load()?.read(Self::read)?)
+        let source = Source::load()?;
+        let settings = source.read(Self::read)?;
+        let file = source.file().map(std::path::absolute).transpose()?;
+        Ok(Self { file, ..settings })
     }
 
     /// The names of all settings.
@@ -51,8 +61,10 @@ impl Settings {
 
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
+            file: None,
             bucket: bucket::Settings::read(reader),
             database: DatabaseSettings::read(reader),
+            replica: ReplicaSettings::read(reader),
             datacoves: DatabaseSettings::read_datacoves(reader),
             queries: Queries::read(reader),
             verifier: VerifierSettings::read(reader),
@@ -75,6 +87,15 @@ impl Settings {
         }
     }
 
+    /// The systems beside PostgreSQL, NATS and the bucket that are observed, as `directory.observed` names them.
+    pub(crate) fn observed_sources(&self) -> Vec<String> {
+        let airflows = self.airflow.environments.iter();
+        let airflows = airflows.map(|airflow| format!("airflow of {}/{}", airflow.account, airflow.slug));
+        airflows
+            .chain(self.datacoves.as_ref().map(|_| DATACOVES.to_owned()))
+            .collect()
+    }
+
     /// A projector for an operator's command.
     pub(crate) fn projector(&self, search_path: &str) -> anyhow::Result<Projector> {
         projector::start_threads()?;
@@ -88,7 +109,8 @@ impl Settings {
 
     /// A connection as the configured user, who owns the database.
     pub(crate) async fn owner(&self) -> anyhow::Result<PgConnection> {
-        PgConnection::connect_with(&self.database.options())
+        self.database
+            .connect_as_user()
             .await
             .context("cannot connect to PostgreSQL: check DB_URL or DB_HOST, DB_USER, DB_PASS and DB_NAME")
     }
@@ -96,13 +118,10 @@ impl Settings {
     /// Fails if the database lacks tables of this version.
     pub(crate) async fn ensure_migrated(&self) -> anyhow::Result<()> {
         let mut connection = self.owner().await?;
-        let missing = match migrations::state(&mut connection).await? {
-            Some(State::Absent) => "has no tables",
-            Some(State::Behind) => "is of an earlier version",
-            Some(State::Current) | None => return Ok(()),
-        };
-        let database = self.database.name();
-        bail!("the database `{database}` {missing}: run `dbt-api migrate`")
+        match missing::advice(&mut connection, &self.open_bucket()?).await? {
+            Some(advice) => bail!("the database `{}` {advice}", self.database.name()),
+            None => Ok(()),
+        }
     }
 
     /// Fails if the database lacks tables of this version, or does not give connections their role.
@@ -112,12 +131,12 @@ impl Settings {
         connected.map(drop).context("PostgreSQL cannot be used")
     }
 
-    /// Fails if accounts, projects and environments come from Datacoves, because they must be added there.
-    pub(crate) fn may_add(&self) -> anyhow::Result<()> {
+    /// Fails if accounts, projects and environments come from Datacoves, because they must be added and changed there.
+    pub(crate) fn may_record(&self) -> anyhow::Result<()> {
         ensure!(
             self.datacoves.is_none(),
             "accounts, projects and environments come from Datacoves' database (DATACOVES_DB_… is set), which assigns their ids: \
-             add it in Datacoves, and it appears here within seconds"
+             add or change it in Datacoves, and it appears here within seconds"
         );
         Ok(())
     }
@@ -128,6 +147,7 @@ impl Settings {
             pool: pools::operator(&self.database),
             bucket: self.open_bucket()?,
             clock: Clock::System,
+            behalf: None,
         })
     }
 }

@@ -85,6 +85,7 @@ database_port    5432
 endpoint         http://minio:9000/
 nats_url         nats://one,nats://two:4333
 public_url       https://dbt.example
+settings_file    -
 storage_adapter  minio
 The settings are valid.
 ";
@@ -99,6 +100,7 @@ The settings are valid.
         "database_name": "dbt_api",
         "nats_url": "nats://127.0.0.1:4222",
         "public_url": "http://localhost:8080",
+        "settings_file": null,
         "warnings": [],
     });
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
@@ -117,6 +119,15 @@ fn unknown_settings_in_the_file_are_errors() {
         text.contains("db.example") && text.contains("http://localhost:80\n"),
         "{text}"
     );
+    let file = std::fs::canonicalize(folder.path()).unwrap().join("dbt-api.toml");
+    assert!(
+        text.contains(&format!("settings_file    {}\n", file.display())),
+        "{text}"
+    );
+    let missing = ("DBT_API_CONFIG", "missing.toml");
+    let errors = fails(run(folder.path(), &["config", "check"], &[missing, DATABASE]));
+    let place = format!("missing.toml in the folder {}", folder.path().display());
+    assert!(errors.contains(&place) && errors.contains("DBT_API_CONFIG"), "{errors}");
 
     std::fs::write(folder.path().join("other.toml"), "db_hots = 'pa55'\nPORT = 'x'\n").unwrap();
     let other = ("DBT_API_CONFIG", "other.toml");

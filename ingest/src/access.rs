@@ -7,6 +7,7 @@ use schemas::{AccountId, Scope, Slug};
 
 use crate::Ingest;
 use crate::directory::Unavailable;
+use crate::refused::Found;
 
 impl Ingest {
     /// Returns what the request's key gives access to. Fails unless the key allows uploads.
@@ -14,6 +15,7 @@ impl Ingest {
         let key = key_of(&head.headers).ok_or_else(UploadError::unauthorized)?;
         let access = self.directory.access(key).await?;
         let access = access.ok_or_else(UploadError::unauthorized)?;
+        Found::of(head).note_holder(&access);
         if let [account] = access.accounts[..] {
             traces::set_account(account.0);
         }

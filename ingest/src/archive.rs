@@ -22,7 +22,7 @@ use contents::{Contents, Entry};
 
 /// The largest number of files kept from one zip. dbt packs six or seven, and dbt 2 about twenty in a folder. Until all are stored, each file
 /// takes memory or an open file, like the files of a form.
-const MAX_FILES: usize = 50;
+pub(crate) const MAX_FILES: usize = 50;
 
 /// The largest number of entries a zip may have.
 const MAX_ENTRIES: usize = 10_000;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::Ingest;
 use crate::archive::{self, ArchiveError, LeftOut, Unpacked};
 use crate::body::{ClientBody, TooLarge, head_of};
+use crate::refused::Found;
 use crate::spool::SpoolError;
 use crate::store::{NamedFile, Upload, to_the_end};
 use crate::upload_metrics;
@@ -164,8 +165,9 @@ async fn permitted_environment(
 )]
 pub(crate) async fn put(State(ingest): State<Ingest>, Path(signed): Path<String>, request: Request) -> Response {
     let limit = ingest.settings.max_upload_bytes + MAX_AROUND_FILES;
-    let body = ClientBody::new(request.into_body(), limit);
-    let result = accept(&ingest, &signed, &body).await;
+    let (head, body) = request.into_parts();
+    let body = ClientBody::new(body, limit);
+    let result = accept(&ingest, &signed, &Found::of(&head), &body).await;
     let status = result.as_ref().map_or_else(UploadError::status, |_| StatusCode::OK);
     upload_metrics::count(upload_metrics::ZIP, status);
     match result {
@@ -177,7 +179,7 @@ pub(crate) async fn put(State(ingest): State<Ingest>, Path(signed): Path<String>
     }
 }
 
-async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept, UploadError> {
+async fn accept(ingest: &Ingest, signed: &str, found: &Found, body: &ClientBody) -> Result<Kept, UploadError> {
     let signer = ingest
         .signer()
         .await
@@ -186,6 +188,8 @@ async fn accept(ingest: &Ingest, signed: &str, body: &ClientBody) -> Result<Kept
         .open(PURPOSE, signed, ingest.clock.now())
         .map_err(|error| UploadError::forbidden(error.to_string()))?;
     traces::set_account(permitted.account_id.0);
+    found.note_token(permitted.token_id, &[permitted.account_id]);
+    found.note_environment(&permitted.environment_id.to_string());
     ingest.rate.check(permitted.token_id)?;
     let revoked = ingest.bucket.is_revoked(permitted.token_id).await;
     if revoked.map_err(|error| UploadError::unavailable(Needed::Storage, &error))? {

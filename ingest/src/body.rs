@@ -27,6 +27,9 @@ const MAX_BEGIN_WAIT: Duration = Duration::from_secs(5);
 /// How many bytes of a refused upload are still read.
 const MAX_DRAINED: u64 = 8 << 20;
 
+/// How many bytes of the beginning of a refused upload are returned. A form's parameters usually come before its file.
+const MAX_BEGINNING: usize = 16 << 10;
+
 /// How long a refused upload is still read.
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(2);
 
@@ -138,16 +141,23 @@ impl ClientBody {
     }
 
     /// Reads and discards the rest for a while. A client that is still sending would otherwise see a broken connection instead of the
-    /// answer.
-    pub(crate) async fn drain(mut self) {
-        self.incoming(|incoming| incoming.left = MAX_DRAINED);
+    /// answer. Returns the beginning of the body, or nothing if some of it was read before.
+    pub(crate) async fn drain(mut self) -> Bytes {
+        let is_unread = self.incoming(|incoming| {
+            incoming.left = MAX_DRAINED;
+            incoming.received == incoming.begin.len() as u64
+        });
+        let room = if is_unread { MAX_BEGINNING } else { 0 };
+        let mut beginning = BytesMut::new();
         let rest = async {
-            while let Some(Ok(_)) = self.next().await {
+            while let Some(Ok(chunk)) = self.next().await {
                 self.made_progress();
+                beginning.extend_from_slice(&chunk[..chunk.len().min(room - beginning.len())]);
             }
         };
         // The answer is the same whether all was read or time ran out.
         tokio::time::timeout(MAX_DRAIN_TIME, rest).await.ok();
+        beginning.freeze()
     }
 
     fn incoming<T>(&self, act: impl FnOnce(&mut Incoming) -> T) -> T {

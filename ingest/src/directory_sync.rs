@@ -10,7 +10,8 @@ use std::time::Duration;
 use bucket::Bucket;
 use chrono::TimeDelta;
 use clock::Clock;
-use directory::datacoves::{Change, NothingThere, Present, Source, Wanted};
+use directory::datacoves::{Change, NothingThere, Present, ReadError, Source, Wanted};
+use directory::queries::{DATACOVES, note_observed};
 use directory::{apply, begin_change, try_begin_change};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schemas::{Event, EventId};
@@ -78,7 +79,7 @@ enum Found {
 #[derive(Debug, thiserror::Error)]
 enum SyncError {
     #[error("cannot read accounts, projects and environments from Datacoves' database: {0}")]
-    Source(sqlx::Error),
+    Source(ReadError),
     #[error(
         "reading accounts, projects and environments from Datacoves' database took longer than {} s",
         MAX_READ_TIME.as_secs()
@@ -168,7 +169,10 @@ impl Datacoves {
             source, pool, bucket, ..
         } = &*self.0;
         // Connect before locking the directory, so that nobody waits for a database that is down.
-        let mut theirs = source.connect().await.map_err(SyncError::Source)?;
+        let mut theirs = source
+            .connect()
+            .await
+            .map_err(|error| SyncError::Source(error.into()))?;
         let mut change = pool.begin().await?;
         match others {
             Others::WaitForThem => begin_change(&mut change).await?,
@@ -196,6 +200,10 @@ impl Datacoves {
             apply(&mut change, event, &new.data).await?;
         }
         change.commit().await?;
+        // It is only information for operators, and the database may be read-only.
+        if let Err(error) = note_observed(pool, DATACOVES).await {
+            tracing::debug!(%error, "cannot record that Datacoves' database was read");
+        }
         Ok(Found::Recorded {
             events: events.len(),
             problems,

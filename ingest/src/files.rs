@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use directory::{Access, EnvironmentEntry};
 use edge::{FileOwner, Needed, UploadError};
+use read_model::outage::explained;
 use read_model::queries;
 use read_model::queries::files::{File, FileKey, FileScope};
 use schemas::{DeletedFiles, EventId, FileDeleted, FilesStored, StoredFile};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::Ingest;
 use crate::body::ClientBody;
-use crate::form::{Form, FormFile};
+use crate::form::{Form, FormFile, discard};
 use crate::parameters::Parameters;
 use crate::spool::Expected;
 use crate::store::{NamedFile, Upload, to_the_end};
@@ -73,14 +74,14 @@ async fn read_form(ingest: &Ingest, head: &Parts, body: &ClientBody) -> Result<R
 }
 
 /// Counts a request with files and answers it. A refused body is still read for a while, so that its client sees the answer.
-async fn answer(result: Result<Response, impl IntoResponse>, body: ClientBody) -> Response {
+async fn answer(result: Result<Response, impl IntoResponse>, head: &Parts, body: ClientBody) -> Response {
     let (response, refused) = match result {
         Ok(response) => (response, false),
         Err(error) => (error.into_response(), true),
     };
     upload_metrics::count(upload_metrics::FILE, response.status());
     if refused {
-        body.drain().await;
+        discard(head, body).await;
     }
     response
 }
@@ -168,10 +169,13 @@ impl Ingest {
 
     /// Deletes all files with this key: a tag or name may have several. Returns `None` if there is no such file.
     async fn delete_files(&self, access: &Access, at: FileScope, key: FileKey<'_>) -> Result<Option<()>, UploadError> {
-        let found = self.file(at, key).await;
-        let found = found.map_err(|error| UploadError::unavailable(Needed::Database, &error))?;
-        let Some(found) = found else {
-            return Ok(None);
+        let found = match self.file(at, key).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                let error = explained(&self.pool, error).await;
+                return Err(UploadError::unavailable(Needed::Database, &error));
+            }
         };
         let data = FileDeleted {
             account_id: at.account,

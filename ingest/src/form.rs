@@ -1,5 +1,7 @@
 //! Reads the form of an upload: parameters and files, in any order.
 
+mod beginning;
+
 use std::error::Error;
 
 use axum::extract::multipart::{Field, Multipart, MultipartError};
@@ -11,7 +13,11 @@ use tokio::time::timeout;
 use crate::Settings;
 use crate::body::{ClientBody, TooLarge};
 use crate::parameters::{Parameters, number_in_batch};
+use crate::refused::Found;
 use crate::spool::{Expected, Spool, SpoolError, Spooled};
+
+pub(crate) use beginning::discard;
+use beginning::note;
 
 /// The maximum size of a form in bytes, not counting its files: parameters, headers and boundaries.
 const MAX_AROUND_FILES: u64 = 4 << 20;
@@ -60,6 +66,7 @@ impl Form {
                 body,
                 settings,
                 expected,
+                found: Found::of(head),
             }
             .read(form)
             .await
@@ -91,6 +98,7 @@ struct Reader<'a> {
     body: &'a ClientBody,
     settings: &'a Settings,
     expected: Expected,
+    found: Found,
 }
 
 impl Reader<'_> {
@@ -100,8 +108,13 @@ impl Reader<'_> {
         while let Some(mut field) = self.in_time(form.next_field()).await? {
             let name = field.name().unwrap_or_default().to_owned();
             if !self.is_file(&name) {
-                parameters.set(&name, &self.parameter(&mut field).await?)?;
+                let value = self.parameter(&mut field).await?;
+                note(&self.found, &name, &value);
+                parameters.set(&name, &value)?;
                 continue;
+            }
+            if let Some(filename) = field.file_name() {
+                self.found.note_own_name(filename);
             }
             if files.iter().any(|file| file.part == name) {
                 let rule = "was sent twice; send one file per name";
@@ -198,6 +211,7 @@ mod tests {
     use schemas::{ArtifactKind, Sha256};
 
     use super::*;
+    use crate::hostile::read_body as read;
 
     pub(super) const MANIFEST: &str = r#"{"metadata":{},"nodes":{},"macros":{}}"#;
 
@@ -209,18 +223,6 @@ mod tests {
             text += &format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n");
         }
         text + "--b0--\r\n"
-    }
-
-    pub(super) async fn read(body: Body, settings: &Settings) -> Result<Form, UploadError> {
-        let request = Request::post("/").header("content-type", "multipart/form-data; boundary=b0");
-        let (head, body) = request.body(body).unwrap().into_parts();
-        Form::read(
-            &head,
-            &ClientBody::new(body, largest(settings)),
-            settings,
-            Expected::Artifact,
-        )
-        .await
     }
 
     async fn read_text(text: String) -> Result<Form, UploadError> {

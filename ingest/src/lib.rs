@@ -12,11 +12,16 @@ mod import;
 mod manifests;
 mod observer;
 mod parameters;
+mod refused;
 mod settings;
 mod spool;
 mod store;
 mod turns;
 mod upload_metrics;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod hostile;
 
 #[cfg(test)]
 #[path = "../../schemas/tests/hostile/mutate.rs"]
@@ -24,19 +29,21 @@ mod mutate;
 
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use bucket::Bucket;
 use clock::Clock;
 use edge::{RateLimit, Signer};
 use sqlx::PgPool;
-use stream::Stream;
+use stream::Announcer;
 use tokio::sync::OnceCell;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use crate::directory::Directory;
+pub use crate::directory::{Directory, Unavailable};
 pub use crate::directory_sync::Datacoves;
 pub use crate::import::{ImportError, import, import_id};
 pub use crate::observer::{Observer, Parts};
+pub use crate::refused::{Refusals, observe_unserved};
 pub use crate::settings::Settings;
 use crate::turns::Turns;
 
@@ -45,7 +52,7 @@ use crate::turns::Turns;
 pub struct Ingest {
     settings: Arc<Settings>,
     bucket: Bucket,
-    stream: Stream,
+    announcer: Announcer,
     directory: Directory,
     /// Connects with the role `dbt_api_ingest`, to look up stored files.
     pool: PgPool,
@@ -60,16 +67,19 @@ pub struct Ingest {
     receiving: Turns,
     /// Limits how often a token may upload.
     rate: Arc<RateLimit>,
+    /// Keeps the uploads that are refused.
+    refusals: Refusals,
 }
 
 impl Ingest {
-    /// Creates the write side. The caller must also run [`Directory::run`]. `public_url` is the URL at which clients reach the service,
-    /// without a trailing slash.
+    /// Creates the write side. The caller must also run [`Directory::run`], [`Announcer::run`] and [`Refusals::run`], and put
+    /// [`observe_unserved`] around the fallbacks of the routes. `public_url` is the URL at which clients reach the service, without a trailing
+    /// slash.
     #[must_use]
     pub fn new(
         settings: Settings,
         bucket: Bucket,
-        stream: Stream,
+        announcer: Announcer,
         directory: Directory,
         pool: PgPool,
         clock: Clock,
@@ -79,15 +89,22 @@ impl Ingest {
             turns: Turns::new(settings.max_uploads),
             receiving: Turns::new(settings.max_uploads),
             rate: Arc::new(RateLimit::per_minute(settings.uploads_per_minute)),
+            refusals: Refusals::new(bucket.clone(), directory.clone(), clock),
             settings: Arc::new(settings),
             bucket,
-            stream,
+            announcer,
             directory,
             pool,
             clock,
             public_url: public_url.into(),
             signer: Arc::default(),
         }
+    }
+
+    /// Returns the refused uploads of this process.
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.clone()
     }
 
     async fn signer(&self) -> Result<&Signer, bucket::Error> {
@@ -117,6 +134,7 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
             .routes(routes!(healthcheck))
             .with_state(ingest.clone())
     };
+    let refused = from_fn_with_state(ingest.refusals.clone(), refused::observe);
     OpenApiRouter::new()
         .nest(edge::UPLOAD_PREFIX, routes())
         .nest(edge::OLDER_UPLOAD_PREFIX, edge::older(routes()))
@@ -131,6 +149,7 @@ pub fn router(ingest: Ingest) -> OpenApiRouter {
                 .routes(routes!(files::v3::promote))
                 .with_state(ingest.clone()),
         )
+        .layer(refused)
 }
 
 /// Check that the service answers (uploads)

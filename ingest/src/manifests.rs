@@ -134,7 +134,7 @@ pub(crate) async fn post_manifest(State(ingest): State<Ingest>, request: Request
             (status, Json(Answer { data })).into_response()
         }
         Err(error) => {
-            body.drain().await;
+            form::discard(&head, body).await;
             error.into_response()
         }
     }

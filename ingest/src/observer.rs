@@ -12,7 +12,7 @@ use clock::Clock;
 use futures_util::future::join_all;
 use read_model::airflow::try_lock_observing;
 use sqlx::{Connection, PgConnection, PgPool};
-use stream::Stream;
+use stream::Announcer;
 use tokio_util::sync::CancellationToken;
 
 use crate::Directory;
@@ -28,7 +28,7 @@ pub struct Parts {
     /// Stores the events.
     pub bucket: Bucket,
     /// Announces the events.
-    pub stream: Stream,
+    pub announcer: Announcer,
     /// Looks up the environments.
     pub directory: Directory,
     /// Supplies the time and new ids.

@@ -81,7 +81,7 @@ enum WriteError {
 }
 
 impl Ingest {
-    /// Stores the bytes and then the event. From then on the upload is accepted, even if announcing it fails.
+    /// Stores the bytes and then the event. From then on the upload is accepted, even if it cannot be announced now.
     pub(crate) async fn store(&self, upload: Upload) -> Result<Event, UploadError> {
         let event = match timeout(MAX_WRITE_TIME, self.write(upload)).await {
             Ok(Ok(event)) => event,
@@ -96,16 +96,15 @@ impl Ingest {
                 ));
             }
         };
-        if let Err(error) = self.stream.publish(&event).await {
-            tracing::warn!(event = %event.id, %error, "cannot announce an upload; the projectors' sweep will find it");
-        }
+        self.announcer.announce(&event).await;
         Ok(event)
     }
 
     async fn write(&self, upload: Upload) -> Result<Event, WriteError> {
-        let account = upload.data.account_id();
-        for (sha256, compressed) in upload.contents {
-            self.bucket.put_artifact(account, sha256, compressed).await?;
+        if let Some(account) = upload.data.account_id() {
+            for (sha256, compressed) in upload.contents {
+                self.bucket.put_artifact(account, sha256, compressed).await?;
+            }
         }
         let after = upload.after.map(|time| time + TimeDelta::microseconds(1));
         let time = self.clock.now().max(after.unwrap_or_default());

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use schemas::Event;
-use stream::{Message, Messages, Stream};
+use stream::{HEARTBEAT, Message, Messages, Stream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
@@ -26,15 +27,24 @@ const TRIES: u32 = 10;
 /// event again.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// Applies events from the stream until the shutdown.
-pub(crate) async fn run(projector: &Projector, stream: &Stream, shutdown: &CancellationToken) {
+/// How long nothing may fail until the stream is trusted again: in this time, it would be noticed that the server is gone.
+const TRUSTED_AFTER: Duration = HEARTBEAT.saturating_mul(3);
+
+/// Applies events from the stream until the shutdown. `hearing` says whether the stream delivers them, as far as is known.
+pub(crate) async fn run(
+    projector: &Projector,
+    stream: &Stream,
+    hearing: &watch::Sender<bool>,
+    shutdown: &CancellationToken,
+) {
     while !shutdown.is_cancelled() {
         let ended = match stream.consume().await {
-            Ok(mut messages) => take(projector, &mut messages, shutdown).await,
+            Ok(mut messages) => take(projector, &mut messages, hearing, shutdown).await,
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
             tracing::warn!(%error, "cannot receive events from NATS; the sweep finds them in the meantime");
+            hearing.send_replace(false);
             pause(shutdown).await;
         }
     }
@@ -43,6 +53,7 @@ pub(crate) async fn run(projector: &Projector, stream: &Stream, shutdown: &Cance
 async fn take(
     projector: &Projector,
     messages: &mut Messages,
+    hearing: &watch::Sender<bool>,
     shutdown: &CancellationToken,
 ) -> Result<(), stream::Error> {
     let mut tasks = JoinSet::new();
@@ -53,6 +64,10 @@ async fn take(
         let batch = tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
             batch = messages.next_batch(MAX_EVENTS) => batch,
+            () = tokio::time::sleep(TRUSTED_AFTER), if !*hearing.borrow() => {
+                hearing.send_replace(true);
+                continue;
+            }
         };
         match batch {
             Ok(batch) => {

@@ -5,6 +5,7 @@ mod change;
 mod consume;
 mod content;
 mod error;
+mod growth;
 mod lock_waits;
 mod numbers;
 mod outcome;
@@ -15,6 +16,7 @@ mod rebuild;
 mod recover;
 mod replay;
 mod selection;
+mod silence;
 mod split;
 mod state;
 mod sweep;
@@ -27,17 +29,21 @@ use bucket::Bucket;
 use clock::Clock;
 use sqlx::PgPool;
 use stream::Stream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+
+use growth::Growth;
 
 pub use artifacts::start_threads;
 pub use error::ApplyError;
 pub use outcome::Outcome;
+pub use project::PrunePlan;
 pub use rebuild::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 pub use replay::Outcomes;
 pub use selection::Selection;
+pub use silence::{Silence, SilentEnvironment};
 pub use sweep::Swept;
-pub use waiting::Waiting;
+pub use waiting::{Backlog, Waiting, WaitingAtMost};
 
 /// The maximum size of the artifacts that are processed at the same time, in MiB. Each needs some two times its size in memory.
 const MEMORY_MIB: usize = 96;
@@ -55,6 +61,7 @@ pub struct Projector {
     bucket: Bucket,
     clock: Clock,
     memory: Arc<Semaphore>,
+    growth: Arc<Growth>,
 }
 
 impl Projector {
@@ -66,15 +73,20 @@ impl Projector {
             bucket,
             clock,
             memory: Arc::new(Semaphore::new(MEMORY_MIB)),
+            growth: Arc::default(),
         }
     }
 
     /// Applies events as they arrive until the shutdown. Events that were begun are finished.
     pub async fn run(self, stream: Stream, shutdown: CancellationToken) {
+        let hearing = watch::Sender::new(true);
         tokio::join!(
-            consume::run(&self, &stream, &shutdown),
-            sweep::run(&self, &shutdown),
+            consume::run(&self, &stream, &hearing, &shutdown),
+            sweep::run(&self, hearing.subscribe(), &shutdown),
             pack::run(&self, &shutdown),
+            waiting::run(&self, &shutdown),
+            silence::run(&self, &shutdown),
+            growth::run(&self, &shutdown),
         );
     }
 }

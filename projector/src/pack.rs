@@ -1,8 +1,8 @@
-//! Packs past hours of the journal, and removes what killed processes left in a local bucket, in the background.
+//! Packs past hours of the journal, and removes old refused uploads and what killed processes left in a local bucket, in the background.
 
 use std::time::Duration;
 
-use bucket::{ABANDONED_AFTER, PACKED_AFTER, Packed};
+use bucket::{ABANDONED_AFTER, PACKED_AFTER, Packed, REFUSED_KEPT_FOR};
 use read_model::pack::lock_packing;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +37,15 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed files that killed processes left in the bucket"),
             Err(error) => tracing::warn!(%error, "cannot remove what killed processes left in the bucket"),
+        }
+        match projector
+            .bucket
+            .remove_refused(projector.clock.now() - REFUSED_KEPT_FOR)
+            .await
+        {
+            Ok(0) => {}
+            Ok(objects) => tracing::info!(objects, "removed old records of refused uploads"),
+            Err(error) => tracing::warn!(%error, "cannot remove old records of refused uploads"),
         }
         pause = match result {
             Ok(packed) => {

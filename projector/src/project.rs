@@ -2,6 +2,7 @@
 
 mod directory;
 mod member;
+mod operator;
 mod prune;
 mod retirement;
 mod together;
@@ -10,6 +11,8 @@ use std::collections::HashSet;
 
 use schemas::{AccountId, EnvironmentId, Event, EventData, EventId, EventType};
 use sqlx::PgConnection;
+
+pub use self::prune::PrunePlan;
 
 use self::member::Member;
 use self::together::Together;
@@ -53,7 +56,10 @@ fn way_of(event: &Event) -> Option<Way> {
         | EventType::TokenIssued
         | EventType::TokenRevoked
         | EventType::RetentionPruned
-        | EventType::DbtProjectRetired => Way::Alone,
+        | EventType::DbtProjectRetired
+        | EventType::OperatorTokenIssued
+        | EventType::OperatorTokenRevoked
+        | EventType::OperatorActed => Way::Alone,
     })
 }
 
@@ -116,7 +122,10 @@ impl Projector {
             | EventData::EnvironmentRecorded(_)
             | EventData::ConnectionRecorded(_)
             | EventData::TokenIssued(_)
-            | EventData::TokenRevoked(_) => self.project_directory(connection, event, &data).await,
+            | EventData::TokenRevoked(_)
+            | EventData::OperatorTokenIssued(_)
+            | EventData::OperatorTokenRevoked(_) => self.project_directory(connection, event, &data).await,
+            EventData::OperatorActed(acted) => self.project_action(connection, event, acted).await,
             EventData::ArtifactsUploaded(_)
             | EventData::FilesStored(_)
             | EventData::FileDeleted(_)

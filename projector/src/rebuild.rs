@@ -11,9 +11,10 @@ use futures_util::{StreamExt, stream};
 use read_model::compare::{Difference, compare};
 use read_model::journal::set_swept_upto;
 use read_model::rebuild::{
-    analyze, copy_dropped, create_schema, drop_schema, end_help, has_events, has_schema, is_lock_conflict,
-    is_of_this_version, join_rebuild, lock_read_model, lock_rebuild, missing_in, swap, try_end_help,
+    copy_dropped, create_schema, drop_schema, end_help, has_events, has_schema, is_lock_conflict, is_of_this_version,
+    join_rebuild, lock_read_model, lock_rebuild, missing_in, swap, try_end_help,
 };
+use read_model::statistics;
 use schemas::EventId;
 use sqlx::{Connection, PgConnection};
 
@@ -140,7 +141,7 @@ impl Rebuild {
             let cause = "the new read model contains no events, although the current one does: it is not put in place; check that the settings name the right bucket";
             return Err(ApplyError::Unavailable(cause.to_owned()));
         }
-        analyze(&mut self.owner, NEXT_SCHEMA).await?;
+        statistics::analyze(&mut self.owner, NEXT_SCHEMA).await?;
         for _ in 0..TRIES {
             let mut transaction = self.owner.begin().await?;
             lock_read_model(&mut transaction).await?;

@@ -131,6 +131,9 @@ fn environment_of(event: &Event) -> Option<EnvironmentId> {
         | EventData::ProjectRecorded(_)
         | EventData::ConnectionRecorded(_)
         | EventData::TokenRevoked(_)
-        | EventData::RetentionPruned(_) => None,
+        | EventData::RetentionPruned(_)
+        | EventData::OperatorTokenIssued(_)
+        | EventData::OperatorTokenRevoked(_)
+        | EventData::OperatorActed(_) => None,
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bucket::{Journal, made_at};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt};
-use read_model::dead_letters::count_dead_letters;
 use read_model::journal::{set_swept_upto, swept_upto, unknown_of};
 use schemas::{Event, EventId};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -16,6 +16,9 @@ use crate::{ApplyError, Outcome, Projector, trace};
 
 /// The pause between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(30);
+
+/// The pause between two sweeps while the stream delivers nothing.
+const DEAF_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How far before the watermark a sweep starts, since writers may be late or have slow clocks.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
@@ -26,29 +29,32 @@ const LONG_MARGIN: TimeDelta = TimeDelta::days(7);
 /// Younger events are left to the stream, so that both do not do the same work.
 const YOUNG: TimeDelta = TimeDelta::seconds(5);
 
-/// Sweeps at startup and regularly until the shutdown.
-pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
+/// Sweeps at startup and regularly until the shutdown, and more often while nothing is heard from the stream.
+pub(crate) async fn run(projector: &Projector, mut hearing: watch::Receiver<bool>, shutdown: &CancellationToken) {
     let mut next_long_sweep: Option<DateTime<Utc>> = None;
     while !shutdown.is_cancelled() {
+        let is_deaf = !*hearing.borrow_and_update();
         let now = projector.clock.now();
         let long = next_long_sweep.is_none_or(|next| next <= now);
         let result: Result<_, ApplyError> = async {
             // A failure in the directory does not delay uploads.
             let directory = projector.sweep_directory_until(shutdown).await;
             let margin = if long { LONG_MARGIN } else { MARGIN };
-            let uploads = projector.sweep_uploads_until(margin, shutdown).await?;
-            let directory = directory?;
-            let mut connection = projector.pool.acquire().await?;
-            let dead_letters = count_dead_letters(&mut connection).await?;
-            Ok((directory.applied + uploads.applied, uploads.busy, dead_letters))
+            let young = if is_deaf { TimeDelta::zero() } else { YOUNG };
+            let uploads = projector.sweep_uploads_until(margin, young, shutdown).await?;
+            Ok((directory?.applied + uploads.applied, uploads.busy))
         }
         .await;
         if shutdown.is_cancelled() {
             return;
         }
+        let pause = if is_deaf && result.is_ok() {
+            DEAF_INTERVAL
+        } else {
+            INTERVAL
+        };
         match result {
-            Ok((found, busy, dead_letters)) => {
-                metrics::gauge!("dbt_api_dead_letters").set(dead_letters as f64);
+            Ok((found, busy)) => {
                 metrics::gauge!("dbt_api_last_sweep_timestamp_seconds").set(projector.clock.now().timestamp() as f64);
                 // Events that others are applying are checked again, since the others may die.
                 if long && busy == 0 {
@@ -62,7 +68,8 @@ pub(crate) async fn run(projector: &Projector, shutdown: &CancellationToken) {
         }
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = hearing.changed() => {}
         }
     }
 }
@@ -134,10 +141,16 @@ impl Projector {
     /// # Errors
     /// Returns an error in the same cases as [`Projector::sweep_directory`].
     pub async fn sweep_uploads(&self, margin: TimeDelta) -> Result<Swept, ApplyError> {
-        self.sweep_uploads_until(margin, &CancellationToken::new()).await
+        self.sweep_uploads_until(margin, YOUNG, &CancellationToken::new()).await
     }
 
-    async fn sweep_uploads_until(&self, margin: TimeDelta, shutdown: &CancellationToken) -> Result<Swept, ApplyError> {
+    /// Events that are younger than `young` are left to the stream.
+    async fn sweep_uploads_until(
+        &self,
+        margin: TimeDelta,
+        young: TimeDelta,
+        shutdown: &CancellationToken,
+    ) -> Result<Swept, ApplyError> {
         let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
         let watermark = swept_upto(&mut connection).await?;
@@ -158,7 +171,7 @@ impl Projector {
             .transpose()?
             .flatten()
         {
-            ids.retain(|id| made_at(*id).is_none_or(|time| time <= now - YOUNG || time > now));
+            ids.retain(|id| made_at(*id).is_none_or(|time| time <= now - young || time > now));
             let mut connection = self.pool.acquire().await?;
             let missing = unknown_of(&mut connection, &ids).await?;
             drop(connection);

@@ -11,8 +11,8 @@ use projector::{Outcome, Projector};
 use schemas::{
     AccountId, AccountRecorded, AirflowRunObserved, ArtifactsUploaded, ConnectionDetails, ConnectionRecorded,
     DbtProjectRetired, DeletedFiles, EnvironmentId, EnvironmentRecorded, EnvironmentType, Event, EventData, EventId,
-    EventType, FileDeleted, FilesStored, ProjectId, ProjectRecorded, RecordState, RetentionPruned, Scope, Sha256,
-    TokenId, TokenIssued, TokenRevoked,
+    EventType, FileDeleted, FilesStored, OperatorActed, OperatorAction, OperatorTokenIssued, OperatorTokenRevoked,
+    ProjectId, ProjectRecorded, RecordState, RetentionPruned, Scope, Sha256, TokenId, TokenIssued, TokenRevoked,
 };
 use sqlx::PgPool;
 use testkit::Database;
@@ -111,6 +111,18 @@ fn sample(kind: EventType) -> EventData {
             environment_id,
             dbt_project: "shop".to_owned(),
         }),
+        EventType::OperatorTokenIssued => EventData::OperatorTokenIssued(OperatorTokenIssued {
+            token_id,
+            name,
+            key_sha256: Sha256::of(b"key of an operator"),
+            expires_at: Clock::System.now(),
+        }),
+        EventType::OperatorTokenRevoked => EventData::OperatorTokenRevoked(OperatorTokenRevoked { token_id }),
+        EventType::OperatorActed => EventData::OperatorActed(OperatorActed {
+            operator: token_id,
+            account_id: Some(account_id),
+            action: OperatorAction::DeadLetterDropped(EventId(Uuid::nil())),
+        }),
     }
 }
 
@@ -144,6 +156,9 @@ async fn every_event_gives_its_account_a_new_version() {
             kind.name()
         );
         let after = version(&pool).await;
+        if data.account_id().is_none() {
+            continue;
+        }
         assert!(
             after.is_some() && after != before,
             "`{}` kept the account's version, so clients get 304 for an answer that changed: apply it in a `Change`",

@@ -1,6 +1,7 @@
 //! The events of the journal: a CloudEvents envelope, and the data of each event type.
 
 mod data;
+mod operators;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use data::*;
+pub use operators::*;
 
 use crate::{AccountId, EventId};
 
@@ -25,7 +27,7 @@ pub struct Event {
     pub kind: String,
     /// When the event was accepted, by the clock of the process that accepted it.
     pub time: DateTime<Utc>,
-    /// What the event is about: `accounts/<account id>`.
+    /// What the event is about: `accounts/<account id>`, or `installation`.
     pub subject: String,
     /// The content type of `data`, always `application/json`.
     pub datacontenttype: String,
@@ -34,6 +36,9 @@ pub struct Event {
     /// The raw JSON of the data, which [`Event::data`] parses.
     pub data: Box<RawValue>,
 }
+
+/// The subject of events that are about no account.
+pub const INSTALLATION: &str = "installation";
 
 /// Why an event cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +74,10 @@ impl Event {
             source: "dbt-api".to_owned(),
             kind: kind.to_owned(),
             time,
-            subject: format!("accounts/{}", data.account_id()),
+            subject: match data.account_id() {
+                Some(account) => format!("accounts/{account}"),
+                None => INSTALLATION.to_owned(),
+            },
             datacontenttype: "application/json".to_owned(),
             dataschema: format!("schemas/json/{kind}.json"),
             data: data.to_raw()?,
@@ -148,10 +156,10 @@ macro_rules! event_data {
                 match self { $(Self::$name(_) => $kind,)* }
             }
 
-            /// The account that the event is about.
+            /// The account that the event is about; none if it is about the whole installation.
             #[must_use]
-            pub fn account_id(&self) -> AccountId {
-                match self { $(Self::$name(data) => data.account_id,)* }
+            pub fn account_id(&self) -> Option<AccountId> {
+                match self { $(Self::$name(data) => data.about(),)* }
             }
 
             fn to_raw(&self) -> Result<Box<RawValue>, serde_json::Error> {
@@ -179,6 +187,42 @@ macro_rules! event_data {
     };
 }
 
+/// Which account the data of an event is about.
+trait About {
+    fn about(&self) -> Option<AccountId>;
+}
+
+macro_rules! about_an_account {
+    ($($name:ident),* $(,)?) => {
+        $(impl About for $name {
+            fn about(&self) -> Option<AccountId> { Some(self.account_id) }
+        })*
+    };
+}
+
+about_an_account! {
+    ArtifactsUploaded, FilesStored, FileDeleted, AccountRecorded, ProjectRecorded, EnvironmentRecorded, ConnectionRecorded, TokenIssued,
+    TokenRevoked, AirflowRunObserved, RetentionPruned, DbtProjectRetired,
+}
+
+impl About for OperatorTokenIssued {
+    fn about(&self) -> Option<AccountId> {
+        None
+    }
+}
+
+impl About for OperatorTokenRevoked {
+    fn about(&self) -> Option<AccountId> {
+        None
+    }
+}
+
+impl About for OperatorActed {
+    fn about(&self) -> Option<AccountId> {
+        self.account_id
+    }
+}
+
 event_data! {
     /// Artifacts of dbt were uploaded, or files that belong to them.
     ArtifactsUploaded = "dbt.artifacts.uploaded.v1",
@@ -204,6 +248,12 @@ event_data! {
     RetentionPruned = "retention.pruned.v1",
     /// A dbt project was removed from an environment.
     DbtProjectRetired = "dbt.project.retired.v1",
+    /// A token for operators was created.
+    OperatorTokenIssued = "token.issued.v2",
+    /// A token for operators was revoked.
+    OperatorTokenRevoked = "token.revoked.v2",
+    /// An operator did something in the console.
+    OperatorActed = "operator.acted.v1",
 }
 
 /// The envelope of every event. The schema of the event's type describes `data`.

@@ -18,6 +18,9 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// The lowest number of a run that has ended. Those of runs that have not are lower.
+    pub const ENDED: i16 = 10;
+
     /// The status with this number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
@@ -39,7 +42,7 @@ impl RunStatus {
             Self::Queued => 1,
             Self::Starting => 2,
             Self::Running => 3,
-            Self::Success => 10,
+            Self::Success => Self::ENDED,
             Self::Error => 20,
             Self::Cancelled => 30,
         }

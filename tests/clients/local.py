@@ -74,7 +74,7 @@ def account(name, files, query=CATALOGS):
     Returns the ids of account and environment, as texts, and a token, when the query finds something: it asks for what the last file brings.
     """
     url = os.environ["DBT_API_URL"]
-    of = ["--account", account_id := str(cli("account", "add", name)["id"])]
+    of = ["--account", account_id := str(cli("account", "add", name, "--allow-same-name")["id"])]
     project = str(cli("project", "add", *of, "--name", name, "--slug", name)["id"])
     environment = str(cli("environment", "add", *of, "--project", project, "--name", name, "--slug", name, "--type", "production")["id"])
     token = cli("token", "create", *of, "--name", name, "--scope", "read,upload")["key"]

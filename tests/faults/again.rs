@@ -126,9 +126,7 @@ async fn an_upload_that_cannot_be_read_again_is_reported_and_keeps_its_result() 
     let outcomes: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((code, &outcomes["rejected"]), (Some(1), &json!(1)), "{output}{errors}");
     assert!(
-        errors.contains(&event.id.to_string())
-            && errors.contains(&hash)
-            && errors.contains("keep their earlier result"),
+        errors.contains(&event.id.to_string()) && errors.contains(&hash) && errors.contains("the earlier result stays"),
         "{errors}"
     );
     assert_same(&visible_state(&pool).await, &before);

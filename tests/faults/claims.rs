@@ -8,7 +8,7 @@ use clock::Clock;
 use projector::{ApplyError, Outcome, Projector};
 use schemas::{Event, EventData};
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use testkit::s3::{Failure, S3Server};
 use testkit::{Database, Service, System, run_command, wait_until};
 
@@ -187,11 +187,20 @@ async fn a_recovery_killed_while_it_restores_numbers_continues() {
     owner.execute("BEGIN").await.unwrap();
     sqlx::query(held).bind(last).execute(&mut owner).await.unwrap();
     let recovery = begin_command(&system, &["recover"]);
-    wait_until("the first claims are recorded", async || {
-        (recorded().await > 0).then_some(())
+    // Another connection, since a transaction sees the activity as it was at its first look.
+    let mut watcher = PgConnection::connect_with(&system.database.options()).await.unwrap();
+    let waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until("the recovery waits for the last claim", async || {
+        let count = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) {waiting}")));
+        let count: i64 = count.fetch_one(&mut watcher).await.unwrap();
+        (count > 0).then_some(())
     })
     .await;
     drop(recovery);
+    // PostgreSQL would finish the statement of a client that was killed.
+    let end = format!("SELECT pg_terminate_backend(pid, 10000) {waiting}");
+    watcher.execute(AssertSqlSafe(end)).await.unwrap();
+    assert!(recorded().await > 0);
     owner.execute("ROLLBACK").await.unwrap();
     assert!(recorded().await < last, "{}", recorded().await);
 

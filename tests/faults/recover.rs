@@ -118,7 +118,7 @@ async fn an_unreadable_object_is_reported_and_the_rest_is_restored() {
     for command in ["recover", "replay"] {
         let (code, output, errors) = try_command(BINARY, &[command], &system);
         assert!(
-            code == Some(1) && errors.contains("1 events cannot be read"),
+            code == Some(1) && errors.contains("1 event cannot be read"),
             "{errors}{output}"
         );
         assert!(errors.contains(&unreadable.id.to_string()), "{errors}");

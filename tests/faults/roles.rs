@@ -142,7 +142,7 @@ fn refuse_commands(system: &System) {
     for command in [&["rebuild", "--accept-differences"][..], &["account", "list"]] {
         let (code, _, errors) = try_command(BINARY, command, system);
         assert!(
-            code == Some(1) && errors.contains("expected the role"),
+            code == Some(1) && errors.contains("set DB_URL to PostgreSQL itself"),
             "{command:?}: {errors}"
         );
     }

@@ -8,7 +8,7 @@ from render import ROOT
 
 
 def routes():
-    """Returns (role, method, path) of each route in the OpenAPI document, and of GraphQL."""
+    """Returns (role, method, path) of each route in the OpenAPI document, of GraphQL, and of some pages of the console."""
     nests = re.findall(r'\.nest\("([^"]+)"', (ROOT / "ingest/src/lib.rs").read_text())
     found = []
     for role in ("ingest", "api"):
@@ -24,6 +24,9 @@ def routes():
     graphql = re.findall(r'\.route\("([^"]*/graphql)", post', (ROOT / "api/src/routes.rs").read_text())
     assert graphql, "api/src/routes.rs: this check cannot find the routes of GraphQL"
     found += [("api", "POST", path) for path in graphql]
+    # Operators act by writing events. `1` is the page of an account.
+    found += [("ingest", method, path) for path in ("/console/operate", "/console/operate/accounts/1") for method in ("GET", "POST")]
+    found += [("api", "GET", path) for path in ("/console", "/console/1", "/console/sign-in")]
     assert {role for role, _, _ in found} == {"ingest", "api"}
     return found
 

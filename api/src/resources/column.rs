@@ -10,19 +10,21 @@ use utoipa::ToSchema;
 use super::node::Fields;
 
 /// A column that the node declares, that the newest catalog lists, or both.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NodeColumn)]
-pub(crate) struct Column {
-    name: String,
-    description: Option<String>,
+pub struct Column {
+    /// The name, in the letter case of the warehouse if it has the column.
+    pub name: String,
+    /// The description, or else the comment in the warehouse.
+    pub description: Option<String>,
     /// The declared type.
-    data_type: Option<String>,
+    pub data_type: Option<String>,
     /// The type in the warehouse.
-    catalog_type: Option<String>,
+    pub catalog_type: Option<String>,
     /// Its position in the table of the warehouse.
-    index: Option<i64>,
+    pub index: Option<i64>,
     /// Whether the node declares it.
-    is_declared: bool,
+    pub is_declared: bool,
 }
 
 /// A declared column, as far as it is read here.

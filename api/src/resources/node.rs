@@ -50,8 +50,8 @@ struct Present {
 }
 
 /// A node field by field.
-#[derive(Serialize)]
-pub(crate) struct Fields(BTreeMap<String, Box<RawValue>>);
+#[derive(Debug, Serialize)]
+pub struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
     pub(crate) fn new(row: &queries::nodes::Node) -> Result<Self, Error> {
@@ -69,12 +69,14 @@ impl Fields {
     }
 
     /// A field as it is in the manifest; none if it is absent or null.
-    pub(crate) fn raw(&self, key: &str) -> Option<&RawValue> {
+    #[must_use]
+    pub fn raw(&self, key: &str) -> Option<&RawValue> {
         self.0.get(key).map(AsRef::as_ref).filter(|value| value.get() != "null")
     }
 
     /// A field that is a text.
-    pub(crate) fn text(&self, key: &str) -> Option<String> {
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<String> {
         serde_json::from_str(self.raw(key)?.get()).ok()
     }
 }

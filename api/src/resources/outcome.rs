@@ -1,6 +1,7 @@
 //! What dbt did to nodes, and what it found.
 
 use artifacts::{NodeResult, Span};
+use chrono::{DateTime, Utc};
 use read_model::doc::decode_doc;
 use read_model::queries;
 use read_model::queries::results::FreshnessCheck;
@@ -8,34 +9,37 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::overview::{as_time, as_time_or_null};
 use crate::error::Error;
 use crate::format::iso_time;
 
-/// The status of a freshness check that a later check has made obsolete.
-const UNKNOWN: &str = "unknown";
-
 /// What dbt did to a node.
-#[derive(Clone, Serialize, ToSchema)]
-pub(crate) struct LastResult {
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LastResult {
     /// dbt's word in lower case: `success`, `error`, `skipped`, `pass`, `fail`, `warn`, `no-op`, `reused`, …
-    status: String,
-    #[schema(format = DateTime)]
-    completed_at: String,
+    pub status: String,
+    /// When dbt was done with it.
+    #[serde(serialize_with = "as_time")]
+    pub completed_at: DateTime<Utc>,
     /// The run that reported it.
-    run_id: Option<i64>,
+    pub run_id: Option<i64>,
     /// The step that reported it.
-    step_id: Option<i64>,
-    message: Option<String>,
+    pub step_id: Option<i64>,
+    /// dbt's message.
+    pub message: Option<String>,
     /// For a test: how many rows failed.
-    failures: Option<i64>,
-    rows_affected: Option<i64>,
+    pub failures: Option<i64>,
+    /// How many rows were affected, as the adapter reports it.
+    pub rows_affected: Option<i64>,
     /// In seconds.
-    execution_time: Option<f64>,
-    thread_id: Option<String>,
+    pub execution_time: Option<f64>,
+    /// dbt's name of the thread.
+    pub thread_id: Option<String>,
     /// Whether the command ran with `--empty` or `--sample`. If so, it does not count as a success.
-    is_limited: bool,
+    pub is_limited: bool,
+    /// What the adapter answered.
     #[schema(value_type = Option<Object>)]
-    adapter_response: Option<Box<RawValue>>,
+    pub adapter_response: Option<Box<RawValue>>,
 }
 
 impl LastResult {
@@ -43,7 +47,7 @@ impl LastResult {
         let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
         Ok(Self {
             status: row.status.clone(),
-            completed_at: iso_time(row.at),
+            completed_at: row.at,
             run_id: row.run_id,
             step_id: row.step_id,
             message: result.message,
@@ -60,7 +64,7 @@ impl LastResult {
     pub(crate) fn of_source(freshness: &Freshness) -> Self {
         Self {
             status: freshness.status.clone(),
-            completed_at: freshness.checked_at.clone(),
+            completed_at: freshness.checked_at,
             run_id: freshness.run_id,
             step_id: freshness.step_id,
             message: freshness.message.clone(),
@@ -75,33 +79,37 @@ impl LastResult {
 }
 
 /// How fresh a source or model is.
-#[derive(Clone, Serialize, ToSchema)]
-pub(crate) struct Freshness {
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Freshness {
     /// `pass`, `warn`, `error` or `runtime error`. `unknown` if a later run of the job checked freshness and dbt left this node out, as it
     /// does when the check itself failed; the other fields then describe the last check that dbt reported.
-    status: String,
-    #[schema(format = DateTime)]
-    checked_at: String,
+    pub status: String,
+    /// When the check was done.
+    #[serde(serialize_with = "as_time")]
+    pub checked_at: DateTime<Utc>,
     /// The run that reported it.
-    run_id: Option<i64>,
+    pub run_id: Option<i64>,
     /// The step that reported it.
-    step_id: Option<i64>,
+    pub step_id: Option<i64>,
     /// dbt's message.
-    message: Option<String>,
+    pub message: Option<String>,
     /// When its newest row was loaded.
-    #[schema(format = DateTime)]
-    max_loaded_at: Option<String>,
+    #[serde(serialize_with = "as_time_or_null")]
+    pub max_loaded_at: Option<DateTime<Utc>>,
     /// When dbt asked for that time.
-    #[schema(format = DateTime)]
-    snapshotted_at: Option<String>,
+    #[serde(serialize_with = "as_time_or_null")]
+    pub snapshotted_at: Option<DateTime<Utc>>,
     /// How old its newest row was then, in seconds.
-    max_loaded_at_time_ago_in_s: Option<f64>,
+    pub max_loaded_at_time_ago_in_s: Option<f64>,
     /// How old it may be: `warn_after` and `error_after`.
     #[schema(value_type = Option<Object>)]
-    criteria: Option<Box<RawValue>>,
+    pub criteria: Option<Box<RawValue>>,
 }
 
 impl Freshness {
+    /// The status of a check that a later check has made obsolete.
+    pub(crate) const UNKNOWN: &str = "unknown";
+
     pub(crate) fn new(row: &FreshnessCheck) -> Result<Self, Error> {
         let result = NodeResult::from_json(&decode_doc(&row.doc)?).unwrap_or_default();
         let (status, message) = if row.is_outdated {
@@ -109,18 +117,18 @@ impl Freshness {
                 "a later check did not list this node; the last check that did reported `{}`",
                 row.status
             );
-            (UNKNOWN.to_owned(), Some(message))
+            (Self::UNKNOWN.to_owned(), Some(message))
         } else {
             (row.status.clone(), result.message)
         };
         Ok(Self {
             status,
-            checked_at: iso_time(row.at),
+            checked_at: row.at,
             run_id: row.run_id,
             step_id: row.step_id,
             message,
-            max_loaded_at: result.max_loaded_at.map(iso_time),
-            snapshotted_at: result.snapshotted_at.map(iso_time),
+            max_loaded_at: result.max_loaded_at,
+            snapshotted_at: result.snapshotted_at,
             max_loaded_at_time_ago_in_s: result.age,
             criteria: result.criteria.and_then(raw),
         })

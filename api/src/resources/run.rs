@@ -51,7 +51,7 @@ pub(crate) struct Run {
     run_duration_humanized: String,
     /// The run's own id: each run has its own trigger.
     trigger_id: i64,
-    /// The URL of this run.
+    /// The URL of the page that shows this run.
     href: String,
 }
 
@@ -205,7 +205,7 @@ impl Run {
             run_duration: clock_duration(finished - started),
             run_duration_humanized: humanized_duration(finished - started),
             trigger_id: row.id,
-            href: format!("{public_url}/api/v2/accounts/{}/runs/{}/", row.account_id, row.id),
+            href: format!("{public_url}/console/{}/runs/{}", row.account_id, row.id),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct StepParams {
 /// Selects the step of the file and the form in which it is sent.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct DownloadParams {
+pub struct DownloadParams {
     /// The step of the run, from 1. By default the last step that has the file; for `run_results.json` the last one that worked on nodes.
     step: Option<i64>,
     /// `true`: `run_results.json` exactly as it was uploaded.
@@ -78,7 +78,7 @@ pub(crate) async fn list(
         (status = 304, description = "The client has it: `If-None-Match` names the content"),
     )
 )]
-pub(crate) async fn download(
+pub async fn download(
     extract::State(state): extract::State<State>,
     mut view: View,
     Ids((account, run, path)): Ids<(AccountId, RunId, String)>,

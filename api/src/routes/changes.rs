@@ -21,10 +21,10 @@ use crate::view::{Ids, View};
 const AT_ONCE: usize = 500;
 
 /// The definitions of a node in the two manifests.
-#[derive(Default)]
-struct Sides<'d> {
-    old: Option<&'d Difference>,
-    new: Option<&'d Difference>,
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sides<'d> {
+    pub(crate) old: Option<&'d Difference>,
+    pub(crate) new: Option<&'d Difference>,
 }
 
 /// Which manifests to compare.
@@ -101,12 +101,49 @@ async fn nodes_of_run(view: &mut View, run: RunId, environment: EnvironmentId) -
     Ok(scope.nodes()?)
 }
 
-async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha256) -> Result<Many<Change>, Error> {
+/// How many nodes differ between two manifests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) added: usize,
+    pub(crate) removed: usize,
+    pub(crate) changed: usize,
+}
+
+/// Counts the nodes that differ between the manifests of two runs of an environment; none if one of them has no nodes. If more nodes changed
+/// than are read at once, all whose stored definitions differ count as changed.
+pub(crate) async fn counts(
+    view: &mut View,
+    environment: EnvironmentId,
+    from: RunId,
+    to: RunId,
+) -> Result<Option<Counts>, Error> {
     let account = view.account();
-    let Listing { order, paging } = listing;
-    let differences = queries::graph::differences(view.connection(), account, from, to).await?;
+    let old = queries::aspects::node_set_of_run(view.connection(), account, environment, from).await?;
+    let new = queries::aspects::node_set_of_run(view.connection(), account, environment, to).await?;
+    let Some((old, new)) = old.zip(new) else {
+        return Ok(None);
+    };
+    if old == new {
+        return Ok(Some(Counts::default()));
+    }
+    let differences = queries::graph::differences(view.connection(), account, old, new).await?;
+    let by_id = sides(&differences);
+    let changed = if are_few(&by_id) {
+        changed_fields(view, account, &by_id).await?.len()
+    } else {
+        in_both(&by_id)
+    };
+    Ok(Some(Counts {
+        added: by_id.values().filter(|sides| sides.old.is_none()).count(),
+        removed: by_id.values().filter(|sides| sides.new.is_none()).count(),
+        changed,
+    }))
+}
+
+/// The definitions that differ, by dbt's ids of the nodes.
+pub(crate) fn sides(differences: &[Difference]) -> BTreeMap<&str, Sides<'_>> {
     let mut by_id: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
-    for difference in &differences {
+    for difference in differences {
         let sides = by_id.entry(&difference.unique_id).or_default();
         if difference.is_new {
             sides.new = Some(difference);
@@ -114,6 +151,24 @@ async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha
             sides.old = Some(difference);
         }
     }
+    by_id
+}
+
+fn in_both(by_id: &BTreeMap<&str, Sides<'_>>) -> usize {
+    let sides = by_id.values();
+    sides.filter(|sides| sides.old.is_some() && sides.new.is_some()).count()
+}
+
+/// Whether all definitions that differ may be read for a single answer.
+pub(crate) fn are_few(by_id: &BTreeMap<&str, Sides<'_>>) -> bool {
+    in_both(by_id) <= AT_ONCE
+}
+
+async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha256) -> Result<Many<Change>, Error> {
+    let account = view.account();
+    let Listing { order, paging } = listing;
+    let differences = queries::graph::differences(view.connection(), account, from, to).await?;
+    let mut by_id = sides(&differences);
     let fields = changed_fields(&mut view, account, &by_id).await?;
     by_id.retain(|id, sides| sides.old.is_none() || sides.new.is_none() || fields.contains_key(id));
     let total = i64::try_from(by_id.len()).unwrap_or(i64::MAX);
@@ -132,7 +187,7 @@ async fn page(mut view: View, listing: Listing<NodeOrder>, from: Sha256, to: Sha
 
 /// The fields that differ, for each node that is in both manifests. A node without such fields did not change: its definitions differ only
 /// by the target, or were stored under different rules of identity.
-async fn changed_fields<'d>(
+pub(crate) async fn changed_fields<'d>(
     view: &mut View,
     account: AccountId,
     by_id: &BTreeMap<&'d str, Sides<'d>>,
@@ -156,7 +211,7 @@ async fn changed_fields<'d>(
     Ok(fields)
 }
 
-async fn docs_of(view: &mut View, account: AccountId, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, Error> {
+pub(crate) async fn docs_of(view: &mut View, account: AccountId, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, Error> {
     Ok(queries::graph::docs(view.connection(), account, ids)
         .await?
         .into_iter()

@@ -11,6 +11,7 @@ use discovery::{Answer, Api, Loaded, MAX_BODY, MAX_TIME, Memory, PAGE, PageFile,
 use edge::{CloudError, hold_until_sent};
 use futures_util::stream;
 use http_body_util::LengthLimitError;
+use read_model::outage::{is_conflict, is_outage};
 
 use crate::error::Error;
 use crate::state::State;
@@ -56,8 +57,18 @@ async fn answer(api: Api, state: &State, reader: &mut Reader, body: Body) -> Res
         return Ok(answer);
     }
     let mut memory = resting(reader, state.discovery.admit(&query)).await?;
-    let loaded = loaded(state, reader, &query, &mut memory).await?;
+    let loaded = match loaded(state, reader, &query, &mut memory).await {
+        Err(discovery::Error::Database(error)) if may_succeed_again(&error, reader.turn_to_primary(state)) => {
+            loaded(state, reader, &query, &mut memory).await?
+        }
+        loaded => loaded?,
+    };
     state.discovery.write(loaded, memory).await
+}
+
+/// Whether a read may succeed on the primary: others were in the way, or another server was read.
+fn may_succeed_again(error: &sqlx::Error, was_beside: bool) -> bool {
+    is_conflict(error) || (was_beside && is_outage(error))
 }
 
 /// Waits for something, if it takes long without a connection to PostgreSQL.

@@ -8,16 +8,16 @@ use crate::error::Error;
 use crate::view::View;
 
 /// The nodes of an environment or a run, as its newest manifest defines them.
-pub(super) struct Scope {
-    pub(super) environment: EnvironmentId,
+pub(crate) struct Scope {
+    pub(crate) environment: EnvironmentId,
     /// The run; none for the environment as a whole.
-    pub(super) run: Option<RunId>,
+    pub(crate) run: Option<RunId>,
     /// The nodes of the newest manifest; none if no manifest was uploaded.
-    pub(super) node_set: Option<Sha256>,
+    pub(crate) node_set: Option<Sha256>,
 }
 
 impl Scope {
-    pub(super) async fn of_environment(view: &mut View, environment: EnvironmentId) -> Result<Self, Error> {
+    pub(crate) async fn of_environment(view: &mut View, environment: EnvironmentId) -> Result<Self, Error> {
         let account = view.account();
         directory::queries::environment(view.connection(), account, environment)
             .await?
@@ -29,7 +29,7 @@ impl Scope {
         })
     }
 
-    pub(super) async fn of_run(view: &mut View, run: RunId) -> Result<Self, Error> {
+    pub(crate) async fn of_run(view: &mut View, run: RunId) -> Result<Self, Error> {
         let account = view.account();
         let row = queries::runs::run(view.connection(), account, run)
             .await?
@@ -43,7 +43,12 @@ impl Scope {
     }
 
     /// Returns the nodes, or a 404 error if no manifest was uploaded.
-    pub(super) fn nodes(&self) -> Result<Sha256, CloudError> {
-        self.node_set.ok_or_else(CloudError::not_found)
+    pub(crate) fn nodes(&self) -> Result<Sha256, CloudError> {
+        let whose = || match (self.run, self.environment) {
+            (Some(RunId(run)), _) => format!("run {run}"),
+            (None, EnvironmentId(environment)) => format!("environment {environment}"),
+        };
+        self.node_set
+            .ok_or_else(|| CloudError::not_found_because(format!("No manifest of {} was uploaded.", whose())))
     }
 }

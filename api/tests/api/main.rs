@@ -7,6 +7,7 @@
 
 mod access;
 mod downloads;
+mod nodes;
 mod read_pool;
 mod reads;
 mod result_tables;

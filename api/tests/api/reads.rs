@@ -69,7 +69,7 @@ async fn a_run_has_all_fields_of_dbt_cloud() {
         "duration": "00:01:50", "duration_humanized": "1 minute, 50 seconds", "queued_duration": "00:00:00",
         "run_duration": "00:01:50", "artifacts_saved": true, "has_docs_generated": false, "run_steps": [], "job": null,
         "trigger": null, "git_sha": null, "environment": null, "audit": null,
-        "href": "https://dbt.example/api/v2/accounts/1/runs/1/",
+        "href": "https://dbt.example/console/1/runs/1",
     });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&run[name], value, "{name}");

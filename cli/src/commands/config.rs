@@ -1,11 +1,12 @@
 //! Implements `dbt-api config`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
+use operator::status::Part;
 use serde::Serialize;
 
-use crate::attempts::{Attempt, try_all};
+use crate::attempts::{show, try_all};
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -29,11 +30,11 @@ pub(crate) async fn check(connect: bool, output: Output) -> anyhow::Result<()> {
             }
             output.done("The settings are valid.")?;
             if let Some(attempts) = &attempts {
-                output.many(attempts, "")?;
+                show(attempts, output)?;
             }
         }
     }
-    let all_are_ok = attempts.iter().flatten().all(Attempt::is_ok);
+    let all_are_ok = attempts.iter().flatten().all(|part| part.is_ok);
     ensure!(all_are_ok, "not everything that the settings name can be used");
     Ok(())
 }
@@ -49,12 +50,13 @@ struct Checked<'a> {
     effective: Effective<'a>,
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<&'a [Attempt]>,
+    attempts: Option<&'a [Part]>,
 }
 
 /// What the service uses with these settings, without secrets.
 #[derive(Serialize)]
 struct Effective<'a> {
+    settings_file: Option<&'a Path>,
     #[serde(flatten)]
     storage: Storage<'a>,
     database_host: String,
@@ -74,6 +76,7 @@ enum Storage<'a> {
         bucket: &'a str,
         region: &'a str,
         endpoint: Option<&'a str>,
+        credentials: &'static str,
     },
     Minio {
         bucket: &'a str,
@@ -83,12 +86,18 @@ enum Storage<'a> {
         container: &'a str,
         storage_account: &'a str,
         endpoint: Option<&'a str>,
+        credentials: &'static str,
+    },
+    Gcs {
+        bucket: &'a str,
+        credentials: &'static str,
     },
 }
 
 impl<'a> Effective<'a> {
     fn of(settings: &'a Settings) -> std::io::Result<Self> {
         Ok(Self {
+            settings_file: settings.file.as_deref(),
             storage: Storage::of(&settings.bucket)?,
             database_host: settings.database.host(),
             database_port: settings.database.port(),
@@ -110,11 +119,12 @@ impl<'a> Storage<'a> {
                 bucket,
                 region,
                 endpoint,
-                ..
+                credentials,
             } => Self::S3 {
                 bucket,
                 region,
                 endpoint: endpoint.as_ref().map(|url| url.as_str()),
+                credentials: credentials.kind(),
             },
             bucket::Settings::Minio { bucket, url, .. } => Self::Minio {
                 bucket,
@@ -124,11 +134,20 @@ impl<'a> Storage<'a> {
                 container,
                 account,
                 endpoint,
-                ..
+                credentials,
             } => Self::Blob {
                 container,
                 storage_account: account,
                 endpoint: endpoint.as_ref().map(|url| url.as_str()),
+                credentials: credentials.kind(),
+            },
+            bucket::Settings::Gcs { bucket, key_file } => Self::Gcs {
+                bucket,
+                credentials: if key_file.is_some() {
+                    "service account"
+                } else {
+                    "metadata server"
+                },
             },
         })
     }

@@ -2,22 +2,29 @@
 
 use anyhow::{Context, ensure};
 use bucket::Journal;
+use operator::Operator;
 use projector::Outcome;
 use read_model::dead_letters::{DeadLetter, dead_letter, dead_letters, drop_dead_letter};
 use schemas::EventId;
 use serde_json::json;
 
 use crate::args::DeadLettersCommand;
-use crate::operator::Operator;
 use crate::output::Output;
 use crate::settings::Settings;
+
+/// Commands list and retry all of them.
+const NO_LIMIT: i64 = i64::MAX;
 
 pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output: Output) -> anyhow::Result<()> {
     let operator = settings.operator()?;
     match command {
         DeadLettersCommand::List { account } => {
-            let letters = dead_letters(&mut *operator.connection().await?, account).await?;
-            output.many(&letters, "There are no dead letters.")
+            let letters = dead_letters(&mut *operator.connection().await?, account, NO_LIMIT).await?;
+            output.many(
+                &letters,
+                &["event_id", "cause", "event_time"],
+                "There are no dead letters.",
+            )
         }
         DeadLettersCommand::Show { event } => {
             let letter = letter_of(&operator, event).await?;
@@ -38,7 +45,7 @@ pub(crate) async fn run(settings: &Settings, command: DeadLettersCommand, output
         }
         DeadLettersCommand::Retry { events, all } => {
             let letters = if all {
-                dead_letters(&mut *operator.connection().await?, None).await?
+                dead_letters(&mut *operator.connection().await?, None, NO_LIMIT).await?
             } else {
                 let mut letters = Vec::new();
                 for event in events {

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, ensure};
 use directory::{IdOrSlug, queries};
-use schemas::{AccountId, DbtProjectRetired, ProjectId};
+use operator::{Edit, environment_named, no_environment};
+use schemas::{AccountId, DbtProjectRetired, ProjectId, RecordState};
 
 use crate::args::EnvironmentCommand;
-use crate::operator::{environment_named, no_environment};
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -18,10 +18,11 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
             name,
             slug,
             environment_type,
+            new,
         } => {
-            settings.may_add()?;
+            settings.may_record()?;
             let added = operator
-                .add_environment(of.account, project, name, slug, environment_type)
+                .add_environment(of.account, &project, name, slug, environment_type, &(&new).into())
                 .await?;
             output.one(&added)
         }
@@ -30,26 +31,53 @@ pub(crate) async fn run(settings: &Settings, command: EnvironmentCommand, output
                 queries::environments(&mut *operator.connection_of(of.account).await?, of.account).await?;
             output.many(
                 &environments,
+                &[
+                    "id",
+                    "name",
+                    "slug",
+                    "environment_type",
+                    "state",
+                    "project_id",
+                    "created_at",
+                ],
                 "The account has no environments yet. `dbt-api environment add` adds one.",
             )
         }
         EnvironmentCommand::Show { of, environment } => {
-            let environments =
-                queries::environments(&mut *operator.connection_of(of.account).await?, of.account).await?;
-            let found = environments
-                .into_iter()
-                .find(|known| known.slug == environment || known.id.to_string() == environment);
+            let mut connection = operator.connection_of(of.account).await?;
+            let found = queries::environment_named(&mut connection, of.account, &environment.to_string()).await?;
             output.one(&found.with_context(|| no_environment(of.account, &environment))?)
+        }
+        EnvironmentCommand::Rename {
+            of,
+            environment,
+            name,
+            same_name,
+        } => {
+            settings.may_record()?;
+            let edit = Edit::Rename(name, same_name.into());
+            output.one(&operator.edit_environment(of.account, &environment, edit).await?)
+        }
+        EnvironmentCommand::Retire { of, environment } => {
+            settings.may_record()?;
+            let edit = Edit::State(RecordState::Inactive);
+            output.one(&operator.edit_environment(of.account, &environment, edit).await?)?;
+            output.note("Within half a minute, uploads to it are refused, until `dbt-api environment restore`. What exists can be read.")
+        }
+        EnvironmentCommand::Restore { of, environment } => {
+            settings.may_record()?;
+            let edit = Edit::State(RecordState::Active);
+            output.one(&operator.edit_environment(of.account, &environment, edit).await?)
         }
         EnvironmentCommand::RetireProject {
             of,
             environment,
             dbt_project,
-        } => retire(settings, of.account, &environment, dbt_project, output).await,
+        } => retire_project(settings, of.account, &environment, dbt_project, output).await,
     }
 }
 
-async fn retire(
+async fn retire_project(
     settings: &Settings,
     account: AccountId,
     environment: &IdOrSlug,

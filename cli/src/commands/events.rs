@@ -8,21 +8,17 @@ use bucket::{Bucket, Journal};
 use chrono::{DateTime, TimeDelta, Utc};
 use clock::Clock;
 use futures_util::StreamExt;
+use operator::events::{newest_events, read_back};
+use operator::readable;
 use projector::Selection;
 use schemas::{Event, EventId};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::replay::selection_of;
 use crate::args::EventsCommand;
 use crate::output::Output;
+use crate::selection::selection_of;
 use crate::settings::Settings;
-
-/// The fewest events that are read together.
-const MIN_PART: usize = 16;
-
-/// The most events that are read together.
-const MAX_PART: usize = 4_096;
 
 /// How often `tail` lists the journal.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -30,24 +26,44 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How far before the last listing `tail` still looks for events, because several processes write them, each with its own clock.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 
+/// The fields that people see. They can pass the id to `events show`.
+const COLUMNS: &[&str] = &["time", "id", "type", "env", "files", "run", "subject"];
+
 pub(crate) async fn run(settings: &Settings, command: EventsCommand, output: Output) -> anyhow::Result<()> {
     let bucket = settings.open_bucket()?;
     match command {
-        EventsCommand::List { selection, limit } => {
-            let mut events = newest(&bucket, &selection_of(&selection), limit).await?;
+        EventsCommand::List {
+            selection,
+            waiting,
+            limit,
+        } => {
+            let selection = selection_of(&bucket, &selection).await?;
+            let mut left = usize::MAX;
+            let mut events = match waiting {
+                true => those_that_wait(settings, &bucket, &selection, limit).await?,
+                false => newest_events(&bucket, &selection, limit, &mut left).await?,
+            };
             events.sort_by_key(|event| (event.time, event.id));
-            let lines: Vec<Line> = events
-                .iter()
-                .skip(events.len().saturating_sub(limit))
-                .map(Line::of)
-                .collect();
-            output.many(&lines, "There are no matching events.")
+            let lines = events.iter().skip(events.len().saturating_sub(limit)).map(Line::of);
+            match output {
+                Output::Json => output.many(&lines.collect::<Vec<_>>(), COLUMNS, ""),
+                Output::Text => {
+                    let none = match waiting {
+                        true => "No matching event waits.",
+                        false => "There are no matching events.",
+                    };
+                    output.many(&lines.map(Line::for_people).collect::<Vec<_>>(), COLUMNS, none)
+                }
+            }
         }
         EventsCommand::Show { event } => {
             let event = event_of(&bucket, event).await?;
             output.one(&event)
         }
-        EventsCommand::Tail { selection } => tail(&bucket, &selection_of(&selection), output).await,
+        EventsCommand::Tail { selection } => {
+            let selection = selection_of(&bucket, &selection).await?;
+            tail(&bucket, &selection, output).await
+        }
     }
 }
 
@@ -62,6 +78,8 @@ struct Line {
     /// The environment of an upload; null for other events.
     environment_id: Value,
     run_id: Value,
+    /// The kinds of the files of an upload.
+    files: Vec<Value>,
 }
 
 impl Line {
@@ -74,72 +92,45 @@ impl Line {
             subject: event.subject.clone(),
             environment_id: data["environment_id"].clone(),
             run_id: data["run_id"].clone(),
+            files: data["files"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|file| file["kind"].clone())
+                .collect(),
         }
+    }
+
+    /// The same with short titles.
+    fn for_people(self) -> Value {
+        json!({
+            "time": self.time,
+            "id": self.id,
+            "type": self.kind,
+            "env": self.environment_id,
+            "files": if self.files.is_empty() { Value::Null } else { Value::Array(self.files) },
+            "run": self.run_id,
+            "subject": self.subject,
+        })
     }
 }
 
-/// Reads the newest selected events, at most `limit` from each part of the journal. Older events are not read.
-async fn newest(bucket: &Bucket, selection: &Selection, limit: usize) -> anyhow::Result<Vec<Event>> {
-    let mut events = Vec::new();
-    for journal in selection.journals() {
+/// Reads the newest selected events that no projector has applied yet.
+async fn those_that_wait(
+    settings: &Settings,
+    bucket: &Bucket,
+    selection: &Selection,
+    limit: usize,
+) -> anyhow::Result<Vec<Event>> {
+    settings.ensure_usable().await?;
+    let waiting = settings.projector(read_model::SEARCH_PATH)?.waiting_events().await?;
+    let (mut events, mut left) = (Vec::new(), usize::MAX);
+    for (journal, ids) in waiting {
         let mut found = Vec::new();
-        match journal {
-            Journal::Directory => {
-                let ids = bucket.list_directory_events().await?;
-                read_back(bucket, selection, *journal, ids, limit, &mut found).await?;
-            }
-            Journal::Uploads => {
-                let mut hours = selection.hours_back(bucket);
-                while found.len() < limit
-                    && let Some((_, ids)) = hours.next().await?
-                {
-                    read_back(bucket, selection, *journal, ids, limit, &mut found).await?;
-                }
-            }
-        }
+        read_back(bucket, selection, journal, ids, limit, &mut left, &mut found).await?;
         events.extend(found);
     }
     Ok(events)
-}
-
-/// Reads events from the last to the first, until `limit` selected ones have been found.
-async fn read_back(
-    bucket: &Bucket,
-    selection: &Selection,
-    journal: Journal,
-    mut ids: Vec<EventId>,
-    limit: usize,
-    found: &mut Vec<Event>,
-) -> anyhow::Result<()> {
-    ids.retain(|id| selection.may_mean(*id));
-    ids.reverse();
-    // No more are read than are wanted, unless only few of them are selected.
-    let mut part = limit.clamp(MIN_PART, MAX_PART);
-    let mut rest = ids.as_slice();
-    while !rest.is_empty() && found.len() < limit {
-        let (next, others) = rest.split_at(part.min(rest.len()));
-        let mut events = bucket.read_events(journal, next.to_vec());
-        while found.len() < limit
-            && let Some((id, event)) = events.next().await
-        {
-            found.extend(readable(id, event)?.filter(|event| selection.matches(event)));
-        }
-        rest = others;
-        part = (part * 2).min(MAX_PART);
-    }
-    Ok(())
-}
-
-/// Returns no event if it is unreadable, so that the other events are still shown.
-fn readable(id: EventId, event: Result<Event, bucket::Error>) -> anyhow::Result<Option<Event>> {
-    match event {
-        Ok(event) => Ok(Some(event)),
-        Err(error) if error.is_unavailable() => Err(error).context("the bucket is unavailable"),
-        Err(error) => {
-            tracing::warn!(event_id = %id, %error, "skipped an unreadable event in the journal");
-            Ok(None)
-        }
-    }
 }
 
 async fn event_of(bucket: &Bucket, id: EventId) -> anyhow::Result<Event> {
@@ -184,7 +175,10 @@ async fn tail(bucket: &Bucket, selection: &Selection, output: Output) -> anyhow:
         }
         events.sort_by_key(|event| (event.time, event.id));
         for event in &events {
-            output.line(&Line::of(event))?;
+            match output {
+                Output::Json => output.line(&Line::of(event), COLUMNS)?,
+                Output::Text => output.line(&Line::of(event).for_people(), COLUMNS)?,
+            }
         }
         since.from = Some(begin.max(now - OVERLAP));
         // Older events are no longer listed, so they need not be remembered.

@@ -1,5 +1,6 @@
 //! Implements `dbt-api import`.
 
+use operator::{no_account, no_environment};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,10 +10,11 @@ use directory::{EnvironmentEntry, queries};
 use futures_util::TryStreamExt;
 use ingest::ImportError;
 use projector::{Outcomes, Selection};
-use schemas::{AccountId, EnvironmentId, EventId, ProjectId};
+use schemas::{AccountId, EnvironmentId, EventId, ProjectId, Slug};
 use serde::Serialize;
 use serde_json::json;
 
+use super::replay::counted;
 use crate::args::ImportArguments;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -59,8 +61,8 @@ pub(crate) async fn run(settings: &Settings, arguments: &ImportArguments, output
     }
     ensure!(
         events.dead_letters == 0,
-        "{} events could not be applied: `dbt-api dead-letters list` says why",
-        events.dead_letters
+        "{} could not be applied: `dbt-api dead-letters list` says why",
+        counted(events.dead_letters)
     );
     ensure!(found.unknown_environments.is_empty(), "{}", import.advice(&found));
     Ok(())
@@ -72,6 +74,8 @@ struct Import<'a> {
     arguments: &'a ImportArguments,
     from: Bucket,
     to: Bucket,
+    /// The only environment whose manifests are imported.
+    environment: Option<(EnvironmentId, Slug)>,
     accounts: Vec<AccountId>,
     /// The environments by account and slug, as the keys of the manifests name them.
     destinations: HashMap<(AccountId, String), EnvironmentEntry>,
@@ -122,6 +126,17 @@ impl<'a> Import<'a> {
         let mut connection = operator.connection().await?;
         let accounts = queries::accounts(&mut connection).await?;
         let accounts: Vec<AccountId> = accounts.iter().map(|account| AccountId(account.id)).collect();
+        if let Some(account) = arguments.account {
+            ensure!(accounts.contains(&account), no_account(account));
+        }
+        let environment = match (arguments.account, &arguments.environment) {
+            (Some(account), Some(name)) => {
+                let found = queries::environment_named(&mut connection, account, &name.to_string()).await?;
+                let found = found.with_context(|| no_environment(account, name))?;
+                Some((EnvironmentId(found.id), found.slug.parse::<Slug>()?))
+            }
+            _ => None,
+        };
         let mut destinations = HashMap::new();
         for account in &accounts {
             for environment in queries::environments(&mut connection, *account).await? {
@@ -142,6 +157,7 @@ impl<'a> Import<'a> {
             arguments,
             from,
             to,
+            environment,
             accounts,
             destinations,
             journal,
@@ -210,7 +226,7 @@ impl<'a> Import<'a> {
 
     fn objects(&self) -> impl TryStreamExt<Ok = LegacyObject, Error = bucket::Error> + use<> {
         self.from
-            .legacy_objects(self.arguments.account, self.arguments.environment.as_ref())
+            .legacy_objects(self.arguments.account, self.environment.as_ref().map(|(_, slug)| slug))
     }
 
     fn destination_of(&self, manifest: &LegacyManifest) -> Option<EnvironmentEntry> {
@@ -225,11 +241,9 @@ impl<'a> Import<'a> {
 
     /// Selects the events to apply: those of the import, and others of the same account and environment that were missed.
     fn selection(&self) -> Selection {
-        let environment = self.arguments.environment.as_ref().zip(self.arguments.account);
-        let destination = environment.and_then(|(slug, account)| self.destinations.get(&(account, slug.to_string())));
         Selection {
             account: self.arguments.account,
-            environment: destination.map(|destination| destination.environment_id),
+            environment: self.environment.as_ref().map(|(id, _)| *id),
             ..Selection::default()
         }
     }
@@ -243,7 +257,7 @@ impl<'a> Import<'a> {
                 let hint = if self.accounts.contains(account) {
                     format!("add it with `dbt-api environment add --account {account} --slug {environment} …`")
                 } else {
-                    "first add an account with this id to the directory".to_owned()
+                    format!("first add the account with `dbt-api account add --id {account} …`")
                 };
                 format!("account {account}, environment `{environment}` (manifests: {manifests}): {hint}")
             })

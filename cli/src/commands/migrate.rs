@@ -1,9 +1,10 @@
 //! Implements `dbt-api migrate`.
 
 use anyhow::Context;
-use read_model::migrations;
+use read_model::migrations::{self, State};
 use sqlx::Connection;
 
+use crate::missing::holds_accounts;
 use crate::output::Output;
 use crate::settings::Settings;
 
@@ -14,8 +15,19 @@ pub(crate) async fn run(settings: &Settings, output: Output) -> anyhow::Result<(
              before you start one of this version.",
         )?;
     }
+    let was_absent = migrations::state(&mut settings.owner().await?).await? == Some(State::Absent);
     migrate(settings).await?;
-    output.done("The tables are up to date.")?;
+    let to_recover = match settings.open_bucket() {
+        Ok(bucket) => holds_accounts(&bucket).await,
+        Err(_) => false,
+    };
+    output.done(match (was_absent, to_recover) {
+        (false, _) => "The tables are up to date.",
+        (true, false) => "The tables were created.",
+        (true, true) => {
+            "The tables were created, and the bucket contains accounts: run `dbt-api recover` before you start the services."
+        }
+    })?;
     if read_model::format::needs_rebuild(&mut settings.owner().await?).await? {
         output.note(
             "Earlier uploads were projected by an older version. Run `dbt-api rebuild --accept-differences` soon; uploads and reads continue \

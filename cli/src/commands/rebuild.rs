@@ -4,7 +4,7 @@ use anyhow::{bail, ensure};
 use projector::{Begun, NEXT_SCHEMA, OLD_SCHEMA, Rebuild};
 use read_model::compare::Difference;
 use read_model::rebuild::search_path;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::args::RebuildArguments;
 use crate::output::Output;
@@ -52,12 +52,18 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
     if swapped && !arguments.keep_old {
         rebuild.drop_old().await?;
     }
-    output.one(&json!({
-        "events": outcomes,
-        "differences": differences,
-        "in_place": swapped,
-        "old_schema": (swapped && arguments.keep_old).then_some(OLD_SCHEMA),
-    }))?;
+    match output {
+        Output::Json => output.one(&json!({
+            "events": outcomes,
+            "differences": differences,
+            "in_place": swapped,
+            "old_schema": (swapped && arguments.keep_old).then_some(OLD_SCHEMA),
+        }))?,
+        Output::Text => {
+            output.one(&outcomes)?;
+            show(&differences, output)?;
+        }
+    }
     if swapped {
         return output.note("The new read model is in place.");
     }
@@ -66,9 +72,43 @@ pub(crate) async fn run(settings: &Settings, arguments: &RebuildArguments, outpu
     }
     ensure!(
         !arguments.verify,
-        "the read model does not match the bucket: `dbt-api rebuild --accept-differences` repairs it"
+        "the read model does not match the bucket: look for the cause first, because it may come back; then \
+         `dbt-api rebuild --accept-differences` repairs it"
     );
     bail!(
-        "the new read model differs from the current one and did not replace it; it is kept in the schema {NEXT_SCHEMA}: `dbt-api rebuild --accept-differences` replaces the current one, `dbt-api rebuild --verify` removes it"
+        "the new read model differs from the current one and did not replace it; it is kept in the schema {NEXT_SCHEMA}: look for the cause first, because it may come back; then `dbt-api rebuild --accept-differences` replaces the current one, or `dbt-api rebuild --verify` removes the new one"
     )
+}
+
+/// Prints which tables differ, and of each two rows the columns that differ.
+fn show(differences: &[Difference], output: Output) -> anyhow::Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    output.note("")?;
+    let columns = ["table", "account_id", "only_in_database", "only_in_bucket", "columns"];
+    output.many(differences, &columns, "")?;
+    output
+        .note("\nAn example of each, where both have a row with the columns that differ (--json shows whole rows):")?;
+    for difference in differences {
+        let of_account = format!("{}, account {}", difference.table, difference.account_id);
+        for (place, row) in [("database", &difference.database), ("bucket", &difference.bucket)] {
+            if let Some(row) = row {
+                output.note(&format!("{of_account}, {place}: {}", shown(row, &difference.columns)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns of a row that differ, or all if none is known.
+fn shown(row: &Value, columns: &[String]) -> String {
+    match row {
+        Value::Object(all) if !columns.is_empty() => {
+            let named = all.iter().filter(|(name, _)| columns.contains(name));
+            let named: Map<String, Value> = named.map(|(name, value)| (name.clone(), value.clone())).collect();
+            Value::Object(named).to_string()
+        }
+        row => row.to_string(),
+    }
 }

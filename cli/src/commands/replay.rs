@@ -1,11 +1,12 @@
 //! Implements `dbt-api replay`.
 
 use anyhow::ensure;
-use projector::{Outcomes, Selection};
+use projector::Outcomes;
 
 use crate::args::SelectionArguments;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::selection::selection_of;
 use crate::settings::Settings;
 
 pub(crate) async fn run(
@@ -14,7 +15,7 @@ pub(crate) async fn run(
     again: bool,
     output: Output,
 ) -> anyhow::Result<()> {
-    let selection = selection_of(selection);
+    let selection = selection_of(&settings.open_bucket()?, selection).await?;
     ensure!(
         !again || selection.account.is_some() || selection.from.is_some(),
         "`--again` needs --account or --from: to apply everything again, use `dbt-api rebuild`, which is faster and compares the result"
@@ -29,6 +30,11 @@ pub(crate) async fn run(
     ensure_complete(&outcomes)
 }
 
+/// A number of events in words.
+pub(crate) fn counted(events: u64) -> String {
+    format!("{events} {}", if events == 1 { "event" } else { "events" })
+}
+
 /// Returns an error that lists the events that were not applied, if there are any.
 pub(crate) fn ensure_complete(outcomes: &Outcomes) -> anyhow::Result<()> {
     let problems = [
@@ -38,30 +44,15 @@ pub(crate) fn ensure_complete(outcomes: &Outcomes) -> anyhow::Result<()> {
         ),
         (
             outcomes.rejected,
-            "could not be applied again and keep their earlier result: the log above says why",
+            "could not be applied again, so the earlier result stays: the log above says why",
         ),
-        (
-            outcomes.unreadable,
-            "cannot be read: the log above names them and says why",
-        ),
+        (outcomes.unreadable, "cannot be read: the log above says which and why"),
     ];
     let problems: Vec<String> = problems
         .iter()
         .filter(|(events, _)| *events > 0)
-        .map(|(events, problem)| format!("{events} events {problem}"))
+        .map(|(events, problem)| format!("{} {problem}", counted(*events)))
         .collect();
     ensure!(problems.is_empty(), "{}", problems.join("; "));
     Ok(())
-}
-
-/// Converts the arguments into a selection. Ages are relative to now.
-pub(crate) fn selection_of(arguments: &SelectionArguments) -> Selection {
-    let now = clock::Clock::System.now();
-    Selection {
-        account: arguments.account,
-        environment: arguments.environment,
-        kind: arguments.kind.clone(),
-        from: arguments.from.map(|moment| moment.before(now)),
-        to: arguments.to.map(|moment| moment.before(now)),
-    }
 }

@@ -5,9 +5,9 @@ use directory::datacoves::Source;
 use ingest::{Datacoves, Directory, Ingest, Observer, Parts};
 use service::{Health, Need};
 use sqlx::PgPool;
-use stream::Stream;
+use stream::{Announcer, Stream};
 
-use super::part::{Part, Process};
+use super::part::{OperatorParts, Part, Process};
 use crate::health::{bucket_check, database_check, directory_check, stream_check};
 use crate::pools::{self, PoolRole};
 
@@ -18,11 +18,12 @@ use crate::pools::{self, PoolRole};
 pub(super) async fn part(process: &Process) -> anyhow::Result<Part> {
     let settings = &process.settings;
     let stream = Stream::connect(&settings.stream).await?;
-    let pool = pools::ingest(&settings.database);
+    let pool = pools::ingest(&settings.database, &process.deleted_tokens);
     let datacoves = datacoves(process);
     let directory = Directory::new(
         pool.clone(),
         process.bucket.clone(),
+        process.deleted_tokens.clone(),
         Clock::System,
         process.verifier.clone(),
         datacoves.clone(),
@@ -35,11 +36,15 @@ pub(super) async fn part(process: &Process) -> anyhow::Result<Part> {
     let shutdown = process.shutdown.clone();
     part.tasks
         .push(tokio::spawn(async move { keeping.run(shutdown).await }));
+    let announcer = Announcer::new(stream);
+    let announcing = announcer.clone().run(process.shutdown.clone());
+    part.tasks.push(tokio::spawn(announcing));
+    part.last.push(Box::pin(announcer.clone().finish()));
     if !settings.airflow.environments.is_empty() {
         let parts = Parts {
             pool: pool.clone(),
             bucket: process.bucket.clone(),
-            stream: stream.clone(),
+            announcer: announcer.clone(),
             directory: directory.clone(),
             clock: Clock::System,
         };
@@ -47,15 +52,26 @@ pub(super) async fn part(process: &Process) -> anyhow::Result<Part> {
         part.health = part.health.part("airflow", Need::Degrading, observer.check());
         part.tasks.push(tokio::spawn(observer.run(process.shutdown.clone())));
     }
+    part.operator_parts = Some(OperatorParts {
+        directory: directory.clone(),
+        announcer: announcer.clone(),
+    });
     let ingest = Ingest::new(
         settings.ingest.clone(),
         process.bucket.clone(),
-        stream,
+        announcer,
         directory,
         pool,
         Clock::System,
         &settings.public_url(),
     );
+    let refusals = ingest.refusals();
+    let shutdown = process.shutdown.clone();
+    let keeping = refusals.clone();
+    part.tasks
+        .push(tokio::spawn(async move { keeping.run(shutdown).await }));
+    part.refusals = Some(refusals.clone());
+    part.last.push(Box::pin(async move { refusals.finish().await }));
     let (routes, document) = ingest::router(ingest).split_for_parts();
     part.routes = routes;
     part.document = Some(document);
@@ -84,7 +100,7 @@ fn health(
         .part(
             "database",
             Need::Degrading,
-            database_check(&process.settings.database, PoolRole::Ingest, pool),
+            database_check(&process.settings.database, &process.bucket, PoolRole::Ingest, pool),
         )
         .part("stream", Need::Degrading, stream_check(stream));
     match datacoves {

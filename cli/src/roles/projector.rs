@@ -22,7 +22,7 @@ pub(super) async fn part(process: &Process) -> anyhow::Result<Part> {
         .part(
             "database",
             Need::Required,
-            database_check(&process.settings.database, PoolRole::Projector, &pool),
+            database_check(&process.settings.database, &process.bucket, PoolRole::Projector, &pool),
         )
         .part("database_writes", Need::Degrading, writes_check(&pool))
         .part("bucket", Need::Required, bucket_check(&process.bucket))

@@ -10,7 +10,7 @@ use testkit::{Database, Gate, Passage, Service, System, run_command, try_command
 use crate::installation::{BINARY, Installation, Token, newest_manifest};
 
 /// The tables as Datacoves has them, with more columns than the service reads.
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE users_account (id serial PRIMARY KEY, name varchar(100) NOT NULL, slug varchar(50) UNIQUE NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(), deactivated_at timestamptz,
     plan_id integer);
@@ -34,7 +34,7 @@ async fn prepared() -> (System, Database) {
     (system, theirs)
 }
 
-async fn execute(theirs: &Database, statements: &'static str) {
+pub(crate) async fn execute(theirs: &Database, statements: &'static str) {
     let pool = sqlx::PgPool::connect_with(theirs.options()).await.unwrap();
     sqlx::raw_sql(statements).execute(&pool).await.unwrap();
     pool.close().await;
@@ -105,6 +105,9 @@ async fn the_directory_follows_additions_changes_and_deletions_in_datacoves() {
 
     for arguments in [
         vec!["account", "add", "More"],
+        vec!["account", "rename", "7", "More"],
+        vec!["project", "retire", "--account", "7", "70"],
+        vec!["environment", "restore", "--account", "7", "dev123"],
         vec!["project", "add", "--account", "7", "--name", "More", "--slug", "more"],
         vec![
             "environment",

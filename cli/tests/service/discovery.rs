@@ -12,6 +12,7 @@ mod statements;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+pub(crate) use self::hostile::manifest;
 use crate::installation::{Installation, Token};
 use crate::nodes::{applied, with_a_build};
 

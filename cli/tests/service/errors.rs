@@ -147,7 +147,9 @@ async fn commands_report_what_is_wrong() {
     }
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "shop"]).contains("`shop` is taken"));
     assert!(fails(&["project", "add", "--account", "1", "--name", "x", "--slug", "123"]).contains("not all digits"));
-    assert!(fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("expected read or upload"));
+    assert!(
+        fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("expected read, upload or operate")
+    );
     for command in [vec!["token", "create"], vec!["prune", "--keep", "1"]] {
         let more = |environment| [command.clone(), vec!["--account", "1", "--environment", environment]].concat();
         assert!(fails(&more("nope")).contains("unknown environment `nope`"));
@@ -156,7 +158,37 @@ async fn commands_report_what_is_wrong() {
         installation.command(&more("1"));
         installation.command(&more(SLUG));
     }
-    assert!(fails(&["events", "list", "--environment", SLUG]).contains("expected a whole number, got `dev123`"));
+    for command in [vec!["events", "list"], vec!["replay"], vec!["import"]] {
+        let more = |more: &[&'static str]| [&command[..], more].concat();
+        assert!(fails(&more(&["--account", "7"])).contains("unknown account `7`: `dbt-api account list`"));
+        for environment in ["nope", "2"] {
+            let errors = fails(&more(&["--account", "1", "--environment", environment]));
+            let expected = format!("unknown environment `{environment}`: `dbt-api environment list --account 1`");
+            assert!(errors.contains(&expected), "{command:?}: {errors}");
+        }
+        for environment in ["1", SLUG] {
+            installation.command(&more(&["--account", "1", "--environment", environment]));
+        }
+    }
+    let of_environment = |more: &[&'static str]| [&["events", "list", "--environment"], more].concat();
+    assert!(fails(&of_environment(&[SLUG])).contains("needs --account"));
+    assert!(fails(&of_environment(&["7"])).contains("`dbt-api environment list --account ID`"));
+    let by_id = installation.command(&of_environment(&["1"]));
+    assert_eq!(by_id, installation.command(&of_environment(&[SLUG, "--account", "1"])));
+    assert_eq!(by_id[0]["type"], "directory.environment.recorded.v1");
+    let add = [
+        "environment",
+        "add",
+        "--account",
+        "1",
+        "--name",
+        "More",
+        "--slug",
+        "more",
+        "--project",
+    ];
+    assert!(fails(&[&add[..], &["nope"]].concat()).contains("unknown project `nope`"));
+    assert_eq!(installation.command(&[&add[..], &["shop"]].concat())["project_id"], 1);
     assert!(fails(&["events", "show", "x"]).contains("-0123456789ab, got `x`"));
 }
 

@@ -296,7 +296,7 @@ async fn manifests_that_cannot_be_imported_are_reported_and_do_not_stop_others()
     for message in [
         "skipped manifests of environments that are not in the directory",
         "account 1, environment `old` (manifests: 1): add it with `dbt-api environment add --account 1 --slug old …`",
-        "account 57, environment `dev123` (manifests: 1): first add an account with this id to the directory",
+        "account 57, environment `dev123` (manifests: 1): first add the account with `dbt-api account add --id 57 …`",
     ] {
         assert!(errors.contains(message), "{errors}");
     }

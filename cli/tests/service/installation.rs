@@ -145,7 +145,7 @@ pub(crate) async fn prepared() -> System {
 pub(crate) fn prepare(system: System) -> System {
     for account in ["1", "2"] {
         let add = |arguments: &[&str]| assert_eq!(run_command(BINARY, arguments, &system)["id"].to_string(), account);
-        add(&["account", "add", "Account"]);
+        add(&["account", "add", "Account", "--allow-same-name"]);
         add(&[
             "project",
             "add",

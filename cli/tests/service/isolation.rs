@@ -1,5 +1,6 @@
 //! A token sees only its account.
 
+use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use testkit::wait_until;
@@ -23,6 +24,17 @@ async fn no_route_shows_data_of_another_account() {
     installation.run_with_total(&own, "1", 1).await;
     // The names match those that the walk fills in.
     installation.store_file(&own, "secret_of_1", "1").await;
+    let refused = Form::new()
+        .text("environment_slug", SLUG)
+        .part("file", Part::bytes(b"text".to_vec()).file_name("refused_of_1"));
+    let (status, _) = installation.upload(&own, refused).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    wait_until("the refused upload is kept", async || {
+        let refused = "/api/v3/accounts/1/refused-uploads";
+        let (_, refused) = installation.get(&own, refused).await;
+        (refused["data"][0]["file"] == "refused_of_1").then_some(())
+    })
+    .await;
     let promote = "/api/v3/accounts/1/projects/1/environments/1/files/1/promote";
     let (status, _) = installation.send(Method::POST, &own, promote).await;
     assert_eq!(status, StatusCode::CREATED);
@@ -197,7 +209,7 @@ async fn row_level_security_holds_in_every_form_of_query() {
             has_table_privilege('dbt_api_reader', c.oid, 'SELECT')
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'account_id' AND NOT a.attisdropped
-         WHERE c.relkind = 'r' AND n.nspname IN ('read_model', 'directory', 'ids') ORDER BY 1",
+         WHERE c.relkind IN ('r', 'p') AND n.nspname IN ('read_model', 'directory', 'ids') ORDER BY 1",
     )
     .fetch_all(&owner)
     .await
@@ -205,9 +217,9 @@ async fn row_level_security_holds_in_every_form_of_query() {
     assert!(tables.len() > 20, "{tables:?}");
     let may_write: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname IN ('read_model', 'directory', 'ids') AND c.relkind IN ('r', 'S')
-            AND (CASE c.relkind WHEN 'r' THEN has_table_privilege('dbt_api_reader', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-                ELSE has_sequence_privilege('dbt_api_reader', c.oid, 'USAGE, UPDATE') END)",
+         WHERE n.nspname IN ('read_model', 'directory', 'ids') AND c.relkind IN ('r', 'p', 'S')
+            AND (CASE c.relkind WHEN 'S' THEN has_sequence_privilege('dbt_api_reader', c.oid, 'USAGE, UPDATE')
+                ELSE has_table_privilege('dbt_api_reader', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') END)",
     )
     .fetch_one(&owner)
     .await

@@ -31,6 +31,7 @@ pub(crate) fn filled(template: &str, values: &PathValues) -> String {
     match before {
         "lineage" => path + "?unique_id=model.shop.orders",
         "changes" => path + "?from=1",
+        "compare" => path + "?run=1&with=1",
         _ => path,
     }
 }

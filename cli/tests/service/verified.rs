@@ -372,7 +372,7 @@ async fn row_level_security_holds_a_list_of_environments() {
         "SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'environment_id' AND NOT a.attisdropped
-         WHERE c.relkind = 'r' AND n.nspname IN ('read_model', 'ids') AND has_table_privilege('dbt_api_reader', c.oid, 'SELECT')
+         WHERE c.relkind IN ('r', 'p') AND n.nspname IN ('read_model', 'ids') AND has_table_privilege('dbt_api_reader', c.oid, 'SELECT')
          UNION ALL SELECT 'directory.environments' UNION ALL SELECT 'directory.projects' ORDER BY 1",
     )
     .fetch_all(&installation.system.database.pool("dbt_api_projector"))

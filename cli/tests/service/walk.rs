@@ -114,6 +114,8 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
     let deleted = installation.token("1", scopes, &[]);
     let ended = installation.token("1", scopes, &["--expires-in", "0s"]);
     installation.command(&["token", "delete", &deleted.id]);
+    let for_operators = ["token", "create", "--scope", "operate", "--expires-in", "1d"];
+    let for_operators = installation.command(&for_operators)["key"].as_str().unwrap().to_owned();
     let manifest = String::from_utf8(newest_manifest()).unwrap();
     let manifest = manifest.replace("weekly_report", SECRET).into_bytes();
     installation.upload_manifest(&own, "secret_run", manifest).await;
@@ -152,6 +154,10 @@ async fn no_route_accepts_a_token_that_is_not_valid_for_it() {
                     if !operation.is_null() && walk.needs_a_token() {
                         assert_eq!(status, StatusCode::UNAUTHORIZED, "{request} with `{key:.20}`");
                     }
+                }
+                let status = walk.ask(&for_operators, *naming).await;
+                if !operation.is_null() && walk.needs_a_token() {
+                    assert_eq!(status, StatusCode::FORBIDDEN, "{request} with a token for operators");
                 }
                 for key in [&other.key, &elsewhere.key] {
                     let status = walk.ask(key, *naming).await;

@@ -168,6 +168,8 @@ impl Manifest {
                 Section::Nodes(name, resource_type, entries) => {
                     manifest.add(text, name, Cow::Borrowed(resource_type), entries);
                 }
+                // What clients may add to the metadata, such as variables, may look like a node.
+                Section::Other(name, _) if name == "metadata" => {}
                 Section::Other(name, value) if name.len() <= MAX_SECTION_NAME && value.get().starts_with('{') => {
                     let entries: Entries<'_> = serde_json::from_str(value.get())?;
                     if holds_nodes(&entries) {

@@ -50,7 +50,7 @@ pub enum Problem {
     #[error("does not answer: is it running, and is its address right?")]
     Unreachable,
     /// The credentials are wrong, or do not allow the request.
-    #[error("refuses access: check the access keys in the settings, and that they may read, list and write")]
+    #[error("refuses access: check the credentials in the settings, and that they may read, list and write")]
     Refused,
     /// The bucket does not exist.
     #[error("does not exist: create it, or correct its name in the settings")]

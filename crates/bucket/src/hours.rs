@@ -192,7 +192,7 @@ pub(crate) fn day_of_parts(parts: &[u32]) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }
 
-fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {
+pub(crate) fn hour_of_parts(parts: &[u32]) -> Option<DateTime<Utc>> {
     let (&hour, day) = parts.split_last()?;
     let date = day_of_parts(day)?;
     Some(date.and_time(NaiveTime::default()).with_hour(hour)?.and_utc())

@@ -19,7 +19,7 @@ const DIRECTORY: &str = "events/directory";
 /// The two parts of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Journal {
-    /// Uploads, files and observations of Airflow.
+    /// Uploads, files, observations of Airflow and what operators did.
     Uploads,
     /// Accounts, projects, environments, tokens and retention.
     Directory,
@@ -43,7 +43,8 @@ impl Journal {
                 | Type::FilesStored
                 | Type::FileDeleted
                 | Type::AirflowRunObserved
-                | Type::DbtProjectRetired,
+                | Type::DbtProjectRetired
+                | Type::OperatorActed,
             ) => Self::Uploads,
             Some(
                 Type::AccountRecorded
@@ -52,7 +53,9 @@ impl Journal {
                 | Type::ConnectionRecorded
                 | Type::TokenIssued
                 | Type::TokenRevoked
-                | Type::RetentionPruned,
+                | Type::RetentionPruned
+                | Type::OperatorTokenIssued
+                | Type::OperatorTokenRevoked,
             ) => Self::Directory,
             None => Self::of_first_word(kind),
         }

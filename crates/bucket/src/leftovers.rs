@@ -12,7 +12,15 @@ use crate::Bucket;
 use crate::error::{Error, Problem};
 
 /// The folders with objects of this version. Names in the other folder, `accounts`, are those of the earlier dbt-api.
-const FOLDERS: [&str; 6] = ["artifacts", "derived", "events", "ids", "keys", "revocations"];
+const FOLDERS: [&str; 7] = [
+    "artifacts",
+    "derived",
+    "events",
+    "ids",
+    "keys",
+    "refused",
+    "revocations",
+];
 
 /// The age from which nobody writes such a file any more. An upload writes to its file all the time.
 pub const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(1);

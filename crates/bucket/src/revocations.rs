@@ -1,4 +1,6 @@
-//! Records deleted tokens as `revocations/<token id>`. These are checked while the database is unavailable.
+//! Records deleted tokens as `revocations/<token id>`. These are checked while the database is unavailable, and after it was.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use schemas::TokenId;
@@ -26,8 +28,19 @@ impl Bucket {
             Err(error) => Err(error),
         }
     }
+
+    /// Returns all tokens that are deleted.
+    ///
+    /// # Errors
+    /// Fails if the bucket is unavailable.
+    pub async fn revoked_tokens(&self) -> Result<HashSet<TokenId>, Error> {
+        let names = self.list(REVOCATIONS).await?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
 }
 
+const REVOCATIONS: &str = "revocations";
+
 fn key(token: TokenId) -> String {
-    format!("revocations/{token}")
+    format!("{REVOCATIONS}/{token}")
 }

@@ -1,11 +1,16 @@
 //! The bucket's settings.
 
+mod azure;
 mod read;
+mod s3;
 
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 use url::Url;
+
+pub use azure::AzureCredentials;
+pub use s3::S3Credentials;
 
 /// The bucket's location and credentials.
 #[derive(Clone, Debug)]
@@ -19,10 +24,8 @@ pub enum Settings {
     S3 {
         /// The bucket's name.
         bucket: String,
-        /// The access key's id.
-        access_key: SecretString,
-        /// The access key's secret.
-        secret_key: SecretString,
+        /// What signs requests.
+        credentials: S3Credentials,
         /// The region that requests are signed for, such as `us-east-1`.
         region: String,
         /// The URL of a store other than Amazon's.
@@ -45,10 +48,17 @@ pub enum Settings {
         container: String,
         /// The storage account's name.
         account: String,
-        /// The storage account's key, in base64.
-        key: SecretString,
+        /// As whom it is asked.
+        credentials: AzureCredentials,
         /// The URL of the account's blobs, if it is not Azure's default.
         endpoint: Option<Url>,
+    },
+    /// A bucket in Google Cloud Storage.
+    Gcs {
+        /// The bucket's name.
+        bucket: String,
+        /// The file with the key of a service account. Without it, the machine's metadata server is asked for tokens.
+        key_file: Option<PathBuf>,
     },
 }
 
@@ -66,7 +76,10 @@ impl Settings {
                     return Err(format!("expected a folder that exists, got `{name}`"));
                 }
             }
-            Self::S3 { bucket, .. } | Self::Minio { bucket, .. } | Self::Blob { container: bucket, .. } => {
+            Self::S3 { bucket, .. }
+            | Self::Minio { bucket, .. }
+            | Self::Blob { container: bucket, .. }
+            | Self::Gcs { bucket, .. } => {
                 if !read::is_bucket_name(name) {
                     return Err(format!("expected {}, got `{name}`", read::BUCKET_NAME));
                 }
@@ -82,19 +95,20 @@ impl Settings {
             Self::Local { path } => format!("the storage folder `{}`", path.display()),
             Self::S3 {
                 bucket,
-                endpoint: None,
+                endpoint,
                 region,
-                ..
-            } => format!("the S3 bucket `{bucket}` in {region}"),
-            Self::S3 {
-                bucket,
-                endpoint: Some(url),
-                ..
-            } => format!("the S3 bucket `{bucket}` at {url}"),
+                credentials,
+            } => {
+                let place = endpoint
+                    .as_ref()
+                    .map_or_else(|| format!("in {region}"), |url| format!("at {url}"));
+                format!("the S3 bucket `{bucket}` {place}{}", credentials.origin())
+            }
             Self::Minio { url, bucket, .. } => format!("the MinIO bucket `{bucket}` at {url}"),
             Self::Blob { container, account, .. } => {
                 format!("the Azure container `{container}` of the storage account `{account}`")
             }
+            Self::Gcs { bucket, .. } => format!("the bucket `{bucket}` in Google Cloud Storage"),
         }
     }
 }

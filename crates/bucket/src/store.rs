@@ -2,23 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, ClientOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    RetryConfig,
-};
-use secrecy::ExposeSecret;
+use object_store::{GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio_util::io::ReaderStream;
 
 use crate::error::{Error, Problem};
+use crate::open::open;
 use crate::segments::Cache;
 use crate::settings::Settings;
 
@@ -31,7 +24,7 @@ const PIECE: usize = 256 * 1024;
 /// How often creating an object is attempted while it neither succeeds nor the object exists.
 const CREATE_ATTEMPTS: usize = 3;
 
-/// A bucket in S3, MinIO or Azure Blob Storage, or a local folder. Cheap to clone.
+/// A bucket in S3, MinIO, Azure Blob Storage or Google Cloud Storage, or a local folder. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
@@ -59,56 +52,7 @@ impl Bucket {
     /// Fails if a local folder cannot be created, or the settings do not make a valid HTTP client.
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let location = settings.location();
-        let store: Arc<dyn ObjectStore> = match settings {
-            Settings::Local { path } => {
-                let failed = |source| Error::unavailable(&location, Problem::Failed, source);
-                std::fs::create_dir_all(path).map_err(failed)?;
-                let local = LocalFileSystem::new_with_prefix(path);
-                Arc::new(local.map_err(|e| Error::from_store(&location, "", e))?.with_fsync(true))
-            }
-            Settings::S3 {
-                bucket,
-                access_key,
-                secret_key,
-                region,
-                endpoint,
-            } => {
-                let mut builder =
-                    s3(bucket, access_key.expose_secret(), secret_key.expose_secret()).with_region(region);
-                if let Some(endpoint) = endpoint {
-                    builder = builder.with_endpoint(endpoint.as_str());
-                }
-                Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
-            }
-            Settings::Minio {
-                url,
-                bucket,
-                access_key,
-                secret_key,
-            } => {
-                let builder = s3(bucket, access_key.expose_secret(), secret_key.expose_secret())
-                    .with_region("us-east-1")
-                    .with_endpoint(url.as_str());
-                Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
-            }
-            Settings::Blob {
-                container,
-                account,
-                key,
-                endpoint,
-            } => {
-                let mut builder = MicrosoftAzureBuilder::new()
-                    .with_container_name(container)
-                    .with_account(account)
-                    .with_access_key(key.expose_secret())
-                    .with_client_options(client_options())
-                    .with_retry(retries());
-                if let Some(endpoint) = endpoint {
-                    builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned());
-                }
-                Arc::new(builder.build().map_err(|e| Error::from_store(&location, "", e))?)
-            }
-        };
+        let store = open(settings, &location)?;
         let folder = match settings {
             Settings::Local { path } => Some(path.as_path().into()),
             _ => None,
@@ -141,14 +85,20 @@ impl Bucket {
         }
     }
 
-    /// Creates an object unless it exists. On success, the object exists. The first time, it checks that the store never overwrites, on which
-    /// everything that is created depends.
-    pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
+    /// Before the first write, checks that the store never overwrites, on which everything that is created depends. Nothing is written to
+    /// another one: half of what an operator does would remain.
+    async fn ensure_conditional(&self) -> Result<(), Error> {
         // Side by side: while the bucket is down, uploads must not wait for each other's checks.
         if !self.is_conditional.load(Ordering::Relaxed) {
             self.check().await?;
             self.is_conditional.store(true, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// Creates an object unless it exists. On success, the object exists.
+    pub(crate) async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
+        self.ensure_conditional().await?;
         for _ in 0..CREATE_ATTEMPTS {
             if self.create_once(key, bytes.clone()).await? == Created::Now {
                 return Ok(Created::Now);
@@ -172,6 +122,7 @@ impl Bucket {
     }
 
     pub(crate) async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
+        self.ensure_conditional().await?;
         let result = self.store.put(&Path::from(key), bytes.into()).await;
         result.map(drop).map_err(|e| self.write_error(key, e))
     }
@@ -262,37 +213,5 @@ impl Bucket {
             object_store::Error::NotFound { .. } => Error::unavailable(&self.location, Problem::Missing, error),
             error => self.error(key, error),
         }
-    }
-}
-
-fn s3(bucket: &str, access_key: &str, secret_key: &str) -> AmazonS3Builder {
-    AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_access_key_id(access_key)
-        .with_secret_access_key(secret_key)
-        .with_client_options(client_options())
-        .with_retry(retries())
-}
-
-/// Returns the client options. A request has no total time limit, because a large artifact may be read slowly, but a store that is silent for
-/// 30 s counts as down. The longest silence is while a part of 8 MiB, or an object of 16 MiB, is sent.
-fn client_options() -> ClientOptions {
-    ClientOptions::new()
-        .with_allow_http(true)
-        .with_connect_timeout(Duration::from_secs(3))
-        .with_read_timeout(Duration::from_secs(30))
-        .with_timeout_disabled()
-}
-
-/// Returns the retry settings. They bridge short interruptions, but notice within about five seconds that a store is down.
-fn retries() -> RetryConfig {
-    RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(2),
-            base: 2.0,
-        },
-        max_retries: 5,
-        retry_timeout: Duration::from_secs(10),
     }
 }

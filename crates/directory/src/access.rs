@@ -90,6 +90,17 @@ impl Environments {
 }
 
 impl Access {
+    /// The access of a token that sees nothing and may do nothing, such as one for operators.
+    #[must_use]
+    pub fn none(token_id: TokenId) -> Self {
+        Self {
+            token_id,
+            accounts: Vec::new(),
+            environments: Environments::Only(Vec::new()),
+            scopes: Vec::new(),
+        }
+    }
+
     /// Whether the token allows this action.
     #[must_use]
     pub fn allows(&self, scope: Scope) -> bool {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use schemas::{
-    AccountId, AccountRecorded, ConnectionRecorded, EnvironmentRecorded, Event, EventData, EventId, ProjectRecorded,
-    TokenIssued, TokenRevoked,
+    AccountId, AccountRecorded, ConnectionRecorded, EnvironmentRecorded, Event, EventData, EventId,
+    OperatorTokenIssued, ProjectRecorded, TokenId, TokenIssued,
 };
-use sqlx::PgConnection;
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 /// Takes the lock for changing the directory, until the transaction ends. What is checked before an event is made thus stays true until it
@@ -45,6 +45,16 @@ pub async fn applied(connection: &mut PgConnection, events: &[EventId]) -> sqlx:
     Ok(applied.into_iter().map(EventId).collect())
 }
 
+/// Returns how many events of the directory were applied.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn applied_events(connection: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM directory.ledger"#)
+        .fetch_one(connection)
+        .await
+}
+
 /// Applies an event of the directory in the caller's transaction. Applying it again, or after a later event, changes nothing. Other events
 /// are ignored.
 ///
@@ -61,13 +71,18 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
         }
         EventData::ConnectionRecorded(connection) => apply_connection(transaction, id, time, connection).await?,
         EventData::TokenIssued(token) => issue_token(transaction, time, token).await?,
-        EventData::TokenRevoked(token) => revoke_token(transaction, time, token).await?,
+        EventData::TokenRevoked(token) => {
+            revoke_token(transaction, time, token.token_id, Some(token.account_id)).await?
+        }
+        EventData::OperatorTokenIssued(token) => issue_operator_token(transaction, time, token).await?,
+        EventData::OperatorTokenRevoked(token) => revoke_token(transaction, time, token.token_id, None).await?,
         EventData::ArtifactsUploaded(_)
         | EventData::FilesStored(_)
         | EventData::FileDeleted(_)
         | EventData::AirflowRunObserved(_)
         | EventData::RetentionPruned(_)
-        | EventData::DbtProjectRetired(_) => return Ok(()),
+        | EventData::DbtProjectRetired(_)
+        | EventData::OperatorActed(_) => return Ok(()),
     }
     sqlx::query!(
         "INSERT INTO directory.ledger (event_id) VALUES ($1) ON CONFLICT DO NOTHING",
@@ -75,7 +90,8 @@ pub async fn apply(transaction: &mut PgConnection, event: &Event, data: &EventDa
     )
     .execute(&mut *transaction)
     .await?;
-    note_change(transaction, &[data.account_id()]).await
+    let accounts: Vec<AccountId> = data.account_id().into_iter().collect();
+    note_change(transaction, &accounts).await
 }
 
 /// Gives accounts a new version after a change, so that what clients have cached is no longer current. [`apply`] does this by itself. Only one
@@ -208,7 +224,7 @@ async fn apply_connection(
 
 async fn issue_token(transaction: &mut PgConnection, time: DateTime<Utc>, token: &TokenIssued) -> sqlx::Result<()> {
     let scopes: Vec<String> = token.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
-    sqlx::query!(
+    let added = sqlx::query!(
         "INSERT INTO tokens (id, account_id, name, key_sha256, scopes, environment_id, issued_at, expires_at)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8::timestamptz WHERE NOT EXISTS (SELECT FROM revocations WHERE token_id = $1)
          ON CONFLICT DO NOTHING",
@@ -221,26 +237,75 @@ async fn issue_token(transaction: &mut PgConnection, time: DateTime<Utc>, token:
         time,
         token.expires_at
     )
-    .execute(transaction)
+    .execute(&mut *transaction)
     .await?;
+    if added.rows_affected() == 0 {
+        // An event about the same token was applied before. The earliest end counts, in whatever order they come; `least` ignores nulls.
+        sqlx::query!(
+            "UPDATE tokens SET expires_at = least(expires_at, $2), issued_at = least(issued_at, $3) WHERE id = $1",
+            token.token_id.0,
+            token.expires_at,
+            time
+        )
+        .execute(transaction)
+        .await?;
+    }
     Ok(())
 }
 
-async fn revoke_token(transaction: &mut PgConnection, time: DateTime<Utc>, token: &TokenRevoked) -> sqlx::Result<()> {
+async fn issue_operator_token(
+    transaction: &mut PgConnection,
+    time: DateTime<Utc>,
+    token: &OperatorTokenIssued,
+) -> sqlx::Result<()> {
+    let added = sqlx::query!(
+        "INSERT INTO operator_tokens (id, name, key_sha256, issued_at, expires_at)
+         SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM revocations WHERE token_id = $1)
+         ON CONFLICT DO NOTHING",
+        token.token_id.0,
+        token.name,
+        token.key_sha256.0.as_slice(),
+        time,
+        token.expires_at
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if added.rows_affected() == 0 {
+        // As in `issue_token`.
+        sqlx::query!(
+            "UPDATE operator_tokens SET expires_at = least(expires_at, $2), issued_at = least(issued_at, $3) WHERE id = $1",
+            token.token_id.0,
+            token.expires_at,
+            time
+        )
+        .execute(transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Revokes a token, which has no account if it is for operators.
+async fn revoke_token(
+    transaction: &mut PgConnection,
+    time: DateTime<Utc>,
+    token: TokenId,
+    account: Option<AccountId>,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO revocations (token_id, account_id, revoked_at) VALUES ($1, $2, $3)
          ON CONFLICT (token_id) DO UPDATE SET revoked_at = least(revocations.revoked_at, excluded.revoked_at)",
-        token.token_id.0,
-        token.account_id.0,
+        token.0,
+        account.map(|account| account.0),
         time
     )
     .execute(&mut *transaction)
     .await?;
-    sqlx::query!("DELETE FROM token_use WHERE token_id = $1", token.token_id.0)
-        .execute(&mut *transaction)
-        .await?;
-    sqlx::query!("DELETE FROM tokens WHERE id = $1", token.token_id.0)
-        .execute(transaction)
-        .await?;
+    // When it was last used stays, for `token list --all`.
+    sqlx::query!(
+        "WITH operators AS (DELETE FROM operator_tokens WHERE id = $1) DELETE FROM tokens WHERE id = $1",
+        token.0
+    )
+    .execute(transaction)
+    .await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ mod settings;
 mod wanted;
 
 pub use difference::{Change, Difference, NothingThere, Present};
-pub use rows::{Rows, Source};
+pub use rows::{ReadError, Rows, Source};
 pub use settings::Queries;
 pub use wanted::Wanted;
 

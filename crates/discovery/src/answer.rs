@@ -19,6 +19,7 @@ use crate::memory::{Memory, wait_for};
 use crate::plan::{Selection, TYPENAME, plan, roots};
 use crate::request::Request;
 use crate::resolve::{Resolved, Resolver};
+use crate::search::Indexes;
 use crate::tree::Tree;
 use crate::write::{Frames, MAX_ANSWER, Pieces, Writer};
 
@@ -44,7 +45,8 @@ const SCHEMA_MIB: usize = 64;
 /// Answers queries. Cheap to clone; what it keeps in memory is shared.
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    graphs: Graphs,
+    pub(crate) graphs: Graphs,
+    pub(crate) indexes: Indexes,
     memory: Arc<Semaphore>,
     /// Limits the answers about data that are written at the same time.
     writers: Arc<Semaphore>,
@@ -55,6 +57,7 @@ impl Default for Discovery {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             graphs: Graphs::default(),
+            indexes: Indexes::default(),
             memory: Arc::new(Semaphore::new(MEMORY_MIB)),
             writers: Arc::new(Semaphore::new(cores * WRITERS_OF_CORE)),
         }

@@ -1,5 +1,6 @@
 //! The data of an environment or a run: first it is noted what a query needs of which nodes, then all is read at once.
 
+mod choose;
 mod load;
 
 use std::collections::{HashMap, HashSet};

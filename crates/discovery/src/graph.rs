@@ -11,16 +11,16 @@ use read_model::queries::discovery::IndexedNode;
 use tokio::sync::OnceCell;
 
 pub(crate) use attributes::{Attributes, modeling_layer};
-pub(crate) use cache::Graphs;
+pub(crate) use cache::{Graphs, read};
 
 use crate::kind::Kind;
 
 /// A node, by its index in the graph.
-pub(crate) type NodeIndex = u32;
+pub type NodeIndex = u32;
 
 /// The nodes of a node set, sorted by `unique_id`.
 #[derive(Debug, Default)]
-pub(crate) struct Graph {
+pub struct Graph {
     nodes: Vec<GraphNode>,
     /// What is read from the definitions, once somebody asks for it.
     attributes: OnceCell<Vec<Attributes>>,
@@ -28,23 +28,28 @@ pub(crate) struct Graph {
 
 /// A node of a graph. An environment may have a hundred thousand of them, so each takes as little memory as is simple.
 #[derive(Debug)]
-pub(crate) struct GraphNode {
+pub struct GraphNode {
     /// The definition's number, by which it is read.
     pub(crate) id: i64,
-    pub(crate) unique_id: Box<str>,
-    pub(crate) resource_type: Arc<str>,
+    /// dbt's id.
+    pub unique_id: Box<str>,
+    /// The resource type, such as `model`.
+    pub resource_type: Arc<str>,
     pub(crate) kind: Option<Kind>,
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) package_name: Option<Arc<str>>,
-    pub(crate) materialized: Option<Arc<str>>,
+    /// The name of the node.
+    pub name: Option<Box<str>>,
+    /// The dbt package that defines the node.
+    pub package_name: Option<Arc<str>>,
+    /// The materialization, such as `table`.
+    pub materialized: Option<Arc<str>>,
     /// The nodes that it depends on, without those that are not defined.
-    pub(crate) parents: Box<[NodeIndex]>,
+    pub parents: Box<[NodeIndex]>,
     /// dbt's ids of the nodes that it depends on but that are not defined.
     undefined: Box<[Box<str>]>,
     /// The nodes that depend on it.
-    pub(crate) children: Box<[NodeIndex]>,
+    pub children: Box<[NodeIndex]>,
     /// Its tests: those that dbt attached to it, and those that dbt attached to no node and that depend on it.
-    pub(crate) tests: Box<[NodeIndex]>,
+    pub tests: Box<[NodeIndex]>,
 }
 
 impl Graph {
@@ -108,15 +113,27 @@ impl Graph {
         }
     }
 
-    pub(crate) fn indices(&self) -> std::ops::Range<NodeIndex> {
+    /// The indices of all nodes.
+    #[must_use]
+    pub fn indices(&self) -> std::ops::Range<NodeIndex> {
         0..NodeIndex::try_from(self.nodes.len()).unwrap_or(NodeIndex::MAX)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// The number of nodes.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub(crate) fn node(&self, index: NodeIndex) -> &GraphNode {
+    /// Whether there are no nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A node by its index.
+    #[must_use]
+    pub fn node(&self, index: NodeIndex) -> &GraphNode {
         &self.nodes[index as usize]
     }
 
@@ -125,14 +142,16 @@ impl Graph {
     }
 
     /// Returns dbt's ids of the nodes that a node depends on, including those that are not defined.
-    pub(crate) fn depends_on(&self, node: &GraphNode) -> Vec<String> {
+    #[must_use]
+    pub fn depends_on(&self, node: &GraphNode) -> Vec<String> {
         let parents = node.parents.iter().map(|parent| self.id(*parent));
         let undefined = node.undefined.iter().map(AsRef::as_ref);
         parents.chain(undefined).map(str::to_owned).collect()
     }
 
     /// Finds a node by dbt's id.
-    pub(crate) fn find(&self, unique_id: &str) -> Option<NodeIndex> {
+    #[must_use]
+    pub fn find(&self, unique_id: &str) -> Option<NodeIndex> {
         let found = self.nodes.binary_search_by(|node| (*node.unique_id).cmp(unique_id));
         found.ok().and_then(|index| NodeIndex::try_from(index).ok())
     }

@@ -16,7 +16,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use read_model::queries::discovery::{self, Head};
 use schemas::{AccountId, EnvironmentId, RunId};
 use serde_json::{Value as Json, json};
 use sqlx::PgConnection;
@@ -24,7 +23,7 @@ use sqlx::PgConnection;
 use crate::api::Api;
 use crate::data::Data;
 use crate::error::{Error, QueryError};
-use crate::graph::{Graph, Graphs};
+use crate::graph::Graphs;
 use crate::memory::Memory;
 use crate::page::type_name;
 use crate::plan::{Selected, Selection, TYPENAME};
@@ -177,20 +176,9 @@ impl<'c> Resolver<'c> {
         if let Some(known) = self.datas.iter().position(is_it) {
             return Ok(known);
         }
-        let row = directory::queries::environment(self.connection, self.account, environment).await?;
-        let row = row.ok_or_else(|| QueryError::not_found("environment", id))?;
-        let head = read_model::queries::discovery::head_of_environment(self.connection, self.account, environment);
-        let head = head.await?;
-        let graph = self.graph(head.as_ref()).await?;
-        self.datas.push(Data::new(Scope {
-            account: self.account,
-            project: row.project_id,
-            environment,
-            run: None,
-            job: head.as_ref().and_then(|head| head.job_id),
-            head,
-            graph,
-        }));
+        let scope = Scope::of_environment(self.connection, self.graphs, self.account, environment).await?;
+        let scope = scope.ok_or_else(|| QueryError::not_found("environment", id))?;
+        self.datas.push(Data::new(scope));
         Ok(self.datas.len() - 1)
     }
 
@@ -201,7 +189,7 @@ impl<'c> Resolver<'c> {
             return Ok(known);
         }
         let head = read_model::queries::discovery::head_of_run(self.connection, self.account, environment, id).await?;
-        let graph = self.graph(head.as_ref()).await?;
+        let graph = crate::graph::read(self.graphs, self.connection, self.account, head.as_ref()).await?;
         self.datas.push(Data::new(Scope {
             account: self.account,
             project: run.project_id,
@@ -212,19 +200,6 @@ impl<'c> Resolver<'c> {
             graph,
         }));
         Ok(self.datas.len() - 1)
-    }
-
-    async fn graph(&mut self, head: Option<&Head>) -> Result<Arc<Graph>, Error> {
-        let Some(node_set) = head.and_then(|head| head.node_set) else {
-            return Ok(Arc::default());
-        };
-        let (connection, account) = (&mut *self.connection, self.account);
-        let read = async {
-            let rows = discovery::index(connection, account, node_set.hash).await?;
-            let making = tokio::task::spawn_blocking(move || Graph::new(rows));
-            making.await.map_err(|panic| Error::Internal(panic.to_string()))
-        };
-        self.graphs.get(account, node_set, read).await
     }
 }
 

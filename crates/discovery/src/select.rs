@@ -166,6 +166,20 @@ fn reach(nodes: &Nodes<'_>, start: &[bool], reach: &Reach) -> Vec<bool> {
     chosen
 }
 
+/// Returns these nodes, and those that are at most so many steps before and after them, sorted.
+pub(crate) fn around(graph: &Graph, start: &[NodeIndex], before: u32, after: u32) -> Vec<NodeIndex> {
+    let mut chosen = vec![false; graph.len()];
+    for index in start {
+        chosen[*index as usize] = true;
+    }
+    let parents = walk(graph, &chosen, before, |graph, index| &graph.node(index).parents);
+    let children = walk(graph, &chosen, after, |graph, index| &graph.node(index).children);
+    let indices = graph.indices();
+    indices
+        .filter(|index| parents[*index as usize] || children[*index as usize])
+        .collect()
+}
+
 /// Breadth first, so that each node is reached by a shortest way.
 fn walk(graph: &Graph, start: &[bool], depth: u32, next: fn(&Graph, NodeIndex) -> &[NodeIndex]) -> Vec<bool> {
     let mut seen = start.to_vec();

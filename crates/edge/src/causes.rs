@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Cause(pub &'static str);
 
 /// Displays an error with everything that caused it, such as the system's own error. Repeated messages are shown once.
-pub(crate) struct Causes<'e>(pub(crate) &'e (dyn Error + 'static));
+pub struct Causes<'e>(pub &'e (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

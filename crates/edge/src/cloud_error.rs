@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::causes::Causes;
 use crate::envelope::Status;
-use crate::{NotPermitted, TooMany, UploadError};
+use crate::{NotPermitted, Reason, TooMany, UploadError};
 
 /// An error in dbt Cloud's envelope. Clients distinguish 401, 403 and 404, and read the body as JSON.
 #[derive(Debug)]
@@ -39,6 +39,12 @@ impl CloudError {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized: Invalid or expired token.")
     }
 
+    /// Whether the key is missing, unknown or expired.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// 403: the token does not allow this.
     #[must_use]
     pub fn forbidden() -> Self {
@@ -46,6 +52,11 @@ impl CloudError {
             StatusCode::FORBIDDEN,
             "Forbidden: You do not have permission to access this resource.",
         )
+    }
+
+    /// 403: what was sent does not allow this, for this reason.
+    pub fn forbidden_because(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, reason)
     }
 
     /// 403: the permission in the URL is invalid or has expired.
@@ -59,6 +70,11 @@ impl CloudError {
     pub fn not_found() -> Self {
         let message = "The requested resource was not found. Please check that you have the proper permissions.";
         Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 404: what the token sees does not have what is asked for, for this reason.
+    pub fn not_found_because(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, reason)
     }
 
     /// 405: the API is read-only.
@@ -130,7 +146,7 @@ impl From<UploadError> for CloudError {
         let retry_after = error.retry_after();
         Self {
             retry_after,
-            ..Self::new(status, error.into_message())
+            ..Self::new(status, error.message_with_field())
         }
     }
 }
@@ -144,6 +160,7 @@ impl From<CloudError> for UploadError {
 
 impl IntoResponse for CloudError {
     fn into_response(self) -> Response {
+        let reason = Reason(self.message.clone());
         let status = Status {
             code: self.status.as_u16(),
             is_success: false,
@@ -154,6 +171,7 @@ impl IntoResponse for CloudError {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        reason.add_to(&mut response);
         response
     }
 }

@@ -21,17 +21,22 @@ const MAX_ID_LEN: usize = 64;
 /// The longest part of a path that is logged, in bytes.
 const MAX_LOGGED_LEN: usize = 120;
 
+/// The id of a request, for handlers.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
 /// Gives each request an id and logs its outcome. The id is the client's if it sent a valid one. Headers, queries and long parts of paths
 /// are not logged, because they may contain tokens or permissions.
 ///
 /// Each request also is a span of a trace, which continues the client's trace if the client sent `traceparent`.
-pub async fn observe(request: Request, next: Next) -> Response {
+pub async fn observe(mut request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_valid_id(id))
         .map_or_else(|| Clock::System.new_id(Clock::System.now()).to_string(), str::to_owned);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("request", request_id = id, method = %request.method(), path = loggable(request.uri().path()));
     let trace = trace_span(&request, &id);
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -80,7 +85,8 @@ fn trace_span(request: &Request, id: &str) -> Span {
 }
 
 /// Replaces the long parts of a path: signed permissions are long, and names are short.
-fn loggable(path: &str) -> String {
+#[must_use]
+pub fn loggable(path: &str) -> String {
     let parts = path.split('/');
     let shown = parts.map(|part| if part.len() > MAX_LOGGED_LEN { "…" } else { part });
     shown.collect::<Vec<_>>().join("/")

@@ -8,8 +8,8 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::TooMany;
 use crate::causes::Causes;
+use crate::{Outage, Reason, TooMany};
 
 /// The key for errors that do not belong to a field.
 const MESSAGE: &str = "message";
@@ -45,6 +45,8 @@ pub struct UploadError {
     message: String,
     /// When to retry, in seconds, if that makes sense.
     retry_after: Option<u64>,
+    /// PostgreSQL could not answer.
+    outage: Option<Outage>,
 }
 
 impl UploadError {
@@ -54,6 +56,7 @@ impl UploadError {
             field: MESSAGE.into(),
             message: message.into(),
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5),
+            outage: None,
         }
     }
 
@@ -139,6 +142,7 @@ impl UploadError {
             field: field.into(),
             message: message.into(),
             retry_after: None,
+            outage: None,
         }
     }
 
@@ -159,9 +163,9 @@ impl UploadError {
     }
 
     /// Returns the message for the client, with the name of the field if one is at fault.
-    pub(crate) fn into_message(self) -> String {
+    pub(crate) fn message_with_field(&self) -> String {
         if self.field == MESSAGE {
-            self.message
+            self.message.clone()
         } else {
             format!("invalid `{}`: {}", self.field, self.message)
         }
@@ -170,6 +174,12 @@ impl UploadError {
     /// Returns when to retry, in seconds, if that makes sense.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         self.retry_after
+    }
+
+    /// Marks the answer, so that the request can be tried again.
+    #[must_use]
+    pub fn with_outage(self, outage: Option<Outage>) -> Self {
+        Self { outage, ..self }
     }
 
     /// Returns the HTTP status.
@@ -191,6 +201,7 @@ impl From<TooMany> for UploadError {
 
 impl IntoResponse for UploadError {
     fn into_response(self) -> Response {
+        let reason = Reason(self.message_with_field());
         let value = if self.field == MESSAGE {
             Value::from(self.message)
         } else {
@@ -201,6 +212,10 @@ impl IntoResponse for UploadError {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        if let Some(outage) = self.outage {
+            response.extensions_mut().insert(outage);
+        }
+        reason.add_to(&mut response);
         response
     }
 }

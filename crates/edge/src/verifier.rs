@@ -8,7 +8,6 @@ mod cache;
 mod settings;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use schemas::{Scope, Sha256, TokenId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::causes::Causes;
 use answer::Answer;
 use cache::{Cache, Verdict};
 pub use settings::VerifierSettings;
@@ -51,7 +51,8 @@ struct Inner {
     /// The keys that are being verified, each only once.
     asked: Mutex<HashMap<Sha256, watch::Receiver<Option<Outcome>>>>,
     turns: Semaphore,
-    is_silent: AtomicBool,
+    /// Why Datacoves did not answer the last question, if it did not.
+    silence: Mutex<Option<Silent>>,
 }
 
 /// What a key is used for.
@@ -63,22 +64,22 @@ pub enum Purpose {
     Upload,
 }
 
-/// Datacoves does not verify keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Datacoves does not verify keys (DATACOVES_VERIFY_URL); the metrics and the log show since when")]
-pub struct Silent;
+/// Datacoves does not verify keys, with the cause.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Datacoves does not verify keys (DATACOVES_VERIFY_URL): {0}")]
+pub struct Silent(Arc<str>);
 
 /// The outcome of asking Datacoves.
 #[derive(Clone, Debug)]
 enum Outcome {
     Verdict(Verdict),
-    Silent,
+    Silent(Silent),
 }
 
 /// Why asking Datacoves failed.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
-    #[error("{0}")]
+    #[error("{}", Causes(.0))]
     Request(reqwest::Error),
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Late,
@@ -113,7 +114,7 @@ impl Verifier {
             cache: Mutex::default(),
             asked: Mutex::default(),
             turns: Semaphore::new(MAX_ASKED),
-            is_silent: AtomicBool::new(false),
+            silence: Mutex::default(),
         })))
     }
 
@@ -132,7 +133,10 @@ impl Verifier {
         }
         match self.ask_once(key, hash).await {
             Outcome::Verdict(verdict) => Ok(verdict),
-            Outcome::Silent => lock(&self.0.cache).while_silent(&hash, purpose, Instant::now()),
+            Outcome::Silent(silent) => {
+                let verdict = lock(&self.0.cache).while_silent(&hash, purpose, Instant::now());
+                verdict.ok_or(silent)
+            }
         }
     }
 
@@ -141,10 +145,10 @@ impl Verifier {
     /// # Errors
     /// The verifier did not answer.
     pub fn check(&self) -> Result<(), Silent> {
-        if self.0.is_silent.load(Ordering::Relaxed) {
-            return Err(Silent);
+        match lock(&self.0.silence).clone() {
+            Some(silent) => Err(silent),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Asks about a key, or waits if another request already asks about it. The question runs in a separate task, so that others still get
@@ -170,7 +174,7 @@ impl Verifier {
         outcome
             .ok()
             .and_then(|outcome| outcome.clone())
-            .unwrap_or(Outcome::Silent)
+            .unwrap_or_else(|| Outcome::Silent(Silent("the question was not asked".into())))
     }
 }
 
@@ -185,7 +189,8 @@ impl Inner {
             Err(_) => silent,
         };
         metrics::counter!("dbt_api_verifications_total", "result" => result).increment(1);
-        let was_silent = self.is_silent.swap(asked.is_err(), Ordering::Relaxed);
+        let silence = asked.as_ref().err().map(|error| Silent(error.to_string().into()));
+        let was_silent = std::mem::replace(&mut *lock(&self.silence), silence).is_some();
         match asked {
             Ok(verdict) => {
                 if was_silent {
@@ -198,7 +203,7 @@ impl Inner {
                 if !was_silent {
                     tracing::warn!(%error, "Datacoves does not verify keys; uploads continue with keys it accepted within the last hour");
                 }
-                Outcome::Silent
+                Outcome::Silent(Silent(error.to_string().into()))
             }
         }
     }

@@ -158,12 +158,13 @@ pub async fn insert_observations(
                 $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::uuid[])
             AS n (account_id, environment_id, key_sha256, dag_id, run_id, state, status, queued_at, started_at, finished_at, schedule, cron,
                 created_at, event_time, event_id)
-         ON CONFLICT (environment_id, key_sha256) DO UPDATE SET
+         ON CONFLICT (environment_id, key_sha256, account_id) DO UPDATE SET
             (state, status, queued_at, started_at, finished_at, schedule, cron, event_time, event_id, pruned) = (
                 SELECT n.state, n.status, n.queued_at, n.started_at, n.finished_at, n.schedule, n.cron, n.event_time, n.event_id, n.pruned
                 FROM (SELECT r.* UNION ALL SELECT excluded.*) n ORDER BY n.event_time DESC, n.event_id DESC LIMIT 1),
             created_at = least(r.created_at, excluded.created_at)
-         RETURNING environment_id, key_sha256, xmax = 0 AS "is_new!", pruned AS "pruned!""#,
+         RETURNING environment_id, key_sha256, pruned AS "pruned!",
+            NOT EXISTS (SELECT FROM airflow_runs b WHERE b.environment_id = r.environment_id AND b.key_sha256 = r.key_sha256) AS "is_new!""#,
         &accounts,
         &environments,
         &hashes,
@@ -321,8 +322,7 @@ pub async fn active_observations(
     connection: &mut PgConnection,
     environment: EnvironmentId,
 ) -> sqlx::Result<Vec<Observation>> {
-    // The number is written out: PostgreSQL uses the partial index of these rows only if it knows the number when it plans. All statuses
-    // below `RunStatus::Success` are those of runs that have not ended.
+    // `RunStatus::ENDED` is written out: PostgreSQL uses the partial index of these rows only if it knows the number when it plans.
     let rows = sqlx::query_as!(
         Row,
         "SELECT dag_id, run_id, state, queued_at, started_at, finished_at, schedule, event_time, event_id

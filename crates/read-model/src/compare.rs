@@ -6,6 +6,7 @@ use std::pin::pin;
 use futures_util::{Stream, TryStreamExt};
 use schemas::Sha256;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -47,6 +48,9 @@ const QUERIES: [(&str, &[&str], &str); 11] = [
     ("texts", &["text", "id"], "SELECT t.account_id, {columns}::text, t.text FROM {schema}.texts t"),
 ];
 
+/// The most rows that are looked at for examples, in each table of each read model.
+const MAX_EXAMPLES: usize = 10_000;
+
 /// A table that differs for an account between two read models.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
@@ -54,12 +58,73 @@ pub struct Difference {
     pub table: String,
     /// The account's number.
     pub account_id: i64,
-    /// The number of rows in the first read model without an equal row in the second.
-    pub only_before: usize,
-    /// The number of rows in the second read model without an equal row in the first.
-    pub only_after: usize,
-    /// One of these rows, without its document.
-    pub example: String,
+    /// The number of rows in the first read model, which the database has, without an equal row in the second.
+    pub only_in_database: usize,
+    /// The number of rows in the second read model, which was built from the bucket, without an equal row in the first.
+    pub only_in_bucket: usize,
+    /// The columns that differ between the two examples. Empty if there is only one, or if only what the rows refer to or their documents differ.
+    pub columns: Vec<String>,
+    /// One of the rows that are only in the database, without its document.
+    pub database: Option<Value>,
+    /// The row that is most like it of those that are only in the bucket.
+    pub bucket: Option<Value>,
+}
+
+impl Difference {
+    fn of(table: &str, account_id: i64) -> Self {
+        Self {
+            table: table.to_owned(),
+            account_id,
+            only_in_database: 0,
+            only_in_bucket: 0,
+            columns: Vec::new(),
+            database: None,
+            bucket: None,
+        }
+    }
+
+    /// Keeps a row as an example, if it is a better one.
+    fn offer(&mut self, is_before: bool, row: Value) {
+        if is_before {
+            self.database.get_or_insert(row);
+            return;
+        }
+        let likeness = |row: &Value| self.database.as_ref().map_or(0, |other| equal_columns(other, row));
+        if self.bucket.as_ref().is_none_or(|kept| likeness(&row) > likeness(kept)) {
+            self.bucket = Some(row);
+        }
+    }
+
+    /// Names the columns that differ between the examples.
+    fn name_columns(&mut self) {
+        if let (Some(Value::Object(one)), Some(Value::Object(other))) = (&self.database, &self.bucket) {
+            let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            let differing = names.into_iter().filter(|name| one.get(*name) != other.get(*name));
+            self.columns = differing.cloned().collect();
+        }
+    }
+}
+
+fn equal_columns(one: &Value, other: &Value) -> usize {
+    let columns = one.as_object().into_iter().flatten();
+    columns
+        .filter(|(name, value)| other.get(name.as_str()) == Some(*value))
+        .count()
+}
+
+/// A row as an object of its columns. What follows them stands for what the row refers to.
+fn object_of_row(text: &str) -> Value {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    match values.next() {
+        Some(Ok(Value::Object(mut columns))) => {
+            let rest = text.get(values.byte_offset()..).unwrap_or_default().trim();
+            if !rest.is_empty() {
+                columns.insert("refers_to".to_owned(), rest.into());
+            }
+            Value::Object(columns)
+        }
+        _ => serde_json::json!({ "row": text }),
+    }
 }
 
 /// Compares two read models by natural key and content, ignoring internal ids and the compression of documents. Nothing may write to either
@@ -81,23 +146,25 @@ pub async fn compare(connection: &mut PgConnection, before: &str, after: &str) -
         count_rows(connection, &query, after, &mut rows, -1).await?;
         let mut found: BTreeMap<i64, Difference> = BTreeMap::new();
         for ((account_id, _), count) in &rows {
-            let difference = found.entry(*account_id).or_insert_with(|| Difference {
-                table: table.clone(),
-                account_id: *account_id,
-                only_before: 0,
-                only_after: 0,
-                example: String::new(),
-            });
+            let difference = found
+                .entry(*account_id)
+                .or_insert_with(|| Difference::of(&table, *account_id));
             let rows = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
             if *count > 0 {
-                difference.only_before += rows;
+                difference.only_in_database += rows;
             } else {
-                difference.only_after += rows;
+                difference.only_in_bucket += rows;
             }
         }
-        for schema in [before, after] {
-            find_examples(connection, &query, schema, &rows, &mut found).await?;
+        for (schema, is_before) in [(before, true), (after, false)] {
+            find_examples(connection, &query, schema, &rows, |account, row| {
+                if let Some(difference) = found.get_mut(&account) {
+                    difference.offer(is_before, row);
+                }
+            })
+            .await?;
         }
+        found.values_mut().for_each(Difference::name_columns);
         differences.extend(found.into_values());
     }
     Ok(differences)
@@ -200,21 +267,23 @@ async fn count_rows(
     Ok(())
 }
 
+/// Passes on rows that differ, at most [`MAX_EXAMPLES`], with their account.
 async fn find_examples(
     connection: &mut PgConnection,
     query: &str,
     schema: &str,
     counts: &BTreeMap<(i64, Sha256), i64>,
-    differences: &mut BTreeMap<i64, Difference>,
+    mut offer: impl FnMut(i64, Value),
 ) -> sqlx::Result<()> {
     let mut rows = pin!(rows_of(connection, query, schema));
-    while let Some(row) = rows.try_next().await? {
+    let mut left = MAX_EXAMPLES;
+    while left > 0
+        && let Some(row) = rows.try_next().await?
+    {
         let (account, hash, text) = hash_of_row(&row)?;
-        if counts.contains_key(&(account, hash))
-            && let Some(difference) = differences.get_mut(&account)
-            && difference.example.is_empty()
-        {
-            difference.example = format!("{schema}: {}", text.chars().take(300).collect::<String>());
+        if counts.contains_key(&(account, hash)) {
+            offer(account, object_of_row(&text));
+            left -= 1;
         }
     }
     Ok(())

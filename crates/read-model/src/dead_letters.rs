@@ -23,19 +23,40 @@ pub struct DeadLetter {
     pub cause: String,
 }
 
-/// Lists the dead letters that were not dropped, of all accounts or of one, in the order of their events.
+/// Lists at most `limit` of the dead letters that were not dropped, of all accounts or of one, in the order of their events.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn dead_letters(connection: &mut PgConnection, account: Option<AccountId>) -> sqlx::Result<Vec<DeadLetter>> {
+pub async fn dead_letters(
+    connection: &mut PgConnection,
+    account: Option<AccountId>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeadLetter>> {
     sqlx::query_as!(
         DeadLetter,
         "SELECT event_id, account_id, event_type, event_time, died_at, cause FROM dead_letters
-         WHERE dropped_at IS NULL AND ($1::bigint IS NULL OR account_id = $1) ORDER BY event_time, event_id",
-        account.map(|account| account.0)
+         WHERE dropped_at IS NULL AND ($1::bigint IS NULL OR account_id = $1) ORDER BY event_time, event_id
+         LIMIT $2",
+        account.map(|account| account.0),
+        limit
     )
     .fetch_all(connection)
     .await
+}
+
+/// Returns those of these events that are dead letters and were not dropped, in any order.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn dead_of(connection: &mut PgConnection, events: &[EventId]) -> sqlx::Result<Vec<EventId>> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.0).collect();
+    let dead = sqlx::query_scalar!(
+        "SELECT event_id FROM dead_letters WHERE event_id = ANY($1) AND dropped_at IS NULL",
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(dead.into_iter().map(EventId).collect())
 }
 
 /// Counts the dead letters that were not dropped.
@@ -74,6 +95,21 @@ pub async fn drop_dead_letter(connection: &mut PgConnection, event: EventId) -> 
         event.0
     )
     .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Drops a dead letter because an event of the journal says so. An event that becomes a dead letter only later is dropped then.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn mark_dropped(transaction: &mut PgConnection, event: EventId, time: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE dead_letters SET dropped_at = $2 WHERE event_id = $1 AND dropped_at IS NULL",
+        event.0,
+        time
+    )
+    .execute(transaction)
     .await?;
     Ok(())
 }

@@ -259,15 +259,24 @@ pub async fn lock_contents(transaction: &mut PgConnection, accounts: &[AccountId
     Ok(())
 }
 
-/// Records events as applied, and returns those that were not recorded before. Waits for other transactions that are recording them.
+/// Records events of accounts as applied, and returns those that were not recorded before. Waits for other transactions that are recording
+/// them.
 ///
 /// # Errors
 /// Returns an error if the query fails.
-pub async fn add_to_ledger(transaction: &mut PgConnection, events: &[EventId]) -> sqlx::Result<HashSet<EventId>> {
+pub async fn add_to_ledger(
+    transaction: &mut PgConnection,
+    events: &[(AccountId, EventId)],
+) -> sqlx::Result<HashSet<EventId>> {
+    let (accounts, ids): (Vec<i64>, Vec<_>) = events.iter().map(|(account, event)| (account.0, event.0)).unzip();
+    // Events that an earlier version has applied are there without their account.
     let added = sqlx::query_scalar!(
-        "INSERT INTO ledger (event_id) SELECT id FROM unnest($1::uuid[]) AS e (id) ORDER BY id ON CONFLICT DO NOTHING
-         RETURNING event_id",
-        &uuids(events)
+        "INSERT INTO ledger (event_id, account_id)
+         SELECT id, account_id FROM unnest($1::bigint[], $2::uuid[]) AS e (account_id, id)
+         WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.event_id = e.id) ORDER BY id
+         ON CONFLICT DO NOTHING RETURNING event_id",
+        &accounts,
+        &ids
     )
     .fetch_all(transaction)
     .await?;
@@ -292,14 +301,17 @@ pub async fn remove_from_ledger(transaction: &mut PgConnection, event: EventId) 
 pub async fn insert_dead_letter(transaction: &mut PgConnection, event: &Event, cause: &str) -> sqlx::Result<bool> {
     let account = event.account().map(|account| account.0);
     let inserted = sqlx::query!(
-        "INSERT INTO dead_letters (event_id, account_id, event_type, event_time, cause)
-         SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM ledger WHERE event_id = $1)
-         ON CONFLICT (event_id) DO UPDATE SET cause = excluded.cause, died_at = now()",
+        "INSERT INTO dead_letters (event_id, account_id, event_type, event_time, cause, dropped_at)
+         SELECT $1, $2, $3, $4, $5, (SELECT min(at) FROM operator_actions WHERE subject = $1 AND action = $6)
+         WHERE NOT EXISTS (SELECT FROM ledger WHERE event_id = $1)
+         ON CONFLICT (event_id) DO UPDATE SET cause = excluded.cause, died_at = now(),
+            dropped_at = coalesce(dead_letters.dropped_at, excluded.dropped_at)",
         event.id.0,
         account,
         crate::text::without_nul(&event.kind),
         event.time,
-        crate::text::without_nul(cause)
+        crate::text::without_nul(cause),
+        crate::operators::DROPPED
     )
     .execute(&mut *transaction)
     .await?;

@@ -193,7 +193,7 @@ async fn set_current(
     } else {
         sqlx::query!(
             "INSERT INTO current_node_sets (account_id, environment_id, run_id, hash, spare) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (environment_id, run_id) DO UPDATE SET hash = excluded.hash, spare = excluded.spare",
+             ON CONFLICT (environment_id, run_id, account_id) DO UPDATE SET hash = excluded.hash, spare = excluded.spare",
             account.0,
             environment.0,
             run,
@@ -306,7 +306,7 @@ pub async fn retire_project(
 ) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
         "INSERT INTO retired_projects AS r (account_id, environment_id, dbt_project, retired_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (environment_id, md5(dbt_project)) DO UPDATE SET retired_at = excluded.retired_at
+         ON CONFLICT (environment_id, md5(dbt_project), account_id) DO UPDATE SET retired_at = excluded.retired_at
             WHERE excluded.retired_at > r.retired_at",
         account.0,
         environment.0,

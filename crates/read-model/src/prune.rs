@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, EventId, JobId, RunId, Sha256};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,18 +25,26 @@ pub struct Prunable {
     pub keep: Option<i64>,
 }
 
-/// A run that may be removed.
-#[derive(Clone, Debug)]
+/// A run that meets the criteria.
+#[derive(Clone, Debug, Serialize)]
 pub struct Candidate {
     /// Its number, unique across all accounts.
+    #[serde(rename = "id")]
     pub run: RunId,
     /// The job of the run.
+    #[serde(rename = "job_id")]
     pub job: JobId,
     /// The environment of the run.
+    #[serde(rename = "environment_id")]
     pub environment: EnvironmentId,
+    /// When the run ended, or was last changed if it has not.
+    pub ended_at: DateTime<Utc>,
+    /// Whether the current state depends on the run, so that it may not be removed.
+    #[serde(skip)]
+    pub is_in_use: bool,
 }
 
-/// Finds the runs that may be removed. Runs that the current state depends on are never removed: those with the newest file of a kind in an
+/// Finds the runs that meet the criteria. Runs that the current state depends on are in use: those with the newest file of a kind in an
 /// environment, with the newest manifest of a dbt project or a manifest to defer to, or with the last attempt, success or freshness check, the last failure of a test,
 /// the compiled code or the catalog entry of a node that is defined.
 ///
@@ -99,10 +108,10 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
             UNION SELECT a.run_id FROM unnest($6::uuid[], $7::integer[]) AS u (event_id, place)
                 JOIN artifacts a ON a.account_id = $1 AND a.event_id = u.event_id AND a.place = u.place
         )
-        SELECT id, job_id, environment_id FROM ranked
+        SELECT id, job_id, environment_id, ended_at AS "ended_at!",
+            EXISTS (SELECT FROM kept WHERE kept.run_id = ranked.id) AS "is_in_use!" FROM ranked
         WHERE ($2::bigint IS NULL OR environment_id = $2) AND ($3::bigint IS NULL OR job_id = $3)
             AND ($4::timestamptz IS NULL OR ended_at < $4) AND ($5::bigint IS NULL OR place > $5)
-            AND NOT EXISTS (SELECT FROM kept WHERE kept.run_id = ranked.id)
         ORDER BY id"#,
         which.account.0,
         which.environment.map(|id| id.0),
@@ -120,6 +129,8 @@ pub async fn prunable_runs(connection: &mut PgConnection, which: &Prunable) -> s
             run: RunId(row.id),
             job: JobId(row.job_id),
             environment: EnvironmentId(row.environment_id),
+            ended_at: row.ended_at,
+            is_in_use: row.is_in_use,
         })
         .collect())
 }

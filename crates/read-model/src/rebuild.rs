@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::migrations::MIGRATOR;
+use crate::partitions::partition_like_read_model;
 
 /// Returns the search path that points all statements at the read model in this schema.
 #[must_use]
@@ -92,7 +93,8 @@ pub async fn end_help(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Creates an empty read model in a schema with this name, from the same migrations as the first one. Requires the database's owner.
+/// Creates an empty read model in a schema with this name, from the same migrations as the first one, and with partitions if that has some.
+/// Requires the database's owner.
 ///
 /// # Errors
 /// Returns an error if the query fails.
@@ -111,6 +113,7 @@ pub async fn create_schema(connection: &mut PgConnection, schema: &str) -> sqlx:
     }
     let comment = format!("COMMENT ON SCHEMA {schema} IS '{}'", maker());
     transaction.execute(AssertSqlSafe(comment)).await?;
+    partition_like_read_model(&mut transaction, schema).await?;
     transaction.commit().await
 }
 
@@ -138,20 +141,11 @@ pub async fn current_schema(connection: &mut PgConnection) -> sqlx::Result<Strin
         .await
 }
 
-/// Updates the planner's statistics for the tables of a schema.
-///
-/// # Errors
-/// Returns an error if the query fails.
-pub async fn analyze(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
-    let analyze = format!("ANALYZE {}", tables_of(connection, schema).await?.join(", "));
-    connection.execute(AssertSqlSafe(analyze)).await?;
-    Ok(())
-}
-
 /// Returns the tables of a schema as `schema.table`, in alphabetical order.
 pub(crate) async fn tables_of(connection: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        r#"SELECT format('%I.%I', schemaname, tablename) AS "name!" FROM pg_tables WHERE schemaname = $1 ORDER BY 1"#,
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"#,
         schema
     )
     .fetch_all(connection)

@@ -41,7 +41,7 @@ pub async fn refresh_runs(transaction: &mut PgConnection, runs: &[RunParents]) -
          SELECT r.job_id, r.account_id, r.project_id, r.environment_id, r.dag_id, min(r.created_at), max(r.updated_at)
          FROM unnest($1::bigint[], $2::bigint[]) AS u (account_id, id) JOIN runs r ON r.account_id = u.account_id AND r.id = u.id
          GROUP BY r.job_id, r.account_id, r.project_id, r.environment_id, r.dag_id
-         ON CONFLICT (id) DO UPDATE SET created_at = least(j.created_at, excluded.created_at),
+         ON CONFLICT (id, account_id) DO UPDATE SET created_at = least(j.created_at, excluded.created_at),
             updated_at = greatest(j.updated_at, excluded.updated_at)
          RETURNING j.account_id, j.id"#,
         &accounts,
@@ -81,7 +81,7 @@ async fn insert_runs(transaction: &mut PgConnection, runs: &[RunParents]) -> sql
                     AND run_id = u.run_id AND dag_id = u.dag_id AND NOT pruned
             ) parts HAVING count(*) > 0
          ) t
-         ON CONFLICT (id) DO NOTHING",
+         ON CONFLICT (id, account_id) DO NOTHING",
         &accounts,
         &ids,
         &projects,

@@ -2,22 +2,24 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ::settings::Reader;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, PgPool};
 
+use tokio_util::sync::CancellationToken;
+
+use crate::hosts::{Hosts, Wanted};
 use crate::read_pool::{ReadPool, WarmUp};
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// What the URL of a database looks like, for messages.
-const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME";
+const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME, or several HOST:PORT with commas between them";
 
-/// The address of PostgreSQL and the login. Secrets are never printed.
+/// The addresses of PostgreSQL and the login. Secrets are never printed.
 #[derive(Clone)]
-pub struct DatabaseSettings(PgConnectOptions);
+pub struct DatabaseSettings(Hosts);
 
 impl DatabaseSettings {
     /// Reads the settings of the service's own database.
@@ -35,60 +37,116 @@ impl DatabaseSettings {
         let name = format!("{prefix}URL");
         let url = reader.text(&name);
         let parts = reader.when(url.is_none(), |reader| options_from_parts(prefix, reader));
-        let options = match url {
-            Some(url) => reader.valid(&name, URL, options_from_url(&url)),
-            None => parts.flatten(),
+        let hosts = match url {
+            Some(url) => reader.valid(&name, URL, Hosts::from_url(&url, Wanted::Writes)),
+            None => parts.flatten().map(Hosts::one),
         };
-        Self(tls.apply(options.unwrap_or_else(PgConnectOptions::new_without_pgpass)))
+        Self::of(
+            hosts.unwrap_or_else(|| Hosts::one(PgConnectOptions::new_without_pgpass())),
+            &tls,
+        )
     }
 
-    /// The host, or the folder of the Unix socket.
+    /// Reads the address at which the role `api` reads: standbys, or a pooler. Returns `None` if it is not set. The settings of TLS are those of
+    /// the service's own database.
+    pub fn read_for_reads(reader: &mut Reader<'_>) -> Option<Self> {
+        let name = "DB_READ_URL";
+        let url = reader.text(name)?;
+        let hosts = reader.valid(name, URL, Hosts::from_url(&url, Wanted::Reads))?;
+        Some(Self::of(hosts, &Tls::read("DB_", reader)))
+    }
+
+    fn of(hosts: Hosts, tls: &Tls) -> Self {
+        Self(hosts.map(|server| tls.apply(server.application_name("dbt-api"))))
+    }
+
+    /// Chooses the server that accepts writes, if there are several.
+    pub async fn choose_server(&self) {
+        self.0.choose().await;
+    }
+
+    /// Keeps the server chosen that accepts writes, or for reads one that answers, until the shutdown.
+    pub async fn follow(self, shutdown: CancellationToken) {
+        self.0.follow(shutdown).await;
+    }
+
+    /// The number of the server that is used, among several.
+    pub(crate) fn server(&self) -> usize {
+        self.0.chosen().index
+    }
+
+    /// The host, or the folder of the Unix socket. Several hosts are shown with their ports, and commas between them.
     #[must_use]
     pub fn host(&self) -> String {
-        match self.0.get_socket() {
-            Some(folder) => folder.display().to_string(),
-            None => self.0.get_host().to_owned(),
-        }
+        self.0.shown()
     }
 
-    /// The TCP port, which does not count for a Unix socket.
+    /// The TCP port of the server that is used, which does not count for a Unix socket.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.0.get_port()
+        self.0.options().get_port()
     }
 
     /// The name of the user.
     #[must_use]
     pub fn user(&self) -> &str {
-        self.0.get_username()
+        self.0.options().get_username()
     }
 
     /// The name of the database.
     #[must_use]
     pub fn name(&self) -> &str {
         // PostgreSQL's default is the database with the user's name.
-        self.0.get_database().unwrap_or_else(|| self.0.get_username())
+        self.0.options().get_database().unwrap_or_else(|| self.user())
     }
 
     /// Returns the options to connect as the user itself, with PostgreSQL's default search path.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
-        self.0.clone().application_name("dbt-api")
+        self.0.options().clone()
     }
 
     /// Creates a pool whose connections use this role and search path. It does not connect before it is used.
     #[must_use]
     pub fn pool(&self, role: &str, search_path: &str, connections: u32, statement_timeout: Duration) -> PgPool {
-        let session = Session::of(role, search_path);
-        let options = session.ask(self.options_of(statement_timeout));
-        PgPoolOptions::new()
+        self.watched_pool(role, search_path, connections, statement_timeout, || {})
+    }
+
+    /// The same pool, which calls `opened` after each connection that it opens.
+    #[must_use]
+    pub fn watched_pool(
+        &self,
+        role: &str,
+        search_path: &str,
+        connections: u32,
+        statement_timeout: Duration,
+        opened: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> PgPool {
+        let mut session = Session::of(role, search_path).with_timeout(statement_timeout);
+        if self.0.are_several() {
+            session = session.must_write();
+        }
+        let checked = session.clone();
+        let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(5))
             .after_connect(move |connection, _| {
-                let session = session.clone();
-                Box::pin(async move { session.check(connection).await })
-            })
-            .connect_lazy_with(options)
+                let (session, opened) = (checked.clone(), opened.clone());
+                Box::pin(async move {
+                    session.check(connection).await?;
+                    opened();
+                    Ok(())
+                })
+            });
+        self.0.pool(pool, move |server| session.ask(server.clone()))
+    }
+
+    /// Opens a connection as the user itself, with PostgreSQL's default search path.
+    ///
+    /// # Errors
+    /// Returns an error if PostgreSQL refuses the connection, or if a connection pooler is before it.
+    pub async fn connect_as_user(&self) -> sqlx::Result<PgConnection> {
+        session::connect_directly(self.options()).await
     }
 
     /// Opens a connection with this role and search path. A pool that cannot open one does not say why.
@@ -97,46 +155,30 @@ impl DatabaseSettings {
     /// Returns an error if PostgreSQL refuses the connection, or gives it another role or search path.
     pub async fn connect(&self, role: &str, search_path: &str) -> sqlx::Result<PgConnection> {
         let session = Session::of(role, search_path);
-        let mut connection = PgConnection::connect_with(&session.ask(self.options())).await?;
+        let options = session.ask(self.options());
+        let connecting = PgConnection::connect_with(&options).await;
+        let mut connection = connecting.map_err(|error| session.explained(error))?;
         session.check(&mut connection).await?;
         Ok(connection)
     }
 
-    /// Opens a pool for read-only transactions with this role and search path, whose connections `warm_up` prepares. It does not wait for
-    /// PostgreSQL.
+    /// Checks that transactions get what this session asks for.
+    ///
+    /// # Errors
+    /// Returns an error if PostgreSQL refuses the connection, or gives it another role or search path.
+    pub async fn check_reads(&self, session: &Session) -> sqlx::Result<()> {
+        let connecting = PgConnection::connect_with(&session.ask(self.options())).await;
+        let mut connection = connecting.map_err(|error| session.explained(error))?;
+        session.check(&mut connection).await
+    }
+
+    /// Opens a pool for read-only transactions in this session, whose connections `warm_up` prepares. It does not wait for PostgreSQL.
     ///
     /// # Panics
     /// Panics outside of a Tokio runtime.
     #[must_use]
-    pub fn read_pool(
-        &self,
-        role: &str,
-        search_path: &str,
-        connections: usize,
-        statement_timeout: Duration,
-        warm_up: WarmUp,
-    ) -> ReadPool {
-        let options = self.options_of(statement_timeout);
-        let session = Session::of(role, search_path);
-        ReadPool::open(options, session, connections, statement_timeout, warm_up)
-    }
-
-    fn options_of(&self, statement_timeout: Duration) -> PgConnectOptions {
-        let timeout = format!("{}ms", statement_timeout.as_millis());
-        // Shorter, so that waiting for a lock ends with another error than a statement that takes too long by itself.
-        let lock_timeout = format!("{}ms", statement_timeout.as_millis() / 2);
-        self.options().options([
-            ("statement_timeout", timeout.as_str()),
-            ("lock_timeout", lock_timeout.as_str()),
-            // A batch waits for the bucket while it holds its locks, and an event's turn is held while its files are read.
-            ("idle_in_transaction_session_timeout", "0"),
-            // The locks of a machine that vanished must not be held for the hours that operating systems wait by default.
-            ("tcp_keepalives_idle", "15"),
-            ("tcp_keepalives_interval", "15"),
-            ("tcp_keepalives_count", "3"),
-            // Compiling a statement takes longer than the short statements here, whose arrays seem costly to the planner.
-            ("jit", "off"),
-        ])
+    pub fn read_pool(&self, session: Session, connections: usize, warm_up: WarmUp) -> ReadPool {
+        ReadPool::of_hosts(self.0.clone(), session, connections, warm_up)
     }
 
     /// Creates a pool with a single connection to another product's database. It does not connect before it is used.
@@ -147,11 +189,6 @@ impl DatabaseSettings {
             .acquire_timeout(Duration::from_secs(3))
             .connect_lazy_with(self.options())
     }
-}
-
-fn options_from_url(url: &str) -> Option<PgConnectOptions> {
-    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    PgConnectOptions::from_str(url).ok().filter(|_| is_postgres)
 }
 
 fn options_from_parts(prefix: &str, reader: &mut Reader<'_>) -> Option<PgConnectOptions> {

@@ -71,16 +71,22 @@ impl Health {
     }
 
     /// Returns the routes `/healthz/live`, `/healthz/ready` and `/metrics`.
-    pub fn routes(self, metrics: PrometheusHandle) -> Router {
+    pub fn routes(self: Arc<Self>, metrics: PrometheusHandle) -> Router {
         let render = move || std::future::ready(metrics.render());
         Router::new()
             .route("/healthz/ready", get(ready))
-            .with_state(Arc::new(self))
+            .with_state(self)
             .route("/healthz/live", get(async || "ok"))
             .route("/metrics", get(render))
     }
 
-    async fn check(&self) -> (StatusCode, Value) {
+    /// Checks all parts at the same time. Returns the name of each, and why it is not available if it is not.
+    pub async fn look(&self) -> Vec<(&'static str, Result<(), String>)> {
+        let checked = self.checked().await.into_iter();
+        checked.map(|(part, result)| (part.name, result)).collect()
+    }
+
+    async fn checked(&self) -> Vec<(&Part, Result<(), String>)> {
         let checks = self.parts.iter().map(|part| async move {
             let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
             (
@@ -90,9 +96,13 @@ impl Health {
                     .unwrap_or_else(late),
             )
         });
+        join_all(checks).await
+    }
+
+    async fn check(&self) -> (StatusCode, Value) {
         let (mut unready, mut degraded) = (false, false);
         let mut parts = Map::new();
-        for (part, result) in join_all(checks).await {
+        for (part, result) in self.checked().await {
             let value = match result {
                 Ok(()) => json!({ "status": "ok" }),
                 Err(error) => {

@@ -1,24 +1,25 @@
 //! Connections for reads, which are opened and prepared beside the requests.
 
+mod opening;
+
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
+use crate::hosts::Hosts;
 use crate::session::Session;
 
 /// How long a read waits until its transaction has begun. Clients give up soon after that.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// How long opening and preparing a connection may take before it is tried again.
-const MAX_OPEN: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to end what a client left behind, beyond the time limit of statements.
 const MAX_END: Duration = Duration::from_secs(5);
@@ -26,17 +27,14 @@ const MAX_END: Duration = Duration::from_secs(5);
 /// How long the end of a transaction usually takes at most. If it takes longer, its client left during a statement, which is then cancelled.
 const USUAL_END: Duration = Duration::from_millis(100);
 
-/// The first and the longest wait before the next attempt to open a connection.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
 /// A connection that was not used for this long is tested, so that it does not turn out to be dead at the next request.
 const REST: Duration = Duration::from_secs(30);
 
 /// The age at which a connection is replaced, because PostgreSQL's process grows with what it has seen.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// Prepares a new connection.
-pub type WarmUp = for<'c> fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<()>>;
+/// Prepares a new connection. The text is what its transactions begin with. The transaction that it begins last stays open.
+pub type WarmUp = for<'c> fn(&'c mut PgConnection, String) -> BoxFuture<'c, sqlx::Result<()>>;
 
 /// A fixed number of connections for read-only transactions. Cheap to clone.
 ///
@@ -47,8 +45,9 @@ pub struct ReadPool(Arc<Shared>);
 
 struct Shared {
     size: usize,
-    options: PgConnectOptions,
+    hosts: Hosts,
     session: Session,
+    loses_statements: AtomicBool,
     /// Lets one connection at a time cancel statements.
     cancelling: tokio::sync::Mutex<()>,
     /// How long a connection may be busy after it was given back.
@@ -59,13 +58,18 @@ struct Shared {
     available: Semaphore,
     /// Receives a message for each connection that must be opened.
     missing: UnboundedSender<()>,
+    /// Why the last attempt to open a connection failed, if it did.
+    trouble: Mutex<Option<String>>,
 }
 
 struct Kept {
     connection: PgConnection,
-    /// The id of PostgreSQL's process.
-    backend: i32,
+    /// The id of PostgreSQL's process, if it must be the same for all transactions. A pooler that gives each transaction another process, and
+    /// does not keep prepared statements for its clients, would execute those of another client.
+    backend: Option<i32>,
     opened: Instant,
+    /// When it was open.
+    connected: Instant,
     used: Instant,
 }
 
@@ -76,36 +80,34 @@ pub struct Lent {
 }
 
 impl ReadPool {
-    /// Begins to open this many connections in the background, and keeps as many, each with the role and the search path of `session`.
-    /// Statements on them end after `statement_timeout`. A connection is ready once `warm_up` has prepared it.
+    /// Begins to open this many connections in the background, and keeps as many, each with the role, the search path and the time limits of
+    /// `session`. A connection is ready once `warm_up` has prepared it.
     ///
     /// # Panics
     /// Panics outside of a Tokio runtime.
     #[must_use]
-    pub fn open(
-        options: PgConnectOptions,
-        session: Session,
-        size: usize,
-        statement_timeout: Duration,
-        warm_up: WarmUp,
-    ) -> Self {
+    pub fn open(options: PgConnectOptions, session: Session, size: usize, warm_up: WarmUp) -> Self {
+        Self::of_hosts(Hosts::one(options), session, size, warm_up)
+    }
+
+    pub(crate) fn of_hosts(hosts: Hosts, session: Session, size: usize, warm_up: WarmUp) -> Self {
         let (missing, to_open) = unbounded_channel();
-        // The pool also rolls back where there is no transaction, of which PostgreSQL would warn.
-        let options = session.ask(options).options([("client_min_messages", "error")]);
         let shared = Arc::new(Shared {
             size,
-            options,
-            session,
+            hosts,
+            loses_statements: AtomicBool::new(false),
             cancelling: tokio::sync::Mutex::default(),
-            max_end: statement_timeout + MAX_END,
+            max_end: session.statement_timeout() + MAX_END,
+            session,
             ready: Mutex::default(),
             available: Semaphore::new(0),
             missing,
+            trouble: Mutex::default(),
         });
         for _ in 0..size {
             shared.replace();
         }
-        tokio::spawn(keep(Arc::downgrade(&shared), warm_up, to_open));
+        tokio::spawn(opening::keep(Arc::downgrade(&shared), warm_up, to_open));
         Self(shared)
     }
 
@@ -115,12 +117,44 @@ impl ReadPool {
         self.0.size
     }
 
-    /// Lends a connection on which these statements succeeded, and returns their rows. They are one simple query, so they take one round
-    /// trip. If the connection turns out to be broken, they are sent again on another.
+    /// Lends a connection on which a read-only transaction has begun with these statements, and returns their rows. They are one simple query,
+    /// so they take one round trip. If the connection turns out to be broken, they are sent again on another.
     ///
     /// # Errors
-    /// Returns the error of a statement, or [`sqlx::Error::PoolTimedOut`] if they have not succeeded after 5 s.
-    pub async fn begin(&self, statements: String) -> sqlx::Result<(Lent, Vec<PgRow>)> {
+    /// Returns the error of a statement. If they have not succeeded after 5 s, it is the reason why no connection can be opened, or
+    /// [`sqlx::Error::PoolTimedOut`].
+    pub async fn begin(&self, statements: &str) -> sqlx::Result<(Lent, Vec<PgRow>)> {
+        let beginning = self.0.beginning();
+        if !self.0.session.asks_in_transactions() {
+            return self.run(format!("{beginning}{statements}")).await;
+        }
+        let statements = format!("{beginning}{statements}; SELECT pg_backend_pid()");
+        let (lent, mut rows) = self.run(statements).await?;
+        let process: i32 = rows.pop().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        if lent.must_be_process().is_none_or(|expected| expected == process) {
+            return Ok((lent, rows));
+        }
+        lent.discard();
+        self.0.loses_statements.store(true, Ordering::Relaxed);
+        Err(self.0.session.lost_statements())
+    }
+
+    /// Whether a pooler in front of the server gave a transaction another connection, without the statements that its client has prepared.
+    pub(crate) fn loses_statements(&self) -> bool {
+        self.0.loses_statements.load(Ordering::Relaxed)
+    }
+
+    /// Executes these statements in a transaction of their own, which may write.
+    ///
+    /// # Errors
+    /// As [`ReadPool::begin`].
+    pub async fn write(&self, statements: &str) -> sqlx::Result<()> {
+        let local = self.0.session.local_statements();
+        self.run(format!("BEGIN; {local}{statements}; COMMIT")).await?;
+        Ok(())
+    }
+
+    async fn run(&self, statements: String) -> sqlx::Result<(Lent, Vec<PgRow>)> {
         let beginning = async {
             loop {
                 let mut lent = Shared::lend(&self.0).await?;
@@ -136,7 +170,7 @@ impl ReadPool {
         };
         timeout(MAX_WAIT, beginning)
             .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .unwrap_or_else(|_| Err(self.0.late()))
     }
 }
 
@@ -167,18 +201,53 @@ impl Shared {
 
     /// Waits for a connection. Nothing is lost if the request is cancelled meanwhile: after the permit, nothing is waited for.
     async fn lend(self: &Arc<Self>) -> sqlx::Result<Lent> {
-        let permit = self.available.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        permit.forget();
-        let kept = self.ready().pop();
-        Ok(Lent {
-            kept,
-            pool: Arc::clone(self),
-        })
+        loop {
+            let permit = self.available.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            permit.forget();
+            let kept = self.ready().pop();
+            let lent = Lent {
+                kept,
+                pool: Arc::clone(self),
+            };
+            if lent.is_of_former_server() {
+                lent.discard();
+            } else {
+                return Ok(lent);
+            }
+        }
+    }
+
+    /// What transactions begin with, before the statements of the client.
+    fn beginning(&self) -> String {
+        format!("BEGIN READ ONLY; {}", self.session.local_statements())
+    }
+
+    /// The options of the server that is used.
+    fn options(&self) -> PgConnectOptions {
+        let options = self.session.ask(self.hosts.options().clone());
+        if !self.session.asks_in_transactions() {
+            // The pool also rolls back where there is no transaction, of which PostgreSQL would warn.
+            return options.options([("client_min_messages", "error")]);
+        }
+        options
     }
 
     fn give(&self, kept: Kept) {
         self.ready().push(kept);
         self.available.add_permits(1);
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// The error of a read that has got no connection.
+    fn late(&self) -> sqlx::Error {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble.clone() {
+            Some(trouble) => sqlx::Error::Io(std::io::Error::other(trouble)),
+            None => sqlx::Error::PoolTimedOut,
+        }
     }
 
     /// Has another connection opened.
@@ -190,6 +259,16 @@ impl Shared {
     /// Ends what was begun on a connection, and makes it ready again.
     async fn take_back(self: Arc<Self>, mut kept: Kept) {
         let ended = timeout(self.max_end, self.end(&mut kept)).await;
+        self.keep(kept, ended);
+    }
+
+    /// Makes a connection ready again that was not used for long, if it still answers.
+    async fn test(self: Arc<Self>, mut kept: Kept) {
+        let answered = timeout(MAX_END, kept.connection.ping()).await;
+        self.keep(kept, answered);
+    }
+
+    fn keep(&self, mut kept: Kept, ended: Result<sqlx::Result<()>, tokio::time::error::Elapsed>) {
         match ended {
             Ok(Ok(())) => {
                 kept.used = Instant::now();
@@ -212,16 +291,19 @@ impl Shared {
         if let Ok(ended) = timeout(USUAL_END, &mut ending).await {
             return ended;
         }
-        // Waited for in any case: a cancellation that comes late would end a statement of the next client.
-        if let Err(error) = self.cancel(kept.backend).await {
-            tracing::warn!(%error, "cannot cancel a statement whose client left");
+        // Behind a pooler, the process may already execute statements of another client: the time limit ends the statement.
+        if let Some(backend) = kept.backend.filter(|_| !self.session.asks_in_transactions()) {
+            // Waited for in any case: a cancellation that comes late would end a statement of the next client.
+            if let Err(error) = self.cancel(backend).await {
+                tracing::warn!(%error, "cannot cancel a statement whose client left");
+            }
         }
         ending.await
     }
 
     async fn cancel(&self, backend: i32) -> sqlx::Result<()> {
         let _turn = self.cancelling.lock().await;
-        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let mut connection = PgConnection::connect_with(&self.options()).await?;
         // The role of reads may not cancel what the user itself began.
         let cancel = format!("SET ROLE NONE; SELECT pg_cancel_backend({backend})");
         sqlx::raw_sql(AssertSqlSafe(cancel)).execute(&mut connection).await?;
@@ -240,7 +322,7 @@ impl Shared {
     /// Tests the connections that were not used for long, and replaces one that is old.
     async fn maintain(self: &Arc<Self>) {
         while let Some(kept) = self.take(|kept| kept.used.elapsed() > REST) {
-            tokio::spawn(Arc::clone(self).take_back(kept));
+            tokio::spawn(Arc::clone(self).test(kept));
         }
         // One at a time, because most of them were opened at the same time.
         if let Some(kept) = self.take(|kept| kept.opened.elapsed() > MAX_AGE) {
@@ -264,67 +346,23 @@ async fn roll_back(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Opens the connections that are missing, one after the other, until the pool is dropped.
-async fn keep(pool: Weak<Shared>, warm_up: WarmUp, mut missing: UnboundedReceiver<()>) {
-    loop {
-        match timeout(REST, missing.recv()).await {
-            Ok(Some(())) => {
-                let Some(kept) = open(&pool, warm_up).await else {
-                    return;
-                };
-                let Some(pool) = pool.upgrade() else { return };
-                pool.give(kept);
-            }
-            Ok(None) => return,
-            Err(_) => {
-                let Some(pool) = pool.upgrade() else { return };
-                pool.maintain().await;
-            }
-        }
-    }
-}
-
-/// Opens and prepares a connection, and tries until it succeeds. Returns `None` if the pool was dropped.
-async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
-    let shared = pool.upgrade()?;
-    let (options, session) = (shared.options.clone(), shared.session.clone());
-    drop(shared);
-    let mut wait = RETRY.0;
-    while pool.strong_count() > 0 {
-        match timeout(MAX_OPEN, open_once(&options, &session, warm_up)).await {
-            Ok(Ok(kept)) => return Some(kept),
-            Ok(Err(error)) if wait == RETRY.0 => tracing::warn!(%error, "cannot open a connection for reads"),
-            Ok(Err(error)) => tracing::debug!(%error, "cannot open a connection for reads"),
-            Err(_) => tracing::warn!("opening a connection for reads takes too long"),
-        }
-        sleep(wait).await;
-        wait = RETRY.1.min(wait * 2);
-    }
-    None
-}
-
-async fn open_once(options: &PgConnectOptions, session: &Session, warm_up: WarmUp) -> sqlx::Result<Kept> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    session.check(&mut connection).await?;
-    let backend = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(&mut connection)
-        .await?;
-    match warm_up(&mut connection).await {
-        // The tables may not be there yet. The requests say so better than a missing connection does.
-        Err(sqlx::Error::Database(error)) => tracing::debug!(%error, "cannot prepare a connection for reads"),
-        prepared => prepared?,
-    }
-    end(&mut connection).await?;
-    let now = Instant::now();
-    Ok(Kept {
-        connection,
-        backend,
-        opened: now,
-        used: now,
-    })
-}
-
 impl Lent {
+    /// A moment at which the connection was open already, and since which it has been.
+    #[must_use]
+    pub fn connected_at(&self) -> Instant {
+        self.kept.as_ref().map_or_else(Instant::now, |kept| kept.connected)
+    }
+
+    fn must_be_process(&self) -> Option<i32> {
+        self.kept.as_ref()?.backend
+    }
+
+    /// Whether this may be a connection to the server that was used before another one.
+    fn is_of_former_server(&self) -> bool {
+        let age = self.kept.as_ref().map(|kept| kept.opened.elapsed());
+        age.is_some_and(|age| self.pool.hosts.chosen().is_newer_than(age))
+    }
+
     /// Drops the connection instead of giving it back.
     fn discard(mut self) {
         if self.kept.take().is_some() {

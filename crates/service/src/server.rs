@@ -1,9 +1,13 @@
 //! Serves HTTP requests.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -12,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// How long requests in progress may continue after the shutdown began.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -35,7 +40,7 @@ const MAX_CONNECTIONS: usize = 800;
 /// How long to wait after a system error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Answers requests until the shutdown, and then finishes those in progress.
+/// Answers requests until the shutdown, and then finishes those in progress. Handlers find the address of the client in `ConnectInfo`.
 ///
 /// # Errors
 /// Fails if the listener has no address.
@@ -49,10 +54,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &permits) => accepted,
         };
-        let Some((connection, permit)) = accepted else { continue };
+        let Some((connection, client, permit)) = accepted else {
+            continue;
+        };
         let mut connection = TimeoutStream::new(connection);
         connection.set_write_timeout(Some(MAX_STALL));
-        let service = TowerToHyperService::new(router.clone());
+        let router = router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(client));
+            request
+        });
+        let service = TowerToHyperService::new(router);
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(MAX_HEAD_TIME)
@@ -78,15 +89,15 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((connection, _)) => {
+        Ok((connection, client)) => {
             // Answers are written as a whole, so waiting to fill packets would only delay them.
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
-            Some((connection, permit))
+            Some((connection, client, permit))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept connections");

@@ -1,7 +1,7 @@
 //! Where the values of settings come from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Invalid, Reader};
 
@@ -38,8 +38,10 @@ pub(crate) struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be opened.
-    #[error("{path}: {error}")]
+    #[error("cannot read the settings file {path} in the folder {folder}: {error}; DBT_API_CONFIG can name another")]
     Open {
+        /// The working directory, to which the path is relative.
+        folder: PathBuf,
         /// The path that `DBT_API_CONFIG` names, or `dbt-api.toml`.
         path: PathBuf,
         /// The error of the operating system, or that the file is not UTF-8.
@@ -67,9 +69,18 @@ impl Source {
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => Some(File::parse(path, &text)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
-            Err(error) => return Err(LoadError::Open { path, error }),
+            Err(error) => {
+                let folder = std::env::current_dir().unwrap_or_default();
+                return Err(LoadError::Open { folder, path, error });
+            }
         };
         Ok(Self { environment, file })
+    }
+
+    /// Returns the path of the settings file, if there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// Returns a source with these variables and nothing else, for tests.

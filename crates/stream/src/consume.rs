@@ -22,8 +22,8 @@ const AHEAD: usize = 256;
 /// How many events may be unacknowledged at the same time: some of each of several projectors, and those that wait for something.
 const MAX_UNACKNOWLEDGED: i64 = 10_000;
 
-/// How often the server sends a heartbeat while it has no events.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often the server sends a heartbeat while it has no events. If two are missing, it is gone.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// A stream of events.
 pub struct Messages {

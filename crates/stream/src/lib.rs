@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod announce;
 mod consume;
 mod publish;
 mod settings;
 
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -13,7 +15,8 @@ use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::{self, ErrorCode, stream};
 use schemas::Event;
 
-pub use consume::{Message, Messages};
+pub use announce::Announcer;
+pub use consume::{HEARTBEAT, Message, Messages};
 pub use settings::Settings;
 
 use crate::settings::Login;
@@ -37,6 +40,8 @@ pub struct Stream {
     jetstream: jetstream::Context,
     /// How many servers should have the stream, or `None` to leave that as it is.
     replicas: Option<usize>,
+    /// Why the stream could not be created the last time.
+    not_created: Arc<Mutex<Option<String>>>,
 }
 
 /// An error of the stream.
@@ -46,7 +51,9 @@ pub enum Error {
     #[error("NATS does not answer ({0}); check NATS_URL, its login, and that the server runs")]
     Unavailable(String),
     /// NATS answers, but refuses.
-    #[error("NATS refuses ({0}); check that JetStream is enabled and that the user may use it")]
+    #[error(
+        "NATS refuses ({0}); check that JetStream is enabled, that the user may use it, and that there are as many servers as NATS_REPLICAS says"
+    )]
     Refused(String),
     /// The credentials file cannot be used.
     #[error("NATS_CREDENTIALS_FILE={file} cannot be used ({error}); create it again with `nsc generate creds`")]
@@ -56,12 +63,25 @@ pub enum Error {
         /// The cause.
         error: std::io::Error,
     },
+    /// NATS takes no event of this size.
+    #[error("cannot publish the event: it is larger than NATS allows ({0})")]
+    TooLarge(String),
+    /// As many events wait for NATS as may wait.
+    #[error("NATS takes no events, and too many wait for it already")]
+    TooManyWait,
     /// The event cannot be written as JSON.
     #[error("cannot publish the event: {0}")]
     Invalid(#[from] serde_json::Error),
     /// The event's subject does not contain its account.
-    #[error("cannot publish the event: invalid subject: expected accounts/<account id>, got `{0}`")]
+    #[error("cannot publish the event: invalid subject: expected accounts/<account id> or installation, got `{0}`")]
     NoAccount(String),
+}
+
+impl Error {
+    /// Whether the same may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Refused(_))
+    }
 }
 
 impl Stream {
@@ -76,7 +96,7 @@ impl Stream {
             .max_reconnects(None)
             .connection_timeout(Duration::from_secs(3))
             .request_timeout(Some(Duration::from_secs(5)))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(20) as u64));
+            .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(10) as u64));
         let options = match settings.login.clone() {
             None => options,
             Some(Login::Password { user, password }) => options.user_and_password(user, password),
@@ -99,21 +119,44 @@ impl Stream {
             jetstream: jetstream::new(client.clone()),
             client,
             replicas: settings.replicas,
+            not_created: Arc::default(),
         })
     }
 
-    /// Checks that the client is connected and JetStream answers.
+    /// Checks that the client is connected and JetStream answers. A stream that is missing is created when it is needed.
     ///
     /// # Errors
-    /// Fails if NATS is unavailable or refuses.
+    /// Fails if NATS is unavailable or refuses, or if it refused to create the stream the last time.
     pub async fn check(&self) -> Result<(), Error> {
-        if !self.is_connected() {
-            return Err(Error::Unavailable("not connected".to_owned()));
-        }
+        self.ensure_connected()?;
         // Do not use the account's statistics: async-nats cannot parse those of NATS 2.9, which Debian ships.
         match self.jetstream.get_stream(STREAM).await {
             Err(error) if !is_absent(&error) => Err(self.failed(&error)),
-            _ => Ok(()),
+            Err(_) => match self.not_created().clone() {
+                Some(refusal) => Err(Error::Refused(refusal)),
+                None => Ok(()),
+            },
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Creates the stream if it is missing.
+    ///
+    /// # Errors
+    /// Fails if NATS is unavailable or refuses.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.make().await.map(drop)
+    }
+
+    fn not_created(&self) -> MutexGuard<'_, Option<String>> {
+        self.not_created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ensure_connected(&self) -> Result<(), Error> {
+        if self.is_connected() {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("not connected".to_owned()))
         }
     }
 
@@ -155,6 +198,7 @@ impl Stream {
                     ..stream::Config::default()
                 };
                 let created = self.jetstream.create_stream(config).await;
+                *self.not_created() = created.as_ref().err().map(ToString::to_string);
                 created.map_err(|error| self.failed(&error))
             }
             Err(error) => Err(self.failed(&error)),
@@ -185,6 +229,9 @@ fn is_absent(error: &GetStreamError) -> bool {
 
 /// Returns the NATS subject of an event: `dbt.events.<account id>.<type>`.
 fn subject_of(event: &Event) -> Result<String, Error> {
+    if event.subject == schemas::INSTALLATION {
+        return Ok(format!("dbt.events.{}.{}", event.subject, event.kind));
+    }
     let account = event.account().ok_or_else(|| Error::NoAccount(event.subject.clone()))?;
     Ok(format!("dbt.events.{account}.{}", event.kind))
 }

@@ -1,16 +1,17 @@
 //! Tests publishing and consuming with a real NATS server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::FromConsumer;
 use clock::Clock;
 use schemas::{Event, EventId};
 use settings::Source;
-use stream::{Error, Messages, Settings, Stream};
+use stream::{Announcer, Error, Messages, Settings, Stream};
 use testkit::nats::NatsServer;
 use testkit::{deletion, wait_until};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 fn event() -> Event {
     deletion(Clock::System.now())
@@ -50,6 +51,21 @@ async fn an_event_reaches_one_of_all_consumers_once() {
     let (first, second) = tokio::join!(next(&mut one), next(&mut other));
     let delivered: Vec<EventId> = first.into_iter().chain(second).collect();
     assert_eq!(delivered, [event.id]);
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_created_is_reported() {
+    let server = NatsServer::start().await;
+    let settings = Source::of(&[("NATS_URL", &server.url()), ("NATS_REPLICAS", "3")]);
+    let stream = Stream::connect(&settings.read(Settings::read).unwrap()).await.unwrap();
+    answers(&stream).await;
+    let refusal = stream.prepare().await.unwrap_err();
+    assert!(
+        matches!(&refusal, Error::Refused(reason) if reason.contains("replicas")),
+        "{refusal}"
+    );
+    let checked = stream.check().await.unwrap_err();
+    assert_eq!(checked.to_string(), refusal.to_string());
 }
 
 #[tokio::test]
@@ -94,6 +110,80 @@ async fn publishing_fails_fast_while_the_server_is_down_and_works_again_later() 
     let mut messages = stream.consume().await.unwrap();
     wait_until("the event is delivered", async || {
         (next(&mut messages).await == Some(event.id)).then_some(())
+    })
+    .await;
+}
+
+/// Announces events, and expects that at most the first of them waits for the stream.
+async fn announce(announcer: &Announcer, events: &[Event]) {
+    let begun = Instant::now();
+    for event in events {
+        announcer.announce(event).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(events.len() as u64 / 2));
+}
+
+/// Expects these events in this order.
+async fn expect(stream: &Stream, events: &[Event]) {
+    let mut messages = stream.consume().await.unwrap();
+    let mut delivered = Vec::new();
+    wait_until("the events are delivered", async || {
+        delivered.extend(next(&mut messages).await);
+        (delivered.len() >= events.len()).then_some(())
+    })
+    .await;
+    let expected: Vec<EventId> = events.iter().map(|event| event.id).collect();
+    assert_eq!(delivered, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_stream_did_not_take_is_announced_once_it_does() {
+    let mut server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    let announcer = Announcer::new(stream.clone());
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(announcer.clone().run(shutdown.clone()));
+    drop(stream.consume().await.unwrap());
+    let events: Vec<Event> = (0..20).map(|_| event()).collect();
+
+    server.stop();
+    announce(&announcer, &events).await;
+    server.restart().await;
+    answers(&stream).await;
+    expect(&stream, &events).await;
+
+    // Connected, but without an answer, as during an election.
+    let events: Vec<Event> = (0..20).map(|_| event()).collect();
+    server.pause();
+    announce(&announcer, &events).await;
+    server.resume();
+    answers(&stream).await;
+    expect(&stream, &events).await;
+
+    // The end does not wait for the stream.
+    server.stop();
+    announcer.announce(&event()).await;
+    shutdown.cancel();
+    timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_does_not_delay_others() {
+    let server = NatsServer::start().await;
+    let stream = connected(&server).await;
+    let announcer = Announcer::new(stream.clone());
+    tokio::spawn(announcer.clone().run(CancellationToken::new()));
+    let (mut large, small) = (event(), event());
+    large.data = serde_json::value::to_raw_value(&"x".repeat(2 * 1024 * 1024)).unwrap();
+    assert!(matches!(stream.publish(&large).await, Err(Error::TooLarge(_))));
+    server.pause();
+    announcer.announce(&event()).await;
+    announcer.announce(&large).await;
+    announcer.announce(&small).await;
+    server.resume();
+    let mut messages = stream.consume().await.unwrap();
+    wait_until("the small event is delivered", async || {
+        (next(&mut messages).await == Some(small.id)).then_some(())
     })
     .await;
 }

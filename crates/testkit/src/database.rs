@@ -46,6 +46,17 @@ impl Database {
         database
     }
 
+    /// Partitions the tables of accounts, as `docs/partitions.sql` does. No client may be connected.
+    ///
+    /// # Panics
+    /// Panics if the server cannot do it.
+    pub async fn partition(&self) {
+        let mut inside = PgConnection::connect_with(&self.options())
+            .await
+            .expect("connects to the database");
+        partition(&mut inside).await;
+    }
+
     /// Copies this database in its current state, like a backup. No client may be connected.
     ///
     /// # Panics
@@ -147,8 +158,8 @@ impl Database {
     /// Opens a pool for reads, as the service does.
     #[must_use]
     pub fn read_pool(&self, warm_up: WarmUp) -> ReadPool {
-        let session = Session::of("dbt_api_reader", read_model::SEARCH_PATH);
-        ReadPool::open(self.options(), session, 4, PATIENCE, warm_up)
+        let session = Session::of("dbt_api_reader", read_model::SEARCH_PATH).with_timeout(PATIENCE);
+        ReadPool::open(self.options(), session, 4, warm_up)
     }
 }
 
@@ -180,12 +191,31 @@ fn server() -> PgConnectOptions {
     PgConnectOptions::from_str(&url).expect("DATABASE_URL is a URL")
 }
 
+/// Whether the tables of all tests are partitioned.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no settings, and this is for a run of all of them"
+)]
+fn all_are_partitioned() -> bool {
+    std::env::var_os("DBT_API_TEST_PARTITIONS").is_some()
+}
+
+async fn partition(connection: &mut PgConnection) {
+    let script = std::fs::read_to_string(crate::repository_file("docs/partitions.sql")).expect("reads the script");
+    let script = script.replace(":'partitions'", "'4'");
+    connection
+        .execute(AssertSqlSafe(format!("BEGIN; {script} COMMIT")))
+        .await
+        .expect("partitions the tables");
+}
+
 /// Returns the name of the migrated database that the tests copy. The first test creates it.
 async fn template(server: &PgConnectOptions) -> String {
     let mut hasher = DefaultHasher::new();
     for migration in read_model::migrations::MIGRATOR.iter() {
         migration.checksum.hash(&mut hasher);
     }
+    all_are_partitioned().hash(&mut hasher);
     let name = format!("dbt_api_template_{:016x}", hasher.finish());
     // An advisory lock applies to a single database, so all tests must take it in the same one.
     let mut connection = PgConnection::connect_with(&server.clone().database("postgres"))
@@ -211,6 +241,9 @@ async fn template(server: &PgConnectOptions) -> String {
             .await
             .expect("connects to the template");
         read_model::migrations::migrate(&mut inside).await.expect("migrates");
+        if all_are_partitioned() {
+            partition(&mut inside).await;
+        }
         inside.close().await.expect("disconnects from the template");
         let rename = format!("ALTER DATABASE {unfinished} RENAME TO {name}");
         connection

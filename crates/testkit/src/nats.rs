@@ -91,6 +91,28 @@ impl NatsServer {
         }
     }
 
+    /// Stops the server without closing its connections: it answers nothing until [`NatsServer::resume`].
+    ///
+    /// # Panics
+    /// Panics if the server does not run.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused server answer again.
+    ///
+    /// # Panics
+    /// Panics if the server does not run.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("runs");
+        let sent = Command::new("kill").args([signal, &process.id().to_string()]).status();
+        assert!(sent.expect("starts kill").success());
+    }
+
     /// Removes the data of a stopped server.
     ///
     /// # Panics

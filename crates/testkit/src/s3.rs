@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bucket::Settings;
+use bucket::{S3Credentials, Settings};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, IF_NONE_MATCH};
@@ -197,8 +197,11 @@ impl S3Server {
     fn settings_of(&self, bucket: &str, secret_key: &str) -> anyhow::Result<Settings> {
         Ok(Settings::S3 {
             bucket: bucket.to_owned(),
-            access_key: ACCESS_KEY.into(),
-            secret_key: secret_key.into(),
+            credentials: S3Credentials::Key {
+                id: ACCESS_KEY.into(),
+                secret: secret_key.into(),
+                session_token: None,
+            },
             region: "us-east-1".to_owned(),
             endpoint: Some(self.url().parse()?),
         })

@@ -72,7 +72,7 @@ struct NewVersionForm {
 pub(crate) async fn post(State(ingest): State<Ingest>, Path(slug): Path<String>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = ClientBody::new(body, form::largest(&ingest.settings));
-    answer(create(&ingest, &slug, &head, &body).await, body).await
+    answer(create(&ingest, &slug, &head, &body).await, &head, body).await
 }
 
 async fn create(ingest: &Ingest, slug: &str, head: &Parts, body: &ClientBody) -> Result<Response, UploadError> {
@@ -150,7 +150,7 @@ pub(crate) async fn patch(State(ingest): State<Ingest>, Path(slug): Path<String>
 async fn replace(ingest: &Ingest, environment: String, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = ClientBody::new(body, form::largest(&ingest.settings));
-    answer(put_version(ingest, &environment, &head, &body).await, body).await
+    answer(put_version(ingest, &environment, &head, &body).await, &head, body).await
 }
 
 async fn put_version(

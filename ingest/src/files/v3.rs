@@ -6,8 +6,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use directory::{Access, EnvironmentEntry, Environments, IdOrSlug};
 use edge::{CloudError, One, one};
+use read_model::outage::explained;
 use read_model::queries::files::{FileKey, FileScope};
-use schemas::{AccountId, ArtifactKind, ProjectId, StoredFile, UploadedFile};
+use schemas::{AccountId, ArtifactKind, ProjectId, RecordState, StoredFile, UploadedFile};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -100,7 +101,7 @@ pub(crate) async fn post_v3(
         Ok((StatusCode::CREATED, one(stored)).into_response())
     };
     let result: Result<Response, CloudError> = storing.await;
-    answer(result, body).await
+    answer(result, &head, body).await
 }
 
 /// Reads `is_manifest`; the default is false.
@@ -195,9 +196,10 @@ pub(crate) async fn promote(
     let head = head_of(request).await;
     let (access, entry) = enter(&ingest, &head, &account, &project, &environment).await?;
     whole_account(&access)?;
-    let found = ingest.file(of_environment(&entry), FileKey::Filename(&name)).await;
-    let found = found.map_err(|error| CloudError::unavailable(&error))?;
-    let found = found.ok_or_else(CloudError::not_found)?;
+    let found = match ingest.file(of_environment(&entry), FileKey::Filename(&name)).await {
+        Ok(found) => found.ok_or_else(CloudError::not_found)?,
+        Err(error) => return Err(CloudError::unavailable(&explained(&ingest.pool, error).await)),
+    };
     let file = StoredFile {
         slug: ingest.new_slug(),
         tag: found.tag,
@@ -260,15 +262,18 @@ async fn enter(
 }
 
 impl Ingest {
-    /// Finds a project by its number or slug.
+    /// Finds a project that is in use by its number or slug.
     async fn project(&self, account: AccountId, named: &str) -> Result<Option<ProjectId>, CloudError> {
         let asking = async {
             let mut connection = self.pool.acquire().await?;
             directory::queries::project_named(&mut connection, account, named).await
         };
-        let project = asking
-            .await
-            .map_err(|error: sqlx::Error| CloudError::unavailable(&error))?;
-        Ok(project.map(|project| ProjectId(project.id)))
+        match asking.await {
+            Ok(project) => {
+                let in_use = project.filter(|project| RecordState::of_name(&project.state) == RecordState::Active);
+                Ok(in_use.map(|project| ProjectId(project.id)))
+            }
+            Err(error) => Err(CloudError::unavailable(&explained(&self.pool, error).await)),
+        }
     }
 }

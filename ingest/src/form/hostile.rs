@@ -1,28 +1,15 @@
 //! Tests with valid forms cut into pieces of any size, and with forms that no client sends.
 
-use std::sync::LazyLock;
-use std::time::Duration;
-
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::stream;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use schemas::Sha256;
-use tokio::runtime::Runtime;
 
-use super::Form;
-use super::tests::{MANIFEST, form, read};
-use crate::Settings;
+use super::tests::{MANIFEST, form};
+use crate::hostile::{form_in_pieces, read};
 use crate::mutate::damage;
 use crate::parameters::Parameters;
-
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-
-/// How long reading a small form may take before the test counts it as hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const WORDS: &[&str] = &[
     "\r\n",
@@ -39,22 +26,12 @@ const WORDS: &[&str] = &[
     "é",
 ];
 
-/// Returns the contents of a form, or the status of the refusal. Both must not depend on how the form is cut.
-fn outcome(text: &[u8], cuts: &[Index]) -> Result<(Parameters, Sha256, u64), u16> {
+/// The pieces into which a form is cut.
+fn pieces<'a>(text: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     let mut positions: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
     positions.extend([0, text.len()]);
     positions.sort_unstable();
-    let pieces: Vec<_> = positions
-        .windows(2)
-        .map(|ends| Ok::<_, std::io::Error>(Bytes::copy_from_slice(&text[ends[0]..ends[1]])))
-        .collect();
-    let settings = Settings::default();
-    let reading = read(Body::from_stream(stream::iter(pieces)), &settings);
-    let form = RUNTIME.block_on(async { tokio::time::timeout(PATIENCE, reading).await });
-    match form.expect("reading a form hangs").and_then(Form::into_file) {
-        Ok((parameters, file)) => Ok((parameters, file.spooled.sha256, file.spooled.size)),
-        Err(error) => Err(error.status().as_u16()),
-    }
+    positions.windows(2).map(|ends| &text[ends[0]..ends[1]]).collect()
 }
 
 proptest! {
@@ -74,7 +51,8 @@ proptest! {
             expected.set(name, value.as_deref().unwrap_or_default().as_bytes()).unwrap();
         }
         let file = (Sha256::of(MANIFEST.as_bytes()), MANIFEST.len() as u64);
-        prop_assert_eq!(outcome(form(&parts).as_bytes(), &cuts), Ok((expected, file.0, file.1)));
+        let text = form(&parts);
+        prop_assert_eq!(read(pieces(text.as_bytes(), &cuts).into_iter()), Ok((expected, file.0, file.1)));
     }
 
     #[test]
@@ -82,11 +60,6 @@ proptest! {
         let whole = form(&[("run_id", "r-1"), ("file", MANIFEST), ("unknown", "x"), ("tag", "t")]);
         let other = form(&[("file", "{\"results\":[]}"), ("environment_slug", "dev123"), ("dag_id", "é")]);
         let text = damage.apply(&[whole.into_bytes(), other.into_bytes()]);
-        match (outcome(&text, &[]), outcome(&text, &cuts)) {
-            (Ok(whole), Ok(cut)) => prop_assert_eq!(whole, cut),
-            // If two things are wrong, which of them is found first depends on the cuts.
-            (Err(whole), Err(cut)) => prop_assert!((400..500).contains(&whole) && (400..500).contains(&cut), "{} {}", whole, cut),
-            (whole, cut) => prop_assert!(false, "whole: {:?}, cut: {:?}", whole, cut),
-        }
+        form_in_pieces(&text, pieces(&text, &cuts).into_iter());
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use airflow::{Airflow, DagRun, Environment, Which};
 use chrono::{DateTime, TimeDelta, Utc};
+use directory::queries::note_observed;
 use directory::{EnvironmentEntry, IdOrSlug};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use read_model::airflow::{Observation, active_observations, newest_observations, observations};
-use schemas::{AccountId, AirflowRunObserved, Event, EventId, Slug};
+use schemas::{AccountId, AirflowRunObserved, Event, EventId, RunStatus, Slug};
 
 use super::Parts;
 use crate::directory::Unavailable;
@@ -31,9 +32,6 @@ const WRITE_AT_ONCE: usize = 8;
 
 /// The state of a run that Airflow removed before it ended.
 const REMOVED: &str = "removed";
-
-/// The lowest dbt Cloud status of a run that has ended.
-const ENDED: i16 = 10;
 
 /// The DAG id and the run id of a run.
 type Key = (String, String);
@@ -172,6 +170,11 @@ impl Watch {
         if is_compared {
             self.next_compare = Some(now + COMPARE_EVERY);
         }
+        // It is only information for operators, and the database may be read-only.
+        let source = format!("airflow of {}/{}", self.account, self.slug.as_str());
+        if let Err(error) = note_observed(&parts.pool, &source).await {
+            tracing::debug!(%error, source, "cannot record that Airflow was observed");
+        }
         Ok(())
     }
 
@@ -190,7 +193,7 @@ impl Watch {
         for known in active {
             let known = self.newest(known);
             // Its end may have been written, but not projected yet.
-            let has_ended = known.status() >= ENDED;
+            let has_ended = known.status() >= RunStatus::ENDED;
             if listed.keys.contains(&key_of(&known)) || has_ended || asked == MAX_ASKED {
                 continue;
             }
@@ -357,9 +360,7 @@ async fn write(parts: &Parts, entry: &EnvironmentEntry, mut new: Observation) ->
     };
     let event = Event::new(new.event_id, new.event_time, &data.into())?;
     parts.bucket.put_event(&event).await?;
-    if let Err(error) = parts.stream.publish(&event).await {
-        tracing::warn!(event_id = %event.id, %error, "cannot announce an observation; the projectors' sweep will find it");
-    }
+    parts.announcer.announce(&event).await;
     metrics::counter!("dbt_api_airflow_observations_total").increment(1);
     tracing::info!(event_id = %event.id, account_id = %entry.account_id, dag_id = new.dag_id, run_id = new.run_id, state = new.state, "observed");
     Ok(new)

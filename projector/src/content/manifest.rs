@@ -99,6 +99,11 @@ fn macros_of(node: &Node<'_>) -> Option<String> {
 }
 
 impl ReadManifest {
+    /// How many nodes it defines.
+    pub(crate) fn nodes(&self) -> usize {
+        self.source.members.len()
+    }
+
     fn of(account: AccountId, sha256: Sha256, manifest: Manifest) -> Self {
         let mut nodes = manifest.map_nodes(|node| {
             let member = NodeSetMember {

@@ -31,6 +31,8 @@ impl Member {
     pub(super) fn of(event: &Event) -> Result<Self, ApplyError> {
         let data = event.data().map_err(|error| ApplyError::Rejected(error.to_string()))?;
         let account = data.account_id();
+        let account = account
+            .ok_or_else(|| ApplyError::Rejected(format!("events of the type `{}` are about no account", event.kind)))?;
         let data = match data {
             EventData::ArtifactsUploaded(mut upload) => {
                 upload.files = upload
@@ -62,7 +64,10 @@ impl Member {
             | EventData::TokenIssued(_)
             | EventData::TokenRevoked(_)
             | EventData::RetentionPruned(_)
-            | EventData::DbtProjectRetired(_) => {
+            | EventData::DbtProjectRetired(_)
+            | EventData::OperatorTokenIssued(_)
+            | EventData::OperatorTokenRevoked(_)
+            | EventData::OperatorActed(_) => {
                 let cause = format!("events of the type `{}` are not applied with others", event.kind);
                 return Err(ApplyError::Rejected(cause));
             }

@@ -8,7 +8,8 @@ use read_model::journal::{add_to_ledger, begin_removal, lock_account_alone, remo
 use read_model::placement::{InEnvironments, places_of_invocations};
 use read_model::projects::refresh_run_nodes;
 use read_model::prune::{
-    FileOfUpload, Prunable, artifacts_of, forget_contents, note_pruned, prunable_runs, remove_upload, uploads_of_runs,
+    Candidate, FileOfUpload, Prunable, artifacts_of, forget_contents, note_pruned, prunable_runs, remove_upload,
+    uploads_of_runs,
 };
 use read_model::runs::shrink_run;
 use read_model::steps::refresh_steps;
@@ -21,16 +22,32 @@ use crate::{ApplyError, Outcome, Projector, state};
 /// The number of runs that one event removes. It limits the duration of a transaction for which others wait.
 const RUNS_AT_ONCE: usize = 500;
 
+/// What a removal would do.
+#[derive(Clone, Debug)]
+pub struct PrunePlan {
+    /// The events that remove the runs.
+    pub events: Vec<RetentionPruned>,
+    /// The runs that are removed, in the order of their numbers.
+    pub runs: Vec<Candidate>,
+    /// How many more meet the criteria, but the current state comes from them.
+    pub in_use: usize,
+    /// How many more meet the criteria, but share an upload with a run that is kept.
+    pub shared: usize,
+}
+
 impl Projector {
     /// Plans the events that would remove the selected runs of an account, without changing anything. A run that shares an upload with a
     /// run that is kept is kept too.
     ///
     /// # Errors
     /// Returns an error if the database is unavailable.
-    pub async fn plan_prune(&self, which: &Prunable) -> Result<Vec<RetentionPruned>, ApplyError> {
+    pub async fn plan_prune(&self, which: &Prunable) -> Result<PrunePlan, ApplyError> {
         let mut connection = self.pool.acquire().await?;
-        let candidates = prunable_runs(&mut connection, which).await?;
-        let mut runs: BTreeSet<RunId> = candidates.into_iter().map(|candidate| candidate.run).collect();
+        let (in_use, mut candidates): (Vec<Candidate>, Vec<Candidate>) = prunable_runs(&mut connection, which)
+            .await?
+            .into_iter()
+            .partition(|candidate| candidate.is_in_use);
+        let mut runs: BTreeSet<RunId> = candidates.iter().map(|candidate| candidate.run).collect();
         let ids: Vec<RunId> = runs.iter().copied().collect();
         let uploads = uploads_of_runs(&mut connection, which.account, &ids).await?;
         drop(connection);
@@ -54,6 +71,8 @@ impl Projector {
                 break;
             }
         }
+        let matched = candidates.len();
+        candidates.retain(|candidate| runs.contains(&candidate.run));
         let runs: Vec<RunId> = runs.into_iter().collect();
         let events = runs.chunks(RUNS_AT_ONCE).map(|runs| {
             let of_runs: BTreeSet<EventId> = uploads
@@ -67,7 +86,12 @@ impl Projector {
                 uploads: of_runs.into_iter().collect(),
             }
         });
-        Ok(events.collect())
+        Ok(PrunePlan {
+            events: events.collect(),
+            in_use: in_use.len(),
+            shared: matched - candidates.len(),
+            runs: candidates,
+        })
     }
 
     pub(super) async fn project_prune(
@@ -79,7 +103,7 @@ impl Projector {
         let account = pruned.account_id;
         let mut change = Change::begin(connection).await?;
         lock_account_alone(&mut change, account).await?;
-        if add_to_ledger(&mut change, &[event.id]).await?.is_empty() {
+        if add_to_ledger(&mut change, &[(account, event.id)]).await?.is_empty() {
             change.revert().await;
             return Ok(Outcome::Known);
         }

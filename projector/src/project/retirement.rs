@@ -23,7 +23,7 @@ impl Projector {
         let name = without_nul(&retired.dbt_project);
         let mut change = Change::begin(connection).await?;
         lock_accounts(&mut change, &[account]).await?;
-        if add_to_ledger(&mut change, &[event.id]).await?.is_empty() {
+        if add_to_ledger(&mut change, &[(account, event.id)]).await?.is_empty() {
             change.revert().await;
             return Ok(Outcome::Known);
         }

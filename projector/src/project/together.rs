@@ -18,6 +18,7 @@ use super::member::{Data, Member};
 use super::{Applied, Projected, prune};
 use crate::change::Change;
 use crate::content::{self, ContentKey, Contents, FileWaits, Reading, Ready, Unread};
+use crate::growth;
 use crate::lock_waits::LockWaits;
 use crate::outcome::Outcome;
 use crate::placement::{self, ObservedRun, Parents, Placing};
@@ -120,8 +121,12 @@ impl Projector {
         };
         let contents = content::read_all(self, unread.clone(), waits).await;
         let (late, members) = together.split_late(&unread, &contents);
+        let rows = growth::rows_of(&contents);
         let applied = self.write(connection, together, &before, members, contents).await?;
         drop(memory);
+        if applied.is_some() {
+            self.growth.note(rows);
+        }
         Ok(applied.map(|applied| Projected::Done { applied, late }))
     }
 
@@ -203,7 +208,7 @@ impl Projector {
                 prune::forget_upload(change, member.account, member.event.id, pruned).await?;
             }
         }
-        let ids: Vec<EventId> = members.iter().map(|member| member.event.id).collect();
+        let ids: Vec<(AccountId, EventId)> = members.iter().map(|member| (member.account, member.event.id)).collect();
         let new = add_to_ledger(change, &ids).await?;
         let members: Vec<&Member> = members
             .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use read_model::rebuild::{analyze, current_schema};
+use read_model::statistics::analyze_current;
 use sqlx::PgPool;
 
 use crate::batch::MAX_EVENTS;
@@ -31,6 +31,5 @@ impl Statistics {
 
 async fn update(pool: &PgPool) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
-    let schema = current_schema(&mut connection).await?;
-    analyze(&mut connection, &schema).await
+    analyze_current(&mut connection).await
 }

@@ -329,7 +329,8 @@ impl std::str::FromStr for Scope {
     }
 }
 
-/// The data of `token.issued.v1`. The key itself is not stored anywhere.
+/// The data of `token.issued.v1`. The key itself is not stored anywhere. A later event about the same token lets it expire earlier: of all
+/// `expires_at`, the earliest counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenIssued {
     /// The account that the token belongs to.

@@ -207,6 +207,36 @@ fn token() -> impl Strategy<Value = EventData> {
     )
 }
 
+fn of_operators() -> impl Strategy<Value = EventData> {
+    let texts = (text(), sha256(), time());
+    (0..6, uuid(), uuid(), option::of(any::<i64>()), texts).prop_map(
+        |(which, id, other, account, (name, key_sha256, expires_at))| {
+            let token_id = TokenId(id);
+            let acted = |action| {
+                EventData::from(OperatorActed {
+                    operator: token_id,
+                    account_id: account.map(AccountId),
+                    action,
+                })
+            };
+            match which {
+                0 => OperatorTokenIssued {
+                    token_id,
+                    name,
+                    key_sha256,
+                    expires_at,
+                }
+                .into(),
+                1 => OperatorTokenRevoked { token_id }.into(),
+                2 => acted(OperatorAction::TokenIssued(TokenId(other))),
+                3 => acted(OperatorAction::TokenRevoked(TokenId(other))),
+                4 => acted(OperatorAction::DeadLetterRetried(EventId(other))),
+                _ => acted(OperatorAction::DeadLetterDropped(EventId(other))),
+            }
+        },
+    )
+}
+
 fn observed() -> impl Strategy<Value = EventData> {
     let times = (option::of(time()), option::of(time()), option::of(time()));
     (
@@ -286,6 +316,9 @@ fn data_of(kind: EventType) -> BoxedStrategy<EventData> {
         EventType::AccountRecorded | EventType::ProjectRecorded | EventType::EnvironmentRecorded => recorded().boxed(),
         EventType::ConnectionRecorded => connection().boxed(),
         EventType::TokenIssued | EventType::TokenRevoked => token().boxed(),
+        EventType::OperatorTokenIssued | EventType::OperatorTokenRevoked | EventType::OperatorActed => {
+            of_operators().boxed()
+        }
         EventType::AirflowRunObserved => observed().boxed(),
         EventType::RetentionPruned => pruned().boxed(),
         EventType::DbtProjectRetired => retired().boxed(),

@@ -58,7 +58,7 @@ file = ask("/api/v2/datacoves/environments/prod/files")[0]
 values = {
     "account_id": 1, "project_id": 1, "environment_id": 1, "run_id": run["id"], "job_id": run["job_id"], "path": "manifest.json",
     "unique_id": node["unique_id"], "from_": get("runs/?limit=1")[0]["id"], "environment_slug": "prod", "slug": "prod",
-    "project_slug": "shop", "signed": href.rsplit("/", 1)[1], "file": file["slug"], "name": file["filename"],
+    "environment": 1, "with_": 1, "q": "orders", "project_slug": "shop", "signed": href.rsplit("/", 1)[1], "file": file["slug"], "name": file["filename"],
     # `slug` is the environment in the path, and the file in the query.
     "slug_path": "prod", "slug_query": file["slug"],
 }
@@ -71,8 +71,10 @@ GIVEN = ("environment_slug", "slug_query")
 def arguments(tag, name, function):
     """The value of each required parameter, and of those that are given anyway."""
     found = {}
+    # A comparison is of environments or of runs.
+    given = (*GIVEN, "environment") if name == "compare" else GIVEN
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name not in GIVEN and (parameter.name == "client" or parameter.default is not inspect.Parameter.empty):
+        if parameter.name not in given and (parameter.name == "client" or parameter.default is not inspect.Parameter.empty):
             continue
         if parameter.name == "id":
             value = ids.get(name, ids.get(tag, 1))

@@ -67,11 +67,13 @@ impl Api {
                 .unwrap();
         }
         let router = api::router(api::State {
-            pool: database.read_pool(api::warm_up),
+            reads: service::Reads::of_primary(database.read_pool(api::warm_up)),
             token_use: api::TokenUse::default(),
+            deleted_tokens: bucket::DeletedTokens::new(bucket.clone()),
             bucket,
             public_url: "https://dbt.example".to_owned(),
             clock: Clock::Fixed("2026-11-24T12:00:00Z".parse().unwrap()),
+            reading: edge::Shield::new("reads", 8),
             rate: std::sync::Arc::new(edge::RateLimit::per_minute(
                 api::Settings::default().requests_per_minute,
             )),

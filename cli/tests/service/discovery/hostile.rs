@@ -233,7 +233,7 @@ fn layered_manifest(layers: usize, width: usize) -> Vec<u8> {
     manifest(Value::Object(nodes))
 }
 
-pub(super) fn manifest(nodes: Value) -> Vec<u8> {
+pub(crate) fn manifest(nodes: Value) -> Vec<u8> {
     let metadata = json!({"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json", "dbt_version": "1.12.0",
         "generated_at": "2026-11-24T10:00:00Z", "invocation_id": "a", "project_name": "p", "adapter_type": "duckdb"});
     json!({"metadata": metadata, "nodes": nodes, "sources": {}, "macros": {}})

@@ -144,7 +144,7 @@ fn new_environment(installation: &Installation, number: usize) -> (i64, String) 
         "--project",
         "1",
         "--name",
-        "x",
+        &slug,
         "--slug",
         &slug,
     ]);

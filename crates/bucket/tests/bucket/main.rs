@@ -7,12 +7,14 @@
 
 mod artifacts;
 mod claims;
+mod credentials;
 mod journal;
 mod layout;
 mod leftovers;
 mod legacy;
 mod outages;
 mod parts;
+mod refused;
 mod revocations;
 mod segments;
 mod settings;

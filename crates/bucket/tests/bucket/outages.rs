@@ -74,7 +74,7 @@ async fn wrong_credentials_are_reported_without_the_secret() {
     let server = S3Server::start().await.unwrap();
     let bucket = Bucket::open(&server.wrong_credentials_settings().unwrap()).unwrap();
     let errors = errors_of_everything(&bucket).await;
-    assert_problem(&errors, Problem::Refused, &["`closed`", &server.url(), "access keys"]);
+    assert_problem(&errors, Problem::Refused, &["`closed`", &server.url(), "credentials"]);
     assert!(!format!("{errors:?}").contains("wrong-secret-key"));
 }
 

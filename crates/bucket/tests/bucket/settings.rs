@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use ::settings::{Invalid, Reader, Source};
-use bucket::{Bucket, Settings};
+use bucket::{AzureCredentials, Bucket, S3Credentials, Settings};
 use secrecy::ExposeSecret;
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, Invalid> {
@@ -40,7 +40,7 @@ fn the_variables_of_all_adapters_are_recorded() {
         names
     };
     let by_default = names(&[]);
-    assert_eq!(by_default.len(), 16, "{by_default:?}");
+    assert_eq!(by_default.len(), 34, "{by_default:?}");
     assert_eq!(names(&S3), by_default);
     assert_eq!(
         names(&[("BLOB_STORAGE_ACCOUNT_CONNECTION_STRING", "x"), ("S3_ENDPOINT", "x")]),
@@ -50,9 +50,9 @@ fn the_variables_of_all_adapters_are_recorded() {
 
 #[test]
 fn an_unknown_adapter_is_reported_with_the_valid_ones() {
-    let problem = problems(&[("STORAGE_ADAPTER", "gcs")], &["STORAGE_ADAPTER"]);
+    let problem = problems(&[("STORAGE_ADAPTER", "swift")], &["STORAGE_ADAPTER"]);
     assert!(
-        problem.contains("expected local, s3, minio or blob, got `gcs`"),
+        problem.contains("expected local, s3, minio, blob or gcs, got `swift`"),
         "{problem}"
     );
 }
@@ -72,13 +72,13 @@ fn s3_needs_a_region_unless_it_has_an_endpoint() {
     let Settings::S3 {
         region,
         endpoint: None,
-        access_key,
+        credentials: S3Credentials::Key { id, .. },
         ..
     } = &amazon
     else {
         panic!("{amazon:?}")
     };
-    assert_eq!((region.as_str(), access_key.expose_secret()), ("eu-west-1", "12345"));
+    assert_eq!((region.as_str(), id.expose_secret()), ("eu-west-1", "12345"));
 
     let other = read(&[S3.as_slice(), &[("S3_ENDPOINT", "http://localhost:9000")]].concat()).unwrap();
     let Settings::S3 {
@@ -99,7 +99,14 @@ fn s3_needs_a_region_unless_it_has_an_endpoint() {
 fn all_problems_are_reported_at_once() {
     problems(
         &[("STORAGE_ADAPTER", "s3"), ("S3_ENDPOINT", "localhost:9000")],
-        &["S3_BUCKET_NAME", "S3_ACCESS_KEY", "S3_SECRET_ACCESS_KEY", "S3_ENDPOINT"],
+        &["S3_BUCKET_NAME", "S3_ENDPOINT"],
+    );
+    problems(
+        &[
+            ("STORAGE_ADAPTER", "gcs"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", "/missing"),
+        ],
+        &["GCS_BUCKET_NAME", "GOOGLE_APPLICATION_CREDENTIALS"],
     );
     problems(
         &[("STORAGE_ADAPTER", "minio"), ("MINIO_BUCKET_NAME", "ab")],
@@ -137,7 +144,10 @@ const CONTAINER: [(&str, &str); 2] = [("STORAGE_ADAPTER", "blob"), ("BLOB_CONTAI
 fn blob(more: &[(&str, &str)]) -> (String, String, Option<String>) {
     let settings = read(&[CONTAINER.as_slice(), more].concat());
     let Ok(Settings::Blob {
-        account, key, endpoint, ..
+        account,
+        credentials: AzureCredentials::Key(key),
+        endpoint,
+        ..
     }) = settings
     else {
         panic!("{settings:?}")
@@ -178,7 +188,7 @@ fn blob_accepts_a_connection_string_or_name_and_key() {
 fn a_broken_connection_string_is_not_shown() {
     let broken = [
         ("AccountName=acme;AccountKey=hidden", "base64"),
-        ("AccountName=acme", "`AccountKey=…`"),
+        ("AccountName=acme;SharedAccessSignature=hidden", "`AccountKey=…`"),
         ("AccountKey=aGlkZGVuIQ==", "`AccountName=…`"),
         (
             "AccountName=acme;AccountKey=aGlkZGVuIQ==;BlobEndpoint=acme.example.com",
@@ -197,6 +207,89 @@ fn a_broken_connection_string_is_not_shown() {
     let half = [CONTAINER.as_slice(), &[("BLOB_STORAGE_ACCOUNT_KEY", "hidden")]].concat();
     let problem = problems(&half, &["BLOB_STORAGE_ACCOUNT_NAME", "BLOB_STORAGE_ACCOUNT_KEY"]);
     assert!(!problem.contains("hidden"), "{problem}");
+}
+
+/// The kind of credentials for S3 with these variables and no keys of dbt-api's own.
+fn s3_credentials(more: &[(&str, &str)]) -> &'static str {
+    let settings = read(&[&S3[..2], &[("S3_REGION", "eu-west-1")], more].concat());
+    let Ok(Settings::S3 { credentials, .. }) = settings else {
+        panic!("{settings:?}")
+    };
+    credentials.kind()
+}
+
+#[test]
+fn without_keys_s3_uses_what_the_environment_gives() {
+    let key = [("AWS_ACCESS_KEY_ID", "12345"), ("AWS_SECRET_ACCESS_KEY", "hidden")];
+    let web = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r"),
+    ];
+    let task = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1")];
+    let pod = [
+        (
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "http://169.254.170.23/v1/credentials",
+        ),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/token"),
+    ];
+    assert_eq!(s3_credentials(&[]), "instance profile");
+    assert_eq!(s3_credentials(&pod), "pod identity");
+    assert_eq!(s3_credentials(&[&pod[..], &task].concat()), "task role");
+    assert_eq!(s3_credentials(&[&task[..], &web].concat()), "web identity");
+    assert_eq!(s3_credentials(&[&web[..], &key].concat()), "access key");
+    assert_eq!(s3_credentials(&[&web[..], &S3[2..]].concat()), "access key");
+
+    let s3 = [&S3[..2], &[("S3_REGION", "eu-west-1")]].concat();
+    for (incomplete, missing) in [
+        (&S3[2..3], "S3_SECRET_ACCESS_KEY"),
+        (&S3[3..], "S3_ACCESS_KEY"),
+        (&key[..1], "AWS_SECRET_ACCESS_KEY"),
+        (&web[..1], "AWS_ROLE_ARN"),
+        (&pod[..1], "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+    ] {
+        let problem = problems(&[&s3, incomplete].concat(), &[missing]);
+        assert!(!problem.contains("hidden") && !problem.contains("12345"), "{problem}");
+    }
+    for (name, value, before) in [
+        ("AWS_ENDPOINT_URL_STS", "http://sts.example", &web[..]),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "v2/credentials", &[]),
+    ] {
+        let problem = problems(&[&s3, before, &[(name, value)]].concat(), &[name]);
+        assert!(problem.contains(value) && problem.contains("expected"), "{problem}");
+    }
+}
+
+#[test]
+fn without_a_key_azure_uses_an_identity() {
+    let kind = |more: &[(&str, &str)]| {
+        let settings = read(&[&CONTAINER[..], more].concat());
+        let Ok(Settings::Blob { credentials, .. }) = settings else {
+            panic!("{settings:?}")
+        };
+        credentials.kind()
+    };
+    let name = ("BLOB_STORAGE_ACCOUNT_NAME", "acme");
+    let connection = (
+        "BLOB_STORAGE_ACCOUNT_CONNECTION_STRING",
+        "AccountName=acme;EndpointSuffix=core.chinacloudapi.cn",
+    );
+    let client = ("AZURE_CLIENT_ID", "c");
+    let file = ("AZURE_FEDERATED_TOKEN_FILE", "/token");
+    assert_eq!(kind(&[name]), "managed identity");
+    assert_eq!(kind(&[connection, client]), "managed identity");
+    assert_eq!(
+        kind(&[name, client, file, ("AZURE_TENANT_ID", "t")]),
+        "workload identity"
+    );
+    problems(
+        &[&CONTAINER[..], &[name, file]].concat(),
+        &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"],
+    );
+    assert_eq!(
+        kind(&[name, file, ("BLOB_STORAGE_ACCOUNT_KEY", "aGlkZGVuIQ==")]),
+        "account key"
+    );
 }
 
 #[test]
@@ -233,6 +326,7 @@ fn every_adapter_opens_without_being_contacted() {
         [S3.as_slice(), &[("S3_REGION", "eu-west-1")]].concat(),
         [CONTAINER.as_slice(), &account].concat(),
         minio.to_vec(),
+        vec![("STORAGE_ADAPTER", "gcs"), ("GCS_BUCKET_NAME", "artifacts")],
     ] {
         let bucket = Bucket::open(&read(&variables).unwrap()).unwrap();
         let shown = format!("{bucket:?}");

@@ -1,10 +1,7 @@
 //! Computes the changes that make the directory the same as Datacoves' database.
 
 use chrono::{DateTime, Utc};
-use schemas::{
-    AccountId, AccountRecorded, EnvironmentId, EnvironmentRecorded, EventData, ProjectId, ProjectRecorded, RecordState,
-    Slug,
-};
+use schemas::{AccountId, EventData, ProjectId, RecordState};
 use sqlx::PgConnection;
 
 use super::Wanted;
@@ -110,7 +107,7 @@ impl Wanted {
         let mut found = Difference::default();
         for row in present.accounts {
             let wanted = self.accounts.remove(&row.id);
-            found.compare(row.updated_at, account_of(&row), wanted, |record| {
+            found.compare(row.updated_at, row.recorded(), wanted, |record| {
                 record.state = RecordState::Inactive
             });
         }
@@ -123,7 +120,7 @@ impl Wanted {
                 row.account_id,
                 || format!("project {}", row.id),
             );
-            found.compare(row.updated_at, project_of(&row), wanted, |record| {
+            found.compare(row.updated_at, row.recorded(), wanted, |record| {
                 record.state = RecordState::Inactive
             });
         }
@@ -143,7 +140,7 @@ impl Wanted {
                 ));
                 new.project_id = ProjectId(row.project_id);
             }
-            found.compare(row.updated_at, environment_of(&row), wanted, |record| {
+            found.compare(row.updated_at, row.recorded(), wanted, |record| {
                 record.state = RecordState::Inactive
             });
         }
@@ -201,35 +198,4 @@ impl Difference {
         ));
         None
     }
-}
-
-fn account_of(row: &Account) -> Option<AccountRecorded> {
-    Some(AccountRecorded {
-        account_id: AccountId(row.id),
-        name: row.name.clone(),
-        slug: row.slug.as_deref().map(str::parse::<Slug>).transpose().ok()?,
-        state: RecordState::of_name(&row.state),
-    })
-}
-
-fn project_of(row: &Project) -> Option<ProjectRecorded> {
-    Some(ProjectRecorded {
-        account_id: AccountId(row.account_id),
-        project_id: ProjectId(row.id),
-        name: row.name.clone(),
-        slug: row.slug.parse().ok()?,
-        state: RecordState::of_name(&row.state),
-    })
-}
-
-fn environment_of(row: &Environment) -> Option<EnvironmentRecorded> {
-    Some(EnvironmentRecorded {
-        account_id: AccountId(row.account_id),
-        project_id: ProjectId(row.project_id),
-        environment_id: EnvironmentId(row.id),
-        name: row.name.clone(),
-        slug: row.slug.parse().ok()?,
-        environment_type: row.environment_type.parse().ok()?,
-        state: RecordState::of_name(&row.state),
-    })
 }

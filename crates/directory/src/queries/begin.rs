@@ -1,4 +1,4 @@
-//! The statements that begin read-only transactions. Each is a simple query of several statements, and so takes a single round trip.
+//! The statements that transactions begin with. Each is a part of a simple query of several statements, which takes a single round trip.
 //!
 //! Only numbers, hexadecimal digits and slugs are inserted, since a simple query has no parameters.
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::KeyHolder;
 use crate::{Access, Environments, IdOrSlug};
 
-/// Begins a transaction that sees what the holder of a key may see, and looks the holder up. If there is none, it sees nothing.
+/// Looks the holder of a key up at the beginning of a transaction, which then sees what the holder may see. If there is none, it sees nothing.
 ///
 /// The rows that the statements return are read by [`Found::read`].
 #[must_use]
@@ -18,11 +18,11 @@ pub fn begin_by_key(key_sha256: Sha256) -> String {
     let hash = hex::encode(key_sha256.0);
     // A statement of its own, so that PostgreSQL cannot evaluate a policy before the settings.
     format!(
-        r"BEGIN READ ONLY; SELECT k.*, set_config('app.account_id', account_id::text, true), set_config('app.environment_ids', coalesce('{{' || environment_id || '}}', ''), true) FROM directory.token_by_key('\x{hash}') k"
+        r"SELECT k.*, set_config('app.account_id', account_id::text, true), set_config('app.environment_ids', coalesce('{{' || environment_id || '}}', ''), true) FROM directory.token_by_key('\x{hash}') k"
     )
 }
 
-/// Begins a transaction that sees this account, and only these environments of it. If several environments or projects have the same slug, an
+/// Lets a transaction see this account from its beginning, and only these environments of it. If several environments or projects have the same slug, an
 /// active one takes precedence.
 ///
 /// The row that the statements return is read by [`Begun::read`].
@@ -45,7 +45,7 @@ pub fn begin_in_account(account: AccountId, environments: &Environments) -> Stri
     };
     // The account is set by a statement of its own, so that PostgreSQL cannot evaluate a policy before.
     format!(
-        "BEGIN READ ONLY; SET LOCAL app.account_id = '{account}'; SELECT (SELECT state FROM directory.accounts WHERE id = {account}) AS state, set_config('app.environment_ids', {seen}, true) AS environments"
+        "SET LOCAL app.account_id = '{account}'; SELECT (SELECT state FROM directory.accounts WHERE id = {account}) AS state, set_config('app.environment_ids', {seen}, true) AS environments"
     )
 }
 
@@ -74,6 +74,13 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Lets another transaction see the same, on a server that may not know the names yet.
+    #[must_use]
+    pub fn begin_again(&self, account: AccountId) -> String {
+        let ids = |ids: &Vec<i64>| Environments::Only(ids.iter().copied().map(IdOrSlug::Id).collect());
+        begin_in_account(account, &self.environments.as_ref().map_or(Environments::All, ids))
+    }
+
     /// Reads the row of [`begin_in_account`].
     ///
     /// # Errors
@@ -90,12 +97,12 @@ impl Begun {
     }
 }
 
-/// Records that a token was used, unless that was done within the last minute. It is a transaction of its own.
+/// Records that a token was used, unless that was done within the last minute. It needs a transaction of its own, which may write.
 #[must_use]
 pub fn note_use(token: TokenId) -> String {
     // It does not hold its connection until the commit is on the disk: the loss of such a record does no harm.
     let token = token.0;
-    format!("BEGIN; SET LOCAL synchronous_commit = off; SELECT directory.note_token_use('{token}'); COMMIT")
+    format!("SET LOCAL synchronous_commit = off; SELECT directory.note_token_use('{token}')")
 }
 
 /// The holder of a key, as found when a transaction began.

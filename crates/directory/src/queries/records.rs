@@ -1,5 +1,7 @@
 //! Queries of accounts, projects and environments.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, ConnectionDetails, EnvironmentId, EnvironmentType, ProjectId};
 use serde::Serialize;
@@ -215,6 +217,17 @@ pub async fn environments(connection: &mut PgConnection, account: AccountId) -> 
     .await
 }
 
+/// Returns the slugs of the environments with these numbers, whichever accounts they belong to.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn slugs_of_environments(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<HashMap<i64, String>> {
+    let rows = sqlx::query!("SELECT id, slug FROM environments WHERE id = ANY($1)", ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.slug)).collect())
+}
+
 /// Returns an environment of an account by its number.
 ///
 /// # Errors
@@ -233,6 +246,31 @@ pub async fn environment(
     )
     .fetch_optional(connection)
     .await
+}
+
+/// Returns the account of the project with this number, whichever account it belongs to.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn account_of_project(connection: &mut PgConnection, id: ProjectId) -> sqlx::Result<Option<AccountId>> {
+    let account = sqlx::query_scalar!("SELECT account_id FROM projects WHERE id = $1", id.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(account.map(AccountId))
+}
+
+/// Returns the account of the environment with this number, whichever account it belongs to.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn account_of_environment(
+    connection: &mut PgConnection,
+    id: EnvironmentId,
+) -> sqlx::Result<Option<AccountId>> {
+    let account = sqlx::query_scalar!("SELECT account_id FROM environments WHERE id = $1", id.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(account.map(AccountId))
 }
 
 /// Returns the highest project number across all accounts.

@@ -1,5 +1,7 @@
 //! Queries of tokens, and of what they may see.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, Sha256, TokenId};
 use serde::Serialize;
@@ -13,8 +15,8 @@ use crate::{Access, Environments};
 pub struct Token {
     /// The token's id.
     pub id: Uuid,
-    /// The account that the token belongs to.
-    pub account_id: i64,
+    /// The account that the token belongs to; none for a token for operators.
+    pub account_id: Option<i64>,
     /// The display name.
     pub name: String,
     /// The actions that the token allows.
@@ -29,24 +31,53 @@ pub struct Token {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// Returns the tokens of one account or of all accounts, the oldest first.
+/// The scope of tokens for operators, as people see it.
+pub const OPERATE: &str = "operate";
+
+/// Returns the tokens of one account, or all tokens with those for operators, the oldest first.
 ///
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn tokens(connection: &mut PgConnection, account: Option<AccountId>) -> sqlx::Result<Vec<Token>> {
     sqlx::query_as!(
         Token,
-        r#"SELECT t.id, t.account_id, t.name, t.scopes, e.slug AS "environment?", t.issued_at, t.expires_at,
-                u.last_used_at AS "last_used_at?"
-         FROM tokens t LEFT JOIN environments e ON e.id = t.environment_id LEFT JOIN token_use u ON u.token_id = t.id
-         WHERE $1::bigint IS NULL OR t.account_id = $1 ORDER BY t.issued_at, t.id"#,
-        account.map(|id| id.0)
+        r#"SELECT t.id AS "id!", t.account_id, t.name AS "name!", t.scopes AS "scopes!", e.slug AS "environment?",
+                t.issued_at AS "issued_at!", t.expires_at, u.last_used_at AS "last_used_at?"
+         FROM (
+             SELECT id, account_id, name, scopes, environment_id, issued_at, expires_at FROM tokens
+             WHERE $1::bigint IS NULL OR account_id = $1
+             UNION ALL
+             SELECT id, NULL, name, ARRAY[$2], NULL, issued_at, expires_at FROM operator_tokens WHERE $1::bigint IS NULL
+         ) t
+         LEFT JOIN environments e ON e.id = t.environment_id LEFT JOIN token_use u ON u.token_id = t.id
+         ORDER BY t.issued_at, t.id"#,
+        account.map(|id| id.0),
+        OPERATE
     )
     .fetch_all(connection)
     .await
 }
 
-/// Returns the account of a token, for deleting the token.
+/// Returns when these tokens were last used, accurate to a minute. They may have been deleted since.
+///
+/// # Errors
+/// Returns an error if the query fails.
+pub async fn last_uses(
+    connection: &mut PgConnection,
+    tokens: &[TokenId],
+) -> sqlx::Result<HashMap<TokenId, DateTime<Utc>>> {
+    let ids: Vec<Uuid> = tokens.iter().map(|token| token.0).collect();
+    let rows = sqlx::query!(
+        "SELECT token_id, last_used_at FROM token_use WHERE token_id = ANY($1)",
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    let uses = rows.into_iter().map(|row| (TokenId(row.token_id), row.last_used_at));
+    Ok(uses.collect())
+}
+
+/// Returns the account of a token, unless it was deleted.
 ///
 /// # Errors
 /// Returns an error if the query fails.

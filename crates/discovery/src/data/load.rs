@@ -214,7 +214,7 @@ impl Data {
     }
 
     /// Reads the attributes of all nodes, unless they are known.
-    pub(crate) async fn read_attributes(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
+    pub(crate) async fn read_attributes(&self, connection: &mut PgConnection) -> Result<(), Error> {
         let graph = Arc::clone(&self.scope.graph);
         graph.keep_attributes(self.attributes_of(connection, &graph)).await
     }

@@ -1,6 +1,5 @@
 //! `lineage`: nodes with the ids of their parents, chosen by dbt's node selection.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Resolver;
@@ -11,7 +10,7 @@ use crate::graph::NodeIndex;
 use crate::kind::{Kind, Shape};
 use crate::plan::Selected;
 use crate::related::kinds;
-use crate::select::{Nodes, Selector};
+use crate::select::Selector;
 use crate::tree::Tree;
 
 impl Resolver<'_> {
@@ -59,27 +58,6 @@ impl Resolver<'_> {
         exclude: Option<&str>,
     ) -> Result<Vec<NodeIndex>, Error> {
         let selector = Selector::parse(select, exclude)?;
-        let data = &mut self.datas[data];
-        data.read_attributes(self.connection).await?;
-        let configs = if selector.needs_configs() {
-            let indices: Vec<NodeIndex> = data.graph().indices().collect();
-            data.read_definitions(self.connection, &indices, |doc| doc.json("config"))
-                .await?
-        } else {
-            HashMap::new()
-        };
-        let scope = data.scope.clone();
-        let project = scope.head.and_then(|head| head.project_name);
-        let until = self.until;
-        let selecting = tokio::task::spawn_blocking(move || {
-            selector.apply(&Nodes {
-                graph: &scope.graph,
-                attributes: scope.graph.attributes().unwrap_or_default(),
-                configs: &configs,
-                project: project.as_deref(),
-                until,
-            })
-        });
-        selecting.await.map_err(|panic| Error::Internal(panic.to_string()))?
+        self.datas[data].choose(self.connection, selector, self.until).await
     }
 }

@@ -188,6 +188,8 @@ impl Method {
                 let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
                 matches(wanted, file) || matches(wanted, stem)
             }
+            // dbt knows no ids here. Whoever sees one copies it.
+            Self::Fqn(wanted) if *nodes.graph.node(index).unique_id == **wanted => true,
             // dbt selects sources, macros and groups only by their own methods, never by a name.
             Self::Fqn(_) if ["source", "macro", "group"].contains(&resource_type) => false,
             Self::Fqn(wanted) => {

@@ -168,6 +168,13 @@ fn methods_select_by_attributes() {
 }
 
 #[test]
+fn ids_are_names_too() {
+    assert_eq!(selected("1+model.p.revenue"), "orders revenue util");
+    assert_eq!(selected("model.p.dim.v1 source.p.raw.a"), "dim.v1 raw.a");
+    assert_eq!(selected("model.p.dim"), "");
+}
+
+#[test]
 fn names_may_be_qualified_and_have_wildcards() {
     assert_eq!(selected("raw"), "", "sources are not selected by name");
     assert_eq!(selected("p.raw.*"), "");

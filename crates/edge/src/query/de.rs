@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::str::FromStr;
 
 use serde::de::value::{MapAccessDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -152,9 +153,9 @@ impl ValueDeserializer {
         last.ok_or_else(|| Error::expected(REQUIRED))
     }
 
-    fn number(self) -> Result<i64, Error> {
+    fn number<N: FromStr>(self, expected: &str) -> Result<N, Error> {
         let value = self.required()?;
-        value.trim().parse().map_err(|_| Error::expected("a whole number"))
+        value.trim().parse().map_err(|_| Error::expected(expected))
     }
 }
 
@@ -175,7 +176,11 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
     }
 
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_i64(self.number()?)
+        visitor.visit_i64(self.number("a whole number")?)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u64(self.number("a whole number from 0")?)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -212,7 +217,7 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 u8 u16 u32 u64 f32 f64 char str bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier ignored_any
+        i8 i16 i32 u8 u16 u32 f32 f64 char str bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier ignored_any
     }
 }
 

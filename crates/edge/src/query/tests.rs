@@ -133,3 +133,15 @@ fn times_are_written_in_many_ways() {
         );
     }
 }
+
+#[test]
+fn numbers_from_0_are_read_and_others_are_named() {
+    #[derive(Debug, Deserialize)]
+    struct Page {
+        page: Option<usize>,
+    }
+    assert_eq!(read_query::<Page>("page=+3+").unwrap().page, Some(3));
+    assert_eq!(read_query::<Page>("page=").unwrap().page, None);
+    let error = read_query::<Page>("page=-1").unwrap_err().to_string();
+    assert_eq!(error, "invalid `page`: expected a whole number from 0, got `-1`");
+}

@@ -7,7 +7,7 @@ use directory::Access;
 use schemas::Sha256;
 use tokio::time::Instant;
 
-use super::{Purpose, Silent};
+use super::Purpose;
 
 /// How many accepted keys and how many refused keys are remembered. They are counted separately, so that made-up keys do not push out keys
 /// that are in use.
@@ -38,14 +38,14 @@ impl Cache {
     }
 
     /// Returns the verdict to use while Datacoves does not answer: its last one. Each verdict replaces the one before, so an older one never
-    /// comes back.
-    pub(super) fn while_silent(&self, key: &Sha256, purpose: Purpose, now: Instant) -> Result<Verdict, Silent> {
+    /// comes back. `None` if there is none that may be used.
+    pub(super) fn while_silent(&self, key: &Sha256, purpose: Purpose, now: Instant) -> Option<Verdict> {
         if self.refused.contains_key(key) {
-            return Ok(None);
+            return Some(None);
         }
-        match (purpose, self.get(key, GRACE, now)) {
-            (Purpose::Upload, Some(verdict)) => Ok(verdict),
-            (Purpose::Read, _) | (_, None) => Err(Silent),
+        match purpose {
+            Purpose::Upload => self.get(key, GRACE, now),
+            Purpose::Read => None,
         }
     }
 
@@ -105,11 +105,11 @@ mod tests {
         assert_eq!(cache.refused.len(), MAX_KEYS);
         assert_eq!(cache.get(&used, second, begin), Some(Some(access.clone())));
         let silent = |cache: &Cache, purpose, later| cache.while_silent(&used, purpose, begin + later);
-        assert_eq!(silent(&cache, Purpose::Upload, GRACE - second), Ok(Some(access)));
-        assert_eq!(silent(&cache, Purpose::Upload, GRACE), Err(Silent));
-        assert_eq!(silent(&cache, Purpose::Read, second), Err(Silent));
+        assert_eq!(silent(&cache, Purpose::Upload, GRACE - second), Some(Some(access)));
+        assert_eq!(silent(&cache, Purpose::Upload, GRACE), None);
+        assert_eq!(silent(&cache, Purpose::Read, second), None);
         cache.keep(used, None, begin + second);
         assert_eq!(cache.get(&used, second, begin + second), Some(None));
-        assert_eq!(silent(&cache, Purpose::Upload, GRACE * 2), Ok(None));
+        assert_eq!(silent(&cache, Purpose::Upload, GRACE * 2), Some(None));
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn point_heads(transaction: &mut PgConnection, sets: &[Noting])
     sqlx::query!(
         "INSERT INTO aspect_heads (account_id, environment_id, aspect, node_md5, content_id, pointed_at)
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[])
-         ON CONFLICT (environment_id, aspect, node_md5)
+         ON CONFLICT (environment_id, aspect, node_md5, account_id)
          DO UPDATE SET content_id = excluded.content_id, pointed_at = excluded.pointed_at",
         &accounts,
         &environments,

@@ -122,7 +122,7 @@ pub(super) async fn upsert_sets(transaction: &mut PgConnection, sets: &[Noting])
          ), stored AS (
             INSERT INTO aspect_sets AS s (account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place)
             SELECT account_id, environment_id, aspect, dbt_project, node_set, content_set, done_at, event_id, place FROM new
-            ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set)
+            ON CONFLICT (environment_id, aspect, md5(dbt_project), node_set, content_set, account_id)
             DO UPDATE SET done_at = excluded.done_at, event_id = excluded.event_id, place = excluded.place
                 WHERE (excluded.done_at, excluded.event_id, excluded.place) > (s.done_at, s.event_id, s.place)
             RETURNING id, environment_id, aspect, dbt_project, node_set, content_set

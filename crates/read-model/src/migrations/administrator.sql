@@ -5,7 +5,7 @@ DECLARE
     role_name text;
     options text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['dbt_api_projector', 'dbt_api_reader', 'dbt_api_ingest'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['dbt_api_projector', 'dbt_api_reader', 'dbt_api_ingest', 'dbt_api_operator'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         END IF;

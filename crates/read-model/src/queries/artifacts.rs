@@ -1,6 +1,6 @@
 //! Queries for the files of runs.
 
-use schemas::{AccountId, JobId, RunId, Sha256};
+use schemas::{AccountId, JobId, RunId, RunStatus, Sha256};
 use sqlx::PgConnection;
 
 /// Identifies the bytes of a file.
@@ -115,41 +115,38 @@ pub async fn job_file(
     job: JobId,
     name: &str,
 ) -> sqlx::Result<Option<RunFile>> {
-    if name == "run_results.json"
-        && let Some(run) = newest_working_run(connection, account, job).await?
-    {
-        return run_file(connection, account, run, name).await;
+    let mut run = None;
+    if name == "run_results.json" {
+        run = newest_ended_run(connection, account, job, name, true).await?;
     }
-    let run = sqlx::query_scalar!(
-        "SELECT r.id FROM runs r
-         WHERE r.account_id = $1 AND r.job_id = $2 AND r.status >= 10
-            AND EXISTS (SELECT FROM artifacts a WHERE a.account_id = $1 AND a.run_id = r.id AND a.name = $3)
-         ORDER BY r.finished_at DESC NULLS LAST, r.id DESC LIMIT 1",
-        account.0,
-        job.0,
-        name
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
+    if run.is_none() {
+        run = newest_ended_run(connection, account, job, name, false).await?;
+    }
     match run {
-        Some(run) => run_file(connection, account, RunId(run), name).await,
+        Some(run) => run_file(connection, account, run, name).await,
         None => Ok(None),
     }
 }
 
-async fn newest_working_run(
+/// Returns the newest ended run of a job that has a file with this name, and if `works` is true, from a step that worked on nodes.
+async fn newest_ended_run(
     connection: &mut PgConnection,
     account: AccountId,
     job: JobId,
+    name: &str,
+    works: bool,
 ) -> sqlx::Result<Option<RunId>> {
     let run = sqlx::query_scalar!(
         "SELECT r.id FROM runs r
-         WHERE r.account_id = $1 AND r.job_id = $2 AND r.status >= 10 AND EXISTS (
-            SELECT FROM artifacts a JOIN run_steps s ON s.account_id = $1 AND s.id = a.step_id AND s.touches_nodes
-            WHERE a.account_id = $1 AND a.run_id = r.id AND a.name = 'run_results.json')
+         WHERE r.account_id = $1 AND r.job_id = $2 AND r.status >= $3 AND EXISTS (
+            SELECT FROM artifacts a LEFT JOIN run_steps s ON s.account_id = $1 AND s.id = a.step_id
+            WHERE a.account_id = $1 AND a.run_id = r.id AND a.name = $4 AND (s.touches_nodes OR NOT $5::boolean))
          ORDER BY r.finished_at DESC NULLS LAST, r.id DESC LIMIT 1",
         account.0,
-        job.0
+        job.0,
+        RunStatus::ENDED,
+        name,
+        works
     )
     .fetch_optional(connection)
     .await?;

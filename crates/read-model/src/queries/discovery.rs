@@ -9,6 +9,7 @@ mod index;
 mod macros;
 mod performance;
 mod results;
+mod statuses;
 
 pub use catalog::{CatalogEntry, catalog_entries, catalog_entries_of_run};
 pub use code::{compiled_codes, compiled_codes_of_run};
@@ -19,3 +20,4 @@ pub use index::{IndexedNode, index};
 pub use macros::macros_of_nodes;
 pub use performance::{Execution, executions};
 pub use results::{Outcome, outcomes, outcomes_of_run};
+pub use statuses::{LastStatus, failing_tests, last_statuses};

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use schemas::{AccountId, EnvironmentId, RunId};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::page::{Page, Paging};
 
@@ -19,6 +20,16 @@ pub struct NodeResult {
     pub run_id: Option<i64>,
     /// The step of this run.
     pub step_id: Option<i64>,
+    /// The event that reported it first.
+    pub event_id: Option<Uuid>,
+    /// The kind of this event's file, such as `run_results`.
+    pub kind: Option<String>,
+    /// The name of the file, such as `run_results.json`.
+    pub name: Option<String>,
+    /// When dbt wrote the file.
+    pub written_at: Option<DateTime<Utc>>,
+    /// When the upload was accepted.
+    pub uploaded_at: Option<DateTime<Utc>>,
     /// Whether the command built with `--empty` or `--sample`.
     pub is_limited: bool,
     /// The result, to be read with [`crate::doc::decode_doc`].
@@ -41,7 +52,8 @@ pub async fn last_attempts(
     // The index groups results by success, so the last attempt is the later one of two.
     sqlx::query_as!(
         NodeResult,
-        r#"SELECT n.unique_id AS "unique_id!", n.status AS "status!", n.at AS "at!", n.doc AS "doc!", f.is_limited, a.run_id AS "run_id?", a.step_id AS "step_id?"
+        r#"SELECT n.unique_id AS "unique_id!", n.status AS "status!", n.at AS "at!", n.doc AS "doc!", f.is_limited, a.run_id AS "run_id?", a.step_id AS "step_id?",
+            a.event_id AS "event_id?", a.kind AS "kind?", a.name AS "name?", a.done_at AS "written_at?", a.event_time AS "uploaded_at?"
          FROM unnest($4::text[]) AS u (unique_id)
          CROSS JOIN LATERAL (
             SELECT * FROM (
@@ -62,7 +74,7 @@ pub async fn last_attempts(
          ) n
          JOIN result_files f ON f.account_id = $1 AND f.environment_id = $2 AND f.sha256 = n.sha256
          LEFT JOIN LATERAL (
-            SELECT a.run_id, a.step_id FROM artifacts a
+            SELECT a.run_id, a.step_id, a.event_id, a.kind, a.name, a.done_at, a.event_time FROM artifacts a
             WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = n.sha256 AND a.run_id IS NOT NULL
                 AND ($3::bigint IS NULL OR a.run_id = $3)
             ORDER BY a.event_time, a.event_id LIMIT 1
@@ -88,6 +100,16 @@ pub struct FreshnessCheck {
     pub run_id: Option<i64>,
     /// The step of this run.
     pub step_id: Option<i64>,
+    /// The event that reported it first.
+    pub event_id: Option<Uuid>,
+    /// The kind of this event's file: `sources`, `freshness` or `run_results`.
+    pub kind: Option<String>,
+    /// The name of the file, such as `run_results.json`.
+    pub name: Option<String>,
+    /// When dbt wrote the file.
+    pub written_at: Option<DateTime<Utc>>,
+    /// When the upload was accepted.
+    pub uploaded_at: Option<DateTime<Utc>>,
     /// Whether the same job checked freshness again later and could not report on this node.
     pub is_outdated: bool,
     /// The check, to be read with [`crate::doc::decode_doc`].
@@ -113,6 +135,7 @@ pub async fn last_freshness(
     sqlx::query_as!(
         FreshnessCheck,
         r#"SELECT n.status, n.at, n.doc, a.run_id AS "run_id?", a.step_id AS "step_id?",
+            a.event_id AS "event_id?", a.kind AS "kind?", a.name AS "name?", a.done_at AS "written_at?", a.event_time AS "uploaded_at?",
             (NOT $5 AND EXISTS (
                 SELECT FROM artifacts o JOIN runs later ON later.id = o.run_id JOIN runs r ON r.id = a.run_id
                 WHERE o.account_id = $1 AND o.environment_id = $2 AND o.done_at > n.at AND o.sha256 <> n.sha256
@@ -139,7 +162,7 @@ pub async fn last_freshness(
             ORDER BY r.at DESC, r.sha256 DESC, r.place DESC LIMIT 1
          ) n
          LEFT JOIN LATERAL (
-            SELECT a.run_id, a.step_id FROM artifacts a
+            SELECT a.run_id, a.step_id, a.event_id, a.kind, a.name, a.done_at, a.event_time FROM artifacts a
             WHERE a.account_id = $1 AND a.environment_id = $2 AND a.sha256 = n.sha256 AND a.run_id IS NOT NULL
                 AND ($3::bigint IS NULL OR a.run_id = $3)
             ORDER BY a.event_time, a.event_id LIMIT 1

@@ -4,7 +4,7 @@ use testkit::Database;
 
 /// The texts in indexes that are short: slugs, words that the service chooses itself, names of resource types, ids of invocations, and names
 /// of files, which an upload may not make longer.
-const SHORT: [&str; 8] = [
+const SHORT: [&str; 9] = [
     "artifacts.invocation_id",
     "artifacts.kind",
     "artifacts.name",
@@ -12,6 +12,7 @@ const SHORT: [&str; 8] = [
     "aspect_sets.aspect",
     "environments.slug",
     "node_sets.resource_type",
+    "observed.source",
     "text_sets.resource_type",
 ];
 

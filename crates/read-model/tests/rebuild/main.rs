@@ -8,6 +8,7 @@
 mod comparison;
 mod indexes;
 mod migrations;
+mod statistics;
 
 use sqlx::PgConnection;
 
