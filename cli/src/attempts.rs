@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use airflow::Airflow;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use directory::datacoves::Source;
+use edge::{Purpose, Verifier, VerifierSettings};
 use futures_util::future::{BoxFuture, join_all};
 use operator::status::Part;
 use sqlx::{Connection, PgConnection};
 use stream::Stream;
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::output::{Output, reason};
 use crate::pools::{PoolRole, ReplicaSettings};
@@ -38,10 +40,13 @@ pub(crate) async fn try_all(settings: &Settings) -> Vec<Part> {
         ("nats".to_owned(), Box::pin(try_nats(settings))),
     ];
     if let Some(replica) = &settings.replica {
-        attempts.push(("replica".to_owned(), Box::pin(try_replica(replica))));
+        attempts.push(("replica".to_owned(), Box::pin(try_replica(settings, replica))));
     }
     if settings.datacoves.is_some() {
         attempts.push(("datacoves".to_owned(), Box::pin(try_datacoves(settings))));
+    }
+    if let Some(verifier) = &settings.verifier {
+        attempts.push(("verifier".to_owned(), Box::pin(try_verifier(verifier))));
     }
     for environment in &settings.airflow.environments {
         let part = format!("airflow of {}/{}", environment.account, environment.slug);
@@ -90,8 +95,8 @@ async fn try_role(settings: &Settings, role: PoolRole) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn try_replica(replica: &ReplicaSettings) -> anyhow::Result<()> {
-    Ok(replica.check().await?)
+async fn try_replica(settings: &Settings, replica: &ReplicaSettings) -> anyhow::Result<()> {
+    Ok(replica.check(&settings.database).await?)
 }
 
 async fn try_nats(settings: &Settings) -> anyhow::Result<()> {
@@ -119,6 +124,16 @@ async fn try_datacoves(settings: &Settings) -> anyhow::Result<()> {
         source.read(&mut connection).await?;
     }
     Ok(())
+}
+
+/// Asks about a key that nobody has issued.
+async fn try_verifier(settings: &VerifierSettings) -> anyhow::Result<()> {
+    let verifier = Verifier::new(settings.clone())?;
+    let key = Uuid::new_v4().to_string();
+    match verifier.access(&key, Purpose::Read).await? {
+        None => Ok(()),
+        Some(_) => bail!("DATACOVES_VERIFY_URL admits a key that nobody has issued: expected HTTP 401 or 403 for it"),
+    }
 }
 
 async fn try_airflow(environment: &airflow::Environment) -> anyhow::Result<()> {

@@ -125,9 +125,13 @@ impl ReplicaSettings {
         })
     }
 
-    /// Checks that they can be read as the read side does.
-    pub(crate) async fn check(&self) -> sqlx::Result<()> {
+    /// Checks that they can be read as the read side does, and are copies of the primary.
+    pub(crate) async fn check(&self, primary: &DatabaseSettings) -> sqlx::Result<()> {
         self.database.choose_server().await;
+        // First, because another server may not even have the roles.
+        if let Err(error @ sqlx::Error::Configuration(_)) = service::check_copy(primary, &self.database).await {
+            return Err(error);
+        }
         self.database.check_reads(&reader_session().in_transactions()).await
     }
 }

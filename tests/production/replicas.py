@@ -14,6 +14,8 @@ READS, AT_ONCE = 200, 16
 # How long a standby that lags is read from, and by which metric this is known.
 LAG_BOUND, LAG_METRIC = 10, "dbt_api_replica_lag_seconds"
 VALUES = {"account_id": "1", "slug": "prod", "project_slug": "tests", "unique_id": "model.shop.orders", "path": "manifest.json"}
+# PgBouncer with `max_prepared_statements`.
+KEEPS_STATEMENTS = "1.21"
 # They are about now.
 AGES = re.compile(rb'"[a-z_]*humanized":"[^"]*"')
 
@@ -31,6 +33,13 @@ def run(binary, _whole):
         settings = ("max_standby_streaming_delay=100ms", "hot_standby_feedback=off")
         standby = Postgres(machine, "standby", primary.programs, primary, settings)
         reads_from_a_standby(installation, primary, standby, service)
+        stranger = Postgres(machine, "stranger", primary.programs)
+        is_named(installation, standby.url(DATABASE, OWNER, QUOTED), None)
+        is_named(installation, stranger.url(), "expected the system identifier")
+        standby.promote()
+        wait("the standby is promoted", lambda: not standby.is_standby())
+        is_named(installation, primary.url(DATABASE, OWNER, QUOTED), "a former primary", DB_URL=standby.url(DATABASE, OWNER, QUOTED))
+        print("config check --connect names a server of another installation, and a former primary")
         check(service.process.stop() == 0, "serve ended with an error")
 
 
@@ -53,8 +62,17 @@ def reads_through_a_pooler(machine, installation, primary, service, mode):
             found = answer.json()["extra"]["pagination"]["total_count"] if count else None
             check(found == count, f"through PgBouncer ({mode}), {path} shows {found} runs, expected {count}")
     check(api.process.stop() == 0, "api ended with an error")
+    keeps_statements = mode == "session" or pgbouncer_version() >= KEEPS_STATEMENTS
+    is_named(installation, pooler.url(DATABASE, OWNER), None if keeps_statements else "max_prepared_statements")
     pooler.process.kill()
     print(f"PgBouncer {pgbouncer_version()} as DB_READ_URL, {mode} mode: {READS} reads, {AT_ONCE} at once, each token sees what it may")
+
+
+def is_named(installation, url, words, **settings):
+    """Checks what `config check --connect` says about the server for reads. Without words, nothing may be wrong with it."""
+    checked = installation.with_settings(DB_READ_URL=url, **settings)
+    code, printed = checked.run("config", "check", "--connect")
+    check(code == (1 if words else 0) and (words or "") in printed, f"expected {words!r} about {url}:", code, printed)
 
 
 def tokens(installation):

@@ -79,7 +79,12 @@ pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Outp
                 "old_id": id,
                 "old_expires_at": new.old_expires_at,
             }))?;
-            output.note("Store the key now: it is not shown again. Both tokens are valid until the old one expires.")
+            let old = if valid_for.0.is_zero() {
+                "The old token is not valid any more."
+            } else {
+                "Both tokens are valid until the old one expires."
+            };
+            output.note(&format!("Store the key now: it is not shown again. {old}"))
         }
         TokenCommand::Delete { id } => match operator
             .delete_token(id, async || settings.ensure_usable().await)

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 use testkit::airflow::{PASSWORD, RecordedAirflow, USER};
-use testkit::{Database, System, try_command};
+use testkit::{Database, System, run_command, try_command};
 
 use crate::airflow::observing;
 use crate::datacoves::{TABLES, execute};
 use crate::installation::{BINARY, prepared};
 
 /// Returns the attempt at this part, with other values of these variables.
-fn attempt(system: &mut System, part: &str, changed: &[(&str, &str)]) -> (bool, String) {
+pub(crate) fn attempt(system: &mut System, part: &str, changed: &[(&str, &str)]) -> (bool, String) {
     let before = system.variables.clone();
     for (name, value) in changed {
         system.variables.retain(|(set, _)| set != name);
@@ -25,7 +25,7 @@ fn attempt(system: &mut System, part: &str, changed: &[(&str, &str)]) -> (bool, 
     (is_ok, found["result"].as_str().unwrap().to_owned())
 }
 
-fn names_all(result: &(bool, String), words: &[&str]) {
+pub(crate) fn names_all(result: &(bool, String), words: &[&str]) {
     assert!(!result.0, "{result:?}");
     for word in words {
         assert!(result.1.contains(word), "{word}: {result:?}");
@@ -131,4 +131,25 @@ async fn what_is_wrong_with_airflow_is_named() {
         );
         assert!(!result.1.contains(PASSWORD), "{result:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_for_reads_that_is_no_copy_of_the_primary_is_named() {
+    let mut system = prepared().await;
+    let same = system.database.url();
+    assert!(attempt(&mut system, "replica", &[("DB_READ_URL", &same)]).0);
+    let copy = system.database.copy().await;
+    assert!(attempt(&mut system, "replica", &[("DB_READ_URL", &copy.url())]).0);
+
+    let other = Database::create_empty().await;
+    let another = "DB_READ_URL leads to another database than DB_URL";
+    let result = attempt(&mut system, "replica", &[("DB_READ_URL", &other.url())]);
+    names_all(&result, &[another]);
+    // Another installation on the same server.
+    let before = system.variables.clone();
+    system.variables.push(("DB_URL".to_owned(), other.url()));
+    run_command(BINARY, &["migrate"], &system);
+    system.variables = before;
+    let result = attempt(&mut system, "replica", &[("DB_READ_URL", &other.url())]);
+    names_all(&result, &[another]);
 }

@@ -179,6 +179,25 @@ async fn a_server_for_reads_that_does_not_answer_is_not_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_database_is_not_read() {
+    let mut system = prepared().await;
+    let other = Database::create_empty().await;
+    system.variables.push(("DB_READ_URL".to_owned(), other.url()));
+    let installation = Installation::of(system, "serve").await;
+    let readiness = wait_until("the servers were compared", async || {
+        let ready = installation.readiness().await;
+        let error = ready["parts"]["replica"]["error"].as_str().unwrap_or_default();
+        error.contains("DB_READ_URL leads to another database than DB_URL").then_some(ready)
+    })
+    .await;
+    assert_eq!(readiness["status"], "degraded", "{readiness}");
+    let reader = installation.token("1", "read", &[]);
+    assert_eq!(installation.get(&reader, RUNS).await.0, StatusCode::OK);
+    let logged = installation.service.log().join("\n");
+    assert!(logged.contains("leads to another database"), "{logged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn environments_are_separate_behind_a_pooler_that_drops_the_role() {
     let mut system: System = prepared().await;
     let pooler = Pooler::before(&system.database).await;

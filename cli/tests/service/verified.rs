@@ -7,6 +7,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use testkit::{System, wait_until};
 
+use crate::connect::{attempt, names_all};
 use crate::installation::{Installation, SLUG, Token, newest_manifest, prepare};
 use crate::isolation::{fill_tables, is_empty};
 use server::{Datacoves, Mood};
@@ -415,4 +416,21 @@ async fn row_level_security_holds_a_list_of_environments() {
         assert_eq!(seen, [all, all, all, 0, 0, all, 0], "{table}");
     }
     assert!(empty.is_empty(), "`fill_tables` must write a row to {empty:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_server_that_verifies_keys_is_named() {
+    let datacoves = Datacoves::start().await;
+    let mut system = prepare(System::start().await);
+    let url = datacoves.url();
+    let mut verifier = |url: &str| attempt(&mut system, "verifier", &[("DATACOVES_VERIFY_URL", url)]);
+    assert_eq!(verifier(&url), (true, "ok".to_owned()));
+    let named = "DATACOVES_VERIFY_URL";
+    datacoves.set(Mood::Fails);
+    names_all(&verifier(&url), &[named, "expected 200, 401 or 403, got `502 Bad Gateway`"]);
+    datacoves.set(Mood::Redirects);
+    names_all(&verifier(&url), &[named, "expected 200, 401 or 403, got `307"]);
+    datacoves.set(Mood::AdmitsAll);
+    names_all(&verifier(&url), &[named, "admits a key that nobody has issued"]);
+    names_all(&verifier("http://127.0.0.1:1/verify"), &[named, "refused"]);
 }

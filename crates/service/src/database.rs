@@ -15,7 +15,7 @@ use crate::read_pool::{ReadPool, WarmUp};
 use crate::session::{self, Session};
 
 /// What the URL of a database looks like, for messages.
-const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME, or several HOST:PORT with commas between them";
+const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME, or several HOST:PORT with commas between them, and as `target_session_attrs`";
 
 /// The addresses of PostgreSQL and the login. Secrets are never printed.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl DatabaseSettings {
         let url = reader.text(&name);
         let parts = reader.when(url.is_none(), |reader| options_from_parts(prefix, reader));
         let hosts = match url {
-            Some(url) => reader.valid(&name, URL, Hosts::from_url(&url, Wanted::Writes)),
+            Some(url) => hosts_of(reader, &name, &url, Wanted::Writes),
             None => parts.flatten().map(Hosts::one),
         };
         Self::of(
@@ -52,7 +52,7 @@ impl DatabaseSettings {
     pub fn read_for_reads(reader: &mut Reader<'_>) -> Option<Self> {
         let name = "DB_READ_URL";
         let url = reader.text(name)?;
-        let hosts = reader.valid(name, URL, Hosts::from_url(&url, Wanted::Reads))?;
+        let hosts = hosts_of(reader, name, &url, Wanted::Reads)?;
         Some(Self::of(hosts, &Tls::read("DB_", reader)))
     }
 
@@ -162,14 +162,19 @@ impl DatabaseSettings {
         Ok(connection)
     }
 
-    /// Checks that transactions get what this session asks for.
+    /// Checks that transactions get what this session asks for, and that a pooler keeps what they prepare.
     ///
     /// # Errors
-    /// Returns an error if PostgreSQL refuses the connection, or gives it another role or search path.
+    /// Returns an error if PostgreSQL refuses the connection, if it gives transactions another role or search path, or if a pooler loses
+    /// prepared statements.
     pub async fn check_reads(&self, session: &Session) -> sqlx::Result<()> {
-        let connecting = PgConnection::connect_with(&session.ask(self.options())).await;
-        let mut connection = connecting.map_err(|error| session.explained(error))?;
-        session.check(&mut connection).await
+        let connect = async || {
+            let connecting = PgConnection::connect_with(&session.ask(self.options())).await;
+            connecting.map_err(|error| session.explained(error))
+        };
+        let mut first = connect().await?;
+        session.check(&mut first).await?;
+        session.check_statements([first, connect().await?]).await
     }
 
     /// Opens a pool for read-only transactions in this session, whose connections `warm_up` prepares. It does not wait for PostgreSQL.
@@ -189,6 +194,11 @@ impl DatabaseSettings {
             .acquire_timeout(Duration::from_secs(3))
             .connect_lazy_with(self.options())
     }
+}
+
+fn hosts_of(reader: &mut Reader<'_>, name: &str, url: &str, wanted: Wanted) -> Option<Hosts> {
+    let expected = format!("{URL} only {}", wanted.targets().join(", "));
+    reader.valid(name, &expected, Hosts::from_url(url, wanted))
 }
 
 fn options_from_parts(prefix: &str, reader: &mut Reader<'_>) -> Option<PgConnectOptions> {

@@ -25,6 +25,16 @@ pub(crate) enum Wanted {
     Reads,
 }
 
+impl Wanted {
+    /// The values of `target_session_attrs` that ask for such a server.
+    pub(crate) fn targets(self) -> &'static [&'static str] {
+        match self {
+            Self::Writes => &["read-write", "primary"],
+            Self::Reads => &["any", "standby", "prefer-standby", "read-only"],
+        }
+    }
+}
+
 /// The servers of a database. Cheap to clone; all clones use the same server.
 #[derive(Clone)]
 pub(crate) struct Hosts {
@@ -230,10 +240,6 @@ async fn is_wanted(
 /// The path and the query of a URL without `target_session_attrs`, which sqlx does not know. Returns `None` if it asks for another server than
 /// is wanted.
 fn without_target(path: &str, wanted: Wanted) -> Option<String> {
-    let allowed: &[&str] = match wanted {
-        Wanted::Writes => &["read-write", "primary"],
-        Wanted::Reads => &["any", "standby", "prefer-standby", "read-only"],
-    };
     let Some((path, query)) = path.split_once('?') else {
         return Some(path.to_owned());
     };
@@ -243,7 +249,7 @@ fn without_target(path: &str, wanted: Wanted) -> Option<String> {
     let is_allowed = |target: &&str| {
         target
             .split_once('=')
-            .is_some_and(|(_, value)| allowed.contains(&value))
+            .is_some_and(|(_, value)| wanted.targets().contains(&value))
     };
     targets.iter().all(is_allowed).then(|| {
         if others.is_empty() {

@@ -18,7 +18,7 @@ pub use health::{Health, Need};
 pub use logs::start_logs;
 pub use metrics::start_metrics;
 pub use read_pool::{Lent, ReadPool, WarmUp};
-pub use reads::Reads;
+pub use reads::{Reads, check_copy};
 pub use server::serve;
 pub use session::{Session, explained};
 pub use settings::{LogFormat, ServiceSettings};

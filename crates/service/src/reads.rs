@@ -1,28 +1,28 @@
 //! Where reads come from: the primary, and standbys or a pooler beside it.
 
+mod server;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Row};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::DatabaseSettings;
 use crate::read_pool::ReadPool;
 use crate::session::LOST_STATEMENTS;
+use server::Server;
+pub use server::check_copy;
 
 /// How often the positions of both servers are compared.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How long a server may take to say its position.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What is known before the servers were asked.
+const NOT_ASKED: &str = "not asked yet";
 
 /// The most positions of the primary that the server for reads may be behind: an hour.
 const MAX_POSITIONS: usize = 3600;
-
-/// What a server has written or replayed of the write-ahead log, in bytes.
-const POSITION: &str = "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn)::bigint";
 
 /// The connections for reads. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -118,22 +118,25 @@ impl Beside {
 
     async fn watch(self, [mut primary, mut replica]: [Server; 2]) {
         let mut positions = Positions::default();
+        let mut known_primary = None;
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (written, replayed) = tokio::join!(primary.position(), replica.position());
-            let now = Instant::now();
+            let (written, replayed) = tokio::join!(primary.place(), replica.place());
+            let primary_answers = written.is_ok();
             if let Ok(written) = written {
-                positions.write(now, written);
+                positions.write(Instant::now(), written.position);
+                known_primary = Some(written);
             }
             let lag = replayed.map_err(|error| error.to_string()).and_then(|replayed| {
-                let unknown =
-                    || "how far it is behind is not known, because the primary has not answered yet".to_owned();
-                positions.lag(replayed).ok_or_else(unknown)
+                let unknown = "how far it is behind is not known, because the primary has not answered yet";
+                let primary = known_primary.as_ref().ok_or(unknown)?;
+                replayed.ensure_copy_of(primary)?;
+                Ok(positions.lag(replayed.position).ok_or(unknown)?)
             });
             let state = State {
-                primary_answers: written.is_ok(),
+                primary_answers,
                 lag: lag.as_ref().ok().copied(),
                 error: lag.as_ref().err().cloned().unwrap_or_default(),
             };
@@ -141,7 +144,7 @@ impl Beside {
             let before = std::mem::replace(&mut *self.state(), state).problem(self.max_lag);
             let seconds = lag.map_or(f64::INFINITY, |lag| lag.as_secs_f64());
             metrics::gauge!("dbt_api_replica_lag_seconds").set(seconds);
-            report(before, problem);
+            report(before.as_deref(), problem.as_deref());
         }
     }
 }
@@ -150,7 +153,7 @@ impl State {
     /// Why the servers are not read.
     fn problem(&self, max_lag: Duration) -> Option<String> {
         match self.lag {
-            None if self.error.is_empty() => Some("not asked yet".to_owned()),
+            None if self.error.is_empty() => Some(NOT_ASKED.to_owned()),
             None => Some(self.error.clone()),
             Some(lag) if lag > max_lag => Some(format!(
                 "{} s behind the primary, which is read instead: DB_READ_MAX_LAG_SECONDS allows {} s",
@@ -162,55 +165,11 @@ impl State {
     }
 }
 
-fn report(before: Option<String>, now: Option<String>) {
+fn report(before: Option<&str>, now: Option<&str>) {
     match (before, now) {
-        (None, Some(problem)) => tracing::warn!(problem, "reads come from the primary, not from DB_READ_URL"),
+        (None | Some(NOT_ASKED), Some(problem)) => tracing::warn!(problem, "reads come from the primary, not from DB_READ_URL"),
         (Some(_), None) => tracing::info!("reads come from DB_READ_URL"),
         _ => {}
-    }
-}
-
-/// A server that is asked for its position.
-struct Server {
-    settings: DatabaseSettings,
-    connection: Option<PgConnection>,
-    /// The number of the server that the connection leads to, among several.
-    number: usize,
-}
-
-impl Server {
-    fn of(settings: DatabaseSettings) -> Self {
-        Self {
-            settings,
-            connection: None,
-            number: 0,
-        }
-    }
-
-    async fn position(&mut self) -> sqlx::Result<i64> {
-        let asked = timeout(PATIENCE, self.ask()).await;
-        let position = asked.unwrap_or_else(|_| Err(sqlx::Error::Protocol("no answer within 2 s".to_owned())));
-        if position.is_err() {
-            self.connection = None;
-        }
-        position
-    }
-
-    async fn ask(&mut self) -> sqlx::Result<i64> {
-        use sqlx::Connection;
-        if self.number != self.settings.server() {
-            self.connection = None;
-            self.number = self.settings.server();
-        }
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let options = self.settings.options();
-                self.connection.insert(PgConnection::connect_with(&options).await?)
-            }
-        };
-        // Without a prepared statement, which poolers may not keep.
-        sqlx::raw_sql(POSITION).fetch_one(connection).await?.try_get(0)
     }
 }
 

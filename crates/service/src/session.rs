@@ -17,6 +17,9 @@ const SET_DB_URL: &str =
 /// What to do if the pooler of reads refuses a parameter that the driver sends.
 const IGNORE_PARAMETER: &str = "set `ignore_startup_parameters = extra_float_digits` in the pooler of DB_READ_URL";
 
+/// How often two connections are asked which processes serve them, to find out whether a pooler exchanges these.
+const PROCESS_CHECKS: usize = 5;
+
 /// A setting of connections that only tells whether PostgreSQL received it.
 const DIRECT: &str = "dbt_api.is_direct";
 
@@ -141,6 +144,30 @@ impl Session {
             "SELECT pg_backend_pid(), EXISTS (SELECT FROM pg_prepared_statements WHERE starts_with(name, 'sqlx_s_'))";
         let (process, keeps_name): (i32, bool) = sqlx::query_as(asked).fetch_one(connection).await?;
         Ok((keeps_name || !self.in_transactions).then_some(process))
+    }
+
+    /// Checks that prepared statements are not lost between the transactions of these connections.
+    pub(crate) async fn check_statements(&self, mut connections: [PgConnection; 2]) -> sqlx::Result<()> {
+        let mut seen = Vec::new();
+        for _ in 0..PROCESS_CHECKS {
+            for connection in &mut connections {
+                let asked = sqlx::raw_sql("SELECT pg_backend_pid()");
+                seen.push(asked.fetch_one(connection).await?.try_get::<i32, _>(0)?);
+            }
+        }
+        let [first, second, ..] = seen[..] else { return Ok(()) };
+        if first != second && seen.chunks(2).all(|processes| processes == [first, second]) {
+            return Ok(());
+        }
+        match self.process(&mut connections[0]).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(sqlx::Error::Configuration(LOST_STATEMENTS.into())),
+            // Another client has prepared a statement with the same name in this process.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P05") => {
+                Err(sqlx::Error::Configuration(LOST_STATEMENTS.into()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The error of a transaction for which the statements that its connection prepared are lost. The first of several is logged.

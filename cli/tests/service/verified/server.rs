@@ -16,6 +16,7 @@ pub(super) enum Mood {
     Answers,
     Fails,
     Redirects,
+    AdmitsAll,
 }
 
 /// A server that verifies keys, and records which keys it was asked about.
@@ -65,6 +66,7 @@ impl Datacoves {
         match (inner.mood, inner.keys.get(key.trim_start_matches("Token "))) {
             (Mood::Fails, _) => Code::BAD_GATEWAY.into_response(),
             (Mood::Redirects, _) => Redirect::temporary("/elsewhere").into_response(),
+            (Mood::AdmitsAll, _) => Json(json!({ "account_ids": [1] })).into_response(),
             (Mood::Answers, Some(answer)) => Json(answer.clone()).into_response(),
             (Mood::Answers, None) => Code::UNAUTHORIZED.into_response(),
         }
