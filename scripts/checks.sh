@@ -46,7 +46,8 @@ run_tests() { # faults, or the rest
     if [[ $1 != faults ]]; then
       binaries=(-E 'not binary(faults)') threads=$(($(nproc) + 1))
     fi
-    cargo nextest run --locked --workspace --profile "$profile" --test-threads "$threads" "${binaries[@]}"
+    # Hundreds of tests start processes and wait for them. One that a busy machine upset is tried once more, and listed as flaky.
+    cargo nextest run --locked --workspace --profile "$profile" --test-threads "$threads" --retries 1 "${binaries[@]}"
   else
     echo "cargo-nextest is not installed (cargo install cargo-nextest --locked): cargo test does its work."
     if [[ $1 != faults ]]; then mapfile -t binaries < <(all_but_faults); fi

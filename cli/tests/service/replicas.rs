@@ -187,7 +187,9 @@ async fn another_database_is_not_read() {
     let readiness = wait_until("the servers were compared", async || {
         let ready = installation.readiness().await;
         let error = ready["parts"]["replica"]["error"].as_str().unwrap_or_default();
-        error.contains("DB_READ_URL leads to another database than DB_URL").then_some(ready)
+        error
+            .contains("DB_READ_URL leads to another database than DB_URL")
+            .then_some(ready)
     })
     .await;
     assert_eq!(readiness["status"], "degraded", "{readiness}");

@@ -427,7 +427,10 @@ async fn what_is_wrong_with_the_server_that_verifies_keys_is_named() {
     assert_eq!(verifier(&url), (true, "ok".to_owned()));
     let named = "DATACOVES_VERIFY_URL";
     datacoves.set(Mood::Fails);
-    names_all(&verifier(&url), &[named, "expected 200, 401 or 403, got `502 Bad Gateway`"]);
+    names_all(
+        &verifier(&url),
+        &[named, "expected 200, 401 or 403, got `502 Bad Gateway`"],
+    );
     datacoves.set(Mood::Redirects);
     names_all(&verifier(&url), &[named, "expected 200, 401 or 403, got `307"]);
     datacoves.set(Mood::AdmitsAll);

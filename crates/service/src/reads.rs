@@ -167,7 +167,9 @@ impl State {
 
 fn report(before: Option<&str>, now: Option<&str>) {
     match (before, now) {
-        (None | Some(NOT_ASKED), Some(problem)) => tracing::warn!(problem, "reads come from the primary, not from DB_READ_URL"),
+        (None | Some(NOT_ASKED), Some(problem)) => {
+            tracing::warn!(problem, "reads come from the primary, not from DB_READ_URL")
+        }
         (Some(_), None) => tracing::info!("reads come from DB_READ_URL"),
         _ => {}
     }

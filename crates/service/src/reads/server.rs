@@ -96,7 +96,9 @@ impl Place {
             ));
         }
         if primary.table.is_some() && self.table != primary.table {
-            return Err("DB_READ_URL leads to another database than DB_URL: expected the same, or its physical copy".to_owned());
+            return Err(
+                "DB_READ_URL leads to another database than DB_URL: expected the same, or its physical copy".to_owned(),
+            );
         }
         // The server that is promoted next is ahead until the primary is found there.
         match (&self.timeline, &primary.timeline) {
