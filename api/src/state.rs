@@ -20,7 +20,7 @@ pub struct State {
     pub reads: Reads,
     /// The bucket that holds the artifacts.
     pub bucket: Bucket,
-    /// The tokens that were deleted, also while PostgreSQL was away.
+    /// The tokens that were deleted, also while PostgreSQL was down.
     pub deleted_tokens: DeletedTokens,
     /// The URL at which clients reach the service, without a trailing slash.
     pub public_url: String,

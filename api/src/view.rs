@@ -156,7 +156,7 @@ pub(crate) struct Bearer {
     pub(crate) account_version: Option<Uuid>,
     /// The version of what the answer is read from, which may be older.
     pub(crate) read_version: Option<Uuid>,
-    /// The transaction in which the key was looked up, or one beside it. It sees what the holder may see.
+    /// The transaction in which the key was looked up, or one on the replica. It sees what the holder may see.
     begun: Option<Lent>,
     /// Whether the answer may be read from a server that is behind the primary.
     may_be_behind: bool,
@@ -203,8 +203,8 @@ impl Bearer {
     /// Looks up a key that this service issued, in the transaction that the request then reads in.
     async fn begin(key: &str, state: &State, from_primary: bool) -> Result<Option<Self>, Error> {
         let begin = queries::begin_by_key(hash_of_key(key));
-        if state.reads.primary_is_away() {
-            return Self::begin_beside(&begin, state).await;
+        if state.reads.primary_is_down() {
+            return Self::begin_on_replica(&begin, state).await;
         }
         let begun = state.reads.primary().begin(&begin).await;
         let (mut lent, rows) = begun.inspect_err(|error| note_outage(error, state))?;
@@ -225,9 +225,9 @@ impl Bearer {
         let may_be_behind = may_be_behind(&access) && !from_primary;
         if let Some(replica) = state.reads.replica().filter(|_| may_be_behind)
             // A token that is not known there yet is one whose data is not there yet.
-            && let Some((beside, found)) = usable(begun_beside(replica, &begin).await)?
+            && let Some((on_replica, found)) = usable(begun_on_replica(replica, &begin).await)?
         {
-            (lent, read_version) = (beside, found.holder.account_version);
+            (lent, read_version) = (on_replica, found.holder.account_version);
         }
         Ok(Some(Self {
             access,
@@ -251,18 +251,18 @@ impl Bearer {
         }
     }
 
-    /// The same while the primary is away. The bucket knows the tokens that were deleted meanwhile. No version is known, because the primary
+    /// The same while the primary is down. The bucket knows the tokens that were deleted meanwhile. No version is known, because the primary
     /// may have had a newer one.
-    async fn begin_beside(begin: &str, state: &State) -> Result<Option<Self>, Error> {
+    async fn begin_on_replica(begin: &str, state: &State) -> Result<Option<Self>, Error> {
         let Some(replica) = state.reads.replica() else {
             return Err(sqlx::Error::PoolTimedOut.into());
         };
-        let Some((lent, found)) = begun_beside(replica, begin).await? else {
+        let Some((lent, found)) = begun_on_replica(replica, begin).await? else {
             // The primary may know it: it may be newer than what is read here.
             return Err(sqlx::Error::PoolTimedOut.into());
         };
         let access = found.holder.access;
-        state.deleted_tokens.postgres_is_away();
+        state.deleted_tokens.postgres_is_down();
         if state.deleted_tokens.contain(access.token_id).await? {
             return Ok(None);
         }
@@ -301,17 +301,21 @@ impl Bearer {
             Some(begun) => (begun, bound(&self.access.environments)),
             None => {
                 let begin = queries::begin_in_account(account, &self.access.environments);
-                let away = state.reads.primary_is_away();
-                let pool = state.reads.replica().filter(|_| away).unwrap_or(state.reads.primary());
+                let primary_is_down = state.reads.primary_is_down();
+                let pool = state
+                    .reads
+                    .replica()
+                    .filter(|_| primary_is_down)
+                    .unwrap_or(state.reads.primary());
                 let (mut lent, rows) = pool.begin(&begin).await?;
                 let begun = queries::Begun::read(&rows)?;
                 if self.is_verified && !begun.is_active {
                     return Ok(None);
                 }
-                if let Some(replica) = state.reads.replica().filter(|_| self.may_be_behind && !away)
-                    && let Some((beside, _)) = usable(replica.begin(&begun.begin_again(account)).await.map(Some))?
+                if let Some(replica) = state.reads.replica().filter(|_| self.may_be_behind && !primary_is_down)
+                    && let Some((on_replica, _)) = usable(replica.begin(&begun.begin_again(account)).await.map(Some))?
                 {
-                    lent = beside;
+                    lent = on_replica;
                 }
                 (lent, begun.environments)
             }
@@ -358,15 +362,15 @@ fn may_be_behind(access: &Access) -> bool {
     !access.allows(Scope::Upload)
 }
 
-/// What PostgreSQL says of a key after it was away is not all that is known.
+/// What PostgreSQL says of a key after it was down is not all that is known.
 fn note_outage(error: &sqlx::Error, state: &State) {
     if is_outage(error) && !is_conflict(error) {
-        state.deleted_tokens.postgres_is_away();
+        state.deleted_tokens.postgres_is_down();
     }
 }
 
 /// Looks up the holder of a key on a server that may be behind the primary.
-async fn begun_beside(replica: &ReadPool, begin: &str) -> sqlx::Result<Option<(Lent, queries::Found)>> {
+async fn begun_on_replica(replica: &ReadPool, begin: &str) -> sqlx::Result<Option<(Lent, queries::Found)>> {
     let (lent, rows) = replica.begin(begin).await?;
     Ok(queries::Found::read(&rows)?.map(|found| (lent, found)))
 }

@@ -62,7 +62,7 @@ pub(crate) fn reads(primary: &DatabaseSettings, replica: Option<&ReplicaSettings
         Some(replica) => {
             let session = reader_session().in_transactions();
             let pool = replica.database.read_pool(session, READER_CONNECTIONS, api::warm_up);
-            Reads::beside(primary, pool, replica.max_lag)
+            Reads::with_replica(primary, pool, replica.max_lag)
         }
     }
 }
@@ -129,9 +129,7 @@ impl ReplicaSettings {
     pub(crate) async fn check(&self, primary: &DatabaseSettings) -> sqlx::Result<()> {
         self.database.choose_server().await;
         // First, because another server may not even have the roles.
-        if let Err(error @ sqlx::Error::Configuration(_)) = service::check_copy(primary, &self.database).await {
-            return Err(error);
-        }
+        service::check_copy(primary, &self.database).await?;
         self.database.check_reads(&reader_session().in_transactions()).await
     }
 }

@@ -197,7 +197,7 @@ impl Directory {
             return Ok(None);
         };
         // The token may have been deleted after the copy was made.
-        self.0.deleted_tokens.postgres_is_away();
+        self.0.deleted_tokens.postgres_is_down();
         self.unless_deleted(access).await
     }
 
@@ -289,7 +289,7 @@ impl Directory {
 
     /// Returns a new copy, or why there is none.
     async fn ask_both(&self) -> Result<Snapshot, String> {
-        let of_postgres = if self.0.keys.are_away() {
+        let of_postgres = if self.0.keys.are_down() {
             Err("PostgreSQL does not answer".to_owned())
         } else {
             self.ask_postgres().await

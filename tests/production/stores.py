@@ -29,7 +29,7 @@ def run(binary, _whole):
         for arguments in WRITING:
             bad.refuses(WORDS, *(token_id if word == "TOKEN" else word for word in arguments))
         bad.refuses(WORDS, "config", "check", "--connect")
-        bad.refuses("", "status")
+        bad.refuses(WORDS, "status")
         service = bad.start("serve")
         wait("the log names the bucket", lambda: any("ERROR" in line and WORDS in line for line in service.process.text().splitlines()), 10)
         for run in range(20):

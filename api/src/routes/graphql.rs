@@ -67,8 +67,8 @@ async fn answer(api: Api, state: &State, reader: &mut Reader, body: Body) -> Res
 }
 
 /// Whether a read may succeed on the primary: others were in the way, or another server was read.
-fn may_succeed_again(error: &sqlx::Error, was_beside: bool) -> bool {
-    is_conflict(error) || (was_beside && is_outage(error))
+fn may_succeed_again(error: &sqlx::Error, was_on_replica: bool) -> bool {
+    is_conflict(error) || (was_on_replica && is_outage(error))
 }
 
 /// Waits for something, if it takes long without a connection to PostgreSQL.

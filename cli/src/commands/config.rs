@@ -62,6 +62,9 @@ struct Effective<'a> {
     database_host: String,
     database_port: u16,
     database_name: &'a str,
+    /// The servers for reads, if there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_read_host: Option<String>,
     nats_url: String,
     public_url: String,
 }
@@ -102,6 +105,7 @@ impl<'a> Effective<'a> {
             database_host: settings.database.host(),
             database_port: settings.database.port(),
             database_name: settings.database.name(),
+            database_read_host: settings.replica.as_ref().map(|replica| replica.database.host()),
             nats_url: settings.stream.urls(),
             public_url: settings.public_url(),
         })

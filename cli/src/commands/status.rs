@@ -68,6 +68,8 @@ fn print(status: &Status, now: DateTime<Utc>, output: Output) -> anyhow::Result<
         table(output, &expiring, &["token", "expires_at", "id", "account_id"], now)?;
         let unused = tokens("unused_since", &silence.unused_tokens, last_use);
         table(output, &unused, &["token", "unused_since", "id", "account_id"], now)?;
+    } else {
+        output.note("Whether environments are silent is not known.")?;
     }
     show_refused(status.refused.as_deref(), now, output)
 }

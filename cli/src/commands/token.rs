@@ -80,7 +80,7 @@ pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Outp
                 "old_expires_at": new.old_expires_at,
             }))?;
             let old = if valid_for.0.is_zero() {
-                "The old token is not valid any more."
+                "The old token is no longer valid."
             } else {
                 "Both tokens are valid until the old one expires."
             };
@@ -94,7 +94,7 @@ pub(crate) async fn run(settings: &Settings, command: TokenCommand, output: Outp
             Deleted::InBucket(error) => {
                 tracing::warn!("the database cannot be used: {error:#}");
                 output.done(&format!(
-                    "Token {id} was deleted in the bucket. Processes that cannot use the database either refuse it at once, others within 30 s."
+                    "Token {id} was deleted in the bucket. Processes that cannot use the database either refuse it at once; the others do within 30 s."
                 ))
             }
         },

@@ -36,9 +36,8 @@ pub(crate) async fn list(settings: &Settings, arguments: RefusedArguments, outpu
             .is_none_or(|account| record.account_id == Some(account))
             && environment
                 .is_none_or(|name| is_of(record, name) || (number.is_some() && record.environment_id == number))
-            && to.is_none_or(|to| record.time < to)
     };
-    let found = newest_refused(&bucket, from, arguments.limit, is_wanted).await?;
+    let found = newest_refused(&bucket, (from, to), arguments.limit, is_wanted).await?;
     let shown = found.uploads.as_slice();
     match output {
         Output::Json => output.many(shown, &[], "")?,

@@ -1,4 +1,4 @@
-//! Tokens that are deleted while PostgreSQL is away.
+//! Tokens that are deleted while PostgreSQL is down.
 
 use reqwest::multipart::Form;
 use reqwest::{Method, StatusCode};
@@ -29,7 +29,7 @@ async fn query(installation: &Installation, token: &Token) -> StatusCode {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_deleted_while_postgres_was_away_stays_deleted_without_a_projector() {
+async fn a_token_deleted_while_postgres_was_down_stays_deleted_without_a_projector() {
     let mut reads = Installation::of(prepared().await, "api").await;
     let [deleted, unused, kept] = [(); 3].map(|()| reads.token("1", "read,upload", &[]));
     let ingest = Service::start(BINARY, "ingest", &reads.system).await;
@@ -42,7 +42,7 @@ async fn a_token_deleted_while_postgres_was_away_stays_deleted_without_a_project
     reads.service.url.clone_from(&reads_url);
 
     reads.system.database.close().await;
-    // Both processes see that PostgreSQL is away when one token is used, but not when the other one is deleted.
+    // Both processes see that PostgreSQL is down when one token is used, but not when the other one is deleted.
     assert_eq!(
         reads.send(Method::GET, &kept, RUNS).await.0,
         StatusCode::SERVICE_UNAVAILABLE

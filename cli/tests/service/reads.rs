@@ -100,7 +100,7 @@ async fn a_page_of_runs_a_run_and_a_job_take_two_round_trips() {
         let trips = of_answer(wire.take());
         assert_eq!(trips.len(), 2, "{path}: {trips:#?}");
         assert!(
-            trips[0].contains("BEGIN READ ONLY") && trips[0].contains("token_by_key"),
+            trips[0].contains("READ ONLY") && trips[0].contains("token_by_key"),
             "{path}: {trips:#?}"
         );
     }
@@ -137,10 +137,7 @@ async fn it_is_the_same_with_a_key_of_datacoves() {
     assert_eq!(reads.status(PAGE).await, StatusCode::OK);
     let trips = of_answer(wire.take());
     assert_eq!(trips.len(), 2, "{trips:#?}");
-    assert!(
-        trips[0].contains("BEGIN READ ONLY") && trips[0].contains(SLUG),
-        "{trips:#?}"
-    );
+    assert!(trips[0].contains("READ ONLY") && trips[0].contains(SLUG), "{trips:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

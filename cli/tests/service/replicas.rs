@@ -123,7 +123,7 @@ async fn only_the_primary_says_that_nothing_has_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_continue_while_the_primary_is_away() {
+async fn reads_continue_while_the_primary_is_down() {
     let stale = Stale::start().await;
     stale.gate.set(Passage::Closed);
     wait_until("reads come from the copy", async || {

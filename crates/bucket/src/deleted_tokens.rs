@@ -1,6 +1,6 @@
 //! Which tokens were deleted, as a process knows it besides PostgreSQL.
 //!
-//! A token that is deleted while PostgreSQL is away is valid again in its tables when it returns, until a projector applies the event. So what
+//! A token that is deleted while PostgreSQL is down is valid again in its tables when it returns, until a projector applies the event. So what
 //! PostgreSQL says of a token is believed only if `revocations/` was listed since it was reached.
 
 use std::collections::HashSet;
@@ -26,10 +26,10 @@ const MAX_LISTING: Duration = Duration::from_secs(60);
 /// How long a look for one revocation may take. A client waits for it.
 const MAX_LOOK: Duration = Duration::from_secs(2);
 
-/// How long others may find PostgreSQL away after this process has reached it again.
+/// How long others may find PostgreSQL down after this process has reached it again.
 const RETURN: Duration = Duration::from_secs(30);
 
-/// The tokens that were deleted. Normally a set in memory answers; after PostgreSQL was away, the bucket is asked for each token until a new
+/// The tokens that were deleted. Normally a set in memory answers; after PostgreSQL was down, the bucket is asked for each token until a new
 /// set is read. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DeletedTokens(Arc<Inner>);
@@ -50,10 +50,10 @@ struct State {
     listed: Option<Instant>,
     /// A listing that began before this moment may lack tokens that PostgreSQL admits.
     doubt: Option<Instant>,
-    /// The same, where PostgreSQL was seen to be away, so that no token may be believed.
+    /// The same, where PostgreSQL was seen to be down, so that no token may be believed.
     outage: Option<Instant>,
     /// Whether the bucket did not answer the last time.
-    is_bucket_away: bool,
+    is_bucket_down: bool,
 }
 
 impl State {
@@ -68,7 +68,7 @@ impl State {
 
     /// When the next listing should begin.
     fn next(&self) -> Option<Instant> {
-        let listed = self.listed.filter(|_| !self.is_bucket_away)?;
+        let listed = self.listed.filter(|_| !self.is_bucket_down)?;
         let renewal = listed + LIST_EVERY;
         Some(
             self.doubt
@@ -89,7 +89,7 @@ impl DeletedTokens {
         }))
     }
 
-    /// Says that a new connection to PostgreSQL was opened at this moment. It may have been away before, without having been missed.
+    /// Says that a new connection to PostgreSQL was opened at this moment. It may have been down before, without having been missed.
     pub fn postgres_was_reached(&self, moment: std::time::Instant) {
         let moment = Instant::from_std(moment);
         if self.state().is_complete_since(Some(moment)) {
@@ -102,7 +102,7 @@ impl DeletedTokens {
     }
 
     /// Says that PostgreSQL does not answer.
-    pub fn postgres_is_away(&self) {
+    pub fn postgres_is_down(&self) {
         let end = Some(Instant::now() + RETURN);
         let mut state = self.state_mut();
         state.doubt = state.doubt.max(end);
@@ -114,7 +114,7 @@ impl DeletedTokens {
     /// Whether a token was deleted that PostgreSQL admits.
     ///
     /// # Errors
-    /// Fails if PostgreSQL was away and the bucket cannot be asked. Then the token must not be trusted. While only the bucket is away, what
+    /// Fails if PostgreSQL was down and the bucket cannot be asked. Then the token must not be trusted. While only the bucket is down, what
     /// PostgreSQL says counts.
     pub async fn contain(&self, token: TokenId) -> Result<bool, Error> {
         let must_ask = {
@@ -123,7 +123,7 @@ impl DeletedTokens {
                 return Ok(true);
             }
             let must_ask = !state.is_complete_since(state.outage);
-            if state.is_complete() || (state.is_bucket_away && !must_ask) {
+            if state.is_complete() || (state.is_bucket_down && !must_ask) {
                 return Ok(false);
             }
             must_ask
@@ -137,7 +137,7 @@ impl DeletedTokens {
             }
             Err(error) if must_ask => Err(error),
             Err(error) => {
-                self.note_bucket_away(&error);
+                self.note_bucket_down(&error);
                 Ok(false)
             }
         }
@@ -183,14 +183,14 @@ impl DeletedTokens {
                 let mut state = self.state_mut();
                 state.known.extend(tokens);
                 state.listed = Some(begun);
-                state.is_bucket_away = false;
+                state.is_bucket_down = false;
             }
-            Err(error) => self.note_bucket_away(&error),
+            Err(error) => self.note_bucket_down(&error),
         }
     }
 
-    fn note_bucket_away(&self, error: &Error) {
-        if !std::mem::replace(&mut self.state_mut().is_bucket_away, true) {
+    fn note_bucket_down(&self, error: &Error) {
+        if !std::mem::replace(&mut self.state_mut().is_bucket_down, true) {
             tracing::warn!(%error, "cannot look in the bucket for tokens that were deleted; trying again");
         }
         self.0.doubted.notify_one();

@@ -62,18 +62,22 @@ impl NotKept {
     }
 }
 
-/// Returns at most this many of the newest refused uploads that are wanted, since a time if one is given.
+/// Returns at most this many of the newest refused uploads that are wanted, since the first and before the second of two times, if they are given.
 ///
 /// # Errors
 /// Fails if the bucket is unavailable.
 pub async fn newest_refused(
     bucket: &Bucket,
-    from: Option<DateTime<Utc>>,
+    (from, to): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
     limit: usize,
     is_wanted: impl Fn(&RefusedUpload) -> bool,
 ) -> anyhow::Result<Refused> {
     let (mut found, mut hour) = (Refused::default(), None);
     for object in bucket.list_refused(from).await? {
+        // What is answered at the end of an hour may be recorded in the next.
+        if to.is_some_and(|to| object.hour > to + TimeDelta::minutes(1)) {
+            continue;
+        }
         // Those of an hour belong together: each process has an object of its own.
         if found.uploads.len() >= limit && hour != Some(object.hour) {
             break;
@@ -81,7 +85,9 @@ pub async fn newest_refused(
         hour = Some(object.hour);
         let read = read(bucket, &object).await?;
         found.not_kept.add(&read);
-        let wanted = |record: &RefusedUpload| from.is_none_or(|from| record.time >= from) && is_wanted(record);
+        let wanted = |record: &RefusedUpload| {
+            from.is_none_or(|from| record.time >= from) && to.is_none_or(|to| record.time < to) && is_wanted(record)
+        };
         found.uploads.extend(read.records.into_iter().filter(wanted));
     }
     found.uploads.sort_by_key(|record| record.time);

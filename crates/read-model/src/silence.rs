@@ -44,6 +44,12 @@ impl LastUpload {
     }
 }
 
+/// A length of time in hours, rounded up, because it is shown as a limit.
+#[must_use]
+pub fn whole_hours(length: TimeDelta) -> i64 {
+    (length + TimeDelta::hours(1) - TimeDelta::nanoseconds(1)).num_hours()
+}
+
 /// Returns the last upload of artifacts to each active environment that ever received one, of all accounts or of one. Artifacts are looked at by the
 /// time at which dbt wrote them, for which there is an index: uploads of old artifacts may be missed.
 ///

@@ -8,6 +8,7 @@ use ::settings::Reader;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection, PgPool};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::hosts::{Hosts, Wanted};
@@ -15,7 +16,10 @@ use crate::read_pool::{ReadPool, WarmUp};
 use crate::session::{self, Session};
 
 /// What the URL of a database looks like, for messages.
-const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME, or several HOST:PORT with commas between them, and as `target_session_attrs`";
+const URL: &str = "postgresql://USER:PASSWORD@HOST:PORT/NAME, or several HOST:PORT with commas between them; `target_session_attrs` may be";
+
+/// How long a connection outside of pools may take to be opened.
+const MAX_CONNECT: Duration = Duration::from_secs(10);
 
 /// The addresses of PostgreSQL and the login. Secrets are never printed.
 #[derive(Clone)]
@@ -146,7 +150,7 @@ impl DatabaseSettings {
     /// # Errors
     /// Returns an error if PostgreSQL refuses the connection, or if a connection pooler is before it.
     pub async fn connect_as_user(&self) -> sqlx::Result<PgConnection> {
-        session::connect_directly(self.options()).await
+        in_time(session::connect_directly(self.options())).await
     }
 
     /// Opens a connection with this role and search path. A pool that cannot open one does not say why.
@@ -156,10 +160,13 @@ impl DatabaseSettings {
     pub async fn connect(&self, role: &str, search_path: &str) -> sqlx::Result<PgConnection> {
         let session = Session::of(role, search_path);
         let options = session.ask(self.options());
-        let connecting = PgConnection::connect_with(&options).await;
-        let mut connection = connecting.map_err(|error| session.explained(error))?;
-        session.check(&mut connection).await?;
-        Ok(connection)
+        in_time(async {
+            let connecting = PgConnection::connect_with(&options).await;
+            let mut connection = connecting.map_err(|error| session.explained(error))?;
+            session.check(&mut connection).await?;
+            Ok(connection)
+        })
+        .await
     }
 
     /// Checks that transactions get what this session asks for, and that a pooler keeps what they prepare.
@@ -196,8 +203,20 @@ impl DatabaseSettings {
     }
 }
 
+/// The error of a connection that takes too long, such as to a host whose packets are dropped.
+async fn in_time<T>(connecting: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| {
+        let message = format!("no answer within {} s", MAX_CONNECT.as_secs());
+        Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            message,
+        )))
+    };
+    timeout(MAX_CONNECT, connecting).await.unwrap_or_else(late)
+}
+
 fn hosts_of(reader: &mut Reader<'_>, name: &str, url: &str, wanted: Wanted) -> Option<Hosts> {
-    let expected = format!("{URL} only {}", wanted.targets().join(", "));
+    let expected = format!("{URL} {}", wanted.targets().join(" or "));
     reader.valid(name, &expected, Hosts::from_url(url, wanted))
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::hosts::Hosts;
-use crate::session::Session;
+use crate::session::{LOST_STATEMENTS, Session};
 
 /// How long a read waits until its transaction has begun. Clients give up soon after that.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -139,9 +139,13 @@ impl ReadPool {
         Err(self.0.session.lost_statements())
     }
 
-    /// Whether a pooler in front of the server gave a transaction another connection, without the statements that its client has prepared.
-    pub(crate) fn loses_statements(&self) -> bool {
-        self.0.loses_statements.load(Ordering::Relaxed)
+    /// Why its connections cannot be used: a pooler in front of the server gave a transaction another connection, without the statements that its
+    /// client has prepared, or the last attempt to open one failed.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if self.0.loses_statements.load(Ordering::Relaxed) {
+            return Some(LOST_STATEMENTS.to_owned());
+        }
+        self.0.trouble().clone()
     }
 
     /// Executes these statements in a transaction of their own, which may write.
@@ -217,9 +221,13 @@ impl Shared {
         }
     }
 
-    /// What transactions begin with, before the statements of the client.
+    /// What transactions begin with, before the statements of the client. All statements of a request see the same moment: a job could otherwise be
+    /// merged into another one between the statement that reads its run and the one that reads the job.
     fn beginning(&self) -> String {
-        format!("BEGIN READ ONLY; {}", self.session.local_statements())
+        format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
+            self.session.local_statements()
+        )
     }
 
     /// The options of the server that is used.
@@ -237,14 +245,13 @@ impl Shared {
         self.available.add_permits(1);
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error of a read that has got no connection.
     fn late(&self) -> sqlx::Error {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble.clone() {
+        match self.trouble().clone() {
             Some(trouble) => sqlx::Error::Io(std::io::Error::other(trouble)),
             None => sqlx::Error::PoolTimedOut,
         }

@@ -1,8 +1,9 @@
-//! Where reads come from: the primary, and standbys or a pooler beside it.
+//! Where reads come from: the primary, and standbys or a pooler in front of them.
 
+mod positions;
 mod server;
 
-use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,57 +12,76 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::DatabaseSettings;
 use crate::read_pool::ReadPool;
-use crate::session::LOST_STATEMENTS;
-use server::Server;
+use positions::Positions;
 pub use server::check_copy;
+use server::{Place, Server};
 
 /// How often the positions of both servers are compared.
 const PERIOD: Duration = Duration::from_secs(1);
-
-/// What is known before the servers were asked.
-const NOT_ASKED: &str = "not asked yet";
-
-/// The most positions of the primary that the server for reads may be behind: an hour.
-const MAX_POSITIONS: usize = 3600;
 
 /// The connections for reads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Reads {
     primary: ReadPool,
-    beside: Option<Beside>,
+    replica: Option<Replica>,
 }
 
 /// The servers that are read instead of the primary.
 #[derive(Clone, Debug)]
-struct Beside {
+struct Replica {
     pool: ReadPool,
     max_lag: Duration,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Whether the primary answers.
     primary_answers: bool,
-    /// How far the server for reads is behind; none if it does not answer now.
-    lag: Option<Duration>,
-    /// Why it does not answer.
-    error: String,
+    /// Why the servers may not be read; none if they may.
+    problem: Option<Problem>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            primary_answers: false,
+            problem: Some(Problem::NotAsked),
+        }
+    }
+}
+
+/// Why the servers for reads may not be read.
+#[derive(Clone, Debug)]
+enum Problem {
+    NotAsked,
+    /// They do not answer.
+    Down(String),
+    /// The primary has never said its position, with the reason.
+    PrimaryUnknown(String),
+    /// They are not the primary's, with the reason.
+    NotACopy(String),
+    Behind {
+        lag: Duration,
+        max: Duration,
+    },
+    /// They answer, but the connections for reads cannot be used.
+    Connections(String),
 }
 
 impl Reads {
     /// Reads from the primary alone.
     #[must_use]
     pub fn of_primary(primary: ReadPool) -> Self {
-        Self { primary, beside: None }
+        Self { primary, replica: None }
     }
 
-    /// Reads from other servers if they are at most this far behind the primary, which [`Reads::watch`] finds out.
+    /// Reads from other servers if they are copies of the primary and at most this far behind it, which [`Reads::watch`] finds out.
     #[must_use]
-    pub fn beside(primary: ReadPool, pool: ReadPool, max_lag: Duration) -> Self {
+    pub fn with_replica(primary: ReadPool, pool: ReadPool, max_lag: Duration) -> Self {
         let state = Arc::default();
-        let beside = Some(Beside { pool, max_lag, state });
-        Self { primary, beside }
+        let replica = Some(Replica { pool, max_lag, state });
+        Self { primary, replica }
     }
 
     /// The connections to the primary, which alone knows at once which keys are valid.
@@ -70,158 +90,127 @@ impl Reads {
         &self.primary
     }
 
-    /// The connections to the servers that are read instead of the primary, if there are some, and they are not too far behind.
+    /// The connections to the servers that are read instead of the primary, if there are some that may be read now.
     #[must_use]
     pub fn replica(&self) -> Option<&ReadPool> {
-        let beside = self.beside.as_ref()?;
-        beside.problem().is_none().then_some(&beside.pool)
+        let replica = self.replica.as_ref()?;
+        replica.problem().is_none().then_some(&replica.pool)
     }
 
     /// Whether the primary does not answer, although others do.
     #[must_use]
-    pub fn primary_is_away(&self) -> bool {
-        self.beside.as_ref().is_some_and(|beside| {
-            let is_away = !beside.state().primary_answers;
-            is_away && beside.problem().is_none()
+    pub fn primary_is_down(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| {
+            let is_down = !replica.state().primary_answers;
+            is_down && replica.problem().is_none()
         })
     }
 
     /// The check for the readiness; none if only the primary is read.
     ///
     /// # Errors
-    /// The check fails if the servers cannot be read, or are too far behind.
+    /// The check fails if the servers may not be read.
     #[must_use]
     pub fn check(&self) -> Option<impl Fn() -> Result<(), String> + Send + Sync + use<>> {
-        let beside = self.beside.clone()?;
-        Some(move || beside.problem().map_or(Ok(()), Err))
+        let replica = self.replica.clone()?;
+        Some(move || replica.problem().map_or(Ok(()), |problem| Err(problem.to_string())))
     }
 
     /// Compares the servers with the primary every second until the shutdown.
     pub async fn watch(self, primary: DatabaseSettings, replica: DatabaseSettings, shutdown: CancellationToken) {
-        if let Some(beside) = self.beside {
-            let servers = [Server::of(primary), Server::of(replica)];
-            shutdown.run_until_cancelled(beside.watch(servers)).await;
+        if let Some(watched) = self.replica {
+            let servers = [Server::primary(primary), Server::replica(replica)];
+            shutdown.run_until_cancelled(watched.watch(servers)).await;
         }
     }
 }
 
-impl Beside {
+impl Replica {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the servers are not read.
-    fn problem(&self) -> Option<String> {
-        let of_pool = self.pool.loses_statements().then(|| LOST_STATEMENTS.to_owned());
-        of_pool.or_else(|| self.state().problem(self.max_lag))
+    /// Why the servers may not be read.
+    fn problem(&self) -> Option<Problem> {
+        let of_servers = self.state().problem.clone();
+        of_servers.or_else(|| self.pool.problem().map(Problem::Connections))
     }
 
     async fn watch(self, [mut primary, mut replica]: [Server; 2]) {
         let mut positions = Positions::default();
-        let mut known_primary = None;
+        let mut known: Result<Place, String> = Err("not asked yet".to_owned());
+        let mut before = Some(Problem::NotAsked);
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let (written, replayed) = tokio::join!(primary.place(), replica.place());
             let primary_answers = written.is_ok();
-            if let Ok(written) = written {
-                positions.write(Instant::now(), written.position);
-                known_primary = Some(written);
+            match written {
+                Ok(written) => {
+                    positions.write(Instant::now(), written.position);
+                    known = Ok(written);
+                }
+                Err(error) if known.is_err() => known = Err(error.to_string()),
+                // Nothing is written that the servers could be behind.
+                Err(_) => {}
             }
-            let lag = replayed.map_err(|error| error.to_string()).and_then(|replayed| {
-                let unknown = "how far it is behind is not known, because the primary has not answered yet";
-                let primary = known_primary.as_ref().ok_or(unknown)?;
-                replayed.ensure_copy_of(primary)?;
-                Ok(positions.lag(replayed.position).ok_or(unknown)?)
-            });
-            let state = State {
-                primary_answers,
-                lag: lag.as_ref().ok().copied(),
-                error: lag.as_ref().err().cloned().unwrap_or_default(),
-            };
-            let problem = state.problem(self.max_lag);
-            let before = std::mem::replace(&mut *self.state(), state).problem(self.max_lag);
-            let seconds = lag.map_or(f64::INFINITY, |lag| lag.as_secs_f64());
+            let compared = compare(replayed, known.as_ref(), &mut positions);
+            let seconds = compared.as_ref().map_or(f64::INFINITY, Duration::as_secs_f64);
             metrics::gauge!("dbt_api_replica_lag_seconds").set(seconds);
-            report(before.as_deref(), problem.as_deref());
+            let problem = match compared {
+                Ok(lag) if lag > self.max_lag => Some(Problem::Behind { lag, max: self.max_lag }),
+                Ok(_) => None,
+                Err(problem) => Some(problem),
+            };
+            *self.state() = State {
+                primary_answers,
+                problem,
+            };
+            before = report(before, self.problem());
         }
     }
 }
 
-impl State {
-    /// Why the servers are not read.
-    fn problem(&self, max_lag: Duration) -> Option<String> {
-        match self.lag {
-            None if self.error.is_empty() => Some(NOT_ASKED.to_owned()),
-            None => Some(self.error.clone()),
-            Some(lag) if lag > max_lag => Some(format!(
-                "{} s behind the primary, which is read instead: DB_READ_MAX_LAG_SECONDS allows {} s",
-                lag.as_secs(),
-                max_lag.as_secs()
-            )),
-            Some(_) => None,
-        }
-    }
+/// How far the servers are behind.
+fn compare(
+    replayed: sqlx::Result<Place>,
+    primary: Result<&Place, &String>,
+    positions: &mut Positions,
+) -> Result<Duration, Problem> {
+    let replayed = replayed.map_err(|error| Problem::Down(error.to_string()))?;
+    let unknown = |error: &str| Problem::PrimaryUnknown(error.to_owned());
+    let primary = primary.map_err(|error| unknown(error))?;
+    replayed.ensure_copy_of(primary).map_err(Problem::NotACopy)?;
+    positions.lag(replayed.position).ok_or_else(|| unknown("not asked yet"))
 }
 
-fn report(before: Option<&str>, now: Option<&str>) {
-    match (before, now) {
-        (None | Some(NOT_ASKED), Some(problem)) => {
-            tracing::warn!(problem, "reads come from the primary, not from DB_READ_URL")
-        }
-        (Some(_), None) => tracing::info!("reads come from DB_READ_URL"),
-        _ => {}
+/// Logs when another kind of problem begins, or the last one ends. Returns the problem that counts as known.
+fn report(before: Option<Problem>, now: Option<Problem>) -> Option<Problem> {
+    let kind = |problem: &Option<Problem>| problem.as_ref().map(std::mem::discriminant);
+    match &now {
+        _ if kind(&before) == kind(&now) => {}
+        Some(problem) => tracing::warn!(%problem, "reads come from the primary, not from DB_READ_URL"),
+        None => tracing::info!("reads come from DB_READ_URL"),
     }
+    now
 }
 
-/// The positions of the primary that the server for reads has not reached yet, each with the time at which the primary was there.
-#[derive(Default)]
-struct Positions {
-    ahead: VecDeque<(Instant, i64)>,
-    /// When the primary last said its position. While it does not answer, nothing is written that one could be behind.
-    last: Option<Instant>,
-}
-
-impl Positions {
-    fn write(&mut self, now: Instant, written: i64) {
-        self.last = Some(now);
-        let is_new = self.ahead.back().is_none_or(|(_, last)| *last < written);
-        if is_new && self.ahead.len() < MAX_POSITIONS {
-            self.ahead.push_back((now, written));
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("not asked yet"),
+            Self::Down(problem) | Self::NotACopy(problem) | Self::Connections(problem) => f.write_str(problem),
+            Self::PrimaryUnknown(error) => write!(
+                f,
+                "how far it is behind is not known, because the primary does not say its position: {error}"
+            ),
+            Self::Behind { lag, max } => write!(
+                f,
+                "{:.1} s behind the primary, which is read instead: DB_READ_MAX_LAG_SECONDS allows {} s",
+                lag.as_secs_f64(),
+                max.as_secs()
+            ),
         }
-    }
-
-    /// How far the server is behind that has replayed this; none if the primary was never asked.
-    fn lag(&mut self, replayed: i64) -> Option<Duration> {
-        let last = self.last?;
-        while self.ahead.front().is_some_and(|(_, written)| *written <= replayed) {
-            self.ahead.pop_front();
-        }
-        let oldest = self.ahead.front();
-        Some(oldest.map_or(Duration::ZERO, |(written, _)| last.duration_since(*written)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lag_is_the_age_of_the_oldest_position_that_was_not_reached() {
-        let mut positions = Positions::default();
-        let begin = Instant::now();
-        let at = |seconds| begin + Duration::from_secs(seconds);
-        assert_eq!(positions.lag(10), None);
-        positions.write(at(0), 10);
-        assert_eq!(positions.lag(10), Some(Duration::ZERO));
-        positions.write(at(1), 20);
-        positions.write(at(2), 30);
-        assert_eq!(positions.lag(10), Some(Duration::from_secs(1)));
-        positions.write(at(8), 30);
-        assert_eq!(positions.lag(20), Some(Duration::from_secs(6)));
-        // The primary does not answer any more.
-        assert_eq!(positions.lag(20), Some(Duration::from_secs(6)));
-        assert_eq!(positions.lag(30), Some(Duration::ZERO));
     }
 }

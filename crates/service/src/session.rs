@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 /// Why a pooler cannot be used.
-pub(crate) const LOST_STATEMENTS: &str = "the pooler of DB_READ_URL gives each transaction another connection, and does not keep prepared statements: set `max_prepared_statements` (PgBouncer 1.21 or newer), or `pool_mode = session`";
+pub(crate) const LOST_STATEMENTS: &str = "the pooler of DB_READ_URL gives each transaction another connection, and does not keep prepared statements: set `max_prepared_statements` (PgBouncer 1.21 or newer) or `pool_mode = session` there, then restart `api`";
 
 /// What to do if a pooler is where none may be.
 const SET_DB_URL: &str =
@@ -17,8 +17,9 @@ const SET_DB_URL: &str =
 /// What to do if the pooler of reads refuses a parameter that the driver sends.
 const IGNORE_PARAMETER: &str = "set `ignore_startup_parameters = extra_float_digits` in the pooler of DB_READ_URL";
 
-/// How often two connections are asked which processes serve them, to find out whether a pooler exchanges these.
-const PROCESS_CHECKS: usize = 5;
+/// In which order two connections are asked which processes serve them. A pooler that swaps them is noticed, also if it takes the processes in
+/// turn.
+const ASKED: [usize; 8] = [0, 1, 1, 0, 1, 0, 0, 1];
 
 /// A setting of connections that only tells whether PostgreSQL received it.
 const DIRECT: &str = "dbt_api.is_direct";
@@ -47,6 +48,11 @@ pub fn explained(error: sqlx::Error) -> sqlx::Error {
     with_advice(error, SET_DB_URL)
 }
 
+/// The error of a connection to a server for reads, with what to do if a connection pooler refused it.
+pub(crate) fn explained_for_reads(error: sqlx::Error) -> sqlx::Error {
+    with_advice(error, IGNORE_PARAMETER)
+}
+
 /// PgBouncer 1.18 and 1.25 say `unsupported startup parameter`.
 fn with_advice(error: sqlx::Error, advice: &str) -> sqlx::Error {
     match &error {
@@ -57,7 +63,7 @@ fn with_advice(error: sqlx::Error, advice: &str) -> sqlx::Error {
     }
 }
 
-/// What PostgreSQL is asked for, and must be what statements get. A connection pooler may drop it silently: then statements run as the user
+/// What connections ask PostgreSQL for, and what their statements must get. A connection pooler may drop it silently: then statements run as the user
 /// itself, past the policies that separate accounts and environments.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -123,12 +129,11 @@ impl Session {
 
     /// The error of a connection, with what to do if a connection pooler refused it.
     pub(crate) fn explained(&self, error: sqlx::Error) -> sqlx::Error {
-        let advice = if self.in_transactions {
-            IGNORE_PARAMETER
+        if self.in_transactions {
+            explained_for_reads(error)
         } else {
-            SET_DB_URL
-        };
-        with_advice(error, advice)
+            explained(error)
+        }
     }
 
     /// Whether transactions ask, so that there may be a pooler.
@@ -142,32 +147,31 @@ impl Session {
         // Prepared, so that its own name is among those that it looks for.
         let asked =
             "SELECT pg_backend_pid(), EXISTS (SELECT FROM pg_prepared_statements WHERE starts_with(name, 'sqlx_s_'))";
-        let (process, keeps_name): (i32, bool) = sqlx::query_as(asked).fetch_one(connection).await?;
+        let (process, keeps_name): (i32, bool) = match sqlx::query_as(asked).fetch_one(connection).await {
+            // Another client has prepared a statement of the same name in this process (42P05, `duplicate_prepared_statement`).
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P05") => {
+                return Err(self.lost_statements());
+            }
+            asked => asked?,
+        };
         Ok((keeps_name || !self.in_transactions).then_some(process))
     }
 
     /// Checks that prepared statements are not lost between the transactions of these connections.
     pub(crate) async fn check_statements(&self, mut connections: [PgConnection; 2]) -> sqlx::Result<()> {
-        let mut seen = Vec::new();
-        for _ in 0..PROCESS_CHECKS {
-            for connection in &mut connections {
-                let asked = sqlx::raw_sql("SELECT pg_backend_pid()");
-                seen.push(asked.fetch_one(connection).await?.try_get::<i32, _>(0)?);
+        let mut processes = [0; 2];
+        for (connection, process) in connections.iter_mut().zip(&mut processes) {
+            match self.process(connection).await? {
+                Some(found) => *process = found,
+                None => return Ok(()),
             }
         }
-        let [first, second, ..] = seen[..] else { return Ok(()) };
-        if first != second && seen.chunks(2).all(|processes| processes == [first, second]) {
-            return Ok(());
+        let mut is_kept = processes[0] != processes[1];
+        for index in ASKED {
+            let asked = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(&mut connections[index]);
+            is_kept &= asked.await?.try_get::<i32, _>(0)? == processes[index];
         }
-        match self.process(&mut connections[0]).await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(sqlx::Error::Configuration(LOST_STATEMENTS.into())),
-            // Another client has prepared a statement with the same name in this process.
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P05") => {
-                Err(sqlx::Error::Configuration(LOST_STATEMENTS.into()))
-            }
-            Err(error) => Err(error),
-        }
+        if is_kept { Ok(()) } else { Err(self.lost_statements()) }
     }
 
     /// The error of a transaction for which the statements that its connection prepared are lost. The first of several is logged.

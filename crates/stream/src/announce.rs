@@ -96,7 +96,7 @@ impl Announcer {
                     tracing::debug!(%error, "cannot announce the events that wait");
                     sleep(PAUSE).await;
                 }
-                tracing::info!("NATS takes events again; all that waited are announced");
+                tracing::info!("NATS takes events again; none waits any longer");
             }
         };
         shutdown.run_until_cancelled(publishing).await;

@@ -140,12 +140,15 @@ impl Stream {
         }
     }
 
-    /// Creates the stream if it is missing.
+    /// Creates the stream if it is missing. One that exists is not changed.
     ///
     /// # Errors
     /// Fails if NATS is unavailable or refuses.
     pub async fn prepare(&self) -> Result<(), Error> {
-        self.make().await.map(drop)
+        match self.jetstream.get_stream(STREAM).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.make().await.map(drop),
+        }
     }
 
     fn not_created(&self) -> MutexGuard<'_, Option<String>> {

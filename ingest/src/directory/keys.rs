@@ -23,7 +23,7 @@ pub(super) struct Keys {
     pool: PgPool,
     deleted_tokens: DeletedTokens,
     /// Whether PostgreSQL did not answer the last time.
-    away: watch::Sender<bool>,
+    down: watch::Sender<bool>,
 }
 
 /// PostgreSQL does not answer.
@@ -34,7 +34,7 @@ impl Keys {
         Self {
             pool,
             deleted_tokens,
-            away: watch::Sender::new(false),
+            down: watch::Sender::new(false),
         }
     }
 
@@ -61,7 +61,7 @@ impl Keys {
     }
 
     async fn ask<T>(&self, question: impl Future<Output = sqlx::Result<T>>) -> Result<T, Away> {
-        if self.are_away() {
+        if self.are_down() {
             return Err(Away);
         }
         match timeout(MAX_LOOKUP_TIME, question).await {
@@ -73,26 +73,26 @@ impl Keys {
                 tracing::warn!("PostgreSQL is too slow to look up a key; using the copy in memory until it answers");
             }
         }
-        self.deleted_tokens.postgres_is_away();
-        self.away.send_replace(true);
+        self.deleted_tokens.postgres_is_down();
+        self.down.send_replace(true);
         Err(Away)
     }
 
     /// Whether PostgreSQL did not answer the last time.
-    pub(super) fn are_away(&self) -> bool {
-        *self.away.borrow()
+    pub(super) fn are_down(&self) -> bool {
+        *self.down.borrow()
     }
 
     /// Looks for PostgreSQL while it does not answer. Never ends.
     pub(super) async fn watch(&self) {
-        let mut away = self.away.subscribe();
-        while away.wait_for(|away| *away).await.is_ok() {
+        let mut down = self.down.subscribe();
+        while down.wait_for(|down| *down).await.is_ok() {
             sleep(PAUSE).await;
             let asked = timeout(MAX_LOOKUP_TIME, queries::key_holder(&self.pool, NO_KEY)).await;
             if matches!(asked, Ok(Ok(_))) {
-                // It was away until now, and tokens that were deleted meanwhile may still be in its tables.
-                self.deleted_tokens.postgres_is_away();
-                self.away.send_replace(false);
+                // It was down until now, and tokens that were deleted meanwhile may still be in its tables.
+                self.deleted_tokens.postgres_is_down();
+                self.down.send_replace(false);
                 tracing::info!("keys are looked up in PostgreSQL again");
             }
         }

@@ -24,7 +24,7 @@ impl Directory {
             return Ok(None);
         };
         // The token may have been deleted after the copy was made.
-        self.0.deleted_tokens.postgres_is_away();
+        self.0.deleted_tokens.postgres_is_down();
         Ok((!self.is_deleted(token.id).await?).then_some(token))
     }
 }

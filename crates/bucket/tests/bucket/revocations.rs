@@ -26,7 +26,7 @@ fn new_token() -> TokenId {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_looked_for_only_after_postgres_was_away() {
+async fn tokens_are_looked_for_only_after_postgres_was_down() {
     let (_folder, bucket) = local();
     let known = new_token();
     bucket.revoke(known).await.unwrap();
@@ -41,7 +41,7 @@ async fn tokens_are_looked_for_only_after_postgres_was_away() {
     })
     .await;
     assert!(deleted.contain(known).await.unwrap());
-    deleted.postgres_is_away();
+    deleted.postgres_is_down();
     assert!(deleted.contain(later).await.unwrap());
 
     // All are known again some time after the outage, and in any case after a while.
@@ -62,13 +62,13 @@ async fn tokens_are_looked_for_only_after_postgres_was_away() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_trusted_if_postgres_was_away_and_the_bucket_is() {
+async fn a_token_is_not_trusted_if_postgres_was_down_and_the_bucket_is() {
     let (server, bucket) = s3().await;
     let deleted = DeletedTokens::new(bucket);
     assert!(!deleted.contain(new_token()).await.unwrap());
     drop(server);
-    // PostgreSQL decides while only the bucket is away.
+    // PostgreSQL decides while only the bucket is down.
     assert!(!deleted.contain(new_token()).await.unwrap());
-    deleted.postgres_is_away();
+    deleted.postgres_is_down();
     assert!(deleted.contain(new_token()).await.unwrap_err().is_unavailable());
 }

@@ -50,7 +50,7 @@ async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
         let shared = pool.upgrade()?;
         let trouble = match opened {
             Ok(Ok(kept)) => {
-                shared.set_trouble(None);
+                *shared.trouble() = None;
                 return Some(kept);
             }
             Ok(Err(sqlx::Error::Io(error))) => error.to_string(),
@@ -60,7 +60,7 @@ async fn open(pool: &Weak<Shared>, warm_up: WarmUp) -> Option<Kept> {
         if wait == RETRY.0 {
             tracing::warn!(error = trouble, "cannot open a connection for reads");
         }
-        shared.set_trouble(Some(trouble));
+        *shared.trouble() = Some(trouble);
         drop(shared);
         sleep(wait).await;
         wait = RETRY.1.min(wait * 2);

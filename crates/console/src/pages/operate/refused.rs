@@ -16,7 +16,7 @@ use crate::operate::{Asked, OperatorState, Tab, unavailable};
 const SHOWN: usize = 200;
 
 pub(crate) async fn show(State(state): State<OperatorState>, asked: Asked) -> Result<Response, Error> {
-    let found = newest_refused(&state.operations.operator.bucket, None, SHOWN, |_| true).await;
+    let found = newest_refused(&state.operations.operator.bucket, (None, None), SHOWN, |_| true).await;
     let mut found = found.map_err(|error| unavailable(error.as_ref()))?;
     found.uploads.reverse();
     let now = state.console.api.clock.now();
