@@ -128,8 +128,8 @@ impl ReplicaSettings {
     /// Checks that they can be read as the read side does, and are copies of the primary.
     pub(crate) async fn check(&self, primary: &DatabaseSettings) -> sqlx::Result<()> {
         self.database.choose_server().await;
-        // First, because another server may not even have the roles.
-        service::check_copy(primary, &self.database).await?;
+        // First, because the server of another installation may not even have the roles.
+        service::check_copy(primary, &self.database, self.max_lag).await?;
         self.database.check_reads(&reader_session().in_transactions()).await
     }
 }

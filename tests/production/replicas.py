@@ -12,10 +12,11 @@ from processes import Machine, check, wait
 IGNORED = ("extra_float_digits",)
 READS, AT_ONCE = 200, 16
 # How long a standby that lags is read from, and by which metric this is known.
-LAG_BOUND, LAG_METRIC = 30, "dbt_api_replica_lag_seconds"
+LAG_BOUND, LAG_METRIC = 15, "dbt_api_replica_lag_seconds"
 VALUES = {"account_id": "1", "slug": "prod", "project_slug": "tests", "unique_id": "model.shop.orders", "path": "manifest.json"}
 # PgBouncer with `max_prepared_statements`.
-KEEPS_STATEMENTS = (1, 21)
+KEEPS_STATEMENTS, LOST = (1, 21), "max_prepared_statements"
+RUNS = "/api/v2/accounts/1/runs/"
 # They are about now.
 AGES = re.compile(rb'"[a-z_]*humanized":"[^"]*"')
 
@@ -43,24 +44,34 @@ def run(binary, _whole):
         primary.sql(f"GRANT {closed} TO PUBLIC", DATABASE)
         primary.wait_for_standby(standby)
         is_named(installation, stranger.url(), "expected the system identifier")
+        standby.sql("SELECT pg_wal_replay_pause()")
+        primary.sql("CREATE TABLE later (id bigint)", DATABASE)
+        is_named(installation, standby.url(DATABASE, OWNER, QUOTED), "behind the primary", DB_READ_MAX_LAG_SECONDS="1")
+        standby.sql("SELECT pg_wal_replay_resume()")
         standby.promote()
         wait("the standby is promoted", lambda: not standby.is_standby())
-        is_named(installation, primary.url(DATABASE, OWNER, QUOTED), "a former primary", DB_URL=standby.url(DATABASE, OWNER, QUOTED))
-        print("config check --connect names a server of another installation, and a former primary")
+        former = primary.url(DATABASE, OWNER, QUOTED)
+        is_named(installation, former, "accepts writes and is not the primary", DB_URL=standby.url(DATABASE, OWNER, QUOTED))
+        print("config check --connect names a server of another installation, a standby that lags, and a former primary")
         check(service.process.stop() == 0, "serve ended with an error")
 
 
 def reads_through_a_pooler(machine, installation, primary, service, mode):
     """Reads through PgBouncer see what they may see, many at once."""
     pooler = PgBouncer(machine, f"pgbouncer-{mode}", primary, OWNER, mode, IGNORED, pool_size=10)
-    api = installation.start("api", f"api-{mode}", DB_READ_URL=pooler.url(DATABASE, OWNER)).wait_until_it_is_ready()
+    api = installation.start("api", f"api-{mode}", DB_READ_URL=pooler.url(DATABASE, OWNER))
+    keeps_statements = mode == "session" or tuple(map(int, pgbouncer_version().split("."))) >= KEEPS_STATEMENTS
+    if keeps_statements:
+        api.wait_until_it_is_ready()
+    else:
+        wait("the readiness names what is lost", lambda: LOST in (api.readiness()[1]["parts"]["replica"].get("error") or ""), 20)
     token, dev, stranger = tokens(installation)
     total, runs = service.runs(token)
     shown = [[(run["id"], run["status"], run["trigger"]) for run in of] for of in (runs, api.runs(token)[1])]
     check(shown[0] == shown[1], f"through PgBouncer ({mode}), other runs are shown:", *shown)
     of_prod = f"/api/v2/accounts/1/runs/{number_of(runs, 'good')}/"
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as clients:
-        wanted = [(token, "/api/v2/accounts/1/runs/", total, 200), (dev, "/api/v2/accounts/1/runs/", 1, 200), (dev, of_prod, None, 404),
+        wanted = [(token, RUNS, total, 200), (dev, RUNS, 1, 200), (dev, of_prod, None, 404),
                   (stranger, of_prod, None, 404)]
         asked = [(wanted[turn % 4], clients.submit(api.get, *wanted[turn % 4][:2])) for turn in range(READS)]
         for (_, path, count, status), answer in asked:
@@ -69,8 +80,7 @@ def reads_through_a_pooler(machine, installation, primary, service, mode):
             found = answer.json()["extra"]["pagination"]["total_count"] if count else None
             check(found == count, f"through PgBouncer ({mode}), {path} shows {found} runs, expected {count}")
     check(api.process.stop() == 0, "api ended with an error")
-    keeps_statements = mode == "session" or tuple(map(int, pgbouncer_version().split("."))) >= KEEPS_STATEMENTS
-    is_named(installation, pooler.url(DATABASE, OWNER), None if keeps_statements else "max_prepared_statements")
+    is_named(installation, pooler.url(DATABASE, OWNER), None if keeps_statements else LOST)
     pooler.process.kill()
     print(f"PgBouncer {pgbouncer_version()} as DB_READ_URL, {mode} mode: {READS} reads, {AT_ONCE} at once, each token sees what it may")
 
@@ -92,7 +102,7 @@ def another_user_is_not_missed(installation, primary):
     token = installation.token(scope="read")
     named = lambda: "permission denied to set role" in (api.readiness()[1]["parts"]["replica"].get("error") or "")
     wait("the readiness names it", named, 20)
-    answers = [api.get(token, "/api/v2/accounts/1/runs/") for _ in range(20)]
+    answers = [api.get(token, RUNS) for _ in range(20)]
     check(all(answer.status == 200 for answer in answers), "reads are answered with", [answer.status for answer in answers])
     slowest = max(answer.seconds for answer in answers)
     check(slowest < 5, f"a read waits {slowest:.1f} s for the server that cannot be used")
@@ -113,7 +123,7 @@ def number_of(runs, name):
 def reads_from_a_standby(installation, primary, standby, service):
     # Tokens that may upload read the primary.
     token, uploader = installation.token(scope="read"), installation.token()
-    api = installation.start("api", "api-standby", DB_READ_URL=standby.url(DATABASE, OWNER, QUOTED), DB_READ_MAX_LAG_SECONDS=LAG_BOUND).wait_until_it_is_ready()
+    api = installation.start("api", "api-standby", DB_READ_URL=standby.url(DATABASE, OWNER, QUOTED), DB_READ_MAX_LAG_SECONDS=str(LAG_BOUND)).wait_until_it_is_ready()
     of_primary = installation.start("api", "api-primary").wait_until_it_is_ready()
     compared = answers_as_the_primary(primary, standby, of_primary, api, token)
     check(of_primary.process.stop() == 0, "api ended with an error")
@@ -123,8 +133,10 @@ def reads_from_a_standby(installation, primary, standby, service):
     reads_survive_changes(installation, api, token)
     standby.sql("SELECT pg_wal_replay_pause()")
     deleted_token_is_refused(installation, api)
-    nothing_stale_is_unchanged(primary, standby, service, api, token, uploader)
+    nothing_stale_is_unchanged(installation, primary, standby, service, api, token, uploader)
     print("  while the replay pauses: a deleted token is refused at once, no stale 304, the lag is bounded and a metric")
+    reads_continue_without_the_primary(installation, primary, api, token)
+    print("  while the primary is down: the standby is read, a deleted token is refused")
     check(api.process.stop() == 0, "api ended with an error")
 
 
@@ -147,7 +159,7 @@ def answers_as_the_primary(primary, standby, of_primary, api, token):
 def use_is_noted(installation, api):
     """A token that is only used at the standby was used, says the primary."""
     token = installation.new_token(scope="read")
-    wait("the new token is accepted", lambda: api.get(token["key"], "/api/v2/accounts/1/runs/").status == 200, 5)
+    wait("the new token is accepted", lambda: api.get(token["key"], RUNS).status == 200, 5)
     wait("its use is noted", lambda: [one for one in installation.cli("token", "list") if one["id"] == token["id"] and one["last_used_at"]], 70)
 
 
@@ -175,13 +187,29 @@ def reads_survive_changes(installation, api, token):
 
 def deleted_token_is_refused(installation, api):
     token = installation.new_token(scope="read")
-    wait("the new token is accepted", lambda: api.get(token["key"], "/api/v2/accounts/1/runs/").status == 200, 5)
+    wait("the new token is accepted", lambda: api.get(token["key"], RUNS).status == 200, 5)
     installation.cli("token", "delete", token["id"])
-    status = api.get(token["key"], "/api/v2/accounts/1/runs/").status
+    status = api.get(token["key"], RUNS).status
     check(status == 401, "a deleted token is answered with", status)
 
 
-def nothing_stale_is_unchanged(primary, standby, service, api, token, uploader):
+def reads_continue_without_the_primary(installation, primary, api, token):
+    """The standby is read while the primary is down, and the bucket knows the tokens that are deleted meanwhile."""
+    deleted, total = installation.new_token(scope="read"), api.runs(token)[0]
+    wait("the new token is accepted", lambda: api.get(deleted["key"], RUNS).status == 200, 5)
+    primary.process.kill()
+    wait("reads come from the standby", lambda: api.get(token, RUNS).status == 200, 10)
+    check(api.runs(token)[0] == total, "while the primary is down, other runs are shown")
+    _, ready = api.readiness()
+    check(ready["status"] == "degraded" and ready["parts"]["replica"]["status"] == "ok", "the readiness:", ready)
+    installation.cli("token", "delete", deleted["id"])
+    status = api.get(deleted["key"], RUNS).status
+    check(status == 401, "a token that was deleted while the primary was down is answered with", status)
+    primary.start()
+    api.wait_until_it_is_ready()
+
+
+def nothing_stale_is_unchanged(installation, primary, standby, service, api, token, uploader):
     """An answer that a client keeps is never called unchanged when the primary has something newer."""
     path = "/api/v2/accounts/1/runs/?order_by=-id"
     before = api.get(token, path)
@@ -193,6 +221,8 @@ def nothing_stale_is_unchanged(primary, standby, service, api, token, uploader):
     check(stale.json()["extra"]["pagination"]["total_count"] == total, "the standby is not read")
     lag = lambda: float(re.search(rf"^{LAG_METRIC} (\S+)$", api.get(None, "/metrics").body.decode(), re.MULTILINE)[1])
     wait(f"{LAG_METRIC} is at least a second", lambda: lag() >= 1)
+    check(api.runs(uploader)[0] == total + 1, "a client that uploads does not see what it has uploaded")
+    check(api.runs(installation.token(scope="read"))[0] == total + 1, "a token that the standby does not know yet is not read on the primary")
     # A standby that lags for too long is not read from.
     api.wait_for_runs(token, total + 1, LAG_BOUND + 30)
     standby.sql("SELECT pg_wal_replay_resume()")

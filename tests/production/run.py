@@ -32,7 +32,7 @@ SUBJECTS = {
 
 
 # What runs without DBT_API_TEST_ALL: the others wait for elections, and have limits of time that a busy machine may miss.
-QUICK = ("databases", "poolers", "stores")
+QUICK = ("databases", "poolers", "replicas", "stores")
 
 
 def chosen(names, whole):

@@ -4,7 +4,7 @@ mod opening;
 
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ struct Shared {
     hosts: Hosts,
     session: Session,
     loses_statements: AtomicBool,
+    /// When the server was started whose lag is known, in microseconds; 0 if none is.
+    server: AtomicI64,
     /// Lets one connection at a time cancel statements.
     cancelling: tokio::sync::Mutex<()>,
     /// How long a connection may be busy after it was given back.
@@ -96,6 +98,7 @@ impl ReadPool {
             size,
             hosts,
             loses_statements: AtomicBool::new(false),
+            server: AtomicI64::new(0),
             cancelling: tokio::sync::Mutex::default(),
             max_end: session.statement_timeout() + MAX_END,
             session,
@@ -128,15 +131,30 @@ impl ReadPool {
         if !self.0.session.asks_in_transactions() {
             return self.run(format!("{beginning}{statements}")).await;
         }
-        let statements = format!("{beginning}{statements}; SELECT pg_backend_pid()");
+        let statements = format!(
+            "{beginning}{statements}; SELECT pg_backend_pid(), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+        );
         let (lent, mut rows) = self.run(statements).await?;
-        let process: i32 = rows.pop().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        let server = rows.pop().ok_or(sqlx::Error::RowNotFound)?;
+        let (process, started): (i32, i64) = (server.try_get(0)?, server.try_get(1)?);
+        if started != self.0.server.load(Ordering::Relaxed) {
+            lent.discard();
+            return Err(sqlx::Error::Protocol(
+                "the connection leads to another server than the one whose lag is known".to_owned(),
+            ));
+        }
         if lent.must_be_process().is_none_or(|expected| expected == process) {
             return Ok((lent, rows));
         }
         lent.discard();
         self.0.loses_statements.store(true, Ordering::Relaxed);
         Err(self.0.session.lost_statements())
+    }
+
+    /// Connections to other servers than the one that was started at this time, in microseconds, are not used from now on. An address may lead to
+    /// several servers.
+    pub(crate) fn read_only_from(&self, started: i64) {
+        self.0.server.store(started, Ordering::Relaxed);
     }
 
     /// Why its connections cannot be used: a pooler in front of the server gave a transaction another connection, without the statements that its

@@ -152,10 +152,11 @@ impl Replica {
                     known = Ok(written);
                 }
                 Err(error) if known.is_err() => known = Err(error.to_string()),
-                // Nothing is written that the servers could be behind.
+                // The last position counts: nothing is written that the servers could be behind, if the primary is down for all.
                 Err(_) => {}
             }
-            let compared = compare(replayed, known.as_ref(), &mut positions);
+            let server = replayed.as_ref().map_or(0, |place| place.started);
+            let compared = compare(replayed, known.as_ref(), primary_answers, &mut positions);
             let seconds = compared.as_ref().map_or(f64::INFINITY, Duration::as_secs_f64);
             metrics::gauge!("dbt_api_replica_lag_seconds").set(seconds);
             let problem = match compared {
@@ -163,6 +164,8 @@ impl Replica {
                 Ok(_) => None,
                 Err(problem) => Some(problem),
             };
+            metrics::gauge!("dbt_api_replica_is_read").set(f64::from(u8::from(problem.is_none())));
+            self.pool.read_only_from(server);
             *self.state() = State {
                 primary_answers,
                 problem,
@@ -176,12 +179,19 @@ impl Replica {
 fn compare(
     replayed: sqlx::Result<Place>,
     primary: Result<&Place, &String>,
+    primary_answers: bool,
     positions: &mut Positions,
 ) -> Result<Duration, Problem> {
     let replayed = replayed.map_err(|error| Problem::Down(error.to_string()))?;
     let unknown = |error: &str| Problem::PrimaryUnknown(error.to_owned());
     let primary = primary.map_err(|error| unknown(error))?;
     replayed.ensure_copy_of(primary).map_err(Problem::NotACopy)?;
+    // While the primary does not answer, it may be the one that was promoted.
+    if primary_answers {
+        replayed
+            .ensure_no_other_primary_than(primary)
+            .map_err(Problem::NotACopy)?;
+    }
     positions.lag(replayed.position).ok_or_else(|| unknown("not asked yet"))
 }
 

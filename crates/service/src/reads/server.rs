@@ -1,9 +1,9 @@
 //! The servers whose places in the write-ahead log are compared, and whether one is a copy of the other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection, Row};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::database::DatabaseSettings;
 use crate::session;
@@ -11,17 +11,20 @@ use crate::session;
 /// How long a server may take to say its place.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where a server is in the write-ahead log, in bytes, and the number of a table. Everybody may read the catalog. A table keeps its number in
-/// physical copies; another installation on the same server has another.
+/// How long [`check_copy`] waits at most until a standby has replayed what the primary had written, and the pause between two looks at it.
+const MAX_CATCHING_UP: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where a server is in the write-ahead log, in bytes, the number of the database, when the server was started, in microseconds, and whether it is
+/// a standby. Physical copies keep the number of the database; another database of the same server has another.
 const PLACE: &str = "
 SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn)::bigint,
-       (SELECT pg_class.oid::bigint FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE nspname = 'directory' AND relname = 'accounts')";
+       (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+       pg_is_in_recovery()";
 
-/// What a server is. A standby says only late on which timeline it is (`pg_control_checkpoint`), so it is not asked.
-const IDENTITY: &str = "
-SELECT (SELECT system_identifier FROM pg_control_system()),
-       CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
+/// The number that PostgreSQL gives a server when it is made, which physical copies keep.
+const SYSTEM: &str = "SELECT system_identifier FROM pg_control_system()";
 
 /// A server that is asked for its place.
 pub(super) struct Server {
@@ -34,15 +37,15 @@ pub(super) struct Server {
 }
 
 /// Where a server is, and what it is as far as that is known.
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     /// What it has written or replayed of the write-ahead log, in bytes.
     pub(super) position: i64,
-    /// The number that PostgreSQL gives a server when it is made, which physical copies keep.
+    database: i64,
+    /// When it was started, in microseconds, which tells servers apart.
+    pub(super) started: i64,
+    is_standby: bool,
     system: Option<i64>,
-    /// The number of the table of accounts.
-    table: Option<i64>,
-    /// The timeline, in hexadecimal digits, if the server is no standby. Each promotion begins the next.
-    timeline: Option<String>,
 }
 
 impl Server {
@@ -73,6 +76,17 @@ impl Server {
         place
     }
 
+    /// How long ago the last transaction was committed that a standby has replayed, if it has replayed one.
+    async fn behind(&mut self) -> sqlx::Result<Option<Duration>> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(None);
+        };
+        let asked =
+            sqlx::raw_sql("SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8");
+        let seconds: Option<f64> = asked.fetch_one(connection).await?.try_get(0)?;
+        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()))
+    }
+
     async fn ask(&mut self) -> sqlx::Result<Place> {
         if self.number != self.settings.server() {
             self.connection = None;
@@ -93,24 +107,23 @@ impl Server {
         };
         // Without prepared statements, which poolers may not keep.
         let place = sqlx::raw_sql(PLACE).fetch_one(&mut *connection).await?;
-        let identity = match sqlx::raw_sql(IDENTITY).fetch_one(connection).await {
-            // An administrator may have closed these functions, and not every service has them.
+        let system = match sqlx::raw_sql(SYSTEM).fetch_one(connection).await {
+            // An administrator may have closed the function, and not every service has it.
             Err(sqlx::Error::Database(_)) => None,
-            asked => Some(asked?),
+            asked => Some(asked?.try_get(0)?),
         };
-        let identity = identity.map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?)));
-        let (system, timeline) = identity.transpose()?.unwrap_or_default();
         Ok(Place {
             position: place.try_get(0)?,
-            table: place.try_get(1)?,
+            database: place.try_get(1)?,
+            started: place.try_get(2)?,
+            is_standby: place.try_get(3)?,
             system,
-            timeline,
         })
     }
 }
 
 impl Place {
-    /// Checks that this server is the primary, or a physical copy of it. What is not known does not count.
+    /// Checks that this server has the same database as the primary, or a physical copy of it. What is not known does not count.
     ///
     /// # Errors
     /// Returns what is wrong with `DB_READ_URL`.
@@ -122,75 +135,127 @@ impl Place {
                 "DB_READ_URL does not lead to a copy of the primary: expected the system identifier {expected}, got {found}"
             ));
         }
-        if primary.table.is_some() && self.table != primary.table {
+        if self.database != primary.database {
             return Err(
-                "DB_READ_URL leads to another database than DB_URL: expected the same, or its physical copy".to_owned(),
+                "DB_READ_URL leads to another database than DB_URL: expected the same, or that of a standby".to_owned(),
             );
         }
-        // The server that is promoted next is ahead until the primary is found there.
-        match (&self.timeline, &primary.timeline) {
-            (Some(found), Some(expected)) if found < expected => Err(format!(
-                "DB_READ_URL leads to a former primary: expected the timeline {expected} or a later one, got {found}"
-            )),
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Checks that this server is a standby, or the primary itself. Only while a primary answers can another one be known.
+    ///
+    /// # Errors
+    /// Returns what is wrong with `DB_READ_URL`.
+    pub(super) fn ensure_no_other_primary_than(&self, primary: &Self) -> Result<(), String> {
+        // Such as a former primary, or a standby that was promoted by mistake.
+        if !self.is_standby && !primary.is_standby && self.started != primary.started {
+            return Err(
+                "DB_READ_URL leads to a server that accepts writes and is not the primary: expected a standby"
+                    .to_owned(),
+            );
         }
+        Ok(())
     }
 }
 
-/// Checks that the server for reads is the primary, or a physical copy of it.
+/// Checks that the server for reads is the primary, or a standby of it that is at most this far behind.
 ///
 /// # Errors
-/// Returns [`sqlx::Error::Configuration`] if it is another server or database, or if the primary does not say what it is, and the error of the
-/// server for reads if that fails.
-pub async fn check_copy(primary: &DatabaseSettings, replica: &DatabaseSettings) -> sqlx::Result<()> {
+/// Returns [`sqlx::Error::Configuration`] if it is another server or database, if it is too far behind, or if the primary does not answer, and the
+/// error of the server for reads if that fails.
+pub async fn check_copy(primary: &DatabaseSettings, replica: &DatabaseSettings, max_lag: Duration) -> sqlx::Result<()> {
     let (mut primary, mut replica) = (Server::primary(primary.clone()), Server::replica(replica.clone()));
-    let (primary, replica) = tokio::join!(primary.place(), replica.place());
-    let replica = replica?;
-    let compared = match primary {
-        Ok(primary) => replica.ensure_copy_of(&primary),
-        Err(error) => Err(format!("cannot be compared with the primary: {error}")),
-    };
-    compared.map_err(|problem| sqlx::Error::Configuration(problem.into()))
+    let problem = |problem: String| sqlx::Error::Configuration(problem.into());
+    let written = primary.place().await;
+    let written = written.map_err(|error| problem(format!("cannot be compared with the primary: {error}")))?;
+    let waited = max_lag.min(MAX_CATCHING_UP);
+    let begun = Instant::now();
+    loop {
+        let replayed = replica.place().await?;
+        let compared = replayed.ensure_copy_of(&written);
+        compared
+            .and_then(|()| replayed.ensure_no_other_primary_than(&written))
+            .map_err(problem)?;
+        if replayed.position >= written.position {
+            return Ok(());
+        }
+        if begun.elapsed() >= waited {
+            let behind = replica.behind().await?;
+            return match behind {
+                Some(behind) if behind <= max_lag => Ok(()),
+                _ => Err(problem(format!(
+                    "{} behind the primary: DB_READ_MAX_LAG_SECONDS allows {} s",
+                    behind.map_or_else(
+                        || "it is not known how far".to_owned(),
+                        |behind| format!("{:.1} s", behind.as_secs_f64())
+                    ),
+                    max_lag.as_secs()
+                ))),
+            };
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn place(system: Option<i64>, table: Option<i64>, timeline: Option<&str>) -> Place {
-        Place {
-            position: 0,
-            system,
-            table,
-            timeline: timeline.map(str::to_owned),
+    const PRIMARY: Place = Place {
+        position: 0,
+        database: 16_400,
+        started: 1,
+        is_standby: false,
+        system: Some(7),
+    };
+
+    #[test]
+    fn the_primary_and_its_standbys_are_read() {
+        let standby = Place {
+            started: 2,
+            is_standby: true,
+            ..PRIMARY
+        };
+        // What a server does not say does not count.
+        let silent = Place {
+            system: None,
+            ..standby
+        };
+        for copy in [PRIMARY, standby, silent] {
+            assert_eq!(copy.ensure_copy_of(&PRIMARY), Ok(()));
+            assert_eq!(copy.ensure_no_other_primary_than(&PRIMARY), Ok(()));
         }
     }
 
     #[test]
-    fn only_physical_copies_of_the_primary_are_read() {
-        let primary = place(Some(7), Some(16_400), Some("00000002"));
-        for same in [
-            place(Some(7), Some(16_400), None),
-            // What a server does not say does not count.
-            place(None, Some(16_400), None),
-            // It was promoted, and the primary is not found there yet.
-            place(Some(7), Some(16_400), Some("00000003")),
-        ] {
-            assert_eq!(same.ensure_copy_of(&primary), Ok(()));
-        }
+    fn no_other_server_is_read() {
+        let standby = Place {
+            started: 2,
+            is_standby: true,
+            ..PRIMARY
+        };
         for (other, words) in [
             (
-                place(Some(8), Some(16_400), None),
+                Place {
+                    system: Some(8),
+                    ..standby
+                },
                 "expected the system identifier 7, got 8",
             ),
-            (place(Some(7), Some(16_401), None), "another database"),
-            (place(Some(7), None, None), "not replayed `dbt-api migrate` yet"),
-            (place(Some(7), Some(16_400), Some("00000001")), "a former primary"),
+            (
+                Place {
+                    database: 16_401,
+                    ..standby
+                },
+                "another database",
+            ),
         ] {
-            let problem = other.ensure_copy_of(&primary).unwrap_err();
+            let problem = other.ensure_copy_of(&PRIMARY).unwrap_err();
             assert!(problem.contains(words), "{problem}");
         }
-        let not_migrated = place(Some(7), None, Some("00000002"));
-        assert_eq!(place(Some(7), None, None).ensure_copy_of(&not_migrated), Ok(()));
+        let promoted = Place { started: 2, ..PRIMARY };
+        let problem = promoted.ensure_no_other_primary_than(&PRIMARY).unwrap_err();
+        assert!(problem.contains("accepts writes and is not the primary"), "{problem}");
     }
 }
