@@ -8,7 +8,7 @@ use directory::queries as records;
 use edge::CloudError;
 use read_model::doc::decode_doc;
 use read_model::queries::{attention, attention_counts, overview as queries};
-use read_model::silence::{last_uploads, usual_gaps, whole_hours};
+use read_model::silence::{last_uploads, rounded_hours, usual_gaps};
 use schemas::{AccountId, EnvironmentId, RecordState, RunId, RunStatus};
 
 use crate::error::Error;
@@ -138,7 +138,7 @@ async fn uploads(view: &mut View, now: DateTime<Utc>) -> Result<HashMap<i64, Upl
             let uploads = Uploads {
                 last_upload_at: last.at,
                 is_silent: usual.is_some(),
-                usual_hours: usual.map(whole_hours),
+                usual_hours: usual.map(rounded_hours),
             };
             (last.environment.0, uploads)
         })

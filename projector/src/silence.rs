@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use directory::queries::{Token, accounts, tokens};
-use read_model::silence::{LastUpload, last_uploads, usual_gaps, whole_hours};
+use read_model::silence::{LastUpload, last_uploads, rounded_hours, usual_gaps};
 use schemas::{EnvironmentId, RecordState};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -155,7 +155,7 @@ impl Learned {
             account_id: last.account.0,
             environment: last.slug.clone(),
             last_upload_at: last.at,
-            usual_hours: whole_hours(usual),
+            usual_hours: rounded_hours(usual),
         })
     }
 }

@@ -44,10 +44,10 @@ impl LastUpload {
     }
 }
 
-/// A length of time in hours, rounded up, because it is shown as a limit.
+/// A length of time to the nearest hour.
 #[must_use]
-pub fn whole_hours(length: TimeDelta) -> i64 {
-    (length + TimeDelta::hours(1) - TimeDelta::nanoseconds(1)).num_hours()
+pub fn rounded_hours(length: TimeDelta) -> i64 {
+    (length + TimeDelta::minutes(30)).num_hours()
 }
 
 /// Returns the last upload of artifacts to each active environment that ever received one, of all accounts or of one. Artifacts are looked at by the

@@ -224,6 +224,11 @@ fn options_from_parts(prefix: &str, reader: &mut Reader<'_>) -> Option<PgConnect
     let advice = format!("set it, or {prefix}URL instead of all {prefix}… variables");
     let mut required = |name: &str| reader.required(&format!("{prefix}{name}"), &advice);
     let (host, user, password, name) = (required("HOST"), required("USER"), required("PASS"), required("NAME"));
+    if let Some(several) = host.as_ref().filter(|host| host.contains(',')) {
+        reader.problem(format!(
+            "invalid `{prefix}HOST`: expected one host, got `{several}`; {prefix}URL may name several"
+        ));
+    }
     let port = reader.number(&format!("{prefix}PORT"), 1..=u16::MAX, 5432);
     let options = PgConnectOptions::new_without_pgpass()
         .host(&host?)
@@ -330,6 +335,30 @@ mod tests {
             read("DB_URL", "postgresql://user:pa55@db.example/name").unwrap()
         );
         assert!(good.contains("db.example") && !good.contains("pa55"), "{good}");
+    }
+
+    #[test]
+    fn several_hosts_belong_into_the_url() {
+        let parts = [
+            ("DB_HOST", "a.example,b.example"),
+            ("DB_USER", "u"),
+            ("DB_PASS", "p"),
+            ("DB_NAME", "n"),
+        ];
+        let problem = Source::of(&parts).read(DatabaseSettings::read).unwrap_err().to_string();
+        assert!(
+            problem.contains("expected one host, got `a.example,b.example`; DB_URL may name several"),
+            "{problem}"
+        );
+        let url = "postgresql://u:pa55@a.example,b.example/name?target_session_attrs=standby";
+        let problem = Source::of(&[("DB_URL", url)])
+            .read(DatabaseSettings::read)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            problem.contains("`target_session_attrs` may be read-write or primary") && !problem.contains("pa55"),
+            "{problem}"
+        );
     }
 
     #[test]
