@@ -196,7 +196,8 @@ fn server() -> PgConnectOptions {
     clippy::disallowed_methods,
     reason = "tests have no settings, and this is for a run of all of them"
 )]
-fn all_are_partitioned() -> bool {
+#[must_use]
+pub fn has_partitions() -> bool {
     std::env::var_os("DBT_API_TEST_PARTITIONS").is_some()
 }
 
@@ -215,7 +216,7 @@ async fn template(server: &PgConnectOptions) -> String {
     for migration in read_model::migrations::MIGRATOR.iter() {
         migration.checksum.hash(&mut hasher);
     }
-    all_are_partitioned().hash(&mut hasher);
+    has_partitions().hash(&mut hasher);
     let name = format!("dbt_api_template_{:016x}", hasher.finish());
     // An advisory lock applies to a single database, so all tests must take it in the same one.
     let mut connection = PgConnection::connect_with(&server.clone().database("postgres"))
@@ -241,7 +242,7 @@ async fn template(server: &PgConnectOptions) -> String {
             .await
             .expect("connects to the template");
         read_model::migrations::migrate(&mut inside).await.expect("migrates");
-        if all_are_partitioned() {
+        if has_partitions() {
             partition(&mut inside).await;
         }
         inside.close().await.expect("disconnects from the template");

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use clock::Clock;
 
-pub use database::Database;
+pub use database::{Database, has_partitions};
 pub use events::deletion;
 pub use gate::{Gate, Passage};
 pub use pooler::Pooler;

@@ -278,13 +278,16 @@ async fn the_number_of_statements_does_not_depend_on_the_number_of_jobs_and_node
             execute(&console, MANY).await;
         }
         for path in paths {
-            // The first time prepares the statements.
-            console.page(path).await;
-            let _ = wire.take();
-            console.page(path).await;
-            let mut asked = wire.take();
-            asked.retain(|trip| !trip.contains("ROLLBACK") && !trip.contains("note_token_use"));
-            trips.push((path, asked.len()));
+            // A connection prepares its statements the first time, and the same one may not be back yet the second time.
+            let mut fewest = usize::MAX;
+            for _ in 0..4 {
+                let _ = wire.take();
+                console.page(path).await;
+                let mut asked = wire.take();
+                asked.retain(|trip| !trip.contains("ROLLBACK") && !trip.contains("note_token_use"));
+                fewest = fewest.min(asked.len());
+            }
+            trips.push((path, fewest));
         }
     }
     let (few, many) = trips.split_at(paths.len());

@@ -50,7 +50,7 @@ async fn insert_row(connection: &mut PgConnection, schema: &str, table: &str) {
 async fn drop_checks(connection: &mut PgConnection) {
     let drops: Vec<String> = sqlx::query_scalar(
         "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
-         WHERE connamespace IN (to_regnamespace('read_model'), to_regnamespace($1)) AND contype = 'c'",
+         WHERE connamespace IN (to_regnamespace('read_model'), to_regnamespace($1)) AND contype = 'c' AND coninhcount = 0",
     )
     .bind(NEXT)
     .fetch_all(&mut *connection)
