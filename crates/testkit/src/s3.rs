@@ -287,15 +287,15 @@ impl Handler {
         if failure == Some(Failure::Refused) {
             return Ok(empty(StatusCode::FORBIDDEN));
         }
-        if self.ignores_conditions.load(Ordering::Relaxed) && request.headers().contains_key(IF_NONE_MATCH) {
-            // The condition is signed, so that it cannot be removed. It holds if there is no object.
-            let _ = tokio::fs::remove_file(self.root.join(path.trim_start_matches('/'))).await;
-        }
         let service = self.service.clone();
         let answer = if request.headers().contains_key(IF_NONE_MATCH) {
             // s3s-fs first checks and then writes, so two creations could both succeed without a lock.
-            let lock = self.lock_of(path);
+            let lock = self.lock_of(path.clone());
             let _held = lock.lock().await;
+            if self.ignores_conditions.load(Ordering::Relaxed) {
+                // The condition is signed, so that it cannot be removed. It holds if there is no object.
+                let _ = tokio::fs::remove_file(self.root.join(path.trim_start_matches('/'))).await;
+            }
             hyper::service::Service::call(&service, request).await
         } else {
             hyper::service::Service::call(&service, request).await
