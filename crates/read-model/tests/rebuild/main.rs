@@ -17,9 +17,12 @@ const NEXT: &str = "read_model_next";
 
 /// Returns the names of the tables in a schema, in alphabetical order.
 async fn tables(connection: &mut PgConnection, schema: &str) -> Vec<String> {
-    sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY tablename")
-        .bind(schema)
-        .fetch_all(connection)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
+    )
+    .bind(schema)
+    .fetch_all(connection)
+    .await
+    .unwrap()
 }
