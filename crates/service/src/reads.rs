@@ -164,13 +164,14 @@ impl Replica {
                 Ok(_) => None,
                 Err(problem) => Some(problem),
             };
-            metrics::gauge!("dbt_api_replica_is_read").set(f64::from(u8::from(problem.is_none())));
             self.pool.read_only_from(server);
             *self.state() = State {
                 primary_answers,
                 problem,
             };
-            before = report(before, self.problem());
+            let now = self.problem();
+            metrics::gauge!("dbt_api_replica_is_read").set(f64::from(u8::from(now.is_none())));
+            before = report(before, now);
         }
     }
 }
