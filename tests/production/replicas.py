@@ -102,6 +102,8 @@ def another_user_is_not_missed(installation, primary):
     token = installation.token(scope="read")
     named = lambda: "permission denied to set role" in (api.readiness()[1]["parts"]["replica"].get("error") or "")
     wait("the readiness names it", named, 20)
+    is_read = lambda: re.search(r"^dbt_api_replica_is_read (\S+)$", api.get(None, "/metrics").body.decode(), re.MULTILINE)[1]
+    wait("the metric says that the primary is read", lambda: is_read() == "0", 5)
     answers = [api.get(token, RUNS) for _ in range(20)]
     check(all(answer.status == 200 for answer in answers), "reads are answered with", [answer.status for answer in answers])
     slowest = max(answer.seconds for answer in answers)
