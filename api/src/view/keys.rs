@@ -8,7 +8,7 @@ use edge::CloudError;
 use schemas::Scope;
 use service::Lent;
 
-use super::{Bearer, note_outage};
+use super::bearer::{Bearer, note_outage};
 use crate::error::Error;
 use crate::state::State;
 
