@@ -12,8 +12,8 @@ use schemas::{AccountId, Scope};
 use service::{Lent, ReadPool};
 use uuid::Uuid;
 
+use super::View;
 use super::named::Named;
-use super::{View, keys};
 use crate::again::must_be_primary;
 use crate::error::Error;
 use crate::state::State;
@@ -80,7 +80,7 @@ impl Bearer {
         let begun = state.reads.primary().begin(&begin).await;
         let (mut lent, rows) = begun.inspect_err(|error| note_outage(error, state))?;
         let Some(found) = queries::Found::read(&rows)? else {
-            let operator = keys::operator(&mut lent, key, state).await?;
+            let operator = operator(&mut lent, key, state).await?;
             return Ok(operator.map(|(token, _)| Self::of_operator(&token)));
         };
         let access = found.holder.access;
@@ -225,6 +225,20 @@ impl Bearer {
             None => self.first_view(state).await,
         };
         Ok(view.map_err(Error::from)?)
+    }
+}
+
+/// Looks up the token for operators with this key, and whether its use was noted; none if it was deleted.
+pub(super) async fn operator(
+    lent: &mut Lent,
+    key: &str,
+    state: &State,
+) -> Result<Option<(OperatorToken, bool)>, Error> {
+    let found = queries::operator_by_key(&mut **lent, hash_of_key(key)).await?;
+    state.deleted_tokens.postgres_was_reached(lent.connected_at());
+    match found {
+        Some((token, _)) if state.deleted_tokens.contain(token.id).await? => Ok(None),
+        found => Ok(found),
     }
 }
 

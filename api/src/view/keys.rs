@@ -3,12 +3,10 @@
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap, HeaderValue};
 use directory::queries::OperatorToken;
-use directory::{hash_of_key, queries};
 use edge::CloudError;
 use schemas::Scope;
-use service::Lent;
 
-use super::bearer::{Bearer, note_outage};
+use super::bearer::{Bearer, note_outage, operator};
 use crate::error::Error;
 use crate::state::State;
 
@@ -27,20 +25,6 @@ pub async fn operator_of_key(key: &str, state: &State) -> Result<Option<Operator
         }
     }
     Ok(found.map(|(token, _)| token))
-}
-
-/// Looks up the token for operators with this key, and whether its use was noted; none if it was deleted.
-pub(super) async fn operator(
-    lent: &mut Lent,
-    key: &str,
-    state: &State,
-) -> Result<Option<(OperatorToken, bool)>, Error> {
-    let found = queries::operator_by_key(&mut **lent, hash_of_key(key)).await?;
-    state.deleted_tokens.postgres_was_reached(lent.connected_at());
-    match found {
-        Some((token, _)) if state.deleted_tokens.contain(token.id).await? => Ok(None),
-        found => Ok(found),
-    }
 }
 
 /// Whether this is the key of a valid token that may read.
