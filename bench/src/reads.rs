@@ -16,7 +16,7 @@ use crate::installation::Installation;
 use crate::project::{Parse, Project};
 use crate::report::{Goal, Line};
 use crate::statements::{
-    Rate, Statement, begin_log, earlier_run, earlier_runs_page, end_log, end_of_log, logged_since, pgbench,
+    Rate, Statement, begin_log, earlier_run, earlier_runs_page, end_log, end_of_log, hex, logged_since, pgbench,
 };
 
 pub(crate) const CONNECTIONS: u32 = 32;
@@ -134,10 +134,6 @@ fn failures(name: &str, failed: u64) -> Option<Line> {
             Goal::AtMost(0.0),
         )
     })
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Waits until enough of a minute is left, because a tag is only valid within the minute in which it was issued.

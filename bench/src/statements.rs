@@ -9,7 +9,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 use testkit::Database;
 
 use crate::installation::percentile;
-use crate::reads::hex;
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Logs all statements of new connections.
 pub(crate) async fn begin_log(database: &Database) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The bucket's settings.
 
 mod azure;
+mod name;
 mod read;
 mod s3;
 
@@ -80,8 +81,8 @@ impl Settings {
             | Self::Minio { bucket, .. }
             | Self::Blob { container: bucket, .. }
             | Self::Gcs { bucket, .. } => {
-                if !read::is_bucket_name(name) {
-                    return Err(format!("expected {}, got `{name}`", read::BUCKET_NAME));
+                if !name::is_bucket_name(name) {
+                    return Err(format!("expected {}, got `{name}`", name::BUCKET_NAME));
                 }
                 name.clone_into(bucket);
             }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod assets;
+mod attempts;
+mod enter;
 mod errors;
 mod forms;
 mod highlight;
@@ -22,9 +24,8 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Redirect;
 use axum::routing::{any, get, post};
 
-use operate::OperatorState;
+use operate::{NamesOfOthers, OperatorState};
 pub use operations::{Operations, Parts};
-use pages::operate::NamesOfOthers;
 use session::Console;
 
 /// The path under which all pages are.
@@ -36,19 +37,19 @@ pub fn router(state: api::State, operations: Option<Operations>) -> Router {
     let console = Console::new(state.clone(), directory);
     let mut pages = api::as_reads(pages::routes(), &state)
         .merge(api::as_downloads(pages::downloads(), &state))
-        .layer(from_fn_with_state(console.clone(), session::enter))
+        .layer(from_fn_with_state(console.clone(), enter::enter))
         .route("/console/{account_id}/{*path}", any(errors::not_found));
     pages = match operations {
         Some(operations) => {
             let console = console.clone();
-            pages.merge(operate::routes(&OperatorState {
+            pages.merge(pages::operate::routes(&OperatorState {
                 console,
                 operations,
                 names: NamesOfOthers::default(),
             }))
         }
         None => pages
-            .route(operate::PREFIX, any(errors::served_elsewhere))
+            .route(links::OPERATE, any(errors::served_elsewhere))
             .route("/console/operate/{*path}", any(errors::served_elsewhere)),
     };
     whole(pages, console)
@@ -62,8 +63,8 @@ pub fn operators_router(state: api::State, operations: Operations) -> Router {
         operations,
         names: NamesOfOthers::default(),
     };
-    let first = get(async || Redirect::to(operate::PREFIX));
-    whole(operate::routes(&state).route(PREFIX, first), console)
+    let first = get(async || Redirect::to(links::OPERATE));
+    whole(pages::operate::routes(&state).route(PREFIX, first), console)
 }
 
 /// Adds what all pages need: signing in and out, style and script, and protection.

@@ -6,6 +6,9 @@ use schemas::AccountId;
 /// What a part of a path or of a query may not contain as it is (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The path under which the pages for operators are.
+pub(crate) const OPERATE: &str = "/console/operate";
+
 /// Encodes a part of a path, or a value of a query.
 pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
@@ -14,6 +17,11 @@ pub(crate) fn encoded(text: &str) -> String {
 /// The page of an account.
 pub(crate) fn account(AccountId(account): AccountId) -> String {
     format!("/console/{account}")
+}
+
+/// The page of an account for operators.
+pub(crate) fn operated_account(AccountId(account): AccountId) -> String {
+    format!("{OPERATE}/accounts/{account}")
 }
 
 /// The page of an environment.

@@ -1,18 +1,21 @@
 //! What the pages for operators have in common: who may see them, in which form they answer, and which forms they accept.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Json;
 use axum::extract::{Extension, Form, FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, VARY};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use directory::queries::OperatorToken;
 use edge::{CloudError, RateLimit};
 use maud::{Markup, html};
 use projector::{ApplyError, Projector};
+use schemas::TokenId;
 use serde::{Deserialize, Serialize};
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
@@ -20,12 +23,8 @@ use sqlx::pool::PoolConnection;
 use crate::forms::{self, FormToken};
 use crate::layout::Page;
 use crate::operations::Operations;
-use crate::pages::operate::NamesOfOthers;
 use crate::session::Console;
-use crate::{links, pages, sign_in};
-
-/// The path under which the pages for operators are.
-pub(crate) const PREFIX: &str = "/console/operate";
+use crate::{links, sign_in};
 
 /// The state of the pages for operators. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +32,16 @@ pub(crate) struct OperatorState {
     pub(crate) console: Console,
     pub(crate) operations: Operations,
     pub(crate) names: NamesOfOthers,
+}
+
+/// The names of tokens that PostgreSQL does not know, as far as the journal has them. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct NamesOfOthers(Arc<Mutex<HashMap<TokenId, Option<String>>>>);
+
+impl NamesOfOthers {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl OperatorState {
@@ -48,14 +57,8 @@ impl OperatorState {
     }
 }
 
-/// The pages, which only holders of tokens for operators see.
-pub(crate) fn routes(state: &OperatorState) -> Router {
-    let enter = axum::middleware::from_fn_with_state(state.clone(), enter);
-    pages::operate::routes().layer(enter).with_state(state.clone())
-}
-
 /// The middleware: finds the token for operators of the session or the header `Authorization`. Its state is asked for at each request.
-async fn enter(
+pub(crate) async fn enter(
     axum::extract::State(state): axum::extract::State<OperatorState>,
     mut request: Request,
     next: Next,
@@ -83,7 +86,7 @@ async fn enter(
             return sign_in::lead_to_form_of(
                 &state.console,
                 request.headers(),
-                Some(wanted.as_deref().unwrap_or(PREFIX)),
+                Some(wanted.as_deref().unwrap_or(links::OPERATE)),
             );
         }
         Err(error) => return CloudError::unavailable(&error).into_response(),
@@ -157,7 +160,7 @@ impl Tab {
 
     pub(crate) fn address(self) -> &'static str {
         match self {
-            Self::Status => PREFIX,
+            Self::Status => links::OPERATE,
             Self::Uploads => "/console/operate/uploads",
             Self::Refused => "/console/operate/refused",
             Self::DeadLetters => "/console/operate/dead-letters",
@@ -216,7 +219,7 @@ impl Asked {
         if self.wants_json {
             return Json(facts).into_response();
         }
-        let mut above = vec![("Operate".to_owned(), PREFIX.to_owned())];
+        let mut above = vec![("Operate".to_owned(), links::OPERATE.to_owned())];
         if title.is_some() {
             above.push((tab.title().to_owned(), tab.address().to_owned()));
         }

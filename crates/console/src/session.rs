@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::header::{COOKIE, HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use bucket::Error as BucketError;
 use chrono::{DateTime, TimeDelta, Utc};
 use cookie::{Cookie, SameSite};
@@ -16,8 +13,8 @@ use ingest::Directory;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+use crate::attempts::Attempts;
 use crate::seal::{Seal, Unusable};
-use crate::{operate, sign_in};
 
 /// The name of the cookie.
 const NAME: &str = "dbt_api_session";
@@ -30,7 +27,7 @@ const LIFETIME: TimeDelta = TimeDelta::hours(12);
 pub(crate) struct Console {
     pub(crate) api: api::State,
     seal: Arc<OnceCell<Seal>>,
-    pub(crate) attempts: Arc<sign_in::Attempts>,
+    pub(crate) attempts: Arc<Attempts>,
     /// Knows the keys of operators, also while PostgreSQL does not answer; none in a process that does not accept uploads.
     directory: Option<Directory>,
 }
@@ -119,7 +116,7 @@ impl Console {
     }
 
     /// Whether the request's key is that of a valid token for operators.
-    async fn is_operator(&self, headers: &HeaderMap) -> bool {
+    pub(crate) async fn is_operator(&self, headers: &HeaderMap) -> bool {
         match self.key_of(headers).await {
             Ok(Some(key)) => matches!(self.operator_of(&key).await, Ok(Some(_))),
             _ => false,
@@ -138,7 +135,7 @@ impl Console {
     }
 
     /// The key of the request's session; none if there is no session or it has ended.
-    async fn key(&self, headers: &HeaderMap) -> Result<Option<String>, NoSeal> {
+    pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<Option<String>, NoSeal> {
         let Some(sealed) = cookie_of(headers, NAME) else {
             return Ok(None);
         };
@@ -157,30 +154,4 @@ pub(crate) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
     cookies
         .find(|cookie| cookie.name() == name)
         .map(|cookie| cookie.value().to_owned())
-}
-
-/// The middleware of pages that need a token. A session counts as if its key were in the header `Authorization`; a request that has neither,
-/// or whose token is no longer valid, is led to the page on which one signs in.
-pub(crate) async fn enter(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    match console.key(request.headers()).await {
-        Err(error) => return error.into_response(),
-        Ok(Some(key)) => match HeaderValue::try_from(format!("Bearer {key}")) {
-            Ok(value) => drop(request.headers_mut().insert(AUTHORIZATION, value)),
-            Err(_) => return CloudError::unauthorized().into_response(),
-        },
-        Ok(None) => {}
-    }
-    let head = request.headers().clone();
-    let wanted = request.uri().path_and_query().map(ToString::to_string);
-    let is_first = request.uri().path() == crate::PREFIX;
-    let response = next.run(request).await;
-    match response.status() {
-        StatusCode::UNAUTHORIZED => sign_in::lead_to_form_of(&console, &head, wanted.as_deref()),
-        // An operator has other pages.
-        StatusCode::FORBIDDEN if is_first => match console.is_operator(&head).await {
-            true => Redirect::to(operate::PREFIX).into_response(),
-            false => response,
-        },
-        _ => response,
-    }
 }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Settings;
-use super::read::bucket_name;
+use super::name::bucket_name;
 
 const CONNECTION_STRING: &str = "BLOB_STORAGE_ACCOUNT_CONNECTION_STRING";
 const ACCOUNT_NAME: &str = "BLOB_STORAGE_ACCOUNT_NAME";

@@ -4,10 +4,8 @@ use ::settings::{BASE_URL, Reader, base_url};
 
 use super::Settings;
 use super::azure::blob;
+use super::name::bucket_name;
 use super::s3::s3;
-
-/// What [`is_bucket_name`] allows, for messages.
-pub(super) const BUCKET_NAME: &str = "3 to 63 letters, digits, `-`, `.` or `_`";
 
 impl Settings {
     /// Reads the settings. Only the variables of the adapter in `STORAGE_ADAPTER` (default `local`) count. An Azure connection string takes
@@ -49,18 +47,4 @@ fn gcs(reader: &mut Reader<'_>) -> Option<Settings> {
         bucket: bucket?,
         key_file,
     })
-}
-
-pub(super) fn bucket_name(reader: &mut Reader<'_>, variable: &str, advice: &str) -> Option<String> {
-    let name = reader.required(variable, advice)?;
-    if !is_bucket_name(&name) {
-        reader.invalid(variable, BUCKET_NAME);
-    }
-    Some(name)
-}
-
-/// Checks the name of a bucket or container.
-pub(super) fn is_bucket_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    (3..=63).contains(&name.len()) && name.bytes().all(allowed)
 }

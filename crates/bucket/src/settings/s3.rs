@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Settings;
-use super::read::bucket_name;
+use super::name::bucket_name;
 
 /// What signs requests to S3.
 #[derive(Clone, Debug)]

@@ -11,18 +11,17 @@ mod storage;
 mod tokens;
 mod uploads;
 
-pub(crate) use names::NamesOfOthers;
-
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use crate::operate::OperatorState;
+use crate::operate::{OperatorState, enter};
 use crate::parts;
 
-/// The pages and the actions.
-pub(crate) fn routes() -> Router<OperatorState> {
+/// The pages and the actions, which only holders of tokens for operators see.
+pub(crate) fn routes(state: &OperatorState) -> Router {
     Router::new()
         .route("/console/operate", get(status::show))
         .route("/console/operate/uploads", get(uploads::show))
@@ -38,6 +37,8 @@ pub(crate) fn routes() -> Router<OperatorState> {
         .route("/console/operate/tokens/{token_id}/revoke", post(tokens::revoke))
         .route("/console/operate/storage", get(storage::show))
         .route("/console/operate/actions", get(actions::show))
+        .layer(from_fn_with_state(state.clone(), enter))
+        .with_state(state.clone())
 }
 
 /// A moment, and how long ago it was.

@@ -13,6 +13,7 @@ use schemas::{AccountId, EnvironmentId, RecordState};
 use serde_json::json;
 
 use super::{ago_or, table, tokens};
+use crate::links;
 use crate::operate::{Asked, OperatorState, Tab};
 
 pub(crate) async fn list(State(state): State<OperatorState>, asked: Asked) -> Result<Response, Error> {
@@ -31,7 +32,7 @@ pub(crate) async fn list(State(state): State<OperatorState>, asked: Asked) -> Re
         let row = |account: &queries::Account| {
             html! {
                 td.number { (account.id) }
-                td { a href=(address(AccountId(account.id))) { bdi { (account.name) } } }
+                td { a href=(links::operated_account(AccountId(account.id))) { bdi { (account.name) } } }
                 td { (account.slug.as_deref().unwrap_or_default()) }
                 td { (badge(&account.state)) }
                 td.number { (counts.get(&account.id).copied().unwrap_or_default()) }
@@ -96,11 +97,6 @@ pub(crate) async fn show(
             (tokens::create_form(&asked, id, &environments))
         }
     }))
-}
-
-/// The page of an account for operators.
-pub(super) fn address(AccountId(account): AccountId) -> String {
-    format!("{}/{account}", Tab::Accounts.address())
 }
 
 fn badge(state: &str) -> Markup {

@@ -1,7 +1,6 @@
 //! The names of tokens.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::Error;
@@ -14,16 +13,6 @@ use crate::operate::OperatorState;
 
 /// How long the journal is read for the names of tokens that were revoked.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The names of tokens that PostgreSQL does not know, as far as the journal has them. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct NamesOfOthers(Arc<Mutex<HashMap<TokenId, Option<String>>>>);
-
-impl NamesOfOthers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Option<String>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The names of these tokens. PostgreSQL forgets those that were revoked, and the journal does not. Keys of Datacoves are in neither.
 pub(super) async fn names_of(state: &OperatorState, wanted: &[TokenId]) -> Result<HashMap<TokenId, String>, Error> {

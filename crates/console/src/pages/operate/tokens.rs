@@ -13,9 +13,9 @@ use maud::{Markup, html};
 use operator::{Created, Deleted};
 use schemas::{AccountId, RecordState, Scope, TokenId};
 
-use super::{accounts, ago_or, table};
+use super::{ago_or, table};
 use crate::operate::{Asked, OperatorState, OwnForm, Tab, failed, lead_to};
-use crate::parts;
+use crate::{links, parts};
 
 /// How long new tokens may be valid, in days.
 const LIFETIMES: [i64; 5] = [1, 7, 30, 90, 365];
@@ -66,7 +66,7 @@ pub(crate) async fn revoke(
         .text("account")
         .and_then(|account| account.parse().ok())
         .map(AccountId);
-    let address = account.map_or_else(|| Tab::Accounts.address().to_owned(), accounts::address);
+    let address = account.map_or_else(|| Tab::Accounts.address().to_owned(), links::operated_account);
     Ok(lead_to(&address, "revoked"))
 }
 
@@ -126,7 +126,7 @@ fn show_key(asked: &Asked, account: AccountId, created: &Created) -> Response {
                     dt { "Key" } dd { code.key { (created.key.expose()) } }
                 }
             }
-            p { a href=(accounts::address(account)) { "To the account" } }
+            p { a href=(links::operated_account(account)) { "To the account" } }
         }
     });
     let headers = response.headers_mut();
@@ -149,7 +149,7 @@ pub(super) fn create_form(asked: &Asked, account: AccountId, environments: &[Env
         .iter()
         .filter(|environment| environment.state == RecordState::Active.as_str());
     html! {
-        form.card.narrow method="post" action={ (accounts::address(account)) "/tokens" } {
+        form.card.narrow method="post" action={ (links::operated_account(account)) "/tokens" } {
             (asked.form_token.field())
             label for="name" { "Who or what it is for" }
             input #name name="name" maxlength=(MAX_NAME) required;
@@ -186,7 +186,7 @@ pub(super) fn table_of(asked: &Asked, tokens: &[Token], now: DateTime<Utc>) -> M
             td {
                 details {
                     summary { "Revoke" }
-                    form method="post" action={ (crate::operate::PREFIX) "/tokens/" (token.id) "/revoke" } {
+                    form method="post" action={ (links::OPERATE) "/tokens/" (token.id) "/revoke" } {
                         (asked.form_token.field())
                         @if let Some(account) = token.account_id { input type="hidden" name="account" value=(account); }
                         p.note { "Its next request is refused." @if token.id == asked.operator.id.0 { " This is the token of this session." } }
