@@ -8,7 +8,7 @@ use schemas::TokenId;
 use service::ReadPool;
 use uuid::Uuid;
 
-/// Records the use of tokens beside the requests, because a request reads in a transaction that cannot write. Cheap to clone.
+/// Records the use of tokens in the background, because a request reads in a transaction that cannot write. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct TokenUse(Arc<Mutex<HashSet<Uuid>>>);
 

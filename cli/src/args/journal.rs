@@ -31,7 +31,7 @@ pub(crate) enum EventsCommand {
     List {
         #[command(flatten)]
         selection: SelectionArguments,
-        /// Only events that wait: no projector has applied them yet, and they are no dead letters. This needs PostgreSQL.
+        /// Only events that wait: no projector has applied them yet, and they are not dead letters. This needs PostgreSQL.
         #[arg(long)]
         waiting: bool,
         /// The maximum number of events. The newest ones are listed.

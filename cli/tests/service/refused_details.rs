@@ -73,7 +73,7 @@ async fn uploads_to_routes_that_do_not_exist_are_kept() {
     ] {
         assert_eq!(installation.send(method, &token, path).await.0, status, "{path}");
     }
-    // These are no uploads, or nobody's.
+    // These are not uploads, or nobody's.
     for (method, token, path, status) in [
         (Method::GET, &token, "/api/internal/manifest", not_found),
         (

@@ -1,4 +1,4 @@
-//! Connections for reads, which are opened and prepared beside the requests.
+//! Connections for reads, which are opened and prepared in the background.
 
 mod opening;
 

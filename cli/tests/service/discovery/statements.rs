@@ -39,7 +39,7 @@ async fn a_page_of_models_takes_few_statements_whatever_its_size() {
         parents { uniqueId ... on ModelAppliedStateNestedNode { description executionInfo { lastRunStatus } } }
         tests { uniqueId columnName executionInfo { lastRunStatus } } } } }
         again: models(first: $first) { edges { node { name children { name } } } } } } }";
-    // Connections that are opened beside the requests are warmed with statements of their own.
+    // Connections that are opened in the background are warmed with statements of their own.
     let mut seen = (0, 0);
     wait_until("all connections are open", async || {
         let now = statements.load(Ordering::SeqCst);

@@ -59,7 +59,7 @@ async fn a_dead_letter_is_retried_and_the_event_names_the_token() {
     assert_eq!(
         browser.send(&list, &retry, &[]).await.status,
         StatusCode::NOT_FOUND,
-        "it is no dead letter"
+        "it is not a dead letter"
     );
 
     let named = json!({ "operator": token.id, "account_id": 1, "action": { "dead_letter_retried": event } });

@@ -1,4 +1,4 @@
-//! Opens and prepares the connections of a pool for reads, beside the requests.
+//! Opens and prepares the connections of a pool for reads, in the background.
 
 use std::sync::Weak;
 use std::time::{Duration, Instant};
