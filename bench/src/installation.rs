@@ -88,7 +88,7 @@ impl Installation {
         Ok(service)
     }
 
-    /// Waits until a read side has prepared all its connections, which it does during the first requests.
+    /// Waits until a read side has prepared all its connections, which it does in the background.
     pub(crate) async fn prepared(&self) -> anyhow::Result<()> {
         let prepared = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND query = 'ROLLBACK'";
         until("the connections for reads are prepared", async || {

@@ -1,4 +1,4 @@
-//! The holder of a request's key, and where the answer is read.
+//! From a request's key to its holder, and to the server that is read.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -110,18 +110,6 @@ impl Bearer {
         }))
     }
 
-    /// The holder of a token for operators, who may do nothing here.
-    fn of_operator(token: &OperatorToken) -> Self {
-        Self {
-            access: Access::none(token.id),
-            is_verified: false,
-            account_version: None,
-            read_version: None,
-            begun: None,
-            may_be_behind: false,
-        }
-    }
-
     /// The same while the primary is down. The bucket knows the tokens that were deleted meanwhile. No version is known, because the primary
     /// may have had a newer one.
     async fn begin_on_replica(begin: &str, state: &State) -> Result<Option<Self>, Error> {
@@ -145,6 +133,18 @@ impl Bearer {
             begun: Some(lent),
             may_be_behind: true,
         }))
+    }
+
+    /// The holder of a token for operators, who may do nothing here.
+    fn of_operator(token: &OperatorToken) -> Self {
+        Self {
+            access: Access::none(token.id),
+            is_verified: false,
+            account_version: None,
+            read_version: None,
+            begun: None,
+            may_be_behind: false,
+        }
     }
 
     /// Hands this bearer to the handler of the request.

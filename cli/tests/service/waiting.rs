@@ -129,7 +129,11 @@ async fn an_environment_is_silent_when_its_usual_uploads_do_not_come() {
     let system = prepared().await;
     let silent = |system: &System| {
         let (code, shown, errors) = status(system);
-        assert_eq!(code, Some(0), "silence is not a problem of the service: {errors}{shown}");
+        assert_eq!(
+            code,
+            Some(0),
+            "silence is not a problem of the service: {errors}{shown}"
+        );
         shown["silent_environments"].clone()
     };
     assert_eq!(silent(&system), json!([]));

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use azure::AzureCredentials;
+use name::{BUCKET_NAME, is_bucket_name};
 pub use s3::S3Credentials;
 
 /// The bucket's location and credentials.
@@ -81,8 +82,8 @@ impl Settings {
             | Self::Minio { bucket, .. }
             | Self::Blob { container: bucket, .. }
             | Self::Gcs { bucket, .. } => {
-                if !name::is_bucket_name(name) {
-                    return Err(format!("expected {}, got `{name}`", name::BUCKET_NAME));
+                if !is_bucket_name(name) {
+                    return Err(format!("expected {}, got `{name}`", BUCKET_NAME));
                 }
                 name.clone_into(bucket);
             }

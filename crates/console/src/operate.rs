@@ -34,16 +34,6 @@ pub(crate) struct OperatorState {
     pub(crate) names: NamesOfOthers,
 }
 
-/// The names of tokens that PostgreSQL does not know, as far as the journal has them. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct NamesOfOthers(Arc<Mutex<HashMap<TokenId, Option<String>>>>);
-
-impl NamesOfOthers {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Option<String>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl OperatorState {
     /// A connection of the role that the pages have.
     pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, api::Error> {
@@ -57,8 +47,19 @@ impl OperatorState {
     }
 }
 
-/// The middleware: finds the token for operators of the session or the header `Authorization`. Its state is asked for at each request.
-pub(crate) async fn enter(
+/// The names of tokens that PostgreSQL does not know, as far as the journal has them. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct NamesOfOthers(Arc<Mutex<HashMap<TokenId, Option<String>>>>);
+
+impl NamesOfOthers {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The middleware of the pages for operators: finds the token for operators of the session or the header `Authorization`, whose state is asked for
+/// at each request.
+pub(crate) async fn only_operators(
     axum::extract::State(state): axum::extract::State<OperatorState>,
     mut request: Request,
     next: Next,

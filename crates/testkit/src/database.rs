@@ -79,7 +79,8 @@ impl Database {
         format!("{}:{}", self.server.get_host(), self.server.get_port())
     }
 
-    /// Returns the same URL as [`Database::url`], with another address.
+    /// Returns the same URL as [`Database::url`], with another address. It is without TLS, so that [`Wire`](crate::Wire) and
+    /// [`Pooler`](crate::Pooler) can read what passes.
     #[must_use]
     pub fn url_through(&self, address: &str) -> String {
         self.url().replacen(&self.address(), address, 1)
@@ -186,9 +187,13 @@ fn server() -> PgConnectOptions {
     let url = std::env::var("DATABASE_URL")
         .expect("DATABASE_URL is not set: `./dev test` starts a PostgreSQL for the tests and sets it");
     let options = PgConnectOptions::from_str(&url).expect("DATABASE_URL is a URL");
-    // sqlx 0.9.0 does not set TCP_NODELAY (its issue 4335), so the handshake of each TLS connection waits twice for an acknowledgment that the
-    // server delays by 40 ms. Tests open thousands of connections; those of TLS ask for it.
-    options.ssl_mode(PgSslMode::Disable)
+    // sqlx 0.9.0 does not set TCP_NODELAY (https://github.com/transact-rs/sqlx/issues/4335), so the handshake of each TLS connection waits twice
+    // for an acknowledgment that the server delays by 40 ms. Tests open thousands of connections. `Wire` and `Pooler` need plain text also with a
+    // later sqlx. The tests in `cli/tests/service/tls.rs` set DB_SSL_ENABLED.
+    match options.get_ssl_mode() {
+        PgSslMode::Prefer => options.ssl_mode(PgSslMode::Disable),
+        _ => options,
+    }
 }
 
 /// Whether the tables of all tests are partitioned.

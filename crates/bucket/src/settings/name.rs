@@ -5,6 +5,7 @@ use ::settings::Reader;
 /// What [`is_bucket_name`] allows, for messages.
 pub(super) const BUCKET_NAME: &str = "3 to 63 letters, digits, `-`, `.` or `_`";
 
+/// Reads the name of a bucket or container from this variable.
 pub(super) fn bucket_name(reader: &mut Reader<'_>, variable: &str, advice: &str) -> Option<String> {
     let name = reader.required(variable, advice)?;
     if !is_bucket_name(&name) {

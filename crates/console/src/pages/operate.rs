@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use crate::operate::{OperatorState, enter};
+use crate::operate::{OperatorState, only_operators};
 use crate::parts;
 
 /// The pages and the actions, which only holders of tokens for operators see.
@@ -37,7 +37,7 @@ pub(crate) fn routes(state: &OperatorState) -> Router {
         .route("/console/operate/tokens/{token_id}/revoke", post(tokens::revoke))
         .route("/console/operate/storage", get(storage::show))
         .route("/console/operate/actions", get(actions::show))
-        .layer(from_fn_with_state(state.clone(), enter))
+        .layer(from_fn_with_state(state.clone(), only_operators))
         .with_state(state.clone())
 }
 
