@@ -34,7 +34,7 @@ pub enum Subjects {
 /// Which nodes to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// Only these.
+    /// Only nodes that differ in this way.
     pub kind: Option<ChangeKind>,
     /// How many to skip.
     pub offset: usize,

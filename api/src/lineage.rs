@@ -18,7 +18,7 @@ pub const MAX_NODES: usize = 20_000;
 /// How many levels are added around a single node, unless the request says it.
 const LEVELS_OF_ONE: u32 = 1;
 
-/// Which nodes.
+/// Selects the nodes of a lineage.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct LineageQuery {

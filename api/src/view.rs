@@ -1,112 +1,45 @@
 //! What a request may see: one account of its token, in one read-only transaction.
 
+mod account_view;
 mod bearer;
 mod keys;
 mod named;
 
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
-use directory::queries;
 use edge::{CloudError, UploadError};
-use schemas::{AccountId, EnvironmentId, RecordState, Scope};
+use schemas::{AccountId, Scope};
 use serde::de::DeserializeOwned;
-use service::Lent;
-use sqlx::PgConnection;
 
 use crate::error::Error;
 use crate::state::State;
+pub use account_view::View;
 pub(crate) use bearer::Bearer;
 pub use keys::{may_read, operator_of_key};
 use named::Named;
 
-/// The checked right to read the account that the path names and the environments that the token may see. Handlers take it as an argument.
-pub struct View {
-    account: AccountId,
-    /// All accounts that the token may see.
-    accounts: Vec<AccountId>,
-    /// The environments that are visible; none means all of the account.
-    environments: Option<Vec<i64>>,
-    transaction: Lent,
-}
-
-impl View {
-    /// The account whose data is visible.
-    #[must_use]
-    pub fn account(&self) -> AccountId {
-        self.account
-    }
-
-    /// The visible environment, if there is exactly one.
-    #[must_use]
-    pub fn environment(&self) -> Option<EnvironmentId> {
-        match self.environments.as_deref() {
-            Some([only]) => Some(EnvironmentId(*only)),
-            _ => None,
-        }
-    }
-
-    /// The only environments that are visible; none if all of the account are.
-    #[must_use]
-    pub fn environments(&self) -> Option<&[i64]> {
-        self.environments.as_deref()
-    }
-
-    /// The transaction, to which row-level security applies.
-    pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
-    }
-
-    /// The accounts that the token may see: the view's own, and the others that are active.
-    pub(crate) async fn accounts(&mut self) -> sqlx::Result<Vec<queries::Account>> {
-        let own = self.account;
-        let mut rows: Vec<_> = queries::account(self.connection(), own).await?.into_iter().collect();
-        let others: Vec<AccountId> = self
-            .accounts
-            .iter()
-            .copied()
-            .filter(|account| *account != own)
-            .collect();
-        for account in &others {
-            queries::see_account(self.connection(), *account).await?;
-            let row = queries::account(self.connection(), *account).await?;
-            rows.extend(row.filter(|row| row.state == RecordState::Active.as_str()));
-        }
-        if !others.is_empty() {
-            queries::see_account(self.connection(), own).await?;
-        }
-        Ok(rows)
-    }
-
-    /// Adds the account to the request's trace, unless it was known with the token.
-    fn note_account(&self) {
-        if self.accounts.len() > 1 {
-            traces::set_account(self.account.0);
-        }
-    }
-
-    /// Checks the request's key. Its token must have one of these scopes.
-    async fn enter(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<Self, Error> {
-        let mut bearer = Bearer::of(parts, state, scopes).await?;
-        let path = RawPathParams::from_request_parts(parts, &())
-            .await
-            .map_err(|_| CloudError::not_found())?;
-        let view = match path.iter().find(|(name, _)| *name == "account_id") {
-            Some((_, id)) => {
-                let named = id.parse().ok().filter(|id| bearer.access.accounts.contains(id));
-                // Another account is answered like one that does not exist, so that nobody can find out which accounts exist.
-                let named = named.ok_or_else(CloudError::not_found)?;
-                match bearer.view(state, named).await? {
-                    // This account is not active, but another of the token's is.
-                    None if bearer.first_view(state).await?.is_some() => return Err(CloudError::not_found().into()),
-                    view => view,
-                }
+/// Checks the request's key. Its token must have one of these scopes.
+async fn enter(parts: &mut Parts, state: &State, scopes: &[Scope]) -> Result<View, Error> {
+    let mut bearer = Bearer::of(parts, state, scopes).await?;
+    let path = RawPathParams::from_request_parts(parts, &())
+        .await
+        .map_err(|_| CloudError::not_found())?;
+    let view = match path.iter().find(|(name, _)| *name == "account_id") {
+        Some((_, id)) => {
+            let named = id.parse().ok().filter(|id| bearer.access.accounts.contains(id));
+            // Another account is answered like one that does not exist, so that nobody can find out which accounts exist.
+            let named = named.ok_or_else(CloudError::not_found)?;
+            match bearer.view(state, named).await? {
+                // This account is not active, but another of the token's is.
+                None if bearer.first_view(state).await?.is_some() => return Err(CloudError::not_found().into()),
+                view => view,
             }
-            None => bearer.first_view(state).await?,
-        };
-        let view = view.ok_or_else(CloudError::unauthorized)?;
-        view.note_account();
-        Ok(view)
-    }
+        }
+        None => bearer.first_view(state).await?,
+    };
+    let view = view.ok_or_else(CloudError::unauthorized)?;
+    view.note_account();
+    Ok(view)
 }
 
 /// The right to read all accounts of a token, where the request does not name one in its path.
@@ -146,7 +79,7 @@ impl FromRequestParts<State> for View {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
-        Self::enter(parts, state, &[Scope::Read]).await
+        enter(parts, state, &[Scope::Read]).await
     }
 }
 
@@ -158,7 +91,7 @@ impl FromRequestParts<State> for FilesView {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
-        Ok(Self(View::enter(parts, state, &[Scope::Read, Scope::Upload]).await?))
+        Ok(Self(enter(parts, state, &[Scope::Read, Scope::Upload]).await?))
     }
 }
 

@@ -5,9 +5,12 @@ mod ingest;
 mod part;
 mod projector;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
-use anyhow::Context;
+use ::ingest::Refusals;
+use anyhow::{Context, anyhow};
+use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use bucket::Bucket;
 use service::ServiceSettings;
@@ -60,21 +63,13 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     let listener = listen(&settings.service).await?;
     let process = Process::open(settings, shutdown.clone())?;
     tokio::spawn(report_problem(process.bucket.clone()));
-    let mut whole = Part::default();
+    edge::declare_metrics();
     if roles.iter().any(|role| *role != Role::Projector) {
         let (deleted_tokens, shutdown) = (process.deleted_tokens.clone(), shutdown.clone());
         tokio::spawn(async move { shutdown.run_until_cancelled(deleted_tokens.run()).await });
     }
-    edge::declare_metrics();
-    for role in roles {
-        role.declare_metrics();
-        whole = whole.join(role.part(&process).await?);
-    }
-    if roles.contains(&Role::Ingest) && !roles.contains(&Role::Api) {
-        whole = whole.join(api::uploaders_part(&process));
-    }
+    let mut whole = joined(&process, roles).await?;
     let health = Arc::new(whole.health);
-    let mut router = whole.routes;
     let operator_parts = whole
         .operator_parts
         .map(|operator_parts| operator_parts.operations(&process, Arc::clone(&health)));
@@ -84,25 +79,17 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
             .tasks
             .push(tokio::spawn(operations.parts.clone().run(shutdown.clone())));
     }
-    router = match (whole.reads, operations) {
-        (Some(reads), operations) if roles.contains(&Role::Api) => router.merge(console::router(reads, operations)),
-        (Some(reads), Some(operations)) => router.merge(console::operators_router(reads, operations)),
-        _ => router,
+    let mut router = match (whole.reads, operations) {
+        (Some(reads), operations) if roles.contains(&Role::Api) => {
+            whole.routes.merge(console::router(reads, operations))
+        }
+        (Some(reads), Some(operations)) => whole.routes.merge(console::operators_router(reads, operations)),
+        _ => whole.routes,
     };
     if let Some(document) = whole.document {
         router = router.merge(::api::documentation(document));
     }
-    let mut router = router
-        .merge(health.routes(metrics))
-        .fallback(edge::not_found)
-        .method_not_allowed_fallback(edge::method_not_allowed);
-    if let Some(refusals) = whole.refusals {
-        router = router.layer(from_fn_with_state(refusals, ::ingest::observe_unserved));
-    }
-    let router = router
-        .layer(from_fn(edge::guard))
-        .layer(CatchPanicLayer::custom(edge::panics_as_cloud_error))
-        .layer(from_fn(edge::observe));
+    let router = with_layers(router.merge(health.routes(metrics)), whole.refusals);
     service::serve(listener, edge::absorb_slashes(router), shutdown.clone()).await?;
     shutdown.cancel();
     for task in whole.tasks {
@@ -113,6 +100,33 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The parts of these roles as one.
+async fn joined(process: &Process, roles: &[Role]) -> anyhow::Result<Part> {
+    let mut whole = Part::default();
+    for role in roles {
+        role.declare_metrics();
+        whole = whole.join(role.part(process).await?);
+    }
+    if roles.contains(&Role::Ingest) && !roles.contains(&Role::Api) {
+        whole = whole.join(api::uploaders_part(process));
+    }
+    Ok(whole)
+}
+
+/// Adds what applies to all routes, and to requests that no route serves.
+fn with_layers(router: Router, refusals: Option<Refusals>) -> Router {
+    let mut router = router
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed);
+    if let Some(refusals) = refusals {
+        router = router.layer(from_fn_with_state(refusals, ::ingest::observe_unserved));
+    }
+    router
+        .layer(from_fn(edge::guard))
+        .layer(CatchPanicLayer::custom(edge::panics_as_cloud_error))
+        .layer(from_fn(edge::observe))
 }
 
 /// Logs why the bucket cannot be used.
@@ -128,5 +142,13 @@ async fn listen(settings: &ServiceSettings) -> anyhow::Result<TcpListener> {
     let (host, port) = (settings.host.as_str(), settings.port);
     TcpListener::bind((host, port))
         .await
-        .with_context(|| format!("cannot listen on HOST={host} PORT={port}: choose another PORT"))
+        .map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => {
+                anyhow!("cannot listen on HOST={host} PORT={port}: another program uses this port, choose another PORT")
+            }
+            ErrorKind::PermissionDenied => {
+                anyhow!("cannot listen on HOST={host} PORT={port}: {error}, choose a PORT above 1023")
+            }
+            _ => anyhow!("invalid `HOST`: expected an address of this machine, got `{host}`: {error}"),
+        })
 }

@@ -292,7 +292,7 @@ mod tests {
             (
                 form(&[("file", "{\"a\":1}")]),
                 422,
-                r#"{"errors":{"file":["the file is JSON, but not an artifact"#,
+                r#"{"errors":{"file":["the file is not an artifact"#,
             ),
             (
                 form(&[("dag_id", &long), ("file", MANIFEST)]),

@@ -1,4 +1,4 @@
-"""What the subjects about poolers begin with: an installation whose user owns its database, and is no superuser."""
+"""What the subjects about poolers begin with: an installation whose user owns its database, and is not a superuser."""
 from databases import shows_what_is_uploaded
 from installation import Installation
 from postgres import PASSWORD, QUOTED, Postgres, newest_installed_postgres

@@ -18,7 +18,7 @@ pub struct AccountOverview {
     pub environments: Vec<EnvironmentFacts>,
 }
 
-/// How an environment does, in short.
+/// The state of an environment, in short.
 #[derive(Serialize, ToSchema)]
 pub struct EnvironmentFacts {
     /// The number of the environment.
@@ -58,7 +58,7 @@ pub struct Uploads {
     pub usual_hours: Option<i64>,
 }
 
-/// How an environment does.
+/// The state of an environment.
 #[derive(Serialize, ToSchema)]
 pub struct EnvironmentOverview {
     /// The number of the environment.

@@ -53,7 +53,7 @@ pub struct RunOverview {
     pub critical_path: Vec<PathNode>,
     /// What differs from the run before. Null if there is none, one of the two has no results, or not all results of both were read.
     pub comparison: Option<RunComparison>,
-    /// The files.
+    /// The files of run results that it is about.
     pub files: Vec<RunFileFacts>,
 }
 
@@ -68,7 +68,7 @@ pub struct StepFacts {
     pub command: Option<String>,
     /// dbt's id of the invocation.
     pub invocation_id: Option<String>,
-    /// As for the run.
+    /// 1 queued, 2 starting, 3 running, 10 success, 20 error, 30 cancelled.
     pub status: i16,
     /// When it started.
     #[serde(serialize_with = "as_time_or_null")]

@@ -39,7 +39,11 @@ pub(crate) async fn show(mut view: View, Query(params): Query<ComparisonParams>)
     let subjects = match (params.run, params.environment) {
         (Some(run), None) => Subjects::Runs(RunId(run), RunId(params.with)),
         (None, Some(environment)) => Subjects::Environments(EnvironmentId(environment), EnvironmentId(params.with)),
-        _ => return Err(CloudError::bad_request("give either `run` or `environment`").into()),
+        (run, _) => {
+            let got = if run.is_some() { "both" } else { "neither" };
+            let problem = format!("invalid `run` and `environment`: expected one of them, got {got}");
+            return Err(CloudError::bad_request(problem).into());
+        }
     };
     let shown = Shown {
         kind: params.change,

@@ -35,7 +35,7 @@ pub(crate) async fn of_account(
     get, path = "/api/v3/accounts/{account_id}/environments/{id}/overview", tag = "Environments",
     operation_id = "retrieve_overview_of_environment",
     params(("account_id" = i64, Path), ("id" = i64, Path, description = "The environment")),
-    responses((status = 200, description = "How the environment does", body = One<EnvironmentOverview>))
+    responses((status = 200, description = "The state of the environment", body = One<EnvironmentOverview>))
 )]
 pub(crate) async fn of_environment(
     extract::State(state): extract::State<State>,

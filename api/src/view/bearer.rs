@@ -12,7 +12,7 @@ use schemas::{AccountId, Scope};
 use service::{Lent, ReadPool};
 use uuid::Uuid;
 
-use super::View;
+use super::account_view::View;
 use super::named::Named;
 use crate::again::must_be_primary;
 use crate::error::Error;

@@ -6,7 +6,7 @@ use directory::queries;
 use edge::read_query;
 use serde::Deserialize;
 
-use super::View;
+use super::account_view::View;
 
 /// The environment or project that a request without an account names.
 pub(super) struct Named {

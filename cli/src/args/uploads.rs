@@ -14,7 +14,7 @@ pub(crate) enum UploadsCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct RefusedArguments {
-    /// List refused uploads, as without this option. They are kept for 30 days.
+    /// List refused uploads, which are kept for 30 days. This is what the command does without options, too.
     #[arg(long)]
     refused: bool,
     /// Only uploads with tokens of this account.

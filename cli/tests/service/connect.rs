@@ -134,7 +134,7 @@ async fn what_is_wrong_with_airflow_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_for_reads_that_is_no_copy_of_the_primary_is_named() {
+async fn a_server_for_reads_that_is_not_a_copy_of_the_primary_is_named() {
     let mut system = prepared().await;
     let same = system.database.url();
     assert!(attempt(&mut system, "replica", &[("DB_READ_URL", &same)]).0);

@@ -151,7 +151,7 @@ async fn refused_uploads_say_which_failed_and_why_and_whose() {
         (1, "the token expired at 20"),
         (2, "the token does not allow uploads"),
         (5, "the file is larger than 1000 bytes"),
-        (6, "invalid `file`: the file is JSON, but not an artifact"),
+        (6, "invalid `file`: the file is not an artifact"),
         (7, "invalid `environment_slug`: `nowhere` is not an active environment"),
     ] {
         let reason = records[index]["reason"].as_str().unwrap();

@@ -84,9 +84,9 @@ pub enum ScanError {
         /// The position of the error, in bytes from 0.
         offset: u64,
     },
-    /// The file is JSON, but dbt did not write it.
+    /// The file begins like JSON, but not like a file of dbt.
     #[error(
-        "the file is JSON, but not an artifact of dbt: {found}. A manifest has `nodes` and `macros`, run results have `results`, a catalog has `nodes` and `sources`"
+        "the file is not an artifact of dbt: {found}. A manifest has `nodes` and `macros`, run results have `results`, a catalog has `nodes` and `sources`"
     )]
     NotAnArtifact {
         /// The keys of the file, or the type of its value if that is not an object.

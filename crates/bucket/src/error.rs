@@ -59,7 +59,7 @@ pub enum Problem {
     #[error("ignores `If-None-Match: *`: use a store that supports conditional writes")]
     Unconditional,
     /// The store answered with an error, or a local folder cannot be read or written.
-    #[error("failed; see the log for its error")]
+    #[error("cannot be used; its error is in the log")]
     Failed,
 }
 

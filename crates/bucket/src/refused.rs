@@ -29,7 +29,7 @@ pub struct RefusedUpload {
     pub status: u16,
     /// The account of the token; none if it has several, and none of them has the environment.
     pub account_id: Option<AccountId>,
-    /// The token.
+    /// The id of the token.
     pub token_id: TokenId,
     /// The token's name, if this service issued it.
     pub token_name: Option<String>,

@@ -88,7 +88,7 @@ pub(crate) struct Segment {
 pub(crate) enum Extent {
     /// The index, and the rest only when it is needed.
     Index,
-    /// Everything.
+    /// The index and all events.
     Whole,
 }
 

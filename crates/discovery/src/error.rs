@@ -123,7 +123,7 @@ pub enum Error {
     /// The answer took too long.
     #[error("the answer took too long")]
     Late,
-    /// A bug.
+    /// The answer cannot be serialized, which is a bug.
     #[error("cannot write the answer: {0}")]
     Internal(String),
 }

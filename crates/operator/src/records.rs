@@ -21,10 +21,10 @@ pub struct NewRecord {
     pub same_name: SameName,
 }
 
-/// Whether a name may be taken that another account has, or another project or environment of the account.
+/// What becomes of a name that another account has, or another project or environment of the account.
 #[derive(Clone, Copy, Debug)]
 pub struct SameName {
-    /// It may.
+    /// Whether it may be taken.
     pub allow_same_name: bool,
 }
 

@@ -113,7 +113,7 @@ async fn read(bucket: &Bucket, object: &RefusedObject) -> anyhow::Result<Refused
 pub struct RefusedOfToken {
     /// The token's account.
     pub account_id: Option<AccountId>,
-    /// The token.
+    /// The id of the token.
     pub token_id: TokenId,
     /// Its display name.
     pub token_name: Option<String>,
@@ -123,7 +123,7 @@ pub struct RefusedOfToken {
     pub last_at: DateTime<Utc>,
     /// The status of that answer.
     pub last_status: u16,
-    /// Why.
+    /// The message of that answer.
     pub last_reason: String,
 }
 

@@ -47,7 +47,7 @@ pub struct Status {
     /// What used to come, or will stop soon.
     #[serde(flatten)]
     pub silence: Option<Silence>,
-    /// The uploads that were refused. They are no problem of the service: what is wrong is with a client or its token.
+    /// The uploads that were refused. They are not a fault of the service: what is wrong is with a client or its token.
     pub refused: Option<Vec<RefusedOfToken>>,
     /// What is wrong with the service.
     pub problems: Vec<String>,

@@ -8,9 +8,9 @@ use crate::rebuild::tables_of;
 /// A table that becomes as large as the projects of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Those of manifests.
+    /// `nodes`, which manifests fill.
     Nodes,
-    /// Those of run results and freshness results.
+    /// `node_results`, which run results and freshness results fill.
     NodeResults,
 }
 

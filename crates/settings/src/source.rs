@@ -140,9 +140,14 @@ impl File {
 }
 
 fn entries(text: &str) -> Result<BTreeMap<String, Entry>, String> {
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        // Not its source line, which may have a secret.
+        let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+        match line {
+            Some(line) => format!("line {line}: {}", error.message()),
+            None => error.message().to_owned(),
+        }
+    })?;
     let mut entries = BTreeMap::new();
     for (key, value) in table {
         let text = match value {

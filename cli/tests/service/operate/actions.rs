@@ -224,7 +224,7 @@ async fn forms_of_other_sites_and_without_a_token_change_nothing() {
         StatusCode::OK
     );
     assert!(actions(&installation).is_empty());
-    // A key in the header is no way around the form's token.
+    // A key in the header does not replace the form's token.
     let client = &installation.client;
     let direct = client
         .post(format!("{here}{revoke}"))

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_last_line_is_no_difference() {
+    fn the_end_of_the_last_line_is_not_a_difference() {
         let shown = lines("a\nb", "a\nb\nc", MAX_TIME).into_string();
         assert!(
             shown.contains(r#"<span class="line same">  b</span><span class="line ins">+ c</span>"#),

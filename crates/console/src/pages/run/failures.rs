@@ -79,7 +79,7 @@ fn code_of(place: &Place, failure: &RunFailure, code: &str, rank: usize) -> Mark
     }
 }
 
-/// Whether this is a source, whose check of freshness failed: it has no code, and these checks are no attempts.
+/// Whether this is a source, whose check of freshness failed: it has no code, and these checks are not attempts.
 fn is_source(unique_id: &str) -> bool {
     unique_id.starts_with("source.")
 }
