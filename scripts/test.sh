@@ -84,14 +84,20 @@ forget_settings() {
   unset $(compgen -e | grep -xF "$settings") $(compgen -e | grep '^DATACOVES_')
 }
 
-package_commands() { # steps…
-  local step
-  for step in clients kubernetes; do
-    ! is_one_of "$step" "$@" || python3 "tests/$step/run.py" --missing
+# What installs the packages of Python or npm that a step needs and that are missing: commands, a line each.
+package_commands() { # step
+  case $1 in
+    clients | kubernetes | production | console) python3 "tests/$1/run.py" --missing ;;
+    cluster) python3 tests/production/run.py --missing cluster ;;
+  esac
+}
+
+missing_packages() { # steps…
+  local step commands
+  for step; do
+    commands=$(package_commands "$step")
+    [[ ! $commands ]] || printf '  # for the step %s\n%s\n' "$step" "$commands"
   done
-  ! is_one_of production "$@" || python3 tests/production/run.py --missing
-  ! is_one_of console "$@" || python3 tests/console/run.py --missing
-  ! is_one_of cluster "$@" || python3 tests/production/run.py --missing cluster
 }
 
 prepare_checks() { # steps…
@@ -101,7 +107,7 @@ prepare_checks() { # steps…
     needs "$step" "${packages[@]}"
   done
   install_missing
-  announce_packages "the steps clients, production, console, cluster or kubernetes" "$(package_commands "$@")"
+  announce_packages "these steps" "$(missing_packages "$@")"
   on_signals stop_test
   forget_settings
   [[ ${WHAT_FOR[postgresql]:-} ]] && ! test_database_is_given || return 0

@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
             source,
             names: vec![FILE_VARIABLE.to_owned()],
             found: 0,
-            problems: Vec::new(),
+            problems: source.file.iter().flat_map(|file| file.problems.clone()).collect(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct File {
     pub(crate) path: PathBuf,
     /// By their keys in upper case.
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// What is wrong with other entries, without any values.
+    pub(crate) problems: Vec<String>,
 }
 
 /// A line of a settings file.
@@ -47,7 +49,7 @@ pub enum LoadError {
         /// The error of the operating system, or that the file is not UTF-8.
         error: std::io::Error,
     },
-    /// The file is not TOML, or has values of the wrong type.
+    /// The file is not TOML.
     #[error("{path}: {problem}")]
     Content {
         /// The path, as in [`LoadError::Open`].
@@ -132,24 +134,32 @@ fn present(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String
 impl File {
     /// Reads a single level of keys, in upper or lower case, with scalar values.
     pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, LoadError> {
-        match entries(text) {
-            Ok(entries) => Ok(Self { path, entries }),
-            Err(problem) => Err(LoadError::Content { path, problem }),
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                // Not the line itself, which may have a secret.
+                let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+                let problem = match line {
+                    Some(line) => format!("line {line}: {}", error.message()),
+                    None => error.message().to_owned(),
+                };
+                return Err(LoadError::Content { path, problem });
+            }
+        };
+        let mut file = Self {
+            path,
+            entries: BTreeMap::new(),
+            problems: Vec::new(),
+        };
+        for (key, value) in table {
+            if let Err(problem) = file.add(key, value) {
+                file.problems.push(format!("{}: {problem}", file.path.display()));
+            }
         }
+        Ok(file)
     }
-}
 
-fn entries(text: &str) -> Result<BTreeMap<String, Entry>, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        // Not its source line, which may have a secret.
-        let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-        match line {
-            Some(line) => format!("line {line}: {}", error.message()),
-            None => error.message().to_owned(),
-        }
-    })?;
-    let mut entries = BTreeMap::new();
-    for (key, value) in table {
+    fn add(&mut self, key: String, value: toml::Value) -> Result<(), String> {
         let text = match value {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
@@ -168,20 +178,15 @@ fn entries(text: &str) -> Result<BTreeMap<String, Entry>, String> {
                 "`{key}` must be an environment variable, because it names this file"
             ));
         }
-        if let Some(other) = entries.insert(
-            name,
-            Entry {
-                key: key.clone(),
-                value,
-            },
-        ) {
+        if let Some(other) = self.entries.get(&name) {
+            let other = &other.key;
             return Err(format!(
-                "`{}` and `{key}` are the same setting: remove one of them",
-                other.key
+                "`{other}` and `{key}` are the same setting: remove one of them"
             ));
         }
+        self.entries.insert(name, Entry { key, value });
+        Ok(())
     }
-    Ok(entries)
 }
 
 #[cfg(test)]
@@ -221,11 +226,24 @@ mod tests {
             ("[db]\npass = 'pa55'", "`db`"),
             ("PORT = 1\nport = 2", "`PORT` and `port`"),
             ("dbt_api_config = 'pa55'", "`dbt_api_config` must be"),
-            ("pa55", ""),
         ] {
-            let error = File::parse("dbt-api.toml".into(), text).err().unwrap().to_string();
-            assert!(error.starts_with("dbt-api.toml: ") && error.contains(part), "{error}");
+            let source = source(text, &[]);
+            let error = source
+                .read(|reader| reader.required("HOST", "it is needed"))
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(error.contains("dbt-api.toml: ") && error.contains(part), "{error}");
+            assert!(error.contains("missing `HOST`"), "all problems are reported: {error}");
             assert!(!error.contains("pa55"), "{error}");
         }
+        let error = File::parse("dbt-api.toml".into(), "a = 1\npa55 = ")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.starts_with("dbt-api.toml: line 2: ") && !error.contains("pa55"),
+            "{error}"
+        );
     }
 }
