@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use edge::CloudError;
 use read_model::doc::decode_doc;
 use read_model::queries;
 use read_model::queries::graph::Difference;
@@ -29,6 +30,15 @@ pub enum Subjects {
     Runs(RunId, RunId),
     /// What two environments have now.
     Environments(EnvironmentId, EnvironmentId),
+}
+
+/// The error of a request that names both a run and an environment, or neither.
+#[must_use]
+pub fn not_one_of_them(has_both: bool) -> CloudError {
+    let got = if has_both { "both" } else { "neither" };
+    CloudError::bad_request(format!(
+        "invalid `run` and `environment`: expected one of them, got {got}"
+    ))
 }
 
 /// Which nodes to show.

@@ -18,7 +18,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clock::Clock;
 use directory::{History, IdOrSlug};
 use futures_util::StreamExt;
-use schemas::{AccountId, EnvironmentId, EventId, TokenId};
+use schemas::{AccountId, EnvironmentId, EventId, TokenId, TokenState};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -221,7 +221,7 @@ impl Refusals {
         let token = history.token(id);
         let state = history.state(id, refused.time);
         // It may have been deleted, or its account restored, since the history was read.
-        let may_be_outdated = (state == "active") == is_about_the_token(refused.status);
+        let may_be_outdated = (state == TokenState::Active) == is_about_the_token(refused.status);
         if !is_decided && (token.is_none() || may_be_outdated) {
             return Holder::NotYet;
         }
@@ -250,7 +250,7 @@ impl Refusals {
             account_id,
             token_id: id,
             token_name: token.map(|token| printable(token.issued.name(), MAX_TOKEN_NAME)),
-            token_state: state.to_owned(),
+            token_state: state,
             environment: refused.environment.clone(),
             environment_id: entry.map(|(_, environment)| environment).or(bound_to),
             file: refused.file.clone(),
@@ -286,7 +286,7 @@ impl Refusals {
             account_id = record.account_id.map(|id| id.0),
             token_id = %record.token_id,
             token_name = record.token_name.as_deref(),
-            token_state = record.token_state,
+            token_state = %record.token_state,
             environment = record.environment.as_deref(),
             environment_id = record.environment_id.map(|id| id.0),
             file = record.file.as_deref(),
@@ -310,13 +310,13 @@ impl Refusals {
 }
 
 /// Why a token that is known was refused. The client only learns that its key does not work.
-fn reason_of(history: &History, id: TokenId, state: &str) -> Option<String> {
+fn reason_of(history: &History, id: TokenId, state: TokenState) -> Option<String> {
     let at = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     match state {
-        "deleted" => Some(format!("the token was deleted at {}", at(history.deleted_at(id)?))),
-        "expired" => Some(format!("the token expired at {}", at(history.token(id)?.expires_at?))),
-        "inactive" => Some("the account of the token is retired".to_owned()),
-        _ => None,
+        TokenState::Deleted => Some(format!("the token was deleted at {}", at(history.deleted_at(id)?))),
+        TokenState::Expired => Some(format!("the token expired at {}", at(history.token(id)?.expires_at?))),
+        TokenState::Inactive => Some("the account of the token is retired".to_owned()),
+        TokenState::Active => None,
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct RefusedUpload {
     /// Null for a token of Datacoves.
     token_name: Option<String>,
     /// `active`, `deleted`, `expired`, or `inactive` because its account was retired.
-    token_state: String,
+    token_state: &'static str,
     /// The environment that the client named, by its slug or number.
     environment: Option<String>,
     /// The number of this environment, retired or not, or else of the one that the token is bound to.
@@ -48,7 +48,7 @@ impl RefusedUpload {
             account_id: account.0,
             token_id: record.token_id.0,
             token_name: record.token_name,
-            token_state: record.token_state,
+            token_state: record.token_state.as_str(),
             environment: record.environment,
             environment_id: record.environment_id.map(|id| id.0),
             file: record.file,

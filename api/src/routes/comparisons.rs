@@ -1,6 +1,6 @@
 //! Comparisons of two runs or two environments. dbt Cloud's API does not have this route.
 
-use edge::{CloudError, One, Query, one};
+use edge::{One, Query, one};
 use schemas::{EnvironmentId, RunId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -39,11 +39,7 @@ pub(crate) async fn show(mut view: View, Query(params): Query<ComparisonParams>)
     let subjects = match (params.run, params.environment) {
         (Some(run), None) => Subjects::Runs(RunId(run), RunId(params.with)),
         (None, Some(environment)) => Subjects::Environments(EnvironmentId(environment), EnvironmentId(params.with)),
-        (run, _) => {
-            let got = if run.is_some() { "both" } else { "neither" };
-            let problem = format!("invalid `run` and `environment`: expected one of them, got {got}");
-            return Err(CloudError::bad_request(problem).into());
-        }
+        (run, _) => return Err(comparison::not_one_of_them(run.is_some()).into()),
     };
     let shown = Shown {
         kind: params.change,

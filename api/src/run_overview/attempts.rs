@@ -56,12 +56,12 @@ pub(super) fn of_files(files: &[ResultFile], columns: ResultColumns) -> Vec<Atte
     let mut attempts = Vec::new();
     let names = columns.unique_ids.into_iter().zip(columns.statuses);
     let times = columns.at.into_iter().zip(columns.seconds);
-    let places = columns.places.into_iter().zip(columns.flags);
-    for (((place, flags), (unique_id, status)), (at, seconds)) in places.zip(names).zip(times) {
-        let file = usize::try_from((place >> 32) - 1)
+    let positions = columns.places.into_iter().zip(columns.flags);
+    for (((packed, flags), (unique_id, status)), (at, seconds)) in positions.zip(names).zip(times) {
+        let file = usize::try_from((packed >> 32) - 1)
             .ok()
             .and_then(|index| files.get(index));
-        let place = i32::try_from(place & 0xffff_ffff).unwrap_or_default();
+        let position = i32::try_from(packed & 0xffff_ffff).unwrap_or_default();
         let Some(file) = file.filter(|_| flags != 0) else {
             continue;
         };
@@ -72,7 +72,7 @@ pub(super) fn of_files(files: &[ResultFile], columns: ResultColumns) -> Vec<Atte
             step_id: file.step_id,
             at,
             seconds,
-            stored: (file.sha256, place),
+            stored: (file.sha256, position),
         });
     }
     attempts

@@ -1,6 +1,6 @@
 //! The arguments of the commands about events: `dbt-api events`, `journal`, `dead-letters` and `replay`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use directory::IdOrSlug;
 use schemas::{AccountId, EventId};
 
@@ -86,9 +86,9 @@ pub(crate) enum DeadLettersCommand {
         events: Vec<EventId>,
     },
     /// Apply dead letters again, once the cause has been fixed.
+    #[command(group(ArgGroup::new("which").required(true).args(["events", "all"])))]
     Retry {
         /// The ids of the events.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
         events: Vec<EventId>,
         /// Retry all dead letters.
         #[arg(long)]

@@ -92,9 +92,9 @@ fn show(differences: &[Difference], output: Output) -> anyhow::Result<()> {
         .note("\nAn example of each, where both have a row with the columns that differ (--json shows whole rows):")?;
     for difference in differences {
         let of_account = format!("{}, account {}", difference.table, difference.account_id);
-        for (place, row) in [("database", &difference.database), ("bucket", &difference.bucket)] {
+        for (side, row) in [("database", &difference.database), ("bucket", &difference.bucket)] {
             if let Some(row) = row {
-                output.note(&format!("{of_account}, {place}: {}", shown(row, &difference.columns)))?;
+                output.note(&format!("{of_account}, {side}: {}", shown(row, &difference.columns)))?;
             }
         }
     }

@@ -8,7 +8,7 @@ use directory::IssuedToken;
 use directory::queries::{self, Token};
 use operator::history::read_history;
 use operator::{Deleted, Operator};
-use schemas::{AccountId, RecordState, TokenId};
+use schemas::{AccountId, RecordState, TokenId, TokenState};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -124,7 +124,7 @@ struct Row {
     #[serde(flatten)]
     token: Token,
     /// `active`; `expired`; `inactive` because its account is; or `deleted`.
-    state: &'static str,
+    state: TokenState,
     deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -146,9 +146,9 @@ async fn list(operator: &Operator, account: Option<AccountId>, all: bool) -> any
         .into_iter()
         .map(|token| Row {
             state: match token.expires_at {
-                Some(end) if end <= now => "expired",
-                _ if token.account_id.is_some_and(|account| retired.contains(&account)) => "inactive",
-                _ => "active",
+                Some(end) if end <= now => TokenState::Expired,
+                _ if token.account_id.is_some_and(|account| retired.contains(&account)) => TokenState::Inactive,
+                _ => TokenState::Active,
             },
             token,
             deleted_at: None,
@@ -196,7 +196,7 @@ async fn deleted_rows(
                 expires_at: token.expires_at,
                 last_used_at: uses.get(&issued.token_id()).copied(),
             },
-            state: "deleted",
+            state: TokenState::Deleted,
             deleted_at: history.deleted_at(issued.token_id()),
         }
     };

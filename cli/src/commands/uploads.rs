@@ -6,6 +6,7 @@ use clock::Clock;
 use directory::{History, IdOrSlug};
 use operator::history::{read_history, require_account};
 use operator::refused::newest_refused;
+use schemas::TokenState;
 use serde::Serialize;
 
 use crate::args::RefusedArguments;
@@ -67,7 +68,7 @@ impl<'a> Line<'a> {
     fn of(record: &'a RefusedUpload, history: &History) -> Self {
         let name = record.token_name.as_deref().filter(|name| !name.is_empty());
         let mut token = name.map_or_else(|| record.token_id.to_string(), str::to_owned);
-        if record.token_state != "active" {
+        if record.token_state != TokenState::Active {
             token = format!("{token} ({})", record.token_state);
         }
         Self {

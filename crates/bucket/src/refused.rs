@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use schemas::{AccountId, EnvironmentId, TokenId};
+use schemas::{AccountId, EnvironmentId, TokenId, TokenState};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,8 +33,8 @@ pub struct RefusedUpload {
     pub token_id: TokenId,
     /// The token's name, if this service issued it.
     pub token_name: Option<String>,
-    /// `active`, `deleted`, `expired`, or `inactive` because its account was retired.
-    pub token_state: String,
+    /// The state of the token when it was refused.
+    pub token_state: TokenState,
     /// The environment that the client named, by its slug or number.
     pub environment: Option<String>,
     /// The number of this environment, retired or not, or else of the one that the token is bound to.

@@ -101,10 +101,10 @@ impl Settings {
                 region,
                 credentials,
             } => {
-                let place = endpoint
+                let at_endpoint = endpoint
                     .as_ref()
                     .map_or_else(|| format!("in {region}"), |url| format!("at {url}"));
-                format!("the S3 bucket `{bucket}` {place}{}", credentials.origin())
+                format!("the S3 bucket `{bucket}` {at_endpoint}{}", credentials.origin())
             }
             Self::Minio { url, bucket, .. } => format!("the MinIO bucket `{bucket}` at {url}"),
             Self::Blob { container, account, .. } => {

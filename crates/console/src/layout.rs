@@ -19,7 +19,7 @@ pub(crate) struct Page<'a> {
     /// The names and addresses of the pages above this one.
     pub(crate) above: &'a [(String, String)],
     /// The account that is shown, and the environment if the page is about one.
-    pub(crate) place: Option<(AccountId, Option<i64>)>,
+    pub(crate) location: Option<(AccountId, Option<i64>)>,
     /// The address of the same facts as JSON.
     pub(crate) twin: Option<String>,
     /// For the form that signs out.
@@ -43,7 +43,7 @@ impl Page<'_> {
                             span.crumb { a href=(address) { bdi { (name) } } }
                         }
                     }
-                    @if let Some((account, environment)) = self.place {
+                    @if let Some((account, environment)) = self.location {
                         (search_box(account, environment))
                     }
                     form.sign-out method="post" action="/console/sign-out" {

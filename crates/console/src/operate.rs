@@ -237,7 +237,7 @@ impl Asked {
         Page {
             title: title.unwrap_or(tab.title()),
             above: &above,
-            place: None,
+            location: None,
             twin: None,
             form_token: &self.form_token,
             content,

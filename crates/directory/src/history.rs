@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use schemas::{
     AccountId, EnvironmentId, EnvironmentRecorded, Event, EventData, EventId, OperatorTokenIssued, RecordState, Sha256,
-    TokenId, TokenIssued,
+    TokenId, TokenIssued, TokenState,
 };
 
 use crate::IdOrSlug;
@@ -231,21 +231,21 @@ impl History {
         self.deleted.get(&id).copied()
     }
 
-    /// Returns whether a token was `active`, `deleted`, `expired`, or `inactive` because its account was.
+    /// Returns the state that a token had.
     #[must_use]
-    pub fn state(&self, id: TokenId, now: DateTime<Utc>) -> &'static str {
+    pub fn state(&self, id: TokenId, now: DateTime<Utc>) -> TokenState {
         let token = self.tokens.get(&id);
         if self.deleted_at(id).is_some_and(|deleted| deleted <= now) {
-            "deleted"
+            TokenState::Deleted
         } else if token.and_then(|token| token.expires_at).is_some_and(|end| end <= now) {
-            "expired"
+            TokenState::Expired
         } else if token
             .and_then(|token| token.issued.account_id())
             .is_some_and(|account| self.is_retired(account, now))
         {
-            "inactive"
+            TokenState::Inactive
         } else {
-            "active"
+            TokenState::Active
         }
     }
 

@@ -197,6 +197,7 @@ impl Hours {
 #[cfg(test)]
 mod tests {
     use bucket::RefusedOfHour;
+    use schemas::TokenState;
     use uuid::Uuid;
 
     use super::*;
@@ -208,7 +209,7 @@ mod tests {
             account_id: None,
             token_id: TokenId(Uuid::from_u128(token)),
             token_name: None,
-            token_state: "active".to_owned(),
+            token_state: TokenState::Active,
             environment: None,
             environment_id: None,
             file: None,

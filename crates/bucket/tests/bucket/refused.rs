@@ -2,7 +2,7 @@
 
 use bucket::{Bucket, REFUSED_KEPT_FOR, RefusedOfHour, RefusedUpload};
 use chrono::{DateTime, TimeDelta, Utc};
-use schemas::{AccountId, TokenId};
+use schemas::{AccountId, TokenId, TokenState};
 use uuid::Uuid;
 
 use crate::stores::on_each_store;
@@ -16,7 +16,7 @@ fn of_hour(hour: DateTime<Utc>, reason: &str) -> RefusedOfHour {
         account_id: Some(AccountId(1)),
         token_id: TokenId(Uuid::from_u128(7)),
         token_name: None,
-        token_state: "active".to_owned(),
+        token_state: TokenState::Active,
         environment: None,
         environment_id: None,
         file: Some("a\\nb".to_owned()),

@@ -30,7 +30,7 @@ pub(crate) async fn show(
     Ok(Page {
         title: &overview.name,
         above: &[],
-        place: Some((id, None)),
+        location: Some((id, None)),
         twin: Some(links::twin(id, "overview")),
         form_token: &form_token,
         content: content(id, &overview, now),

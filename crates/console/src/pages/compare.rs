@@ -4,7 +4,7 @@ mod diff;
 mod nodes;
 mod results;
 
-use api::comparison::{self, ChangeKind, Comparison, NODES, Shown, Subjects};
+use api::comparison::{self, ChangeKind, Comparison, NODES, Shown, Subjects, not_one_of_them};
 use api::{Error, View};
 use axum::extract::Extension;
 use directory::queries::{self, Environment, environments};
@@ -36,9 +36,7 @@ impl Wanted {
                 EnvironmentId(environment),
                 EnvironmentId(with),
             ))),
-            (Some(_), Some(_), _) | (None, None, Some(_)) => {
-                Err(CloudError::bad_request("give either `run` or `environment`"))
-            }
+            (Some(_), Some(_), _) | (None, None, Some(_)) => Err(not_one_of_them(self.run.is_some())),
             // One of the two is filled in already.
             _ => Ok(None),
         }
@@ -79,13 +77,13 @@ impl Wanted {
 }
 
 /// Where the links of the page lead.
-struct Place {
+struct Context {
     account: AccountId,
     /// The environment whose nodes are linked; none if those of an older manifest are shown of one that is not known.
     environment: Option<i64>,
 }
 
-impl Place {
+impl Context {
     /// The name of a node, with a link to it if the second of the two has it.
     fn node(&self, unique_id: &str, is_there: bool) -> Markup {
         let name = parts::node_name(unique_id);
@@ -143,18 +141,18 @@ pub(crate) async fn show(
         twin = Some(links::twin(account, &format!("compare?{}{offset}", wanted.query())));
     }
     drop(view);
-    let place = Place { account, environment };
+    let context = Context { account, environment };
     layout::beside(move || {
         Page {
             title: "Compare",
             above: &[(record.name, links::account(account))],
-            place: Some((account, environment)),
+            location: Some((account, environment)),
             twin,
             form_token: &form_token,
             content: html! {
                 h1 { "Compare" }
                 (forms(&known, wanted))
-                @if let Some(found) = &found { (content(found, wanted, &place, &known)) }
+                @if let Some(found) = &found { (content(found, wanted, &context, &known)) }
             },
         }
         .render()
@@ -193,7 +191,7 @@ fn forms(known: &[Environment], wanted: Wanted) -> Markup {
     }
 }
 
-fn content(found: &Comparison, wanted: Wanted, place: &Place, known: &[Environment]) -> Markup {
+fn content(found: &Comparison, wanted: Wanted, context: &Context, known: &[Environment]) -> Markup {
     let totals = [
         (
             None,
@@ -213,41 +211,41 @@ fn content(found: &Comparison, wanted: Wanted, place: &Place, known: &[Environme
             page: usize::try_from(page).ok(),
             ..wanted
         }
-        .address(place.account)
+        .address(context.account)
     };
     html! {
-        p { (subject(wanted, place, known)) }
-        @if let Some(results) = &found.results { (results::results(results, place)) }
+        p { (subject(wanted, context, known)) }
+        @if let Some(results) = &found.results { (results::results(results, context)) }
         h2 #nodes { "Nodes" }
         nav.tabs aria-label="Kinds of differences" {
             @for (kind, name, count) in totals {
                 @let of_kind = Wanted { change: kind, page: None, ..wanted };
-                a href={ (of_kind.address(place.account)) "#nodes" } aria-current=[(kind == wanted.change).then_some("true")] {
+                a href={ (of_kind.address(context.account)) "#nodes" } aria-current=[(kind == wanted.change).then_some("true")] {
                     (name) " " span.count { (count) }
                 }
             }
         }
         @if found.nodes.is_empty() { p.empty { "No nodes differ like this." } } @else {
-            (nodes::nodes(&found.nodes, place))
+            (nodes::nodes(&found.nodes, context))
             @if total > found.nodes.len() { (parts::pages(parts::count(wanted.page()), parts::count(NODES), found.nodes.len(), parts::count(total), to_page)) }
         }
     }
 }
 
 /// What is compared, in words, the older first.
-fn subject(wanted: Wanted, place: &Place, known: &[Environment]) -> Markup {
+fn subject(wanted: Wanted, context: &Context, known: &[Environment]) -> Markup {
     let environment = |id: i64| {
         let name = known
             .iter()
             .find(|environment| environment.id == id)
             .map_or("", |environment| &environment.name);
-        html! { a href=(links::environment(place.account, id)) { bdi { (name) } } }
+        html! { a href=(links::environment(context.account, id)) { bdi { (name) } } }
     };
     html! {
         @match (wanted.run, wanted.environment, wanted.with) {
             (Some(run), _, Some(with)) => {
-                "From " a href=(links::run(place.account, run)) { "run " (run) }
-                " to " a href=(links::run(place.account, with)) { "run " (with) } "."
+                "From " a href=(links::run(context.account, run)) { "run " (run) }
+                " to " a href=(links::run(context.account, with)) { "run " (with) } "."
             },
             (None, Some(one), Some(with)) => { "From " (environment(one)) " to " (environment(with)) ", as they are now." },
             _ => {},

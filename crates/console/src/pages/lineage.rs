@@ -128,7 +128,7 @@ async fn show(
                 (account.name, links::account(id)),
                 (record.name, links::environment(id, environment.0)),
             ],
-            place: Some((id, Some(environment.0))),
+            location: Some((id, Some(environment.0))),
             twin: Some(address.twin()),
             form_token: &form_token,
             content,

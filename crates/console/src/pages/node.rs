@@ -22,12 +22,12 @@ use crate::{links, markdown, parts};
 
 /// Where the links of a node's page lead.
 #[derive(Clone, Copy)]
-struct Place {
+struct Context {
     account: AccountId,
     environment: i64,
 }
 
-impl Place {
+impl Context {
     fn node(self, unique_id: &str) -> String {
         links::node(self.account, self.environment, unique_id)
     }
@@ -50,7 +50,7 @@ pub(crate) async fn show(
     let node = node::of_environment(&mut view, environment, unique_id).await?;
     drop(view);
     layout::beside(move || {
-        let place = Place {
+        let context = Context {
             account,
             environment: environment.0,
         };
@@ -66,8 +66,8 @@ pub(crate) async fn show(
                 (of.name, links::account(account)),
                 (record.name, links::environment(account, environment.0)),
             ],
-            place: Some((account, Some(environment.0))),
-            content: content(&node, place, &twin),
+            location: Some((account, Some(environment.0))),
+            content: content(&node, context, &twin),
             twin: Some(twin),
             form_token: &form_token,
         }
@@ -76,33 +76,33 @@ pub(crate) async fn show(
     .await
 }
 
-fn content(node: &NodeDetails, place: Place, twin: &str) -> Markup {
+fn content(node: &NodeDetails, context: Context, twin: &str) -> Markup {
     html! {
-        (heading(node, place))
+        (heading(node, context))
         (message(node))
         div.columns.summary {
-            section.card { h2.sr { "Facts" } (facts::facts(node, place)) }
-            @if !node.history.is_empty() { section.card { (history::history(node, place)) } }
+            section.card { h2.sr { "Facts" } (facts::facts(node, context)) }
+            @if !node.history.is_empty() { section.card { (history::history(node, context)) } }
         }
         @if let Some(text) = node.node.text("description").filter(|text| !text.trim().is_empty()) {
             section { h2 { "Description" } (markdown::description(&text)) }
         }
         (own::facts(node))
-        (columns::columns(node, place))
-        (tests::tests(node, place))
+        (columns::columns(node, context))
+        (tests::tests(node, context))
         (code::code(node, twin))
-        (relatives::relatives(node, place))
-        (facts::origins(node, place))
+        (relatives::relatives(node, context))
+        (facts::origins(node, context))
     }
 }
 
-fn heading(node: &NodeDetails, place: Place) -> Markup {
+fn heading(node: &NodeDetails, context: Context) -> Markup {
     let path = node.node.text("original_file_path");
     html! {
         div.row.spread.heading {
             h1 { bdi { (name_of(node)) } }
             @if has_lineage(&node.resource_type) {
-                a.action href=(links::lineage(place.account, place.environment, &node.unique_id)) { "Lineage" }
+                a.action href=(links::lineage(context.account, context.environment, &node.unique_id)) { "Lineage" }
             }
         }
         p.row.under {

@@ -23,7 +23,7 @@ use crate::parts::{
 const MESSAGE: usize = 280;
 
 /// Where the page is, and when.
-struct Place {
+struct Context {
     account: AccountId,
     environment: i64,
     now: DateTime<Utc>,
@@ -42,7 +42,7 @@ pub(crate) async fn show(
         .ok_or_else(CloudError::not_found)?;
     let overview = api::overview::of_environment(&mut view, environment, now).await?;
     drop(view);
-    let place = Place {
+    let context = Context {
         account: id,
         environment: environment.0,
         now,
@@ -50,37 +50,37 @@ pub(crate) async fn show(
     Ok(Page {
         title: &overview.name,
         above: &[(record.name, links::account(id))],
-        place: Some((id, Some(environment.0))),
+        location: Some((id, Some(environment.0))),
         twin: Some(links::twin(id, &format!("environments/{}/overview", environment.0))),
         form_token: &form_token,
-        content: content(&place, &overview),
+        content: content(&context, &overview),
     }
     .render())
 }
 
-fn content(place: &Place, overview: &EnvironmentOverview) -> Markup {
-    let address = links::environment(place.account, place.environment);
+fn content(context: &Context, overview: &EnvironmentOverview) -> Markup {
+    let address = links::environment(context.account, context.environment);
     html! {
         div.row.spread {
             h1 { bdi { (overview.name) } " " span.kind { (overview.environment_type) } }
             nav.row aria-label="Of this environment" {
-                a href=(links::runs(place.account, &format!("environment={}", place.environment))) { "Runs" }
+                a href=(links::runs(context.account, &format!("environment={}", context.environment))) { "Runs" }
                 a href={ (address) "/lineage" } { "Lineage" }
                 a href={ (address) "/search" } { "Search" }
-                a href=(links::compare_environment(place.account, place.environment)) { "Compare" }
+                a href=(links::compare_environment(context.account, context.environment)) { "Compare" }
             }
         }
         @if let Some(uploads) = overview.uploads.as_ref().filter(|uploads| uploads.is_silent) {
-            p.message role="status" { (silence(uploads, place.now)) "." }
+            p.message role="status" { (silence(uploads, context.now)) "." }
         }
-        (tiles(place, overview))
-        (jobs(place, overview))
-        (failing(place, overview))
-        (stale(place, overview))
+        (tiles(context, overview))
+        (jobs(context, overview))
+        (failing(context, overview))
+        (stale(context, overview))
     }
 }
 
-fn tiles(place: &Place, overview: &EnvironmentOverview) -> Markup {
+fn tiles(context: &Context, overview: &EnvironmentOverview) -> Markup {
     let failed = overview.jobs.iter().filter(|job| job.has_failed()).count();
     let tone = |is_bad: bool, bad: &'static str| if is_bad { bad } else { "good" };
     html! {
@@ -94,9 +94,9 @@ fn tiles(place: &Place, overview: &EnvironmentOverview) -> Markup {
             li class=(tone(overview.stale_total > 0, "warn")) {
                 a href="#stale" { (counted(overview.stale_total, "No source was found too old", "source is too old", "sources are too old")) }
             }
-            li.idle { (changes(place, overview.changes.as_ref())) }
+            li.idle { (changes(context, overview.changes.as_ref())) }
             @if let Some(uploads) = &overview.uploads {
-                li class=(tone(uploads.is_silent, "bad")) { span { "Last upload " strong { (ago(uploads.last_upload_at, place.now)) } } }
+                li class=(tone(uploads.is_silent, "bad")) { span { "Last upload " strong { (ago(uploads.last_upload_at, context.now)) } } }
             }
         }
     }
@@ -112,7 +112,7 @@ fn counted(count: i64, none: &str, one: &str, several: &str) -> Markup {
     }
 }
 
-fn changes(place: &Place, changes: Option<&Changes>) -> Markup {
+fn changes(context: &Context, changes: Option<&Changes>) -> Markup {
     let Some(changes) = changes else {
         return html! { span { "No manifest from yesterday to compare with" } };
     };
@@ -129,18 +129,18 @@ fn changes(place: &Place, changes: Option<&Changes>) -> Markup {
     let text = html! {
         "Definitions: "
         strong { @if words.is_empty() { "no change" } @else { (words.join(", ")) } }
-        " since " (ago(changes.from_generated_at, place.now))
+        " since " (ago(changes.from_generated_at, context.now))
     };
     html! {
         @if changes.from_run_id == changes.to_run_id {
-            span { "No new manifest since " (ago(changes.from_generated_at, place.now)) }
+            span { "No new manifest since " (ago(changes.from_generated_at, context.now)) }
         } @else {
-            a href=(links::compare(place.account, changes.from_run_id, changes.to_run_id)) { (text) }
+            a href=(links::compare(context.account, changes.from_run_id, changes.to_run_id)) { (text) }
         }
     }
 }
 
-fn jobs(place: &Place, overview: &EnvironmentOverview) -> Markup {
+fn jobs(context: &Context, overview: &EnvironmentOverview) -> Markup {
     let shown = count(overview.jobs.len());
     html! {
         h2 #jobs { "Jobs" }
@@ -149,7 +149,7 @@ fn jobs(place: &Place, overview: &EnvironmentOverview) -> Markup {
         } @else {
             table.jobs {
                 thead { tr { th { "Job" } th { "Last 30 runs" } th { "Last run" } th.number { "Took" } th.number { "Usually" } } }
-                tbody { @for job in &overview.jobs { (job_row(place, job)) } }
+                tbody { @for job in &overview.jobs { (job_row(context, job)) } }
             }
             p.note {
                 "The higher the bar, the longer the run; the newest is at the right. A square below a bar: it failed. A dash: it has not ended, or was cancelled."
@@ -159,18 +159,18 @@ fn jobs(place: &Place, overview: &EnvironmentOverview) -> Markup {
     }
 }
 
-fn job_row(place: &Place, job: &JobStrip) -> Markup {
+fn job_row(context: &Context, job: &JobStrip) -> Markup {
     let name = job_name(job.dag_id.as_deref());
-    let filters = format!("environment={}&job={}", place.environment, job.job_id);
+    let filters = format!("environment={}&job={}", context.environment, job.job_id);
     html! {
         tr {
             th scope="row" {
-                a href=(links::runs(place.account, &filters)) { bdi { (name) } }
+                a href=(links::runs(context.account, &filters)) { bdi { (name) } }
                 @if let Some(cron) = &job.cron { div.note { code { (cron) } } }
             }
-            td { (strip::strip(place.account, job, name)) }
+            td { (strip::strip(context.account, job, name)) }
             @if let Some(last) = job.runs.last() {
-                td { a href=(links::run(place.account, last.run_id)) { (run_status(last.status)) } div.note { (ago(last.started_at, place.now)) } }
+                td { a href=(links::run(context.account, last.run_id)) { (run_status(last.status)) } div.note { (ago(last.started_at, context.now)) } }
                 td.number { (strip::took(last)) }
                 td.number { (usual(job)) }
             } @else {
@@ -188,7 +188,7 @@ fn usual(job: &JobStrip) -> String {
         .map_or_else(|| "–".to_owned(), |run| strip::took(run))
 }
 
-fn failing(place: &Place, overview: &EnvironmentOverview) -> Markup {
+fn failing(context: &Context, overview: &EnvironmentOverview) -> Markup {
     html! {
         h2 #failing { "What fails now" }
         @if overview.failing.is_empty() {
@@ -196,31 +196,31 @@ fn failing(place: &Place, overview: &EnvironmentOverview) -> Markup {
         } @else {
             div.scroll { table.stack {
                 thead { tr { th { "Node" } th { "Since" } th { "Last worked" } th { "Last attempt" } th { "Message" } } }
-                tbody { @for node in &overview.failing { (failing_row(place, node)) } }
+                tbody { @for node in &overview.failing { (failing_row(context, node)) } }
             } }
             (rest(overview.failing_total, overview.failing.len()))
         }
     }
 }
 
-fn failing_row(place: &Place, node: &Failing) -> Markup {
-    let since = html! { (ago(node.failing_since_at, place.now)) };
+fn failing_row(context: &Context, node: &Failing) -> Markup {
+    let since = html! { (ago(node.failing_since_at, context.now)) };
     html! {
         tr {
             td.name {
-                a href=(links::node(place.account, place.environment, &node.unique_id)) title=(node.unique_id) { bdi { (node_name(&node.unique_id)) } }
+                a href=(links::node(context.account, context.environment, &node.unique_id)) title=(node.unique_id) { bdi { (node_name(&node.unique_id)) } }
                 div.note {
                     (node_type(&node.unique_id)) " · "
-                    a href=(links::downstream(place.account, place.environment, &node.unique_id)) { (links::dependents(&node.unique_id)) }
+                    a href=(links::downstream(context.account, context.environment, &node.unique_id)) { (links::dependents(&node.unique_id)) }
                 }
             }
-            td data-label="Since" { @if let Some(run) = node.since_run_id { a href=(links::run(place.account, run)) { (since) } } @else { (since) } }
-            td data-label="Last worked" { @if let Some(time) = node.last_success_at { (ago(time, place.now)) } @else { "never" } }
+            td data-label="Since" { @if let Some(run) = node.since_run_id { a href=(links::run(context.account, run)) { (since) } } @else { (since) } }
+            td data-label="Last worked" { @if let Some(time) = node.last_success_at { (ago(time, context.now)) } @else { "never" } }
             td data-label="Last attempt" {
                 (result_status(&node.status))
                 div.note {
-                    (ago(node.failed_at, place.now))
-                    @if let Some(run) = node.run_id { " · " a href=(links::run(place.account, run)) { "Run " (run) } }
+                    (ago(node.failed_at, context.now))
+                    @if let Some(run) = node.run_id { " · " a href=(links::run(context.account, run)) { "Run " (run) } }
                 }
             }
             td.text { (message(node.message.as_deref())) }
@@ -228,7 +228,7 @@ fn failing_row(place: &Place, node: &Failing) -> Markup {
     }
 }
 
-fn stale(place: &Place, overview: &EnvironmentOverview) -> Markup {
+fn stale(context: &Context, overview: &EnvironmentOverview) -> Markup {
     // dbt says something only if the check itself failed.
     let has_message = overview.stale.iter().any(|node| node.message.is_some());
     html! {
@@ -238,25 +238,25 @@ fn stale(place: &Place, overview: &EnvironmentOverview) -> Markup {
         } @else {
             div.scroll { table.stack {
                 thead { tr { th { "Source" } th { "Newest row" } th { "May be as old as" } th { "Checked" } @if has_message { th { "Message" } } } }
-                tbody { @for node in &overview.stale { (stale_row(place, node, has_message)) } }
+                tbody { @for node in &overview.stale { (stale_row(context, node, has_message)) } }
             } }
             (rest(overview.stale_total, overview.stale.len()))
         }
     }
 }
 
-fn stale_row(place: &Place, node: &Stale, has_message: bool) -> Markup {
+fn stale_row(context: &Context, node: &Stale, has_message: bool) -> Markup {
     html! {
         tr {
             td.name {
-                a href=(links::node(place.account, place.environment, &node.unique_id)) title=(node.unique_id) { bdi { (node_name(&node.unique_id)) } }
+                a href=(links::node(context.account, context.environment, &node.unique_id)) title=(node.unique_id) { bdi { (node_name(&node.unique_id)) } }
             }
-            td data-label="Newest row" { @if let Some(time) = node.max_loaded_at { (ago(time, place.now)) } @else { "not known" } }
+            td data-label="Newest row" { @if let Some(time) = node.max_loaded_at { (ago(time, context.now)) } @else { "not known" } }
             td data-label="May be as old as" { (allowed(node)) }
             td data-label="Checked" {
-                @if let Some(run) = node.run_id { a href=(links::run(place.account, run)) { (result_status(&node.status)) } }
+                @if let Some(run) = node.run_id { a href=(links::run(context.account, run)) { (result_status(&node.status)) } }
                 @else { (result_status(&node.status)) }
-                div.note { (ago(node.checked_at, place.now)) }
+                div.note { (ago(node.checked_at, context.now)) }
             }
             @if has_message { td.text { (message(node.message.as_deref())) } }
         }

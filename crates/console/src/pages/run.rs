@@ -40,13 +40,13 @@ pub(crate) struct Shown {
 }
 
 /// Where the page is.
-struct Place {
+struct Context {
     account: AccountId,
     environment: i64,
     run: i64,
 }
 
-impl Place {
+impl Context {
     /// A link to a node.
     fn node(&self, unique_id: &str) -> Markup {
         html! { a href=(links::node(self.account, self.environment, unique_id)) title=(unique_id) { bdi { (node_name(unique_id)) } } }
@@ -80,7 +80,7 @@ pub(crate) async fn show(
     // Nothing is read from here on, so others may use the connection.
     drop(view);
     layout::beside(move || {
-        let place = Place {
+        let context = Context {
             account: id,
             environment: overview.environment_id,
             run: overview.run_id,
@@ -93,37 +93,37 @@ pub(crate) async fn show(
         Page {
             title: &format!("Run {} of {job}", overview.run_id),
             above: &above,
-            place: Some((id, Some(overview.environment_id))),
+            location: Some((id, Some(overview.environment_id))),
             twin: Some(links::twin(
                 id,
                 &format!("runs/{}/overview?failures_offset={first_failure}", overview.run_id),
             )),
             form_token: &form_token,
-            content: content(&place, &overview, &attempts, &shown, now),
+            content: content(&context, &overview, &attempts, &shown, now),
         }
         .render()
     })
     .await
 }
 
-fn content(place: &Place, run: &RunOverview, attempts: &[Attempt], shown: &Shown, now: DateTime<Utc>) -> Markup {
+fn content(context: &Context, run: &RunOverview, attempts: &[Attempt], shown: &Shown, now: DateTime<Utc>) -> Markup {
     html! {
         div.row.spread {
             h1 { "Run " (run.run_id) " " (run_status(run.status)) }
-            @if let Some(before) = run.previous_run_id { a rel="prev" href=(links::run(place.account, before)) { "The run before" } }
+            @if let Some(before) = run.previous_run_id { a rel="prev" href=(links::run(context.account, before)) { "The run before" } }
         }
         (facts(run, now))
         (sections(run))
         @if !run.is_whole {
             p.message { "This run has very many results. What follows is made of " (run.results_total) " of them; the API lists all." }
         }
-        (failures::failures(place, run, shown, now))
-        (failures::skipped(place, run))
+        (failures::failures(context, run, shown, now))
+        (failures::skipped(context, run))
         (steps(run))
-        (timeline::section(place, run))
-        (comparison::section(place, run))
-        (results::section(place, attempts, run, shown))
-        (files::section(place, run))
+        (timeline::section(context, run))
+        (comparison::section(context, run))
+        (results::section(context, attempts, run, shown))
+        (files::section(context, run))
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) async fn show(
     Ok(Page {
         title: "Runs",
         above: &above,
-        place: Some((id, filters.environment)),
+        location: Some((id, filters.environment)),
         twin: Some(filters.twin(id)),
         form_token: &form_token,
         content: content(&context, &filters, &choices, &found),

@@ -27,7 +27,7 @@ pub(crate) struct SearchParams {
 }
 
 /// Where the page is, and what was searched for.
-struct Place<'a> {
+struct Context<'a> {
     account: AccountId,
     environment: i64,
     text: &'a str,
@@ -50,7 +50,7 @@ pub(crate) async fn show(
     let record = record.ok_or_else(CloudError::not_found)?;
     let environments = environments(&mut view).await?;
     let text = params.q.as_deref().unwrap_or_default().trim();
-    let place = Place {
+    let context = Context {
         account: id,
         environment: environment.0,
         text,
@@ -59,8 +59,8 @@ pub(crate) async fn show(
     };
     let wanted = Wanted {
         text,
-        resource_type: place.resource_type,
-        offset: (place.page - 1).saturating_mul(ON_PAGE),
+        resource_type: context.resource_type,
+        offset: (context.page - 1).saturating_mul(ON_PAGE),
         limit: ON_PAGE,
     };
     let (defined, found) = api::search(&mut view, &state.discovery, environment, &wanted).await?;
@@ -71,7 +71,7 @@ pub(crate) async fn show(
     } else {
         format!("{text} – search")
     };
-    let of_type = place
+    let of_type = context
         .resource_type
         .map(|of| format!("&resource_type={}", encoded(of)))
         .unwrap_or_default();
@@ -87,10 +87,10 @@ pub(crate) async fn show(
             (account.name, links::account(id)),
             (record.name, links::environment(id, environment.0)),
         ],
-        place: Some((id, Some(environment.0))),
+        location: Some((id, Some(environment.0))),
         twin: Some(links::twin(id, &twin)),
         form_token: &form_token,
-        content: content(&place, &environments, &defined, &found),
+        content: content(&context, &environments, &defined, &found),
     }
     .render())
 }
@@ -116,43 +116,43 @@ async fn environments(view: &mut View) -> Result<Vec<Environment>, Error> {
     Ok(environments)
 }
 
-fn content(place: &Place<'_>, environments: &[Environment], defined: &Defined, found: &Found) -> Markup {
+fn content(context: &Context<'_>, environments: &[Environment], defined: &Defined, found: &Found) -> Markup {
     html! {
         h1 { "Search" }
         @if environments.len() > 1 {
             nav.row aria-label="Environments" {
                 @for environment in environments {
-                    a href=(links::search(place.account, environment.id, place.text)) aria-current=[(environment.id == place.environment).then_some("page")] {
+                    a href=(links::search(context.account, environment.id, context.text)) aria-current=[(environment.id == context.environment).then_some("page")] {
                         bdi { (environment.name) }
                     }
                 }
             }
         }
-        form.filters method="get" action={ (links::environment(place.account, place.environment)) "/search" } {
-            label.grow { "Names, tags, columns and descriptions" input type="search" name="q" value=(place.text) autocomplete="off" autofocus[place.text.is_empty()]; }
+        form.filters method="get" action={ (links::environment(context.account, context.environment)) "/search" } {
+            label.grow { "Names, tags, columns and descriptions" input type="search" name="q" value=(context.text) autocomplete="off" autofocus[context.text.is_empty()]; }
             button type="submit" { "Search" }
         }
-        @if place.text.is_empty() {
+        @if context.text.is_empty() {
             p.empty { "A node is found if it has all words, as they are or as a part of others." }
         } @else if found.of_types.is_empty() {
-            p.empty { "No node has " @if place.text.contains(' ') { "all of " } strong { bdi { (place.text) } } " in its name, tags, columns or descriptions." }
+            p.empty { "No node has " @if context.text.contains(' ') { "all of " } strong { bdi { (context.text) } } " in its name, tags, columns or descriptions." }
         } @else {
-            (types(place, found))
-            ol.hits { @for hit in &found.hits { (row(place, (defined, found), hit)) } }
-            @if found.total > ON_PAGE || place.page > 1 {
-                (pages(count(place.page), count(ON_PAGE), found.hits.len(), count(found.total), |page| address(place, place.resource_type, page)))
+            (types(context, found))
+            ol.hits { @for hit in &found.hits { (row(context, (defined, found), hit)) } }
+            @if found.total > ON_PAGE || context.page > 1 {
+                (pages(count(context.page), count(ON_PAGE), found.hits.len(), count(found.total), |page| address(context, context.resource_type, page)))
             }
         }
     }
 }
 
 /// The ways to the nodes of one type.
-fn types(place: &Place<'_>, found: &Found) -> Markup {
+fn types(context: &Context<'_>, found: &Found) -> Markup {
     let all: usize = found.of_types.values().sum();
     let tab = |resource_type: Option<&str>, name: &str, count: usize| {
-        let is_current = resource_type == place.resource_type;
+        let is_current = resource_type == context.resource_type;
         html! {
-            a href=(address(place, resource_type, 1)) aria-current=[is_current.then_some("page")] { (name) " " span.number { (count) } }
+            a href=(address(context, resource_type, 1)) aria-current=[is_current.then_some("page")] { (name) " " span.number { (count) } }
         }
     };
     html! {
@@ -163,16 +163,16 @@ fn types(place: &Place<'_>, found: &Found) -> Markup {
     }
 }
 
-fn row(place: &Place<'_>, (defined, found): (&Defined, &Found), hit: &Hit) -> Markup {
+fn row(context: &Context<'_>, (defined, found): (&Defined, &Found), hit: &Hit) -> Markup {
     let node = defined.graph().node(hit.node);
     let name = node.name.as_deref().unwrap_or(&node.unique_id);
     let is_description = hit.snippet.as_ref().is_some_and(|snippet| snippet.of == "description");
     html! {
         li {
             div.row {
-                a.hit href=(links::node(place.account, place.environment, &node.unique_id)) title=(node.unique_id) { bdi { (pieces(&Snippet::of_text("name", name, &found.words))) } }
+                a.hit href=(links::node(context.account, context.environment, &node.unique_id)) title=(node.unique_id) { bdi { (pieces(&Snippet::of_text("name", name, &found.words))) } }
                 span.kind { (node.resource_type) @if let Some(package) = &node.package_name { " in " bdi { (package) } } }
-                a.note href=(links::lineage(place.account, place.environment, &node.unique_id)) aria-label={ "Lineage of " (name) } { "Lineage" }
+                a.note href=(links::lineage(context.account, context.environment, &node.unique_id)) aria-label={ "Lineage of " (name) } { "Lineage" }
             }
             @if let Some(snippet) = &hit.snippet {
                 p.found-in { @if !is_description { span.kind { bdi { (snippet.of) } } " " } bdi { (pieces(snippet)) } }
@@ -186,8 +186,8 @@ fn pieces(snippet: &Snippet) -> Markup {
     html! { @for (is_match, text) in &snippet.pieces { @if *is_match { mark { (text) } } @else { (text) } } }
 }
 
-fn address(place: &Place<'_>, resource_type: Option<&str>, page: impl TryInto<i64>) -> String {
-    let mut address = links::search(place.account, place.environment, place.text);
+fn address(context: &Context<'_>, resource_type: Option<&str>, page: impl TryInto<i64>) -> String {
+    let mut address = links::search(context.account, context.environment, context.text);
     if let Some(resource_type) = resource_type {
         address.push_str(&format!("&resource_type={}", encoded(resource_type)));
     }

@@ -214,7 +214,9 @@ async fn without_two_that_are_known_there_is_a_form_or_an_error() {
         let answer = console.get(&path, ALL).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
         assert!(
-            answer.body.contains("give either `run` or `environment`"),
+            answer
+                .body
+                .contains("invalid `run` and `environment`: expected one of them, got both"),
             "{}",
             answer.body
         );

@@ -78,6 +78,7 @@ pub struct JobCounts {
 /// # Errors
 /// Returns an error if the query fails.
 pub async fn job_counts(connection: &mut PgConnection, account: AccountId) -> sqlx::Result<Vec<JobCounts>> {
+    // 20 is `RunStatus::Error`.
     sqlx::query_as!(
         JobCounts,
         r#"SELECT j.environment_id, count(*) AS "jobs!", count(*) FILTER (WHERE r.status = 20) AS "failed!",

@@ -253,6 +253,7 @@ pub async fn run_before(
     job: i64,
     run: RunId,
 ) -> sqlx::Result<Option<i64>> {
+    // From 10 on (`RunStatus::Success`) a run has ended.
     sqlx::query_scalar!(
         "SELECT id FROM runs WHERE account_id = $1 AND job_id = $2 AND id < $3 AND status >= 10 ORDER BY id DESC LIMIT 1",
         account.0,

@@ -4,7 +4,7 @@ use api::comparison::{ColumnChange, ColumnFacts, FieldChange, NodeChange};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::Place;
+use super::Context;
 use super::diff::Differ;
 use crate::parts;
 
@@ -21,7 +21,7 @@ const MAX_COLUMNS: usize = 100;
 const MAX_LENGTH: usize = 2_000;
 
 /// Shows nodes that differ, by what differs.
-pub(super) fn nodes(changes: &[NodeChange], place: &Place) -> Markup {
+pub(super) fn nodes(changes: &[NodeChange], context: &Context) -> Markup {
     let of = |kind: &str| {
         changes
             .iter()
@@ -30,24 +30,24 @@ pub(super) fn nodes(changes: &[NodeChange], place: &Place) -> Markup {
     };
     let differ = Differ::new();
     html! {
-        @for (number, change) in of("changed").into_iter().enumerate() { (changed(change, number < OPEN, place, &differ)) }
-        (names("Added", &of("added"), place))
-        (names("Removed", &of("removed"), place))
+        @for (number, change) in of("changed").into_iter().enumerate() { (changed(change, number < OPEN, context, &differ)) }
+        (names("Added", &of("added"), context))
+        (names("Removed", &of("removed"), context))
     }
 }
 
-fn names(title: &str, changes: &[&NodeChange], place: &Place) -> Markup {
+fn names(title: &str, changes: &[&NodeChange], context: &Context) -> Markup {
     html! {
         @if !changes.is_empty() {
             h3 { (title) }
             ul.nodes { @for change in changes {
-                li { span.kind { (parts::words(&change.resource_type)) } span { (place.node(&change.unique_id, change.change == "added")) } }
+                li { span.kind { (parts::words(&change.resource_type)) } span { (context.node(&change.unique_id, change.change == "added")) } }
             } }
         }
     }
 }
 
-fn changed(change: &NodeChange, is_open: bool, place: &Place, differ: &Differ) -> Markup {
+fn changed(change: &NodeChange, is_open: bool, context: &Context, differ: &Differ) -> Markup {
     let texts = TEXTS.iter().filter_map(|key| Some((*key, change.fields.get(*key)?)));
     let values: Vec<(&String, &FieldChange)> = change
         .fields
@@ -63,7 +63,7 @@ fn changed(change: &NodeChange, is_open: bool, place: &Place, differ: &Differ) -
                 strong { bdi { (parts::node_name(&change.unique_id)) } } " "
                 span.quiet { (what(change)) }
             }
-            p { (place.id(&change.unique_id)) }
+            p { (context.id(&change.unique_id)) }
             @for (key, field) in texts {
                 h3 { (title(key)) }
                 (differ.lines(&text(field.before.as_deref()), &text(field.now.as_deref())))

@@ -3,11 +3,11 @@
 use api::run_overview::RunComparison;
 use maud::{Markup, html};
 
-use super::Place;
+use super::Context;
 use crate::parts;
 
 /// Shows the nodes that ended with another status, and how many took another time.
-pub(super) fn results(comparison: &RunComparison, place: &Place) -> Markup {
+pub(super) fn results(comparison: &RunComparison, context: &Context) -> Markup {
     let shown = comparison.status_changed.len();
     html! {
         h2 { "Results" }
@@ -16,7 +16,7 @@ pub(super) fn results(comparison: &RunComparison, place: &Place) -> Markup {
                 thead { tr { th { "Node" } th { "Before" } th { "Now" } } }
                 tbody { @for change in &comparison.status_changed {
                     tr {
-                        td.name { (place.node(&change.unique_id, true)) }
+                        td.name { (context.node(&change.unique_id, true)) }
                         td { (parts::result_status(&change.before)) }
                         td { (parts::result_status(&change.now)) }
                     }

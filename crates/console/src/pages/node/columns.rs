@@ -3,7 +3,7 @@
 use api::node::{Column, NodeDetails, Test};
 use maud::{Markup, html};
 
-use super::Place;
+use super::Context;
 use crate::markdown::Briefs;
 use crate::parts;
 
@@ -11,7 +11,7 @@ use crate::parts;
 const MAX_COLUMNS: usize = 300;
 
 /// Shows the columns; nothing if none are known.
-pub(super) fn columns(node: &NodeDetails, place: Place) -> Markup {
+pub(super) fn columns(node: &NodeDetails, context: Context) -> Markup {
     if node.columns.is_empty() {
         return Markup::default();
     }
@@ -25,7 +25,7 @@ pub(super) fn columns(node: &NodeDetails, place: Place) -> Markup {
             div.scroll {
                 table {
                     thead { tr { th { "Column" } th { "Type" } th { "Description" } th { "Tests" } } }
-                    tbody { @for column in node.columns.iter().take(MAX_COLUMNS) { (row(column, (is_cataloged, is_declared), (node, place), &mut briefs)) } }
+                    tbody { @for column in node.columns.iter().take(MAX_COLUMNS) { (row(column, (is_cataloged, is_declared), (node, context), &mut briefs)) } }
                 }
             }
             @if node.columns.len() > MAX_COLUMNS { p.note { "Only the first " (MAX_COLUMNS) " are shown." } }
@@ -33,7 +33,7 @@ pub(super) fn columns(node: &NodeDetails, place: Place) -> Markup {
     }
 }
 
-fn row(column: &Column, known: (bool, bool), (node, place): (&NodeDetails, Place), briefs: &mut Briefs) -> Markup {
+fn row(column: &Column, known: (bool, bool), (node, context): (&NodeDetails, Context), briefs: &mut Briefs) -> Markup {
     let checks = |test: &&Test| {
         test.column_name
             .as_ref()
@@ -44,7 +44,7 @@ fn row(column: &Column, known: (bool, bool), (node, place): (&NodeDetails, Place
             td.mono { bdi { (column.name) } }
             td.type { (types(column, known)) }
             td { @if let Some(text) = &column.description { (briefs.show(text)) } }
-            td { @for test in node.tests.iter().filter(checks) { (check(test, place)) } }
+            td { @for test in node.tests.iter().filter(checks) { (check(test, context)) } }
         }
     }
 }
@@ -68,10 +68,10 @@ fn types(column: &Column, (is_cataloged, is_declared): (bool, bool)) -> Markup {
 }
 
 /// A test in few letters, with the word for its last result.
-fn check(test: &Test, place: Place) -> Markup {
+fn check(test: &Test, context: Context) -> Markup {
     let name = test.kind.as_deref().or(test.name.as_deref()).unwrap_or(&test.unique_id);
     html! {
-        a.check href=(place.node(&test.unique_id)) {
+        a.check href=(context.node(&test.unique_id)) {
             bdi { (name) } " "
             @if let Some(result) = &test.last_result { (parts::result_status(&result.status)) }
         }

@@ -4,11 +4,11 @@ use api::node::{Freshness, LastResult, NodeDetails};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{Place, own};
+use super::{Context, own};
 use crate::parts;
 
 /// Shows the facts in short.
-pub(super) fn facts(node: &NodeDetails, place: Place) -> Markup {
+pub(super) fn facts(node: &NodeDetails, context: Context) -> Markup {
     let text = |key: &str| node.node.text(key).filter(|text| !text.is_empty());
     let config = own::field(node, "config");
     let configured = |key: &str| config.get(key).map(own::brief).filter(|text| !text.is_empty());
@@ -24,16 +24,16 @@ pub(super) fn facts(node: &NodeDetails, place: Place) -> Markup {
         dl.facts {
             @if let Some(result) = &node.last_result {
                 dt { @if node.resource_type == "source" { "Last check" } @else { "Last result" } }
-                dd { (outcome(result, place)) }
+                dd { (outcome(result, context)) }
             }
-            @if let Some(success) = &node.last_success { dt { "Last success" } dd { (when(success, place)) } }
+            @if let Some(success) = &node.last_success { dt { "Last success" } dd { (when(success, context)) } }
             @else if node.last_result.is_some() { dt { "Last success" } dd.quiet { "none known" } }
             @if let Some(freshness) = &node.freshness { (freshness_of(freshness)) }
             @if let Some(owner) = owner(node, &config) { dt { "Owner" } dd { bdi { (owner) } } }
             @if let Some(group) = text("group") {
                 dt { "Group" }
                 dd { @match node.group.as_ref().and_then(|group| group.text("unique_id")) {
-                    Some(id) => a href=(place.node(&id)) { bdi { (group) } },
+                    Some(id) => a href=(context.node(&id)) { bdi { (group) } },
                     None => bdi { (group) },
                 } }
             }
@@ -54,19 +54,19 @@ pub(super) fn facts(node: &NodeDetails, place: Place) -> Markup {
     }
 }
 
-fn outcome(result: &LastResult, place: Place) -> Markup {
+fn outcome(result: &LastResult, context: Context) -> Markup {
     html! {
-        (parts::result_status(&result.status)) " " (when(result, place))
+        (parts::result_status(&result.status)) " " (when(result, context))
         @if let Some(time) = result.execution_time { span.quiet { " in " (parts::seconds(time)) } }
         @if let Some(failures) = result.failures.filter(|failures| *failures > 0) { ", " (failures) " failures" }
         @if result.is_limited { div.note { "built with --empty or --sample" } }
     }
 }
 
-fn when(result: &LastResult, place: Place) -> Markup {
+fn when(result: &LastResult, context: Context) -> Markup {
     html! {
         (parts::moment(result.completed_at))
-        @if let Some(run) = result.run_id { " · " a href=(place.run(run)) { "run " (run) } }
+        @if let Some(run) = result.run_id { " · " a href=(context.run(run)) { "run " (run) } }
     }
 }
 
@@ -139,7 +139,7 @@ fn in_warehouse(node: &NodeDetails) -> Markup {
 }
 
 /// Shows the uploads that the facts come from.
-pub(super) fn origins(node: &NodeDetails, place: Place) -> Markup {
+pub(super) fn origins(node: &NodeDetails, context: Context) -> Markup {
     html! {
         @if !node.origins.is_empty() {
             section {
@@ -156,7 +156,7 @@ pub(super) fn origins(node: &NodeDetails, place: Place) -> Markup {
                                     td { code { bdi { (origin.name) } } }
                                     td { (parts::moment(origin.written_at)) }
                                     td.narrow-hidden { (parts::moment(origin.uploaded_at)) }
-                                    td.run { @if let Some(run) = origin.run_id { a href=(place.run(run)) { "Run " (run) } } }
+                                    td.run { @if let Some(run) = origin.run_id { a href=(context.run(run)) { "Run " (run) } } }
                                     td.event { code { (origin.event_id) } }
                                 }
                             }

@@ -3,7 +3,7 @@
 use api::node::{Attempt, NodeDetails};
 use maud::{Markup, html};
 
-use super::Place;
+use super::Context;
 use crate::parts;
 
 /// The measures of the plot, in its own units.
@@ -15,7 +15,7 @@ const STEP: usize = 10;
 const LEAST: f64 = 4.0;
 
 /// Shows the results of a node, the oldest on the left.
-pub(super) fn history(node: &NodeDetails, place: Place) -> Markup {
+pub(super) fn history(node: &NodeDetails, context: Context) -> Markup {
     let is_source = node.resource_type == "source";
     let attempts = &node.history;
     let longest = attempts
@@ -32,7 +32,7 @@ pub(super) fn history(node: &NodeDetails, place: Place) -> Markup {
         svg.history viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label=(title) {
             line.axis x1="0" y1=(HEIGHT) x2=(WIDTH) y2=(HEIGHT) {}
             @for (place_of, attempt) in attempts.iter().rev().enumerate() {
-                (bar(attempt, WIDTH - (attempts.len() - place_of) * STEP, longest, place))
+                (bar(attempt, WIDTH - (attempts.len() - place_of) * STEP, longest, context))
             }
         }
         p.row.spread.note {
@@ -45,7 +45,7 @@ pub(super) fn history(node: &NodeDetails, place: Place) -> Markup {
     }
 }
 
-fn bar(attempt: &Attempt, x: usize, longest: f64, place: Place) -> Markup {
+fn bar(attempt: &Attempt, x: usize, longest: f64, context: Context) -> Markup {
     let share = attempt
         .execution_time
         .filter(|_| longest > 0.0)
@@ -61,7 +61,7 @@ fn bar(attempt: &Attempt, x: usize, longest: f64, place: Place) -> Markup {
         @if let Some(sign) = sign(tone) { text.sign x=(x + STEP / 2 - 1) y=(format!("{:.1}", top - 3.0)) { (sign) } }
     };
     html! {
-        @if let Some(run) = attempt.run_id { a href=(place.run(run)) aria-label=(what) { (drawn) } } @else { g { (drawn) } }
+        @if let Some(run) = attempt.run_id { a href=(context.run(run)) aria-label=(what) { (drawn) } } @else { g { (drawn) } }
     }
 }
 

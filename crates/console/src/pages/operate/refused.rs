@@ -6,7 +6,7 @@ use axum::response::Response;
 use bucket::RefusedUpload;
 use maud::{Markup, html};
 use operator::refused::newest_refused;
-use schemas::AccountId;
+use schemas::{AccountId, TokenState};
 use serde_json::json;
 
 use super::{ago, table};
@@ -27,7 +27,7 @@ pub(crate) async fn show(State(state): State<OperatorState>, asked: Asked) -> Re
                 td { (ago(now, upload.time)) }
                 td.number { span.status.bad { (upload.status) } }
                 td {
-                    bdi { (token(upload)) } @if upload.token_state != "active" { " " span.status { (upload.token_state) } }
+                    bdi { (token(upload)) } @if upload.token_state != TokenState::Active { " " span.status { (upload.token_state.as_str()) } }
                     div.note { @if let Some(AccountId(account)) = upload.account_id { "of account " a href={ (Tab::Accounts.address()) "/" (account) } { (account) } " · " } code { (upload.token_id) } }
                 }
                 td { @if let Some(environment) = &upload.environment { bdi { (environment) } } }

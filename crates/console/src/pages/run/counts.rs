@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use api::run_overview::StatusCount;
 use maud::{Markup, html};
 
-use super::Place;
+use super::Context;
 use crate::links::encoded;
 use crate::parts::result_status;
 
@@ -47,7 +47,7 @@ impl<'a> Counts<'a> {
     }
 
     /// The table, which leads to the results of each type and status.
-    pub(super) fn table(&self, place: &Place) -> Markup {
+    pub(super) fn table(&self, context: &Context) -> Markup {
         let has_other_types = self.nodes.keys().any(|(of_type, _)| of_type.is_none());
         let has_other_statuses = self.nodes.keys().any(|(_, status)| status.is_none());
         let types = with_other(&self.types, has_other_types);
@@ -60,20 +60,20 @@ impl<'a> Counts<'a> {
                 tbody { @for of_type in &types {
                     tr {
                         th.word scope="row" { (of_type.unwrap_or("other")) }
-                        @for status in &statuses { td.number { (self.cell(place, *of_type, *status)) } }
+                        @for status in &statuses { td.number { (self.cell(context, *of_type, *status)) } }
                     }
                 } }
             } }
         }
     }
 
-    fn cell(&self, place: &Place, of_type: Option<&str>, status: Option<&str>) -> Markup {
+    fn cell(&self, context: &Context, of_type: Option<&str>, status: Option<&str>) -> Markup {
         let nodes = self.nodes.get(&(of_type, status));
         html! {
             @match (nodes, of_type, status) {
                 (None, ..) => span.quiet { "·" },
                 (Some(nodes), Some(of_type), Some(status)) => {
-                    a href=(format!("{}?type={}&status={}#results", place.address(), encoded(of_type), encoded(status))) { (nodes) }
+                    a href=(format!("{}?type={}&status={}#results", context.address(), encoded(of_type), encoded(status))) { (nodes) }
                 },
                 // No filter finds these.
                 (Some(nodes), ..) => (nodes),
@@ -120,12 +120,12 @@ mod tests {
     }
 
     fn table(counts: &[StatusCount]) -> String {
-        let place = Place {
+        let context = Context {
             account: AccountId(1),
             environment: 2,
             run: 3,
         };
-        Counts::new(counts).table(&place).into_string()
+        Counts::new(counts).table(&context).into_string()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::routing::get;
 use maud::{Markup, html};
 
-use super::Place;
+use super::Context;
 use crate::links::encoded;
 use crate::parts::size;
 
@@ -18,7 +18,7 @@ pub(crate) fn download() -> Router<api::State> {
 }
 
 /// The list, each with a link that downloads it.
-pub(super) fn section(place: &Place, run: &RunOverview) -> Markup {
+pub(super) fn section(context: &Context, run: &RunOverview) -> Markup {
     html! {
         h2 #files { "Files" }
         @if run.files.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn section(place: &Place, run: &RunOverview) -> Markup {
                 thead { tr { th { "File" } th.number { "Command" } th.number { "Size" } } }
                 tbody { @for file in &run.files {
                     tr {
-                        td { a href=(address(place, file)) download { bdi { (file.name) } } }
+                        td { a href=(address(context, file)) download { bdi { (file.name) } } }
                         td.number { @if let Some(step) = file.step { (step) } }
                         td.number { (size(file.size)) }
                     }
@@ -38,8 +38,8 @@ pub(super) fn section(place: &Place, run: &RunOverview) -> Markup {
     }
 }
 
-fn address(place: &Place, file: &RunFileFacts) -> String {
+fn address(context: &Context, file: &RunFileFacts) -> String {
     let path: Vec<String> = file.name.split('/').map(encoded).collect();
     let step = file.step.map(|step| format!("?step={step}")).unwrap_or_default();
-    format!("{}/artifacts/{}{step}", place.address(), path.join("/"))
+    format!("{}/artifacts/{}{step}", context.address(), path.join("/"))
 }

@@ -4,7 +4,7 @@ use api::run_overview::{Attempt, RunOverview};
 use maud::{Markup, html};
 
 use super::counts::Counts;
-use super::{Place, Shown};
+use super::{Context, Shown};
 use crate::links::{self, encoded};
 use crate::parts::{count, moment, pages, result_status, seconds};
 
@@ -12,7 +12,7 @@ use crate::parts::{count, moment, pages, result_status, seconds};
 const ON_PAGE: usize = 50;
 
 /// The counts, and a page of results: those that took longest first.
-pub(super) fn section(place: &Place, attempts: &[Attempt], run: &RunOverview, shown: &Shown) -> Markup {
+pub(super) fn section(context: &Context, attempts: &[Attempt], run: &RunOverview, shown: &Shown) -> Markup {
     let mut found: Vec<&Attempt> = attempts.iter().filter(|attempt| is_wanted(attempt, shown)).collect();
     found.sort_by(|one, other| {
         other
@@ -27,7 +27,7 @@ pub(super) fn section(place: &Place, attempts: &[Attempt], run: &RunOverview, sh
         .take(ON_PAGE)
         .copied()
         .collect();
-    let address = |page| format!("{}?{}page={page}#results", place.address(), filters(shown));
+    let address = |page| format!("{}?{}page={page}#results", context.address(), filters(shown));
     let step = |attempt: &Attempt| {
         run.steps
             .iter()
@@ -40,8 +40,8 @@ pub(super) fn section(place: &Place, attempts: &[Attempt], run: &RunOverview, sh
         @if attempts.is_empty() {
             p.empty { "No results were uploaded." }
         } @else {
-            (counts.table(place))
-            (form(place, &counts, shown))
+            (counts.table(context))
+            (form(context, &counts, shown))
             @if rows.is_empty() {
                 p.empty { "No result meets these filters." }
             } @else {
@@ -49,7 +49,7 @@ pub(super) fn section(place: &Place, attempts: &[Attempt], run: &RunOverview, sh
                     thead { tr { th { "Node" } th { "Type" } th { "Status" } th.number { "Took" } th { "Ended" } th.number { "Command" } } }
                     tbody { @for attempt in &rows {
                         tr {
-                            td.name { (place.node(&attempt.unique_id)) }
+                            td.name { (context.node(&attempt.unique_id)) }
                             td.word { (attempt.resource_type()) }
                             td { (result_status(&attempt.status)) }
                             td.number { @if attempt.is_skipped() { "–" } @else { (seconds(attempt.seconds)) } }
@@ -59,7 +59,7 @@ pub(super) fn section(place: &Place, attempts: &[Attempt], run: &RunOverview, sh
                     } }
                 } }
                 (pages(count(page), count(ON_PAGE), rows.len(), count(found.len()), address))
-                p.note { "The same as JSON: " code { "GET " (links::results(place.account, place.run)) } }
+                p.note { "The same as JSON: " code { "GET " (links::results(context.account, context.run)) } }
             }
         }
     }
@@ -88,7 +88,7 @@ fn filters(shown: &Shown) -> String {
         .collect()
 }
 
-fn form(place: &Place, counts: &Counts<'_>, shown: &Shown) -> Markup {
+fn form(context: &Context, counts: &Counts<'_>, shown: &Shown) -> Markup {
     let choices = |title: &str, name: &str, values: &[&str], chosen: Option<&str>| {
         // What is chosen stays, although it may be too rare to be offered.
         let other = chosen.filter(|chosen| !chosen.is_empty() && !values.contains(chosen));
@@ -102,7 +102,7 @@ fn form(place: &Place, counts: &Counts<'_>, shown: &Shown) -> Markup {
         }
     };
     html! {
-        form.filters method="get" action={ (place.address()) "#results" } {
+        form.filters method="get" action={ (context.address()) "#results" } {
             (choices("Type", "type", counts.types(), shown.r#type.as_deref()))
             (choices("Status", "status", counts.statuses(), shown.status.as_deref()))
             label { "Name contains" input type="text" name="name" value=[shown.name.as_ref()]; }
@@ -126,7 +126,7 @@ mod tests {
                 nodes: 1,
             })
             .collect();
-        let place = Place {
+        let context = Context {
             account: schemas::AccountId(1),
             environment: 2,
             run: 3,
@@ -135,7 +135,7 @@ mod tests {
             status: Some("status 9999".to_owned()),
             ..Shown::default()
         };
-        let shown = form(&place, &Counts::new(&counts), &chosen).into_string();
+        let shown = form(&context, &Counts::new(&counts), &chosen).into_string();
         assert!(shown.len() < 3_000, "{} bytes", shown.len());
         assert!(shown.contains(r#"<option value="status 9999" selected>"#), "{shown}");
     }

@@ -6,7 +6,7 @@ use api::run_overview::{PathNode, RunOverview, Timeline, TimelineNode};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::Place;
+use super::Context;
 use crate::links;
 use crate::parts::{node_name, seconds, tone_of_result};
 
@@ -91,24 +91,24 @@ impl Scale {
 }
 
 /// The timeline and the critical path.
-pub(super) fn section(place: &Place, run: &RunOverview) -> Markup {
+pub(super) fn section(context: &Context, run: &RunOverview) -> Markup {
     if run.timeline.nodes.is_empty() {
         return Markup::default();
     }
     html! {
         h2 #timeline { "Timeline" }
-        div.scroll.plot tabindex="0" role="region" aria-label="Timeline" { (drawing(place, &run.timeline)) }
+        div.scroll.plot tabindex="0" role="region" aria-label="Timeline" { (drawing(context, &run.timeline)) }
         p.note {
             "Each row is a thread, each bar a node; outlined bars are the critical path, a cross is a failure. Time between commands is left out."
             @if run.timeline.left_out > 0 {
                 " Only the nodes that took longest are drawn: " (run.timeline.left_out) " more took " (seconds(run.timeline.left_out_seconds)) " together."
             }
         }
-        @if run.critical_path.len() > 1 { (critical(place, &run.critical_path)) }
+        @if run.critical_path.len() > 1 { (critical(context, &run.critical_path)) }
     }
 }
 
-fn drawing(place: &Place, timeline: &Timeline) -> Markup {
+fn drawing(context: &Context, timeline: &Timeline) -> Markup {
     let scale = Scale::new(timeline);
     let threads = timeline.nodes.iter().map(|node| node.thread).max().unwrap_or(1);
     let bottom = TOP + LANE * threads as f64;
@@ -118,7 +118,7 @@ fn drawing(place: &Place, timeline: &Timeline) -> Markup {
             @for thread in 1..=threads {
                 text.quiet x="0" y=(TOP + LANE * thread as f64 - 8.0) { "Thread " (thread) }
             }
-            @for node in &timeline.nodes { (bar(place, node, &scale)) }
+            @for node in &timeline.nodes { (bar(context, node, &scale)) }
         }
     }
 }
@@ -155,7 +155,7 @@ fn short(time: f64) -> String {
     }
 }
 
-fn bar(place: &Place, node: &TimelineNode, scale: &Scale) -> Markup {
+fn bar(context: &Context, node: &TimelineNode, scale: &Scale) -> Markup {
     let x = scale.x(node);
     let width = (node.execution_time * scale.second).max(NARROWEST);
     let y = TOP + LANE * (node.thread as f64 - 1.0);
@@ -167,7 +167,7 @@ fn bar(place: &Place, node: &TimelineNode, scale: &Scale) -> Markup {
         tone.to_owned()
     };
     html! {
-        a href=(links::node(place.account, place.environment, &node.unique_id)) {
+        a href=(links::node(context.account, context.environment, &node.unique_id)) {
             title { (name) ", " (node.status) ", " (seconds(node.execution_time)) }
             rect class=(class) x=(tenths(x)) y=(y) width=(tenths(width)) height=(BAR) {}
             @if tone == "bad" && width >= 8.0 {
@@ -198,7 +198,7 @@ fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn critical(place: &Place, path: &[PathNode]) -> Markup {
+fn critical(context: &Context, path: &[PathNode]) -> Markup {
     let total: f64 = path.iter().map(|node| node.execution_time + node.waited).sum();
     html! {
         h3 { "Critical path" }
@@ -208,7 +208,7 @@ fn critical(place: &Place, path: &[PathNode]) -> Markup {
             tbody {
                 @for node in path {
                     tr {
-                        td.name { (place.node(&node.unique_id)) }
+                        td.name { (context.node(&node.unique_id)) }
                         td { (share(node.execution_time / total.max(0.001))) }
                         td.number { (seconds(node.execution_time)) }
                         td.number { @if node.waited >= 0.01 { (seconds(node.waited)) } @else { "–" } }
