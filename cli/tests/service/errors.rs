@@ -1,5 +1,7 @@
 //! Requests that are refused, and their messages.
 
+use std::net::TcpListener;
+
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -129,6 +131,29 @@ async fn a_path_that_does_not_exist_is_not_found_whatever_the_method() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_cannot_be_used_is_named() {
+    let mut system = prepared().await;
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().port().to_string();
+    // No machine has the first address (RFC 5737).
+    for (host, port, words) in [
+        (
+            "203.0.113.1",
+            "0",
+            "invalid `HOST`: expected an address of this machine, got `203.0.113.1`",
+        ),
+        ("127.0.0.1", &taken, "another program uses this port"),
+    ] {
+        system.variables = vec![
+            ("HOST".to_owned(), host.to_owned()),
+            ("PORT".to_owned(), port.to_owned()),
+        ];
+        let (code, _, errors) = try_command(BINARY, &["serve"], &system);
+        assert!(code == Some(1) && errors.contains(words), "{errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_report_what_is_wrong() {
     let installation = Installation::start().await;
     let fails = |arguments: &[&str]| {
@@ -150,6 +175,7 @@ async fn commands_report_what_is_wrong() {
     assert!(
         fails(&["token", "create", "--account", "1", "--scope", "write"]).contains("expected read, upload or operate")
     );
+    assert!(fails(&["dead-letters", "retry"]).contains("<EVENTS|--all>"));
     for command in [vec!["token", "create"], vec!["prune", "--keep", "1"]] {
         let more = |environment| [command.clone(), vec!["--account", "1", "--environment", environment]].concat();
         assert!(fails(&more("nope")).contains("unknown environment `nope`"));

@@ -24,12 +24,16 @@ fn certificate() -> Option<String> {
     certificate
 }
 
-/// The numbers of connections to the system's database with and without TLS, except this one.
-async fn connections(system: &System) -> (i64, i64) {
+/// Checks that every connection to the system's database but this one has TLS, and that there are some.
+async fn assert_all_are_encrypted(system: &System, setting: &str) {
     let mut superuser = PgConnection::connect_with(&system.database.options()).await.unwrap();
     let statement = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
          WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
-    sqlx::query_as(statement).fetch_one(&mut superuser).await.unwrap()
+    let (encrypted, plain): (i64, i64) = sqlx::query_as(statement).fetch_one(&mut superuser).await.unwrap();
+    assert!(
+        encrypted > 0 && plain == 0,
+        "{setting}: {encrypted} with TLS, {plain} without"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,11 +46,7 @@ async fn all_connections_of_a_service_are_encrypted_and_come_back_after_an_outag
         let token = installation.token("1", "read,upload", &[]);
         installation.upload_manifest(&token, "run", newest_manifest()).await;
         installation.run_with_total(&token, "1", 1).await;
-        let (encrypted, plain) = connections(&installation.system).await;
-        assert!(
-            encrypted > 0 && plain == 0,
-            "{name}: {encrypted} with TLS, {plain} without"
-        );
+        assert_all_are_encrypted(&installation.system, name).await;
 
         installation.system.database.close().await;
         let (status, _) = installation.send(Method::GET, &token, "/api/v2/accounts/1/runs").await;
@@ -54,11 +54,7 @@ async fn all_connections_of_a_service_are_encrypted_and_come_back_after_an_outag
         installation.upload_manifest(&token, "later", newest_manifest()).await;
         installation.system.database.open().await;
         installation.run_with_total(&token, "1", 2).await;
-        let (encrypted, plain) = connections(&installation.system).await;
-        assert!(
-            encrypted > 0 && plain == 0,
-            "{name}: {encrypted} with TLS, {plain} without"
-        );
+        assert_all_are_encrypted(&installation.system, name).await;
     }
 }
 

@@ -83,7 +83,7 @@ impl Settings {
             | Self::Blob { container: bucket, .. }
             | Self::Gcs { bucket, .. } => {
                 if !is_bucket_name(name) {
-                    return Err(format!("expected {}, got `{name}`", BUCKET_NAME));
+                    return Err(format!("expected {BUCKET_NAME}, got `{name}`"));
                 }
                 name.clone_into(bucket);
             }

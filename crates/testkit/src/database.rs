@@ -83,7 +83,10 @@ impl Database {
     /// [`Pooler`](crate::Pooler) can read what passes.
     #[must_use]
     pub fn url_through(&self, address: &str) -> String {
-        self.url().replacen(&self.address(), address, 1)
+        use sqlx::ConnectOptions;
+        let options = self.options().ssl_mode(PgSslMode::Disable);
+        let url = options.to_url_lossy().to_string();
+        url.replacen(&self.address(), address, 1)
     }
 
     /// Returns the options to connect as a superuser.
@@ -188,8 +191,7 @@ fn server() -> PgConnectOptions {
         .expect("DATABASE_URL is not set: `./dev test` starts a PostgreSQL for the tests and sets it");
     let options = PgConnectOptions::from_str(&url).expect("DATABASE_URL is a URL");
     // sqlx 0.9.0 does not set TCP_NODELAY (https://github.com/transact-rs/sqlx/issues/4335), so the handshake of each TLS connection waits twice
-    // for an acknowledgment that the server delays by 40 ms. Tests open thousands of connections. `Wire` and `Pooler` need plain text also with a
-    // later sqlx. The tests in `cli/tests/service/tls.rs` set DB_SSL_ENABLED.
+    // for an acknowledgment that the server delays by 40 ms. Tests open thousands of connections. Those in `cli/tests/service/tls.rs` ask for TLS.
     match options.get_ssl_mode() {
         PgSslMode::Prefer => options.ssl_mode(PgSslMode::Disable),
         _ => options,
